@@ -1,0 +1,86 @@
+//! The errors of this crate.
+
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// Why data could not be read, fetched or prepared.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DataError {
+    /// No data set has this name.
+    #[error("there is no data set {name:?}; known are {}", known.join(", "))]
+    UnknownName {
+        /// The name asked for.
+        name: String,
+        /// All names there are.
+        known: Vec<&'static str>,
+    },
+    /// The data set is read from files, and no folder was given.
+    #[error("data set {name:?} is read from files: give the folder that holds them (data.root)")]
+    NoRoot {
+        /// The data set.
+        name: String,
+    },
+    /// None of the files or folders looked for is there.
+    #[error("{} holds none of {}", root.display(), wanted.join(", "))]
+    NotFound {
+        /// Folder searched.
+        root: PathBuf,
+        /// What would have done, relative to `root`.
+        wanted: Vec<String>,
+    },
+    /// The operating system refused to read or write.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was attempted, for instance `"read"`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A file does not hold what its format demands.
+    #[error("{}, byte {byte}: {problem}", path.display())]
+    Format {
+        /// The file; for a member of an archive, the archive joined with the member's name.
+        path: PathBuf,
+        /// Offset of the offending byte in the (decompressed) file.
+        byte: u64,
+        /// What is there and what would be right.
+        problem: String,
+    },
+    /// An image file could not be decoded.
+    #[error("{} is not an image that can be decoded", path.display())]
+    Decode {
+        /// The file.
+        path: PathBuf,
+        /// The decoder's reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// There is no image to read.
+    #[error("{} holds no images: {hint}", path.display())]
+    NoImages {
+        /// The file or folder.
+        path: PathBuf,
+        /// What would be right.
+        hint: String,
+    },
+    /// An instance was asked for that does not exist.
+    #[error("instance {index} of {dataset} was asked for, which has {len}")]
+    Index {
+        /// The data set.
+        dataset: String,
+        /// The index asked for.
+        index: u32,
+        /// Number of instances there are.
+        len: usize,
+    },
+}
+
+impl DataError {
+    /// For `map_err`: the system refused to `action` (`"read"`, `"list"`) `path`.
+    pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io { action, path, source }
+    }
+}
