@@ -1,1 +1,13 @@
-//! Placeholder
+//! What the machine does: similarities in blocks and the selection of the best, as pure functions on slices.
+//!
+//! Matrices are row-major `f32`. Every function splits its work in a way that does not depend on the number of
+//! threads, so that neither do its results; each has an obvious slow twin in its tests.
+
+mod dot;
+mod error;
+mod select;
+mod top_k;
+
+pub use dot::dot;
+pub use error::KernelError;
+pub use top_k::{TopK, candidates_top_k, top_k};

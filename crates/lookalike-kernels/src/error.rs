@@ -1,0 +1,54 @@
+//! Why a kernel refuses its input.
+
+use thiserror::Error;
+
+/// Input that a kernel cannot work on.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum KernelError {
+    /// The values do not form rows of the given width.
+    #[error("{values} values cannot be laid out as rows of {columns}")]
+    Shape {
+        /// Number of values given.
+        values: usize,
+        /// Columns asked for.
+        columns: usize,
+    },
+    /// More best entries were asked for than a row has entries.
+    #[error("cannot keep the {k} best of {available} entries for row {row}")]
+    TooFew {
+        /// The first row with too few entries.
+        row: usize,
+        /// Entries asked for.
+        k: usize,
+        /// Entries there are.
+        available: usize,
+    },
+    /// A candidate is not a row of the matrix.
+    #[error("candidate {candidate} of row {row} is out of range: there are {rows} rows")]
+    Candidate {
+        /// The row whose candidate it is.
+        row: usize,
+        /// The candidate.
+        candidate: u32,
+        /// Rows of the matrix.
+        rows: usize,
+    },
+    /// Rows are numbered in 32 bits.
+    #[error("{rows} rows are more than 32 bits can number")]
+    TooManyRows {
+        /// Rows of the matrix.
+        rows: usize,
+    },
+}
+
+/// The number of rows in `values`.
+pub(crate) fn rows_of(values: &[f32], columns: usize) -> Result<usize, KernelError> {
+    if columns == 0 || !values.len().is_multiple_of(columns) {
+        return Err(KernelError::Shape { values: values.len(), columns });
+    }
+    let rows = values.len() / columns;
+    if u32::try_from(rows).is_err() {
+        return Err(KernelError::TooManyRows { rows });
+    }
+    Ok(rows)
+}
