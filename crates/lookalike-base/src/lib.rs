@@ -1,8 +1,18 @@
 //! What all of Lookalike shares, and nothing else: named random streams, row-major matrices, array files,
 //! atomic writes, progress and cancellation.
 
+pub mod arrays;
+pub mod atomic;
+mod bytes;
+mod error;
 pub mod matrix;
+pub mod npy;
+pub mod progress;
 pub mod stream;
+pub mod tensors;
 
+pub use arrays::{Array, Arrays, Values};
+pub use error::ArrayFileError;
 pub use matrix::{Matrix, MatrixError, Rows};
+pub use progress::{Cancellation, Progress};
 pub use stream::{Seed, Stream};
