@@ -21,6 +21,14 @@ pub enum DataError {
         /// The data set.
         name: String,
     },
+    /// An option has a value that is impossible or would have no effect.
+    #[error("{key}: {problem}")]
+    Option {
+        /// The key as a recipe writes it, for instance `augment.crop_scale`.
+        key: String,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
     /// None of the files or folders looked for is there.
     #[error("{} holds none of {}", root.display(), wanted.join(", "))]
     NotFound {
