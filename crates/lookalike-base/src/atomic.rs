@@ -128,7 +128,7 @@ mod tests {
         let path = folder.path().join("a");
         fs::write(&path, "old").unwrap();
         let full = write_atomic(&path, |writer| {
-            writer.write_all(&[0; 2 * BUFFER])?;
+            writer.write_all(&vec![0; 2 * BUFFER])?;
             Err(io::ErrorKind::StorageFull.into())
         });
         assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);

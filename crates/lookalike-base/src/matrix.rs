@@ -87,6 +87,24 @@ impl<'a> Rows<'a> {
     }
 }
 
+impl<'a> IntoIterator for Rows<'a> {
+    type Item = &'a [f32];
+    type IntoIter = std::slice::ChunksExact<'a, f32>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl<'a> IntoIterator for &Rows<'a> {
+    type Item = &'a [f32];
+    type IntoIter = std::slice::ChunksExact<'a, f32>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 /// An owned matrix, one instance a row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
@@ -143,9 +161,12 @@ impl Matrix {
     /// Scales every row to unit Euclidean length; rows of zeros stay as they are.
     pub fn normalize_rows(&mut self) {
         for row in self.values.chunks_exact_mut(self.columns) {
-            let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt() as f32;
+            // In f64 neither the squares overflow nor does the quotient lose more than its last rounding.
+            let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
             if norm > 0.0 {
-                row.iter_mut().for_each(|value| *value /= norm);
+                for value in row {
+                    *value = (f64::from(*value) / norm) as f32;
+                }
             }
         }
     }
@@ -178,5 +199,13 @@ mod tests {
         let mut matrix = Matrix::new(vec![3.0, 4.0, 0.0, 0.0], 2).unwrap();
         matrix.normalize_rows();
         assert_eq!(matrix.rows().values(), [0.6, 0.8, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn rows_of_the_largest_and_smallest_numbers_are_normalized_too() {
+        let mut matrix = Matrix::new(vec![f32::MAX, f32::MAX, 1e-45, 0.0], 2).unwrap();
+        matrix.normalize_rows();
+        let half = std::f32::consts::FRAC_1_SQRT_2;
+        assert_eq!(matrix.rows().values(), [half, half, 1.0, 0.0]);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use lines::Lines;
 
@@ -147,9 +147,14 @@ fn print(text: &str) {
 fn style() -> ProgressStyle {
     let colored = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let bar = if colored { "{bar:30.cyan/blue}" } else { "{bar:30}" };
-    let template =
-        format!("{{prefix}} {bar} {{human_pos}}/{{human_len}} {{per_sec}} {{eta}} left {{wide_msg}}");
-    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar())
+    let template = format!("{{prefix}} {bar} {{human_pos}}/{{human_len}} {{rate}} {{eta}} left {{wide_msg}}");
+    ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).with_key(
+        "rate",
+        |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            // A column that cannot be written is left out of the display; there is nobody to tell.
+            let _ = write!(text, "{:.1}/s", state.per_sec());
+        },
+    )
 }
 
 #[cfg(test)]

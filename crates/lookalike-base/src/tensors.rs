@@ -1,6 +1,6 @@
 //! Named tensors in a safetensors file (<https://github.com/huggingface/safetensors>), with a checksum.
 //!
-//! [`write`] stores under the metadata key `checksum` a SHA-256 of all other metadata and of every tensor's name, type,
+//! [`write()`] stores under the metadata key `checksum` a SHA-256 of all other metadata and of every tensor's name, type,
 //! shape and bytes; [`read`] verifies it where it is present. The format itself has no checksum, and a file whose last
 //! pages never reached the disk can have the right length: without one such a checkpoint would load as zeros. SHA-256
 //! rather than a shorter code because processors compute it at the speed of a disk and it needs no argument about

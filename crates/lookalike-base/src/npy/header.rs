@@ -35,8 +35,8 @@ pub(super) fn extent(start: &[u8]) -> Result<(usize, usize), String> {
 
 /// Magic, version and dictionary, padded so that the data begin at a multiple of 64 bytes as NumPy asks.
 pub(super) fn encode(descr: &str, shape: &[usize]) -> Vec<u8> {
-    let axes: String = shape.iter().map(|extent| format!("{extent}, ")).collect();
-    let tuple = if shape.len() == 1 { axes.trim_end() } else { axes.trim_end_matches(", ") };
+    let axes: Vec<String> = shape.iter().map(usize::to_string).collect();
+    let tuple = axes.join(", ") + if shape.len() == 1 { "," } else { "" };
     let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({tuple}), }}");
     let unpadded = 10 + text.len() + 1;
     text.push_str(&" ".repeat(unpadded.next_multiple_of(64) - unpadded));

@@ -64,24 +64,27 @@ impl Lines {
     }
 
     fn text(&self, now: Duration) -> String {
-        let mut text = format!("{} {}/{}", self.label, HumanCount(self.position), HumanCount(self.total));
+        let mut parts =
+            vec![format!("{} {}/{}", self.label, HumanCount(self.position), HumanCount(self.total))];
         let (from, since) = self.baseline.unwrap_or_default();
         let seconds = now.saturating_sub(since).as_secs_f64();
         let done = self.position.saturating_sub(from);
         if done > 0 && seconds > 0.0 {
             let rate = done as f64 / seconds;
-            text.push_str(&format!(", {rate:.1}/s"));
-            let left = self.total.saturating_sub(self.position) as f64 / rate;
-            match Duration::try_from_secs_f64(left) {
-                Ok(left) if !self.finished => text.push_str(&format!(", {} left", HumanDuration(left))),
-                _ => text.push_str(&format!(", took {}", HumanDuration(now))),
+            parts.push(format!("{rate:.1}/s"));
+            if !self.finished {
+                let left = self.total.saturating_sub(self.position) as f64 / rate;
+                let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
+                parts.push(format!("{} left", HumanDuration(left)));
             }
         }
-        if !self.message.is_empty() {
-            text.push_str(", ");
-            text.push_str(&self.message);
+        if self.finished {
+            parts.push(format!("took {}", HumanDuration(now)));
         }
-        text
+        if !self.message.is_empty() {
+            parts.push(self.message.clone());
+        }
+        parts.join(", ")
     }
 }
 
@@ -128,6 +131,6 @@ mod tests {
 
     #[test]
     fn nothing_done_yet_gives_no_rate() {
-        assert_eq!(Lines::new(0, "empty").finish(seconds(3)).unwrap(), "empty 0/0");
+        assert_eq!(Lines::new(0, "empty").finish(seconds(3)).unwrap(), "empty 0/0, took 3 seconds");
     }
 }

@@ -51,7 +51,9 @@ impl Hasher {
         self.text(name);
         self.text(type_name);
         self.number(shape.len());
-        shape.iter().for_each(|extent| self.number(*extent));
+        for extent in shape {
+            self.number(*extent);
+        }
     }
 
     fn text(&mut self, text: &str) {
@@ -64,8 +66,8 @@ impl Hasher {
     }
 
     fn finish(self) -> String {
-        let digits = self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-        format!("sha256:{digits}")
+        let digits: Vec<String> = self.0.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        format!("sha256:{}", digits.concat())
     }
 }
 
