@@ -1,7 +1,8 @@
 //! Hue: a rotation of the colour circle in 8-bit HSV, as torchvision does it by way of Pillow's HSV mode.
 //!
 //! Hue and saturation are truncated to 8 bits between the two conversions, as there: one step of hue is up to six
-//! levels of a channel, so a conversion in floating point would not agree.
+//! levels of a channel, so a conversion in floating point would not agree. Where the exact hue is a whole step,
+//! rounding decides which step it becomes: hence single and double precision in the places where Pillow has them.
 
 use super::Rgb;
 
@@ -21,18 +22,20 @@ fn turn_pixel(red: f32, green: f32, blue: f32, steps: f32) -> [u8; 3] {
     let value = red.max(green).max(blue);
     let range = value - red.min(green).min(blue);
     // For gray pixels any divisor does: their saturation is 0.
-    let inverse = 1.0 / if range == 0.0 { 1.0 } else { range };
-    let sector = if value == red {
-        (green - blue) * inverse
-    } else if value == green {
-        2.0 + (blue - red) * inverse
+    let divisor = if range == 0.0 { 1.0 } else { range };
+    let [red, green, blue] = [red, green, blue].map(|channel| (value - channel) / divisor);
+    let sector = if red == 0.0 {
+        f64::from(blue - green)
+    } else if green == 0.0 {
+        2.0 + f64::from(red) - f64::from(blue)
     } else {
-        4.0 + (red - green) * inverse
+        4.0 + f64::from(green) - f64::from(red)
     };
-    let sector = if sector < 0.0 { sector + 6.0 } else { sector };
-    let hue = f32::from((sector * 42.5) as u8) + steps;
+    let turns = f64::from(sector as f32) / 6.0 + 1.0;
+    let turns = (if turns >= 1.0 { turns - 1.0 } else { turns }) as f32;
+    let hue = f32::from((f64::from(turns) * 255.0) as u8) + steps;
     let hue = if hue >= 256.0 { hue - 256.0 } else { hue };
-    let saturation = f32::from((range / value.max(1.0) * 255.0) as u8);
+    let saturation = f32::from((f64::from(range / value.max(1.0)) * 255.0) as u8);
 
     let depth = value * saturation * (1.0 / 255.0);
     let sector = hue * (6.0 / 255.0);
