@@ -42,7 +42,10 @@ impl Level {
     /// as wide as the query.
     #[cfg_attr(
         target_arch = "x86_64",
-        expect(unsafe_code, reason = "a level other than portable is only made by detect, where the processor has it")
+        expect(
+            unsafe_code,
+            reason = "a level other than portable is only made by detect, where the processor has it"
+        )
     )]
     pub(crate) fn similarities(self, query: &[f32], rows: &[f32], chosen: &[u32], similarities: &mut [f32]) {
         match self {
@@ -70,7 +73,10 @@ fn similarities_avx512(query: &[f32], rows: &[f32], chosen: &[u32], similarities
 }
 
 /// The loop that each level compiles for itself.
-#[expect(clippy::inline_always, reason = "only code inlined into a function with target features may use them")]
+#[expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
 #[inline(always)]
 fn similarities_with<const FUSED: bool>(
     query: &[f32],
@@ -84,7 +90,10 @@ fn similarities_with<const FUSED: bool>(
     }
 }
 
-#[expect(clippy::inline_always, reason = "only code inlined into a function with target features may use them")]
+#[expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
 #[inline(always)]
 fn dot_with<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
     let multiply_add = |a: f32, b: f32, sum: f32| if FUSED { a.mul_add(b, sum) } else { a * b + sum };

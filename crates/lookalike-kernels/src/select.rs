@@ -24,7 +24,7 @@ impl Selection {
         // Most chunks are turned away whole, by a test that the compiler turns into vector instructions.
         const CHUNK: usize = 16;
         for (chunk, values) in similarities.chunks(CHUNK).enumerate() {
-            if values.iter().fold(true, |all, value| all & (*value < self.threshold)) {
+            if values.iter().filter(|value| **value < self.threshold).count() == values.len() {
                 continue;
             }
             for (offset, similarity) in values.iter().enumerate() {

@@ -1,1 +1,29 @@
-//! Placeholder
+//! Who shares a batch: mini-batches of look-alikes after BatchSampler.
+//!
+//! *BatchSampler: Sampling Mini-Batches for Contrastive Learning in Vision, Language, and Graphs*, Yang et al.,
+//! KDD 2023, <https://doi.org/10.1145/3580305.3599263>. Instances become nodes of a [proximity graph](graph), a
+//! [random walk](walk) over it collects the batches of a [plan], and the [`Sampler`] rebuilds the graph as
+//! the embeddings change. Instances are numbers and embeddings rows of `f32`: what they stand for is not known here.
+
+mod candidates;
+mod error;
+pub mod graph;
+pub mod hardness;
+mod options;
+pub mod plan;
+mod report;
+mod sampler;
+mod set;
+mod state;
+mod store;
+pub mod walk;
+
+pub use error::{SamplingError, Warning};
+pub use graph::{GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph};
+pub use hardness::decile_hardness;
+pub use options::{Coverage, Kind, LastBatch, RestartSchedule, SamplerOptions};
+pub use plan::{BatchOrigins, Method, PlanInput, Segment, batches_per_epoch, plan_segment};
+pub use report::{EpochReport, Report, Staleness};
+pub use sampler::Sampler;
+pub use set::InstanceSet;
+pub use state::SamplerState;

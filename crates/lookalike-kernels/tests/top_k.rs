@@ -1,0 +1,115 @@
+//! The fast searches beside ones that sort everything.
+
+use lookalike_base::Seed;
+use lookalike_kernels::{KernelError, TopK, candidates_top_k, top_k};
+use proptest::prelude::*;
+
+/// Small integers, of which sums of products are exact in any order: ties are ties, and results can be compared bit by bit.
+fn integers(seed: u64, rows: usize, columns: usize) -> Vec<f32> {
+    let mut stream = Seed(seed).stream("test", 0, 0, 0);
+    (0..rows * columns).map(|_| stream.below(5) as f32 - 2.0).collect()
+}
+
+fn obvious_top_k(
+    queries: &[f32],
+    database: &[f32],
+    columns: usize,
+    k: usize,
+    candidates: impl Fn(usize) -> Vec<u32>,
+) -> TopK {
+    let mut best = TopK { k, indices: Vec::new(), similarities: Vec::new() };
+    for (row, query) in queries.chunks(columns).enumerate() {
+        let mut scored: Vec<(u32, f32)> = candidates(row)
+            .into_iter()
+            .map(|index| {
+                let other = &database[index as usize * columns..][..columns];
+                (index, query.iter().zip(other).fold(0.0, |sum, (a, b)| sum + a * b))
+            })
+            .collect();
+        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        best.indices.extend(scored[..k].iter().map(|entry| entry.0));
+        best.similarities.extend(scored[..k].iter().map(|entry| entry.1));
+    }
+    best
+}
+
+fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_best_rows_are_those_of_the_obvious_search(
+        seed in any::<u64>(), queries in 0_usize..300, rows in 2_usize..60, columns in 1_usize..20, k in 0_usize..50,
+    ) {
+        let (query_values, values) = (integers(seed, queries, columns), integers(seed ^ 1, rows, columns));
+        let k = k.min(rows);
+        let all = |_| (0..rows as u32).collect();
+        let found = top_k(&query_values, &values, columns, k, false).unwrap();
+        prop_assert_eq!(found, obvious_top_k(&query_values, &values, columns, k, all));
+    }
+
+    #[test]
+    fn nobody_is_its_own_neighbor(seed in any::<u64>(), rows in 2_usize..300, columns in 1_usize..6, k in 1_usize..20) {
+        let values = integers(seed, rows, columns);
+        let k = k.min(rows - 1);
+        let others = |row| (0..rows as u32).filter(|other| *other as usize != row).collect();
+        let found = top_k(&values, &values, columns, k, true).unwrap();
+        prop_assert_eq!(found, obvious_top_k(&values, &values, columns, k, others));
+    }
+
+    #[test]
+    fn the_best_candidates_are_those_of_the_obvious_search(
+        seed in any::<u64>(), rows in 2_usize..100, columns in 1_usize..80, m in 1_usize..50, k in 0_usize..50,
+    ) {
+        let values = integers(seed, rows, columns);
+        let (m, k) = (m.min(rows), k.min(m).min(rows));
+        let candidates = |row| Seed(seed).stream("candidates", 0, 0, row as u64).distinct(m as u32, rows as u32);
+        let found = candidates_top_k(&values, columns, k, |row, list| list.extend(candidates(row))).unwrap();
+        prop_assert_eq!(found, obvious_top_k(&values, &values, columns, k, candidates));
+    }
+}
+
+#[test]
+fn several_blocks_of_the_database_give_the_best_of_all() {
+    let (rows, columns, k) = (2500, 4, 30);
+    let values = integers(5, rows, columns);
+    let others = |row| (0..rows as u32).filter(|other| *other as usize != row).collect();
+    let found = top_k(&values[..200 * columns], &values, columns, k, true).unwrap();
+    assert_eq!(found, obvious_top_k(&values[..200 * columns], &values, columns, k, others));
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let (rows, columns) = (1500, 37);
+    let mut stream = Seed(3).stream("test", 0, 0, 0);
+    let values: Vec<f32> = (0..rows * columns).map(|_| stream.normal()).collect();
+    let candidates = |row: usize, list: &mut Vec<u32>| {
+        list.extend(Seed(3).stream("candidates", 0, 0, row as u64).distinct(200, rows as u32));
+    };
+    let search = || {
+        let exact = top_k(&values, &values, columns, 10, true).unwrap();
+        (exact, candidates_top_k(&values, columns, 10, candidates).unwrap())
+    };
+    let alone = with_threads(1, search);
+    for threads in [2, 3, 7] {
+        assert_eq!(with_threads(threads, search), alone);
+    }
+}
+
+#[test]
+fn sizes_that_do_not_fit_are_refused_by_name() {
+    let values = [1.0_f32; 6];
+    assert_eq!(top_k(&values[..5], &values, 2, 1, false), Err(KernelError::Shape { values: 5, columns: 2 }));
+    assert_eq!(top_k(&values, &values, 0, 1, false), Err(KernelError::Shape { values: 6, columns: 0 }));
+    assert_eq!(top_k(&values, &values, 2, 3, true), Err(KernelError::TooFew { row: 0, k: 3, available: 2 }));
+    let few = |row: usize, list: &mut Vec<u32>| list.extend(0..(3 - row as u32));
+    assert_eq!(candidates_top_k(&values, 2, 2, few), Err(KernelError::TooFew { row: 2, k: 2, available: 1 }));
+    let foreign = |row: usize, list: &mut Vec<u32>| list.push(2 + row as u32);
+    assert_eq!(
+        candidates_top_k(&values, 2, 1, foreign),
+        Err(KernelError::Candidate { row: 1, candidate: 3, rows: 3 })
+    );
+}

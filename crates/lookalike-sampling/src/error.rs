@@ -1,0 +1,138 @@
+//! Why sampling is refused, and what it asks its caller to pass on.
+
+use lookalike_base::MatrixError;
+use lookalike_kernels::KernelError;
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Why a graph, a plan or a sampler could not be made.
+#[derive(Debug, PartialEq, Error)]
+pub enum SamplingError {
+    /// There is nobody to share a batch with, or more instances than 32 bits can number.
+    #[error("{instances} instances cannot be sampled: there must be at least 2 and fewer than 2^32 of them")]
+    Instances {
+        /// Instances given.
+        instances: usize,
+    },
+    /// The batch is empty or does not fit into the data set.
+    #[error(
+        "batch_size = {batch_size} is out of range: it must be at least 1 and at most the {instances} instances"
+    )]
+    BatchSize {
+        /// Batch size asked for.
+        batch_size: usize,
+        /// Instances there are.
+        instances: usize,
+    },
+    /// An option that counts something is 0.
+    #[error("{option} = 0 is out of range: it must be at least 1")]
+    Zero {
+        /// Name of the option.
+        option: &'static str,
+    },
+    /// More neighbours are to be kept than candidates are drawn.
+    #[error(
+        "neighbors = {neighbors} is out of range: only {candidates} candidates are drawn for each instance"
+    )]
+    Neighbors {
+        /// Neighbours to keep, K.
+        neighbors: usize,
+        /// Candidates drawn, M.
+        candidates: usize,
+    },
+    /// A restart probability or the length of its schedule is out of range.
+    #[error("{option} = {value} is out of range: it must be {expected}")]
+    Restart {
+        /// Name of the option.
+        option: &'static str,
+        /// Its value.
+        value: f64,
+        /// What it must be.
+        expected: &'static str,
+    },
+    /// The number of rows is not the number of instances they are for.
+    #[error("{rows} rows of embeddings do not fit {instances} instances")]
+    Rows {
+        /// Rows given.
+        rows: usize,
+        /// Instances they should be for.
+        instances: usize,
+    },
+    /// The embeddings became wider or narrower.
+    #[error("embeddings have {found} columns, those recorded before have {expected}")]
+    Columns {
+        /// Columns of the earlier embeddings.
+        expected: usize,
+        /// Columns of these.
+        found: usize,
+    },
+    /// An instance's number is too large.
+    #[error("instance {instance} is out of range: there are {instances} instances")]
+    Instance {
+        /// The number.
+        instance: u32,
+        /// Instances there are.
+        instances: usize,
+    },
+    /// An embedding holds NaN or an infinity.
+    #[error("the embedding of instance {instance} is not finite (column {column})")]
+    NotFinite {
+        /// The first such instance.
+        instance: u32,
+        /// Its first such column.
+        column: usize,
+    },
+    /// The edges do not describe a proximity graph.
+    #[error("the graph is not valid: {problem}")]
+    Graph {
+        /// What is wrong with them, and where.
+        problem: String,
+    },
+    /// A segment was asked for that its epoch does not hold.
+    #[error("the segment cannot be planned: {problem}")]
+    Segment {
+        /// What does not fit.
+        problem: String,
+    },
+    /// A saved state is damaged, or belongs to another data set, seed or set of options.
+    #[error("the saved sampler cannot go on here: {problem}")]
+    State {
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// The embeddings do not form rows.
+    #[error(transparent)]
+    Matrix(#[from] MatrixError),
+    /// A kernel refused the embeddings.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+}
+
+/// Something that was put right and that the user should be told.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+pub enum Warning {
+    /// As many candidates as there are others, or more, were asked for.
+    #[error(
+        "candidates lowered from {asked} to {used}: each of {instances} instances has only {used} others"
+    )]
+    CandidatesLowered {
+        /// Candidates asked for, M.
+        asked: usize,
+        /// Instances that can be in the graph, N.
+        instances: usize,
+        /// Candidates drawn, N − 1.
+        used: usize,
+    },
+    /// A graph was due, but too few instances had an embedding; batches are uniform until the next refresh.
+    #[error(
+        "no graph at step {step}: {embedded} instances have an embedding, and {neighbors} neighbors need more"
+    )]
+    TooFewEmbeddings {
+        /// Batches consumed at the time.
+        step: u64,
+        /// Instances with an embedding.
+        embedded: usize,
+        /// Neighbours that each must get, K.
+        neighbors: usize,
+    },
+}

@@ -1,0 +1,172 @@
+//! What a user can choose about batches. Defaults are those of the BatchSampler paper and its published program.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{SamplingError, Warning};
+use crate::graph::GraphOptions;
+
+/// How batches are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A random order of all instances, cut into batches: each is used at most once an epoch.
+    Uniform,
+    /// Random walks with restart over the proximity graph: the method of the paper.
+    #[default]
+    Walk,
+    /// An instance and its nearest neighbours of all: the paper's kNN baseline.
+    Nearest,
+}
+
+/// Whether an instance may come more than once an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Coverage {
+    /// As published: a batch's members are distinct and its start is new to the epoch, but the others can have been in
+    /// other batches of the epoch, and some instances may not come at all.
+    #[default]
+    Repeat,
+    /// Each instance comes at most once an epoch, and all but the remainder exactly once.
+    Cover,
+}
+
+/// What happens to the N mod B instances that do not fill a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastBatch {
+    /// An epoch has ⌊N/B⌋ batches; who is left out is drawn anew every epoch.
+    #[default]
+    Drop,
+    /// An epoch has ⌈N/B⌉ batches, the last one smaller.
+    Keep,
+}
+
+/// The probability of going back to the start, falling linearly over the first epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestartSchedule {
+    /// Probability in epoch 0. Paper: 0.2.
+    pub from: f64,
+    /// Probability from epoch `over_epochs` on. Paper: 0.05.
+    pub to: f64,
+    /// Epochs from the one to the other; 0 for `to` at once. Published program: 7.5, which is 0.02 an epoch.
+    pub over_epochs: f64,
+}
+
+impl Default for RestartSchedule {
+    fn default() -> Self {
+        Self { from: 0.2, to: 0.05, over_epochs: 7.5 }
+    }
+}
+
+impl RestartSchedule {
+    /// The restart probability in `epoch`, counted from 0.
+    pub fn at(&self, epoch: u64) -> f32 {
+        let progress = if self.over_epochs > 0.0 { (epoch as f64 / self.over_epochs).min(1.0) } else { 1.0 };
+        (self.from + (self.to - self.from) * progress) as f32
+    }
+
+    fn check(&self) -> Result<(), SamplingError> {
+        for (option, value) in [("restart.from", self.from), ("restart.to", self.to)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(SamplingError::Restart { option, value, expected: "at least 0 and below 1" });
+            }
+        }
+        if !(self.over_epochs.is_finite() && self.over_epochs >= 0.0) {
+            let (option, value) = ("restart.over_epochs", self.over_epochs);
+            return Err(SamplingError::Restart { option, value, expected: "finite and at least 0" });
+        }
+        Ok(())
+    }
+}
+
+/// Everything that decides who shares a batch, the seed and the embeddings apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplerOptions {
+    /// How batches are made.
+    pub kind: Kind,
+    /// Instances a batch, B. Paper: 256 for the small image data sets.
+    pub batch_size: usize,
+    /// Whether an instance may come more than once an epoch; uniform epochs always cover.
+    pub coverage: Coverage,
+    /// Candidates drawn for each instance at a rebuild, M, for [`Kind::Walk`]. Paper: 1000.
+    pub candidates: usize,
+    /// Neighbours kept of them, K, for [`Kind::Walk`]; [`Kind::Nearest`] needs and keeps B − 1. Paper: 100.
+    pub neighbors: usize,
+    /// Restart probability of [`Kind::Walk`].
+    pub restart: RestartSchedule,
+    /// Batches from one rebuild of the graph to the next, t. Paper: 100.
+    pub refresh_every: u64,
+    /// First epochs, whose batches are uniform while they gather embeddings. Published program: 1.
+    pub uniform_epochs: u64,
+    /// What happens to the instances that do not fill a batch.
+    pub last_batch: LastBatch,
+}
+
+impl Default for SamplerOptions {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Walk,
+            batch_size: 256,
+            coverage: Coverage::Repeat,
+            candidates: 1000,
+            neighbors: 100,
+            restart: RestartSchedule::default(),
+            refresh_every: 100,
+            uniform_epochs: 1,
+            last_batch: LastBatch::Drop,
+        }
+    }
+}
+
+impl SamplerOptions {
+    /// Checks the options for a data set of `instances`; what had to be put right is returned.
+    ///
+    /// # Errors
+    /// Names the first option that is out of range.
+    pub fn check(&self, instances: usize) -> Result<Vec<Warning>, SamplingError> {
+        check_instances(instances)?;
+        if !(1..=instances).contains(&self.batch_size) {
+            return Err(SamplingError::BatchSize { batch_size: self.batch_size, instances });
+        }
+        if self.refresh_every == 0 {
+            return Err(SamplingError::Zero { option: "refresh_every" });
+        }
+        self.restart.check()?;
+        let graph = GraphOptions { candidates: self.candidates, neighbors: self.neighbors };
+        match self.kind {
+            Kind::Walk => Ok(graph.fitted(instances)?.1.into_iter().collect()),
+            Kind::Uniform | Kind::Nearest => Ok(Vec::new()),
+        }
+    }
+
+    /// The first option in which `other` differs, with both values.
+    pub(crate) fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let list = |options: &Self| {
+            [
+                ("kind", format!("{:?}", options.kind)),
+                ("batch_size", options.batch_size.to_string()),
+                ("coverage", format!("{:?}", options.coverage)),
+                ("candidates", options.candidates.to_string()),
+                ("neighbors", options.neighbors.to_string()),
+                ("restart.from", options.restart.from.to_string()),
+                ("restart.to", options.restart.to.to_string()),
+                ("restart.over_epochs", options.restart.over_epochs.to_string()),
+                ("refresh_every", options.refresh_every.to_string()),
+                ("uniform_epochs", options.uniform_epochs.to_string()),
+                ("last_batch", format!("{:?}", options.last_batch)),
+            ]
+        };
+        let both = list(self).into_iter().zip(list(other));
+        both.into_iter().find(|(a, b)| a.1 != b.1).map(|((name, a), (_, b))| (name, a, b))
+    }
+}
+
+/// Checks that there are at least two instances and that 32 bits can number them.
+pub(crate) fn check_instances(instances: usize) -> Result<u32, SamplingError> {
+    match u32::try_from(instances) {
+        Ok(count) if count >= 2 => Ok(count),
+        _ => Err(SamplingError::Instances { instances }),
+    }
+}

@@ -1,0 +1,318 @@
+//! The sampler that a trainer drives: plans batches, takes embeddings, rebuilds the graph, saves and goes on.
+
+use std::time::Instant;
+
+use lookalike_base::{Rows, Seed};
+
+use crate::error::{SamplingError, Warning};
+use crate::graph::{GraphOptions, ProximityGraph, knn_graph, proximity_graph};
+use crate::options::{Kind, SamplerOptions};
+use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment};
+use crate::report::{EpochReport, Report, Staleness};
+use crate::set::InstanceSet;
+use crate::store::EmbeddingStore;
+
+/// Hands out the batches of one epoch after another, in segments between two refreshes of its graph.
+///
+/// A trainer asks for the [next segment](Sampler::next_segment), and for each of its batches trains, gives the
+/// embeddings that came about [back](Sampler::record) and [advances](Sampler::advance). Which batches come depends on
+/// nothing but the options, the seed, and what was recorded before each refresh. A refresh is due where the first
+/// epoch that is not uniform begins, and from then on whenever `refresh_every` batches were consumed since the last one.
+/// It happens when the first segment after that is asked for.
+#[derive(Debug, Clone)]
+pub struct Sampler {
+    pub(crate) instances: usize,
+    pub(crate) options: SamplerOptions,
+    pub(crate) seed: Seed,
+    pub(crate) epoch: u64,
+    /// Batches consumed of this epoch.
+    pub(crate) position: usize,
+    /// Batches consumed in all.
+    pub(crate) steps: u64,
+    pub(crate) store: EmbeddingStore,
+    /// Without an edge as long as none could be built.
+    pub(crate) graph: ProximityGraph,
+    /// The step of the last refresh, whether or not there were embeddings enough for a graph.
+    pub(crate) refreshed_at: Option<u64>,
+    pub(crate) builds: u64,
+    pub(crate) build_seconds: f64,
+    /// Instances in the epoch's batches before the segment.
+    pub(crate) used: InstanceSet,
+    /// The segment that holds the next batch, once it is planned.
+    pub(crate) segment: Option<Segment>,
+    pub(crate) current: EpochReport,
+    pub(crate) finished: Option<EpochReport>,
+    pub(crate) staleness: Option<Staleness>,
+    pub(crate) warnings: Vec<Warning>,
+}
+
+impl Sampler {
+    /// A sampler at the beginning of epoch 0 for a data set of `instances`; what had to be put right is returned.
+    ///
+    /// # Errors
+    /// Names the option that is out of range, see [`SamplerOptions::check`].
+    pub fn new(
+        instances: usize,
+        options: SamplerOptions,
+        seed: Seed,
+    ) -> Result<(Self, Vec<Warning>), SamplingError> {
+        let warnings = options.check(instances)?;
+        let sampler = Self {
+            instances,
+            options,
+            seed,
+            epoch: 0,
+            position: 0,
+            steps: 0,
+            store: EmbeddingStore::new(instances),
+            graph: ProximityGraph::empty(instances),
+            refreshed_at: None,
+            builds: 0,
+            build_seconds: 0.0,
+            used: InstanceSet::new(instances),
+            segment: None,
+            current: EpochReport::default(),
+            finished: None,
+            staleness: None,
+            warnings: Vec::new(),
+        };
+        Ok((sampler, warnings))
+    }
+
+    /// Batches an epoch: ⌊N/B⌋, or ⌈N/B⌉ where the last one is kept.
+    pub fn batches_per_epoch(&self) -> usize {
+        batches_per_epoch(self.instances, self.options.batch_size, self.options.last_batch)
+    }
+
+    /// The epoch of the next batch, from 0.
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Batches consumed of this epoch.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Batches consumed in all: the clock by which refreshes come and embeddings age.
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// The options it was made with.
+    pub fn options(&self) -> &SamplerOptions {
+        &self.options
+    }
+
+    /// The graph in use; without an edge before the first refresh.
+    pub fn graph(&self) -> &ProximityGraph {
+        &self.graph
+    }
+
+    /// Whether embeddings that are recorded will ever be used.
+    pub fn needs_embeddings(&self) -> bool {
+        self.options.kind != Kind::Uniform
+    }
+
+    /// The batches from the current position to the next refresh or the end of the epoch; the graph is rebuilt first
+    /// where that is due. Asked again without progress it gives the same; never empty.
+    ///
+    /// # Errors
+    /// What [`proximity_graph`], [`knn_graph`] and [`plan_segment`] refuse; none of it can come about from recorded
+    /// embeddings and checked options.
+    pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
+        let position = self.position;
+        let segment = self.planned()?;
+        let consumed = position - segment.first_batch;
+        Ok(Segment {
+            epoch: segment.epoch,
+            first_batch: position,
+            batches: segment.batches[consumed..].to_vec(),
+            origins: segment.origins[consumed..].to_vec(),
+        })
+    }
+
+    /// Takes embeddings that training produced at `step`, which is counted as [`Sampler::steps`] is.
+    ///
+    /// They are scaled to unit length and replace older ones of the same instances; they are used from the next
+    /// refresh on. Uniform sampling only checks them. On an error nothing is taken.
+    ///
+    /// # Shapes
+    /// `embeddings` n×d, a row for each of the n `instances`; d must never change.
+    ///
+    /// # Errors
+    /// [`SamplingError::Rows`] or [`SamplingError::Columns`] for other shapes, [`SamplingError::Instance`] for a number out
+    /// of range, [`SamplingError::NotFinite`] names an instance whose embedding holds NaN or an infinity.
+    pub fn record(
+        &mut self,
+        instances: &[u32],
+        embeddings: Rows<'_>,
+        step: u64,
+    ) -> Result<(), SamplingError> {
+        self.store.check(instances, embeddings)?;
+        if self.needs_embeddings() {
+            self.store.take(instances, embeddings, step);
+        }
+        Ok(())
+    }
+
+    /// Says that the next batch was consumed.
+    ///
+    /// # Errors
+    /// As [`Sampler::next_segment`], where that was not asked for before.
+    pub fn advance(&mut self) -> Result<(), SamplingError> {
+        let (position, total) = (self.position, self.batches_per_epoch());
+        let segment = self.planned()?;
+        let consumed = position - segment.first_batch;
+        let (origins, last) = (segment.origins[consumed], consumed + 1 == segment.batches.len());
+        self.current.count(origins, position, total);
+        self.position += 1;
+        self.steps += 1;
+        if last && let Some(segment) = self.segment.take() {
+            self.used.extend(segment.batches.into_iter().flatten());
+        }
+        if self.position == total {
+            self.end_epoch();
+        }
+        Ok(())
+    }
+
+    fn end_epoch(&mut self) {
+        self.current.reach = self.reach();
+        self.epoch += 1;
+        self.position = 0;
+        self.used.clear();
+        let next = EpochReport { epoch: self.epoch, ..EpochReport::default() };
+        self.finished = Some(std::mem::replace(&mut self.current, next));
+    }
+
+    /// Share of the instances in the epoch's batches so far.
+    fn reach(&self) -> f64 {
+        let mut seen = self.used.clone();
+        if let Some(segment) = &self.segment {
+            let consumed = self.position - segment.first_batch;
+            seen.extend(segment.batches[..consumed].iter().flatten().copied());
+        }
+        seen.count() as f64 / self.instances as f64
+    }
+
+    /// The sampler in few numbers.
+    pub fn report(&self) -> Report {
+        Report {
+            current: EpochReport { reach: self.reach(), ..self.current.clone() },
+            finished: self.finished.clone(),
+            staleness: self.staleness,
+            graph: (self.graph.edges() > 0).then(|| self.graph.statistics()),
+            builds: self.builds,
+            build_seconds: self.build_seconds,
+        }
+    }
+
+    /// What was put right since the last call and should be told to the user.
+    pub fn take_warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// The segment that holds the next batch.
+    fn planned(&mut self) -> Result<&Segment, SamplingError> {
+        let segment = match self.segment.take() {
+            Some(segment) => segment,
+            None => self.plan()?,
+        };
+        Ok(self.segment.insert(segment))
+    }
+
+    fn plan(&mut self) -> Result<Segment, SamplingError> {
+        let left = self.batches_per_epoch() - self.position;
+        if self.is_uniform() {
+            return self.plan_batches(self.position, left);
+        }
+        let due = self.refreshed_at.map_or(self.steps, |at| at.saturating_add(self.options.refresh_every));
+        if due <= self.steps {
+            self.refresh()?;
+        }
+        let refreshed_at = self.refreshed_at.unwrap_or(self.steps);
+        let until_refresh = refreshed_at.saturating_add(self.options.refresh_every) - self.steps;
+        self.plan_batches(self.position, usize::try_from(until_refresh).map_or(left, |until| until.min(left)))
+    }
+
+    /// Whether this epoch's batches are uniform.
+    fn is_uniform(&self) -> bool {
+        self.options.kind == Kind::Uniform || self.epoch < self.options.uniform_epochs
+    }
+
+    /// The segment of `batches` from `first_batch` on, which must begin where `used` ends.
+    pub(crate) fn plan_batches(&self, first_batch: usize, batches: usize) -> Result<Segment, SamplingError> {
+        let method = match self.options.kind {
+            _ if self.is_uniform() => Method::Uniform,
+            Kind::Nearest => Method::Nearest { graph: &self.graph },
+            Kind::Walk | Kind::Uniform => {
+                Method::Walk { graph: &self.graph, restart: self.options.restart.at(self.epoch) }
+            }
+        };
+        plan_segment(&PlanInput {
+            instances: self.instances,
+            batch_size: self.options.batch_size,
+            last_batch: self.options.last_batch,
+            coverage: self.options.coverage,
+            method,
+            seed: self.seed,
+            epoch: self.epoch,
+            first_batch,
+            batches,
+            used: &self.used,
+        })
+    }
+
+    /// Builds the graph from the embeddings there are; with too few of them batches are uniform until the next refresh.
+    fn refresh(&mut self) -> Result<(), SamplingError> {
+        let begun = Instant::now();
+        let (embedded, neighbors) = (self.store.present.count(), self.neighbors());
+        self.staleness = Some(self.store.staleness(self.steps));
+        self.refreshed_at = Some(self.steps);
+        match self.store.rows()? {
+            Some(rows) if embedded > neighbors => {
+                let (graph, warnings) = self.build(rows, neighbors)?;
+                self.graph = graph;
+                self.builds += 1;
+                self.warn(warnings);
+            }
+            _ => {
+                self.graph = ProximityGraph::empty(self.instances);
+                self.warn(vec![Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors }]);
+            }
+        }
+        self.build_seconds += begun.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Neighbours that each instance in the graph gets.
+    fn neighbors(&self) -> usize {
+        match self.options.kind {
+            Kind::Nearest => self.options.batch_size.saturating_sub(1).max(1),
+            Kind::Walk | Kind::Uniform => self.options.neighbors,
+        }
+    }
+
+    fn build(
+        &self,
+        rows: Rows<'_>,
+        neighbors: usize,
+    ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
+        let present = Some(&self.store.present);
+        if self.options.kind == Kind::Nearest {
+            return Ok((knn_graph(rows, present, neighbors)?, Vec::new()));
+        }
+        let options = GraphOptions { candidates: self.options.candidates, neighbors };
+        proximity_graph(rows, present, &options, self.seed, self.builds)
+    }
+
+    /// Keeps `warnings` for the caller, but not one that waits already.
+    fn warn(&mut self, warnings: Vec<Warning>) {
+        for warning in warnings {
+            if !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+}
