@@ -3,7 +3,7 @@
 use thiserror::Error;
 
 /// Why a matrix could not be made.
-#[derive(Debug, Error, PartialEq, Eq)]
+#[derive(Debug, Clone, Error, PartialEq, Eq)]
 pub enum MatrixError {
     /// The number of values is not rows × columns.
     #[error("{values} values cannot be laid out as rows of {columns}")]

@@ -1,0 +1,77 @@
+//! What every score asks of its input.
+
+use lookalike_base::{Matrix, Rows};
+
+use crate::error::MetricError;
+
+/// Checks that all values are finite; `what` names the matrix.
+pub(crate) fn finite(what: &'static str, rows: Rows<'_>) -> Result<(), MetricError> {
+    rows.check_finite().map_err(|problem| MetricError::Values { what, problem })
+}
+
+/// A copy with rows of unit length, of finite values only. Rows of zeros, which have no direction, stay zeros.
+pub(crate) fn normalized(what: &'static str, rows: Rows<'_>) -> Result<Matrix, MetricError> {
+    finite(what, rows)?;
+    let mut matrix = Matrix::new(rows.values().to_vec(), rows.columns())
+        .map_err(|problem| MetricError::Values { what, problem })?;
+    matrix.normalize_rows();
+    Ok(matrix)
+}
+
+/// Checks that both matrices have the same number of columns.
+pub(crate) fn same_dimensions(
+    first: &'static str,
+    a: Rows<'_>,
+    second: &'static str,
+    b: Rows<'_>,
+) -> Result<(), MetricError> {
+    if a.columns() != b.columns() {
+        let (first_columns, second_columns) = (a.columns(), b.columns());
+        return Err(MetricError::Dimensions { first, first_columns, second, second_columns });
+    }
+    Ok(())
+}
+
+/// Checks that there is one label a row, each below `classes`. `what` names the rows, in the singular for labels.
+pub(crate) fn labels(
+    what: &'static str,
+    rows: usize,
+    labels: &[u32],
+    classes: usize,
+) -> Result<(), MetricError> {
+    if labels.len() != rows {
+        return Err(MetricError::Length { what: "labels", found: labels.len(), expected: rows, of: what });
+    }
+    match labels.iter().position(|label| *label as usize >= classes) {
+        None => Ok(()),
+        Some(row) => Err(MetricError::Label { what, row, label: labels[row], classes }),
+    }
+}
+
+/// Checks that a classification score has something to tell apart: rows, labels, and two classes among them.
+pub(crate) fn classifiable(
+    score: &'static str,
+    train_labels: &[u32],
+    test_labels: &[u32],
+) -> Result<(), MetricError> {
+    for (what, labels) in [("train", train_labels), ("test", test_labels)] {
+        if labels.is_empty() {
+            return Err(MetricError::undefined(score, format!("there are no {what} labels")));
+        }
+    }
+    if one_class(train_labels) {
+        return Err(MetricError::undefined(score, "all train rows are of one class"));
+    }
+    Ok(())
+}
+
+/// Whether all labels are the same.
+pub(crate) fn one_class(labels: &[u32]) -> bool {
+    labels.windows(2).all(|pair| pair[0] == pair[1])
+}
+
+/// Share of `predicted` that equals `labels`.
+pub(crate) fn share_equal(predicted: &[u32], labels: &[u32]) -> f64 {
+    let equal = predicted.iter().zip(labels).filter(|(predicted, label)| predicted == label).count();
+    equal as f64 / labels.len() as f64
+}

@@ -1,0 +1,193 @@
+//! How hard the negatives of a batch plan are, and how many of them are false.
+//!
+//! Every figure stands beside that of uniform batches on the same embeddings or labels. That is not one random plan but
+//! the mean over all of them: in a batch drawn uniformly every ordered pair of distinct instances is equally likely, so
+//! the mean over all plans of any shape is the mean over all such pairs, which has a closed form and no noise.
+
+use lookalike_base::Rows;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::check;
+use crate::error::MetricError;
+
+/// Mean similarity of anchors to their negatives.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Hardness {
+    /// Mean cosine similarity over all pairs of an anchor and another member of its batch.
+    pub similarity: f64,
+    /// The same, expected of uniform batches on the same embeddings.
+    pub uniform: f64,
+    /// `similarity` − `uniform`: the hardness of the plan. 0 for uniform batches, above 0 for look-alikes.
+    pub difference: f64,
+    /// Number of pairs (anchor, negative).
+    pub pairs: u64,
+}
+
+/// The share of negatives that are of the anchor's own class.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct FalseNegatives {
+    /// Share of the pairs of an anchor and another member of its batch whose labels are equal.
+    pub rate: f64,
+    /// The same, expected of uniform batches on the same labels.
+    pub uniform: f64,
+    /// `rate` − `uniform`.
+    pub difference: f64,
+    /// Number of pairs (anchor, negative).
+    pub pairs: u64,
+}
+
+/// Measures the hardness of `plan`: any run of batches, for instance an epoch or a tenth of one.
+///
+/// Within a batch every ordered pair of places counts, an instance that is in a batch twice included.
+///
+/// # Shapes
+/// `plan` holds indices below N, `embeddings` is N×d.
+///
+/// # Errors
+/// [`MetricError::Undefined`] where no batch has two members or there are fewer than two instances; other variants where
+/// a batch names an instance that does not exist or a value is not finite.
+pub fn hardness<B: AsRef<[u32]> + Sync>(plan: &[B], embeddings: Rows<'_>) -> Result<Hardness, MetricError> {
+    let pairs = check_plan("hardness", plan, embeddings.len())?;
+    let unit = check::normalized("embeddings", embeddings)?;
+    let batch_sums: Vec<f64> = plan
+        .par_iter()
+        .map(|batch| pair_sum(unit.rows(), batch.as_ref().iter().map(|instance| *instance as usize)))
+        .collect();
+    let similarity = batch_sums.iter().sum::<f64>() / pairs as f64;
+    let rows = unit.len() as f64;
+    let uniform = pair_sum(unit.rows(), 0..unit.len()) / (rows * (rows - 1.0));
+    Ok(Hardness { similarity, uniform, difference: similarity - uniform, pairs })
+}
+
+/// Measures how many of the negatives of `plan` are false: of their anchor's class.
+///
+/// # Shapes
+/// `plan` holds indices below N, there are N labels.
+///
+/// # Errors
+/// [`MetricError::Undefined`] where no batch has two members, there are fewer than two labels, or all are of one class;
+/// [`MetricError::Instance`] where a batch names an instance that does not exist.
+pub fn false_negative_rate<B: AsRef<[u32]> + Sync>(
+    plan: &[B],
+    labels: &[u32],
+) -> Result<FalseNegatives, MetricError> {
+    const SCORE: &str = "the false-negative rate";
+    if labels.is_empty() {
+        return Err(MetricError::undefined(SCORE, "there are no labels"));
+    }
+    let pairs = check_plan(SCORE, plan, labels.len())?;
+    if check::one_class(labels) {
+        return Err(MetricError::undefined(SCORE, "all instances are of one class"));
+    }
+    let false_pairs: u64 = plan
+        .par_iter()
+        .map(|batch| equal_pairs(batch.as_ref().iter().map(|instance| labels[*instance as usize]).collect()))
+        .sum();
+    let rate = false_pairs as f64 / pairs as f64;
+    let uniform = equal_pairs(labels.to_vec()) as f64 / ordered_pairs(labels.len()) as f64;
+    Ok(FalseNegatives { rate, uniform, difference: rate - uniform, pairs })
+}
+
+/// The number of pairs (anchor, negative) in `plan`, once its indices have been found to exist.
+fn check_plan<B: AsRef<[u32]>>(
+    score: &'static str,
+    plan: &[B],
+    instances: usize,
+) -> Result<u64, MetricError> {
+    let mut pairs = 0;
+    for (at, batch) in plan.iter().enumerate() {
+        let batch = batch.as_ref();
+        if let Some(instance) = batch.iter().find(|instance| **instance as usize >= instances) {
+            return Err(MetricError::Instance { batch: at, instance: *instance, instances });
+        }
+        pairs += ordered_pairs(batch.len());
+    }
+    if pairs == 0 {
+        return Err(MetricError::undefined(score, "no batch has two members"));
+    }
+    if instances < 2 {
+        return Err(MetricError::undefined(score, "there are fewer than two instances"));
+    }
+    Ok(pairs)
+}
+
+/// n (n − 1).
+fn ordered_pairs(members: usize) -> u64 {
+    members as u64 * (members as u64).saturating_sub(1)
+}
+
+/// Σ zᵢ · zⱼ over all ordered pairs i ≠ j of the chosen rows: ‖Σ z‖² − Σ ‖z‖².
+fn pair_sum(rows: Rows<'_>, chosen: impl Iterator<Item = usize>) -> f64 {
+    let mut sum = vec![0.0; rows.columns()];
+    let mut squares = 0.0;
+    for row in chosen {
+        for (sum, value) in sum.iter_mut().zip(rows.row(row)) {
+            let value = f64::from(*value);
+            *sum += value;
+            squares += value * value;
+        }
+    }
+    sum.iter().map(|sum| sum * sum).sum::<f64>() - squares
+}
+
+/// The number of ordered pairs of distinct places with equal labels.
+fn equal_pairs(mut labels: Vec<u32>) -> u64 {
+    labels.sort_unstable();
+    labels.chunk_by(|a, b| a == b).map(|equal| ordered_pairs(equal.len())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lookalike_base::Seed;
+
+    /// Two opposite groups of two.
+    const GROUPS: [f32; 8] = [1.0, 0.0, 2.0, 0.0, -1.0, 0.0, -3.0, 0.0];
+
+    #[test]
+    fn batches_of_look_alikes_are_harder_than_uniform_ones_and_batches_of_opposites_easier() {
+        let rows = Rows::new(&GROUPS, 2).unwrap();
+        let alike = hardness(&[[0, 1], [2, 3]], rows).unwrap();
+        assert_eq!((alike.similarity, alike.pairs), (1.0, 4));
+        assert!((alike.uniform + 1.0 / 3.0).abs() < 1e-12, "{alike:?}");
+        assert!((alike.difference - 4.0 / 3.0).abs() < 1e-12, "{alike:?}");
+        assert_eq!(hardness(&[[0, 2], [1, 3]], rows).unwrap().similarity, -1.0);
+    }
+
+    #[test]
+    fn random_batches_are_as_hard_as_uniform_ones() {
+        let mut stream = Seed(5).stream("test", 0, 0, 0);
+        let values: Vec<f32> = (0..2000 * 8).map(|_| stream.normal() + 0.5).collect();
+        let labels: Vec<u32> = (0..2000).map(|_| stream.below(4)).collect();
+        let order = stream.permutation(2000);
+        let plan: Vec<&[u32]> = order.chunks(64).collect();
+        let hardness = hardness(&plan, Rows::new(&values, 8).unwrap()).unwrap();
+        assert!(hardness.difference.abs() < 0.01 && hardness.uniform > 0.1, "{hardness:?}");
+        let rate = false_negative_rate(&plan, &labels).unwrap();
+        assert!(rate.difference.abs() < 0.01 && (rate.uniform - 0.25).abs() < 0.01, "{rate:?}");
+    }
+
+    #[test]
+    fn false_negatives_are_counted_by_pairs() {
+        let rate = false_negative_rate(&[vec![0, 1, 2], vec![3], vec![3, 2]], &[0, 0, 1, 1]).unwrap();
+        assert_eq!((rate.rate, rate.uniform, rate.pairs), (0.5, 4.0 / 12.0, 8));
+    }
+
+    #[test]
+    fn plans_and_labels_that_tell_nothing_are_undefined() {
+        let rows = Rows::new(&GROUPS, 2).unwrap();
+        assert!(matches!(hardness(&[[0]], rows), Err(MetricError::Undefined { .. })));
+        assert!(matches!(hardness(&[[0; 0]; 0], rows), Err(MetricError::Undefined { .. })));
+        let one = Rows::new(&GROUPS[..2], 2).unwrap();
+        assert!(matches!(hardness(&[[0, 0]], one), Err(MetricError::Undefined { .. })));
+        assert!(matches!(false_negative_rate(&[[0, 1]], &[2, 2]), Err(MetricError::Undefined { .. })));
+        assert!(matches!(false_negative_rate(&[[0, 1]], &[]), Err(MetricError::Undefined { .. })));
+    }
+
+    #[test]
+    fn an_instance_that_does_not_exist_is_named() {
+        let error = hardness(&[[0, 1], [2, 4]], Rows::new(&GROUPS, 2).unwrap()).unwrap_err();
+        assert_eq!(error.to_string(), "batch 1 names instance 4, but there are only 4");
+    }
+}

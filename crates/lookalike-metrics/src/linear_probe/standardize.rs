@@ -1,0 +1,73 @@
+//! Features of mean 0 and deviation 1.
+
+use lookalike_base::{Matrix, Rows};
+
+use crate::error::MetricError;
+
+/// A dimension whose deviation is below this share of its greatest magnitude is constant but for rounding.
+const CONSTANT: f64 = 1e-6;
+
+/// Mean and inverse deviation of each dimension.
+pub(super) struct Standardizer {
+    means: Vec<f64>,
+    /// 0 for a constant dimension, which is thereby left out.
+    scales: Vec<f64>,
+}
+
+impl Standardizer {
+    /// The statistics of `rows`, with the population's variance as in BatchNorm.
+    pub(super) fn of(rows: Rows<'_>) -> Self {
+        let (count, columns) = (rows.len() as f64, rows.columns());
+        let (mut means, mut variances, mut greatest) =
+            (vec![0.0; columns], vec![0.0; columns], vec![0.0; columns]);
+        for row in rows {
+            for (j, value) in row.iter().enumerate() {
+                means[j] += f64::from(*value) / count;
+                greatest[j] = f64::max(greatest[j], f64::from(value.abs()));
+            }
+        }
+        for row in rows {
+            for (j, value) in row.iter().enumerate() {
+                variances[j] += (f64::from(*value) - means[j]).powi(2) / count;
+            }
+        }
+        let scale = |(variance, greatest): (&f64, &f64)| {
+            let deviation = variance.sqrt();
+            if deviation > CONSTANT * greatest { 1.0 / deviation } else { 0.0 }
+        };
+        let scales = variances.iter().zip(&greatest).map(scale).collect();
+        Self { means, scales }
+    }
+
+    /// The rows, standardised.
+    pub(super) fn apply(&self, rows: Rows<'_>) -> Result<Matrix, MetricError> {
+        let mut values = Vec::with_capacity(rows.values().len());
+        for row in rows {
+            let statistics = self.means.iter().zip(&self.scales);
+            values.extend(
+                row.iter()
+                    .zip(statistics)
+                    .map(|(value, (mean, scale))| ((f64::from(*value) - mean) * scale) as f32),
+            );
+        }
+        Matrix::new(values, rows.columns())
+            .map_err(|problem| MetricError::Values { what: "features", problem })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dimensions_come_out_with_mean_zero_and_deviation_one_whatever_their_scale() {
+        let values = [1e-6, 5.0, 7.0, 3e-6, 5.0, 9.0, 5e-6, 5.0, 11.0];
+        let rows = Rows::new(&values, 3).unwrap();
+        let matrix = Standardizer::of(rows).apply(rows).unwrap();
+        let outer = 1.5_f32.sqrt();
+        for (row, expected) in matrix.rows().iter().zip([-outer, 0.0, outer]) {
+            assert!((row[0] - expected).abs() < 1e-5 && (row[2] - expected).abs() < 1e-5, "{row:?}");
+            assert_eq!(row[1], 0.0);
+        }
+    }
+}
