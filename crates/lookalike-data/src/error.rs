@@ -83,6 +83,27 @@ pub enum DataError {
         /// Number of instances there are.
         len: usize,
     },
+    /// A data set gave something that is no image.
+    #[error("instance {index} of {dataset}: {problem}")]
+    Image {
+        /// The data set.
+        dataset: String,
+        /// The instance.
+        index: u32,
+        /// What is there and what would be right.
+        problem: String,
+    },
+    /// The operating system refused a thread.
+    #[error("cannot start a thread of the loader")]
+    Thread(#[source] std::io::Error),
+    /// Making a batch failed in a way that its source did not foresee.
+    #[error("the batch of step {step} could not be made, which is a defect of its source: {message}")]
+    Panic {
+        /// The step the batch was for.
+        step: u64,
+        /// What the source said.
+        message: String,
+    },
 }
 
 impl DataError {

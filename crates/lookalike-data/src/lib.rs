@@ -1,9 +1,14 @@
 //! What an instance is: image data sets as bytes in memory or files on disk, and the registry that opens them by name.
 
+pub mod augment;
 pub mod dataset;
 pub mod error;
+pub mod loader;
 pub mod registry;
+pub mod views;
 
 pub use dataset::{Image, ImageDataset, Split};
 pub use error::DataError;
+pub use loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 pub use registry::{DataOptions, open};
+pub use views::{ImageBatch, ImageViews, PlainImages, ViewBatch, Views};

@@ -153,7 +153,7 @@ fn the_central_square_agrees_with_torchvision() {
     let unchanged = Normalization { mean: [0.0; 3], std: [1.0; 3] };
     for case in cases("centre") {
         let size = case.parameter() as usize;
-        let planes = render(&Augmentation::plain(size, unchanged), &case, &NOTHING);
+        let planes = render(&Augmentation::plain(size, unchanged), &case, &Parameters::default());
         assert!(case.difference(&planes) <= 1, "{}: {} levels apart", case.name, case.difference(&planes));
     }
 }
@@ -186,16 +186,13 @@ fn the_whole_list_agrees_with_torchvision() {
         ]
         .map(Some),
         blur: Some(0.8),
-        ..NOTHING
+        ..Parameters::default()
     };
     for case in cases("list") {
         let planes = render(&augmentation, &case, &parameters);
         assert!(case.difference(&planes) <= 2, "{}: {} levels apart", case.name, case.difference(&planes));
     }
 }
-
-const NOTHING: Parameters =
-    Parameters { crop: None, flip: false, jitter: [None; 4], grayscale: false, blur: None, solarize: false };
 
 /// A view in levels; `augmentation` must not normalise.
 fn render(augmentation: &Augmentation, case: &Case, parameters: &Parameters) -> Vec<u8> {

@@ -58,8 +58,8 @@ struct GaussianBlur {
     sigma: [f32; 2],
 }
 
-/// What is done to one image: the outcome of all draws of an [`Augmentation`].
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// What is done to one image: the outcome of all draws of an [`Augmentation`]; by default, nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Parameters {
     /// The rectangle shown; without one, the shorter side is resized and the central square shown.
     pub crop: Option<CropBox>,
