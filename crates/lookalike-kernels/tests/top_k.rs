@@ -1,5 +1,7 @@
 //! The fast searches beside ones that sort everything.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
 use lookalike_base::Seed;
 use lookalike_kernels::{KernelError, TopK, candidates_top_k, top_k};
 use proptest::prelude::*;

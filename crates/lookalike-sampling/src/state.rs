@@ -144,6 +144,11 @@ impl Sampler {
         if position >= total {
             return invalid(format!("its position {position} is outside an epoch of {total} batches"));
         }
+        let before = self.epoch.checked_mul(total as u64);
+        if before.and_then(|before| before.checked_add(position as u64)) != Some(self.steps) {
+            let (epoch, steps) = (self.epoch, self.steps);
+            return invalid(format!("{steps} batches do not lead to batch {position} of epoch {epoch}"));
+        }
         if let Some((first, count)) = segment {
             if position < first || position - first >= count {
                 return invalid(format!(

@@ -1,0 +1,59 @@
+//! Data and helpers that several tests share.
+
+#![allow(dead_code, reason = "each test program uses some of them")]
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
+use lookalike_base::{Matrix, Seed, Stream};
+use lookalike_sampling::ProximityGraph;
+
+/// `instances` points around `clusters` centres; instance i belongs to cluster i mod `clusters`.
+pub(crate) fn clustered(instances: usize, clusters: usize, columns: usize, seed: u64) -> Matrix {
+    let normals = |stream: &mut Stream| (0..columns).map(|_| stream.normal()).collect::<Vec<f32>>();
+    let mut stream = Seed(seed).stream("centres", 0, 0, 0);
+    let centres: Vec<Vec<f32>> = (0..clusters).map(|_| normals(&mut stream)).collect();
+    let mut stream = Seed(seed).stream("points", 0, 0, 0);
+    let values = (0..instances).flat_map(|instance| {
+        let noise = normals(&mut stream);
+        let centre = centres[instance % clusters].iter();
+        centre.zip(noise).map(|(centre, noise)| centre + 0.5 * noise).collect::<Vec<f32>>()
+    });
+    Matrix::new(values.collect(), columns).unwrap()
+}
+
+/// A graph in which each instance has between 0 and `most` distinct random neighbours.
+pub(crate) fn random_graph(instances: usize, most: u32, seed: u64) -> ProximityGraph {
+    let mut stream = Seed(seed).stream("graph", 0, 0, 0);
+    let lists: Vec<Vec<u32>> = (0..instances as u32)
+        .map(|own| {
+            let degree = stream.below(most + 1).min(instances as u32 - 1);
+            let others = stream.distinct(degree, instances as u32 - 1);
+            others.into_iter().map(|other| other + u32::from(other >= own)).collect()
+        })
+        .collect();
+    graph_of(&lists)
+}
+
+/// The graph with these neighbours.
+pub(crate) fn graph_of(lists: &[Vec<u32>]) -> ProximityGraph {
+    let degrees: Vec<u32> = lists.iter().map(|list| list.len() as u32).collect();
+    let neighbors = lists.concat();
+    let similarities = vec![0.5; neighbors.len()];
+    ProximityGraph::from_edges(&degrees, neighbors, similarities).unwrap()
+}
+
+/// Does `work` in a pool of `threads`.
+pub(crate) fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+/// The members in ascending order, each as often as it comes.
+pub(crate) fn sorted(members: impl IntoIterator<Item = u32>) -> Vec<u32> {
+    let mut members: Vec<u32> = members.into_iter().collect();
+    members.sort_unstable();
+    members
+}
+
+/// Whether nobody comes twice.
+pub(crate) fn are_distinct(members: &[u32]) -> bool {
+    sorted(members.iter().copied()).windows(2).all(|pair| pair[0] != pair[1])
+}

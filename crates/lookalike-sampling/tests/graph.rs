@@ -1,0 +1,227 @@
+//! The graphs beside obvious ones, and what they refuse.
+
+mod common;
+
+use common::{clustered, sorted, with_threads};
+use lookalike_base::{Matrix, Seed};
+use lookalike_sampling::{
+    GraphOptions, InstanceSet, ProximityGraph, SamplingError, Warning, knn_graph, proximity_graph,
+};
+
+fn options(candidates: usize, neighbors: usize) -> GraphOptions {
+    GraphOptions { candidates, neighbors }
+}
+
+/// All pairs, sorted.
+fn obvious_knn(embeddings: &Matrix, members: &[u32], neighbors: usize) -> Vec<Vec<u32>> {
+    let mut unit = embeddings.clone();
+    unit.normalize_rows();
+    let similarity = |a: u32, b: u32| -> f64 {
+        let (a, b) = (unit.row(a as usize), unit.row(b as usize));
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let nearest = |own: u32| {
+        let mut others: Vec<u32> = members.iter().copied().filter(|other| *other != own).collect();
+        others.sort_by(|a, b| similarity(own, *b).total_cmp(&similarity(own, *a)));
+        others.truncate(neighbors);
+        others
+    };
+    members.iter().map(|own| nearest(*own)).collect()
+}
+
+#[test]
+fn the_knn_graph_holds_the_nearest_of_all() {
+    let embeddings = clustered(150, 7, 5, 1);
+    let everybody: Vec<u32> = (0..150).collect();
+    let graph = knn_graph(embeddings.rows(), None, 12).unwrap();
+    for (own, expected) in obvious_knn(&embeddings, &everybody, 12).iter().enumerate() {
+        assert_eq!(graph.neighbors(own as u32), expected);
+        assert!(graph.similarities(own as u32).is_sorted_by(|a, b| a >= b));
+    }
+}
+
+#[test]
+fn with_all_others_as_candidates_the_proximity_graph_is_the_knn_graph() {
+    let embeddings = clustered(120, 5, 6, 2);
+    let (graph, warnings) = proximity_graph(embeddings.rows(), None, &options(119, 9), Seed(3), 0).unwrap();
+    let exact = knn_graph(embeddings.rows(), None, 9).unwrap();
+    assert!(warnings.is_empty());
+    for own in 0..120 {
+        assert_eq!(graph.neighbors(own), exact.neighbors(own));
+    }
+}
+
+#[test]
+fn fewer_candidates_give_less_similar_neighbors() {
+    let embeddings = clustered(600, 20, 16, 3);
+    let mean = |candidates| {
+        let graph = proximity_graph(embeddings.rows(), None, &options(candidates, 20), Seed(3), 0).unwrap().0;
+        graph.statistics().mean_similarity.unwrap()
+    };
+    let (few, some, all) = (mean(20), mean(100), mean(599));
+    assert!(few + 0.1 < some && some + 0.1 < all, "{few} {some} {all}");
+}
+
+#[test]
+fn each_other_instance_is_kept_equally_often_where_all_are_alike() {
+    // Keeping all candidates of every build shows who was drawn.
+    let (count, draws, builds) = (9_u32, 3, 4000);
+    let embeddings = clustered(count as usize, 2, 3, 4);
+    let mut counts = vec![[0_i32; 9]; 9];
+    for build in 0..builds {
+        let built = proximity_graph(embeddings.rows(), None, &options(draws, draws), Seed(5), build).unwrap();
+        for own in 0..count {
+            for other in built.0.neighbors(own) {
+                counts[own as usize][*other as usize] += 1;
+            }
+        }
+    }
+    // 4000 × 3/8 expected, standard deviation 31.
+    for (own, counts) in counts.iter().enumerate() {
+        for (other, count) in counts.iter().enumerate() {
+            assert!(
+                if own == other { *count == 0 } else { (count - 1500).abs() < 160 },
+                "{own} {other} {count}"
+            );
+        }
+    }
+}
+
+#[test]
+fn only_those_with_an_embedding_are_in_the_graph() {
+    let mut embeddings = clustered(80, 4, 5, 6);
+    let members: Vec<u32> = (0..80).filter(|instance| instance % 3 != 1).collect();
+    // The other rows are not even read.
+    (0..80).filter(|at| at % 3 == 1).for_each(|at| embeddings.row_mut(at).fill(f32::NAN));
+    let mut present = InstanceSet::new(80);
+    present.extend(members.iter().copied());
+    let exact = knn_graph(embeddings.rows(), Some(&present), 6).unwrap();
+    let (drawn, _) = proximity_graph(embeddings.rows(), Some(&present), &options(20, 6), Seed(1), 0).unwrap();
+    for (own, expected) in members.iter().zip(obvious_knn(&embeddings, &members, 6)) {
+        assert_eq!(exact.neighbors(*own), expected);
+        assert!(drawn.neighbors(*own).iter().all(|other| present.contains(*other) && other != own));
+    }
+    for graph in [exact, drawn] {
+        assert!((0..80).filter(|at| at % 3 == 1).all(|at| !graph.contains(at)));
+        assert_eq!(graph.statistics().members, members.len());
+    }
+}
+
+#[test]
+fn candidates_are_lowered_to_n_minus_1_with_a_warning() {
+    let embeddings = clustered(50, 4, 4, 1);
+    let (graph, warnings) = proximity_graph(embeddings.rows(), None, &options(50, 10), Seed(0), 0).unwrap();
+    assert_eq!(warnings, [Warning::CandidatesLowered { asked: 50, instances: 50, used: 49 }]);
+    assert_eq!(graph.edges(), 500);
+    assert_eq!(
+        warnings[0].to_string(),
+        "candidates lowered from 50 to 49: each of 50 instances has only 49 others"
+    );
+}
+
+#[test]
+fn k_above_m_is_refused() {
+    let embeddings = clustered(50, 4, 4, 1);
+    let refused = |candidates, neighbors| {
+        proximity_graph(embeddings.rows(), None, &options(candidates, neighbors), Seed(0), 0).unwrap_err()
+    };
+    assert_eq!(refused(10, 11), SamplingError::Neighbors { neighbors: 11, candidates: 10 });
+    // Checked after M was lowered.
+    assert_eq!(refused(1000, 50), SamplingError::Neighbors { neighbors: 50, candidates: 49 });
+    assert_eq!(refused(10, 0), SamplingError::Zero { option: "neighbors" });
+    assert_eq!(
+        knn_graph(embeddings.rows(), None, 50).unwrap_err(),
+        SamplingError::Neighbors { neighbors: 50, candidates: 49 }
+    );
+}
+
+#[test]
+fn a_row_that_is_not_finite_is_named() {
+    let mut embeddings = clustered(20, 2, 4, 1);
+    embeddings.row_mut(13)[2] = f32::INFINITY;
+    embeddings.row_mut(17)[0] = f32::NAN;
+    let expected = SamplingError::NotFinite { instance: 13, column: 2 };
+    assert_eq!(proximity_graph(embeddings.rows(), None, &options(5, 2), Seed(0), 0).unwrap_err(), expected);
+    assert_eq!(knn_graph(embeddings.rows(), None, 2).unwrap_err(), expected);
+}
+
+#[test]
+fn a_row_of_zeros_is_similar_to_nobody() {
+    let mut embeddings = clustered(20, 1, 4, 1);
+    embeddings.row_mut(7).fill(0.0);
+    let graph = knn_graph(embeddings.rows(), None, 19).unwrap();
+    assert_eq!(graph.similarities(7), [0.0; 19]);
+    assert_eq!(sorted(graph.neighbors(7).iter().copied()).len(), 19);
+}
+
+#[test]
+fn fewer_than_two_instances_make_no_graph() {
+    let one = Matrix::new(vec![1.0, 2.0], 2).unwrap();
+    assert_eq!(knn_graph(one.rows(), None, 1).unwrap_err(), SamplingError::Instances { instances: 1 });
+    let embeddings = clustered(20, 2, 4, 1);
+    let nobody = InstanceSet::new(20);
+    assert_eq!(
+        knn_graph(embeddings.rows(), Some(&nobody), 1).unwrap_err(),
+        SamplingError::Instances { instances: 0 }
+    );
+    let others = InstanceSet::new(21);
+    assert_eq!(
+        knn_graph(embeddings.rows(), Some(&others), 1).unwrap_err(),
+        SamplingError::Rows { rows: 20, instances: 21 }
+    );
+}
+
+#[test]
+fn a_graph_is_the_same_for_any_number_of_threads_and_another_for_another_build_or_seed() {
+    let embeddings = clustered(700, 10, 24, 8);
+    let build = |seed, build| {
+        proximity_graph(embeddings.rows(), None, &options(100, 15), Seed(seed), build).unwrap().0
+    };
+    let alone = with_threads(1, || build(1, 0));
+    for threads in [2, 5] {
+        let graph = with_threads(threads, || build(1, 0));
+        assert_eq!(graph.fingerprint(), alone.fingerprint());
+        assert_eq!(graph, alone);
+    }
+    let others = [build(1, 1).fingerprint(), build(2, 0).fingerprint()];
+    assert!(others[0] != alone.fingerprint() && others[1] != alone.fingerprint() && others[0] != others[1]);
+}
+
+#[test]
+fn the_fingerprint_changes_with_every_part_of_the_graph() {
+    let graph = |degrees: &[u32], neighbors: &[u32], similarities: &[f32]| {
+        ProximityGraph::from_edges(degrees, neighbors.to_vec(), similarities.to_vec()).unwrap().fingerprint()
+    };
+    let all = [
+        graph(&[2, 1, 0], &[1, 2, 0], &[0.5, 0.25, 0.5]),
+        graph(&[2, 0, 1], &[1, 2, 0], &[0.5, 0.25, 0.5]),
+        graph(&[2, 1, 0], &[2, 1, 0], &[0.5, 0.25, 0.5]),
+        graph(&[2, 1, 0], &[1, 2, 0], &[0.5, 0.5, 0.5]),
+        graph(&[2, 1, 0, 0], &[1, 2, 0], &[0.5, 0.25, 0.5]),
+    ];
+    assert_eq!(std::collections::HashSet::from(all).len(), all.len());
+}
+
+#[test]
+fn edges_that_make_no_graph_are_refused() {
+    let refused = |degrees: &[u32], neighbors: &[u32], similarities: &[f32]| {
+        let graph = ProximityGraph::from_edges(degrees, neighbors.to_vec(), similarities.to_vec());
+        matches!(graph, Err(SamplingError::Graph { .. }))
+    };
+    assert!(refused(&[1, 1], &[1], &[0.5]), "an edge is missing");
+    assert!(refused(&[1, 0], &[1], &[]), "a similarity is missing");
+    assert!(refused(&[1, 0], &[2], &[0.5]), "a neighbor out of range");
+    assert!(refused(&[1, 0], &[0], &[0.5]), "its own neighbor");
+    assert!(refused(&[u32::MAX; 3], &[1], &[0.5]), "degrees that lie");
+}
+
+#[test]
+fn statistics_count_who_is_whose_neighbor() {
+    let graph = common::graph_of(&[vec![1, 2], vec![2], vec![1], vec![2]]);
+    let statistics = graph.statistics();
+    assert_eq!((statistics.members, statistics.edges), (4, 5));
+    // In-degrees 0, 2, 3, 0.
+    assert_eq!(statistics.in_degree, [0, 0, 2, 2, 3, 3]);
+    assert_eq!(statistics.mean_similarity, Some(0.5));
+    assert_eq!(ProximityGraph::empty(4).statistics().mean_similarity, None);
+}

@@ -1,0 +1,363 @@
+//! The sampler as a trainer drives it.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
+mod common;
+
+use common::{are_distinct, clustered, sorted, with_threads};
+use lookalike_base::{Array, Matrix, Seed};
+use lookalike_sampling::{
+    Coverage, Kind, LastBatch, RestartSchedule, Sampler, SamplerOptions, SamplerState, SamplingError, Warning,
+};
+use proptest::prelude::*;
+
+fn options(kind: Kind, coverage: Coverage) -> SamplerOptions {
+    SamplerOptions {
+        kind,
+        coverage,
+        batch_size: 12,
+        candidates: 40,
+        neighbors: 6,
+        refresh_every: 5,
+        ..SamplerOptions::default()
+    }
+}
+
+/// Embeddings as training at `step` would produce them: the same for the same step, others for another.
+fn embeddings(instances: &[u32], step: u64) -> Matrix {
+    let values = instances.iter().flat_map(|instance| {
+        let mut stream = Seed(5).stream("embedding", 0, step, u64::from(*instance));
+        let cluster = *instance % 5;
+        (0..6).map(move |column| stream.normal() * 0.3 + if column == cluster { 1.0 } else { 0.0 })
+    });
+    Matrix::new(values.collect(), 6).unwrap()
+}
+
+/// Consumes `steps` batches as a trainer does, and returns them.
+fn train(sampler: &mut Sampler, steps: u64) -> Vec<Vec<u32>> {
+    let end = sampler.steps() + steps;
+    let mut consumed = Vec::new();
+    while sampler.steps() < end {
+        let segment = sampler.next_segment().unwrap();
+        assert!(!segment.batches.is_empty());
+        for batch in segment.batches {
+            if sampler.steps() == end {
+                break;
+            }
+            let step = sampler.steps();
+            sampler.record(&batch, embeddings(&batch, step).rows(), step).unwrap();
+            sampler.advance().unwrap();
+            consumed.push(batch);
+        }
+    }
+    consumed
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(150))]
+
+    #[test]
+    fn a_restored_sampler_goes_on_as_if_it_had_never_stopped(
+        seed in any::<u64>(),
+        instances in 14_usize..90,
+        batch_size in 1_usize..14,
+        kind in prop::sample::select(vec![Kind::Uniform, Kind::Walk, Kind::Nearest]),
+        (keep, cover) in (any::<bool>(), any::<bool>()),
+        refresh_every in 1_u64..12,
+        uniform_epochs in 0_u64..3,
+        stop in 0_u64..40,
+        planned_before_saving in any::<bool>(),
+    ) {
+        let options = SamplerOptions {
+            kind,
+            batch_size,
+            coverage: if cover { Coverage::Cover } else { Coverage::Repeat },
+            last_batch: if keep { LastBatch::Keep } else { LastBatch::Drop },
+            candidates: 30,
+            neighbors: 5,
+            refresh_every,
+            uniform_epochs,
+            ..SamplerOptions::default()
+        };
+        let (mut whole, _) = Sampler::new(instances, options.clone(), Seed(seed)).unwrap();
+        let mut stopped = whole.clone();
+        let expected = train(&mut whole, stop + 30);
+        let mut found = train(&mut stopped, stop);
+        if planned_before_saving {
+            stopped.next_segment().unwrap();
+        }
+        let (state, arrays) = stopped.state();
+        let state: SamplerState = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
+        let (mut resumed, _) = Sampler::restore(instances, options, Seed(seed), &state, &arrays).unwrap();
+        found.extend(train(&mut resumed, 30));
+        prop_assert_eq!(found, expected);
+        let (ended, uninterrupted) = (resumed.state(), whole.state());
+        prop_assert_eq!(ended.0, uninterrupted.0);
+        prop_assert_eq!(ended.1, uninterrupted.1);
+    }
+}
+
+#[test]
+fn asking_again_without_progress_gives_the_same_segment() {
+    let (mut sampler, _) = Sampler::new(100, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+    train(&mut sampler, 11);
+    let first = sampler.next_segment().unwrap();
+    // Embeddings that come meanwhile count from the next refresh on.
+    sampler.record(&[1, 2], embeddings(&[1, 2], 99).rows(), 11).unwrap();
+    assert_eq!(sampler.next_segment().unwrap(), first);
+    sampler.advance().unwrap();
+    let rest = sampler.next_segment().unwrap();
+    assert_eq!((rest.first_batch, &rest.batches[..]), (first.first_batch + 1, &first.batches[1..]));
+}
+
+#[test]
+fn batches_are_the_same_for_any_number_of_threads() {
+    let run = || {
+        let (mut sampler, _) = Sampler::new(300, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+        train(&mut sampler, 100)
+    };
+    let alone = with_threads(1, run);
+    assert_eq!(with_threads(3, run), alone);
+}
+
+#[test]
+fn the_first_epochs_are_uniform_and_gather_the_embeddings() {
+    let (mut sampler, _) = Sampler::new(120, options(Kind::Walk, Coverage::Repeat), Seed(1)).unwrap();
+    let first = train(&mut sampler, 10);
+    assert_eq!(sorted(first.concat()), (0..120).collect::<Vec<u32>>());
+    let finished = sampler.report().finished.unwrap();
+    assert_eq!((finished.epoch, finished.batches, finished.reach), (0, 10, 1.0));
+    assert!(finished.deciles.iter().all(|origins| origins.uniform == 12 && origins.members() == 12));
+    assert_eq!((sampler.report().builds, sampler.graph().edges()), (0, 0));
+
+    train(&mut sampler, 1);
+    let report = sampler.report();
+    assert_eq!((report.builds, sampler.graph().edges()), (1, 120 * 6));
+    let staleness = report.staleness.unwrap();
+    // The batches of steps 0 to 9 were 10 to 1 steps old.
+    assert_eq!((staleness.step, staleness.without_embedding), (10, 0));
+    assert_eq!((staleness.mean_age, staleness.max_age), (5.5, 10));
+    assert_eq!(report.current.deciles[0].uniform, 0);
+}
+
+#[test]
+fn the_graph_is_rebuilt_after_as_many_batches_as_asked_for() {
+    let (mut sampler, _) = Sampler::new(120, options(Kind::Walk, Coverage::Repeat), Seed(1)).unwrap();
+    train(&mut sampler, 10);
+    let mut lengths = Vec::new();
+    let mut fingerprints = std::collections::HashSet::new();
+    while sampler.steps() < 40 {
+        let length = sampler.next_segment().unwrap().batches.len();
+        fingerprints.insert(sampler.graph().fingerprint());
+        lengths.push(length);
+        train(&mut sampler, length as u64);
+    }
+    assert_eq!(lengths, [5; 6]);
+    assert_eq!((fingerprints.len(), sampler.report().builds), (6, 6));
+}
+
+#[test]
+fn an_instance_without_an_embedding_waits_for_it_in_uniform_places() {
+    // 125 instances in batches of 12: the uniform epoch leaves five out, who have no embedding then.
+    let (mut sampler, _) = Sampler::new(125, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+    train(&mut sampler, 11);
+    assert_eq!(sampler.report().staleness.unwrap().without_embedding, 5);
+    train(&mut sampler, 9);
+    let finished = sampler.report().finished.unwrap();
+    assert_eq!(finished.epoch, 1);
+    let uniform: u64 = finished.deciles.iter().map(|origins| origins.uniform).sum();
+    assert!((1..=5).contains(&uniform), "{uniform}");
+    assert_eq!(finished.reach, 120.0 / 125.0);
+}
+
+#[test]
+fn without_embeddings_enough_batches_stay_uniform_and_a_warning_says_so() {
+    let options = SamplerOptions { uniform_epochs: 0, ..options(Kind::Walk, Coverage::Cover) };
+    let (mut sampler, warnings) = Sampler::new(120, options, Seed(1)).unwrap();
+    assert!(warnings.is_empty());
+    let first = sampler.next_segment().unwrap();
+    assert!(first.origins.iter().all(|origins| origins.uniform == 12));
+    assert_eq!(sampler.take_warnings(), [Warning::TooFewEmbeddings { step: 0, embedded: 0, neighbors: 6 }]);
+    // Five batches later there are embeddings of 60.
+    let consumed = train(&mut sampler, 6);
+    assert_eq!(first.batches, consumed[..5]);
+    assert!(are_distinct(&consumed.concat()));
+    assert_eq!(sampler.report().graph.unwrap().members, 60);
+    assert!(sampler.take_warnings().is_empty());
+}
+
+#[test]
+fn more_candidates_than_others_are_lowered_with_a_warning_before_anything_runs() {
+    let few = SamplerOptions { candidates: 500, ..options(Kind::Walk, Coverage::Cover) };
+    let (_, warnings) = Sampler::new(100, few, Seed(1)).unwrap();
+    assert_eq!(warnings, [Warning::CandidatesLowered { asked: 500, instances: 100, used: 99 }]);
+}
+
+#[test]
+fn options_out_of_range_are_refused_by_name() {
+    let refused = |change: fn(&mut SamplerOptions)| {
+        let mut options = options(Kind::Walk, Coverage::Cover);
+        change(&mut options);
+        Sampler::new(100, options, Seed(1)).unwrap_err()
+    };
+    assert_eq!(
+        refused(|options| options.batch_size = 101),
+        SamplingError::BatchSize { batch_size: 101, instances: 100 }
+    );
+    assert_eq!(
+        refused(|options| options.batch_size = 0),
+        SamplingError::BatchSize { batch_size: 0, instances: 100 }
+    );
+    assert_eq!(
+        refused(|options| options.neighbors = 41),
+        SamplingError::Neighbors { neighbors: 41, candidates: 40 }
+    );
+    assert_eq!(refused(|options| options.candidates = 0), SamplingError::Zero { option: "candidates" });
+    assert_eq!(refused(|options| options.refresh_every = 0), SamplingError::Zero { option: "refresh_every" });
+    for (change, option) in [
+        ((|options| options.restart.from = 1.0) as fn(&mut SamplerOptions), "restart.from"),
+        (|options| options.restart.to = -0.1, "restart.to"),
+        (|options| options.restart.to = f64::NAN, "restart.to"),
+        (|options| options.restart.over_epochs = f64::INFINITY, "restart.over_epochs"),
+    ] {
+        assert!(matches!(refused(change), SamplingError::Restart { option: named, .. } if named == option));
+    }
+    for instances in [0, 1] {
+        let refused = Sampler::new(instances, options(Kind::Uniform, Coverage::Cover), Seed(1)).unwrap_err();
+        assert_eq!(refused, SamplingError::Instances { instances });
+    }
+}
+
+#[test]
+fn restart_probability_follows_its_schedule() {
+    let schedule = RestartSchedule::default();
+    for (epoch, expected) in [(0, 0.2), (1, 0.18), (5, 0.1), (7, 0.06), (8, 0.05), (1000, 0.05)] {
+        assert!((schedule.at(epoch) - expected).abs() < 1e-6, "epoch {epoch}: {}", schedule.at(epoch));
+    }
+    assert_eq!(RestartSchedule { from: 0.2, to: 0.1, over_epochs: 0.0 }.at(0), 0.1);
+    assert_eq!(RestartSchedule { from: 0.0, to: 0.5, over_epochs: 2.0 }.at(1), 0.25);
+}
+
+#[test]
+fn an_unknown_option_is_refused_and_a_missing_one_is_the_paper_s() {
+    let parsed: SamplerOptions =
+        serde_json::from_str(r#"{ "kind": "nearest", "coverage": "cover" }"#).unwrap();
+    assert_eq!((parsed.kind, parsed.coverage), (Kind::Nearest, Coverage::Cover));
+    assert_eq!((parsed.candidates, parsed.neighbors, parsed.refresh_every), (1000, 100, 100));
+    let misspelt = serde_json::from_str::<SamplerOptions>(r#"{ "neighbours": 3 }"#).unwrap_err();
+    assert!(misspelt.to_string().contains("unknown field `neighbours`"), "{misspelt}");
+}
+
+#[test]
+fn embeddings_that_do_not_fit_are_refused_and_nothing_is_taken() {
+    let (mut sampler, _) = Sampler::new(100, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+    train(&mut sampler, 3);
+    let before = sampler.state();
+    let mut bad = embeddings(&[7, 8], 3);
+    bad.row_mut(1)[4] = f32::NAN;
+    let good = embeddings(&[7, 8], 3);
+    let wide = Matrix::new(vec![1.0; 14], 7).unwrap();
+    let refused = [
+        (sampler.record(&[7, 8], bad.rows(), 3), SamplingError::NotFinite { instance: 8, column: 4 }),
+        (sampler.record(&[7], good.rows(), 3), SamplingError::Rows { rows: 2, instances: 1 }),
+        (sampler.record(&[7, 8], wide.rows(), 3), SamplingError::Columns { expected: 6, found: 7 }),
+        (
+            sampler.record(&[7, 100], good.rows(), 3),
+            SamplingError::Instance { instance: 100, instances: 100 },
+        ),
+    ];
+    for (found, expected) in refused {
+        assert_eq!(found.unwrap_err(), expected);
+    }
+    assert_eq!(sampler.state(), before);
+}
+
+#[test]
+fn a_state_of_another_run_is_refused_with_what_differs() {
+    let asked = options(Kind::Walk, Coverage::Cover);
+    let (mut sampler, _) = Sampler::new(100, asked.clone(), Seed(1)).unwrap();
+    train(&mut sampler, 12);
+    let (state, arrays) = sampler.state();
+    let refused = |instances, options: &SamplerOptions, seed| {
+        Sampler::restore(instances, options.clone(), Seed(seed), &state, &arrays).unwrap_err().to_string()
+    };
+    assert!(refused(101, &asked, 1).contains("instances = 100, not 101"));
+    assert!(refused(100, &asked, 2).contains("seed = 1, not 2"));
+    let other = SamplerOptions { neighbors: 7, ..asked.clone() };
+    assert!(refused(100, &other, 1).contains("neighbors = 6, not 7"));
+    let other = SamplerOptions { restart: RestartSchedule { to: 0.1, ..asked.restart }, ..asked };
+    assert!(refused(100, &other, 1).contains("restart.to = 0.05, not 0.1"));
+}
+
+#[test]
+fn a_damaged_state_is_refused() {
+    let asked = options(Kind::Walk, Coverage::Cover);
+    let (mut sampler, _) = Sampler::new(100, asked.clone(), Seed(1)).unwrap();
+    train(&mut sampler, 12);
+    let (state, arrays) = sampler.state();
+    let restore = |state: &SamplerState, arrays: &lookalike_base::Arrays| {
+        Sampler::restore(100, asked.clone(), Seed(1), state, arrays)
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(restore(&state, &arrays), Ok(()));
+    assert_eq!(arrays.len(), 7);
+    for name in arrays.keys() {
+        let mut missing = arrays.clone();
+        missing.remove(name);
+        assert!(restore(&state, &missing).is_err(), "without {name}");
+        let mut mistyped = arrays.clone();
+        mistyped.insert(name.clone(), Array::u8([3], vec![1, 2, 3]));
+        assert!(restore(&state, &mistyped).unwrap_err().contains(name), "{name}");
+    }
+    let mut changed = arrays.clone();
+    let similarities = arrays["graph.similarities"].as_f32().unwrap();
+    let mut values = similarities.to_vec();
+    values[5] += 1e-3;
+    changed.insert("graph.similarities".into(), Array::f32([values.len()], values));
+    assert!(restore(&state, &changed).unwrap_err().contains("fingerprint"));
+    for damaged in [
+        SamplerState { position: 8, ..state.clone() },
+        SamplerState { steps: state.steps + 1, ..state.clone() },
+        SamplerState { epoch: u64::MAX, ..state.clone() },
+        SamplerState { segment: Some((usize::MAX, 2)), ..state.clone() },
+        SamplerState { segment: Some((0, usize::MAX)), ..state.clone() },
+    ] {
+        assert!(restore(&damaged, &arrays).is_err(), "{damaged:?}");
+    }
+}
+
+#[test]
+fn uniform_sampling_checks_embeddings_but_keeps_none() {
+    let (mut sampler, _) = Sampler::new(100, options(Kind::Uniform, Coverage::Cover), Seed(1)).unwrap();
+    assert!(!sampler.needs_embeddings());
+    train(&mut sampler, 20);
+    assert!(!sampler.state().1.contains_key("embeddings"));
+    assert!(sampler.record(&[200], embeddings(&[200], 0).rows(), 0).is_err());
+}
+
+#[test]
+fn an_epoch_of_walks_says_where_its_members_came_from() {
+    let data = clustered(600, 12, 8, 1);
+    let options = SamplerOptions {
+        batch_size: 30,
+        candidates: 200,
+        neighbors: 10,
+        uniform_epochs: 0,
+        coverage: Coverage::Cover,
+        ..SamplerOptions::default()
+    };
+    let (mut sampler, _) = Sampler::new(600, options, Seed(1)).unwrap();
+    let everybody: Vec<u32> = (0..600).collect();
+    sampler.record(&everybody, data.rows(), 0).unwrap();
+    for _ in 0..20 {
+        sampler.advance().unwrap();
+    }
+    let finished = sampler.report().finished.unwrap();
+    assert_eq!((finished.batches, finished.reach), (20, 1.0));
+    for (decile, origins) in finished.deciles.iter().enumerate() {
+        assert_eq!((origins.members(), origins.starts, origins.uniform), (60, 2, 0), "decile {decile}");
+    }
+    assert!(finished.deciles[0].restarts <= finished.deciles[9].restarts);
+    assert!(finished.deciles[0].collected > 50);
+}
