@@ -8,6 +8,7 @@
 use crate::error::DataError;
 use std::any::Any;
 use std::collections::VecDeque;
+use std::iter;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -94,8 +95,8 @@ impl<B: Send + 'static> Loader<B> {
             ahead: options.ahead.get(),
         });
         let mut loader = Self { shared, threads: Vec::new(), waited: Duration::ZERO };
-        for number in 0..options.threads.get() {
-            let (source, shared) = (Arc::clone(&source), Arc::clone(&loader.shared));
+        for (number, source) in iter::repeat_n(source, options.threads.get()).enumerate() {
+            let shared = Arc::clone(&loader.shared);
             let thread = thread::Builder::new().name(format!("loader-{number}"));
             loader.threads.push(thread.spawn(move || shared.work(&*source)).map_err(DataError::Thread)?);
         }
