@@ -41,13 +41,14 @@ proptest! {
 
     #[test]
     fn scores_of_labels_are_shares_or_errors(
-        values in prop::collection::vec(value(), 0..24),
-        labels in prop::collection::vec(0_u32..5, 0..12),
+        pairs in prop::collection::vec((value(), value(), 0_u32..5), 0..24),
+        spare in prop::option::weighted(0.1, 0_u32..5),
         few in prop::option::of(0_usize..4),
         k in 0_usize..30,
     ) {
-        let values = &values[..values.len() / 2 * 2];
-        let rows = Rows::new(values, 2).map_err(|error| TestCaseError::fail(error.to_string()))?;
+        let values: Vec<f32> = pairs.iter().flat_map(|(x, y, _)| [*x, *y]).collect();
+        let labels: Vec<u32> = pairs.iter().map(|(_, _, label)| *label % 4).chain(spare).collect();
+        let rows = Rows::new(&values, 2).map_err(|error| TestCaseError::fail(error.to_string()))?;
         let knn = KnnOptions { k, ..KnnOptions::default() };
         let probe = ProbeOptions { epochs: 2, batch_size: 4, labels_per_class: few, seed: Seed(1), ..ProbeOptions::default() };
         let scores = [
