@@ -1,10 +1,6 @@
 //! Every operation against torchvision on Pillow images, for fixed parameters: `fixtures/augment.py` made the numbers.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop where its fixture is not as expected"
-)]
+#![expect(clippy::unwrap_used, reason = "a test may stop where its fixture is not as expected")]
 
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::augment::resize::{Axis, ResizeScratch, resize};

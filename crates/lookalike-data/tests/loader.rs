@@ -1,6 +1,6 @@
 //! What the loader promises: order, a bounded head start, errors in their place, and an end.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where a promise is broken")]
+#![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
 use lookalike_data::{BatchRequest, BatchSource, DataError, Loader, LoaderOptions};
 use std::num::NonZeroUsize;

@@ -2,6 +2,7 @@
 //! at the end. A Gaussian in two dimensions is the product of two in one, so rows are blurred first, then columns.
 
 use super::Rgb;
+use super::levels::nearest;
 
 /// Columns computed together: the sums of a block stay in registers while the kernel passes over them.
 const BLOCK: usize = 16;
@@ -101,7 +102,7 @@ fn blur_column(rows: &[f32], pitch: usize, index: usize, half: &[f32], target: &
             }
         }
         for (value, sum) in target.iter_mut().zip(sums) {
-            *value = round(sum);
+            *value = nearest(sum);
         }
     }
 }
@@ -111,10 +112,4 @@ fn add_pair(sums: &mut [f32; BLOCK], one: &[f32; BLOCK], other: &[f32; BLOCK], w
     for ((sum, one), other) in sums.iter_mut().zip(one).zip(other) {
         *sum += weight * (one + other);
     }
-}
-
-/// The nearest whole number, ties to even: the bits below 2²³ of a single-precision number are its whole part.
-#[inline]
-fn round(level: f32) -> u8 {
-    (level.clamp(0.0, 255.0) + 8_388_608.0).to_bits() as u8
 }

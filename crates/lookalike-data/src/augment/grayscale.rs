@@ -1,6 +1,7 @@
 //! Grayscale: the luma of ITU-R BT.601 in 16-bit fixed point, as Pillow's `convert("L")` computes it.
 
 use super::Rgb;
+use super::levels::{floor, truncate};
 
 /// Luma of one pixel, a whole number from 0 to 255.
 ///
@@ -8,14 +9,14 @@ use super::Rgb;
 #[inline]
 pub(super) fn luma(red: u8, green: u8, blue: u8) -> f32 {
     let sum = f32::from(red) * 19_595.0 + f32::from(green) * 38_470.0 + f32::from(blue) * 7_471.0;
-    f32::from(((sum + 32_768.0) * (1.0 / 65_536.0)) as u8)
+    floor((sum + 32_768.0) * (1.0 / 65_536.0))
 }
 
 /// Replaces all three channels by the pixel's luma.
 pub fn grayscale(image: Rgb<'_>) {
     let [red, green, blue] = image;
     for ((red, green), blue) in red.iter_mut().zip(green.iter_mut()).zip(blue.iter_mut()) {
-        let gray = luma(*red, *green, *blue) as u8;
+        let gray = truncate(luma(*red, *green, *blue));
         (*red, *green, *blue) = (gray, gray, gray);
     }
 }

@@ -5,6 +5,7 @@
 //! rounding decides which step it becomes: hence single and double precision in the places where Pillow has them.
 
 use super::Rgb;
+use super::levels::{floor_double, nearest};
 
 /// Turns the hue of every pixel by `turn` of the circle, from −0.5 to 0.5.
 pub fn hue(image: Rgb<'_>, turn: f32) {
@@ -33,15 +34,15 @@ fn turn_pixel(red: f32, green: f32, blue: f32, steps: f32) -> [u8; 3] {
     };
     let turns = f64::from(sector as f32) / 6.0 + 1.0;
     let turns = (if turns >= 1.0 { turns - 1.0 } else { turns }) as f32;
-    let hue = f32::from((f64::from(turns) * 255.0) as u8) + steps;
+    let hue = floor_double(f64::from(turns) * 255.0) + steps;
     let hue = if hue >= 256.0 { hue - 256.0 } else { hue };
-    let saturation = f32::from((f64::from(range / value.max(1.0)) * 255.0) as u8);
+    let saturation = floor_double(f64::from(range / value.max(1.0)) * 255.0);
 
     let depth = value * saturation * (1.0 / 255.0);
     let sector = hue * (6.0 / 255.0);
     [5.0, 3.0, 1.0].map(|shift| {
         let k = sector + shift;
         let k = if k >= 6.0 { k - 6.0 } else { k };
-        (value - depth * k.min(4.0 - k).clamp(0.0, 1.0) + 0.5) as u8
+        nearest(value - depth * k.min(4.0 - k).clamp(0.0, 1.0))
     })
 }

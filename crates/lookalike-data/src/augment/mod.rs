@@ -14,6 +14,7 @@ pub mod crop;
 pub mod grayscale;
 pub mod hue;
 pub mod jitter;
+mod levels;
 pub mod normalize;
 mod options;
 pub mod resize;

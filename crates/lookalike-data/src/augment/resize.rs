@@ -4,6 +4,7 @@
 //! A triangle filter, widened by the scale where the image shrinks, first along rows, then along columns, each
 //! rounded to whole levels. Only pixels inside the rectangle have weight: cropping and resizing are one operation.
 
+use super::levels::truncate;
 use crate::dataset::Image;
 
 /// One axis of a resize: `length` pixels from `start` become `target`, of which `count` from `first` are wanted.
@@ -124,7 +125,7 @@ pub fn resize(image: &Image<'_>, across: &Axis, down: &Axis, scratch: &mut Resiz
         let rows = &scratch.rows[(start - first_row) * pitch..][..taps * pitch];
         sum_rows(rows, weights, &mut scratch.sums);
         for (plane, sums) in [red, green, blue].into_iter().zip(scratch.sums.chunks_exact(columns)) {
-            plane.iter_mut().zip(sums).for_each(|(value, sum)| *value = *sum as u8);
+            plane.iter_mut().zip(sums).for_each(|(value, sum)| *value = truncate(*sum));
         }
     }
 }
