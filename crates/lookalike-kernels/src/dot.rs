@@ -2,6 +2,11 @@
 
 /// Independent partial sums: enough to fill four 256-bit registers and to hide the latency of addition.
 const LANES: usize = 32;
+/// How many rows ahead of its use a row is asked for.
+const AHEAD: usize = 4;
+/// Values in a line of the cache.
+#[cfg(target_arch = "x86_64")]
+const FLOATS_A_LINE: usize = 16;
 
 /// The inner product of `a` and `b`; where they differ in length, of their common beginning.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
@@ -72,6 +77,21 @@ fn similarities_avx512(query: &[f32], rows: &[f32], chosen: &[u32], similarities
     similarities_with::<true>(query, rows, chosen, similarities);
 }
 
+/// Asks for the first `columns` values to be brought near: rows chosen at random are nowhere a prefetcher looks.
+#[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "a prefetch takes a pointer"))]
+#[expect(clippy::inline_always, reason = "it is a few instructions in the innermost loop but one")]
+#[inline(always)]
+fn prefetch(values: &[f32], columns: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for line in values.get(..columns).unwrap_or_default().chunks(FLOATS_A_LINE) {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: x86-64 has SSE, and a prefetch of whatever address has no effect but on time.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, columns);
+}
+
 /// The loop that each level compiles for itself.
 #[expect(
     clippy::inline_always,
@@ -85,7 +105,10 @@ fn similarities_with<const FUSED: bool>(
     similarities: &mut [f32],
 ) {
     let columns = query.len();
-    for (similarity, row) in similarities.iter_mut().zip(chosen) {
+    for (at, (similarity, row)) in similarities.iter_mut().zip(chosen).enumerate() {
+        if let Some(ahead) = chosen.get(at + AHEAD) {
+            prefetch(rows.get(*ahead as usize * columns..).unwrap_or_default(), columns);
+        }
         *similarity = dot_with::<FUSED>(query, &rows[*row as usize * columns..][..columns]);
     }
 }

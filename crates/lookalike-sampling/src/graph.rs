@@ -1,4 +1,4 @@
-//! The proximity graph (BatchSampler, section 3.2): every instance is tied to the most similar of some random others.
+//! The proximity graph of BatchSampler: every instance is tied to the most similar of some random others.
 //!
 //! With few candidates M the neighbours are hardly more similar than chance, with all N − 1 they are the nearest of
 //! all, and with them come the false negatives; M is how hard the batches become.

@@ -1,4 +1,5 @@
-//! What a user can choose about batches. Defaults are those of the BatchSampler paper and its published program.
+//! What a user can choose about batches. Defaults are those of the BatchSampler paper, in the values that its published
+//! program takes for small image data sets.
 
 use serde::{Deserialize, Serialize};
 

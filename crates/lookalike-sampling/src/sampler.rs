@@ -109,6 +109,12 @@ impl Sampler {
         &self.graph
     }
 
+    /// The newest embedding recorded of each instance, of unit length; zeros for those without one. `None` before any
+    /// was recorded, and where they are not kept because batches are uniform.
+    pub fn embeddings(&self) -> Option<Rows<'_>> {
+        Rows::new(&self.store.values, self.store.columns).ok().filter(|rows| !rows.is_empty())
+    }
+
     /// Whether embeddings that are recorded will ever be used.
     pub fn needs_embeddings(&self) -> bool {
         self.options.kind != Kind::Uniform
