@@ -1,1 +1,18 @@
-//! Placeholder
+//! How an encoder learns: encoders, heads, losses, methods, the one trainer, and evaluation.
+//!
+//! The only crate that names the tensor engine, Burn.
+
+pub mod encoder;
+pub mod engine;
+pub mod error;
+pub mod evaluate;
+pub mod experiment;
+pub mod head;
+pub mod layer;
+pub mod loss;
+pub mod method;
+pub mod module;
+pub mod recipe;
+pub mod train;
+
+pub use error::LearnError;

@@ -1,0 +1,21 @@
+//! Encoders: what turns an input into one vector an instance.
+
+pub mod mlp;
+pub mod resnet;
+pub mod tokens;
+
+use crate::engine::Tensor;
+use crate::module::{Module, Pass};
+
+/// A network from inputs of one kind to vectors.
+pub trait Encoder: Module + Send {
+    /// What it reads: a batch of images, vectors, token lists.
+    type Input: Send + 'static;
+
+    /// # Shapes
+    /// N inputs → `[N, dimension]`.
+    fn forward(&mut self, input: &Self::Input, pass: &mut Pass) -> Tensor<2>;
+
+    /// Length of the vectors it gives, d.
+    fn dimension(&self) -> usize;
+}

@@ -1,0 +1,120 @@
+//! The tensor engine (Burn), and the choice of the device it runs on.
+//!
+//! The only place that says what of the engine the rest may use. A tensor is tracked for gradients where it descends
+//! from a [`Parameter`](crate::module::Parameter) read in a pass that asks for gradients; nothing else is.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::str::FromStr;
+
+pub use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+
+use crate::error::LearnError;
+
+/// Where the engine computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceName {
+    /// The CPU, by Burn's `flex` backend.
+    Cpu,
+    /// An NVIDIA GPU by its number; needs the feature `cuda`.
+    Cuda(usize),
+    /// The default GPU of the system's graphics interface; needs the feature `wgpu`.
+    Wgpu,
+}
+
+impl FromStr for DeviceName {
+    type Err = LearnError;
+
+    fn from_str(name: &str) -> Result<Self, LearnError> {
+        match name {
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            "wgpu" => Ok(Self::Wgpu),
+            _ => name.strip_prefix("cuda:").and_then(|index| index.parse().ok()).map(Self::Cuda).ok_or_else(
+                || LearnError::Device {
+                    name: name.to_owned(),
+                    reason: "known devices are `cpu`, `cuda:0`, `cuda:1`, … and `wgpu`".to_owned(),
+                },
+            ),
+        }
+    }
+}
+
+impl std::fmt::Display for DeviceName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Cpu => formatter.write_str("cpu"),
+            Self::Cuda(index) => write!(formatter, "cuda:{index}"),
+            Self::Wgpu => formatter.write_str("wgpu"),
+        }
+    }
+}
+
+/// Opens a device and computes one sum on it, so that a device that is not there is an error here and not a panic later.
+///
+/// # Errors
+/// [`LearnError::Device`] where the program was built without the device's feature, or the device does not answer.
+pub fn open(name: DeviceName) -> Result<Device, LearnError> {
+    let refuse = |reason: String| LearnError::Device { name: name.to_string(), reason };
+    let make: fn(DeviceName) -> Option<Device> = |name| match name {
+        DeviceName::Cpu => Some(Device::flex()),
+        #[cfg(feature = "cuda")]
+        DeviceName::Cuda(index) => Some(Device::cuda(index)),
+        #[cfg(feature = "wgpu")]
+        DeviceName::Wgpu => Some(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        #[allow(unreachable_patterns, reason = "all devices are listed only where every feature is on")]
+        _ => None,
+    };
+    // The engine's GPU runtimes panic where driver or device is missing. The default hook would print that as a crash.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let opened = catch_unwind(AssertUnwindSafe(|| {
+        let device = make(name)?;
+        let sum: f32 = Tensor::<1>::ones([4], &device).sum().into_scalar();
+        Some((device, sum))
+    }));
+    std::panic::set_hook(hook);
+    match opened {
+        Ok(Some((device, 4.0))) => Ok(device),
+        Ok(Some((_, sum))) => Err(refuse(format!("it computes 1 + 1 + 1 + 1 = {sum}"))),
+        Ok(None) => Err(refuse(
+            "this program was built without it: build with `--features cuda` or `wgpu`".to_owned(),
+        )),
+        Err(panic) => Err(refuse(panic_message(panic.as_ref()))),
+    }
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    text.and_then(|text| text.lines().next()).unwrap_or("it does not answer").to_owned()
+}
+
+/// Row-major numbers of a tensor, brought to the host as `f32`.
+pub fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data = tensor.inner().into_data().convert::<f32>();
+    data.try_into_vec::<f32>().unwrap_or_else(|error| unreachable!("converted to f32 just above: {error:?}"))
+}
+
+/// A tensor of the given shape from row-major numbers.
+pub fn from_host<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_names_are_read_and_written_alike() {
+        for name in ["cpu", "cuda:3", "wgpu"] {
+            assert_eq!(name.parse::<DeviceName>().unwrap().to_string(), name);
+        }
+        assert!("gpu".parse::<DeviceName>().is_err());
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_device_that_was_not_built_in_is_an_error() {
+        let error = open(DeviceName::Cuda(0)).unwrap_err().to_string();
+        assert!(error.contains("--features cuda"), "{error}");
+    }
+}

@@ -1,0 +1,83 @@
+//! What can go wrong while learning.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// Why a recipe, a run or an evaluation could not go on.
+#[derive(Debug, Error)]
+pub enum LearnError {
+    /// A device that is unknown, not built in, or not there.
+    #[error("device `{name}`: {reason}")]
+    Device {
+        /// As the recipe names it.
+        name: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A recipe that cannot be read or cannot be run.
+    #[error("{place}: {reason}")]
+    Recipe {
+        /// The file or key.
+        place: String,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// Weights that do not fit the network.
+    #[error("weights: tensor `{name}`: {reason}")]
+    Weights {
+        /// The tensor's name.
+        name: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A checkpoint that cannot be used.
+    #[error("checkpoint {}: {reason}", path.display())]
+    Checkpoint {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A loss or gradient that is NaN or infinite.
+    #[error(
+        "the loss is {loss} at step {step}; its batch's instances are {instances:?}; {last_good}. \
+         A lower learning rate (optimizer.learning_rate) or a longer warm-up (train.warmup_epochs) is the usual cure"
+    )]
+    NotFinite {
+        /// The value.
+        loss: f32,
+        /// The optimiser step.
+        step: u64,
+        /// Who was in the batch.
+        instances: Vec<u32>,
+        /// Where the last good checkpoint is.
+        last_good: String,
+    },
+    /// Too few instances, or anything else that evaluation needs and does not find.
+    #[error("evaluation: {0}")]
+    Evaluation(String),
+    /// A file of the run that cannot be written or read.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's word.
+        source: std::io::Error,
+    },
+    /// From the data.
+    #[error(transparent)]
+    Data(#[from] lookalike_data::DataError),
+    /// From the sampler.
+    #[error(transparent)]
+    Sampling(#[from] lookalike_sampling::SamplingError),
+    /// From the metrics.
+    #[error(transparent)]
+    Metrics(#[from] lookalike_metrics::MetricError),
+    /// From an array file.
+    #[error(transparent)]
+    ArrayFile(#[from] lookalike_base::ArrayFileError),
+    /// From a matrix.
+    #[error(transparent)]
+    Matrix(#[from] lookalike_base::MatrixError),
+}

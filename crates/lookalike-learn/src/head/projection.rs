@@ -1,0 +1,74 @@
+//! The projection head of SimCLR (Chen et al. 2020, §4.2, <https://arxiv.org/abs/2002.05709>).
+
+use burn::tensor::activation::relu;
+use lookalike_base::Stream;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Device, Tensor};
+use crate::layer::{BatchNorm, Linear};
+use crate::module::{Module, Pass, Visitor};
+
+/// What the head looks like.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectionOptions {
+    /// Number of linear layers. SimCLR v1: 2; its published code: 3; 1 is a linear head, 0 none.
+    pub layers: usize,
+    /// Width of the hidden layers; 0 takes the encoder's own, as the paper does.
+    pub width: usize,
+    /// Length of the projected vector. The paper: 128.
+    pub dimension: usize,
+    /// BatchNorm after every linear layer, the last included, as SimCLR's published code does; such layers have no bias.
+    pub batch_norm: bool,
+}
+
+impl Default for ProjectionOptions {
+    fn default() -> Self {
+        Self { layers: 2, width: 0, dimension: 128, batch_norm: true }
+    }
+}
+
+/// Linear layers with BatchNorm after each and ReLU between them.
+#[derive(Debug, Clone)]
+pub struct Projection {
+    layers: Vec<(Linear, Option<BatchNorm>)>,
+}
+
+impl Projection {
+    /// A head on vectors of length `inputs`.
+    pub fn new(inputs: usize, options: &ProjectionOptions, stream: &mut Stream, device: &Device) -> Self {
+        let hidden = if options.width == 0 { inputs } else { options.width };
+        let mut from = inputs;
+        let layers = (1..=options.layers).map(|layer| {
+            let to = if layer == options.layers { options.dimension } else { hidden };
+            let linear = Linear::new([from, to], !options.batch_norm, stream, device);
+            from = to;
+            (linear, options.batch_norm.then(|| BatchNorm::new(to, device)))
+        });
+        Self { layers: layers.collect() }
+    }
+
+    /// # Shapes
+    /// `[N, inputs]` → `[N, dimension]`, not normalised.
+    pub fn forward(&mut self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let last = self.layers.len().saturating_sub(1);
+        self.layers.iter_mut().enumerate().fold(input, |hidden, (index, (linear, normalization))| {
+            let mut hidden = linear.forward(hidden, pass);
+            if let Some(normalization) = normalization {
+                hidden = normalization.forward(hidden, pass);
+            }
+            if index < last { relu(hidden) } else { hidden }
+        })
+    }
+}
+
+impl Module for Projection {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        for (index, (linear, normalization)) in self.layers.iter_mut().enumerate() {
+            visitor.module(&format!("linear{}", index + 1), linear);
+            if let Some(normalization) = normalization {
+                visitor.module(&format!("bn{}", index + 1), normalization);
+            }
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Layers: the engine's functions together with their parameters, named and laid out as PyTorch does.
+
+use burn::tensor::module::{batch_norm, batch_norm_train, conv2d};
+use burn::tensor::ops::ConvOptions;
+use lookalike_base::Stream;
+
+use crate::engine::{Device, Tensor, from_host};
+use crate::module::{Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
+
+/// A tensor of normal numbers with the given standard deviation.
+pub(crate) fn normal<const D: usize>(
+    shape: [usize; D],
+    deviation: f32,
+    stream: &mut Stream,
+    device: &Device,
+) -> Tensor<D> {
+    let values = (0..shape.iter().product()).map(|_| deviation * stream.normal()).collect();
+    from_host(values, shape, device)
+}
+
+/// A tensor of numbers uniform in ±`bound`.
+pub(crate) fn uniform<const D: usize>(
+    shape: [usize; D],
+    bound: f32,
+    stream: &mut Stream,
+    device: &Device,
+) -> Tensor<D> {
+    let values = (0..shape.iter().product()).map(|_| stream.range(-bound, bound)).collect();
+    from_host(values, shape, device)
+}
+
+/// A square convolution without bias.
+#[derive(Debug, Clone)]
+pub struct Conv2d {
+    /// `[out channels, in channels, kernel, kernel]`.
+    weight: Parameter<4>,
+    stride: usize,
+    padding: usize,
+}
+
+impl Conv2d {
+    /// Kaiming-normal weights over the fan-out, as torchvision's residual nets draw them (He et al. 2015).
+    pub fn new(
+        [inputs, outputs]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        stream: &mut Stream,
+        device: &Device,
+    ) -> Self {
+        let deviation = (2.0 / (outputs * kernel * kernel) as f32).sqrt();
+        let weight = normal([outputs, inputs, kernel, kernel], deviation, stream, device);
+        Self { weight: Parameter::new(weight), stride, padding: kernel / 2 }
+    }
+
+    /// # Shapes
+    /// `[N, C, H, W]` → `[N, out channels, ⌈H / stride⌉, ⌈W / stride⌉]`.
+    pub fn forward(&self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
+        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
+        conv2d(input, self.weight.read(pass), None, options)
+    }
+}
+
+impl Module for Conv2d {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.tensor("weight", Role::Weight, &mut self.weight);
+    }
+}
+
+/// Batch normalisation over every dimension but the channels (Ioffe and Szegedy 2015).
+///
+/// As in PyTorch: ε 1e-5, running statistics with momentum 0.1 and the *unbiased* variance.
+#[derive(Debug, Clone)]
+pub struct BatchNorm {
+    weight: Parameter<1>,
+    bias: Parameter<1>,
+    running_mean: Buffer,
+    running_var: Buffer,
+}
+
+impl BatchNorm {
+    const EPSILON: f64 = 1e-5;
+    const MOMENTUM: f64 = 0.1;
+
+    /// Scale 1, shift 0, running mean 0, running variance 1.
+    pub fn new(channels: usize, device: &Device) -> Self {
+        Self {
+            weight: Parameter::new(Tensor::ones([channels], device)),
+            bias: Parameter::new(Tensor::zeros([channels], device)),
+            running_mean: Buffer { tensor: Tensor::zeros([channels], device) },
+            running_var: Buffer { tensor: Tensor::ones([channels], device) },
+        }
+    }
+
+    /// Starts at scale 0, so that a residual block begins as the identity (`zero_init_residual` of torchvision).
+    #[must_use]
+    pub fn zero_scale(mut self) -> Self {
+        let zeros = self.weight.read(&Pass::evaluation()).zeros_like();
+        self.weight = Parameter::new(zeros);
+        self
+    }
+
+    /// # Shapes
+    /// `[N, C, …]` → the same.
+    pub fn forward<const D: usize>(&mut self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
+        let [weight, bias] = [self.weight.read(pass), self.bias.read(pass)];
+        let share = match pass.statistics {
+            Statistics::Running => {
+                let [mean, variance] =
+                    [&self.running_mean, &self.running_var].map(|buffer| buffer.tensor.clone());
+                return batch_norm(input, weight, bias, mean, variance, Self::EPSILON);
+            }
+            Statistics::Batch => Self::MOMENTUM,
+            Statistics::Average { seen } => 1.0 / (seen + 1) as f64,
+        };
+        let dims = input.dims();
+        let count = dims.iter().product::<usize>() / dims[1];
+        let output = batch_norm_train(input, weight, bias, Self::EPSILON);
+        // A single value a channel has no unbiased variance; PyTorch refuses such a batch, here its biased 0 is kept.
+        let unbiased = count as f64 / (count - 1).max(1) as f64;
+        let blend = |old: &Tensor<1>, new: Tensor<1>| {
+            old.clone().mul_scalar(1.0 - share).add(new.inner().mul_scalar(share))
+        };
+        self.running_mean.tensor = blend(&self.running_mean.tensor, output.mean);
+        self.running_var.tensor = blend(&self.running_var.tensor, output.variance.mul_scalar(unbiased));
+        output.output
+    }
+}
+
+impl Module for BatchNorm {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.tensor("weight", Role::Normalization, &mut self.weight);
+        visitor.tensor("bias", Role::Normalization, &mut self.bias);
+        visitor.tensor("running_mean", Role::Buffer, &mut self.running_mean);
+        visitor.tensor("running_var", Role::Buffer, &mut self.running_var);
+    }
+}
+
+/// A fully connected layer; weights `[out, in]` as in PyTorch.
+#[derive(Debug, Clone)]
+pub struct Linear {
+    weight: Parameter<2>,
+    bias: Option<Parameter<1>>,
+}
+
+impl Linear {
+    /// Weights and bias uniform in ±1/√in, PyTorch's default.
+    pub fn new([inputs, outputs]: [usize; 2], bias: bool, stream: &mut Stream, device: &Device) -> Self {
+        let bound = 1.0 / (inputs as f32).sqrt();
+        let weight = Parameter::new(uniform([outputs, inputs], bound, stream, device));
+        let bias = bias.then(|| Parameter::new(uniform([outputs], bound, stream, device)));
+        Self { weight, bias }
+    }
+
+    /// # Shapes
+    /// `[N, in]` → `[N, out]`.
+    pub fn forward(&self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let product = input.matmul(self.weight.read(pass).transpose());
+        match &self.bias {
+            Some(bias) => product + bias.read(pass).unsqueeze(),
+            None => product,
+        }
+    }
+}
+
+impl Module for Linear {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.tensor("weight", Role::Weight, &mut self.weight);
+        if let Some(bias) = &mut self.bias {
+            visitor.tensor("bias", Role::Bias, bias);
+        }
+    }
+}
+
+/// Drops values with `probability` and scales the rest by 1 / (1 − `probability`), by masks from the pass's stream.
+pub fn dropout<const D: usize>(input: Tensor<D>, probability: f32, pass: &mut Pass) -> Tensor<D> {
+    let Some(stream) = pass.dropout.as_mut().filter(|_| probability > 0.0) else { return input };
+    let scale = 1.0 / (1.0 - probability);
+    let count = input.dims().iter().product();
+    let mask = (0..count).map(|_| if stream.chance(probability) { 0.0 } else { scale }).collect();
+    let mask = from_host(mask, input.dims(), &input.device().inner());
+    input * mask
+}

@@ -1,0 +1,241 @@
+//! Parameters and the modules that own them.
+//!
+//! A module lists its tensors once, in [`Module::visit`], under the names that torchvision and Hugging Face use.
+//! Optimisers, checkpoints, export and momentum encoders all work through that one list.
+
+use lookalike_base::Stream;
+use lookalike_base::arrays::{Array, Arrays};
+
+use crate::engine::{Device, Gradients, Tensor, from_host, to_host};
+use crate::error::LearnError;
+
+/// What a tensor of a module is for; decides about weight decay, LARS and whether gradients reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A weight matrix or convolution kernel.
+    Weight,
+    /// A bias.
+    Bias,
+    /// Scale or shift of a normalisation layer.
+    Normalization,
+    /// Not trained: running statistics.
+    Buffer,
+}
+
+/// A tensor of any rank, as optimisers and checkpoints see it.
+pub trait AnyTensor {
+    /// Its shape.
+    fn shape(&self) -> Vec<usize>;
+    /// Its values, flattened, without gradient tracking.
+    fn flat(&self) -> Tensor<1>;
+    /// Replaces its values by as many others.
+    fn assign(&mut self, flat: Tensor<1>);
+    /// Takes its gradient, flattened, out of `gradients`.
+    fn take_gradient(&self, gradients: &mut Gradients) -> Option<Tensor<1>>;
+}
+
+/// A trained tensor of rank D.
+#[derive(Debug, Clone)]
+pub struct Parameter<const D: usize> {
+    tensor: Tensor<D>,
+}
+
+impl<const D: usize> Parameter<D> {
+    /// Makes a leaf of the gradient graph out of `tensor`.
+    pub fn new(tensor: Tensor<D>) -> Self {
+        Self { tensor: tensor.inner().autodiff().require_grad() }
+    }
+
+    /// The tensor as a pass reads it: tracked where the pass wants gradients.
+    pub fn read(&self, pass: &Pass) -> Tensor<D> {
+        match pass.gradient {
+            true => self.tensor.clone(),
+            false => self.tensor.clone().inner(),
+        }
+    }
+}
+
+impl<const D: usize> AnyTensor for Parameter<D> {
+    fn shape(&self) -> Vec<usize> {
+        self.tensor.dims().to_vec()
+    }
+
+    fn flat(&self) -> Tensor<1> {
+        let count = self.tensor.dims().iter().product::<usize>();
+        self.tensor.clone().inner().reshape([count])
+    }
+
+    fn assign(&mut self, flat: Tensor<1>) {
+        *self = Self::new(flat.reshape(self.tensor.dims()));
+    }
+
+    fn take_gradient(&self, gradients: &mut Gradients) -> Option<Tensor<1>> {
+        let count = self.tensor.dims().iter().product::<usize>();
+        self.tensor.grad_remove(gradients).map(|gradient| gradient.reshape([count]))
+    }
+}
+
+/// A vector that is kept but not trained.
+#[derive(Debug, Clone)]
+pub struct Buffer {
+    /// The values, never tracked.
+    pub tensor: Tensor<1>,
+}
+
+impl AnyTensor for Buffer {
+    fn shape(&self) -> Vec<usize> {
+        self.tensor.dims().to_vec()
+    }
+
+    fn flat(&self) -> Tensor<1> {
+        self.tensor.clone()
+    }
+
+    fn assign(&mut self, flat: Tensor<1>) {
+        self.tensor = flat.inner();
+    }
+
+    fn take_gradient(&self, _: &mut Gradients) -> Option<Tensor<1>> {
+        None
+    }
+}
+
+/// How one forward pass reads parameters and normalisation layers.
+#[derive(Debug)]
+pub struct Pass {
+    /// Whether gradients will be asked for.
+    pub gradient: bool,
+    /// Where normalisation layers take mean and variance from.
+    pub statistics: Statistics,
+    /// The stream of dropout masks; `None` switches dropout off.
+    pub dropout: Option<Stream>,
+}
+
+/// Where a normalisation layer takes mean and variance from.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Statistics {
+    /// From the batch; the running statistics move towards them by the layer's momentum.
+    Batch,
+    /// From the batch; the running statistics become the plain average over `seen` + 1 batches. Used to re-estimate
+    /// them on uniform batches before an evaluation.
+    Average {
+        /// Batches averaged before this one.
+        seen: u64,
+    },
+    /// The running statistics, which stay as they are.
+    Running,
+}
+
+impl Pass {
+    /// A training pass, with dropout masks from `dropout`.
+    pub fn training(dropout: Stream) -> Self {
+        Self { gradient: true, statistics: Statistics::Batch, dropout: Some(dropout) }
+    }
+
+    /// A pass that changes nothing: running statistics, no dropout, no gradient.
+    pub fn evaluation() -> Self {
+        Self { gradient: false, statistics: Statistics::Running, dropout: None }
+    }
+
+    /// A pass that re-estimates running statistics, `seen` batches having been averaged before.
+    pub fn estimation(seen: u64) -> Self {
+        Self { gradient: false, statistics: Statistics::Average { seen }, dropout: None }
+    }
+}
+
+/// Something that owns tensors.
+pub trait Module {
+    /// Shows every tensor, always in the same order, under its name.
+    fn visit(&mut self, visitor: &mut Visitor<'_>);
+}
+
+/// Called with the full name, the role and the tensor itself.
+type Action<'a> = dyn FnMut(&str, Role, &mut dyn AnyTensor) + 'a;
+
+/// Walks over a module's tensors and keeps track of the path of names.
+pub struct Visitor<'a> {
+    path: String,
+    action: &'a mut Action<'a>,
+}
+
+impl Visitor<'_> {
+    /// Visits one tensor under `name`.
+    pub fn tensor(&mut self, name: &str, role: Role, tensor: &mut dyn AnyTensor) {
+        let full = format!("{}{name}", self.path);
+        (self.action)(&full, role, tensor);
+    }
+
+    /// Visits a module under `name`.
+    pub fn module(&mut self, name: &str, module: &mut dyn Module) {
+        let length = self.path.len();
+        self.path.push_str(name);
+        self.path.push('.');
+        module.visit(self);
+        self.path.truncate(length);
+    }
+}
+
+/// Calls `action` with the name, role and tensor of everything `module` owns.
+pub fn for_each_tensor<'a>(module: &mut dyn Module, action: &'a mut Action<'a>) {
+    module.visit(&mut Visitor { path: String::new(), action });
+}
+
+/// All tensors of `module` under their names, copied to the host.
+pub fn arrays_of(module: &mut dyn Module) -> Arrays {
+    let mut arrays = Arrays::new();
+    for_each_tensor(module, &mut |name, _, tensor| {
+        arrays.insert(name.to_owned(), Array::f32(tensor.shape(), to_host(tensor.flat())));
+    });
+    arrays
+}
+
+/// Sets every tensor of `module` from `arrays`, under the names that follow `prefix`.
+///
+/// # Errors
+/// [`LearnError::Weights`] names the first tensor that is missing, has another shape or is not `f32`. Nothing has been
+/// changed then.
+pub fn load_arrays(
+    module: &mut dyn Module,
+    arrays: &Arrays,
+    prefix: &str,
+    device: &Device,
+) -> Result<(), LearnError> {
+    let mut problem = None;
+    let mut found = Vec::new();
+    for_each_tensor(module, &mut |name, _, tensor| {
+        let name = format!("{prefix}{name}");
+        match arrays.get(&name).map(|array| (&array.shape, array.as_f32())) {
+            Some((shape, Some(values))) if *shape == tensor.shape() => found.push(values),
+            other => {
+                problem.get_or_insert_with(|| {
+                    let expected = tensor.shape();
+                    let reason = match other {
+                        None => format!("it is missing; expected f32 of shape {expected:?}"),
+                        Some((_, None)) => format!("it is not f32; expected f32 of shape {expected:?}"),
+                        Some((shape, _)) => format!("its shape is {shape:?}, expected {expected:?}"),
+                    };
+                    LearnError::Weights { name, reason }
+                });
+            }
+        }
+    });
+    if let Some(problem) = problem {
+        return Err(problem);
+    }
+    let mut found = found.into_iter();
+    for_each_tensor(module, &mut |_, _, tensor| {
+        if let Some(values) = found.next() {
+            tensor.assign(from_host(values.to_vec(), [values.len()], device));
+        }
+    });
+    Ok(())
+}
+
+/// Number of trained values of `module`.
+pub fn parameter_count(module: &mut dyn Module) -> usize {
+    let mut count = 0;
+    for_each_tensor(module, &mut |_, role, tensor| {
+        count += if role == Role::Buffer { 0 } else { tensor.shape().iter().product() };
+    });
+    count
+}

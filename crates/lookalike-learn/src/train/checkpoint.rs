@@ -1,0 +1,125 @@
+//! Checkpoints: everything from which a run goes on as if it had never stopped.
+//!
+//! A checkpoint is one safetensors file, written under a temporary name, synced and renamed, with a checksum inside. The
+//! last two are kept, so that a torn one costs only the steps since the one before it.
+
+use std::path::{Path, PathBuf};
+
+use lookalike_base::arrays::Arrays;
+use lookalike_base::tensors::{self, TensorFile};
+use serde::{Deserialize, Serialize};
+
+use crate::error::LearnError;
+
+/// How many checkpoints a run keeps.
+const KEPT: usize = 2;
+/// The metadata key under which the small state stands as JSON.
+const STATE: &str = "lookalike.state";
+
+/// What a checkpoint holds beside its arrays.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Optimiser steps made.
+    pub step: u64,
+    /// Batches consumed.
+    pub batches: u64,
+    /// Steps of the whole run, by which the schedule is laid out.
+    pub total_steps: u64,
+    /// What the run is: a run only goes on from a checkpoint of the same identity.
+    pub identity: String,
+    /// The sampler's small state.
+    pub sampler: lookalike_sampling::SamplerState,
+}
+
+/// A folder of checkpoints.
+#[derive(Debug, Clone)]
+pub struct Checkpoints {
+    folder: PathBuf,
+}
+
+impl Checkpoints {
+    /// The checkpoints of a run folder.
+    pub fn of_run(run: &Path) -> Self {
+        Self { folder: run.join("checkpoints") }
+    }
+
+    /// Writes a checkpoint and removes all but the newest two.
+    ///
+    /// # Errors
+    /// [`LearnError::Checkpoint`] where a tensor is not finite: such a state is never kept. [`LearnError::Io`] and
+    /// [`LearnError::ArrayFile`] where the file cannot be written; older checkpoints are untouched then.
+    pub fn save(&self, state: &State, arrays: Arrays) -> Result<PathBuf, LearnError> {
+        let path = self.folder.join(format!("step-{:09}.safetensors", state.step));
+        let bad = arrays.iter().find(|(_, array)| {
+            array.as_f32().is_some_and(|values| values.iter().any(|value| !value.is_finite()))
+        });
+        if let Some((name, _)) = bad {
+            return Err(LearnError::Checkpoint {
+                path,
+                reason: format!("not written: `{name}` is not finite"),
+            });
+        }
+        std::fs::create_dir_all(&self.folder)
+            .map_err(|source| LearnError::Io { path: self.folder.clone(), source })?;
+        let state = serde_json::to_string(state).map_err(|error| LearnError::Checkpoint {
+            path: path.clone(),
+            reason: format!("the state cannot be written: {error}"),
+        })?;
+        let metadata = [(STATE.to_owned(), state)].into();
+        tensors::write(&path, &TensorFile { metadata, tensors: arrays })?;
+        for old in self.list()?.iter().rev().skip(KEPT) {
+            std::fs::remove_file(old).map_err(|source| LearnError::Io { path: old.clone(), source })?;
+        }
+        Ok(path)
+    }
+
+    /// The newest checkpoint that is whole, and what was wrong with newer ones. `None` where there is none yet.
+    ///
+    /// # Errors
+    /// [`LearnError::Checkpoint`] where there are checkpoints and none of them is whole.
+    pub fn newest(&self) -> Result<Option<(State, Arrays, Vec<String>)>, LearnError> {
+        let mut problems = Vec::new();
+        for path in self.list()?.iter().rev() {
+            match read(path) {
+                Ok((state, arrays)) => return Ok(Some((state, arrays, problems))),
+                Err(error) => problems.push(error.to_string()),
+            }
+        }
+        match problems.is_empty() {
+            true => Ok(None),
+            false => Err(LearnError::Checkpoint {
+                path: self.folder.clone(),
+                reason: format!("no checkpoint is whole: {}", problems.join("; ")),
+            }),
+        }
+    }
+
+    /// Paths, oldest first.
+    fn list(&self) -> Result<Vec<PathBuf>, LearnError> {
+        let fail = |source| LearnError::Io { path: self.folder.clone(), source };
+        let entries = match std::fs::read_dir(&self.folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(fail)?,
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(fail)?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if name.starts_with("step-") && name.ends_with(".safetensors") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths)
+    }
+}
+
+/// Reads one checkpoint.
+fn read(path: &Path) -> Result<(State, Arrays), LearnError> {
+    let file = tensors::read(path)?;
+    let refuse = |reason: String| LearnError::Checkpoint { path: path.to_owned(), reason };
+    let state = file.metadata.get(STATE).ok_or_else(|| refuse("it holds no state of a run".to_owned()))?;
+    let state =
+        serde_json::from_str(state).map_err(|error| refuse(format!("its state cannot be read: {error}")))?;
+    Ok((state, file.tensors))
+}

@@ -1,0 +1,134 @@
+//! Events of a run: one JSON object a line in `events.jsonl`, numbers mirrored to a TensorBoard file beside it.
+//!
+//! Every event has `kind`, `step` (optimiser steps made when it happened) and `time` (seconds since 1970).
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value};
+
+use super::tensorboard::TensorBoard;
+use crate::error::LearnError;
+
+/// The event files of a run.
+#[derive(Debug)]
+pub struct Events {
+    path: PathBuf,
+    file: File,
+    board: TensorBoard,
+}
+
+impl Events {
+    /// Opens the events of `run` for writing, after cutting what happened after step `keep`; `None` keeps nothing.
+    ///
+    /// # Errors
+    /// [`LearnError::Io`] where a file cannot be read or written.
+    pub fn open(run: &Path, keep: Option<u64>) -> Result<Self, LearnError> {
+        let path = run.join("events.jsonl");
+        let fail = |source| LearnError::Io { path: path.clone(), source };
+        let old = match (keep, std::fs::read_to_string(&path)) {
+            (None, _) => String::new(),
+            (Some(_), Err(error)) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            (Some(_), text) => text.map_err(fail)?,
+        };
+        // A line that was cut short by a crash is not JSON and goes too.
+        let mut kept: Vec<Map<String, Value>> = old
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok())
+            .filter(|event: &Map<String, Value>| {
+                event.get("step").and_then(Value::as_u64).is_some_and(|step| Some(step) <= keep)
+            })
+            .collect();
+        // What follows the checkpoint within its step, the next plan for instance, will come again.
+        let checkpoint = |event: &Map<String, Value>| {
+            event.get("kind").is_some_and(|kind| kind == "checkpoint")
+                && event.get("step").and_then(Value::as_u64) == keep
+        };
+        if let Some(last) = kept.iter().rposition(checkpoint) {
+            kept.truncate(last + 1);
+        }
+        lookalike_base::atomic::write_atomic(&path, |writer| {
+            kept.iter().try_for_each(|event| writeln!(writer, "{}", Value::Object(event.clone())))
+        })
+        .map_err(fail)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(fail)?;
+        let mut events = Self { file, board: TensorBoard::create(run)?, path: path.clone() };
+        for event in &kept {
+            events.mirror(event)?;
+        }
+        Ok(events)
+    }
+
+    /// Writes one event at `step`; `fields` is a JSON object.
+    ///
+    /// # Errors
+    /// [`LearnError::Io`] where the disk is full or the file is gone.
+    pub fn record(&mut self, kind: &str, step: u64, fields: Value) -> Result<(), LearnError> {
+        let mut event = Map::new();
+        event.insert("kind".to_owned(), kind.into());
+        event.insert("step".to_owned(), step.into());
+        event.insert("time".to_owned(), now().into());
+        if let Value::Object(fields) = fields {
+            event.extend(fields);
+        }
+        let line = format!("{}\n", Value::Object(event.clone()));
+        self.file
+            .write_all(line.as_bytes())
+            .map_err(|source| LearnError::Io { path: self.path.clone(), source })?;
+        self.mirror(&event)
+    }
+
+    /// Writes the event's numbers, named `kind/field`, to TensorBoard's file.
+    fn mirror(&mut self, event: &Map<String, Value>) -> Result<(), LearnError> {
+        let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or("event");
+        let step = event.get("step").and_then(Value::as_u64).unwrap_or(0);
+        let time = event.get("time").and_then(Value::as_f64).unwrap_or(0.0);
+        for (name, value) in event {
+            if let Some(value) = value.as_f64().filter(|_| !["step", "time"].contains(&name.as_str())) {
+                self.board.scalar(&format!("{}/{name}", text("kind")), step, time, value as f32)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Seconds since 1970.
+fn now() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |elapsed| elapsed.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn events_after_the_checkpoint_and_torn_lines_are_cut() {
+        let run = tempfile::tempdir().unwrap();
+        let mut events = Events::open(run.path(), None).unwrap();
+        for step in 1..=5 {
+            events.record("step", step, json!({"loss": 1.0})).unwrap();
+        }
+        drop(events);
+        let path = run.path().join("events.jsonl");
+        let whole = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 7]).unwrap();
+        drop(Events::open(run.path(), Some(3)).unwrap());
+        let steps: Vec<u64> = std::fs::read_to_string(&path)
+            .unwrap()
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].as_u64().unwrap())
+            .collect();
+        assert_eq!(steps, [1, 2, 3]);
+    }
+
+    #[test]
+    fn a_fresh_run_keeps_no_events() {
+        let run = tempfile::tempdir().unwrap();
+        Events::open(run.path(), None).unwrap().record("step", 0, json!({})).unwrap();
+        drop(Events::open(run.path(), None).unwrap());
+        assert_eq!(std::fs::read_to_string(run.path().join("events.jsonl")).unwrap(), "");
+    }
+}

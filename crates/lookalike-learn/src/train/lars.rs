@@ -1,0 +1,15 @@
+//! LARS, layer-wise adaptive rates for large batches (You et al. 2017, <https://arxiv.org/abs/1708.03888>), in the form
+//! in which SimCLR and MoCo v3 use it: the rate of a weight is scaled by η ‖w‖ / ‖g + λw‖ before momentum, and biases and
+//! normalisation parameters have neither decay nor scaling.
+
+use crate::engine::Tensor;
+
+/// Scales `gradient`, weight decay included, by the trust ratio η ‖w‖ / ‖gradient‖; by 1 where either norm is 0.
+///
+/// # Shapes
+/// Both flat, of one length.
+pub fn adapt(weight: &Tensor<1>, gradient: Tensor<1>, trust: f64) -> Tensor<1> {
+    let norm = |tensor: &Tensor<1>| f64::from(tensor.clone().square().sum().into_scalar::<f32>()).sqrt();
+    let [weight, length] = [norm(weight), norm(&gradient)];
+    if weight > 0.0 && length > 0.0 { gradient.mul_scalar(trust * weight / length) } else { gradient }
+}

@@ -1,0 +1,13 @@
+//! Training: one loop for every method and modality, and what it needs.
+
+pub mod checkpoint;
+pub mod events;
+pub mod lars;
+pub mod optimizer;
+pub mod schedule;
+pub mod tensorboard;
+pub mod trainer;
+
+pub use optimizer::{Optimizer, OptimizerKind, OptimizerOptions};
+pub use schedule::{Schedule, Shape};
+pub use trainer::{Outcome, TrainOptions, Trainer};

@@ -1,0 +1,215 @@
+//! Optimisers with PyTorch's arithmetic: SGD with momentum, Adam, AdamW and LARS.
+
+use std::collections::BTreeMap;
+
+use lookalike_base::arrays::{Array, Arrays};
+use serde::{Deserialize, Serialize};
+
+use super::lars;
+use crate::engine::{Device, Gradients, Tensor, from_host, to_host};
+use crate::error::LearnError;
+use crate::module::{Module, Role, for_each_tensor};
+
+/// The update rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OptimizerKind {
+    /// Stochastic gradient descent with momentum (dampening 0).
+    Sgd,
+    /// Adam (Kingma and Ba 2015); decay is added to the gradient.
+    Adam,
+    /// AdamW (Loshchilov and Hutter 2019); decay acts on the weights directly.
+    AdamW,
+    /// LARS, see [`lars`].
+    Lars,
+}
+
+/// An update rule with its constants; the defaults are PyTorch's, LARS's those of SimCLR.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct OptimizerOptions {
+    /// The update rule.
+    pub kind: OptimizerKind,
+    /// The learning rate at the end of the warm-up, taken as it is: no scaling by the batch size.
+    pub learning_rate: f64,
+    /// Momentum of SGD and LARS.
+    pub momentum: f64,
+    /// Nesterov's form of momentum, SGD only.
+    pub nesterov: bool,
+    /// Decay rates of Adam's moments.
+    pub betas: [f64; 2],
+    /// Adam's ε.
+    pub epsilon: f64,
+    /// Weight decay λ.
+    pub weight_decay: f64,
+    /// Whether biases and normalisation parameters decay too. LARS never lets them.
+    pub decay_all: bool,
+    /// LARS's trust coefficient η.
+    pub trust: f64,
+}
+
+impl Default for OptimizerOptions {
+    fn default() -> Self {
+        Self {
+            kind: OptimizerKind::Sgd,
+            learning_rate: 0.06,
+            momentum: 0.9,
+            nesterov: false,
+            betas: [0.9, 0.999],
+            epsilon: 1e-8,
+            weight_decay: 5e-4,
+            decay_all: false,
+            trust: 0.001,
+        }
+    }
+}
+
+/// Gradients under the names of their parameters, flat.
+pub type NamedGradients = BTreeMap<String, Tensor<1>>;
+
+/// Takes the gradient of every parameter of `module` out of `gradients` and adds it to what `sum` holds.
+pub fn accumulate(module: &mut dyn Module, mut gradients: Gradients, sum: &mut NamedGradients) {
+    for_each_tensor(module, &mut |name, _, tensor| {
+        if let Some(gradient) = tensor.take_gradient(&mut gradients) {
+            let gradient = match sum.remove(name) {
+                Some(before) => before + gradient,
+                None => gradient,
+            };
+            sum.insert(name.to_owned(), gradient);
+        }
+    });
+}
+
+/// An update rule and what it remembers of every parameter.
+#[derive(Debug)]
+pub struct Optimizer {
+    options: OptimizerOptions,
+    /// Updates made, Adam's t.
+    updates: u64,
+    first: BTreeMap<String, Tensor<1>>,
+    second: BTreeMap<String, Tensor<1>>,
+}
+
+impl Optimizer {
+    /// A rule that remembers nothing yet.
+    pub fn new(options: OptimizerOptions) -> Self {
+        Self { options, updates: 0, first: BTreeMap::new(), second: BTreeMap::new() }
+    }
+
+    /// Moves every parameter that has a gradient, at learning rate `rate`.
+    pub fn step(&mut self, module: &mut dyn Module, mut gradients: NamedGradients, rate: f64) {
+        self.updates += 1;
+        for_each_tensor(module, &mut |name, role, tensor| {
+            if let Some(gradient) = gradients.remove(name) {
+                let weight = tensor.flat();
+                tensor.assign(self.update(name, role, weight, gradient, rate));
+            }
+        });
+    }
+
+    fn update(
+        &mut self,
+        name: &str,
+        role: Role,
+        weight: Tensor<1>,
+        gradient: Tensor<1>,
+        rate: f64,
+    ) -> Tensor<1> {
+        let plain = role == Role::Weight;
+        let decay = if plain || self.options.decay_all { self.options.weight_decay } else { 0.0 };
+        let decayed = |gradient: Tensor<1>| match decay {
+            0.0 => gradient,
+            _ => gradient + weight.clone().mul_scalar(decay),
+        };
+        match self.options.kind {
+            OptimizerKind::Sgd => {
+                let change = self.momentum(name, decayed(gradient), self.options.nesterov);
+                weight.clone() - change.mul_scalar(rate)
+            }
+            OptimizerKind::Lars => {
+                let gradient = match plain {
+                    true => lars::adapt(&weight, decayed(gradient), self.options.trust),
+                    false => gradient,
+                };
+                weight.clone() - self.momentum(name, gradient, false).mul_scalar(rate)
+            }
+            OptimizerKind::Adam => weight.clone() - self.adam(name, decayed(gradient)).mul_scalar(rate),
+            OptimizerKind::AdamW => {
+                weight.clone().mul_scalar(1.0 - rate * decay) - self.adam(name, gradient).mul_scalar(rate)
+            }
+        }
+    }
+
+    /// v ← μv + g; the change is v, or g + μv in Nesterov's form.
+    fn momentum(&mut self, name: &str, gradient: Tensor<1>, nesterov: bool) -> Tensor<1> {
+        let momentum = self.options.momentum;
+        let velocity = match self.first.remove(name) {
+            Some(velocity) => velocity.mul_scalar(momentum) + gradient.clone(),
+            None => gradient.clone(),
+        };
+        self.first.insert(name.to_owned(), velocity.clone());
+        if nesterov { gradient + velocity.mul_scalar(momentum) } else { velocity }
+    }
+
+    /// m̂ / (√v̂ + ε), both moments corrected for their start at 0.
+    fn adam(&mut self, name: &str, gradient: Tensor<1>) -> Tensor<1> {
+        let [beta1, beta2] = self.options.betas;
+        let square = gradient.clone().square();
+        let blend = |moments: &mut BTreeMap<String, Tensor<1>>, beta: f64, new: Tensor<1>| {
+            let moment = match moments.remove(name) {
+                Some(moment) => moment.mul_scalar(beta) + new.mul_scalar(1.0 - beta),
+                None => new.mul_scalar(1.0 - beta),
+            };
+            moments.insert(name.to_owned(), moment.clone());
+            moment.div_scalar(1.0 - beta.powi(i32::try_from(self.updates).unwrap_or(i32::MAX)))
+        };
+        let mean = blend(&mut self.first, beta1, gradient);
+        let variance = blend(&mut self.second, beta2, square);
+        mean / variance.sqrt().add_scalar(self.options.epsilon)
+    }
+
+    /// All it remembers, for a checkpoint.
+    pub fn arrays(&self) -> Arrays {
+        let slots = [("first", &self.first), ("second", &self.second)];
+        let moments = slots.into_iter().flat_map(|(slot, moments)| {
+            moments.iter().map(move |(name, tensor)| {
+                let values = to_host(tensor.clone());
+                (format!("{slot}.{name}"), Array::f32(vec![values.len()], values))
+            })
+        });
+        moments.chain([("updates".to_owned(), Array::u64(vec![1], vec![self.updates]))]).collect()
+    }
+
+    /// An optimiser that goes on from what [`Optimizer::arrays`] gave, found in `arrays` under names that follow `prefix`.
+    ///
+    /// # Errors
+    /// [`LearnError::Weights`] where the number of updates is missing or a moment is not `f32`.
+    pub fn restore(
+        options: OptimizerOptions,
+        arrays: &Arrays,
+        prefix: &str,
+        device: &Device,
+    ) -> Result<Self, LearnError> {
+        let refuse = |name: &str, reason: &str| LearnError::Weights {
+            name: format!("{prefix}{name}"),
+            reason: reason.to_owned(),
+        };
+        let updates =
+            arrays.get(&format!("{prefix}updates")).and_then(Array::as_u64).and_then(<[u64]>::first);
+        let mut optimizer = Self::new(options);
+        optimizer.updates = *updates.ok_or_else(|| refuse("updates", "it is missing or not u64"))?;
+        for (name, array) in arrays {
+            let Some((slot, name)) = name.strip_prefix(prefix).and_then(|name| name.split_once('.')) else {
+                continue;
+            };
+            let values = array.as_f32().ok_or_else(|| refuse(name, "it is not f32"))?;
+            let tensor = from_host(values.to_vec(), [values.len()], device);
+            match slot {
+                "first" => optimizer.first.insert(name.to_owned(), tensor),
+                "second" => optimizer.second.insert(name.to_owned(), tensor),
+                _ => return Err(refuse(slot, "no such slot")),
+            };
+        }
+        Ok(optimizer)
+    }
+}

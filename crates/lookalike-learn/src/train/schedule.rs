@@ -1,0 +1,56 @@
+//! The learning rate over a run: a linear warm-up, then a constant or half a cosine (Loshchilov and Hutter 2017).
+
+use serde::{Deserialize, Serialize};
+
+/// What follows the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Shape {
+    /// The base rate.
+    Constant,
+    /// From the base rate to 0 along half a cosine, step by step.
+    Cosine,
+}
+
+/// A learning rate for each optimiser step of a run of known length.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// The rate at the end of the warm-up.
+    pub base: f64,
+    /// Steps of warm-up; the first step already moves, by base / warm-up.
+    pub warmup: u64,
+    /// Steps of the whole run.
+    pub total: u64,
+    /// What follows the warm-up.
+    pub shape: Shape,
+}
+
+impl Schedule {
+    /// The rate of optimiser step `step`, counted from 0.
+    pub fn rate(&self, step: u64) -> f64 {
+        if step < self.warmup {
+            return self.base * (step + 1) as f64 / self.warmup as f64;
+        }
+        match self.shape {
+            Shape::Constant => self.base,
+            Shape::Cosine => {
+                let share = (step - self.warmup) as f64 / (self.total - self.warmup).max(1) as f64;
+                self.base * 0.5 * (1.0 + (std::f64::consts::PI * share.min(1.0)).cos())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_rises_linearly_and_falls_along_half_a_cosine() {
+        let schedule = Schedule { base: 1.0, warmup: 4, total: 12, shape: Shape::Cosine };
+        let rates: Vec<f64> = (0..12).map(|step| schedule.rate(step)).collect();
+        assert_eq!(rates[..5], [0.25, 0.5, 0.75, 1.0, 1.0]);
+        assert!((rates[8] - 0.5).abs() < 1e-12);
+        assert!(rates[4..].windows(2).all(|pair| pair[1] < pair[0]) && rates[11] > 0.0);
+    }
+}
