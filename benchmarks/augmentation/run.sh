@@ -21,7 +21,7 @@ mkdir -p "$out"
     lscpu | grep -E '^(Model name|CPU\(s\))' | sed 's/: */: /'
     "$python" -c 'import PIL, torch, torchvision; print("torch", torch.__version__, "torchvision", torchvision.__version__, "pillow", PIL.__version__)'
     rustc --version
-    echo "rounds $rounds, seconds $seconds"
+    echo "rounds $rounds, seconds $seconds, load at the start $(cut -d" " -f1-3 /proc/loadavg)"
 } > "$out/machine.txt"
 
 : > "$out/raw.txt"
