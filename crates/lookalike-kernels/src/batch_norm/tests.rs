@@ -1,0 +1,202 @@
+//! The kernels against the definition in f64; gradients by the chain rule without any shortcut of the kernels.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Output, gradients of input, residual, scale and shift, mean and variance, as f64.
+struct Twin {
+    output: Vec<f64>,
+    input: Vec<f64>,
+    residual: Vec<f64>,
+    scale: Vec<f64>,
+    shift: Vec<f64>,
+    mean: Vec<f64>,
+    variance: Vec<f64>,
+}
+
+struct Case {
+    sizes: Sizes,
+    input: Vec<f32>,
+    residual: Vec<f32>,
+    gradient: Vec<f32>,
+    scale: Vec<f32>,
+    shift: Vec<f32>,
+}
+
+const EPSILON: f64 = 1e-5;
+
+impl Case {
+    fn new(sizes: Sizes, center: f32) -> Self {
+        let normals = |purpose: &str, count: usize, center: f32| -> Vec<f32> {
+            let mut stream = lookalike_base::Seed(7).stream(purpose, 0, 0, 0);
+            (0..count).map(|_| center + stream.normal()).collect()
+        };
+        let count = sizes.images * sizes.image();
+        Self {
+            sizes,
+            input: normals("input", count, center),
+            residual: normals("residual", count, 0.0),
+            gradient: normals("gradient", count, 0.1),
+            scale: normals("scale", sizes.channels, 1.0),
+            shift: normals("shift", sizes.channels, 0.0),
+        }
+    }
+
+    /// `relu` is the kernel's output where a `ReLU` follows: next to 0, rounding decides what passes.
+    fn twin(&self, with_residual: bool, relu: Option<&[f32]>) -> Twin {
+        let Sizes { images, channels, pixels } = self.sizes;
+        let count = (images * pixels) as f64;
+        let zeros = |length| vec![0.0; length];
+        let mut twin = Twin {
+            output: zeros(self.input.len()),
+            input: zeros(self.input.len()),
+            residual: zeros(self.input.len()),
+            scale: zeros(channels),
+            shift: zeros(channels),
+            mean: zeros(channels),
+            variance: zeros(channels),
+        };
+        for channel in 0..channels {
+            let places: Vec<usize> = (0..images * pixels)
+                .map(|index| (index / pixels * channels + channel) * pixels + index % pixels)
+                .collect();
+            let x = |place: &usize| f64::from(self.input[*place]);
+            let (scale, shift) = (f64::from(self.scale[channel]), f64::from(self.shift[channel]));
+            let mean = places.iter().map(x).sum::<f64>() / count;
+            let variance = places.iter().map(|place| (x(place) - mean).powi(2)).sum::<f64>() / count;
+            let inverse = 1.0 / (variance + EPSILON).sqrt();
+            let (mut variance_gradient, mut mean_gradient) = (0.0, 0.0);
+            for place in &places {
+                let standard = (x(place) - mean) * inverse;
+                let added = if with_residual { f64::from(self.residual[*place]) } else { 0.0 };
+                let value = scale * standard + shift + added;
+                twin.output[*place] = if relu.is_some() { value.max(0.0) } else { value };
+                let passes = relu.is_none_or(|output| output[*place] > 0.0);
+                let gradient = if passes { f64::from(self.gradient[*place]) } else { 0.0 };
+                twin.residual[*place] = gradient;
+                twin.scale[channel] += gradient * standard;
+                twin.shift[channel] += gradient;
+                variance_gradient += gradient * scale * (x(place) - mean) * -0.5 * inverse.powi(3);
+                mean_gradient -= gradient * scale * inverse;
+            }
+            for place in &places {
+                twin.input[*place] = twin.residual[*place] * scale * inverse
+                    + variance_gradient * 2.0 * (x(place) - mean) / count
+                    + mean_gradient / count;
+            }
+            (twin.mean[channel], twin.variance[channel]) = (mean, variance);
+        }
+        twin
+    }
+
+    fn check(&self) {
+        let affine = Affine { scale: &self.scale, shift: &self.shift, epsilon: EPSILON };
+        let thens = [Then::Nothing, Then::Relu, Then::AddRelu(&self.residual)];
+        for (level, then) in levels().into_iter().flat_map(|level| thens.map(|then| (level, then))) {
+            let normal = forward_at(level, &self.sizes, &self.input, &affine, then);
+            let relu = (!matches!(then, Then::Nothing)).then_some(normal.output.as_slice());
+            let twin = self.twin(matches!(then, Then::AddRelu(_)), relu);
+            let after = match then {
+                Then::Nothing => After::Nothing,
+                Then::Relu => After::Relu,
+                Then::AddRelu(_) => After::AddRelu(&normal.output),
+            };
+            let statistics = [normal.mean.as_slice(), &normal.variance];
+            let gradients =
+                backward_at(level, &self.sizes, &self.input, &affine, statistics, &self.gradient, after);
+            // Gradients of a channel of few values nearly cancel; they are held to the size of what cancels.
+            let gradient_scale = twin.residual.iter().fold(0.0, |largest: f64, g| largest.max(g.abs()));
+            let sum = gradient_scale * self.sizes.count().sqrt();
+            let mut comparisons = vec![
+                ("output", &normal.output, &twin.output, 0.0),
+                ("mean", &normal.mean, &twin.mean, 1.0),
+                ("variance", &normal.variance, &twin.variance, 0.0),
+                ("input gradient", &gradients.input, &twin.input, gradient_scale),
+                ("scale gradient", &gradients.scale, &twin.scale, sum),
+                ("shift gradient", &gradients.shift, &twin.shift, sum),
+            ];
+            if let Some(residual) = &gradients.residual {
+                comparisons.push(("residual gradient", residual, &twin.residual, 0.0));
+            }
+            for (name, ours, theirs, least) in comparisons {
+                let difference = difference(ours, theirs, least);
+                assert!(difference <= 1e-5, "{name} at {level:?} is off by {difference:e}: {:?}", self.sizes);
+            }
+        }
+    }
+}
+
+/// max |a − b| / max(max |b|, least)
+fn difference(a: &[f32], b: &[f64], least: f64) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let largest = b.iter().fold(least.max(1e-30), |largest, b| largest.max(b.abs()));
+    a.iter().zip(b).fold(0.0, |worst: f64, (a, b)| worst.max((f64::from(*a) - b).abs())) / largest
+}
+
+fn levels() -> Vec<Level> {
+    let mut levels = vec![Level::Portable, Level::detect()];
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        levels.push(Level::Avx2);
+    }
+    levels
+}
+
+proptest! {
+    #[test]
+    fn output_and_gradients_are_those_of_the_definition(
+        images in 4_usize..150, channels in 1_usize..9, pixels in 1_usize..70,
+    ) {
+        Case::new(Sizes { images, channels, pixels }, 0.0).check();
+    }
+}
+
+#[test]
+fn large_maps_are_summed_accurately() {
+    Case::new(Sizes { images: 3, channels: 2, pixels: 12_544 }, 1.0).check();
+}
+
+#[test]
+fn a_mean_far_from_zero_leaves_the_variance_exact() {
+    let case = Case::new(Sizes { images: 8, channels: 2, pixels: 100 }, 1000.0);
+    let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
+    let normal = forward(&case.sizes, &case.input, &affine, Then::Nothing);
+    assert!(difference(&normal.variance, &case.twin(false, None).variance, 0.0) < 1e-6);
+}
+
+#[test]
+fn the_number_of_threads_changes_no_bit() {
+    let case = Case::new(Sizes { images: 150, channels: 3, pixels: 33 }, 0.0);
+    let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
+    let all = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| {
+            let normal = forward(&case.sizes, &case.input, &affine, Then::Relu);
+            let statistics = [normal.mean.as_slice(), &normal.variance];
+            let gradients =
+                backward(&case.sizes, &case.input, &affine, statistics, &case.gradient, After::Relu);
+            (normal, gradients)
+        })
+    };
+    assert!(all(1) == all(3));
+}
+
+#[test]
+fn no_images_are_no_values() {
+    let sizes = Sizes { images: 0, channels: 2, pixels: 4 };
+    let affine = Affine { scale: &[1.0; 2], shift: &[0.0; 2], epsilon: EPSILON };
+    assert!(forward(&sizes, &[], &affine, Then::Relu).output.is_empty());
+}
+
+#[test]
+fn given_statistics_normalize_as_those_of_the_batch_do() {
+    let case = Case::new(Sizes { images: 5, channels: 3, pixels: 7 }, 0.0);
+    let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
+    let normal = forward(&case.sizes, &case.input, &affine, Then::AddRelu(&case.residual));
+    let statistics = [normal.mean.as_slice(), &normal.variance];
+    assert_eq!(
+        normalize(&case.sizes, &case.input, &affine, statistics, Then::AddRelu(&case.residual)),
+        normal.output
+    );
+}
