@@ -1,11 +1,13 @@
 //! Layers: the engine's functions together with their parameters, named and laid out as PyTorch does.
 
-use burn::tensor::module::{batch_norm, batch_norm_train, conv2d};
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::activation::relu;
 use lookalike_base::Stream;
 
 use crate::engine::{Device, Tensor, from_host};
 use crate::module::{Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
+use crate::op::{
+    Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu, conv2d,
+};
 
 /// A tensor of normal numbers with the given standard deviation.
 pub(crate) fn normal<const D: usize>(
@@ -55,8 +57,7 @@ impl Conv2d {
     /// # Shapes
     /// `[N, C, H, W]` → `[N, out channels, ⌈H / stride⌉, ⌈W / stride⌉]`.
     pub fn forward(&self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1; 2], 1);
-        conv2d(input, self.weight.read(pass), None, options)
+        conv2d(input, self.weight.read(pass), self.stride, self.padding)
     }
 }
 
@@ -102,28 +103,79 @@ impl BatchNorm {
     /// # Shapes
     /// `[N, C, …]` → the same.
     pub fn forward<const D: usize>(&mut self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
-        let [weight, bias] = [self.weight.read(pass), self.bias.read(pass)];
-        let share = match pass.statistics {
-            Statistics::Running => {
-                let [mean, variance] =
-                    [&self.running_mean, &self.running_var].map(|buffer| buffer.tensor.clone());
-                return batch_norm(input, weight, bias, mean, variance, Self::EPSILON);
+        let count = values_a_channel(&input);
+        match pass.statistics {
+            Statistics::Running => self.by_running_statistics(input, pass),
+            statistics => self.by_batch(batch_norm(input, self.affine(pass)), count, statistics),
+        }
+    }
+
+    /// max(0, [`forward`](Self::forward)), in one pass over memory.
+    ///
+    /// # Shapes
+    /// `[N, C, …]` → the same.
+    pub fn forward_relu<const D: usize>(&mut self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
+        let count = values_a_channel(&input);
+        match pass.statistics {
+            Statistics::Running => relu(self.by_running_statistics(input, pass)),
+            statistics => self.by_batch(batch_norm_relu(input, self.affine(pass)), count, statistics),
+        }
+    }
+
+    /// max(0, [`forward`](Self::forward) + `residual`), in one pass over memory: the end of a residual block.
+    ///
+    /// # Shapes
+    /// `[N, C, …]`, twice → the same.
+    pub fn forward_add_relu<const D: usize>(
+        &mut self,
+        input: Tensor<D>,
+        residual: Tensor<D>,
+        pass: &Pass,
+    ) -> Tensor<D> {
+        let count = values_a_channel(&input);
+        match pass.statistics {
+            Statistics::Running => relu(self.by_running_statistics(input, pass) + residual),
+            statistics => {
+                self.by_batch(batch_norm_add_relu(input, residual, self.affine(pass)), count, statistics)
             }
-            Statistics::Batch => Self::MOMENTUM,
+        }
+    }
+
+    fn affine(&self, pass: &Pass) -> Affine {
+        Affine { scale: self.weight.read(pass), shift: self.bias.read(pass), epsilon: Self::EPSILON }
+    }
+
+    fn by_running_statistics<const D: usize>(&self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
+        let [mean, variance] = [&self.running_mean, &self.running_var].map(|buffer| buffer.tensor.clone());
+        batch_norm_fixed(input, self.affine(pass), BatchStatistics { mean, variance })
+    }
+
+    /// Moves the running statistics towards those of a batch of `count` values a channel, and passes its output on.
+    fn by_batch<const D: usize>(
+        &mut self,
+        (output, batch): (Tensor<D>, BatchStatistics),
+        count: usize,
+        statistics: Statistics,
+    ) -> Tensor<D> {
+        let share = match statistics {
             Statistics::Average { seen } => 1.0 / (seen + 1) as f64,
+            Statistics::Batch | Statistics::Running => Self::MOMENTUM,
         };
-        let dims = input.dims();
-        let count = dims.iter().product::<usize>() / dims[1];
-        let output = batch_norm_train(input, weight, bias, Self::EPSILON);
         // A single value a channel has no unbiased variance; PyTorch refuses such a batch, here its biased 0 is kept.
-        let unbiased = count as f64 / (count - 1).max(1) as f64;
+        let unbiased = count as f64 / count.saturating_sub(1).max(1) as f64;
         let blend = |old: &Tensor<1>, new: Tensor<1>| {
             old.clone().mul_scalar(1.0 - share).add(new.inner().mul_scalar(share))
         };
-        self.running_mean.tensor = blend(&self.running_mean.tensor, output.mean);
-        self.running_var.tensor = blend(&self.running_var.tensor, output.variance.mul_scalar(unbiased));
-        output.output
+        self.running_mean.tensor = blend(&self.running_mean.tensor, batch.mean);
+        self.running_var.tensor = blend(&self.running_var.tensor, batch.variance.mul_scalar(unbiased));
+        output
     }
+}
+
+/// Values of `[N, C, …]` that share a channel.
+fn values_a_channel<const D: usize>(input: &Tensor<D>) -> usize {
+    let dims = input.dims();
+    dims.iter().product::<usize>() / dims[1]
 }
 
 impl Module for BatchNorm {

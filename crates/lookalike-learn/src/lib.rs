@@ -12,6 +12,7 @@ pub mod layer;
 pub mod loss;
 pub mod method;
 pub mod module;
+mod op;
 pub mod recipe;
 pub mod train;
 

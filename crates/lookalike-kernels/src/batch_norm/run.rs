@@ -66,6 +66,12 @@ fn normalized<const FUSED: bool>(input: f32, mean: f32, scale: f32, shift: f32) 
     multiply_add::<FUSED>(input - mean, scale, shift)
 }
 
+/// max(0, value), which unlike [`f32::max`] keeps what is not a number, so that a diverged network shows.
+#[inline(always)]
+fn relu(value: f32) -> f32 {
+    if value <= 0.0 { 0.0 } else { value }
+}
+
 /// The gradient before a `ReLU` that followed scale and shift.
 #[inline(always)]
 fn masked<const FUSED: bool>(gradient: f32, input: f32, mean: f32, mask: Option<(f32, f32)>) -> f32 {
@@ -91,17 +97,17 @@ impl Work for Normalize<'_> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Self { input, mean, scale, shift, residual, relu, out } = self;
+        let Self { input, mean, scale, shift, residual, relu: rectified, out } = self;
         let pairs = out.iter_mut().zip(input);
-        match (residual, relu) {
+        match (residual, rectified) {
             (Some(residual), _) => {
                 for ((out, input), residual) in pairs.zip(residual) {
-                    out.write((normalized::<FUSED>(*input, mean, scale, shift) + residual).max(0.0));
+                    out.write(relu(normalized::<FUSED>(*input, mean, scale, shift) + residual));
                 }
             }
             (None, true) => {
                 for (out, input) in pairs {
-                    out.write(normalized::<FUSED>(*input, mean, scale, shift).max(0.0));
+                    out.write(relu(normalized::<FUSED>(*input, mean, scale, shift)));
                 }
             }
             (None, false) => {
@@ -190,7 +196,7 @@ impl Work for Mask<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         for ((out, gradient), output) in self.out.iter_mut().zip(self.gradient).zip(self.output) {
-            out.write(if *output > 0.0 { *gradient } else { 0.0 });
+            out.write(if *output <= 0.0 { 0.0 } else { *gradient });
         }
     }
 }

@@ -200,3 +200,15 @@ fn given_statistics_normalize_as_those_of_the_batch_do() {
         normal.output
     );
 }
+
+#[test]
+fn what_is_not_a_number_stays_so_behind_a_relu() {
+    let mut case = Case::new(Sizes { images: 5, channels: 3, pixels: 40 }, 0.0);
+    case.input[3] = f32::NAN;
+    let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
+    for then in [Then::Relu, Then::AddRelu(&case.residual)] {
+        let normal = forward(&case.sizes, &case.input, &affine, then);
+        assert!(normal.mean[0].is_nan() && normal.mean[1].is_finite());
+        assert!(normal.output[..40].iter().all(|value| value.is_nan()));
+    }
+}

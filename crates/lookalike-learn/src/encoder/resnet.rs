@@ -1,6 +1,5 @@
 //! Residual networks (He et al. 2016, <https://arxiv.org/abs/1512.03385>), with torchvision's names and initialisation.
 
-use burn::tensor::activation::relu;
 use burn::tensor::module::max_pool2d;
 use burn::tensor::ops::MaxPoolOptions;
 use lookalike_base::Stream;
@@ -80,7 +79,7 @@ impl ResNet {
     /// # Shapes
     /// `[N, 3, H, W]` → `[N, dimension]`, the mean over the last feature map.
     pub fn features(&mut self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        let mut map = relu(self.bn1.forward(self.conv1.forward(images, pass), pass));
+        let mut map = self.bn1.forward_relu(self.conv1.forward(images, pass), pass);
         if self.stem == Stem::ImageNet {
             map = max_pool2d(map, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
         }
@@ -160,21 +159,19 @@ impl Block {
     }
 
     fn forward(&mut self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        let mut map = input.clone();
-        let last = self.convolutions.len() - 1;
-        for (index, (convolution, normalization)) in self.convolutions.iter_mut().enumerate() {
-            map = normalization.forward(convolution.forward(map, pass), pass);
-            if index < last {
-                map = relu(map);
-            }
-        }
         let shortcut = match &mut self.downsample {
             Some(Downsample(convolution, normalization)) => {
-                normalization.forward(convolution.forward(input, pass), pass)
+                normalization.forward(convolution.forward(input.clone(), pass), pass)
             }
-            None => input,
+            None => input.clone(),
         };
-        relu(map + shortcut)
+        let last = self.convolutions.len() - 1;
+        let mut map = input;
+        for (convolution, normalization) in &mut self.convolutions[..last] {
+            map = normalization.forward_relu(convolution.forward(map, pass), pass);
+        }
+        let (convolution, normalization) = &mut self.convolutions[last];
+        normalization.forward_add_relu(convolution.forward(map, pass), shortcut, pass)
     }
 }
 

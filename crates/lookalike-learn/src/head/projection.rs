@@ -53,11 +53,13 @@ impl Projection {
     pub fn forward(&mut self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let last = self.layers.len().saturating_sub(1);
         self.layers.iter_mut().enumerate().fold(input, |hidden, (index, (linear, normalization))| {
-            let mut hidden = linear.forward(hidden, pass);
-            if let Some(normalization) = normalization {
-                hidden = normalization.forward(hidden, pass);
+            let hidden = linear.forward(hidden, pass);
+            match normalization {
+                Some(normalization) if index < last => normalization.forward_relu(hidden, pass),
+                Some(normalization) => normalization.forward(hidden, pass),
+                None if index < last => relu(hidden),
+                None => hidden,
             }
-            if index < last { relu(hidden) } else { hidden }
         })
     }
 }

@@ -1,0 +1,49 @@
+//! The kernels as differentiable operations of the engine, on the CPU; elsewhere the engine's own.
+//!
+//! Each operation is a trait over the engine's backends whose default bodies are compositions of the engine's own
+//! operations. The CPU's backend replaces them by `lookalike_kernels`, the gradient-tracking one adds the backward pass.
+
+mod batch_norm;
+mod conv2d;
+
+use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Flex, TensorMetadata};
+use burn::tensor::{FloatDType, TensorData};
+
+pub(crate) use batch_norm::{
+    Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu,
+};
+pub(crate) use conv2d::conv2d;
+
+/// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.
+struct Plain(FlexTensor);
+
+impl Plain {
+    fn new(tensor: FloatTensor<Flex>) -> Self {
+        Self(Flex::float_cast(tensor, FloatDType::F32).to_contiguous())
+    }
+
+    fn values(&self) -> &[f32] {
+        self.0.as_slice().unwrap_or_else(|| unreachable!("made contiguous when this was built"))
+    }
+
+    /// Sizes of the first dimensions; those that the tensor lacks are 1.
+    fn dims<const D: usize>(&self) -> [usize; D] {
+        let shape = self.0.shape();
+        std::array::from_fn(|dimension| if dimension < shape.num_dims() { shape[dimension] } else { 1 })
+    }
+
+    fn from_values<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> FloatTensor<Flex> {
+        FlexTensor::from_data(TensorData::new(values, shape))
+    }
+
+    /// A tensor of the same shape.
+    fn like(&self, values: Vec<f32>) -> FloatTensor<Flex> {
+        FlexTensor::from_data(TensorData::new(values, self.0.shape()))
+    }
+}
+
+#[cfg(test)]
+mod tests;
