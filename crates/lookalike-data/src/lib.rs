@@ -3,7 +3,9 @@
 pub mod augment;
 pub mod dataset;
 pub mod error;
+pub mod glyphs;
 pub mod loader;
+pub mod memory;
 pub mod registry;
 pub mod views;
 

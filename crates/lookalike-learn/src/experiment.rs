@@ -23,7 +23,7 @@ use crate::method::SimClr;
 use crate::module::{arrays_of, load_arrays};
 use crate::recipe::ValidRecipe;
 use crate::train::checkpoint::Checkpoints;
-use crate::train::trainer::{TrainOptions, Trainer};
+use crate::train::trainer::{TrainOptions, Trainer, read_plan};
 
 /// The file of a finished run that holds the method, BatchNorm's statistics estimated anew.
 const MODEL: &str = "model.safetensors";
@@ -273,6 +273,20 @@ impl Experiment {
         let [first, second] = halves;
         let (first, second) = (Matrix::new(first, columns)?, Matrix::new(second, columns)?);
         Score::of(alignment(first.rows(), second.rows()))
+    }
+
+    /// The method as the newest checkpoint of `run` holds it, and the batches of its last epoch.
+    ///
+    /// # Errors
+    /// [`LearnError::Checkpoint`] where there is none, or it is damaged or of another network.
+    pub fn trained(&self, run: &Path) -> Result<(ImageMethod, Vec<Vec<u32>>), LearnError> {
+        let refuse = |reason: &str| LearnError::Checkpoint { path: run.to_owned(), reason: reason.to_owned() };
+        let newest = Checkpoints::of_run(run).newest()?;
+        let (_, arrays, _) = newest.ok_or_else(|| refuse("it has no checkpoint yet"))?;
+        let mut method = self.method();
+        load_arrays(&mut method, &arrays, "model.", &self.device)?;
+        let plan = read_plan(&arrays).ok_or_else(|| refuse("the epoch's batches are missing or damaged"))?;
+        Ok((method, plan))
     }
 
     /// Writes `method` as the result of the run: with statistics estimated anew, under `model.safetensors`.

@@ -224,7 +224,7 @@ impl<M: Method> Trainer<M> {
         }
         self.method.after_step(&outputs);
         let embeddings: Matrix = self.method.embeddings(&outputs);
-        self.sampler.record(&outputs.instances, embeddings.rows(), self.sampler.steps() + 1)?;
+        self.sampler.record(&outputs.instances, embeddings.rows(), self.sampler.steps())?;
         self.sampler.advance()?;
         self.window.loss += f64::from(loss);
         self.window.batches += 1;
@@ -375,7 +375,7 @@ fn plan_arrays(plan: &[Vec<u32>]) -> Arrays {
 }
 
 /// The batches that [`plan_arrays`] wrote.
-fn read_plan(arrays: &Arrays) -> Option<Vec<Vec<u32>>> {
+pub(crate) fn read_plan(arrays: &Arrays) -> Option<Vec<Vec<u32>>> {
     let [mut members, lengths] = ["plan.members", "plan.lengths"]
         .map(|name| arrays.get(name).and_then(Array::as_u32).unwrap_or_default());
     let mut plan = Vec::with_capacity(lengths.len());

@@ -1,0 +1,73 @@
+//! `lookalike embed`
+
+use std::path::PathBuf;
+
+use lookalike_base::npy;
+use lookalike_base::progress::Cancellation;
+use lookalike_data::{DataOptions, Split};
+
+use crate::failure::Failure;
+use crate::run::{Place, warn};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A finished run
+    run: PathBuf,
+    /// Data set to embed; the run's own if not given
+    #[arg(long, value_name = "NAME")]
+    data: Option<String>,
+    /// Which part of it
+    #[arg(long, value_enum, default_value = "train")]
+    split: Part,
+    /// What to write
+    #[arg(long, value_enum, default_value = "representation")]
+    layer: Layer,
+    /// Where to: float32, one row an instance, in the order of the data set
+    #[arg(long, value_name = "FILE.npy")]
+    out: PathBuf,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Part {
+    Train,
+    Test,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Layer {
+    /// What the encoder gives
+    Representation,
+    /// What the projection head makes of it
+    Projection,
+}
+
+pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    let experiment = arguments.place.open_run(&arguments.run)?;
+    let mut method = experiment.load_model(&arguments.run)?;
+    let split = match arguments.split {
+        Part::Train => Split::Train,
+        Part::Test => Split::Test,
+    };
+    let dataset = match &arguments.data {
+        None => experiment.dataset(split).clone(),
+        Some(name) => {
+            let own = &experiment.recipe().recipe().data;
+            let options = DataOptions { name: name.clone(), root: arguments.place.data_root.clone(), ..own.clone() };
+            let (dataset, warnings) = lookalike_data::open(&options, split)?;
+            warn(&warnings);
+            dataset
+        }
+    };
+    let embedded = experiment
+        .embed(&mut method, &dataset, cancellation)?
+        .ok_or_else(|| Failure::Interrupted("nothing was written".to_owned()))?;
+    let rows = match arguments.layer {
+        Layer::Representation => embedded.representation,
+        Layer::Projection => embedded.projection,
+    };
+    npy::write_rows(&arguments.out, rows.rows())?;
+    eprintln!("wrote {} × {} numbers to {}", rows.len(), rows.columns(), arguments.out.display());
+    Ok(())
+}

@@ -1,0 +1,28 @@
+//! `lookalike export`
+
+use std::path::PathBuf;
+
+use lookalike_learn::experiment::export;
+
+use crate::failure::Failure;
+use crate::run::Place;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// A finished run
+    run: PathBuf,
+    /// Where to write the encoder
+    #[arg(value_name = "MODEL.safetensors")]
+    out: PathBuf,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let place = Place { data_root: None, device: None, settings: Vec::new() };
+    let path = arguments.run.join("recipe.toml");
+    if !path.exists() {
+        return Err(Failure::usage(format!("{} is not a run: it has no recipe.toml", arguments.run.display())));
+    }
+    export(&place.recipe(&path)?, &arguments.run, &arguments.out)?;
+    eprintln!("wrote {}", arguments.out.display());
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! How a command fails: the message with its causes, and the exit status.
+
+use std::process::ExitCode;
+
+use lookalike_learn::LearnError;
+
+/// Exit status after an interrupt, when everything is saved: 128 + SIGINT, as shells have it.
+pub(crate) const INTERRUPTED: u8 = 130;
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// Something went wrong; the status says whose side it is on.
+    Error {
+        /// The error with its causes.
+        error: anyhow::Error,
+        /// 2 for usage and recipes, 1 for the rest.
+        status: u8,
+    },
+    /// The user interrupted, and this is how to go on.
+    Interrupted(String),
+}
+
+impl Failure {
+    /// A mistake in how the command was called.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::Error { error: anyhow::Error::msg(message.into()), status: 2 }
+    }
+
+    /// Prints the reason to standard error.
+    pub(crate) fn report(self) -> ExitCode {
+        match self {
+            Self::Error { error, status } => {
+                eprintln!("error: {error}");
+                // Errors that only pass on another one repeat its words; each cause is told once.
+                let mut told = error.to_string();
+                for cause in error.chain().skip(1).map(ToString::to_string) {
+                    if !told.contains(&cause) {
+                        eprintln!("  because: {cause}");
+                    }
+                    told = cause;
+                }
+                ExitCode::from(status)
+            }
+            Self::Interrupted(how) => {
+                eprintln!("interrupted: {how}");
+                ExitCode::from(INTERRUPTED)
+            }
+        }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let status = match error.downcast_ref() {
+            Some(LearnError::Recipe { .. } | LearnError::Device { .. }) => 2,
+            _ => 1,
+        };
+        Self::Error { error, status }
+    }
+}

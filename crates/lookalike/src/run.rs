@@ -1,0 +1,59 @@
+//! What the commands on runs share: opening a recipe or a run with its data.
+
+use std::path::{Path, PathBuf};
+
+use lookalike_learn::LearnError;
+use lookalike_learn::experiment::Experiment;
+use lookalike_learn::recipe::{Recipe, ValidRecipe};
+
+use crate::failure::Failure;
+
+/// What every command that opens data and a device can be told.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Place {
+    /// Folder that holds the data set's files
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_root: Option<PathBuf>,
+    /// Where to compute: cpu, cuda:0, wgpu
+    #[arg(long)]
+    pub(crate) device: Option<String>,
+    /// Set any key of the recipe, for instance train.epochs=5; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) settings: Vec<String>,
+}
+
+impl Place {
+    /// Reads and checks the recipe at `path`, with what was given on the command line.
+    pub(crate) fn recipe(&self, path: &Path) -> Result<ValidRecipe, LearnError> {
+        let mut recipe = Recipe::read(path, &self.settings)?;
+        if let Some(root) = &self.data_root {
+            // A run folder may be resumed from elsewhere.
+            recipe.data.root = Some(std::path::absolute(root).unwrap_or_else(|_| root.clone()));
+        }
+        if let Some(device) = &self.device {
+            recipe.train.device.clone_from(device);
+        }
+        recipe.validate()
+    }
+
+    /// Opens the experiment of a run folder.
+    pub(crate) fn open_run(&self, run: &Path) -> Result<Experiment, Failure> {
+        let path = run.join("recipe.toml");
+        if !path.exists() {
+            return Err(Failure::usage(format!("{} is not a run: it has no recipe.toml", run.display())));
+        }
+        open(self.recipe(&path)?)
+    }
+}
+
+/// Opens an experiment and tells the user what is to be known about its data.
+pub(crate) fn open(recipe: ValidRecipe) -> Result<Experiment, Failure> {
+    let (experiment, warnings) = Experiment::open(recipe)?;
+    warn(&warnings);
+    Ok(experiment)
+}
+
+/// Prints warnings to standard error.
+pub(crate) fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+}

@@ -1,0 +1,122 @@
+//! `lookalike train`
+
+use std::path::{Path, PathBuf};
+
+use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_data::Split;
+use lookalike_learn::LearnError;
+use lookalike_learn::experiment::{Evaluation, Experiment};
+use lookalike_learn::recipe::new_run_folder;
+use lookalike_learn::train::Outcome;
+
+use crate::failure::Failure;
+use crate::run::{Place, open, warn};
+use crate::table::Table;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The recipe, a TOML file
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    recipe: Option<PathBuf>,
+    /// Go on with this run, from its newest whole checkpoint
+    #[arg(long, value_name = "RUN")]
+    resume: Option<PathBuf>,
+    /// Folder of the run; a new one under runs/ if not given
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    let (run, experiment) = match (arguments.resume, arguments.recipe) {
+        (Some(run), _) => {
+            let experiment = arguments.place.open_run(&run)?;
+            (run, experiment)
+        }
+        (None, Some(recipe)) => {
+            let run = arguments.out.unwrap_or_else(|| new_run_folder(&recipe));
+            let experiment = start(&recipe, &run, &arguments.place)?;
+            (run, experiment)
+        }
+        (None, None) => return Err(Failure::usage("give a recipe, or --resume RUN")),
+    };
+    train(&experiment, &run, cancellation)
+}
+
+/// Opens a new run: its folder, with the recipe in it.
+fn start(recipe: &Path, run: &Path, place: &Place) -> Result<Experiment, Failure> {
+    if run.join("recipe.toml").exists() {
+        let run = run.display();
+        return Err(Failure::usage(format!(
+            "{run} holds a run already; go on with it by --resume {run}, or give another folder with --out"
+        )));
+    }
+    let experiment = open(place.recipe(recipe)?)?;
+    let path = run.join("recipe.toml");
+    let text = experiment.recipe().to_toml()?;
+    std::fs::create_dir_all(run)
+        .and_then(|()| lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(text.as_bytes())))
+        .map_err(|source| LearnError::Io { path, source })?;
+    Ok(experiment)
+}
+
+fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
+    let (mut trainer, warnings) = experiment.trainer(run)?;
+    warn(&warnings);
+    let dataset = experiment.dataset(Split::Train);
+    eprintln!(
+        "{}: {} instances, {} steps of {}, run in {}",
+        dataset.name(),
+        dataset.len(),
+        trainer.last_step(),
+        trainer.sampler().options().batch_size,
+        run.display()
+    );
+    if trainer.step() > 0 {
+        eprintln!("going on from step {}", trainer.step());
+    }
+    let progress = Progress::new(trainer.last_step(), "training");
+    let outcome = trainer.run(cancellation, &progress);
+    progress.finish();
+    let go_on = || Failure::Interrupted(format!("go on with `lookalike train --resume {}`", run.display()));
+    match outcome? {
+        Outcome::Interrupted => return Err(go_on()),
+        Outcome::AlreadyFinished if run.join("evaluation.json").exists() => {
+            println!("{} has made all its {} steps; nothing is left to do", run.display(), trainer.step());
+            return Ok(());
+        }
+        Outcome::AlreadyFinished | Outcome::Finished => {}
+    }
+    experiment.save_model(run, &trainer.method)?;
+    let evaluation = experiment.evaluate(&trainer.method, trainer.plan(), false, cancellation)?.ok_or_else(go_on)?;
+    let fields = serde_json::to_value(&evaluation)?;
+    let step = trainer.step();
+    trainer.events().record("evaluation", step, fields)?;
+    write_json(&run.join("evaluation.json"), &evaluation)?;
+    print!("{}", summary(&evaluation));
+    println!("next: lookalike evaluate {0}, lookalike embed {0}, lookalike export {0} model.safetensors", run.display());
+    Ok(())
+}
+
+/// Writes an evaluation as JSON.
+pub(crate) fn write_json(path: &Path, evaluation: &Evaluation) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(evaluation)?;
+    lookalike_base::atomic::write_atomic(path, |writer| writeln!(writer, "{text}"))
+        .map_err(|source| LearnError::Io { path: path.to_owned(), source })?;
+    Ok(())
+}
+
+/// The table after training.
+fn summary(evaluation: &Evaluation) -> Table {
+    let scores = &evaluation.scores;
+    let mut table = Table::default();
+    let knn = format!("kNN accuracy (k = {}, t = {})", evaluation.knn_k, evaluation.knn_temperature);
+    table.share(format!("{knn}: pixels"), &evaluation.knn_pixels);
+    table.share(format!("{knn}: encoder before training"), &evaluation.knn_untrained);
+    table.share(format!("{knn}: encoder after training"), &scores.knn);
+    table.number("hardness of the last epoch's batches, above uniform", &scores.hardness);
+    table.share("false negatives in them", &scores.false_negative_rate);
+    table.share("false negatives in uniform batches", &scores.false_negative_rate_uniform);
+    table
+}
