@@ -3,7 +3,9 @@
 pub mod augment;
 pub mod dataset;
 pub mod error;
+pub mod folder;
 pub mod glyphs;
+pub mod known;
 pub mod loader;
 pub mod memory;
 pub mod registry;
@@ -11,6 +13,7 @@ pub mod views;
 
 pub use dataset::{Image, ImageDataset, Split};
 pub use error::DataError;
+pub use known::{KnownFile, known_files};
 pub use loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 pub use registry::{DataOptions, open};
 pub use views::{ImageBatch, ImageViews, PlainImages, ViewBatch, Views};
