@@ -1,10 +1,13 @@
 //! What an instance is: image data sets as bytes in memory or files on disk, and the registry that opens them by name.
 
 pub mod augment;
+mod bounded;
+pub mod cifar;
 pub mod dataset;
 pub mod error;
 pub mod folder;
 pub mod glyphs;
+pub mod idx;
 pub mod known;
 pub mod loader;
 pub mod memory;
