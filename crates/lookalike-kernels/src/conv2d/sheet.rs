@@ -42,6 +42,32 @@ pub(super) struct Sheet {
     pub(super) left: usize,
 }
 
+/// `count` columns of an image from `first` on, behind `before` zeros.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    before: usize,
+    first: usize,
+    count: usize,
+}
+
+impl Span {
+    /// Lays every `step`-th value of `source` into `piece`, zeros around them.
+    fn lay(&self, source: &[f32], step: usize, piece: &mut [f32]) {
+        let (before, rest) = piece.split_at_mut(self.before);
+        let (values, after) = rest.split_at_mut(self.count);
+        before.fill(0.0);
+        match step {
+            1 => values.copy_from_slice(&source[self.first..][..self.count]),
+            _ if self.count == 0 => {}
+            _ => {
+                let source = source[self.first..].chunks(step);
+                values.iter_mut().zip(source).for_each(|(value, source)| *value = source[0]);
+            }
+        }
+        after.fill(0.0);
+    }
+}
+
 impl Sheet {
     /// The sheet of the input, from which outputs and weight gradients are computed.
     pub(super) fn of_input(shape: &Shape, images: usize) -> Self {
@@ -81,46 +107,33 @@ impl Sheet {
         let used = self.offset(channels.len(), [0; 2], [0; 2]);
         sheet.resize(used.max(length), 0.0);
         sheet[used..].fill(0.0);
-        let mut rows = sheet[..used].chunks_exact_mut(self.width());
-        for channel in channels {
-            for (row_phase, column_phase, row) in self.plane_rows() {
-                let Some(target) = rows.next() else { return };
-                let source_row =
-                    (self.step * row + row_phase).checked_sub(self.top).filter(|y| *y < planes.height);
-                let Some(y) = source_row else {
+        let plane_values = self.rows * self.width();
+        for (index, plane) in sheet[..used].chunks_exact_mut(plane_values).enumerate() {
+            let channel = channels.start + index / (self.phases * self.phases);
+            let row_phase = index / self.phases % self.phases;
+            let span = self.span(index % self.phases, planes.width);
+            for (row, target) in plane.chunks_exact_mut(self.width()).enumerate() {
+                let source_row = (self.step * row + row_phase).checked_sub(self.top);
+                let Some(y) = source_row.filter(|y| *y < planes.height) else {
                     target.fill(0.0);
                     continue;
                 };
                 let mut pieces = target.chunks_exact_mut(self.pitch);
                 for (image, piece) in images.chunks_exact(planes.values()).zip(&mut pieces) {
                     let source = &image[(channel * planes.height + y) * planes.width..][..planes.width];
-                    self.lay_row(source, column_phase, piece);
+                    span.lay(source, self.step, piece);
                 }
                 pieces.for_each(|piece| piece.fill(0.0));
             }
         }
     }
 
-    /// Phases and rows of one channel, in the order of the sheet.
-    fn plane_rows(&self) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
-        let Self { rows, phases, .. } = *self;
-        (0..phases * phases * rows)
-            .map(move |index| (index / rows / phases, index / rows % phases, index % rows))
-    }
-
-    /// One row of one image: `piece[v] = source[step · v + phase − left]`, 0 outside.
-    fn lay_row(&self, source: &[f32], phase: usize, piece: &mut [f32]) {
-        let before = self.left.saturating_sub(phase).div_ceil(self.step).min(piece.len());
+    /// The columns of a phase that an image of the given width has.
+    fn span(&self, phase: usize, width: usize) -> Span {
+        let before = self.left.saturating_sub(phase).div_ceil(self.step).min(self.pitch);
         let first = self.step * before + phase - self.left;
-        let count = source.len().saturating_sub(first).div_ceil(self.step).min(piece.len() - before);
-        piece[..before].fill(0.0);
-        if self.step == 1 {
-            piece[before..before + count].copy_from_slice(&source[first..first + count]);
-        } else {
-            let values = source.iter().skip(first).step_by(self.step);
-            piece[before..before + count].iter_mut().zip(values).for_each(|(value, source)| *value = *source);
-        }
-        piece[before + count..].fill(0.0);
+        let count = width.saturating_sub(first).div_ceil(self.step).min(self.pitch - before);
+        Span { before, first, count }
     }
 
     /// Writes sums computed at the sheet's positions, `[channels, length]`, to the pixels they belong to.

@@ -28,7 +28,7 @@ impl Default for ProjectionOptions {
     }
 }
 
-/// Linear layers with BatchNorm after each and ReLU between them.
+/// Linear layers with BatchNorm after each and `ReLU` between them.
 #[derive(Debug, Clone)]
 pub struct Projection {
     layers: Vec<(Linear, Option<BatchNorm>)>,

@@ -141,9 +141,8 @@ pub(crate) trait Normalization: Backend {
         Self::batch_norm(input, scale, shift, mean, variance, epsilon)
     }
 
-    /// Gradients of input, scale and shift, given the output's gradient, and the output where a `ReLU` made it.
+    /// Gradients of input, scale and shift, given the output's gradient; `relu` as in the forward pass.
     #[fusion(default)]
-    #[expect(clippy::too_many_arguments, reason = "an operation of the engine takes its tensors one by one")]
     fn normalize_gradients(
         input: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -170,7 +169,6 @@ pub(crate) trait Normalization: Backend {
 
     /// Gradients of input, residual, scale and shift, given the output and its gradient.
     #[fusion(default)]
-    #[expect(clippy::too_many_arguments, reason = "an operation of the engine takes its tensors one by one")]
     fn normalize_add_relu_gradients(
         input: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -181,6 +179,7 @@ pub(crate) trait Normalization: Backend {
         gradient: FloatTensor<Self>,
         epsilon: f64,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        // What passed the `ReLU` is read off the output; the shift changes no gradient beyond that.
         let _ = shift;
         let gradient = Self::relu_backward(output, gradient);
         let gradients =
