@@ -16,10 +16,20 @@ pub enum DataError {
         known: Vec<&'static str>,
     },
     /// The data set is read from files, and no folder was given.
-    #[error("data set {name:?} is read from files: give the folder that holds them (data.root)")]
+    #[error("data set {name:?} is read from files, and data.root is not given: it should name {expected}")]
     NoRoot {
         /// The data set.
         name: String,
+        /// What the root should be, and how to come by it.
+        expected: String,
+    },
+    /// The folder that is given for a data set is not there.
+    #[error("{} (data.root) does not exist: it should be {expected}", root.display())]
+    RootMissing {
+        /// The folder given.
+        root: PathBuf,
+        /// What the root should be, and how to come by it.
+        expected: String,
     },
     /// An option has a value that is impossible or would have no effect.
     #[error("{key}: {problem}")]
@@ -29,12 +39,14 @@ pub enum DataError {
         /// What is wrong and what would be right.
         problem: String,
     },
-    /// None of the files or folders looked for is there.
-    #[error("{} holds none of {}", root.display(), wanted.join(", "))]
+    /// Files or folders of a data set are not there.
+    #[error("{} does not hold {}; `lookalike data get {dataset}` fetches the published files", root.display(), wanted.join(" or "))]
     NotFound {
+        /// The data set, one of those that can be fetched.
+        dataset: &'static str,
         /// Folder searched.
         root: PathBuf,
-        /// What would have done, relative to `root`.
+        /// What was looked for, relative to `root`; any one of them would have done.
         wanted: Vec<String>,
     },
     /// The operating system refused to read or write.
@@ -64,6 +76,30 @@ pub enum DataError {
         path: PathBuf,
         /// The decoder's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A server did not give a file.
+    #[error("cannot fetch {url}: {problem}")]
+    Fetch {
+        /// What was asked for.
+        url: String,
+        /// What happened, and how to go on.
+        problem: String,
+    },
+    /// A fetched file is not the published one; it was removed.
+    #[error("what {url} gave has the MD5 sum {found}, the published file {expected}; it was not kept")]
+    Checksum {
+        /// Where it came from.
+        url: String,
+        /// The sum of what came.
+        found: String,
+        /// The sum of the published file.
+        expected: String,
+    },
+    /// The user interrupted.
+    #[error("interrupted; what came is kept in {} and is gone on from by the next attempt", path.display())]
+    Interrupted {
+        /// The file's first part.
+        path: PathBuf,
     },
     /// There is no image to read.
     #[error("{} holds no images: {hint}", path.display())]

@@ -139,7 +139,8 @@ impl Folder {
             })
             .collect::<Result<_, _>>()?;
         progress.finish();
-        let named = self.files.iter().zip(&reasons).filter_map(|(file, reason)| Some((file, reason.as_ref()?)));
+        let named =
+            self.files.iter().zip(&reasons).filter_map(|(file, reason)| Some((file, reason.as_ref()?)));
         let bad = named.clone().count();
         if bad == 0 {
             return Ok(());
@@ -149,7 +150,8 @@ impl Folder {
             return Err(DataError::NoImages { path: root.to_owned(), hint });
         }
         let all = self.files.len();
-        warnings.push(format!("{bad} of {all} files in {} cannot be decoded and are left out", root.display()));
+        warnings
+            .push(format!("{bad} of {all} files in {} cannot be decoded and are left out", root.display()));
         for (file, reason) in named.take(MAX_NAMED) {
             warnings.push(format!("left out: {}: {reason}", file.display()));
         }

@@ -44,7 +44,11 @@ pub(super) fn list(folder: &Path, warnings: &mut Vec<String>) -> Result<Listing,
     let mut empty = Vec::new();
     for path in entries(folder)? {
         if !path.is_dir() {
-            if is_image(&path) { direct.push(path) } else { ignored.files += 1 }
+            if is_image(&path) {
+                direct.push(path)
+            } else {
+                ignored.files += 1
+            }
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
@@ -54,10 +58,12 @@ pub(super) fn list(folder: &Path, warnings: &mut Vec<String>) -> Result<Listing,
     }
     let place = folder.display();
     if ignored.files > 0 {
-        warnings.push(format!("{} files in {place} are not PNG, JPEG or WebP and are ignored", ignored.files));
+        warnings
+            .push(format!("{} files in {place} are not PNG, JPEG or WebP and are ignored", ignored.files));
     }
     if ignored.links > 0 {
-        warnings.push(format!("{} links to folders inside classes of {place} are not followed", ignored.links));
+        warnings
+            .push(format!("{} links to folders inside classes of {place} are not followed", ignored.links));
     }
     if !empty.is_empty() {
         warnings.push(format!("no class, having no images: {} in {place}", empty.join(", ")));
