@@ -126,10 +126,9 @@ pub fn open(which: Cifar, root: &Path, split: Split) -> Result<InMemory, DataErr
     let source = Source::locate(which, root)?;
     let files = which.files(split);
     let mut members = source.read(files, which.names_file())?;
-    let missing: Vec<String> =
-        files.iter().filter(|file| !members.contains_key(**file)).map(|&file| file.to_owned()).collect();
-    if !missing.is_empty() {
-        return Err(DataError::NotFound { root: source.path().into(), wanted: missing });
+    if let Some(missing) = files.iter().find(|file| !members.contains_key(**file)) {
+        let wanted = vec![(*missing).to_owned()];
+        return Err(DataError::NotFound { dataset: which.name(), root: source.path().into(), wanted });
     }
     let classes = match members.remove(which.names_file()) {
         Some(text) => class_names(which, &source.path().join(which.names_file()), &text)?,
@@ -171,7 +170,11 @@ impl Source {
             Ok(Self::Archive(archive))
         } else {
             let wanted = [which.files(Split::Train)[0], which.folder(), which.archive()];
-            Err(DataError::NotFound { root: root.into(), wanted: wanted.map(str::to_owned).to_vec() })
+            Err(DataError::NotFound {
+                dataset: which.name(),
+                root: root.into(),
+                wanted: wanted.map(str::to_owned).to_vec(),
+            })
         }
     }
 

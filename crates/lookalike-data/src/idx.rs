@@ -101,13 +101,13 @@ pub(crate) fn locate(which: Idx, root: &Path, split: Split) -> Result<[PathBuf; 
         let Some(images) = find(folder, &names[0]) else { continue };
         let Some(labels) = find(folder, &names[1]) else {
             let wanted = vec![names[1].clone(), format!("{}.gz", names[1])];
-            return Err(DataError::NotFound { root: folder.into(), wanted });
+            return Err(DataError::NotFound { dataset: which.name(), root: folder.into(), wanted });
         };
         return Ok([images, labels]);
     }
     let below = which.folders().map(|folder| format!("{folder}/{}", names[0]));
     let wanted = [names[0].clone(), format!("{}.gz", names[0])].into_iter().chain(below).collect();
-    Err(DataError::NotFound { root: root.into(), wanted })
+    Err(DataError::NotFound { dataset: which.name(), root: root.into(), wanted })
 }
 
 /// Width and height, and one byte a pixel.

@@ -24,6 +24,35 @@ pub fn known_files(dataset: &str) -> &'static [KnownFile] {
     }
 }
 
+/// MD5 of the published file that is called `file`, whether it is to be fetched or comes out of one that is.
+pub(crate) fn published_md5(dataset: &str, file: &str) -> Option<&'static str> {
+    let unpacked = match dataset {
+        "cifar10" => CIFAR10_UNPACKED,
+        "fashion-mnist" => FASHION_MNIST_UNPACKED,
+        _ => &[],
+    };
+    let fetched = known_files(dataset).iter().map(|known| (known.name, known.md5));
+    fetched.chain(unpacked.iter().copied()).find(|(name, _)| *name == file).map(|(_, md5)| md5)
+}
+
+/// Sums of the files that hold the published arrays.
+const CIFAR10_UNPACKED: &[(&str, &str)] = &[
+    ("data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"),
+    ("data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"),
+    ("data_batch_3.bin", "942cd6a4bcdd0dd3c604fbe906cb4421"),
+    ("data_batch_4.bin", "ae636b3ba5c66a11e91e8cb52e771fcb"),
+    ("data_batch_5.bin", "53f37980c15c3d472c316c40844f3f0d"),
+    ("test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"),
+];
+
+/// Computed from the published gzip files.
+const FASHION_MNIST_UNPACKED: &[(&str, &str)] = &[
+    ("train-images-idx3-ubyte", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
+    ("train-labels-idx1-ubyte", "9018921c3c673c538a1fc5bad174d6f9"),
+    ("t10k-images-idx3-ubyte", "8181f5470baa50b63fa0f6fddb340f0a"),
+    ("t10k-labels-idx1-ubyte", "15d484375f8d13e6eb1aabb0c3f46965"),
+];
+
 const CIFAR10: &[KnownFile] = &[KnownFile {
     name: "cifar-10-binary.tar.gz",
     url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",

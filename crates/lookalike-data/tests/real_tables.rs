@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
-use lookalike_data::{DataOptions, ImageDataset, Split};
+use lookalike_base::progress::Progress;
+use lookalike_data::{DataOptions, ImageDataset, Split, Verdict};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -73,4 +74,18 @@ fn fashion_mnist_has_the_published_labels_and_pixels() {
     assert_eq!(sums(&*test, 9999..10_000), [24_390; 3]);
     assert_eq!(pixel(&*train, 1, 14, 10), [205; 3]);
     assert_eq!(pixel(&*test, 1, 14, 12), [235; 3]);
+}
+
+#[test]
+fn the_files_are_the_published_ones() {
+    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else { return };
+    for (name, count, bytes) in [("cifar10", 6, 184_380_000), ("fashion-mnist", 4, 30_878_645)] {
+        let show = |total: u64, _: &str| {
+            assert_eq!(total, bytes);
+            Progress::hidden()
+        };
+        let checks = lookalike_data::check(name, Some(&root), &show).unwrap();
+        assert_eq!(checks.len(), count);
+        assert!(checks.iter().all(|check| check.verdict == Verdict::Published), "{checks:?}");
+    }
 }
