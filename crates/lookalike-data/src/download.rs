@@ -21,7 +21,7 @@ use ureq::{Agent, Body, Proxy};
 const MAX_BYTES: u64 = 1 << 30;
 
 /// The longest that one answer may take, however steadily it trickles.
-const LONGEST_ANSWER: Duration = Duration::from_secs(60 * 60);
+const LONGEST_ANSWER: Duration = Duration::from_hours(1);
 
 const CHUNK: usize = 64 * 1024;
 

@@ -104,5 +104,6 @@ fn digest(reader: &mut impl Read) -> io::Result<(Md5, u64)> {
 }
 
 fn hexadecimal(digest: Md5) -> String {
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    let digit = |nibble| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    digest.finalize().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

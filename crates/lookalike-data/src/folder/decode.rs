@@ -38,6 +38,9 @@ pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
     if format == ImageFormat::Jpeg && !jpeg_is_complete(&bytes) {
         return Err(wrong("the JPEG file is cut short: no end-of-image marker follows its data".into()));
     }
+    if format == ImageFormat::WebP && !webp_is_complete(&bytes) {
+        return Err(wrong("the WebP file is cut short: it is shorter than its header says".into()));
+    }
     let decoded = decode_bytes(&bytes, format).map_err(|error| wrong(error.into()))?.into_rgb8();
     let (width, height) = decoded.dimensions();
     Ok(Image { width, height, pixels: Cow::Owned(decoded.into_raw()) })
@@ -92,4 +95,10 @@ fn jpeg_is_complete(bytes: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// Whether a WebP file is as long as its RIFF header says, of which the decoder only misses what it needs.
+fn webp_is_complete(bytes: &[u8]) -> bool {
+    let size = bytes.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
+    size.is_some_and(|size| bytes.len() as u64 >= u64::from(size) + 8)
 }

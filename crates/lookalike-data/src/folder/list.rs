@@ -45,9 +45,9 @@ pub(super) fn list(folder: &Path, warnings: &mut Vec<String>) -> Result<Listing,
     for path in entries(folder)? {
         if !path.is_dir() {
             if is_image(&path) {
-                direct.push(path)
+                direct.push(path);
             } else {
-                ignored.files += 1
+                ignored.files += 1;
             }
             continue;
         }
