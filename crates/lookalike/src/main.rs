@@ -1,6 +1,7 @@
 //! The `lookalike` command: trains image encoders by contrast with batches of look-alikes, and evaluates, embeds and
 //! exports what was trained.
 
+mod data;
 mod embed;
 mod evaluate;
 mod export;
@@ -15,6 +16,11 @@ use clap::{Parser, Subcommand};
 use lookalike_base::progress::Cancellation;
 
 use failure::Failure;
+
+// A training step allocates and frees hundreds of megabytes; the system's allocator gives them back to the kernel each
+// time, which then clears every page again.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Contrastive learning that decides what each example is contrasted with.
 #[derive(Parser)]
@@ -34,6 +40,8 @@ enum Command {
     Embed(embed::Arguments),
     /// Write a run's encoder under torchvision's names.
     Export(export::Arguments),
+    /// List, check and download data sets.
+    Data(data::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -52,6 +60,7 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => evaluate::run(&arguments, &cancellation),
         Command::Embed(arguments) => embed::run(&arguments, &cancellation),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Data(arguments) => data::run(&arguments, &cancellation),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

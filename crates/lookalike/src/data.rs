@@ -1,0 +1,132 @@
+//! `lookalike data`
+
+use std::path::{Path, PathBuf};
+
+use clap::builder::PossibleValuesParser;
+use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_data::check::{Verdict, check};
+use lookalike_data::registry::{self, DatasetInfo};
+use lookalike_data::{DataError, DataOptions, Split, download};
+
+use crate::failure::Failure;
+use crate::run::warn;
+use crate::table::Table;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(clap::Subcommand)]
+enum Action {
+    /// Tell which data sets there are
+    List,
+    /// Read a data set, and compare its files with the published ones
+    Check(Which),
+    /// Download the published files of a data set, or go on where a download broke off
+    Get {
+        #[command(flatten)]
+        which: Which,
+        /// Folder to fetch the files from, instead of where they were published
+        #[arg(long, value_name = "URL")]
+        mirror: Option<String>,
+    },
+}
+
+#[derive(clap::Args)]
+struct Which {
+    /// Name of the data set
+    #[arg(value_parser = PossibleValuesParser::new(registry::NAMES))]
+    name: String,
+    /// Folder that holds the data set's files, or is going to
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    match &arguments.action {
+        Action::List => list(),
+        Action::Check(which) => check_files(which)?,
+        Action::Get { which, mirror } => get(which, mirror.as_deref(), cancellation)?,
+    }
+    Ok(())
+}
+
+fn list() {
+    let sets = registry::list();
+    let width = sets.iter().map(|info| info.what.chars().count()).max().unwrap_or(0);
+    let mut table = Table::default();
+    for info in sets {
+        let files = match (info.root, info.files) {
+            ("", _) => "no files needed",
+            (_, []) => "your own files",
+            _ => "files, which `data get` fetches",
+        };
+        table.row(info.name, format!("{:width$}  {files}", info.what));
+    }
+    print!("{table}");
+}
+
+impl Which {
+    /// The folder, given or not; it must be for a set that is read from files.
+    fn root(&self) -> Result<Option<&Path>, Failure> {
+        let needed = |info: &DatasetInfo| info.name == self.name && !info.root.is_empty();
+        match (&self.data_root, registry::list().iter().find(|info| needed(info))) {
+            (None, Some(info)) => Err(Failure::usage(format!("give --data-root DIR: {}", info.root))),
+            (root, _) => Ok(root.as_deref()),
+        }
+    }
+}
+
+fn check_files(which: &Which) -> Result<(), Failure> {
+    let root = which.root()?;
+    let mut table = Table::default();
+    let mut differing = 0;
+    for found in check(&which.name, root, &Progress::new)? {
+        let verdict = match found.verdict {
+            Verdict::Published => "as published".to_owned(),
+            Verdict::Differs { found, expected } => {
+                differing += 1;
+                format!("NOT as published: MD5 sum {found} instead of {expected}")
+            }
+            Verdict::Unknown => "read; no sum was published to compare it with".to_owned(),
+            Verdict::Warning(text) => {
+                warn(&[text]);
+                continue;
+            }
+        };
+        table.row(found.path.display().to_string(), verdict);
+    }
+    for split in [Split::Train, Split::Test] {
+        let options =
+            DataOptions { name: which.name.clone(), root: which.data_root.clone(), skip_corrupt: false };
+        let (dataset, _) = registry::open(&options, split)?;
+        table
+            .row(dataset.name(), format!("{} instances, {} classes", dataset.len(), dataset.classes().len()));
+    }
+    print!("{table}");
+    if differing > 0 {
+        let text = format!("{differing} files are not as published; `lookalike data get` replaces them");
+        return Err(Failure::from(anyhow::Error::msg(text)));
+    }
+    Ok(())
+}
+
+fn get(which: &Which, mirror: Option<&str>, cancellation: &Cancellation) -> Result<(), Failure> {
+    let Some(root) = which.root()? else {
+        println!("{} needs no files", which.name);
+        return Ok(());
+    };
+    let interrupted = |error| match error {
+        DataError::Interrupted { path } => {
+            Failure::Interrupted(format!("what came is kept in {}, the same command goes on", path.display()))
+        }
+        error @ DataError::Option { .. } => Failure::usage(error.to_string()),
+        error => Failure::from(error),
+    };
+    for path in download::get(&which.name, root, mirror, &Progress::new, cancellation).map_err(interrupted)? {
+        println!("{}", path.display());
+    }
+    Ok(())
+}
