@@ -1,6 +1,11 @@
 //! How much more alike the members of a batch are than chance, by tenth of an epoch.
+//!
+//! A [`Sampler`](crate::Sampler) measures its batches when it plans them, on the embeddings that its graph was built from.
+//! On those that training records later the figure would be another one: BatchNorm in a head centres each batch,
+//! so that the embeddings of a batch just trained on look unlike each other, whoever its members are.
 
 use lookalike_base::Rows;
+use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
 use crate::graph::check_row;
@@ -29,23 +34,57 @@ pub fn decile_hardness(
     if let Some(&instance) = batches.iter().flatten().find(|instance| **instance as usize >= instances) {
         return Err(SamplingError::Instance { instance, instances });
     }
-    let chance = mean_similarity(embeddings, 0..instances).ok_or(SamplingError::Instances { instances })?;
-    let mut sums = [(0.0, 0_usize); 10];
-    for (at, batch) in batches.iter().enumerate() {
-        if let Some(similarity) = mean_similarity(embeddings, batch.iter().map(|member| *member as usize)) {
-            let (sum, count) = &mut sums[decile(at, batches.len())];
-            *sum += similarity - chance;
-            *count += 1;
+    if instances < 2 {
+        return Err(SamplingError::Instances { instances });
+    }
+    let mut tallies = [Tally::default(); 10];
+    tally(&mut tallies, batches, (0, batches.len()), embeddings, |_| true);
+    Ok(tallies.map(Tally::mean))
+}
+
+/// The hardness of some batches, as sum and number, so that an epoch's can be gathered segment by segment.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Tally {
+    /// Σ (mean similarity within the batch − mean similarity of all).
+    pub sum: f64,
+    /// Batches with two members or more to compare.
+    pub batches: u64,
+}
+
+impl Tally {
+    /// The mean hardness of the batches, where there are any.
+    pub fn mean(self) -> Option<f64> {
+        (self.batches > 0).then(|| self.sum / self.batches as f64)
+    }
+}
+
+/// Adds the hardness of `batches`, the first of which is batch `first` of `total` in its epoch, to the tallies of their
+/// tenths. Only instances that are `present` are compared.
+pub(crate) fn tally(
+    tallies: &mut [Tally; 10],
+    batches: &[Vec<u32>],
+    (first, total): (usize, usize),
+    embeddings: Rows<'_>,
+    present: impl Fn(u32) -> bool,
+) {
+    let compared = |members: &mut dyn Iterator<Item = u32>| {
+        mean_similarity(embeddings, members.filter(|member| present(*member)).map(|member| member as usize))
+    };
+    let Some(chance) = compared(&mut (0..embeddings.len() as u32)) else { return };
+    for (batch, at) in batches.iter().zip(first..) {
+        if let Some(similarity) = compared(&mut batch.iter().copied()) {
+            let tally = &mut tallies[decile(at, total)];
+            tally.sum += similarity - chance;
+            tally.batches += 1;
         }
     }
-    Ok(sums.map(|(sum, count)| (count > 0).then(|| sum / count as f64)))
 }
 
 /// The mean cosine similarity between two of the rows `members`; `None` where there are no two.
-fn mean_similarity(embeddings: Rows<'_>, members: impl ExactSizeIterator<Item = usize>) -> Option<f64> {
-    let count = members.len() as f64;
-    let (mut sum, mut squares) = (vec![0.0_f64; embeddings.columns()], 0.0);
+fn mean_similarity(embeddings: Rows<'_>, members: impl Iterator<Item = usize>) -> Option<f64> {
+    let (mut sum, mut squares, mut count) = (vec![0.0_f64; embeddings.columns()], 0.0, 0.0);
     for member in members {
+        count += 1.0;
         let row = embeddings.row(member);
         let square: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
         if square > 0.0 {

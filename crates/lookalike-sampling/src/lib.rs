@@ -20,7 +20,7 @@ pub mod walk;
 
 pub use error::{SamplingError, Warning};
 pub use graph::{GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph};
-pub use hardness::decile_hardness;
+pub use hardness::{Tally, decile_hardness};
 pub use options::{Coverage, Kind, LastBatch, RestartSchedule, SamplerOptions};
 pub use plan::{BatchOrigins, Method, PlanInput, Segment, batches_per_epoch, plan_segment};
 pub use report::{EpochReport, Report, Staleness};

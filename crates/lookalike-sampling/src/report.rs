@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::graph::GraphStatistics;
+use crate::hardness::Tally;
 use crate::plan::BatchOrigins;
 
 /// How old the embeddings were when a graph was built, or tried to be.
@@ -27,6 +28,9 @@ pub struct EpochReport {
     pub batches: usize,
     /// Origins by tenth of the epoch: batch b of n is in tenth ⌊10·b/n⌋.
     pub deciles: [BatchOrigins; 10],
+    /// Hardness by tenth of the epoch, measured when batches are planned on the embeddings there are then; of uniform
+    /// batches nothing is measured.
+    pub hardness: [Tally; 10],
     /// Share of the instances that were in a batch.
     pub reach: f64,
 }

@@ -6,6 +6,7 @@ use lookalike_base::{Rows, Seed};
 
 use crate::error::{SamplingError, Warning};
 use crate::graph::{GraphOptions, ProximityGraph, knn_graph, proximity_graph};
+use crate::hardness::tally;
 use crate::options::{Kind, SamplerOptions};
 use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment};
 use crate::report::{EpochReport, Report, Staleness};
@@ -239,7 +240,13 @@ impl Sampler {
         }
         let refreshed_at = self.refreshed_at.unwrap_or(self.steps);
         let until_refresh = refreshed_at.saturating_add(self.options.refresh_every) - self.steps;
-        self.plan_batches(self.position, usize::try_from(until_refresh).map_or(left, |until| until.min(left)))
+        let batches = usize::try_from(until_refresh).map_or(left, |until| until.min(left));
+        let segment = self.plan_batches(self.position, batches)?;
+        if let Some(rows) = self.store.rows()? {
+            let (place, tallies) = ((self.position, self.batches_per_epoch()), &mut self.current.hardness);
+            tally(tallies, &segment.batches, place, rows, |instance| self.store.present.contains(instance));
+        }
+        Ok(segment)
     }
 
     /// Whether this epoch's batches are uniform.

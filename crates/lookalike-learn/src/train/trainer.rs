@@ -9,7 +9,7 @@ use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
-use lookalike_sampling::{Sampler, SamplerOptions, Segment, decile_hardness};
+use lookalike_sampling::{Sampler, SamplerOptions, Segment, Tally};
 use serde_json::json;
 
 use super::checkpoint::{Checkpoints, State};
@@ -119,7 +119,7 @@ impl<M: Method> Trainer<M> {
         let mut warnings: Vec<String> = advice.iter().map(ToString::to_string).collect();
         let (mut step, mut batches, mut plan) = (0, 0, Vec::new());
         let found = Checkpoints::of_run(&options.run).newest()?;
-        let events = Events::open(&options.run, found.as_ref().map(|(state, ..)| state.step))?;
+        let keep = found.as_ref().map(|(state, ..)| state.step);
         if let Some((state, arrays, problems)) = found {
             if state.identity != options.identity {
                 return Err(LearnError::Checkpoint {
@@ -140,6 +140,8 @@ impl<M: Method> Trainer<M> {
             (step, batches) = (state.step, state.batches);
             warnings.extend(problems);
         }
+        // Opening cuts events: not before it is certain that the run is this one.
+        let events = Events::open(&options.run, keep)?;
         let (sum, window) = (NamedGradients::new(), Window::new());
         let trainer =
             Self { method, source, sampler, optimizer, options, events, step, batches, plan, sum, window };
@@ -242,11 +244,8 @@ impl<M: Method> Trainer<M> {
         if self.sampler.position() > 0 {
             return Ok(());
         }
-        let hardness = self
-            .sampler
-            .embeddings()
-            .map(|embeddings| decile_hardness(&self.plan, embeddings))
-            .transpose()?;
+        let report = self.sampler.report();
+        let hardness = report.finished.as_ref().map(|epoch| epoch.hardness.map(Tally::mean));
         let labels = self.options.labels.as_deref();
         let false_negatives = labels.and_then(|labels| false_negative_rate(&self.plan, labels).ok());
         let fields = json!({
@@ -254,7 +253,7 @@ impl<M: Method> Trainer<M> {
             "hardness_by_decile": hardness,
             "false_negative_rate": false_negatives.map(|rate| rate.rate),
             "false_negative_rate_uniform": false_negatives.map(|rate| rate.uniform),
-            "sampler": self.sampler.report(),
+            "sampler": report,
         });
         // The step in which the epoch ends may not have been made yet where gradients are accumulated.
         self.events.record("epoch", self.step, fields)
