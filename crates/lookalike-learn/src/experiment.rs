@@ -280,7 +280,8 @@ impl Experiment {
     /// # Errors
     /// [`LearnError::Checkpoint`] where there is none, or it is damaged or of another network.
     pub fn trained(&self, run: &Path) -> Result<(ImageMethod, Vec<Vec<u32>>), LearnError> {
-        let refuse = |reason: &str| LearnError::Checkpoint { path: run.to_owned(), reason: reason.to_owned() };
+        let refuse =
+            |reason: &str| LearnError::Checkpoint { path: run.to_owned(), reason: reason.to_owned() };
         let newest = Checkpoints::of_run(run).newest()?;
         let (_, arrays, _) = newest.ok_or_else(|| refuse("it has no checkpoint yet"))?;
         let mut method = self.method();

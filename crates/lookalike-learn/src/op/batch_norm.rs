@@ -1,5 +1,7 @@
 //! Batch normalisation by the statistics of the batch, alone or with the `ReLU` or the residual sum and `ReLU` behind it.
 
+#![expect(clippy::too_many_arguments, reason = "an operation of the engine takes its tensors one by one")]
+
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;

@@ -43,7 +43,7 @@ impl Checkpoints {
         Self { folder: run.join("checkpoints") }
     }
 
-    /// Writes a checkpoint and removes all but the newest two.
+    /// Writes a checkpoint and removes all but it and the one before it.
     ///
     /// # Errors
     /// [`LearnError::Checkpoint`] where a tensor is not finite: such a state is never kept. [`LearnError::Io`] and
@@ -67,8 +67,11 @@ impl Checkpoints {
         })?;
         let metadata = [(STATE.to_owned(), state)].into();
         tensors::write(&path, &TensorFile { metadata, tensors: arrays })?;
-        for old in self.list()?.iter().rev().skip(KEPT) {
-            std::fs::remove_file(old).map_err(|source| LearnError::Io { path: old.clone(), source })?;
+        // A later one was torn, or the run would not have come here again: it must not count among those kept.
+        let (later, earlier): (Vec<PathBuf>, Vec<PathBuf>) =
+            self.list()?.into_iter().rev().partition(|other| *other > path);
+        for old in later.into_iter().chain(earlier.into_iter().skip(KEPT)) {
+            std::fs::remove_file(&old).map_err(|source| LearnError::Io { path: old.clone(), source })?;
         }
         Ok(path)
     }

@@ -41,13 +41,17 @@ impl Events {
                 event.get("step").and_then(Value::as_u64).is_some_and(|step| Some(step) <= keep)
             })
             .collect();
-        // What follows the checkpoint within its step, the next plan for instance, will come again.
+        // What follows the checkpoint within its step, the next plan for instance, will come again; the evaluation of a run
+        // that ended there will not.
         let checkpoint = |event: &Map<String, Value>| {
             event.get("kind").is_some_and(|kind| kind == "checkpoint")
                 && event.get("step").and_then(Value::as_u64) == keep
         };
         if let Some(last) = kept.iter().rposition(checkpoint) {
-            kept.truncate(last + 1);
+            let after = kept.split_off(last + 1);
+            kept.extend(
+                after.into_iter().filter(|event| event.get("kind").is_some_and(|kind| kind == "evaluation")),
+            );
         }
         lookalike_base::atomic::write_atomic(&path, |writer| {
             kept.iter().try_for_each(|event| writeln!(writer, "{}", Value::Object(event.clone())))

@@ -1,0 +1,88 @@
+//! Trains SimCLR for 20 steps on glyphs and writes what another program needs to do the same: initial weights, the views of
+//! every batch, and our losses. `benchmarks/parity/simclr.py` is that program.
+//!
+//! `cargo run --example parity -- FOLDER [small | resnet18]`
+
+use std::error::Error;
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Arc;
+
+use lookalike_base::arrays::{Array, Arrays};
+use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::tensors::{self, TensorFile};
+use lookalike_data::glyphs::{SEED, glyphs};
+use lookalike_data::{BatchRequest, BatchSource, ImageViews, LoaderOptions, Split, Views};
+use lookalike_learn::encoder::Encoder;
+use lookalike_learn::encoder::resnet::{Architecture, ResNet, Stem};
+use lookalike_learn::engine::{self, DeviceName};
+use lookalike_learn::head::{Projection, ProjectionOptions};
+use lookalike_learn::method::SimClr;
+use lookalike_learn::module::arrays_of;
+use lookalike_learn::train::{OptimizerOptions, Schedule, Shape, TrainOptions, Trainer};
+use lookalike_sampling::{Kind, SamplerOptions};
+
+const BATCH: usize = 32;
+const STEPS: u64 = 20;
+const TEMPERATURE: f32 = 0.5;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let folder = Path::new(arguments.first().ok_or("give a folder to write to")?);
+    let architecture = match arguments.get(1).map(String::as_str) {
+        None | Some("small") => Architecture::Small,
+        Some("resnet18") => Architecture::ResNet18,
+        Some(other) => return Err(format!("unknown encoder {other}").into()),
+    };
+
+    let device = engine::open(DeviceName::Cpu)?;
+    let encoder = ResNet::new(architecture, Stem::Cifar, &mut SEED.stream("encoder", 0, 0, 0), &device);
+    let head = ProjectionOptions::default();
+    let mut stream = SEED.stream("projection", 0, 0, 0);
+    let head = Projection::new(encoder.dimension(), &head, &mut stream, &device);
+    let mut method = SimClr::new(encoder, head, TEMPERATURE);
+    write(&folder.join("initial.safetensors"), arrays_of(&mut method))?;
+
+    let instances = BATCH * STEPS as usize;
+    let dataset = Arc::new(glyphs(SEED, Split::Train, instances as u32));
+    let views = lookalike_data::augment::AugmentOptions::default().validate()?;
+    let source = Arc::new(ImageViews::new(dataset, views, SEED, NonZero::<usize>::MIN));
+    // SGD at rate 0.06 with momentum 0.9 and decay 5e-4, which biases and normalisation do not have.
+    let optimizer = OptimizerOptions::default();
+    let options = TrainOptions {
+        run: folder.join("run"),
+        identity: String::new(),
+        seed: SEED,
+        device,
+        instances,
+        labels: None,
+        sampler: SamplerOptions { kind: Kind::Uniform, batch_size: BATCH, ..SamplerOptions::default() },
+        schedule: Schedule { base: optimizer.learning_rate, warmup: 5, total: STEPS, shape: Shape::Cosine },
+        optimizer,
+        max_steps: None,
+        accumulate: 1,
+        checkpoint_every: STEPS,
+        log_every: 1,
+        loader: LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::<usize>::MIN },
+    };
+    let (mut trainer, _) = Trainer::open(method, source.clone(), options)?;
+    trainer.run(&Cancellation::new(), &Progress::new(STEPS, "training"))?;
+
+    let mut batches = Arrays::new();
+    for (step, instances) in (0..).zip(trainer.plan()) {
+        let request = BatchRequest { instances: instances.clone(), epoch: 0, step };
+        if let Views::Stacked(views) = source.batch(&request)?.views {
+            batches.insert(format!("{step:02}"), Array::f32(views.shape, views.values));
+        }
+    }
+    write(&folder.join("batches.safetensors"), batches)?;
+    write(&folder.join("final.safetensors"), arrays_of(&mut trainer.method))?;
+    Ok(())
+}
+
+fn write(path: &Path, tensors: Arrays) -> Result<(), Box<dyn Error>> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    Ok(tensors::write(path, &TensorFile { tensors, ..TensorFile::default() })?)
+}

@@ -1,0 +1,251 @@
+//! Small methods, data and run folders that several tests share.
+
+#![allow(dead_code, unreachable_pub, reason = "each test program uses some of them")]
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::{Matrix, Seed};
+use lookalike_data::{BatchRequest, BatchSource, DataError, LoaderOptions, ViewBatch, Views};
+use lookalike_learn::LearnError;
+use lookalike_learn::encoder::Encoder;
+use lookalike_learn::encoder::mlp::Mlp;
+use lookalike_learn::engine::{self, Device, DeviceName};
+use lookalike_learn::head::{Projection, ProjectionOptions};
+use lookalike_learn::method::{Method, Outputs, SimClr, Terms};
+use lookalike_learn::module::{Module, Pass, Visitor};
+use lookalike_learn::train::{
+    OptimizerKind, OptimizerOptions, Outcome, Schedule, Shape, TrainOptions, Trainer,
+};
+use lookalike_sampling::{Coverage, Kind, RestartSchedule, SamplerOptions};
+
+pub const SEED: Seed = Seed(11);
+
+pub fn cpu() -> Device {
+    engine::open(DeviceName::Cpu).unwrap()
+}
+
+/// `count` numbers in [−1, 1), the same as `numbers` in `fixtures/make.py` draws (lowbias32 by Chris Wellons).
+pub fn numbers(count: usize, key: u32) -> Vec<f32> {
+    let hash = |index: u32| {
+        let mut x = index.wrapping_add(key.wrapping_mul(1_000_003));
+        x ^= x >> 16;
+        x = x.wrapping_mul(0x7feb_352d);
+        x ^= x >> 15;
+        x = x.wrapping_mul(0x846c_a68b);
+        x ^= x >> 16;
+        (x >> 8) as f32 / 8_388_608.0 - 1.0
+    };
+    (0..count as u32).map(hash).collect()
+}
+
+/// Points in clusters: the first four columns say which, the others are far larger and say nothing.
+#[derive(Debug, Clone)]
+pub struct Points {
+    pub values: Matrix,
+    pub labels: Vec<u32>,
+    pub classes: usize,
+}
+
+/// Columns of [`Points`]: those that tell a cluster, and those that do not.
+pub const TELLING: usize = 4;
+pub const NUISANCE: usize = 6;
+pub const COLUMNS: usize = TELLING + NUISANCE;
+
+pub fn points(count: usize, classes: usize, seed: u64) -> Points {
+    let mut stream = Seed(0).stream("centres", 0, 0, 0);
+    let centres: Vec<[f32; TELLING]> =
+        (0..classes).map(|_| [(); TELLING].map(|()| stream.normal())).collect();
+    let mut stream = Seed(seed).stream("points", 0, 0, 0);
+    let labels: Vec<u32> = (0..count).map(|point| (point % classes) as u32).collect();
+    let values = labels.iter().flat_map(|label| {
+        let telling = centres[*label as usize].map(|centre| centre + 0.1 * stream.normal());
+        let nuisance = [(); NUISANCE].map(|()| 3.0 * stream.normal());
+        [telling.to_vec(), nuisance.to_vec()].concat()
+    });
+    let values = Matrix::new(values.collect(), COLUMNS).unwrap();
+    Points { values, labels, classes }
+}
+
+/// Two views of every point, which differ in the nuisance and a little in the rest: both made by the data.
+pub struct NoisyViews(pub Matrix);
+
+impl BatchSource for NoisyViews {
+    type Batch = ViewBatch<Matrix>;
+
+    fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
+        let mut values = Vec::new();
+        for view in 0..2 {
+            for instance in &request.instances {
+                let address = 2 * u64::from(*instance) + view;
+                let mut stream = SEED.stream("noise", request.epoch, request.step, address);
+                let (telling, nuisance) = self.0.row(*instance as usize).split_at(TELLING);
+                values.extend(telling.iter().map(|value| value + 0.05 * stream.normal()));
+                values.extend(nuisance.iter().map(|_| 3.0 * stream.normal()));
+            }
+        }
+        let views = Views::Stacked(Matrix::new(values, self.0.columns()).unwrap());
+        Ok(ViewBatch { instances: request.instances.clone(), views })
+    }
+}
+
+/// Every point once: the encoder's dropout makes two views of it.
+pub struct SharedPoints(pub Matrix);
+
+impl BatchSource for SharedPoints {
+    type Batch = ViewBatch<Matrix>;
+
+    fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
+        let rows = request.instances.iter().flat_map(|instance| self.0.row(*instance as usize).to_vec());
+        let views = Views::Shared(Matrix::new(rows.collect(), self.0.columns()).unwrap());
+        Ok(ViewBatch { instances: request.instances.clone(), views })
+    }
+}
+
+/// A multi-layer perceptron on [`Points`] with a projection head that has BatchNorm.
+pub fn perceptron(dropout: f32) -> SimClr<Mlp> {
+    let device = cpu();
+    let encoder = Mlp::new(&[COLUMNS, 32, 16], dropout, &mut SEED.stream("encoder", 0, 0, 0), &device);
+    with_head(encoder, 0.2)
+}
+
+pub fn with_head<E: Encoder>(encoder: E, temperature: f32) -> SimClr<E> {
+    let options = ProjectionOptions { layers: 2, width: 0, dimension: 8, batch_norm: true };
+    let mut stream = SEED.stream("projection", 0, 0, 0);
+    let head = Projection::new(encoder.dimension(), &options, &mut stream, &cpu());
+    SimClr::new(encoder, head, temperature)
+}
+
+/// Batches of `batch_size` look-alikes: a graph for every second refresh falls into an epoch.
+pub fn sampler(kind: Kind, coverage: Coverage, batch_size: usize) -> SamplerOptions {
+    SamplerOptions {
+        kind,
+        coverage,
+        batch_size,
+        candidates: 30,
+        neighbors: 8,
+        restart: RestartSchedule { from: 0.2, to: 0.1, over_epochs: 2.0 },
+        refresh_every: 4,
+        uniform_epochs: 1,
+        ..SamplerOptions::default()
+    }
+}
+
+/// Options of a run of `steps` optimiser steps by Adam at a constant rate.
+pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64) -> TrainOptions {
+    let optimizer =
+        OptimizerOptions { kind: OptimizerKind::Adam, learning_rate: 0.01, ..OptimizerOptions::default() };
+    TrainOptions {
+        run: run.to_owned(),
+        identity: "test".to_owned(),
+        seed: SEED,
+        device: cpu(),
+        instances,
+        labels: None,
+        sampler,
+        schedule: Schedule { base: optimizer.learning_rate, warmup: 2, total: steps, shape: Shape::Constant },
+        optimizer,
+        max_steps: None,
+        accumulate: 1,
+        checkpoint_every: 3,
+        log_every: 1,
+        loader: LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::new(3).unwrap() },
+    }
+}
+
+/// Trains to the end, or to where `cancellation` is raised.
+pub fn train<M: Method>(
+    method: M,
+    source: Arc<dyn BatchSource<Batch = M::Batch>>,
+    options: TrainOptions,
+    cancellation: &Cancellation,
+) -> Result<(Trainer<M>, Outcome, Vec<String>), LearnError> {
+    let (mut trainer, warnings) = Trainer::open(method, source, options)?;
+    let outcome = trainer.run(cancellation, &Progress::hidden())?;
+    Ok((trainer, outcome, warnings))
+}
+
+/// A method that does something after each batch, counted from 1; for tests that look at a run from within.
+pub struct Watched<M> {
+    pub method: M,
+    batch: u64,
+    watch: Box<dyn FnMut(u64)>,
+}
+
+impl<M> Watched<M> {
+    pub fn new(method: M, watch: impl FnMut(u64) + 'static) -> Self {
+        Self { method, batch: 0, watch: Box::new(watch) }
+    }
+}
+
+impl<M: Module> Module for Watched<M> {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        self.method.visit(visitor);
+    }
+}
+
+impl<M: Method> Method for Watched<M> {
+    type Batch = M::Batch;
+
+    fn encode(&mut self, batch: &M::Batch, pass: &mut Pass) -> Outputs {
+        self.method.encode(batch, pass)
+    }
+
+    fn loss(&self, outputs: &Outputs) -> Terms {
+        self.method.loss(outputs)
+    }
+
+    fn after_step(&mut self, outputs: &Outputs) {
+        self.method.after_step(outputs);
+        self.batch += 1;
+        (self.watch)(self.batch);
+    }
+
+    fn embeddings(&self, outputs: &Outputs) -> Matrix {
+        self.method.embeddings(outputs)
+    }
+}
+
+/// Checkpoint files of a run, oldest first.
+pub fn checkpoints(run: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(run.join("checkpoints")) else { return Vec::new() };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "safetensors"));
+    paths.sort();
+    paths
+}
+
+/// The newest checkpoint of a run, byte by byte: model, optimiser, sampler, batches and state.
+pub fn newest_bytes(run: &Path) -> Vec<u8> {
+    std::fs::read(checkpoints(run).last().unwrap()).unwrap()
+}
+
+/// Events of a run.
+pub fn events(run: &Path) -> Vec<serde_json::Value> {
+    let text = std::fs::read_to_string(run.join("events.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A number of every event of `kind`.
+pub fn series(run: &Path, kind: &str, field: &str) -> Vec<f64> {
+    let events = events(run);
+    let of_kind = events.iter().filter(|event| event["kind"] == kind);
+    of_kind.map(|event| event[field].as_f64().unwrap()).collect()
+}
+
+/// Copies a run as it lies on the disk, as a crash at this moment would leave it.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! One trainer for every kind of data: vectors whose views come from the data, vectors whose views come from dropout in the
+//! encoder, and token lists of different lengths, both ways. All learn, are sampled by look-alikes, and resume.
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{
+    COLUMNS, NoisyViews, Points, SEED, SharedPoints, Watched, copy, cpu, newest_bytes, options, perceptron,
+    points, sampler, series, train, with_head,
+};
+use lookalike_base::progress::Cancellation;
+use lookalike_base::{Matrix, Rows, Seed};
+use lookalike_data::{BatchRequest, BatchSource, DataError, ViewBatch, Views};
+use lookalike_learn::encoder::Encoder;
+use lookalike_learn::encoder::mlp::Mlp;
+use lookalike_learn::encoder::tokens::{MeanOfTokens, TokenLists};
+use lookalike_learn::engine::to_host;
+use lookalike_learn::method::{Method, SimClr};
+use lookalike_learn::module::Pass;
+use lookalike_learn::train::{Outcome, Trainer};
+use lookalike_metrics::{KnnOptions, knn_accuracy};
+use lookalike_sampling::{Coverage, Kind};
+
+const INSTANCES: usize = 240;
+const CLASSES: usize = 6;
+const BATCH: usize = 24;
+const STEPS: u64 = 80;
+
+/// How well a point's five neighbours among the first half of the instances tell the class of those of the second.
+fn knn(rows: Rows<'_>, labels: &[u32]) -> f64 {
+    let half = |half: usize| {
+        let chosen: Vec<usize> =
+            (0..labels.len()).skip(half * labels.len() / 2).take(labels.len() / 2).collect();
+        let values: Vec<f32> = chosen.iter().flat_map(|index| rows.row(*index).to_vec()).collect();
+        let labels: Vec<u32> = chosen.iter().map(|index| labels[*index]).collect();
+        (Matrix::new(values, rows.columns()).unwrap(), labels)
+    };
+    let [(train, train_labels), (test, test_labels)] = [half(0), half(1)];
+    let options = KnnOptions { k: 5, temperature: 0.1 };
+    let score = knn_accuracy(train.rows(), &train_labels, test.rows(), &test_labels, CLASSES, &options);
+    score.unwrap().accuracy
+}
+
+fn representations<E: Encoder>(encoder: &mut E, input: &E::Input) -> Matrix {
+    let tensor = encoder.forward(input, &mut Pass::evaluation());
+    let columns = tensor.dims()[1];
+    Matrix::new(to_host(tensor), columns).unwrap()
+}
+
+/// Trains by look-alikes, checks that they were look-alikes and that the run resumes, and gives the method back.
+fn learn<M: Method>(make: impl Fn() -> M, source: Arc<dyn BatchSource<Batch = M::Batch>>) -> M {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, killed] = ["run", "killed"].map(|name| folder.path().join(name));
+    let set = |run: &Path| options(run, INSTANCES, sampler(Kind::Walk, Coverage::Cover, BATCH), STEPS);
+
+    // Step 47 lies within an epoch and within a segment, two steps after a checkpoint.
+    let watch = {
+        let (run, killed) = (run.clone(), killed.clone());
+        move |batch| {
+            if batch == 47 {
+                copy(&run, &killed)
+            }
+        }
+    };
+    let cancellation = Cancellation::new();
+    let watched = Watched::new(make(), watch);
+    let (trainer, outcome, _) = train(watched, source.clone(), set(&run), &cancellation).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+
+    let loss = series(&run, "step", "loss");
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    let (early, late) = (mean(&loss[..10]), mean(&loss[loss.len() - 10..]));
+    // Batches of look-alikes are harder than the uniform ones of the first epoch; the loss falls all the same.
+    assert!(late < 0.9 * early, "the loss went from {early} to {late}");
+    are_look_alikes(&trainer);
+
+    let (resumed, outcome, _) = train(make(), source, set(&killed), &cancellation).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+    assert_eq!(newest_bytes(&killed), newest_bytes(&run));
+    resumed.method
+}
+
+/// The last epoch had every instance once, from walks over a graph, in batches that are harder than uniform ones.
+fn are_look_alikes<M: Method>(trainer: &Trainer<M>) {
+    let mut members: Vec<u32> = trainer.plan().concat();
+    members.sort_unstable();
+    assert!(members.iter().copied().eq(0..INSTANCES as u32), "every instance once an epoch");
+    let report = trainer.sampler().report();
+    assert!(report.builds > 5 && report.graph.is_some());
+    let finished = report.finished.unwrap();
+    let hardness: Vec<f64> = finished.hardness.into_iter().map(|tally| tally.mean().unwrap()).collect();
+    let mean = hardness.iter().sum::<f64>() / hardness.len() as f64;
+    assert!(mean > 0.02, "look-alikes are {hardness:?} more similar than uniform batches");
+}
+
+#[test]
+fn vectors_are_learned_from_views_made_by_the_data() {
+    let Points { values, labels, .. } = points(INSTANCES, CLASSES, 1);
+    let raw = knn(values.rows(), &labels);
+    let mut method = learn(|| perceptron(0.0), Arc::new(NoisyViews(values.clone())));
+    let trained = knn(representations(&mut method.encoder, &values).rows(), &labels);
+    assert!(trained > raw + 0.2 && trained > 0.8, "kNN accuracy went from {raw} to {trained}");
+}
+
+#[test]
+fn vectors_are_learned_from_views_made_by_dropout_in_the_encoder() {
+    let Points { mut values, labels, .. } = points(INSTANCES, CLASSES, 1);
+    // Nothing tells nuisance from meaning here, so there is little of it.
+    for row in 0..INSTANCES {
+        values.row_mut(row)[common::TELLING..].iter_mut().for_each(|value| *value *= 0.1);
+    }
+    let make = || {
+        let encoder = Mlp::new(&[COLUMNS, 64, 16], 0.2, &mut SEED.stream("encoder", 0, 0, 0), &cpu());
+        with_head(encoder, 0.2)
+    };
+    let mut method = learn(make, Arc::new(SharedPoints(values.clone())));
+    let trained = knn(representations(&mut method.encoder, &values).rows(), &labels);
+    assert!(trained > 0.7, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
+}
+
+const VOCABULARY: u32 = 100;
+const OWN: u32 = 10;
+
+/// Lists of 4 to 20 tokens: half of each from the ten that its class alone has, half from those that all have.
+fn lists() -> (TokenLists, Vec<u32>) {
+    let mut stream = Seed(5).stream("lists", 0, 0, 0);
+    let labels: Vec<u32> = (0..INSTANCES).map(|list| (list % CLASSES) as u32).collect();
+    let common = CLASSES as u32 * OWN;
+    let lists = labels.iter().map(|label| {
+        let length = 2 + stream.below(9);
+        let own = (0..length).map(|_| label * OWN + stream.below(OWN)).collect::<Vec<u32>>();
+        let others = (0..length).map(|_| common + stream.below(VOCABULARY - common)).collect::<Vec<u32>>();
+        [own, others].concat()
+    });
+    (lists.collect(), labels)
+}
+
+/// Two views of every list, each without about a third of its tokens.
+struct Shortened(TokenLists);
+
+impl BatchSource for Shortened {
+    type Batch = ViewBatch<TokenLists>;
+
+    fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
+        let mut views = TokenLists::new();
+        for view in 0..2 {
+            for instance in &request.instances {
+                let address = 2 * u64::from(*instance) + view;
+                let mut stream = SEED.stream("shorten", request.epoch, request.step, address);
+                let list = self.0[*instance as usize].iter().copied();
+                views.push(list.filter(|_| stream.chance(0.67)).collect());
+            }
+        }
+        Ok(ViewBatch { instances: request.instances.clone(), views: Views::Stacked(views) })
+    }
+}
+
+/// Every list once.
+struct Whole(TokenLists);
+
+impl BatchSource for Whole {
+    type Batch = ViewBatch<TokenLists>;
+
+    fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
+        let lists = request.instances.iter().map(|instance| self.0[*instance as usize].clone());
+        Ok(ViewBatch { instances: request.instances.clone(), views: Views::Shared(lists.collect()) })
+    }
+}
+
+fn reader(dropout: f32) -> SimClr<MeanOfTokens> {
+    let mut stream = SEED.stream("encoder", 0, 0, 0);
+    with_head(MeanOfTokens::new(VOCABULARY as usize, 24, dropout, &mut stream, &cpu()), 0.2)
+}
+
+#[test]
+fn token_lists_are_learned_from_views_made_by_the_data() {
+    let (lists, labels) = lists();
+    let mut method = learn(|| reader(0.0), Arc::new(Shortened(lists.clone())));
+    let trained = knn(representations(&mut method.encoder, &lists).rows(), &labels);
+    assert!(trained > 0.6, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
+}
+
+#[test]
+fn token_lists_are_learned_from_views_made_by_dropout_in_the_encoder() {
+    let (lists, labels) = lists();
+    let mut method = learn(|| reader(0.3), Arc::new(Whole(lists.clone())));
+    let trained = knn(representations(&mut method.encoder, &lists).rows(), &labels);
+    assert!(trained > 0.6, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
+}
+
+#[test]
+fn an_empty_list_is_a_vector_like_any_other() {
+    let lists = vec![vec![], vec![3, 3, 99]];
+    let rows = representations(&mut reader(0.0).encoder, &lists);
+    assert!(rows.rows().check_finite().is_ok());
+    assert_ne!(rows.row(0), rows.row(1));
+}
+
+#[test]
+fn a_short_list_s_vector_does_not_depend_on_the_lists_beside_it() {
+    let mut encoder = reader(0.0).encoder;
+    let alone = representations(&mut encoder, &vec![vec![1, 2]]);
+    let beside = representations(&mut encoder, &vec![vec![1, 2], vec![7; 30]]);
+    let difference = alone.row(0).iter().zip(beside.row(0)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(difference < 1e-6, "{difference}");
+}
+
+/// Source files under a folder of the workspace, without their comments.
+fn code(folder: &str) -> Vec<(String, String)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let sources = entries.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let code = sources.map(|path| {
+        let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        (path.display().to_string(), lines.join("\n"))
+    });
+    code.collect()
+}
+
+#[test]
+fn neither_the_trainer_nor_the_sampler_names_a_modality() {
+    let modalities = ["image", "pixel", "picture", "resnet", "token", "sentence", "molecule"];
+    // The sampler passes numbers of instances and rows of f32, and knows no engine.
+    let engine = ["tensor", "burn", "encoder"];
+    let trainer = code("lookalike-learn/src/train");
+    let sampler = code("lookalike-sampling/src");
+    assert!(trainer.len() > 5 && sampler.len() > 5);
+    let in_trainer = trainer.iter().map(|file| (file, &modalities[..]));
+    let in_sampler = sampler.iter().flat_map(|file| [(file, &modalities[..]), (file, &engine[..])]);
+    for ((path, text), words) in in_trainer.chain(in_sampler) {
+        for word in words {
+            assert!(!text.contains(word), "{path} names `{word}`");
+        }
+    }
+}

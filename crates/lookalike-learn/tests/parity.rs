@@ -1,0 +1,298 @@
+//! Losses, networks, gradients and optimisers beside PyTorch's; `fixtures/make.py` made the numbers.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use common::{cpu, numbers};
+use lookalike_base::arrays::{Array, Arrays};
+use lookalike_base::tensors::{self, TensorFile};
+use lookalike_data::{ImageBatch, ViewBatch, Views};
+use lookalike_learn::encoder::Encoder;
+use lookalike_learn::encoder::resnet::{Architecture, ResNet, Stem};
+use lookalike_learn::engine::{Tensor, from_host, to_host};
+use lookalike_learn::experiment::export;
+use lookalike_learn::head::{Projection, ProjectionOptions};
+use lookalike_learn::loss::nt_xent::nt_xent;
+use lookalike_learn::method::{Method, SimClr};
+use lookalike_learn::module::{
+    AnyTensor, Module, Parameter, Pass, Role, Visitor, arrays_of, for_each_tensor, load_arrays,
+};
+use lookalike_learn::recipe::Recipe;
+use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
+use lookalike_learn::train::{Optimizer, OptimizerOptions, Schedule, Shape};
+use serde_json::Value;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+fn values<'a>(file: &'a TensorFile, name: &str) -> &'a [f32] {
+    file.tensors.get(name).and_then(Array::as_f32).unwrap_or_else(|| panic!("the fixture lacks `{name}`"))
+}
+
+fn length(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+}
+
+/// The distance of two arrays over the length of the second.
+fn relative(ours: &[f32], theirs: &[f32]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    let difference: Vec<f32> = ours.iter().zip(theirs).map(|(a, b)| a - b).collect();
+    length(&difference) / length(theirs)
+}
+
+/// A pass that trains and drops nothing out.
+fn training() -> Pass {
+    Pass { dropout: None, ..Pass::training(common::SEED.stream("dropout", 0, 0, 0)) }
+}
+
+/// Sets every tensor of `module` as `fill` in `fixtures/make.py` does: by its place among the sorted names.
+fn fill(module: &mut dyn Module) {
+    let arrays = arrays_of(module).into_iter().zip(0..).map(|((name, array), key)| {
+        let mut values = numbers(array.values.len(), key);
+        let (scale, shift) = if array.shape.len() > 1 {
+            let fan_in: usize = array.shape[1..].iter().product();
+            (2.0_f32.powi(1 - (fan_in.ilog2() / 2) as i32), 0.0)
+        } else if name.ends_with("running_var") || name.ends_with("weight") {
+            (0.5, 1.0)
+        } else {
+            (0.25, 0.0)
+        };
+        values.iter_mut().for_each(|value| *value = shift + scale * *value);
+        (name, Array::f32(array.shape, values))
+    });
+    let arrays: Arrays = arrays.collect();
+    load_arrays(module, &arrays, "", &cpu()).unwrap();
+}
+
+#[test]
+fn nt_xent_and_its_gradients_are_those_of_pytorch() {
+    let file = tensors::read(fixture("nt_xent.safetensors")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(&file.metadata["cases"]).unwrap();
+    for (index, case) in cases.iter().enumerate() {
+        let number = |key: &str| case[key].as_f64().unwrap() as f32;
+        let shape = [number("count") as usize, number("dimension") as usize];
+        let key = 2 * index as u32;
+        let keys = if case["identical"] == true { [key, key] } else { [key, key + 1] };
+        let [first, second] = keys.map(|key| {
+            let values = numbers(shape[0] * shape[1], key).into_iter().map(|value| number("scale") * value);
+            Parameter::new(from_host(values.collect(), shape, &cpu()))
+        });
+        let loss = nt_xent(first.read(&training()), second.read(&training()), number("temperature"));
+        let found: f32 = loss.clone().inner().into_scalar();
+        let expected = values(&file, &format!("{index}.loss"))[0];
+        assert!(
+            (found - expected).abs() <= 1e-5 * expected.abs().max(1.0),
+            "{case}: {found}, not {expected}"
+        );
+
+        let mut gradients = loss.backward();
+        for (name, parameter) in [("first", &first), ("second", &second)] {
+            let found = to_host(parameter.take_gradient(&mut gradients).unwrap());
+            let expected = values(&file, &format!("{index}.{name}"));
+            // Against the largest gradient that the case could have, 1 / (τ · scale): some are 0 but for rounding.
+            let unit = 1.0 / (number("temperature") * number("scale"));
+            for (found, expected) in found.iter().zip(expected) {
+                assert!((found - expected).abs() <= 1e-5 * unit, "{case}, {name}: {found}, not {expected}");
+            }
+            if length(expected) > 1e-3 * f64::from(unit) {
+                assert!(relative(&found, expected) <= 1e-5, "{case}, {name}: {}", relative(&found, expected));
+            }
+        }
+    }
+    assert_eq!(cases.len(), 9);
+}
+
+#[test]
+fn a_view_of_zeros_has_a_finite_loss_and_gradient() {
+    let zeros = Parameter::new(from_host(vec![0.0; 6], [2, 3], &cpu()));
+    let other = from_host(numbers(6, 1), [2, 3], &cpu());
+    let loss = nt_xent(zeros.read(&training()), other, 0.05);
+    assert!(loss.clone().inner().into_scalar::<f32>().is_finite());
+    let gradient = zeros.take_gradient(&mut loss.backward()).unwrap();
+    assert!(to_host(gradient).iter().all(|value| value.is_finite()));
+}
+
+fn small() -> SimClr<ResNet> {
+    let mut stream = common::SEED.stream("encoder", 0, 0, 0);
+    let encoder = ResNet::new(Architecture::Small, Stem::Cifar, &mut stream, &cpu());
+    let options = ProjectionOptions { layers: 2, width: 0, dimension: 16, batch_norm: true };
+    let projection = Projection::new(encoder.dimension(), &options, &mut stream, &cpu());
+    SimClr::new(encoder, projection, 0.2)
+}
+
+#[test]
+fn a_step_of_simclr_has_pytorchs_features_loss_gradients_and_running_statistics() {
+    let file = tensors::read(fixture("simclr_step.safetensors")).unwrap();
+    let mut method = small();
+    fill(&mut method);
+    let images = ImageBatch { values: numbers(12 * 3 * 16 * 16, 1000), shape: [12, 3, 16, 16] };
+    let close = |name: &str, ours: &[f32]| {
+        let error = relative(ours, values(&file, name));
+        assert!(error <= 1e-5, "{name}: {error:e}");
+    };
+
+    let before = arrays_of(&mut method);
+    close(
+        "features.evaluation",
+        &to_host(method.encoder.forward(&images, &mut Pass { gradient: true, ..Pass::evaluation() })),
+    );
+    assert_eq!(arrays_of(&mut method), before, "evaluation changes nothing");
+    close("features.training", &to_host(method.clone().encoder.forward(&images, &mut training())));
+
+    let batch = ViewBatch { instances: (0..6).collect(), views: Views::Stacked(images) };
+    let outputs = method.encode(&batch, &mut training());
+    let loss = method.loss(&outputs).total().unwrap();
+    close("loss", &to_host(loss.clone()));
+    let mut gradients = NamedGradients::new();
+    accumulate(&mut method, loss.backward(), &mut gradients);
+
+    let mut parameters = 0;
+    for_each_tensor(&mut method, &mut |name, role, tensor| {
+        if role == Role::Buffer {
+            close(&format!("running.{name}"), &to_host(tensor.flat()));
+            return;
+        }
+        let gradient = to_host(gradients[name].clone());
+        let stride = (gradient.len() / 500).max(1);
+        let expected = values(&file, &format!("gradient.{name}"));
+        let whole = f64::from(values(&file, &format!("length.{name}"))[0]);
+        let sample: Vec<f32> = gradient.iter().step_by(stride).copied().collect();
+        assert!(relative(&sample, expected) <= 1e-5, "{name}: {:e}", relative(&sample, expected));
+        assert!((length(&gradient) - whole).abs() <= 1e-5 * whole, "{name}: {} {whole}", length(&gradient));
+        parameters += 1;
+    });
+    assert_eq!(parameters, gradients.len());
+    assert_eq!(parameters, 33);
+}
+
+/// Names and shapes of torchvision's state dicts.
+fn torchvision(name: &str) -> BTreeMap<String, Vec<usize>> {
+    let text = std::fs::read_to_string(fixture("torchvision.json")).unwrap();
+    let all: BTreeMap<String, BTreeMap<String, Vec<usize>>> = serde_json::from_str(&text).unwrap();
+    all[name].clone()
+}
+
+fn shapes(arrays: Arrays) -> BTreeMap<String, Vec<usize>> {
+    arrays.into_iter().map(|(name, array)| (name, array.shape)).collect()
+}
+
+fn network(architecture: Architecture) -> ResNet {
+    ResNet::new(architecture, Stem::ImageNet, &mut common::SEED.stream("encoder", 0, 0, 0), &cpu())
+}
+
+#[test]
+fn residual_networks_have_torchvisions_names_shapes_and_features() {
+    let file = tensors::read(fixture("torchvision.safetensors")).unwrap();
+    for (name, architecture) in [
+        ("resnet18", Architecture::ResNet18),
+        ("resnet34", Architecture::ResNet34),
+        ("resnet50", Architecture::ResNet50),
+    ] {
+        let mut ours = network(architecture);
+        let mut expected = torchvision(name);
+        expected.retain(|name, _| !name.starts_with("fc.") && !name.ends_with("num_batches_tracked"));
+        assert_eq!(shapes(arrays_of(&mut ours)), expected, "{name}");
+        if name == "resnet34" {
+            continue;
+        }
+        fill(&mut ours);
+        let images: Tensor<4> = from_host(numbers(4 * 3 * 64 * 64, 2000), [4, 3, 64, 64], &cpu());
+        for (mode, pass) in
+            [("evaluation", Pass::evaluation()), ("training", Pass { gradient: false, ..training() })]
+        {
+            let found = to_host(ours.features(images.clone(), &pass));
+            let error = relative(&found, values(&file, &format!("{name}.{mode}")));
+            // In training mode the statistics of ResNet-50's last maps are those of 16 values, and 53 such layers amplify
+            // rounding: PyTorch in f32 is itself 4.4e-5 away from these references, which are in f64.
+            let bound = if (name, mode) == ("resnet50", "training") { 1e-4 } else { 1e-5 };
+            assert!(error <= bound, "{name}, {mode}: {error:e}");
+        }
+    }
+}
+
+#[test]
+fn an_export_has_everything_that_torchvision_loads_strictly() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut method = with_linear_head(network(Architecture::ResNet18));
+    let model = TensorFile { tensors: arrays_of(&mut method), ..TensorFile::default() };
+    tensors::write(folder.path().join("model.safetensors"), &model).unwrap();
+    let text = "[data]\nname = \"glyphs\"\n[encoder]\nkind = \"resnet18\"\nstem = \"imagenet\"\n";
+    let recipe = Recipe::parse(text, Path::new("test.toml"), &[]).unwrap().validate().unwrap();
+    let path = folder.path().join("exported.safetensors");
+    export(&recipe, folder.path(), &path).unwrap();
+
+    let exported = tensors::read(&path).unwrap().tensors;
+    for (name, array) in &exported {
+        let own = model.tensors.get(&format!("encoder.{name}"));
+        match name.as_str() {
+            "fc.weight" | "fc.bias" => assert!(array.as_f32().unwrap().iter().all(|value| *value == 0.0)),
+            name if name.ends_with("num_batches_tracked") => assert_eq!(array.as_i64(), Some(&[0][..])),
+            _ => assert_eq!(Some(array), own, "{name}"),
+        }
+    }
+    assert_eq!(shapes(exported), torchvision("resnet18"));
+}
+
+fn with_linear_head(encoder: ResNet) -> SimClr<ResNet> {
+    let options = ProjectionOptions { layers: 1, dimension: 8, ..ProjectionOptions::default() };
+    let mut stream = common::SEED.stream("projection", 0, 0, 0);
+    let projection = Projection::new(encoder.dimension(), &options, &mut stream, &cpu());
+    SimClr::new(encoder, projection, 0.5)
+}
+
+/// A weight, a bias and a scale.
+struct Triple(Parameter<2>, Parameter<1>, Parameter<1>);
+
+impl Module for Triple {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.tensor("weight", Role::Weight, &mut self.0);
+        visitor.tensor("bias", Role::Bias, &mut self.1);
+        visitor.tensor("norm.weight", Role::Normalization, &mut self.2);
+    }
+}
+
+#[test]
+fn ten_steps_of_every_optimizer_are_those_of_pytorch() {
+    let file = tensors::read(fixture("optimizers.safetensors")).unwrap();
+    let cases: Vec<Value> = serde_json::from_str(&file.metadata["cases"]).unwrap();
+    for (index, case) in cases.iter().enumerate() {
+        let mut case = case.clone();
+        let drawn = case.as_object_mut().unwrap().remove("weight").unwrap() == "drawn";
+        let options: OptimizerOptions = serde_json::from_value(case.clone()).unwrap();
+        let weight = if drawn { numbers(15, 0) } else { vec![0.0; 15] };
+        let vector = |key| Parameter::new(from_host(numbers(5, key), [5], &cpu()));
+        let mut module = Triple(Parameter::new(from_host(weight, [5, 3], &cpu())), vector(1), vector(2));
+        let mut optimizer = Optimizer::new(options.clone());
+        for step in 0..10_u32 {
+            let gradients = ["weight", "bias", "norm.weight"].into_iter().zip(0..).map(|(name, key)| {
+                let values = numbers(if key == 0 { 15 } else { 5 }, 100 * (step + 1) + key);
+                (name.to_owned(), from_host(values.clone(), [values.len()], &cpu()))
+            });
+            optimizer.step(&mut module, gradients.collect(), options.learning_rate);
+            // Saved and restored in the middle: what it remembers is complete.
+            if step == 4 {
+                optimizer = Optimizer::restore(options.clone(), &optimizer.arrays(), "", &cpu()).unwrap();
+            }
+            for_each_tensor(&mut module, &mut |name, _, tensor| {
+                let (found, expected) =
+                    (to_host(tensor.flat()), values(&file, &format!("{index}.{step}.{name}")));
+                let error = relative(&found, expected);
+                assert!(error <= 1e-6, "{case}, step {step}, {name}: {error:e}");
+            });
+        }
+    }
+    assert_eq!(cases.len(), 10);
+}
+
+#[test]
+fn the_learning_rate_is_that_of_pytorchs_warm_up_and_cosine() {
+    let file = tensors::read(fixture("optimizers.safetensors")).unwrap();
+    let schedule = Schedule { base: 0.3, warmup: 5, total: 30, shape: Shape::Cosine };
+    for (step, expected) in (0..).zip(values(&file, "schedule")) {
+        let found = schedule.rate(step);
+        assert!((found - f64::from(*expected)).abs() < 1e-7, "step {step}: {found}, not {expected}");
+    }
+}

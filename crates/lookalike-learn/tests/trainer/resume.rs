@@ -1,0 +1,265 @@
+//! A run that was stopped or killed and goes on ends with the same bits as one that never stopped.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_learn::LearnError;
+use lookalike_learn::encoder::mlp::Mlp;
+use lookalike_learn::method::SimClr;
+use lookalike_learn::train::{OptimizerKind, Outcome, TrainOptions, Trainer};
+use lookalike_sampling::{Coverage, Kind, LastBatch};
+
+use crate::common::{
+    NoisyViews, Watched, checkpoints, copy, events, newest_bytes, options, perceptron, points, sampler,
+    series, train,
+};
+
+const INSTANCES: usize = 50;
+const BATCH: usize = 8;
+/// 6 batches an epoch, so that the run ends within its fourth.
+const BATCHES: u64 = 21;
+
+fn source() -> Arc<NoisyViews> {
+    Arc::new(NoisyViews(points(INSTANCES, 5, 2).values))
+}
+
+fn method() -> SimClr<Mlp> {
+    perceptron(0.1)
+}
+
+fn go_on(run: TrainOptions) -> Result<(Outcome, Vec<String>), LearnError> {
+    train(method(), source(), run, &Cancellation::new()).map(|(_, outcome, warnings)| (outcome, warnings))
+}
+
+/// Every step of the run has one `step` event, in order, and nothing came after the last checkpoint.
+fn has_every_step_once(run: &Path, steps: u64) {
+    let found = series(run, "step", "step");
+    assert_eq!(found, (1..=steps).map(|step| step as f64).collect::<Vec<f64>>(), "{}", run.display());
+    let events = events(run);
+    assert!(events.windows(2).all(|pair| pair[0]["step"].as_u64() <= pair[1]["step"].as_u64()));
+    assert_eq!(events.last().unwrap()["kind"], "checkpoint");
+    let epochs = series(run, "epoch", "epoch");
+    assert_eq!(epochs, (0..epochs.len()).map(|epoch| epoch as f64).collect::<Vec<f64>>());
+}
+
+/// Every kind of plan, with and without accumulation: what the runs differ in, and the options of each.
+fn variants() -> Vec<(String, Box<dyn Fn(&Path) -> TrainOptions>)> {
+    let mut variants: Vec<(String, Box<dyn Fn(&Path) -> TrainOptions>)> = Vec::new();
+    for kind in [Kind::Uniform, Kind::Walk, Kind::Nearest] {
+        for coverage in [Coverage::Repeat, Coverage::Cover] {
+            for accumulate in [1, 3] {
+                let name = format!("{kind:?}-{coverage:?}-{accumulate}");
+                let make = move |run: &Path| {
+                    let plan = sampler(kind, coverage, BATCH);
+                    let mut set = options(run, INSTANCES, plan, BATCHES / accumulate);
+                    set.accumulate = accumulate;
+                    set.checkpoint_every = if accumulate == 1 { 4 } else { 2 };
+                    set
+                };
+                variants.push((name, Box::new(make)));
+            }
+        }
+    }
+    let with = |change: fn(&mut TrainOptions)| {
+        move |run: &Path| {
+            let plan = sampler(Kind::Walk, Coverage::Cover, BATCH);
+            let mut set = options(run, INSTANCES, plan, BATCHES);
+            change(&mut set);
+            set
+        }
+    };
+    variants.push(("keep".to_owned(), Box::new(with(|set| set.sampler.last_batch = LastBatch::Keep))));
+    variants.push(("lars".to_owned(), Box::new(with(|set| set.optimizer.kind = OptimizerKind::Lars))));
+    variants
+}
+
+#[test]
+fn a_run_killed_at_any_batch_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, set) in variants() {
+        let run = folder.path().join(&name);
+        let killed = |batch: u64| folder.path().join(format!("{name}-killed-{batch}"));
+        // Before the first checkpoint; between two; at the end of an epoch (6, 12) and of a segment (10, 14); and with
+        // gradients half accumulated.
+        let moments = [1, 5, 6, 10, 11, 12, 13, 14, 20];
+        let copies: Vec<_> = moments.iter().map(|batch| (*batch, killed(*batch))).collect();
+        let from = run.clone();
+        let watched = Watched::new(method(), move |batch| {
+            copies.iter().filter(|(moment, _)| *moment == batch).for_each(|(_, to)| copy(&from, to));
+        });
+        let (trainer, outcome, _) = train(watched, source(), set(&run), &Cancellation::new()).unwrap();
+        assert_eq!(outcome, Outcome::Finished);
+        let steps = trainer.step();
+        has_every_step_once(&run, steps);
+        let expected = newest_bytes(&run);
+        for batch in moments {
+            let killed = killed(batch);
+            let (outcome, warnings) = go_on(set(&killed)).unwrap();
+            assert_eq!((outcome, warnings), (Outcome::Finished, Vec::new()), "{name}, {batch}");
+            assert!(newest_bytes(&killed) == expected, "{name}, killed after batch {batch}: other bits");
+            has_every_step_once(&killed, steps);
+        }
+    }
+}
+
+#[test]
+fn a_run_cancelled_again_and_again_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, set) in variants() {
+        let [run, stopped] = ["run", "stopped"].map(|kind| folder.path().join(format!("{name}-{kind}")));
+        go_on(set(&run)).unwrap();
+        // Cancelled after its 1st batch, then after the 2nd, 3rd, … of each continuation, until it is through.
+        let mut stops = 0;
+        loop {
+            stops += 1;
+            let cancellation = Cancellation::new();
+            let flag = cancellation.clone();
+            let watched = Watched::new(method(), move |batch| {
+                if batch == stops {
+                    flag.cancel()
+                }
+            });
+            let (trainer, outcome, _) = train(watched, source(), set(&stopped), &cancellation).unwrap();
+            if outcome == Outcome::Finished {
+                has_every_step_once(&stopped, trainer.step());
+                break;
+            }
+            assert_eq!(outcome, Outcome::Interrupted);
+            assert!(trainer.step() < trainer.last_step());
+        }
+        assert!(stops > 2, "{name} was never stopped");
+        assert!(newest_bytes(&stopped) == newest_bytes(&run), "{name}: other bits");
+    }
+}
+
+fn walk(run: &Path) -> TrainOptions {
+    options(run, INSTANCES, sampler(Kind::Walk, Coverage::Cover, BATCH), BATCHES)
+}
+
+/// A finished run, and a copy of it killed after 13 batches, with checkpoints of steps 9 and 12.
+fn run_and_killed(folder: &Path) -> [std::path::PathBuf; 2] {
+    let [run, killed] = ["run", "killed"].map(|name| folder.join(name));
+    let (from, to) = (run.clone(), killed.clone());
+    let watched = Watched::new(method(), move |batch| {
+        if batch == 13 {
+            copy(&from, &to)
+        }
+    });
+    train(watched, source(), walk(&run), &Cancellation::new()).unwrap();
+    assert_eq!(checkpoints(&killed).len(), 2);
+    [run, killed]
+}
+
+fn truncate(path: &Path) {
+    let bytes = std::fs::read(path).unwrap();
+    std::fs::write(path, &bytes[..bytes.len() * 2 / 3]).unwrap();
+}
+
+fn flip_a_byte(path: &Path) {
+    let mut bytes = std::fs::read(path).unwrap();
+    let middle = bytes.len() * 2 / 3;
+    bytes[middle] ^= 0x10;
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn empty(path: &Path) {
+    std::fs::write(path, []).unwrap();
+}
+
+#[test]
+fn a_torn_checkpoint_is_told_and_the_one_before_it_used() {
+    for damage in [truncate, flip_a_byte, empty] {
+        let folder = tempfile::tempdir().unwrap();
+        let [run, killed] = run_and_killed(folder.path());
+        let [before, newest] = checkpoints(&killed).try_into().unwrap();
+        damage(&newest);
+        // What a crash within a write leaves behind is no checkpoint.
+        std::fs::write(newest.with_file_name(".step-000000015.safetensors.1-0.part"), [0; 100]).unwrap();
+
+        let (trainer, warnings) = Trainer::open(method(), source(), walk(&killed)).unwrap();
+        assert!(before.ends_with("step-000000009.safetensors") && trainer.step() == 9);
+        assert!(warnings.len() == 1 && warnings[0].contains("step-000000012.safetensors"), "{warnings:?}");
+        drop(trainer);
+        assert_eq!(go_on(walk(&killed)).unwrap().0, Outcome::Finished);
+        assert!(newest_bytes(&killed) == newest_bytes(&run));
+        has_every_step_once(&killed, BATCHES);
+    }
+}
+
+#[test]
+fn a_torn_checkpoint_does_not_push_out_the_whole_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let [_, killed] = run_and_killed(folder.path());
+    flip_a_byte(&checkpoints(&killed)[1]);
+    // Stopped at step 10, before the torn checkpoint of step 12 is overtaken.
+    let cancellation = Cancellation::new();
+    cancellation.cancel();
+    let (trainer, outcome, _) = train(method(), source(), walk(&killed), &cancellation).unwrap();
+    assert_eq!((outcome, trainer.step()), (Outcome::Interrupted, 10));
+    drop(trainer);
+    let names: Vec<_> =
+        checkpoints(&killed).iter().map(|path| path.file_name().unwrap().to_owned()).collect();
+    assert_eq!(names, ["step-000000009.safetensors", "step-000000010.safetensors"]);
+}
+
+#[test]
+fn without_a_whole_checkpoint_a_run_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let [_, killed] = run_and_killed(folder.path());
+    checkpoints(&killed).iter().for_each(|path| truncate(path));
+    let before = events(&killed);
+    let error = go_on(walk(&killed)).unwrap_err().to_string();
+    assert!(error.contains("no checkpoint is whole"), "{error}");
+    assert!(error.contains("step-000000009") && error.contains("step-000000012"), "{error}");
+    assert_eq!(events(&killed), before);
+}
+
+#[test]
+fn a_run_of_another_recipe_is_refused_and_left_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let [_, killed] = run_and_killed(folder.path());
+    let before = events(&killed);
+    let other = TrainOptions { identity: "another".to_owned(), ..walk(&killed) };
+    let error = go_on(other).unwrap_err().to_string();
+    assert!(error.contains("another recipe"), "{error}");
+    assert_eq!(events(&killed), before);
+}
+
+#[test]
+fn a_finished_run_says_so_and_keeps_its_checkpoint_and_evaluation() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let (mut trainer, outcome, _) = train(method(), source(), walk(&run), &Cancellation::new()).unwrap();
+    assert_eq!(outcome, Outcome::Finished);
+    let step = trainer.step();
+    trainer.events().record("evaluation", step, serde_json::json!({"knn": 0.5})).unwrap();
+    drop(trainer);
+    let before = (newest_bytes(&run), events(&run));
+    assert_eq!(go_on(walk(&run)).unwrap().0, Outcome::AlreadyFinished);
+    assert!((newest_bytes(&run), events(&run)) == before);
+}
+
+#[test]
+fn a_run_that_was_ended_early_goes_on_along_the_same_schedule() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, early] = ["run", "early"].map(|name| folder.path().join(name));
+    go_on(walk(&run)).unwrap();
+    let (outcome, _) = go_on(TrainOptions { max_steps: Some(8), ..walk(&early) }).unwrap();
+    assert_eq!((outcome, series(&early, "step", "step").len()), (Outcome::Finished, 8));
+    assert_eq!(go_on(walk(&early)).unwrap().0, Outcome::Finished);
+    assert!(newest_bytes(&early) == newest_bytes(&run));
+    has_every_step_once(&early, BATCHES);
+}
+
+#[test]
+fn without_a_checkpoint_a_run_starts_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let [run, killed] = run_and_killed(folder.path());
+    std::fs::remove_dir_all(killed.join("checkpoints")).unwrap();
+    let (mut trainer, warnings) = Trainer::open(method(), source(), walk(&killed)).unwrap();
+    assert!(trainer.step() == 0 && warnings.is_empty());
+    trainer.run(&Cancellation::new(), &Progress::hidden()).unwrap();
+    assert!(newest_bytes(&killed) == newest_bytes(&run));
+    has_every_step_once(&killed, BATCHES);
+}
