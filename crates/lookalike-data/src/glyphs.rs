@@ -152,8 +152,7 @@ fn inverse_transform(stream: &mut Stream) -> [[f32; 2]; 2] {
     let (sin, cos) = stream.range(-15.0, 15.0).to_radians().sin_cos();
     let slant = stream.range(-0.2, 0.2);
     let (across, along) = (scale * stretch, scale / stretch);
-    let [a, b, c, d] =
-        [cos * across, (cos * slant - sin) * along, sin * across, (sin * slant + cos) * along];
+    let [a, b, c, d] = [cos * across, (cos * slant - sin) * along, sin * across, (sin * slant + cos) * along];
     let determinant = a * d - b * c;
     [[d / determinant, -b / determinant], [-c / determinant, a / determinant]]
 }
@@ -265,7 +264,11 @@ mod tests {
                 let style = Style::draw(&mut stream);
                 brightness(style.ink) < brightness(style.paper)
             };
-            if ink_is_darker { dark_on_light += 1 } else { light_on_dark += 1 }
+            if ink_is_darker {
+                dark_on_light += 1
+            } else {
+                light_on_dark += 1
+            }
             let image = set.image(index).unwrap();
             let luma: Vec<f32> = image
                 .pixels

@@ -54,7 +54,8 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         None => experiment.dataset(split).clone(),
         Some(name) => {
             let own = &experiment.recipe().recipe().data;
-            let options = DataOptions { name: name.clone(), root: arguments.place.data_root.clone(), ..own.clone() };
+            let options =
+                DataOptions { name: name.clone(), root: arguments.place.data_root.clone(), ..own.clone() };
             let (dataset, warnings) = lookalike_data::open(&options, split)?;
             warn(&warnings);
             dataset

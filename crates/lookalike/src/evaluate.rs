@@ -27,9 +27,8 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let experiment = arguments.place.open_run(&arguments.run)?;
     let (method, plan) = experiment.trained(&arguments.run)?;
     let interrupted = || Failure::Interrupted("nothing was written".to_owned());
-    let evaluation = experiment
-        .evaluate(&method, &plan, !arguments.no_probe, cancellation)?
-        .ok_or_else(interrupted)?;
+    let evaluation =
+        experiment.evaluate(&method, &plan, !arguments.no_probe, cancellation)?.ok_or_else(interrupted)?;
     write_json(&arguments.run.join("evaluation.json"), &evaluation)?;
     if arguments.json {
         println!("{}", serde_json::to_string(&evaluation)?);

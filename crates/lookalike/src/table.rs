@@ -16,7 +16,8 @@ impl Table {
 
     /// Adds an accuracy or another share, as a percentage.
     pub(crate) fn share(&mut self, name: impl Into<String>, score: &Score) {
-        let value = score.value().map_or_else(|| score.to_string(), |value| format!("{:6.2} %", 100.0 * value));
+        let value =
+            score.value().map_or_else(|| score.to_string(), |value| format!("{:6.2} %", 100.0 * value));
         self.row(name, value);
     }
 

@@ -56,7 +56,9 @@ fn start(recipe: &Path, run: &Path, place: &Place) -> Result<Experiment, Failure
     let path = run.join("recipe.toml");
     let text = experiment.recipe().to_toml()?;
     std::fs::create_dir_all(run)
-        .and_then(|()| lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(text.as_bytes())))
+        .and_then(|()| {
+            lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(text.as_bytes()))
+        })
         .map_err(|source| LearnError::Io { path, source })?;
     Ok(experiment)
 }
@@ -89,13 +91,17 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
         Outcome::AlreadyFinished | Outcome::Finished => {}
     }
     experiment.save_model(run, &trainer.method)?;
-    let evaluation = experiment.evaluate(&trainer.method, trainer.plan(), false, cancellation)?.ok_or_else(go_on)?;
+    let evaluation =
+        experiment.evaluate(&trainer.method, trainer.plan(), false, cancellation)?.ok_or_else(go_on)?;
     let fields = serde_json::to_value(&evaluation)?;
     let step = trainer.step();
     trainer.events().record("evaluation", step, fields)?;
     write_json(&run.join("evaluation.json"), &evaluation)?;
     print!("{}", summary(&evaluation));
-    println!("next: lookalike evaluate {0}, lookalike embed {0}, lookalike export {0} model.safetensors", run.display());
+    println!(
+        "next: lookalike evaluate {0}, lookalike embed {0}, lookalike export {0} model.safetensors",
+        run.display()
+    );
     Ok(())
 }
 
