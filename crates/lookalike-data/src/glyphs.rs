@@ -1,7 +1,7 @@
 //! *glyphs*: letters and digits drawn on the fly, a labelled data set that needs no download.
 //!
-//! The 62 characters `0–9 A–Z a–z` of Noto Sans Mono at 32×32 RGB. Weight, place, size, angle, slant, ink, paper,
-//! shading and noise are drawn for each image. Natural look-alikes (O 0 Q, I l 1, S 5, Z 2, B 8; c C, o O, s S …,
+//! The 62 characters `0–9 A–Z a–z` of Noto Sans Mono at 32×32 RGB. Weight, place, size, angle, slant, ink, paper and
+//! noise are drawn for each image. Natural look-alikes (O 0 Q, I l 1, S 5, Z 2, B 8; c C, o O, s S …,
 //! which only their size tells apart) make it a set on which hard negatives, and false ones, can be seen.
 
 use crate::dataset::Split;
@@ -124,8 +124,6 @@ struct Style {
     place: [f32; 2],
     ink: [f32; 3],
     paper: [f32; 3],
-    /// Change of brightness per pixel to the right and down.
-    shading: [f32; 2],
     /// Standard deviation of the noise, in grey levels.
     noise: f32,
 }
@@ -139,7 +137,6 @@ impl Style {
             place: [stream.range(-3.0, 3.0), stream.range(-3.0, 3.0)],
             ink,
             paper,
-            shading: [stream.range(-2.0, 2.0), stream.range(-2.0, 2.0)],
             noise: stream.range(0.0, 16.0),
         }
     }
@@ -185,9 +182,8 @@ fn draw(sheet: &Sheet, label: usize, mut stream: Stream, image: &mut [u8]) {
         let x = (at % SIDE as usize) as f32 - centre;
         let y = (at / SIDE as usize) as f32 - centre;
         let covered = coverage(raster, &style, x, y);
-        let light = style.shading[0] * x + style.shading[1] * y;
         for ((value, ink), paper) in pixel.iter_mut().zip(style.ink).zip(style.paper) {
-            let clean = paper + (ink - paper) * covered + light;
+            let clean = paper + (ink - paper) * covered;
             *value = (clean + style.noise * noise.next()).round() as u8;
         }
     }

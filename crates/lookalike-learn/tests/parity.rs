@@ -13,7 +13,7 @@ use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::resnet::{Architecture, ResNet, Stem};
 use lookalike_learn::engine::{Tensor, from_host, to_host};
 use lookalike_learn::experiment::export;
-use lookalike_learn::head::{Projection, ProjectionOptions};
+use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
 use lookalike_learn::loss::nt_xent::nt_xent;
 use lookalike_learn::method::{Method, SimClr};
 use lookalike_learn::module::{
@@ -118,7 +118,7 @@ fn a_view_of_zeros_has_a_finite_loss_and_gradient() {
 fn small() -> SimClr<ResNet> {
     let mut stream = common::SEED.stream("encoder", 0, 0, 0);
     let encoder = ResNet::new(Architecture::Small, Stem::Cifar, &mut stream, &cpu());
-    let options = ProjectionOptions { layers: 2, width: 0, dimension: 16, batch_norm: true };
+    let options = ProjectionOptions { layers: 2, width: 0, dimension: 16, batch_norm: HeadNorm::All };
     let projection = Projection::new(encoder.dimension(), &options, &mut stream, &cpu());
     SimClr::new(encoder, projection, 0.2)
 }

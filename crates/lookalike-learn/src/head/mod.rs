@@ -2,4 +2,4 @@
 
 pub mod projection;
 
-pub use projection::{Projection, ProjectionOptions};
+pub use projection::{HeadNorm, Projection, ProjectionOptions};

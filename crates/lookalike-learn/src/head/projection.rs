@@ -8,6 +8,20 @@ use crate::engine::{Device, Tensor};
 use crate::layer::{BatchNorm, Linear};
 use crate::module::{Module, Pass, Visitor};
 
+/// Which linear layers of a head BatchNorm follows; such layers have no bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HeadNorm {
+    /// All, the last included, as in SimCLR's published code. The last one centres the projections of each batch, so that
+    /// they cannot be compared with those of another batch: a hindrance to a graph built from them.
+    #[default]
+    All,
+    /// All but the last, as in BatchSampler's published program.
+    Hidden,
+    /// None, as in MoCo v2.
+    None,
+}
+
 /// What the head looks like.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -18,17 +32,17 @@ pub struct ProjectionOptions {
     pub width: usize,
     /// Length of the projected vector. The paper: 128.
     pub dimension: usize,
-    /// BatchNorm after every linear layer, the last included, as SimCLR's published code does; such layers have no bias.
-    pub batch_norm: bool,
+    /// Which layers BatchNorm follows.
+    pub batch_norm: HeadNorm,
 }
 
 impl Default for ProjectionOptions {
     fn default() -> Self {
-        Self { layers: 2, width: 0, dimension: 128, batch_norm: true }
+        Self { layers: 2, width: 0, dimension: 128, batch_norm: HeadNorm::All }
     }
 }
 
-/// Linear layers with BatchNorm after each and `ReLU` between them.
+/// Linear layers with `ReLU` between them, and BatchNorm where it was asked for.
 #[derive(Debug, Clone)]
 pub struct Projection {
     layers: Vec<(Linear, Option<BatchNorm>)>,
@@ -41,9 +55,14 @@ impl Projection {
         let mut from = inputs;
         let layers = (1..=options.layers).map(|layer| {
             let to = if layer == options.layers { options.dimension } else { hidden };
-            let linear = Linear::new([from, to], !options.batch_norm, stream, device);
+            let normalized = match options.batch_norm {
+                HeadNorm::All => true,
+                HeadNorm::Hidden => layer < options.layers,
+                HeadNorm::None => false,
+            };
+            let linear = Linear::new([from, to], !normalized, stream, device);
             from = to;
-            (linear, options.batch_norm.then(|| BatchNorm::new(to, device)))
+            (linear, normalized.then(|| BatchNorm::new(to, device)))
         });
         Self { layers: layers.collect() }
     }

@@ -14,7 +14,7 @@ use lookalike_learn::LearnError;
 use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::mlp::Mlp;
 use lookalike_learn::engine::{self, Device, DeviceName};
-use lookalike_learn::head::{Projection, ProjectionOptions};
+use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
 use lookalike_learn::method::{Method, Outputs, SimClr, Terms};
 use lookalike_learn::module::{Module, Pass, Visitor};
 use lookalike_learn::train::{
@@ -113,7 +113,7 @@ pub fn perceptron(dropout: f32) -> SimClr<Mlp> {
 }
 
 pub fn with_head<E: Encoder>(encoder: E, temperature: f32) -> SimClr<E> {
-    let options = ProjectionOptions { layers: 2, width: 0, dimension: 8, batch_norm: true };
+    let options = ProjectionOptions { layers: 2, width: 0, dimension: 8, batch_norm: HeadNorm::All };
     let mut stream = SEED.stream("projection", 0, 0, 0);
     let head = Projection::new(encoder.dimension(), &options, &mut stream, &cpu());
     SimClr::new(encoder, head, temperature)
