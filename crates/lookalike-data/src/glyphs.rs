@@ -261,9 +261,9 @@ mod tests {
                 brightness(style.ink) < brightness(style.paper)
             };
             if ink_is_darker {
-                dark_on_light += 1
+                dark_on_light += 1;
             } else {
-                light_on_dark += 1
+                light_on_dark += 1;
             }
             let image = set.image(index).unwrap();
             let luma: Vec<f32> = image

@@ -216,13 +216,12 @@ impl Experiment {
         let mut estimated = self.with_estimated_statistics(method)?;
         let Some([train, test]) = both(&mut estimated)? else { return Ok(None) };
 
-        let progress = match probe {
-            true => Progress::new(
-                lookalike_metrics::ProbeOptions { epochs: options.probe_epochs, ..Default::default() }
-                    .total_epochs(),
-                "linear probe",
-            ),
-            false => Progress::hidden(),
+        let progress = if probe {
+            let probe =
+                lookalike_metrics::ProbeOptions { epochs: options.probe_epochs, ..Default::default() };
+            Progress::new(probe.total_epochs(), "linear probe")
+        } else {
+            Progress::hidden()
         };
         let probe = probe.then_some((self.recipe.seed(), &progress));
         let scores = Scores::measure([&train, &test], labels, plan, options, probe)?;
@@ -296,7 +295,7 @@ impl Experiment {
     /// [`LearnError::ArrayFile`] where the file cannot be written.
     pub fn save_model(&self, run: &Path, method: &ImageMethod) -> Result<(), LearnError> {
         let mut estimated = self.with_estimated_statistics(method)?;
-        let file = TensorFile { metadata: Default::default(), tensors: arrays_of(&mut estimated) };
+        let file = TensorFile { tensors: arrays_of(&mut estimated), ..TensorFile::default() };
         Ok(tensors::write(run.join(MODEL), &file)?)
     }
 
@@ -357,5 +356,5 @@ pub fn export(recipe: &ValidRecipe, run: &Path, path: &Path) -> Result<(), Learn
         exported.insert("fc.weight".to_owned(), Array::f32([1000, dimension], vec![0.0; 1000 * dimension]));
         exported.insert("fc.bias".to_owned(), Array::f32([1000], vec![0.0; 1000]));
     }
-    Ok(tensors::write(path, &TensorFile { metadata: Default::default(), tensors: exported })?)
+    Ok(tensors::write(path, &TensorFile { tensors: exported, ..TensorFile::default() })?)
 }

@@ -48,10 +48,7 @@ impl<const D: usize> Parameter<D> {
 
     /// The tensor as a pass reads it: tracked where the pass wants gradients.
     pub fn read(&self, pass: &Pass) -> Tensor<D> {
-        match pass.gradient {
-            true => self.tensor.clone(),
-            false => self.tensor.clone().inner(),
-        }
+        if pass.gradient { self.tensor.clone() } else { self.tensor.clone().inner() }
     }
 }
 

@@ -200,9 +200,9 @@ impl Recipe {
     /// # Errors
     /// [`LearnError::Recipe`] names the key, what is wrong and what would be right.
     pub fn validate(self) -> Result<ValidRecipe, LearnError> {
-        let require = |holds: bool, key: &str, reason: &str| match holds {
-            true => Ok(()),
-            false => Err(LearnError::Recipe { place: key.to_owned(), reason: reason.to_owned() }),
+        let require = |holds: bool, key: &str, reason: &str| {
+            let refusal = || LearnError::Recipe { place: key.to_owned(), reason: reason.to_owned() };
+            holds.then_some(()).ok_or_else(refusal)
         };
         let (train, optimizer) = (&self.train, &self.optimizer);
         let within = |value: f64, low: f64, high: f64| (low..=high).contains(&value);

@@ -1,6 +1,8 @@
 //! One trainer for every kind of data: vectors whose views come from the data, vectors whose views come from dropout in the
 //! encoder, and token lists of different lengths, both ways. All learn, are sampled by look-alikes, and resume.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
+
 mod common;
 
 use std::path::Path;
@@ -60,7 +62,7 @@ fn learn<M: Method>(make: impl Fn() -> M, source: Arc<dyn BatchSource<Batch = M:
         let (run, killed) = (run.clone(), killed.clone());
         move |batch| {
             if batch == 47 {
-                copy(&run, &killed)
+                copy(&run, &killed);
             }
         }
     };

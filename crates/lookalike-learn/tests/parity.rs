@@ -1,5 +1,7 @@
 //! Losses, networks, gradients and optimisers beside PyTorch's; `fixtures/make.py` made the numbers.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
+
 mod common;
 
 use std::collections::BTreeMap;
@@ -60,7 +62,9 @@ fn fill(module: &mut dyn Module) {
         } else {
             (0.25, 0.0)
         };
-        values.iter_mut().for_each(|value| *value = shift + scale * *value);
+        for value in &mut values {
+            *value = shift + scale * *value;
+        }
         (name, Array::f32(array.shape, values))
     });
     let arrays: Arrays = arrays.collect();

@@ -9,6 +9,7 @@ use lookalike_data::registry::{self, DatasetInfo};
 use lookalike_data::{DataError, DataOptions, Split, download};
 
 use crate::failure::Failure;
+use crate::output::say;
 use crate::run::warn;
 use crate::table::Table;
 
@@ -46,14 +47,14 @@ struct Which {
 
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     match &arguments.action {
-        Action::List => list(),
+        Action::List => list()?,
         Action::Check(which) => check_files(which)?,
         Action::Get { which, mirror } => get(which, mirror.as_deref(), cancellation)?,
     }
     Ok(())
 }
 
-fn list() {
+fn list() -> Result<(), Failure> {
     let sets = registry::list();
     let width = sets.iter().map(|info| info.what.chars().count()).max().unwrap_or(0);
     let mut table = Table::default();
@@ -65,7 +66,7 @@ fn list() {
         };
         table.row(info.name, format!("{:width$}  {files}", info.what));
     }
-    print!("{table}");
+    say(table)
 }
 
 impl Which {
@@ -105,7 +106,7 @@ fn check_files(which: &Which) -> Result<(), Failure> {
         table
             .row(dataset.name(), format!("{} instances, {} classes", dataset.len(), dataset.classes().len()));
     }
-    print!("{table}");
+    say(table)?;
     if differing > 0 {
         let text = format!("{differing} files are not as published; `lookalike data get` replaces them");
         return Err(Failure::from(anyhow::Error::msg(text)));
@@ -115,8 +116,7 @@ fn check_files(which: &Which) -> Result<(), Failure> {
 
 fn get(which: &Which, mirror: Option<&str>, cancellation: &Cancellation) -> Result<(), Failure> {
     let Some(root) = which.root()? else {
-        println!("{} needs no files", which.name);
-        return Ok(());
+        return say(format_args!("{} needs no files", which.name));
     };
     let interrupted = |error| match error {
         DataError::Interrupted { path } => {
@@ -126,7 +126,7 @@ fn get(which: &Which, mirror: Option<&str>, cancellation: &Cancellation) -> Resu
         error => Failure::from(error),
     };
     for path in download::get(&which.name, root, mirror, &Progress::new, cancellation).map_err(interrupted)? {
-        println!("{}", path.display());
+        say(path.display())?;
     }
     Ok(())
 }

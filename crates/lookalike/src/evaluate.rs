@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lookalike_base::progress::Cancellation;
 
 use crate::failure::Failure;
+use crate::output::say;
 use crate::run::Place;
 use crate::table::Table;
 use crate::train::write_json;
@@ -31,8 +32,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         experiment.evaluate(&method, &plan, !arguments.no_probe, cancellation)?.ok_or_else(interrupted)?;
     write_json(&arguments.run.join("evaluation.json"), &evaluation)?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&evaluation)?);
-        return Ok(());
+        return say(serde_json::to_string(&evaluation)?);
     }
     let scores = &evaluation.scores;
     let mut table = Table::default();
@@ -53,6 +53,5 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     table.number("hardness of the last epoch's batches, above uniform", &scores.hardness);
     table.share("false negatives in them", &scores.false_negative_rate);
     table.share("false negatives in uniform batches", &scores.false_negative_rate_uniform);
-    print!("{table}");
-    Ok(())
+    say(table)
 }

@@ -6,6 +6,7 @@ mod embed;
 mod evaluate;
 mod export;
 mod failure;
+mod output;
 mod run;
 mod table;
 mod train;

@@ -55,5 +55,7 @@ pub(crate) fn open(recipe: ValidRecipe) -> Result<Experiment, Failure> {
 
 /// Prints warnings to standard error.
 pub(crate) fn warn(warnings: &[String]) {
-    warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
 }

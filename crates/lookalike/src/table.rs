@@ -34,6 +34,6 @@ impl std::fmt::Display for Table {
         for (name, value) in &self.0 {
             writeln!(text, "{name:width$}  {value}")?;
         }
-        formatter.write_str(&text)
+        formatter.write_str(text.trim_end())
     }
 }

@@ -10,6 +10,7 @@ use lookalike_learn::recipe::new_run_folder;
 use lookalike_learn::train::Outcome;
 
 use crate::failure::Failure;
+use crate::output::say;
 use crate::run::{Place, open, warn};
 use crate::table::Table;
 
@@ -85,8 +86,8 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
     match outcome? {
         Outcome::Interrupted => return Err(go_on()),
         Outcome::AlreadyFinished if run.join("evaluation.json").exists() => {
-            println!("{} has made all its {} steps; nothing is left to do", run.display(), trainer.step());
-            return Ok(());
+            let (run, steps) = (run.display(), trainer.step());
+            return say(format_args!("{run} has made all its {steps} steps; nothing is left to do"));
         }
         Outcome::AlreadyFinished | Outcome::Finished => {}
     }
@@ -97,12 +98,11 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
     let step = trainer.step();
     trainer.events().record("evaluation", step, fields)?;
     write_json(&run.join("evaluation.json"), &evaluation)?;
-    print!("{}", summary(&evaluation));
-    println!(
-        "next: lookalike evaluate {0}, lookalike embed {0}, lookalike export {0} model.safetensors",
-        run.display()
-    );
-    Ok(())
+    say(summary(&evaluation))?;
+    let run = run.display();
+    say(format_args!(
+        "next: lookalike evaluate {run}, lookalike embed {run}, lookalike export {run} model.safetensors"
+    ))
 }
 
 /// Writes an evaluation as JSON.

@@ -88,13 +88,11 @@ impl Checkpoints {
                 Err(error) => problems.push(error.to_string()),
             }
         }
-        match problems.is_empty() {
-            true => Ok(None),
-            false => Err(LearnError::Checkpoint {
-                path: self.folder.clone(),
-                reason: format!("no checkpoint is whole: {}", problems.join("; ")),
-            }),
+        if problems.is_empty() {
+            return Ok(None);
         }
+        let reason = format!("no checkpoint is whole: {}", problems.join("; "));
+        Err(LearnError::Checkpoint { path: self.folder.clone(), reason })
     }
 
     /// Paths, oldest first.

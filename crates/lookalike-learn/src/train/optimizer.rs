@@ -102,7 +102,7 @@ impl Optimizer {
         for_each_tensor(module, &mut |name, role, tensor| {
             if let Some(gradient) = gradients.remove(name) {
                 let weight = tensor.flat();
-                tensor.assign(self.update(name, role, weight, gradient, rate));
+                tensor.assign(self.update(name, role, &weight, gradient, rate));
             }
         });
     }
@@ -111,7 +111,7 @@ impl Optimizer {
         &mut self,
         name: &str,
         role: Role,
-        weight: Tensor<1>,
+        weight: &Tensor<1>,
         gradient: Tensor<1>,
         rate: f64,
     ) -> Tensor<1> {
@@ -127,10 +127,8 @@ impl Optimizer {
                 weight.clone() - change.mul_scalar(rate)
             }
             OptimizerKind::Lars => {
-                let gradient = match plain {
-                    true => lars::adapt(&weight, decayed(gradient), self.options.trust),
-                    false => gradient,
-                };
+                let gradient =
+                    if plain { lars::adapt(weight, decayed(gradient), self.options.trust) } else { gradient };
                 weight.clone() - self.momentum(name, gradient, false).mul_scalar(rate)
             }
             OptimizerKind::Adam => weight.clone() - self.adam(name, decayed(gradient)).mul_scalar(rate),

@@ -189,7 +189,7 @@ impl<M: Method> Trainer<M> {
             while self.step < self.last_step() {
                 let waited = loader.waited();
                 let Some(batch) = loader.next().transpose()? else { break };
-                self.window.waited += loader.waited() - waited;
+                self.window.waited += loader.waited().saturating_sub(waited);
                 let stepped = self.consume(&batch)?;
                 if stepped && self.after_optimizer_step(cancellation, progress)? {
                     return Ok(Outcome::Interrupted);
@@ -272,7 +272,7 @@ impl<M: Method> Trainer<M> {
     ) -> Result<bool, LearnError> {
         let mean_loss = self.window.loss / self.window.batches.max(1) as f64;
         progress.advance(1);
-        progress.message(&format!("epoch {}  loss {mean_loss:.4}", self.sampler.epoch()));
+        progress.message(format!("epoch {}  loss {mean_loss:.4}", self.sampler.epoch()));
         if self.step.is_multiple_of(self.options.log_every) || self.step == self.last_step() {
             self.record_window(mean_loss)?;
         }

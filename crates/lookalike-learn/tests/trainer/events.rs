@@ -29,7 +29,7 @@ fn masked_crc(bytes: &[u8]) -> u32 {
         .map(|byte| (0..8).fold(byte, |crc, _| crc >> 1 ^ if crc & 1 == 1 { 0x82f6_3b78 } else { 0 }))
         .collect();
     let crc = !bytes.iter().fold(!0, |crc: u32, byte| table[(crc as u8 ^ byte) as usize] ^ crc >> 8);
-    (crc >> 15 | crc << 17).wrapping_add(0xa282_ead8)
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
 /// A protocol-buffer message as its fields: number, and the bytes of the value.

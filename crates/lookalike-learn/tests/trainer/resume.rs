@@ -43,9 +43,12 @@ fn has_every_step_once(run: &Path, steps: u64) {
     assert_eq!(epochs, (0..epochs.len()).map(|epoch| epoch as f64).collect::<Vec<f64>>());
 }
 
-/// Every kind of plan, with and without accumulation: what the runs differ in, and the options of each.
-fn variants() -> Vec<(String, Box<dyn Fn(&Path) -> TrainOptions>)> {
-    let mut variants: Vec<(String, Box<dyn Fn(&Path) -> TrainOptions>)> = Vec::new();
+/// What a run differs in, and its options for a folder.
+type Variant = (String, Box<dyn Fn(&Path) -> TrainOptions>);
+
+/// Every kind of plan, with and without accumulation.
+fn variants() -> Vec<Variant> {
+    let mut variants: Vec<Variant> = Vec::new();
     for kind in [Kind::Uniform, Kind::Walk, Kind::Nearest] {
         for coverage in [Coverage::Repeat, Coverage::Cover] {
             for accumulate in [1, 3] {
@@ -117,7 +120,7 @@ fn a_run_cancelled_again_and_again_goes_on_to_the_same_bits() {
             let flag = cancellation.clone();
             let watched = Watched::new(method(), move |batch| {
                 if batch == stops {
-                    flag.cancel()
+                    flag.cancel();
                 }
             });
             let (trainer, outcome, _) = train(watched, source(), set(&stopped), &cancellation).unwrap();
@@ -143,7 +146,7 @@ fn run_and_killed(folder: &Path) -> [std::path::PathBuf; 2] {
     let (from, to) = (run.clone(), killed.clone());
     let watched = Watched::new(method(), move |batch| {
         if batch == 13 {
-            copy(&from, &to)
+            copy(&from, &to);
         }
     });
     train(watched, source(), walk(&run), &Cancellation::new()).unwrap();
@@ -207,7 +210,9 @@ fn a_torn_checkpoint_does_not_push_out_the_whole_ones() {
 fn without_a_whole_checkpoint_a_run_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let [_, killed] = run_and_killed(folder.path());
-    checkpoints(&killed).iter().for_each(|path| truncate(path));
+    for path in checkpoints(&killed) {
+        truncate(&path);
+    }
     let before = events(&killed);
     let error = go_on(walk(&killed)).unwrap_err().to_string();
     assert!(error.contains("no checkpoint is whole"), "{error}");
