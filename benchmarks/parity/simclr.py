@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 sys.path.append(str(Path(__file__).parents[2] / "crates/lookalike-learn/tests/fixtures"))
 import make
 
-TEMPERATURE, RATE, WARMUP, STEPS = 0.5, 0.06, 5, 20
+TEMPERATURE, RATE, WARMUP, STEPS = 0.5, 0.001, 5, 20
 
 
 def learning_rate(step):
