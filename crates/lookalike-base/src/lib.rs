@@ -8,6 +8,7 @@ mod error;
 pub mod matrix;
 pub mod npy;
 pub mod progress;
+pub mod source;
 pub mod stream;
 pub mod tensors;
 
@@ -15,4 +16,5 @@ pub use arrays::{Array, Arrays, Values};
 pub use error::ArrayFileError;
 pub use matrix::{Matrix, MatrixError, Rows};
 pub use progress::{Cancellation, Progress};
+pub use source::RowSource;
 pub use stream::{Seed, Stream};

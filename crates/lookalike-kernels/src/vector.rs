@@ -8,9 +8,11 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m256, __m512, _CMP_NLT_UQ, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_movemask_ps,
+    _mm256_set1_ps, _mm256_storeu_ps, _mm512_cmp_ps_mask, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps,
+    _mm512_storeu_ps,
 };
+use std::cmp::Ordering::Less;
 
 use crate::dot::Level;
 
@@ -71,6 +73,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn store(self, target: *mut f32);
     /// `self` · `factor` + `sum`.
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
+    /// A bit for each lane, the lowest first, that is not below that of `bound`; NaN is below nothing.
+    unsafe fn not_below(self, bound: Self) -> u32;
 }
 
 impl Vector for [f32; 4] {
@@ -96,6 +100,13 @@ impl Vector for [f32; 4] {
     #[inline(always)]
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
         std::array::from_fn(|lane| self[lane] * factor[lane] + sum[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        (0..4)
+            .map(|lane| u32::from(!matches!(self[lane].partial_cmp(&bound[lane]), Some(Less))) << lane)
+            .sum()
     }
 }
 
@@ -126,6 +137,12 @@ impl Vector for __m256 {
         // SAFETY: the caller vouches for FMA.
         unsafe { _mm256_fmadd_ps(self, factor, sum) }
     }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        // SAFETY: the caller vouches for AVX.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(self, bound)) as u32 }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -154,5 +171,11 @@ impl Vector for __m512 {
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
         // SAFETY: the caller vouches for AVX-512F.
         unsafe { _mm512_fmadd_ps(self, factor, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(self, bound)) }
     }
 }
