@@ -44,7 +44,9 @@ mod tests {
                 for (own, list) in Candidates::draw(count, amount, Seed(9), build).lists().iter().enumerate()
                 {
                     assert_eq!(list.len(), amount);
-                    list.iter().for_each(|other| counts[own * count as usize + *other as usize] += 1);
+                    for other in list {
+                        counts[own * count as usize + *other as usize] += 1;
+                    }
                 }
             }
             // Each pair is drawn with this chance in each build, independently of other builds.

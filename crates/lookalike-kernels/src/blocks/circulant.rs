@@ -9,9 +9,9 @@ const FEWEST_OFFSETS: usize = 8;
 /// Rows of the smallest tiles: fewer would be multiplied as so many.
 const SMALLEST_TILE: usize = 16;
 /// Offsets stay below this share of all tiles, and then a tile is needed only while that share is worked on.
-const WINDOW_SHARE: usize = 16;
+const WINDOW_SHARE: usize = 32;
 /// A window of so many tiles is taken even where it is a larger share: offsets should differ, and their sums too.
-const SMALLEST_WINDOW: usize = 256;
+const SMALLEST_WINDOW: usize = 64;
 
 /// The candidates of each of N positions: exactly M distinct others, whole tiles of them.
 ///

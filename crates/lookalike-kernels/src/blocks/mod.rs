@@ -18,10 +18,11 @@ use rayon::prelude::*;
 use crate::dot::Level;
 use crate::error::KernelError;
 use crate::top_k::TopK;
+use crate::vector::PANEL;
 pub use circulant::Circulant;
 use circulant::{Step, TILE};
 use scatter::Scatter;
-use score::{Pair, score};
+use score::{Pair, score, transpose};
 use select::{Block, Offer, Selections};
 use tile::Tile;
 
@@ -95,6 +96,34 @@ fn check_order(order: &[u32], rows: usize) -> Result<(), KernelError> {
     if order.len() == rows && order.iter().all(fits) { Ok(()) } else { Err(KernelError::Order { rows }) }
 }
 
+/// The scores of two tiles, as rows of the left one and as rows of the right one.
+#[derive(Default)]
+struct Scores {
+    values: Vec<f32>,
+    transposed: Vec<f32>,
+}
+
+impl Scores {
+    fn of(&mut self, level: Level, left: &Tile, right: &Tile, columns: usize) {
+        self.values.resize(left.values.len() / columns * (right.values.len() / columns), 0.0);
+        score(level, Pair { left: &left.values, right: &right.values, columns }, &mut self.values);
+    }
+
+    fn transpose(&mut self, level: Level, right: &Tile) {
+        self.transposed.resize(self.values.len(), 0.0);
+        transpose(level, &self.values, right.ids.len().next_multiple_of(PANEL), &mut self.transposed);
+    }
+
+    fn rows<'a>(&'a self, left: &Tile, right: &'a Tile) -> Block<'a> {
+        Block { scores: &self.values, left: left.ids.len(), right: &right.ids }
+    }
+
+    /// The rows of the right tile, once transposed.
+    fn columns<'a>(&'a self, left: &'a Tile, right: &Tile) -> Block<'a> {
+        Block { scores: &self.transposed, left: right.ids.len(), right: &left.ids }
+    }
+}
+
 /// What is known of a tile while it is needed.
 #[derive(Default)]
 struct Slot {
@@ -130,7 +159,7 @@ struct Search<'a, R> {
 impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
     /// Works on tiles until all are begun, or a row was refused.
     fn work(&self) {
-        let mut scores = Vec::new();
+        let mut scores = Scores::default();
         while self.refused.load(Ordering::Relaxed) == usize::MAX {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             if number >= self.slots.len() || self.meet(number, &mut scores).is_none() {
@@ -140,17 +169,15 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
     }
 
     /// The steps of one tile; `None` where a row was refused.
-    fn meet(&self, number: usize, scores: &mut Vec<f32>) -> Option<()> {
+    fn meet(&self, number: usize, scores: &mut Scores) -> Option<()> {
         let left = self.tile(number)?;
         for Step { tile: other, offer, both } in self.circulant.steps(number) {
             let right = self.tile(other)?;
-            let pair = Pair { left: &left.values, right: &right.values, columns: self.columns };
-            scores.resize(pair.left.len() / self.columns * (pair.right.len() / self.columns), 0.0);
-            score(self.level, pair, scores);
-            let block = Block { scores, left: &left.ids, right: &right.ids };
-            self.offer(number, block, offer);
+            scores.of(self.level, &left, &right, self.columns);
+            self.offer(number, scores.rows(&left, &right), offer);
             if both {
-                self.offer(other, block, Offer::Columns);
+                scores.transpose(self.level, &right);
+                self.offer(other, scores.columns(&left, &right), Offer::First(left.ids.len()));
             }
             if other != number {
                 self.release(other);
@@ -229,17 +256,15 @@ pub(crate) fn database_top_k(
         .zip(best.similarities.par_chunks_mut(TILE * k))
         .zip(queries.par_chunks(TILE * columns))
         .enumerate()
-        .for_each_init(Vec::new, |scores, (number, ((indices, similarities), rows))| {
+        .for_each_init(Scores::default, |scores, (number, ((indices, similarities), rows))| {
             let left = Tile::of(rows, number * TILE, columns);
             let mut selections = Selections::new(left.ids.len(), k);
             for (at, right) in tiles.iter().enumerate() {
-                let pair = Pair { left: &left.values, right: &right.values, columns };
-                scores.resize(pair.left.len() / columns * (pair.right.len() / columns), 0.0);
-                score(level, pair, scores);
+                scores.of(level, &left, right, columns);
                 let width = right.ids.len();
                 let own = exclude_self && at == number;
                 let offer = if own { Offer::After(width - 1) } else { Offer::First(width) };
-                selections.offer(level, Block { scores, left: &left.ids, right: &right.ids }, offer);
+                selections.offer(level, scores.rows(&left, right), offer);
             }
             let rows = indices.chunks_mut(k).zip(similarities.chunks_mut(k)).enumerate();
             rows.for_each(|(row, (indices, similarities))| selections.finish(row, indices, similarities));

@@ -17,10 +17,8 @@
 use std::arch::x86_64::{__m256, __m512};
 
 use crate::dot::Level;
-use crate::vector::Vector;
+use crate::vector::{PANEL, Vector};
 
-/// Rows of a panel.
-pub(super) const PANEL: usize = 16;
 /// Columns summed before a block is written back: two panels of that many stay near the core.
 const DEPTH: usize = 512;
 
@@ -67,6 +65,52 @@ unsafe fn score_avx2(pair: Pair<'_>, scores: &mut [f32]) {
 unsafe fn score_avx512(pair: Pair<'_>, scores: &mut [f32]) {
     // SAFETY: as the caller's.
     unsafe { score_with::<__m512, 8, 2, 1>(pair, scores) }
+}
+
+/// Writes to `transposed` the transpose of `scores`, whose rows are `stride` wide: the scores of the right tile's rows.
+pub(super) fn transpose(level: Level, scores: &[f32], stride: usize, transposed: &mut [f32]) {
+    assert!(stride.is_multiple_of(PANEL) && scores.len().is_multiple_of(stride * PANEL));
+    assert_eq!(scores.len(), transposed.len());
+    // SAFETY: the level was detected; both are made of whole panels, as asserted.
+    unsafe {
+        match level {
+            Level::Portable => transpose_with::<[f32; 4]>(scores, stride, transposed),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => transpose_avx2(scores, stride, transposed),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => transpose_avx512(scores, stride, transposed),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn transpose_avx2(scores: &[f32], stride: usize, transposed: &mut [f32]) {
+    // SAFETY: as the caller's.
+    unsafe { transpose_with::<__m256>(scores, stride, transposed) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_avx512(scores: &[f32], stride: usize, transposed: &mut [f32]) {
+    // SAFETY: as the caller's.
+    unsafe { transpose_with::<__m512>(scores, stride, transposed) }
+}
+
+/// # Safety
+/// As [`Vector`], and as [`transpose`] asserts.
+#[inline(always)]
+unsafe fn transpose_with<V: Vector>(scores: &[f32], stride: usize, transposed: &mut [f32]) {
+    let rows = scores.len() / stride;
+    for row in (0..rows).step_by(PANEL) {
+        for column in (0..stride).step_by(PANEL) {
+            // SAFETY: 16 rows from `row` on and 16 columns from `column` on are in both.
+            unsafe {
+                let source = scores.as_ptr().add(row * stride + column);
+                V::transpose(source, stride, transposed.as_mut_ptr().add(column * rows + row), rows);
+            }
+        }
+    }
 }
 
 /// [`score`] in register tiles of `ROWS` rows by `WIDE` vectors, and of `LAST` vectors where a single panel is left.
@@ -152,6 +196,19 @@ unsafe fn register_tile<V: Vector, const ROWS: usize, const WIDE: usize>(
 mod tests {
     use super::*;
     use lookalike_base::Seed;
+
+    #[test]
+    fn a_transpose_has_rows_for_columns_at_every_level() {
+        let (rows, stride) = (2 * PANEL, 3 * PANEL);
+        let scores: Vec<f32> = (0..rows * stride).map(|value| value as f32).collect();
+        for level in Level::all() {
+            let mut transposed = vec![0.0; scores.len()];
+            transpose(level, &scores, stride, &mut transposed);
+            for (at, value) in transposed.into_iter().enumerate() {
+                assert_eq!(value, scores[at % rows * stride + at / rows], "{level:?}");
+            }
+        }
+    }
 
     #[test]
     fn a_block_holds_the_products_of_the_obvious_loop_at_every_level() {

@@ -14,9 +14,13 @@ use std::arch::x86_64::{__m256, __m512};
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use super::score::PANEL;
 use crate::dot::Level;
-use crate::vector::Vector;
+use crate::vector::{PANEL, Vector};
+
+/// Lanes of the widest vector: room that must be left before one is taken.
+const MOST: usize = 16;
+/// Entries that are tried as pivots before all are put into order.
+const PIVOTS: usize = 16;
 
 /// For each row of a tile the k most similar entries seen so far; equal similarities are won by the lower index.
 ///
@@ -27,7 +31,7 @@ pub(super) struct Selections {
     k: usize,
     /// Entries a row has room for.
     room: usize,
-    /// No entry below its row's number can be among the best; NaN as long as there is no such bound.
+    /// No entry of a row below this can be among its best; NaN as long as there is no such bound.
     thresholds: Vec<f32>,
     counts: Vec<usize>,
     /// `room` a row: entries as numbers that order as they do, similarity above, complement of the index below.
@@ -39,21 +43,19 @@ pub(super) struct Selections {
 pub(super) struct Block<'a> {
     /// Row-major, as [`score`](super::score::score) writes them.
     pub(super) scores: &'a [f32],
-    /// Indices of the left tile's rows.
-    pub(super) left: &'a [u32],
+    /// The left tile's rows.
+    pub(super) left: usize,
     /// Indices of the right tile's rows.
     pub(super) right: &'a [u32],
 }
 
-/// To whom the scores of a block are offered.
+/// Which scores of a block its left rows are offered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Offer {
-    /// To each left row those with the first so many right rows.
+    /// Those with the first so many right rows.
     First(usize),
-    /// To each left row those with so many right rows that follow the place of its own, the first following the last.
+    /// Those with so many right rows that follow the place of the row itself, the first following the last.
     After(usize),
-    /// To each right row those with all left rows.
-    Columns,
 }
 
 impl Offer {
@@ -61,7 +63,6 @@ impl Offer {
     pub(super) fn places(self, row: usize, width: usize) -> [Range<usize>; 2] {
         match self {
             Self::First(amount) => [0..amount.min(width), 0..0],
-            Self::Columns => [0..width, 0..0],
             Self::After(amount) => {
                 let end = row + 1 + amount;
                 [(row + 1).min(width)..end.min(width), 0..end.saturating_sub(width).min(width)]
@@ -72,23 +73,16 @@ impl Offer {
 
 impl Selections {
     pub(super) fn new(rows: usize, k: usize) -> Self {
-        let room = 2 * k;
-        Self {
-            k,
-            room,
-            thresholds: vec![f32::NAN; rows.next_multiple_of(PANEL)],
-            counts: vec![0; rows],
-            keys: vec![0; rows * room],
-        }
+        let room = 2 * k + 2 * MOST;
+        Self { k, room, thresholds: vec![f32::NAN; rows], counts: vec![0; rows], keys: vec![0; rows * room] }
     }
 
-    /// Offers the rows of this selection, which are the right ones for [`Offer::Columns`] and the left ones otherwise, what
-    /// they get of `block`.
+    /// Offers the rows of this selection, the left ones of `block`, what they get of it.
     pub(super) fn offer(&mut self, level: Level, block: Block<'_>, offer: Offer) {
-        let (high, wide) = (block.left.len(), block.right.len());
+        let (high, wide) = (block.left, block.right.len());
         assert_eq!(block.scores.len(), high.next_multiple_of(PANEL) * wide.next_multiple_of(PANEL));
-        assert_eq!(self.counts.len(), if offer == Offer::Columns { wide } else { high });
-        // SAFETY: the level was detected; the scores are whole panels of both tiles, the thresholds one of this one's.
+        assert_eq!(self.counts.len(), high);
+        // SAFETY: the level was detected; the scores are whole panels of both tiles.
         unsafe {
             match level {
                 Level::Portable => self.offer_with::<[f32; 4]>(block, offer),
@@ -120,50 +114,79 @@ impl Selections {
     unsafe fn offer_with<V: Vector>(&mut self, block: Block<'_>, offer: Offer) {
         let width = block.right.len();
         let stride = width.next_multiple_of(PANEL);
-        for (row, scores) in block.scores.chunks_exact(stride).take(block.left.len()).enumerate() {
+        for (row, scores) in block.scores.chunks_exact(stride).take(block.left).enumerate() {
             for places in offer.places(row, width) {
                 // Vectors begin where those of a panel do, so that none reaches beyond the row.
                 let first = places.start / V::LANES * V::LANES;
                 for begin in (first..places.end).step_by(V::LANES) {
                     // SAFETY: `begin` and as many lanes lie inside the row, whose end is that of a panel.
-                    let mut passed = unsafe {
-                        let bounds = match offer {
-                            Offer::Columns => V::load(self.thresholds.as_ptr().add(begin)),
-                            Offer::First(_) | Offer::After(_) => V::splat(self.thresholds[row]),
-                        };
-                        V::load(scores.as_ptr().add(begin)).not_below(bounds)
-                    };
-                    passed &= lanes_of(&places, begin);
-                    while passed != 0 {
-                        let place = begin + passed.trailing_zeros() as usize;
-                        passed &= passed - 1;
-                        match offer {
-                            Offer::Columns => self.take(place, scores[place], block.left[row]),
-                            Offer::First(_) | Offer::After(_) => {
-                                self.take(row, scores[place], block.right[place]);
-                            }
-                        }
+                    unsafe {
+                        let values = V::load(scores.as_ptr().add(begin));
+                        self.take(row, values, lanes_of(&places, begin), &block.right[begin..]);
                     }
                 }
             }
         }
     }
 
+    /// Takes those of `lanes` that are not below the row's threshold; their indices are in the same places of `indices`.
+    ///
+    /// # Safety
+    /// As [`Vector`].
     #[inline(always)]
-    fn take(&mut self, row: usize, similarity: f32, index: u32) {
-        if self.counts[row] == self.room {
-            self.thin_out(row);
-            if similarity < self.thresholds[row] {
+    unsafe fn take<V: Vector>(&mut self, row: usize, values: V, lanes: u32, indices: &[u32]) {
+        // SAFETY: the caller vouches for the level; a row has room for `MOST` keys, as many as a vector writes.
+        unsafe {
+            let mut passed = values.not_below(V::splat(self.thresholds[row])) & lanes;
+            if passed == 0 {
+                return;
+            }
+            if self.counts[row] + MOST > self.room {
+                self.thin_out::<V>(row);
+                passed = values.not_below(V::splat(self.thresholds[row])) & lanes;
+            }
+            let keys = &mut self.keys[row * self.room + self.counts[row]..][..MOST];
+            values.append_keys(passed, indices, keys);
+            self.counts[row] += passed.count_ones() as usize;
+        }
+    }
+
+    /// Forgets entries that cannot be among the best, so that at least `MOST` more have room.
+    ///
+    /// The k best are not looked for: any of the entries with at least k and not many more above it will do, and a
+    /// pass over all costs less than putting them into order.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    #[inline(always)]
+    unsafe fn thin_out<V: Vector>(&mut self, row: usize) {
+        let keys = &mut self.keys[row * self.room..][..self.counts[row]];
+        let most = self.k + self.k / 4 + MOST;
+        let (mut lowest, mut highest) = (0, u64::MAX);
+        for at in 0..PIVOTS {
+            let pivot = keys[at * keys.len() / PIVOTS];
+            if pivot <= lowest || pivot >= highest {
+                continue;
+            }
+            // SAFETY: as the caller's.
+            let above = unsafe { V::count_from(keys, pivot) };
+            if above < self.k {
+                highest = pivot;
+            } else if above > most {
+                lowest = pivot;
+            } else {
+                // SAFETY: as the caller's.
+                self.counts[row] = unsafe { V::keep_from(keys, pivot) };
+                self.thresholds[row] = similarity_of(pivot);
                 return;
             }
         }
-        let count = &mut self.counts[row];
-        self.keys[row * self.room + *count] = key(similarity, index);
-        *count += 1;
+        self.keep_best(row);
     }
 
+    /// Keeps the k best and forgets all others.
     #[inline(never)]
-    fn thin_out(&mut self, row: usize) {
+    fn keep_best(&mut self, row: usize) {
         let keys = &mut self.keys[row * self.room..][..self.counts[row]];
         if keys.len() > self.k {
             let (_, worst, _) = keys.select_nth_unstable_by_key(self.k - 1, |key| Reverse(*key));
@@ -174,7 +197,9 @@ impl Selections {
 
     /// Writes the best entries of `row`, most similar first.
     pub(super) fn finish(&mut self, row: usize, indices: &mut [u32], similarities: &mut [f32]) {
-        self.thin_out(row);
+        if self.counts[row] > self.k + self.k / 4 {
+            self.keep_best(row);
+        }
         let keys = &mut self.keys[row * self.room..][..self.counts[row]];
         keys.sort_unstable_by_key(|key| Reverse(*key));
         for ((index, similarity), key) in indices.iter_mut().zip(similarities).zip(keys) {
@@ -191,17 +216,6 @@ fn lanes_of(places: &Range<usize>, begin: usize) -> u32 {
     below(places.end - begin) & !below(places.start.saturating_sub(begin))
 }
 
-/// A number that is the larger the more similar an entry is, and among equals the lower its index; NaN comes last.
-#[inline(always)]
-fn key(similarity: f32, index: u32) -> u64 {
-    // Adding 0 makes −0 and 0 the same bits.
-    let bits = (similarity + 0.0).to_bits();
-    // All bits of a negative number change, of others the sign alone.
-    let ordered = bits ^ ((bits as i32 >> 31) as u32 | 1 << 31);
-    let ordered = if similarity.is_nan() { 0 } else { ordered };
-    u64::from(ordered) << 32 | u64::from(!index)
-}
-
 fn similarity_of(key: u64) -> f32 {
     let ordered = (key >> 32) as u32;
     match ordered {
@@ -213,6 +227,7 @@ fn similarity_of(key: u64) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::score::transpose;
     use super::*;
     use proptest::prelude::*;
 
@@ -255,11 +270,13 @@ mod tests {
             }
             let left: Vec<u32> = (0..high as u32).map(|row| row * 7 % 101).collect();
             let right: Vec<u32> = (0..width as u32).map(|place| place * 13 % 1009).collect();
-            let block = Block { scores: &scores, left: &left, right: &right };
+            let block = Block { scores: &scores, left: high, right: &right };
             for level in Level::all() {
                 let (mut rows, mut columns) = (Selections::new(high, k), Selections::new(width, k));
                 rows.offer(level, block, Offer::First(width));
-                columns.offer(level, block, Offer::Columns);
+                let mut transposed = vec![0.0; scores.len()];
+                transpose(level, &scores, stride, &mut transposed);
+                columns.offer(level, Block { scores: &transposed, left: width, right: &left }, Offer::First(high));
                 for row in 0..high {
                     let entries: Vec<_> = (0..width).map(|place| (right[place], value(row, place))).collect();
                     prop_assert_eq!(finished(&mut rows, row), obvious_selection(&entries, k));
@@ -276,7 +293,7 @@ mod tests {
             let amount = amount.min(rows - 1);
             let ids: Vec<u32> = (0..rows as u32).collect();
             let scores = vec![1.0; rows.next_multiple_of(PANEL).pow(2)];
-            let block = Block { scores: &scores, left: &ids, right: &ids };
+            let block = Block { scores: &scores, left: rows, right: &ids };
             for level in Level::all() {
                 let mut selections = Selections::new(rows, amount);
                 selections.offer(level, block, Offer::After(amount));
@@ -299,9 +316,9 @@ mod tests {
                 vec![f32::NAN, f32::NAN, f32::NEG_INFINITY],
             ];
             for values in offers {
-                let (scores, right) = (padded(&values), Vec::from_iter(0..values.len() as u32));
+                let (scores, right) = (padded(&values), (0..values.len() as u32).collect::<Vec<_>>());
                 let mut selections = Selections::new(1, 3);
-                let block = Block { scores: &scores, left: &[99], right: &right };
+                let block = Block { scores: &scores, left: 1, right: &right };
                 selections.offer(level, block, Offer::First(values.len()));
                 found.push(finished(&mut selections, 0));
             }

@@ -1,6 +1,6 @@
 //! A tile: some rows in the order in which they are multiplied.
 
-use super::score::PANEL;
+use crate::vector::PANEL;
 
 /// Rows in panels, `[column][row]` within each, with rows of zeros up to the last whole panel.
 pub(super) struct Tile {
