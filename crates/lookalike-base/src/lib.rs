@@ -5,6 +5,7 @@ pub mod arrays;
 pub mod atomic;
 mod bytes;
 mod error;
+pub mod mapped;
 pub mod matrix;
 pub mod npy;
 pub mod progress;
@@ -14,6 +15,7 @@ pub mod tensors;
 
 pub use arrays::{Array, Arrays, Values};
 pub use error::ArrayFileError;
+pub use mapped::MappedRows;
 pub use matrix::{Matrix, MatrixError, Rows};
 pub use progress::{Cancellation, Progress};
 pub use source::RowSource;
