@@ -45,7 +45,10 @@ done
 if [ "${3:-}" = full ]; then
     large=${LARGE:-$(mktemp -d)}
     "$ours" write 10000000 64 0 0 0 "$large/rows.npy"
+    traffic() { awk '/^pgpgin|^pgmajfault/ {printf "%s %s  ", $1, $2}' /proc/vmstat; }
+    before=$(traffic)
     "$ours" mapped 10000000 64 1000 32 1 "$large/rows.npy" >> "$raw"
+    echo "page traffic of the whole machine around the mapped rows: $before to $(traffic)" >> "$out/machine.txt"
     rm "$large/rows.npy"
 fi
 echo "load at the end $(cut -d" " -f1-3 /proc/loadavg)" >> "$out/machine.txt"

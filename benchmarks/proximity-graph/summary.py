@@ -5,7 +5,7 @@ import sys
 
 
 def main():
-    seconds, rates, peaks = {}, {}, {}
+    seconds, rates, peaks, anonymous = {}, {}, {}, {}
     for line in open(sys.argv[1]):
         work, *pairs = line.split()
         values = dict(pair.split("=") for pair in pairs)
@@ -14,9 +14,10 @@ def main():
         rates.setdefault(case, []).append(float(values["gflops"]))
         if "peak" in values:
             peaks[case] = max(peaks.get(case, 0), float(values["peak"]))
-    print(f"{'work':48} {'runs':>5} {'median s':>10} {'least s':>9} {'GFLOP/s':>8} {'peak MB':>8}")
+            anonymous[case] = max(anonymous.get(case, 0), float(values["anonymous"]))
+    print(f"{'work':48} {'runs':>5} {'median s':>10} {'least s':>9} {'GFLOP/s':>8} {'peak MB':>8} {'anon. MB':>8}")
     for case, times in seconds.items():
-        peak = f"{peaks[case]:8.0f}" if case in peaks else " " * 8
+        peak = f"{peaks[case]:8.0f} {anonymous[case]:8.0f}" if case in peaks else ""
         median, rate = statistics.median(times), statistics.median(rates[case])
         print(f"{case:48} {len(times):5} {median:10.4f} {min(times):9.4f} {rate:8.1f} {peak}")
 

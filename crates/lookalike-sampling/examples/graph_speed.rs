@@ -3,14 +3,15 @@
 //! WORK is `proximity` (M candidates, K kept), `knn` (K nearest of all; M is not read), `mapped` (as `proximity`, of the rows
 //! of FILE, which `write` makes) or `gemm` (N×D times D×M; K is not read). Prints a line a round: the work with its sizes,
 //! seconds, billions of operations a second, where a product of two rows counts 2·D of them however it came about, and the
-//! largest memory so far, in MB: of the process, and of it what is no page of a file at the end.
+//! largest memory so far, in MB: of the process, and of it what is no page of a file (looked at every 20 ms).
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 #![expect(unsafe_code, reason = "gemm takes pointers and strides")]
 
 use std::error::Error;
 use std::hint::black_box;
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use lookalike_base::{MappedRows, Matrix, RowSource, Seed, npy};
 use lookalike_sampling::{GraphOptions, knn_graph, proximity_graph};
@@ -66,26 +67,44 @@ fn measure(
     build: impl Fn(usize) -> Result<usize, Box<dyn Error>>,
 ) -> Result<(), Box<dyn Error>> {
     for round in 0..rounds {
-        let begun = Instant::now();
-        assert_eq!(build(round)?, n * k);
-        report(work, [n, d, m, k], begun.elapsed().as_secs_f64())?;
+        let (done, begun) = (AtomicBool::new(false), Instant::now());
+        let (edges, seconds, anonymous) = std::thread::scope(|scope| {
+            let watch = scope.spawn(|| watch_anonymous(&done));
+            let edges = build(round).map_err(|error| error.to_string());
+            let seconds = begun.elapsed().as_secs_f64();
+            done.store(true, Ordering::Relaxed);
+            (edges, seconds, watch.join().unwrap_or(f64::NAN))
+        });
+        assert_eq!(edges?, n * k);
+        report(work, [n, d, m, k], seconds, anonymous);
     }
     Ok(())
 }
 
-fn report(work: &str, [n, d, m, k]: [usize; 4], seconds: f64) -> Result<(), Box<dyn Error>> {
+/// The largest anonymous memory of the process until all is `done`, in MB.
+fn watch_anonymous(done: &AtomicBool) -> f64 {
+    let mut largest = megabytes("RssAnon:");
+    while !done.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(20));
+        largest = largest.max(megabytes("RssAnon:"));
+    }
+    largest
+}
+
+/// A line of the process's status, in MB.
+fn megabytes(name: &str) -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|line| line.starts_with(name));
+    let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
+    kilobytes.map_or(f64::NAN, |kilobytes| kilobytes * 1.024e-3)
+}
+
+fn report(work: &str, [n, d, m, k]: [usize; 4], seconds: f64, anonymous: f64) {
     let rate = 2.0 * n as f64 * m as f64 * d as f64 / seconds / 1e9;
-    let status = std::fs::read_to_string("/proc/self/status")?;
-    let megabytes = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name));
-        let kilobytes = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok());
-        kilobytes.map_or(f64::NAN, |kilobytes| kilobytes * 1.024e-3)
-    };
-    let (peak, anonymous) = (megabytes("VmHWM:"), megabytes("RssAnon:"));
+    let peak = megabytes("VmHWM:");
     println!(
         "{work} n={n} d={d} m={m} k={k} seconds={seconds:.4} gflops={rate:.1} peak={peak:.0} anonymous={anonymous:.0}"
     );
-    Ok(())
 }
 
 /// The product of N×D and D×M on all threads, often enough for a tenth of a second a round.
@@ -106,7 +125,7 @@ fn gemm(n: usize, d: usize, m: usize, rounds: usize) -> Result<(), Box<dyn Error
             }
             black_box(&product);
         }
-        report("gemm", [n, d, m, 0], begun.elapsed().as_secs_f64() / repeats)?;
+        report("gemm", [n, d, m, 0], begun.elapsed().as_secs_f64() / repeats, megabytes("RssAnon:"));
     }
     Ok(())
 }
