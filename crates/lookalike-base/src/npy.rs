@@ -11,8 +11,9 @@ use std::path::Path;
 
 use crate::arrays::element_count;
 use crate::atomic::write_atomic;
-use crate::bytes::{encode, f16_to_f32};
+use crate::bytes::{bf16_to_f32, encode, f16_to_f32};
 use crate::error::ArrayFileError;
+use crate::mapped::{Element, Layout};
 use crate::matrix::{Matrix, Rows};
 use header::{Header, MAGIC};
 
@@ -23,23 +24,28 @@ use header::{Header, MAGIC};
 pub fn read_rows(path: impl AsRef<Path>) -> Result<Matrix, ArrayFileError> {
     let path = path.as_ref();
     let mut array = Opened::new(path)?;
-    let &[_, columns] = array.header.shape.as_slice() else {
-        let found = format!("the array has shape {:?}", array.header.shape);
-        return Err(ArrayFileError::unsupported(path, found, "a matrix with one instance a row is expected"));
+    let (element, [_, columns]) = array.matrix()?;
+    let values = match element {
+        Element::F32 => array.numbers(f32::from_le_bytes)?,
+        Element::F16 => array.numbers(f16_to_f32)?,
+        Element::BF16 => array.numbers(bf16_to_f32)?,
     };
-    let values = match array.header.descr.as_str() {
-        "<f4" => array.numbers(f32::from_le_bytes)?,
-        "<f2" => array.numbers(f16_to_f32)?,
-        other => {
-            return Err(ArrayFileError::unsupported(
-                path,
-                format!("the elements are of type '{other}'"),
-                "save them with numpy.save(path, array.astype('<f4'))",
-            ));
-        }
-    };
-    Matrix::new(values, columns)
-        .map_err(|_| ArrayFileError::unsupported(path, "the matrix has no columns", "at least one is needed"))
+    Matrix::new(values, columns).map_err(|_| no_columns(path))
+}
+
+fn no_columns(path: &Path) -> ArrayFileError {
+    ArrayFileError::unsupported(path, "the matrix has no columns", "at least one is needed")
+}
+
+/// Opens a 2-dimensional array of `float32` or `float16` and says where its values lie, once the length of the file has been
+/// found to be what they need.
+pub(crate) fn layout(path: &Path) -> Result<(File, Layout), ArrayFileError> {
+    let array = Opened::new(path)?;
+    let (element, [rows, columns]) = array.matrix()?;
+    array.count(element.size())?;
+    let length = array.file.metadata().map_err(ArrayFileError::read(path))?.len();
+    let offset = (length - array.data_bytes) as usize;
+    Ok((array.file, Layout { offset, rows, columns, element }))
 }
 
 /// Reads an array of integers of any size and shape: the values, last axis fastest, and the shape.
@@ -162,22 +168,54 @@ impl<'a> Opened<'a> {
         Ok(Self { path, file, header, data_bytes })
     }
 
-    /// Reads all elements, each of `SIZE` bytes, once the length of the file has been found to be what they need.
+    /// Type and shape, where it is a matrix of floating-point numbers.
+    fn matrix(&self) -> Result<(Element, [usize; 2]), ArrayFileError> {
+        let &[rows, columns] = self.header.shape.as_slice() else {
+            let found = format!("the array has shape {:?}", self.header.shape);
+            let advice = "a matrix with one instance a row is expected";
+            return Err(ArrayFileError::unsupported(self.path, found, advice));
+        };
+        let element = match self.header.descr.as_str() {
+            "<f4" => Element::F32,
+            "<f2" => Element::F16,
+            other => {
+                return Err(ArrayFileError::unsupported(
+                    self.path,
+                    format!("the elements are of type '{other}'"),
+                    "save them with numpy.save(path, array.astype('<f4'))",
+                ));
+            }
+        };
+        if columns == 0 {
+            return Err(no_columns(self.path));
+        }
+        Ok((element, [rows, columns]))
+    }
+
+    /// The number of elements, each of `size` bytes, where the file holds just that many.
+    fn count(&self, size: usize) -> Result<usize, ArrayFileError> {
+        let shape = &self.header.shape;
+        let count = element_count(shape);
+        let needed = count.and_then(|count| (count as u64).checked_mul(size as u64));
+        if let Some(count) = count
+            && needed == Some(self.data_bytes)
+        {
+            return Ok(count);
+        }
+        let needed =
+            needed.map_or("more bytes than can be counted".into(), |needed| format!("{needed} bytes"));
+        let found = self.data_bytes;
+        let problem =
+            format!("shape {shape:?} of '{}' needs {needed}, but {found} follow", self.header.descr);
+        Err(ArrayFileError::torn(self.path, problem))
+    }
+
+    /// Reads all elements, each of `SIZE` bytes.
     fn numbers<T, const SIZE: usize>(
         &mut self,
         number: impl Fn([u8; SIZE]) -> T,
     ) -> Result<Vec<T>, ArrayFileError> {
-        let shape = &self.header.shape;
-        let count = element_count(shape);
-        let needed = count.and_then(|count| (count as u64).checked_mul(SIZE as u64));
-        let (Some(count), true) = (count, needed == Some(self.data_bytes)) else {
-            let needed =
-                needed.map_or("more bytes than can be counted".into(), |needed| format!("{needed} bytes"));
-            let found = self.data_bytes;
-            let problem =
-                format!("shape {shape:?} of '{}' needs {needed}, but {found} follow", self.header.descr);
-            return Err(ArrayFileError::torn(self.path, problem));
-        };
+        let count = self.count(SIZE)?;
         let mut numbers = Vec::with_capacity(count);
         let mut buffer = vec![0; SIZE * 8192];
         while numbers.len() < count {

@@ -160,7 +160,7 @@ fn array(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Array, ArrayF
 }
 
 /// A file that has not the length its header promises is torn; everything else was never a good one.
-fn refusal(path: &Path, length: usize, error: &SafeTensorError) -> ArrayFileError {
+pub(crate) fn refusal(path: &Path, length: usize, error: &SafeTensorError) -> ArrayFileError {
     match error {
         SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
             ArrayFileError::torn(path, format!("it ends at byte {length}, within its header"))

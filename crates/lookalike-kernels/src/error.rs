@@ -23,15 +23,17 @@ pub enum KernelError {
         /// Entries there are.
         available: usize,
     },
-    /// A candidate is not a row of the matrix.
-    #[error("candidate {candidate} of row {row} is out of range: there are {rows} rows")]
-    Candidate {
-        /// The row whose candidate it is.
-        row: usize,
-        /// The candidate.
-        candidate: u32,
-        /// Rows of the matrix.
+    /// The order in which rows are to be taken leaves some out or names others twice.
+    #[error("the order of the rows is no permutation of 0 to {rows} less 1")]
+    Order {
+        /// Rows there are.
         rows: usize,
+    },
+    /// The source of the rows refused one.
+    #[error("row {row} cannot be used")]
+    Refused {
+        /// A row that was refused, not always the first of several.
+        row: usize,
     },
     /// Rows are numbered in 32 bits.
     #[error("{rows} rows are more than 32 bits can number")]

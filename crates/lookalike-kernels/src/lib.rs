@@ -4,14 +4,17 @@
 //! threads, so that neither do its results; each has an obvious slow twin in its tests.
 
 pub mod batch_norm;
+mod blocks;
 pub mod conv2d;
 mod dot;
 mod error;
-mod select;
+mod normalize;
 mod top_k;
 mod vector;
 mod written;
 
+pub use blocks::{Circulant, circulant_top_k};
 pub use dot::dot;
 pub use error::KernelError;
-pub use top_k::{TopK, candidates_top_k, top_k};
+pub use normalize::normalize;
+pub use top_k::{TopK, top_k};

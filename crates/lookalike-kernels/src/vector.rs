@@ -8,9 +8,17 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m512, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_set1_ps, _mm512_storeu_ps,
+    __m256, __m256i, __m512, _CMP_NLT_UQ, _CMP_ORD_Q, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
+    _mm256_movemask_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_castps_si512, _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepu32_epi64,
+    _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_cmpge_epu64_mask,
+    _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32, _mm512_maskz_compress_epi64,
+    _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32, _mm512_or_si512,
+    _mm512_permutex2var_ps, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setr_epi32,
+    _mm512_setzero_ps, _mm512_slli_epi64, _mm512_srai_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
+    _mm512_xor_si512,
 };
+use std::cmp::Ordering::Less;
 
 use crate::dot::Level;
 
@@ -55,6 +63,9 @@ pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
     if FUSED { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// Rows of a panel, of which a tile is made: as many as lanes of the widest vector.
+pub(crate) const PANEL: usize = 16;
+
 /// A register of [`LANES`](Vector::LANES) values.
 ///
 /// # Safety
@@ -71,6 +82,58 @@ pub(crate) trait Vector: Copy {
     unsafe fn store(self, target: *mut f32);
     /// `self` · `factor` + `sum`.
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
+    /// A bit for each lane, the lowest first, that is not below that of `bound`; NaN is below nothing.
+    unsafe fn not_below(self, bound: Self) -> u32;
+    /// Writes to the beginning of `keys`, 16 of which may be overwritten, the [`key`] of each lane of `mask`, whose index is
+    /// in its place of `indices`, in order.
+    #[inline(always)]
+    unsafe fn append_keys(self, mask: u32, indices: &[u32], keys: &mut [u64]) {
+        let mut values = [0.0; PANEL];
+        // SAFETY: no vector is longer than a panel.
+        unsafe { self.store(values.as_mut_ptr()) };
+        let lanes = (0..Self::LANES).filter(|lane| mask >> lane & 1 == 1);
+        for (target, lane) in keys.iter_mut().zip(lanes) {
+            *target = key(values[lane], indices[lane]);
+        }
+    }
+    /// How many of `keys` are not below `pivot`.
+    #[inline(always)]
+    unsafe fn count_from(keys: &[u64], pivot: u64) -> usize {
+        keys.iter().map(|key| usize::from(*key >= pivot)).sum()
+    }
+    /// Moves those of `keys` that are not below `pivot` to the beginning, and returns how many they are.
+    #[inline(always)]
+    unsafe fn keep_from(keys: &mut [u64], pivot: u64) -> usize {
+        let mut kept = 0;
+        for at in 0..keys.len() {
+            // Without a branch, which would be mispredicted half of the time.
+            let key = keys[at];
+            keys[kept] = key;
+            kept += usize::from(key >= pivot);
+        }
+        kept
+    }
+    /// Writes the transpose of 16 rows of 16 values, `stride` apart, to rows that are `target_stride` apart.
+    #[inline(always)]
+    unsafe fn transpose(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
+        for row in 0..PANEL {
+            for column in 0..PANEL {
+                // SAFETY: the caller vouches for 16 rows of 16 values at both pointers.
+                unsafe { *target.add(column * target_stride + row) = *source.add(row * stride + column) };
+            }
+        }
+    }
+}
+
+/// A number that is the larger the more similar an entry is, and among equals the lower its index; NaN comes last.
+#[inline(always)]
+pub(crate) fn key(similarity: f32, index: u32) -> u64 {
+    // Adding 0 makes −0 and 0 the same bits.
+    let bits = (similarity + 0.0).to_bits();
+    // All bits of a negative number change, of others the sign alone.
+    let ordered = bits ^ ((bits as i32 >> 31) as u32 | 1 << 31);
+    let ordered = if similarity.is_nan() { 0 } else { ordered };
+    u64::from(ordered) << 32 | u64::from(!index)
 }
 
 impl Vector for [f32; 4] {
@@ -96,6 +159,13 @@ impl Vector for [f32; 4] {
     #[inline(always)]
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
         std::array::from_fn(|lane| self[lane] * factor[lane] + sum[lane])
+    }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        (0..4)
+            .map(|lane| u32::from(!matches!(self[lane].partial_cmp(&bound[lane]), Some(Less))) << lane)
+            .sum()
     }
 }
 
@@ -126,6 +196,12 @@ impl Vector for __m256 {
         // SAFETY: the caller vouches for FMA.
         unsafe { _mm256_fmadd_ps(self, factor, sum) }
     }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        // SAFETY: the caller vouches for AVX.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(self, bound)) as u32 }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -154,5 +230,82 @@ impl Vector for __m512 {
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
         // SAFETY: the caller vouches for AVX-512F.
         unsafe { _mm512_fmadd_ps(self, factor, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(self, bound)) }
+    }
+
+    #[inline(always)]
+    unsafe fn append_keys(self, mask: u32, indices: &[u32], keys: &mut [u64]) {
+        assert!(keys.len() >= 16 && (32 - mask.leading_zeros()) as usize <= indices.len());
+        // SAFETY: the caller vouches for AVX-512F; indices are read where `mask` has bits, which ends within them, and
+        // sixteen keys written.
+        unsafe {
+            let mask = mask as u16;
+            // As in `key`, sixteen at a time.
+            let bits = _mm512_castps_si512(_mm512_add_ps(self, _mm512_setzero_ps()));
+            let flipped = _mm512_or_si512(_mm512_srai_epi32::<31>(bits), _mm512_set1_epi32(i32::MIN));
+            let numbers = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(self, self);
+            let ordered = _mm512_maskz_xor_epi32(numbers, bits, flipped);
+            let indices = _mm512_maskz_loadu_epi32(mask, indices.as_ptr().cast());
+            let ordered = _mm512_maskz_compress_epi32(mask, ordered);
+            let indices = _mm512_maskz_compress_epi32(mask, _mm512_xor_si512(indices, _mm512_set1_epi32(-1)));
+            let widened = |ordered: __m256i, indices: __m256i| {
+                let above = _mm512_slli_epi64::<32>(_mm512_cvtepu32_epi64(ordered));
+                _mm512_or_si512(above, _mm512_cvtepu32_epi64(indices))
+            };
+            let low = widened(_mm512_castsi512_si256(ordered), _mm512_castsi512_si256(indices));
+            let high =
+                widened(_mm512_extracti64x4_epi64::<1>(ordered), _mm512_extracti64x4_epi64::<1>(indices));
+            _mm512_storeu_si512(keys.as_mut_ptr().cast(), low);
+            _mm512_storeu_si512(keys.as_mut_ptr().add(8).cast(), high);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn keep_from(keys: &mut [u64], pivot: u64) -> usize {
+        let mut kept = 0;
+        for at in (0..keys.len()).step_by(8) {
+            // SAFETY: the caller vouches for AVX-512F; only keys that there are, are read and written, and as no more
+            // are kept than were read, none is overwritten before it is read.
+            unsafe {
+                let here = ((1_u32 << (keys.len() - at).min(8)) - 1) as u8;
+                let values = _mm512_maskz_loadu_epi64(here, keys.as_ptr().add(at).cast());
+                let above = _mm512_mask_cmpge_epu64_mask(here, values, _mm512_set1_epi64(pivot as i64));
+                let count = above.count_ones();
+                let dense = _mm512_maskz_compress_epi64(above, values);
+                _mm512_mask_storeu_epi64(
+                    keys.as_mut_ptr().add(kept).cast(),
+                    ((1_u32 << count) - 1) as u8,
+                    dense,
+                );
+                kept += count as usize;
+            }
+        }
+        kept
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
+        // SAFETY: the caller vouches for AVX-512F and for 16 rows of 16 values at both pointers.
+        unsafe {
+            // Interleaving row i with row i + 8, four times, moves the four bits of the row's number to the column's.
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            let mut rows: [__m512; PANEL] =
+                std::array::from_fn(|row| _mm512_loadu_ps(source.add(row * stride)));
+            for _ in 0..4 {
+                rows = std::array::from_fn(|row| {
+                    let half = if row % 2 == 0 { low } else { high };
+                    _mm512_permutex2var_ps(rows[row / 2], half, rows[row / 2 + 8])
+                });
+            }
+            for (column, values) in rows.into_iter().enumerate() {
+                _mm512_storeu_ps(target.add(column * target_stride), values);
+            }
+        }
     }
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 use lookalike_base::Seed;
-use lookalike_kernels::{KernelError, TopK, candidates_top_k, top_k};
+use lookalike_kernels::{KernelError, TopK, top_k};
 use proptest::prelude::*;
 
 /// Small integers, of which sums of products are exact in any order: ties are ties, and results can be compared bit by bit.
@@ -61,17 +61,6 @@ proptest! {
         let found = top_k(&values, &values, columns, k, true).unwrap();
         prop_assert_eq!(found, obvious_top_k(&values, &values, columns, k, others));
     }
-
-    #[test]
-    fn the_best_candidates_are_those_of_the_obvious_search(
-        seed in any::<u64>(), rows in 2_usize..100, columns in 1_usize..80, m in 1_usize..50, k in 0_usize..50,
-    ) {
-        let values = integers(seed, rows, columns);
-        let (m, k) = (m.min(rows), k.min(m).min(rows));
-        let candidates = |row| Seed(seed).stream("candidates", 0, 0, row as u64).distinct(m as u32, rows as u32);
-        let found = candidates_top_k(&values, columns, k, |row, list| list.extend(candidates(row))).unwrap();
-        prop_assert_eq!(found, obvious_top_k(&values, &values, columns, k, candidates));
-    }
 }
 
 #[test]
@@ -88,12 +77,11 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let (rows, columns) = (1500, 37);
     let mut stream = Seed(3).stream("test", 0, 0, 0);
     let values: Vec<f32> = (0..rows * columns).map(|_| stream.normal()).collect();
-    let candidates = |row: usize, list: &mut Vec<u32>| {
-        list.extend(Seed(3).stream("candidates", 0, 0, row as u64).distinct(200, rows as u32));
-    };
     let search = || {
-        let exact = top_k(&values, &values, columns, 10, true).unwrap();
-        (exact, candidates_top_k(&values, columns, 10, candidates).unwrap())
+        (
+            top_k(&values, &values, columns, 10, true).unwrap(),
+            top_k(&values[37..], &values, columns, 10, false).unwrap(),
+        )
     };
     let alone = with_threads(1, search);
     for threads in [2, 3, 7] {
@@ -107,11 +95,4 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
     assert_eq!(top_k(&values[..5], &values, 2, 1, false), Err(KernelError::Shape { values: 5, columns: 2 }));
     assert_eq!(top_k(&values, &values, 0, 1, false), Err(KernelError::Shape { values: 6, columns: 0 }));
     assert_eq!(top_k(&values, &values, 2, 3, true), Err(KernelError::TooFew { row: 0, k: 3, available: 2 }));
-    let few = |row: usize, list: &mut Vec<u32>| list.extend(0..(3 - row as u32));
-    assert_eq!(candidates_top_k(&values, 2, 2, few), Err(KernelError::TooFew { row: 2, k: 2, available: 1 }));
-    let foreign = |row: usize, list: &mut Vec<u32>| list.push(2 + row as u32);
-    assert_eq!(
-        candidates_top_k(&values, 2, 1, foreign),
-        Err(KernelError::Candidate { row: 1, candidate: 3, rows: 3 })
-    );
 }

@@ -1,97 +1,99 @@
-//! Drawing the M distinct candidates of an instance.
+//! Who is compared with whom in a build of the proximity graph.
 
-use lookalike_base::Stream;
+use lookalike_base::Seed;
+use lookalike_kernels::Circulant;
 
-/// Appends to `list` `amount` distinct others of `own` among 0, 1, …, `count` − 1: a uniformly random subset.
-///
-/// Floyd's method, as in `Stream::distinct`, but remembering what was drawn in a table that stays in the nearest
-/// cache: a rebuild draws N·M of them, as much of its time as the similarities would otherwise take.
-pub(crate) fn draw_candidates(stream: &mut Stream, own: u32, amount: u32, count: u32, list: &mut Vec<u32>) {
-    let others = count - 1;
-    let skip_own = |other: u32| other + u32::from(other >= own);
-    if amount == others {
-        list.extend((0..others).map(skip_own));
-        return;
-    }
-    let mut seen = Seen::new(amount);
-    for top in others - amount..others {
-        let drawn = stream.below(top + 1);
-        if seen.insert(drawn) {
-            list.push(skip_own(drawn));
-        } else {
-            seen.insert(top);
-            list.push(skip_own(top));
-        }
-    }
+/// The candidates of each of some members: those at the positions that the circulant gives for its own.
+pub(crate) struct Candidates {
+    pub(crate) circulant: Circulant,
+    /// The member at each position.
+    pub(crate) order: Vec<u32>,
 }
 
-/// A hash table of numbers below `u32::MAX` with linear probing, at most half full.
-struct Seen {
-    slots: Vec<u32>,
-    shift: u32,
-}
-
-const EMPTY: u32 = u32::MAX;
-
-impl Seen {
-    fn new(amount: u32) -> Self {
-        let bits = (amount.max(1).ilog2() + 2).min(31);
-        Self { slots: vec![EMPTY; 1 << bits], shift: 32 - bits }
+impl Candidates {
+    /// `amount` distinct others for each of `members`, from the streams `("candidates", build, 0, 0)`, which puts members in order, and
+    /// `("offsets", build, 0, 0)`.
+    pub(crate) fn draw(members: u32, amount: usize, seed: Seed, build: u64) -> Self {
+        let order = seed.stream("candidates", build, 0, 0).permutation(members);
+        let mut offsets = seed.stream("offsets", build, 0, 0);
+        Self { circulant: Circulant::random(members as usize, amount, |bound| offsets.below(bound)), order }
     }
 
-    /// Whether `value` is new.
-    fn insert(&mut self, value: u32) -> bool {
-        // Fibonacci hashing (Knuth, TAOCP 3, 6.4).
-        let mut slot = (value.wrapping_mul(0x9e37_79b9) >> self.shift) as usize;
-        while self.slots[slot] != EMPTY {
-            if self.slots[slot] == value {
-                return false;
-            }
-            slot = (slot + 1) & (self.slots.len() - 1);
+    /// The candidates of all members, as lists.
+    #[cfg(test)]
+    pub(crate) fn lists(&self) -> Vec<Vec<u32>> {
+        let mut lists = vec![Vec::new(); self.order.len()];
+        for (position, member) in self.order.iter().enumerate() {
+            let candidates = self.circulant.candidates(position);
+            lists[*member as usize] = candidates.into_iter().map(|other| self.order[other]).collect();
         }
-        self.slots[slot] = value;
-        true
+        lists
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lookalike_base::Seed;
-    use proptest::prelude::*;
+    use crate::graph::{GraphOptions, proximity_graph};
+    use lookalike_base::Matrix;
 
-    proptest! {
-        #[test]
-        fn candidates_are_distinct_others(seed in any::<u64>(), count in 2_u32..200, own in 0_u32..200, amount in 1_u32..200) {
-            let (own, amount) = (own % count, amount.min(count - 1));
-            let mut list = Vec::new();
-            draw_candidates(&mut Seed(seed).stream("test", 0, 0, 0), own, amount, count, &mut list);
-            prop_assert_eq!(list.len(), amount as usize);
-            list.sort_unstable();
-            list.dedup();
-            prop_assert_eq!(list.len(), amount as usize);
-            prop_assert!(list.iter().all(|candidate| *candidate < count && *candidate != own));
+    #[test]
+    fn given_the_candidates_the_graph_is_that_of_the_obvious_search() {
+        // Whole tiles, tiles and a rest, nearly all others, fewer than one tile.
+        for (count, amount, k) in [(1500, 1000, 50), (701, 333, 20), (130, 125, 30), (40, 7, 7)] {
+            let mut stream = Seed(4).stream("test", 0, 0, count);
+            let mut matrix = Matrix::new((0..count * 9).map(|_| stream.normal()).collect(), 9).unwrap();
+            let options = GraphOptions { candidates: amount, neighbors: k };
+            let graph = proximity_graph(matrix.rows(), None, &options, Seed(5), 6).unwrap().0;
+            matrix.normalize_rows();
+            let similarity = |a: u32, b: u32| {
+                let rows = matrix.row(a as usize).iter().zip(matrix.row(b as usize));
+                rows.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+            };
+            let lists = Candidates::draw(count as u32, amount, Seed(5), 6).lists();
+            for (own, list) in lists.iter().enumerate() {
+                let own = own as u32;
+                let mut sorted: Vec<(f64, u32)> =
+                    list.iter().map(|other| (similarity(own, *other), *other)).collect();
+                sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+                let found = graph.neighbors(own).iter().zip(graph.similarities(own));
+                for (at, (other, found)) in found.enumerate() {
+                    assert!((f64::from(*found) - similarity(own, *other)).abs() < 1e-6);
+                    // In another place only where the two cannot be told apart in f32.
+                    let expected = sorted[at];
+                    assert!(*other == expected.1 || (similarity(own, *other) - expected.0).abs() < 1e-6);
+                }
+            }
         }
     }
 
     #[test]
     fn each_other_instance_is_a_candidate_equally_often() {
-        let (count, amount, own, draws) = (12, 5, 4, 40_000);
-        let mut counts = vec![0_i32; count as usize];
-        let mut list = Vec::new();
-        for draw in 0..draws {
-            list.clear();
-            draw_candidates(&mut Seed(9).stream("test", 0, 0, draw), own, amount, count, &mut list);
-            for candidate in &list {
-                counts[*candidate as usize] += 1;
+        // One short tile; several tiles of which the last is short; nearly all others.
+        for (count, amount, builds) in [(12, 5, 20_000), (100, 40, 8000), (60, 57, 8000)] {
+            let mut counts = vec![0_u32; (count * count) as usize];
+            for build in 0..builds {
+                for (own, list) in Candidates::draw(count, amount, Seed(9), build).lists().iter().enumerate()
+                {
+                    assert_eq!(list.len(), amount);
+                    for other in list {
+                        counts[own * count as usize + *other as usize] += 1;
+                    }
+                }
+            }
+            // Each pair is drawn with this chance in each build, independently of other builds.
+            let chance = amount as f64 / f64::from(count - 1);
+            let (expected, deviation) =
+                (builds as f64 * chance, (builds as f64 * chance * (1.0 - chance)).sqrt());
+            for (pair, drawn) in counts.iter().enumerate() {
+                let (own, other) = (pair / count as usize, pair % count as usize);
+                // Of ten thousand pairs none is expected beyond five standard deviations (two in a million are).
+                let off = (f64::from(*drawn) - expected).abs();
+                assert!(
+                    if own == other { *drawn == 0 } else { off < 5.0 * deviation },
+                    "{own} {other} {drawn}"
+                );
             }
         }
-        // 40,000 × 5/11 expected, standard deviation 100.
-        let expected = 18_182;
-        assert_eq!(counts[own as usize], 0);
-        assert!(
-            counts.iter().enumerate().all(|(i, count)| i as u32 == own || (count - expected).abs() < 500),
-            "{counts:?}"
-        );
     }
 }

@@ -3,10 +3,11 @@
 //! With few candidates M the neighbours are hardly more similar than chance, with all N − 1 they are the nearest of
 //! all, and with them come the false negatives; M is how hard the batches become.
 
-use lookalike_base::{Matrix, Rows, Seed};
-use lookalike_kernels::{TopK, candidates_top_k, top_k};
+use lookalike_base::{RowSource, Seed};
+use lookalike_kernels::{Circulant, KernelError, TopK, circulant_top_k, normalize};
+use rayon::prelude::*;
 
-use crate::candidates::draw_candidates;
+use crate::candidates::Candidates;
 use crate::error::{SamplingError, Warning};
 use crate::options::check_instances;
 use crate::set::InstanceSet;
@@ -197,62 +198,64 @@ pub struct GraphStatistics {
 ///
 /// Embeddings are scaled to unit length here, so similarity is the cosine; a row of zeros is similar to nobody (0).
 /// With `present` only its members, who have an embedding, are in the graph; the other rows are not read. `build`
-/// numbers the rebuilds: the candidates of instance i are those of the stream `("candidates", build, 0, i)`. The
-/// result does not depend on the number of threads.
+/// numbers the rebuilds, each of which has candidates of its own. The result does not depend on the number of threads.
+///
+/// Each other instance is equally likely to be a candidate, but those of different instances are not drawn
+/// independently as in the published program: instances are put into random order, cut into tiles of about 64, and
+/// each tile is compared with whole other tiles ([`Circulant`]). Tile mates so share nearly all candidates, and
+/// nearly every pair that is compared can be an edge both ways. As embeddings have no part in the order, the similarities of
+/// an instance's neighbours are distributed as with independent draws.
 ///
 /// # Shapes
-/// `embeddings` N×d, a row for each instance.
+/// `embeddings` N×d, a row for each instance. Beside them and the graph no more is in memory than the tiles that are being
+/// compared, an eighth of all for large N, so that rows of a mapped file need not fit into memory.
 ///
 /// # Errors
 /// [`SamplingError::Neighbors`] or [`SamplingError::Zero`] for options that do not fit, [`SamplingError::NotFinite`] for
 /// a row with NaN or an infinity, [`SamplingError::Rows`] where `present` is for another number of instances, and
 /// [`SamplingError::Instances`] where fewer than two can be in the graph.
 pub fn proximity_graph(
-    embeddings: Rows<'_>,
+    embeddings: impl RowSource,
     present: Option<&InstanceSet>,
     options: &GraphOptions,
     seed: Seed,
     build: u64,
 ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
-    let members = Members::new(embeddings, present)?;
-    let count = check_instances(members.instances.len())?;
-    let (options, warning) = options.fitted(count as usize)?;
-    let columns = embeddings.columns();
-    let kept = candidates_top_k(members.rows.rows().values(), columns, options.neighbors, |row, list| {
-        let mut stream = seed.stream("candidates", build, 0, u64::from(members.instances[row]));
-        draw_candidates(&mut stream, row as u32, options.candidates as u32, count, list);
-    })?;
-    Ok((members.graph(kept, embeddings.len()), warning.into_iter().collect()))
+    let members = Members::new(&embeddings, present)?;
+    let (options, warning) = options.fitted(members.instances.len())?;
+    let candidates = Candidates::draw(members.instances.len() as u32, options.candidates, seed, build);
+    let graph = members.graph(&candidates.circulant, &candidates.order, options.neighbors)?;
+    Ok((graph, warning.into_iter().collect()))
 }
 
 /// Builds the exact graph of the `neighbors` nearest of all, by cosine similarity; see [`proximity_graph`] for the rest.
 ///
 /// # Shapes
-/// `embeddings` N×d, a row for each instance.
+/// `embeddings` N×d, a row for each instance. Beside them and the graph a copy of all of them is in memory, and room for
+/// 16 bytes for each edge.
 ///
 /// # Errors
 /// As [`proximity_graph`], every other instance being a candidate.
 pub fn knn_graph(
-    embeddings: Rows<'_>,
+    embeddings: impl RowSource,
     present: Option<&InstanceSet>,
     neighbors: usize,
 ) -> Result<ProximityGraph, SamplingError> {
-    let members = Members::new(embeddings, present)?;
-    let count = check_instances(members.instances.len())? as usize;
+    let members = Members::new(&embeddings, present)?;
+    let count = members.instances.len();
     GraphOptions { candidates: count - 1, neighbors }.fitted(count)?;
-    let values = members.rows.rows().values();
-    let kept = top_k(values, values, embeddings.columns(), neighbors, true)?;
-    Ok(members.graph(kept, embeddings.len()))
+    let order: Vec<u32> = (0..count as u32).collect();
+    members.graph(&Circulant::all(count), &order, neighbors)
 }
 
-/// Those who are in the graph, numbered anew without gaps, and their unit embeddings.
-struct Members {
+/// Those who are in the graph, numbered anew without gaps.
+struct Members<'a, S> {
     instances: Vec<u32>,
-    rows: Matrix,
+    embeddings: &'a S,
 }
 
-impl Members {
-    fn new(embeddings: Rows<'_>, present: Option<&InstanceSet>) -> Result<Self, SamplingError> {
+impl<'a, S: RowSource> Members<'a, S> {
+    fn new(embeddings: &'a S, present: Option<&InstanceSet>) -> Result<Self, SamplingError> {
         let count = check_instances(embeddings.len())?;
         if let Some(set) = present
             && set.instances() != embeddings.len()
@@ -261,19 +264,38 @@ impl Members {
         }
         let instances: Vec<u32> =
             (0..count).filter(|instance| present.is_none_or(|set| set.contains(*instance))).collect();
-        let mut values = Vec::with_capacity(instances.len() * embeddings.columns());
-        for &instance in &instances {
-            let row = embeddings.row(instance as usize);
-            check_row(row, instance)?;
-            values.extend_from_slice(row);
-        }
-        let mut rows = Matrix::new(values, embeddings.columns())?;
-        rows.normalize_rows();
-        Ok(Self { instances, rows })
+        check_instances(instances.len())?;
+        Ok(Self { instances, embeddings })
     }
 
-    /// The graph over `total` instances whose members have the neighbours `kept`.
-    fn graph(&self, kept: TopK, total: usize) -> ProximityGraph {
+    /// The graph whose members have the `k` most similar of their candidates as neighbours.
+    fn graph(&self, circulant: &Circulant, order: &[u32], k: usize) -> Result<ProximityGraph, SamplingError> {
+        let read = |member: u32, row: &mut [f32]| {
+            self.embeddings.read_row(self.instances[member as usize] as usize, row);
+            normalize(row)
+        };
+        let kept = match circulant_top_k(circulant, order, self.embeddings.columns(), k, read) {
+            Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
+            other => other?,
+        };
+        Ok(self.named(kept))
+    }
+
+    /// Names the first member whose embedding is not finite, of which `refused` is one.
+    fn first_not_finite(&self, refused: usize) -> SamplingError {
+        let mut row = vec![0.0; self.embeddings.columns()];
+        for &instance in &self.instances[..=refused] {
+            self.embeddings.read_row(instance as usize, &mut row);
+            if let Err(error) = check_row(&row, instance) {
+                return error;
+            }
+        }
+        KernelError::Refused { row: refused }.into()
+    }
+
+    /// The graph over all instances whose members have the neighbours `kept`.
+    fn named(&self, kept: TopK) -> ProximityGraph {
+        let total = self.embeddings.len();
         let mut offsets = vec![0; total + 1];
         for &instance in &self.instances {
             offsets[instance as usize + 1] = kept.k;
@@ -282,8 +304,8 @@ impl Members {
             offsets[at + 1] += offsets[at];
         }
         let mut neighbors = kept.indices;
-        for neighbor in &mut neighbors {
-            *neighbor = self.instances[*neighbor as usize];
+        if self.instances.len() < total {
+            neighbors.par_iter_mut().for_each(|neighbor| *neighbor = self.instances[*neighbor as usize]);
         }
         ProximityGraph { offsets, neighbors, similarities: kept.similarities }
     }

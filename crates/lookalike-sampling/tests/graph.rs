@@ -3,7 +3,7 @@
 mod common;
 
 use common::{clustered, sorted, with_threads};
-use lookalike_base::{Matrix, Seed};
+use lookalike_base::{MappedRows, Matrix, Seed, npy};
 use lookalike_sampling::{
     GraphOptions, InstanceSet, ProximityGraph, SamplingError, Warning, knn_graph, proximity_graph,
 };
@@ -84,6 +84,74 @@ fn each_other_instance_is_kept_equally_often_where_all_are_alike() {
                 "{own} {other} {count}"
             );
         }
+    }
+}
+
+/// The graph of the published program, but for candidates that come twice: each instance draws its own, independently.
+#[expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking, as the tests themselves do")]
+fn independent_draws(embeddings: &Matrix, candidates: u32, neighbors: usize, seed: u64) -> ProximityGraph {
+    let mut unit = embeddings.clone();
+    unit.normalize_rows();
+    let (mut others, mut similarities) = (Vec::new(), Vec::new());
+    for own in 0..unit.len() as u32 {
+        let drawn = Seed(seed).stream("test", 0, 0, own.into()).distinct(candidates, unit.len() as u32 - 1);
+        let similarity = |other: u32| -> f32 {
+            unit.row(own as usize).iter().zip(unit.row(other as usize)).map(|(a, b)| a * b).sum()
+        };
+        let drawn = drawn.into_iter().map(|other| other + u32::from(other >= own));
+        let mut scored: Vec<(u32, f32)> = drawn.map(|other| (other, similarity(other))).collect();
+        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        others.extend(scored[..neighbors].iter().map(|entry| entry.0));
+        similarities.extend(scored[..neighbors].iter().map(|entry| entry.1));
+    }
+    ProximityGraph::from_edges(&vec![neighbors as u32; unit.len()], others, similarities).unwrap()
+}
+
+#[test]
+fn similarities_and_in_degrees_are_distributed_as_with_independent_draws() {
+    let quantiles = |mut values: Vec<f32>| {
+        values.sort_unstable_by(f32::total_cmp);
+        [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99]
+            .map(|share| values[((values.len() - 1) as f64 * share) as usize])
+    };
+    let (instances, neighbors) = (4000, 30);
+    let similarities = |graph: &ProximityGraph| quantiles(graph.parts().2.to_vec());
+    let in_degrees = |graph: &ProximityGraph| {
+        let mut counts = vec![0.0_f32; instances];
+        graph.parts().1.iter().for_each(|other| counts[*other as usize] += 1.0);
+        quantiles(counts)
+    };
+    // Points in few clusters, and points all over the sphere.
+    for (clusters, columns) in [(10, 16), (4000, 24)] {
+        let embeddings = clustered(instances, clusters, columns, 7);
+        let tiles = proximity_graph(embeddings.rows(), None, &options(300, neighbors), Seed(1), 0).unwrap().0;
+        let drawn = independent_draws(&embeddings, 300, neighbors, 2);
+        for (found, expected) in similarities(&tiles).into_iter().zip(similarities(&drawn)) {
+            assert!((found - expected).abs() < 0.01, "similarity {found}, {expected} with independent draws");
+        }
+        for (found, expected) in in_degrees(&tiles).into_iter().zip(in_degrees(&drawn)) {
+            let bound = 2.0 + 0.1 * expected;
+            assert!(
+                (found - expected).abs() <= bound,
+                "in-degree {found}, {expected} with independent draws"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_mapped_file_has_the_graph_of_its_rows() {
+    let (folder, embeddings) = (tempfile::tempdir().unwrap(), clustered(500, 10, 12, 3));
+    let path = folder.path().join("embeddings.npy");
+    npy::write_rows(&path, embeddings.rows()).unwrap();
+    let mapped = MappedRows::open(&path).unwrap();
+    let mut present = InstanceSet::new(500);
+    present.extend((0..500).filter(|instance| instance % 7 != 0));
+    for present in [None, Some(&present)] {
+        let read = proximity_graph(embeddings.rows(), present, &options(100, 10), Seed(1), 4).unwrap();
+        assert_eq!(proximity_graph(&mapped, present, &options(100, 10), Seed(1), 4).unwrap(), read);
+        let exact = knn_graph(embeddings.rows(), present, 10).unwrap();
+        assert_eq!(knn_graph(&mapped, present, 10).unwrap(), exact);
     }
 }
 

@@ -1,0 +1,224 @@
+//! Which rows are compared with which: tile t with the tiles some offsets further on.
+
+use super::select::Offer;
+
+/// Rows of a tile, where there are enough candidates for several of them.
+pub(super) const TILE: usize = 64;
+/// How many offsets, both ways, there should be at least where tiles can be made smaller for it.
+const FEWEST_OFFSETS: usize = 8;
+/// Rows of the smallest tiles: fewer would be multiplied as so many.
+const SMALLEST_TILE: usize = 16;
+/// Offsets stay below this share of all tiles, and then a tile is needed only while that share is worked on.
+const WINDOW_SHARE: usize = 32;
+/// A window of so many tiles is taken even where it is a larger share: offsets should differ, and their sums too.
+const SMALLEST_WINDOW: usize = 64;
+
+/// The candidates of each of N positions: exactly M distinct others, whole tiles of them.
+///
+/// Positions are cut into n tiles of T, the last one shorter, and tile t meets the tiles t ± o (mod n) for each of some
+/// distinct offsets o. The products of two tiles serve both of them. What is then missing to M comes from the tiles t + e
+/// for some other offsets e, of the last of them only the first rows; and where all other tiles are used up, from the rows
+/// that follow a row in its own tile.
+///
+/// Positions are given to rows at random, so each row is equally likely, M/(N − 1), to be a candidate of each other one,
+/// whatever the offsets are. What differs from M independent draws a row: rows of a tile share nearly all candidates,
+/// most pairs are candidates of each other or not at all, and a row is a candidate of nearly M others rather than of a
+/// binomial number of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Circulant {
+    rows: usize,
+    tile: usize,
+    amount: usize,
+    both: Vec<usize>,
+    once: Vec<usize>,
+}
+
+/// A tile that tile t meets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Step {
+    pub(super) tile: usize,
+    /// What of its rows those of tile t are offered.
+    pub(super) offer: Offer,
+    /// Whether its rows are offered all of tile t too.
+    pub(super) both: bool,
+}
+
+impl Circulant {
+    /// `amount` candidates for each of `rows` positions, at random offsets: `below` gives random integers below its argument.
+    ///
+    /// # Panics
+    /// Where `amount` is not below `rows`.
+    pub fn random(rows: usize, amount: usize, mut below: impl FnMut(u32) -> u32) -> Self {
+        assert!(amount < rows, "{amount} others of {rows} rows");
+        let tile = tile_rows(amount);
+        let tiles = rows.div_ceil(tile);
+        let pairs = (amount / (2 * tile)).min(tiles.saturating_sub(1) / 2);
+        // Offsets and their opposites must all differ, so none may be half of the tiles.
+        let window = (tiles / WINDOW_SHARE).max(SMALLEST_WINDOW).max(pairs).min(tiles.saturating_sub(1) / 2);
+        let both = distinct(1, window, pairs, |_| false, &mut below);
+        // One more for the tile begun, and one for the last tile being short.
+        let left = (amount - 2 * tile * pairs).div_ceil(tile) + 2;
+        let left = left.min(tiles.saturating_sub(1) - 2 * pairs);
+        let taken = |offset: usize| both.contains(&offset) || both.contains(&(tiles - offset));
+        let window = (2 * window).max(left + 2 * pairs).min(tiles.saturating_sub(1));
+        let once = distinct(1, window, left, taken, &mut below);
+        Self { rows, tile, amount, both, once }
+    }
+
+    /// All others for each of `rows` positions.
+    pub fn all(rows: usize) -> Self {
+        let tiles = rows.div_ceil(TILE);
+        let both: Vec<usize> = (1..=tiles.saturating_sub(1) / 2).collect();
+        let once = if tiles > 1 && tiles.is_multiple_of(2) { vec![tiles / 2] } else { Vec::new() };
+        Self { rows, tile: TILE, amount: rows.saturating_sub(1), both, once }
+    }
+
+    /// Positions, N.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Candidates of each, M.
+    pub fn amount(&self) -> usize {
+        self.amount
+    }
+
+    /// The candidates of `position`: the slow way to what the search compares it with.
+    ///
+    /// # Panics
+    /// Where `position` is not below [`Circulant::rows`].
+    pub fn candidates(&self, position: usize) -> Vec<usize> {
+        assert!(position < self.rows, "position {position} of {}", self.rows);
+        let (own, row) = (position / self.tile, position % self.tile);
+        let mut candidates: Vec<usize> = Vec::with_capacity(self.amount);
+        for step in self.steps(own) {
+            let places = step.offer.places(row, self.len_of(step.tile));
+            candidates.extend(places.into_iter().flatten().map(|place| step.tile * self.tile + place));
+        }
+        for offset in &self.both {
+            let tile = (own + self.tiles() - offset) % self.tiles();
+            candidates.extend(self.positions(tile));
+        }
+        candidates
+    }
+
+    pub(super) fn tiles(&self) -> usize {
+        self.rows.div_ceil(self.tile)
+    }
+
+    /// The positions of a tile.
+    pub(super) fn positions(&self, tile: usize) -> std::ops::Range<usize> {
+        tile * self.tile..((tile + 1) * self.tile).min(self.rows)
+    }
+
+    fn len_of(&self, tile: usize) -> usize {
+        self.positions(tile).len()
+    }
+
+    /// Whom tile `tile` meets, those tiles excepted that meet it as one of their `both`.
+    pub(super) fn steps(&self, tile: usize) -> Vec<Step> {
+        let tiles = self.tiles();
+        let further = |offset: &usize| (tile + offset) % tiles;
+        let mut missing = self.amount;
+        let mut steps = Vec::with_capacity(self.both.len() + self.once.len() + 1);
+        for offset in &self.both {
+            let (other, before) = (further(offset), (tile + tiles - offset) % tiles);
+            missing -= self.len_of(other) + self.len_of(before);
+            steps.push(Step { tile: other, offer: Offer::First(self.len_of(other)), both: true });
+        }
+        for other in self.once.iter().map(further) {
+            let amount = missing.min(self.len_of(other));
+            missing -= amount;
+            if amount > 0 {
+                steps.push(Step { tile: other, offer: Offer::First(amount), both: false });
+            }
+        }
+        if missing > 0 {
+            steps.push(Step { tile, offer: Offer::After(missing), both: false });
+        }
+        steps
+    }
+}
+
+/// Rows of a tile for `amount` candidates.
+fn tile_rows(amount: usize) -> usize {
+    let tile = amount / FEWEST_OFFSETS / SMALLEST_TILE * SMALLEST_TILE;
+    if tile < TILE {
+        return tile.max(SMALLEST_TILE);
+    }
+    // Slightly smaller tiles that leave nothing over need no offset for the rest.
+    let exact = amount / (2 * amount.div_ceil(2 * TILE));
+    if exact + exact / SMALLEST_TILE >= TILE { exact } else { TILE }
+}
+
+/// `amount` distinct integers from `first` to `last`, none of which is `taken`, in random order.
+fn distinct(
+    first: usize,
+    last: usize,
+    amount: usize,
+    taken: impl Fn(usize) -> bool,
+    below: &mut impl FnMut(u32) -> u32,
+) -> Vec<usize> {
+    let mut free: Vec<usize> = (first..=last).filter(|offset| !taken(*offset)).collect();
+    for at in 0..amount {
+        let chosen = at + below((free.len() - at) as u32) as usize;
+        free.swap(at, chosen);
+    }
+    free.truncate(amount);
+    free
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lookalike_base::Seed;
+    use proptest::prelude::*;
+
+    fn sorted_candidates(circulant: &Circulant, position: usize) -> Vec<usize> {
+        let mut candidates = circulant.candidates(position);
+        candidates.sort_unstable();
+        candidates
+    }
+
+    proptest! {
+        #[test]
+        fn each_position_has_exactly_as_many_distinct_others_as_were_asked_for(
+            seed in any::<u64>(), rows in 2_usize..1500, amount in 1_usize..1500,
+        ) {
+            let amount = amount.min(rows - 1);
+            let mut stream = Seed(seed).stream("test", 0, 0, 0);
+            let circulant = Circulant::random(rows, amount, |bound| stream.below(bound));
+            for position in 0..rows {
+                let mut candidates = sorted_candidates(&circulant, position);
+                prop_assert_eq!(candidates.len(), amount);
+                candidates.dedup();
+                prop_assert_eq!(candidates.len(), amount);
+                prop_assert!(candidates.iter().all(|other| *other < rows && *other != position));
+            }
+        }
+
+        #[test]
+        fn all_are_all_others(rows in 1_usize..700) {
+            let circulant = Circulant::all(rows);
+            for position in 0..rows {
+                let others: Vec<usize> = (0..rows).filter(|other| *other != position).collect();
+                prop_assert_eq!(sorted_candidates(&circulant, position), others);
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_a_candidate_much_more_often_than_others() {
+        // At the usual sizes what tiles do not give evenly is less than one tile.
+        for (rows, amount) in [(20_000, 1000), (20_011, 1000), (5000, 700), (3000, 200)] {
+            let mut stream = Seed(1).stream("test", 0, 0, 0);
+            let circulant = Circulant::random(rows, amount, |bound| stream.below(bound));
+            let mut counts = vec![0_usize; rows];
+            for position in 0..rows {
+                circulant.candidates(position).into_iter().for_each(|other| counts[other] += 1);
+            }
+            let (least, most) = (counts.iter().min().unwrap(), counts.iter().max().unwrap());
+            assert!(amount - least < 2 * TILE && most - amount < 2 * TILE, "{rows} {amount}: {least} {most}");
+        }
+    }
+}

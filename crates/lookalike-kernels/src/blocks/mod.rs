@@ -1,0 +1,275 @@
+//! The most similar of each row's candidates, where candidates come in tiles: matrix multiplication instead of gathers.
+//!
+//! N·M products of d terms cost 2·N·M·d operations whichever way they are made, but rows gathered one by one cost
+//! 4·N·M·d bytes of memory traffic besides, which takes about ten times as long. Here T rows are multiplied with T rows that
+//! lie together, so that each is read once for T products, and the products serve the rows of both tiles.
+
+mod circulant;
+mod scatter;
+mod score;
+mod select;
+mod tile;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rayon::prelude::*;
+
+use crate::dot::Level;
+use crate::error::KernelError;
+use crate::top_k::TopK;
+use crate::vector::PANEL;
+pub use circulant::Circulant;
+use circulant::{Step, TILE};
+use scatter::Scatter;
+use score::{Pair, score, transpose};
+use select::{Block, Offer, Selections};
+use tile::Tile;
+
+/// For each row its `k` most similar candidates, most similar first: those rows whose positions are the candidates of its own
+/// position. Ties go to the lower index, and products that are NaN come last.
+///
+/// `order` says which row is at each position, and `read` writes a row into the slice it is given, or refuses it. A row is
+/// read once, shortly before it is needed, and forgotten when its tile has met all others: beside the result there is never
+/// more in memory than the tiles of a window, an eighth of all for large N, with room for 2·`k` entries a row.
+/// The result does not depend on the number of threads.
+///
+/// # Shapes
+/// `order` N, a permutation of 0, 1, …, N − 1; rows of `columns` values; the result has N rows of `k`.
+///
+/// # Errors
+/// [`KernelError::Shape`] where `columns` is 0, [`KernelError::TooFew`] where `k` exceeds the candidates,
+/// [`KernelError::Order`] where `order` is no permutation of the positions, [`KernelError::Refused`] names a row that `read`
+/// refused.
+pub fn circulant_top_k(
+    circulant: &Circulant,
+    order: &[u32],
+    columns: usize,
+    k: usize,
+    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+) -> Result<TopK, KernelError> {
+    search(Level::detect(), circulant, order, columns, k, read)
+}
+
+fn search(
+    level: Level,
+    circulant: &Circulant,
+    order: &[u32],
+    columns: usize,
+    k: usize,
+    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+) -> Result<TopK, KernelError> {
+    if columns == 0 {
+        return Err(KernelError::Shape { values: 0, columns });
+    }
+    if k > circulant.amount() {
+        return Err(KernelError::TooFew { row: 0, k, available: circulant.amount() });
+    }
+    check_order(order, circulant.rows())?;
+    let mut best = TopK::zeros(order.len(), k);
+    if k == 0 {
+        return Ok(best);
+    }
+    let search = Search {
+        level,
+        circulant,
+        order,
+        columns,
+        k,
+        read: &read,
+        slots: slots(circulant),
+        next: AtomicUsize::new(0),
+        refused: AtomicUsize::new(usize::MAX),
+        best: Scatter::new(&mut best),
+    };
+    // Tiles are begun in order, which a parallel iterator would not do: only then few of them are needed at a time.
+    rayon::scope(|scope| (0..rayon::current_num_threads()).for_each(|_| scope.spawn(|_| search.work())));
+    match search.refused.into_inner() {
+        usize::MAX => Ok(best),
+        row => Err(KernelError::Refused { row }),
+    }
+}
+
+fn check_order(order: &[u32], rows: usize) -> Result<(), KernelError> {
+    let mut seen = vec![false; rows];
+    let fits = |row: &u32| seen.get_mut(*row as usize).is_some_and(|seen| !std::mem::replace(seen, true));
+    if order.len() == rows && order.iter().all(fits) { Ok(()) } else { Err(KernelError::Order { rows }) }
+}
+
+/// The scores of two tiles, as rows of the left one and as rows of the right one.
+#[derive(Default)]
+struct Scores {
+    values: Vec<f32>,
+    transposed: Vec<f32>,
+}
+
+impl Scores {
+    fn of(&mut self, level: Level, left: &Tile, right: &Tile, columns: usize) {
+        self.values.resize(left.values.len() / columns * (right.values.len() / columns), 0.0);
+        score(level, Pair { left: &left.values, right: &right.values, columns }, &mut self.values);
+    }
+
+    fn transpose(&mut self, level: Level, right: &Tile) {
+        self.transposed.resize(self.values.len(), 0.0);
+        transpose(level, &self.values, right.ids.len().next_multiple_of(PANEL), &mut self.transposed);
+    }
+
+    fn rows<'a>(&'a self, left: &Tile, right: &'a Tile) -> Block<'a> {
+        Block { scores: &self.values, left: left.ids.len(), right: &right.ids }
+    }
+
+    /// The rows of the right tile, once transposed.
+    fn columns<'a>(&'a self, left: &'a Tile, right: &Tile) -> Block<'a> {
+        Block { scores: &self.transposed, left: right.ids.len(), right: &left.ids }
+    }
+}
+
+/// What is known of a tile while it is needed.
+#[derive(Default)]
+struct Slot {
+    tile: Option<Arc<Tile>>,
+    selections: Option<Selections>,
+    /// Meetings that are still to come, and one more as long as its own steps are not done.
+    uses: usize,
+}
+
+fn slots(circulant: &Circulant) -> Vec<Mutex<Slot>> {
+    let mut uses = vec![1; circulant.tiles()];
+    for tile in 0..uses.len() {
+        circulant.steps(tile).iter().filter(|step| step.tile != tile).for_each(|step| uses[step.tile] += 1);
+    }
+    uses.into_iter().map(|uses| Mutex::new(Slot { uses, ..Slot::default() })).collect()
+}
+
+struct Search<'a, R> {
+    level: Level,
+    circulant: &'a Circulant,
+    order: &'a [u32],
+    columns: usize,
+    k: usize,
+    read: &'a R,
+    slots: Vec<Mutex<Slot>>,
+    /// The first tile that nobody has begun.
+    next: AtomicUsize,
+    /// The lowest row that was refused.
+    refused: AtomicUsize,
+    best: Scatter<'a>,
+}
+
+impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
+    /// Works on tiles until all are begun, or a row was refused.
+    fn work(&self) {
+        let mut scores = Scores::default();
+        while self.refused.load(Ordering::Relaxed) == usize::MAX {
+            let number = self.next.fetch_add(1, Ordering::Relaxed);
+            if number >= self.slots.len() || self.meet(number, &mut scores).is_none() {
+                return;
+            }
+        }
+    }
+
+    /// The steps of one tile; `None` where a row was refused.
+    fn meet(&self, number: usize, scores: &mut Scores) -> Option<()> {
+        let left = self.tile(number)?;
+        for Step { tile: other, offer, both } in self.circulant.steps(number) {
+            let right = self.tile(other)?;
+            scores.of(self.level, &left, &right, self.columns);
+            self.offer(number, scores.rows(&left, &right), offer);
+            if both {
+                scores.transpose(self.level, &right);
+                self.offer(other, scores.columns(&left, &right), Offer::First(left.ids.len()));
+            }
+            if other != number {
+                self.release(other);
+            }
+        }
+        self.release(number);
+        Some(())
+    }
+
+    fn slot(&self, tile: usize) -> MutexGuard<'_, Slot> {
+        self.slots[tile].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The rows of a tile, read where that is their first use.
+    fn tile(&self, number: usize) -> Option<Arc<Tile>> {
+        let mut slot = self.slot(number);
+        if let Some(tile) = &slot.tile {
+            return Some(Arc::clone(tile));
+        }
+        let ids = self.order[self.circulant.positions(number)].to_vec();
+        let packed = Tile::pack(ids, self.columns, self.read)
+            .map_err(|row| self.refused.fetch_min(row as usize, Ordering::Relaxed));
+        let tile = Arc::new(packed.ok()?);
+        slot.tile = Some(Arc::clone(&tile));
+        Some(tile)
+    }
+
+    fn offer(&self, number: usize, block: Block<'_>, offer: Offer) {
+        let rows = self.circulant.positions(number).len();
+        let mut slot = self.slot(number);
+        slot.selections.get_or_insert_with(|| Selections::new(rows, self.k)).offer(self.level, block, offer);
+    }
+
+    /// Says that a meeting of a tile is over; after the last one its best are written and all else is forgotten.
+    fn release(&self, number: usize) {
+        let mut slot = self.slot(number);
+        slot.uses -= 1;
+        if slot.uses > 0 {
+            return;
+        }
+        let Slot { tile, selections, .. } = std::mem::take(&mut *slot);
+        drop(slot);
+        if let (Some(tile), Some(mut selections)) = (tile, selections) {
+            for (row, id) in tile.ids.iter().enumerate() {
+                // SAFETY: `order` was found to be a permutation, so the row is in this tile alone, and of all who release
+                // a tile one is the last.
+                #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
+                unsafe {
+                    self.best
+                        .write(*id, |indices, similarities| selections.finish(row, indices, similarities));
+                }
+            }
+        }
+    }
+}
+
+/// For each query its `k` most similar rows of the database; with `exclude_self` never the one of its own number.
+///
+/// # Shapes
+/// `queries` and `database` rows of `columns`; `best` a row for each query.
+pub(crate) fn database_top_k(
+    queries: &[f32],
+    database: &[f32],
+    columns: usize,
+    exclude_self: bool,
+    best: &mut TopK,
+) {
+    let (level, k) = (Level::detect(), best.k);
+    let tiles: Vec<Tile> = database
+        .par_chunks(TILE * columns)
+        .enumerate()
+        .map(|(number, rows)| Tile::of(rows, number * TILE, columns))
+        .collect();
+    best.indices
+        .par_chunks_mut(TILE * k)
+        .zip(best.similarities.par_chunks_mut(TILE * k))
+        .zip(queries.par_chunks(TILE * columns))
+        .enumerate()
+        .for_each_init(Scores::default, |scores, (number, ((indices, similarities), rows))| {
+            let left = Tile::of(rows, number * TILE, columns);
+            let mut selections = Selections::new(left.ids.len(), k);
+            for (at, right) in tiles.iter().enumerate() {
+                scores.of(level, &left, right, columns);
+                let width = right.ids.len();
+                let own = exclude_self && at == number;
+                let offer = if own { Offer::After(width - 1) } else { Offer::First(width) };
+                selections.offer(level, scores.rows(&left, right), offer);
+            }
+            let rows = indices.chunks_mut(k).zip(similarities.chunks_mut(k)).enumerate();
+            rows.for_each(|(row, (indices, similarities))| selections.finish(row, indices, similarities));
+        });
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! The rows of a result, written from many threads in any order.
+
+#![expect(unsafe_code, reason = "rows of one slice are lent to several threads at once")]
+
+use std::marker::PhantomData;
+
+use crate::top_k::TopK;
+
+/// A result of which each row is written once, by whoever has it.
+pub(super) struct Scatter<'a> {
+    k: usize,
+    rows: usize,
+    indices: *mut u32,
+    similarities: *mut f32,
+    borrowed: PhantomData<&'a mut TopK>,
+}
+
+// SAFETY: what the pointers point to is borrowed for as long as this lives, and `write` asks that no row has two writers.
+unsafe impl Sync for Scatter<'_> {}
+// SAFETY: as above; nothing is bound to a thread.
+unsafe impl Send for Scatter<'_> {}
+
+impl<'a> Scatter<'a> {
+    pub(super) fn new(best: &'a mut TopK) -> Self {
+        let rows = best.indices.len().min(best.similarities.len()) / best.k.max(1);
+        Self {
+            k: best.k,
+            rows,
+            indices: best.indices.as_mut_ptr(),
+            similarities: best.similarities.as_mut_ptr(),
+            borrowed: PhantomData,
+        }
+    }
+
+    /// Lends the indices and similarities of `row` to `write`.
+    ///
+    /// # Safety
+    /// No two calls for the same row may overlap.
+    pub(super) unsafe fn write(&self, row: u32, write: impl FnOnce(&mut [u32], &mut [f32])) {
+        let row = row as usize;
+        assert!(row < self.rows, "row {row} of {}", self.rows);
+        // SAFETY: the row lies inside both borrowed vectors, and the caller vouches that nobody else has it.
+        unsafe {
+            write(
+                std::slice::from_raw_parts_mut(self.indices.add(row * self.k), self.k),
+                std::slice::from_raw_parts_mut(self.similarities.add(row * self.k), self.k),
+            );
+        }
+    }
+}

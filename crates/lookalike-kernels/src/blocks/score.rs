@@ -1,0 +1,237 @@
+//! The inner products of the rows of one tile with the rows of another.
+//!
+//! Tiles come as panels of [`PANEL`] rows, `[column][row]` within a panel, which serves both sides of a product: a
+//! vector of rows of the right tile is read at once, and values of the left one are spread over a register.
+
+#![expect(
+    unsafe_code,
+    reason = "register tiles read through pointers whose bounds are asserted at their entry"
+)]
+#![expect(clippy::needless_range_loop, reason = "row and vector number registers of several arrays at once")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
+
+use crate::dot::Level;
+use crate::vector::{PANEL, Vector};
+
+/// Columns summed before a block is written back: two panels of that many stay near the core.
+const DEPTH: usize = 512;
+
+/// Two tiles of whole panels.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<'a> {
+    pub(super) left: &'a [f32],
+    pub(super) right: &'a [f32],
+    /// Columns of the rows, d.
+    pub(super) columns: usize,
+}
+
+/// `scores[i][j]` ← row i of the left tile · row j of the right one.
+///
+/// # Shapes
+/// `scores` is row-major, as many rows and columns as the tiles have rows, those that fill up a panel included. Each
+/// product is summed in an order that depends on nothing but the level and the columns.
+pub(super) fn score(level: Level, pair: Pair<'_>, scores: &mut [f32]) {
+    let panel = PANEL * pair.columns;
+    let (high, wide) = (pair.left.len() / panel, pair.right.len() / panel);
+    assert_eq!((high * panel, wide * panel), (pair.left.len(), pair.right.len()), "whole panels");
+    assert_eq!(scores.len(), high * wide * PANEL * PANEL, "a score for each pair of rows");
+    // SAFETY: the level was detected; the assertions above hold every pointer of the tiles inside its slice.
+    unsafe {
+        match level {
+            Level::Portable => score_with::<[f32; 4], 2, 4, 4>(pair, scores),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => score_avx2(pair, scores),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => score_avx512(pair, scores),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn score_avx2(pair: Pair<'_>, scores: &mut [f32]) {
+    // SAFETY: as the caller's.
+    unsafe { score_with::<__m256, 4, 2, 2>(pair, scores) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn score_avx512(pair: Pair<'_>, scores: &mut [f32]) {
+    // SAFETY: as the caller's.
+    unsafe { score_with::<__m512, 8, 2, 1>(pair, scores) }
+}
+
+/// Writes to `transposed` the transpose of `scores`, whose rows are `stride` wide: the scores of the right tile's rows.
+pub(super) fn transpose(level: Level, scores: &[f32], stride: usize, transposed: &mut [f32]) {
+    assert!(stride.is_multiple_of(PANEL) && scores.len().is_multiple_of(stride * PANEL));
+    assert_eq!(scores.len(), transposed.len());
+    // SAFETY: the level was detected; both are made of whole panels, as asserted.
+    unsafe {
+        match level {
+            Level::Portable => transpose_with::<[f32; 4]>(scores, stride, transposed),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => transpose_avx2(scores, stride, transposed),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => transpose_avx512(scores, stride, transposed),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn transpose_avx2(scores: &[f32], stride: usize, transposed: &mut [f32]) {
+    // SAFETY: as the caller's.
+    unsafe { transpose_with::<__m256>(scores, stride, transposed) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn transpose_avx512(scores: &[f32], stride: usize, transposed: &mut [f32]) {
+    // SAFETY: as the caller's.
+    unsafe { transpose_with::<__m512>(scores, stride, transposed) }
+}
+
+/// # Safety
+/// As [`Vector`], and as [`transpose`] asserts.
+#[inline(always)]
+unsafe fn transpose_with<V: Vector>(scores: &[f32], stride: usize, transposed: &mut [f32]) {
+    let rows = scores.len() / stride;
+    for row in (0..rows).step_by(PANEL) {
+        for column in (0..stride).step_by(PANEL) {
+            // SAFETY: 16 rows from `row` on and 16 columns from `column` on are in both.
+            unsafe {
+                let source = scores.as_ptr().add(row * stride + column);
+                V::transpose(source, stride, transposed.as_mut_ptr().add(column * rows + row), rows);
+            }
+        }
+    }
+}
+
+/// [`score`] in register tiles of `ROWS` rows by `WIDE` vectors, and of `LAST` vectors where a single panel is left.
+///
+/// # Safety
+/// As [`Vector`], and as [`score`] asserts.
+#[inline(always)]
+unsafe fn score_with<V: Vector, const ROWS: usize, const WIDE: usize, const LAST: usize>(
+    pair: Pair<'_>,
+    scores: &mut [f32],
+) {
+    let width = pair.right.len() / pair.columns;
+    for begin in (0..pair.columns).step_by(DEPTH) {
+        let depth = begin..pair.columns.min(begin + DEPTH);
+        let mut column = 0;
+        while column < width {
+            let step = if column + WIDE * V::LANES <= width { WIDE } else { LAST } * V::LANES;
+            for row in (0..pair.left.len() / pair.columns).step_by(ROWS) {
+                // SAFETY: `row` and `column` begin tiles inside the block.
+                unsafe {
+                    let target = scores.as_mut_ptr().add(row * width + column);
+                    if step == WIDE * V::LANES {
+                        register_tile::<V, ROWS, WIDE>(pair, row, column, depth.clone(), target, width);
+                    } else {
+                        register_tile::<V, ROWS, LAST>(pair, row, column, depth.clone(), target, width);
+                    }
+                }
+            }
+            column += step;
+        }
+    }
+}
+
+/// Adds the columns `depth` of the products of rows from `row` on with rows from `column` on to what is at `target`, or
+/// writes them there where they are the first.
+///
+/// # Safety
+/// As [`Vector`]; `row` + `ROWS` and `column` + `WIDE` vectors lie inside the tiles, and `row` inside one panel; `target`
+/// begins `ROWS` rows of `width` scores.
+#[inline(always)]
+unsafe fn register_tile<V: Vector, const ROWS: usize, const WIDE: usize>(
+    pair: Pair<'_>,
+    row: usize,
+    column: usize,
+    depth: std::ops::Range<usize>,
+    target: *mut f32,
+    width: usize,
+) {
+    // SAFETY: a row of a tile lies in panel ⌊row / PANEL⌋, each column of it a panel's width after the one before.
+    unsafe {
+        let place = |row: usize| (row / PANEL * pair.columns + depth.start) * PANEL + row % PANEL;
+        let mut left = pair.left.as_ptr().add(place(row));
+        let mut right: [*const f32; WIDE] =
+            std::array::from_fn(|vector| pair.right.as_ptr().add(place(column + vector * V::LANES)));
+        let mut sums = [[V::splat(0.0); WIDE]; ROWS];
+        if depth.start > 0 {
+            for row in 0..ROWS {
+                for vector in 0..WIDE {
+                    sums[row][vector] = V::load(target.add(row * width + vector * V::LANES));
+                }
+            }
+        }
+        for _ in depth {
+            let columns = right.map(|pointer| V::load(pointer));
+            for row in 0..ROWS {
+                let factor = V::splat(*left.add(row));
+                for vector in 0..WIDE {
+                    sums[row][vector] = columns[vector].multiply_add(factor, sums[row][vector]);
+                }
+            }
+            left = left.wrapping_add(PANEL);
+            right = right.map(|pointer| pointer.wrapping_add(PANEL));
+        }
+        for row in 0..ROWS {
+            for vector in 0..WIDE {
+                sums[row][vector].store(target.add(row * width + vector * V::LANES));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lookalike_base::Seed;
+
+    #[test]
+    fn a_transpose_has_rows_for_columns_at_every_level() {
+        let (rows, stride) = (2 * PANEL, 3 * PANEL);
+        let scores: Vec<f32> = (0..rows * stride).map(|value| value as f32).collect();
+        for level in Level::all() {
+            let mut transposed = vec![0.0; scores.len()];
+            transpose(level, &scores, stride, &mut transposed);
+            for (at, value) in transposed.into_iter().enumerate() {
+                assert_eq!(value, scores[at % rows * stride + at / rows], "{level:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_block_holds_the_products_of_the_obvious_loop_at_every_level() {
+        // Small integers have exact sums: every level must give the same bits.
+        for (high, wide, columns) in [(1, 1, 1), (1, 2, 7), (3, 3, 33), (2, 4, 512), (2, 1, 1100)] {
+            let mut stream = Seed(1).stream("test", 0, 0, columns as u64);
+            let mut panels = |count: usize| -> Vec<f32> {
+                (0..count * PANEL * columns).map(|_| stream.below(7) as f32 - 3.0).collect()
+            };
+            let (left, right) = (panels(high), panels(wide));
+            let at = |values: &[f32], row: usize, column: usize| {
+                values[(row / PANEL * columns + column) * PANEL + row % PANEL]
+            };
+            for level in Level::all() {
+                let mut scores = vec![f32::NAN; high * wide * PANEL * PANEL];
+                score(level, Pair { left: &left, right: &right, columns }, &mut scores);
+                for (place, found) in scores.iter().enumerate() {
+                    let (i, j) = (place / (wide * PANEL), place % (wide * PANEL));
+                    let expected: f32 =
+                        (0..columns).map(|column| at(&left, i, column) * at(&right, j, column)).sum();
+                    assert_eq!(*found, expected, "{level:?} {i} {j}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Keeping the k best of all scores that the rows of a tile are offered, block by block.
+
+#![expect(
+    unsafe_code,
+    reason = "vectors of scores and thresholds read through pointers whose bounds are asserted at their entry"
+)]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
+use std::cmp::Reverse;
+use std::ops::Range;
+
+use crate::dot::Level;
+use crate::vector::{PANEL, Vector};
+
+/// Lanes of the widest vector: room that must be left before one is taken.
+const MOST: usize = 16;
+/// Entries that are tried as pivots before all are put into order.
+const PIVOTS: usize = 16;
+
+/// For each row of a tile the k most similar entries seen so far; equal similarities are won by the lower index.
+///
+/// Entries that cannot be among the best any more are turned away by one comparison, a vector of them at a time; the
+/// rest are gathered and thinned out when their room is full, which costs a constant an entry. What is kept in the
+/// end depends on neither the order nor the blocks in which entries come.
+pub(super) struct Selections {
+    k: usize,
+    /// Entries a row has room for.
+    room: usize,
+    /// No entry of a row below this can be among its best; NaN as long as there is no such bound.
+    thresholds: Vec<f32>,
+    counts: Vec<usize>,
+    /// `room` a row: entries as numbers that order as they do, similarity above, complement of the index below.
+    keys: Vec<u64>,
+}
+
+/// The scores of the rows of a left tile with those of a right one.
+#[derive(Clone, Copy)]
+pub(super) struct Block<'a> {
+    /// Row-major, as [`score`](super::score::score) writes them.
+    pub(super) scores: &'a [f32],
+    /// The left tile's rows.
+    pub(super) left: usize,
+    /// Indices of the right tile's rows.
+    pub(super) right: &'a [u32],
+}
+
+/// Which scores of a block its left rows are offered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Offer {
+    /// Those with the first so many right rows.
+    First(usize),
+    /// Those with so many right rows that follow the place of the row itself, the first following the last.
+    After(usize),
+}
+
+impl Offer {
+    /// The right rows offered to left row `row`, of `width` there are.
+    pub(super) fn places(self, row: usize, width: usize) -> [Range<usize>; 2] {
+        match self {
+            Self::First(amount) => [0..amount.min(width), 0..0],
+            Self::After(amount) => {
+                let end = row + 1 + amount;
+                [(row + 1).min(width)..end.min(width), 0..end.saturating_sub(width).min(width)]
+            }
+        }
+    }
+}
+
+impl Selections {
+    pub(super) fn new(rows: usize, k: usize) -> Self {
+        let room = 2 * k + 2 * MOST;
+        Self { k, room, thresholds: vec![f32::NAN; rows], counts: vec![0; rows], keys: vec![0; rows * room] }
+    }
+
+    /// Offers the rows of this selection, the left ones of `block`, what they get of it.
+    pub(super) fn offer(&mut self, level: Level, block: Block<'_>, offer: Offer) {
+        let (high, wide) = (block.left, block.right.len());
+        assert_eq!(block.scores.len(), high.next_multiple_of(PANEL) * wide.next_multiple_of(PANEL));
+        assert_eq!(self.counts.len(), high);
+        // SAFETY: the level was detected; the scores are whole panels of both tiles.
+        unsafe {
+            match level {
+                Level::Portable => self.offer_with::<[f32; 4]>(block, offer),
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => self.offer_avx2(block, offer),
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => self.offer_avx512(block, offer),
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn offer_avx2(&mut self, block: Block<'_>, offer: Offer) {
+        // SAFETY: as the caller's.
+        unsafe { self.offer_with::<__m256>(block, offer) }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f")]
+    unsafe fn offer_avx512(&mut self, block: Block<'_>, offer: Offer) {
+        // SAFETY: as the caller's.
+        unsafe { self.offer_with::<__m512>(block, offer) }
+    }
+
+    /// # Safety
+    /// As [`Vector`], and as [`Selections::offer`] asserts.
+    #[inline(always)]
+    unsafe fn offer_with<V: Vector>(&mut self, block: Block<'_>, offer: Offer) {
+        let width = block.right.len();
+        let stride = width.next_multiple_of(PANEL);
+        for (row, scores) in block.scores.chunks_exact(stride).take(block.left).enumerate() {
+            for places in offer.places(row, width) {
+                // Vectors begin where those of a panel do, so that none reaches beyond the row.
+                let first = places.start / V::LANES * V::LANES;
+                for begin in (first..places.end).step_by(V::LANES) {
+                    // SAFETY: `begin` and as many lanes lie inside the row, whose end is that of a panel.
+                    unsafe {
+                        let values = V::load(scores.as_ptr().add(begin));
+                        self.take(row, values, lanes_of(&places, begin), &block.right[begin..]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes those of `lanes` that are not below the row's threshold; their indices are in the same places of `indices`.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    #[inline(always)]
+    unsafe fn take<V: Vector>(&mut self, row: usize, values: V, lanes: u32, indices: &[u32]) {
+        // SAFETY: the caller vouches for the level; a row has room for `MOST` keys, as many as a vector writes.
+        unsafe {
+            let mut passed = values.not_below(V::splat(self.thresholds[row])) & lanes;
+            if passed == 0 {
+                return;
+            }
+            if self.counts[row] + MOST > self.room {
+                self.thin_out::<V>(row);
+                passed = values.not_below(V::splat(self.thresholds[row])) & lanes;
+            }
+            let keys = &mut self.keys[row * self.room + self.counts[row]..][..MOST];
+            values.append_keys(passed, indices, keys);
+            self.counts[row] += passed.count_ones() as usize;
+        }
+    }
+
+    /// Forgets entries that cannot be among the best, so that at least `MOST` more have room.
+    ///
+    /// The k best are not looked for: any of the entries with at least k and not many more above it will do, and a
+    /// pass over all costs less than putting them into order.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    #[inline(always)]
+    unsafe fn thin_out<V: Vector>(&mut self, row: usize) {
+        let keys = &mut self.keys[row * self.room..][..self.counts[row]];
+        let most = self.k + self.k / 4 + MOST;
+        let (mut lowest, mut highest) = (0, u64::MAX);
+        for at in 0..PIVOTS {
+            let pivot = keys[at * keys.len() / PIVOTS];
+            if pivot <= lowest || pivot >= highest {
+                continue;
+            }
+            // SAFETY: as the caller's.
+            let above = unsafe { V::count_from(keys, pivot) };
+            if above < self.k {
+                highest = pivot;
+            } else if above > most {
+                lowest = pivot;
+            } else {
+                // SAFETY: as the caller's.
+                self.counts[row] = unsafe { V::keep_from(keys, pivot) };
+                self.thresholds[row] = similarity_of(pivot);
+                return;
+            }
+        }
+        self.keep_best(row);
+    }
+
+    /// Keeps the k best and forgets all others.
+    #[inline(never)]
+    fn keep_best(&mut self, row: usize) {
+        let keys = &mut self.keys[row * self.room..][..self.counts[row]];
+        if keys.len() > self.k {
+            let (_, worst, _) = keys.select_nth_unstable_by_key(self.k - 1, |key| Reverse(*key));
+            self.thresholds[row] = similarity_of(*worst);
+            self.counts[row] = self.k;
+        }
+    }
+
+    /// Writes the best entries of `row`, most similar first.
+    pub(super) fn finish(&mut self, row: usize, indices: &mut [u32], similarities: &mut [f32]) {
+        if self.counts[row] > self.k + self.k / 4 {
+            self.keep_best(row);
+        }
+        let keys = &mut self.keys[row * self.room..][..self.counts[row]];
+        keys.sort_unstable_by_key(|key| Reverse(*key));
+        for ((index, similarity), key) in indices.iter_mut().zip(similarities).zip(keys) {
+            *index = !(*key as u32);
+            *similarity = similarity_of(*key);
+        }
+    }
+}
+
+/// A bit for each lane of a vector from `begin` on that lies in `places`.
+#[inline(always)]
+fn lanes_of(places: &Range<usize>, begin: usize) -> u32 {
+    let below = |end: usize| if end < 32 { (1_u32 << end) - 1 } else { u32::MAX };
+    below(places.end - begin) & !below(places.start.saturating_sub(begin))
+}
+
+fn similarity_of(key: u64) -> f32 {
+    let ordered = (key >> 32) as u32;
+    match ordered {
+        0 => f32::NAN,
+        _ if ordered >> 31 == 1 => f32::from_bits(ordered & !(1 << 31)),
+        _ => f32::from_bits(!ordered),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::score::transpose;
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Sorts everything.
+    fn obvious_selection(entries: &[(u32, f32)], k: usize) -> Vec<(u32, f32)> {
+        let mut sorted = entries.to_vec();
+        sorted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        sorted.truncate(k);
+        sorted
+    }
+
+    /// A block of one left row, which is the row with the highest index of all.
+    fn padded(values: &[f32]) -> Vec<f32> {
+        let stride = values.len().next_multiple_of(PANEL);
+        let mut scores = vec![f32::NAN; PANEL * stride];
+        scores[..values.len()].copy_from_slice(values);
+        scores
+    }
+
+    fn finished(selections: &mut Selections, row: usize) -> Vec<(u32, f32)> {
+        let (mut indices, mut similarities) = (vec![0; selections.k], vec![0.0; selections.k]);
+        selections.finish(row, &mut indices, &mut similarities);
+        indices.into_iter().zip(similarities).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn rows_and_columns_keep_the_head_of_the_sorted_list_at_every_level(
+            // Few distinct values, so that ties are common.
+            values in prop::collection::vec(-3_i8..4, 1..300),
+            high in 1_usize..20,
+            k in 1_usize..40,
+        ) {
+            let width = values.len().div_ceil(high);
+            let (k, stride) = (k.min(high).min(width), width.next_multiple_of(PANEL));
+            let value = |row: usize, place: usize| f32::from(values[(row * width + place) % values.len()]);
+            let mut scores = vec![f32::NAN; high.next_multiple_of(PANEL) * stride];
+            for row in 0..high {
+                (0..width).for_each(|place| scores[row * stride + place] = value(row, place));
+            }
+            let left: Vec<u32> = (0..high as u32).map(|row| row * 7 % 101).collect();
+            let right: Vec<u32> = (0..width as u32).map(|place| place * 13 % 1009).collect();
+            let block = Block { scores: &scores, left: high, right: &right };
+            for level in Level::all() {
+                let (mut rows, mut columns) = (Selections::new(high, k), Selections::new(width, k));
+                rows.offer(level, block, Offer::First(width));
+                let mut transposed = vec![0.0; scores.len()];
+                transpose(level, &scores, stride, &mut transposed);
+                columns.offer(level, Block { scores: &transposed, left: width, right: &left }, Offer::First(high));
+                for row in 0..high {
+                    let entries: Vec<_> = (0..width).map(|place| (right[place], value(row, place))).collect();
+                    prop_assert_eq!(finished(&mut rows, row), obvious_selection(&entries, k));
+                }
+                for place in 0..width {
+                    let entries: Vec<_> = (0..high).map(|row| (left[row], value(row, place))).collect();
+                    prop_assert_eq!(finished(&mut columns, place), obvious_selection(&entries, k));
+                }
+            }
+        }
+
+        #[test]
+        fn a_row_is_offered_those_that_follow_it_and_never_itself(rows in 2_usize..70, amount in 1_usize..70) {
+            let amount = amount.min(rows - 1);
+            let ids: Vec<u32> = (0..rows as u32).collect();
+            let scores = vec![1.0; rows.next_multiple_of(PANEL).pow(2)];
+            let block = Block { scores: &scores, left: rows, right: &ids };
+            for level in Level::all() {
+                let mut selections = Selections::new(rows, amount);
+                selections.offer(level, block, Offer::After(amount));
+                for row in 0..rows {
+                    let mut expected: Vec<u32> = (1..=amount).map(|step| ((row + step) % rows) as u32).collect();
+                    expected.sort_unstable();
+                    let found: Vec<u32> = finished(&mut selections, row).iter().map(|entry| entry.0).collect();
+                    prop_assert_eq!(found, expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_comes_after_everything_that_is() {
+        for level in Level::all() {
+            let mut found = Vec::new();
+            let offers = [
+                vec![f32::NAN, f32::NEG_INFINITY, f32::NAN, 0.0, -0.0, f32::INFINITY],
+                vec![f32::NAN, f32::NAN, f32::NEG_INFINITY],
+            ];
+            for values in offers {
+                let (scores, right) = (padded(&values), (0..values.len() as u32).collect::<Vec<_>>());
+                let mut selections = Selections::new(1, 3);
+                let block = Block { scores: &scores, left: 1, right: &right };
+                selections.offer(level, block, Offer::First(values.len()));
+                found.push(finished(&mut selections, 0));
+            }
+            let indices = |at: usize| found[at].iter().map(|entry: &(u32, f32)| entry.0).collect::<Vec<_>>();
+            assert_eq!((indices(0), indices(1)), (vec![5, 3, 4], vec![2, 0, 1]));
+            assert!(found[1][1].1.is_nan());
+        }
+    }
+}

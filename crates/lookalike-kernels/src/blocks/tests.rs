@@ -1,0 +1,88 @@
+//! The search beside an obvious one that sorts all candidates.
+
+use super::*;
+use lookalike_base::Seed;
+use proptest::prelude::*;
+
+/// Small integers, of which sums of products are exact in any order: ties are ties, and results can be compared bit by bit.
+fn integers(seed: u64, rows: usize, columns: usize) -> Vec<f32> {
+    let mut stream = Seed(seed).stream("test", 0, 0, 0);
+    (0..rows * columns).map(|_| stream.below(5) as f32 - 2.0).collect()
+}
+
+fn reader(values: &[f32], columns: usize) -> impl Fn(u32, &mut [f32]) -> bool + Sync {
+    move |row, into| {
+        into.copy_from_slice(&values[row as usize * columns..][..columns]);
+        true
+    }
+}
+
+/// The `k` best of each row's candidates, all of them sorted.
+fn obvious(circulant: &Circulant, order: &[u32], values: &[f32], columns: usize, k: usize) -> TopK {
+    let mut best = TopK::zeros(order.len(), k);
+    let row = |id: u32| &values[id as usize * columns..][..columns];
+    for (position, own) in order.iter().enumerate() {
+        let product = |id: u32| row(*own).iter().zip(row(id)).fold(0.0, |sum, (a, b)| sum + a * b);
+        let candidates = circulant.candidates(position).into_iter().map(|other| order[other]);
+        let mut scored: Vec<(u32, f32)> = candidates.map(|id| (id, product(id))).collect();
+        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        for (at, (id, similarity)) in scored[..k].iter().enumerate() {
+            best.indices[*own as usize * k + at] = *id;
+            best.similarities[*own as usize * k + at] = *similarity;
+        }
+    }
+    best
+}
+
+fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn given_the_candidates_edges_are_those_of_the_obvious_search_at_every_level(
+        seed in any::<u64>(), rows in 2_usize..700, columns in 1_usize..40, m in 1_usize..700, k in 0_usize..60,
+    ) {
+        let (m, values) = (m.min(rows - 1), integers(seed, rows, columns));
+        let (k, mut stream) = (k.min(m), Seed(seed).stream("order", 0, 0, 0));
+        let order = stream.permutation(rows as u32);
+        let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
+        let expected = obvious(&circulant, &order, &values, columns, k);
+        for level in Level::all() {
+            let found = search(level, &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+            prop_assert_eq!(&found, &expected);
+        }
+    }
+}
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    let (rows, columns, k) = (3000, 37, 20);
+    let mut stream = Seed(3).stream("test", 0, 0, 0);
+    let values: Vec<f32> = (0..rows * columns).map(|_| stream.normal()).collect();
+    let order = stream.permutation(rows as u32);
+    let some = Circulant::random(rows, 500, |bound| stream.below(bound));
+    for circulant in [some, Circulant::all(rows)] {
+        let search = || circulant_top_k(&circulant, &order, columns, k, reader(&values, columns)).unwrap();
+        let alone = with_threads(1, search);
+        for threads in [2, 3, 7] {
+            assert_eq!(with_threads(threads, search), alone);
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_searched_is_refused_by_name() {
+    let circulant = Circulant::all(4);
+    let found = |order: &[u32], columns, k| {
+        circulant_top_k(&circulant, order, columns, k, |row, _| row != 2).unwrap_err()
+    };
+    assert_eq!(found(&[0, 1, 2, 3], 0, 1), KernelError::Shape { values: 0, columns: 0 });
+    assert_eq!(found(&[0, 1, 2, 3], 2, 4), KernelError::TooFew { row: 0, k: 4, available: 3 });
+    for order in [&[0, 1, 2][..], &[0, 1, 2, 4], &[0, 1, 1, 3]] {
+        assert_eq!(found(order, 2, 1), KernelError::Order { rows: 4 });
+    }
+    assert_eq!(found(&[0, 1, 2, 3], 2, 1), KernelError::Refused { row: 2 });
+}
