@@ -40,15 +40,25 @@ pub enum SamplingError {
         /// Candidates drawn, M.
         candidates: usize,
     },
-    /// A restart probability or the length of its schedule is out of range.
+    /// An option that is a real number is out of range.
     #[error("{option} = {value} is out of range: it must be {expected}")]
-    Restart {
+    Number {
         /// Name of the option.
         option: &'static str,
         /// Its value.
         value: f64,
         /// What it must be.
         expected: &'static str,
+    },
+    /// Two options do not go together.
+    #[error("{option} does not go with {with}: {reason}")]
+    Combination {
+        /// Name of the option that has no place.
+        option: &'static str,
+        /// What it does not go with.
+        with: &'static str,
+        /// Why.
+        reason: &'static str,
     },
     /// The number of rows is not the number of instances they are for.
     #[error("{rows} rows of embeddings do not fit {instances} instances")]

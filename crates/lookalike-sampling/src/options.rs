@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{SamplingError, Warning};
 use crate::graph::GraphOptions;
+use crate::weights::check_temperature;
 
 /// How batches are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -70,12 +71,12 @@ impl RestartSchedule {
     fn check(&self) -> Result<(), SamplingError> {
         for (option, value) in [("restart.from", self.from), ("restart.to", self.to)] {
             if !(0.0..1.0).contains(&value) {
-                return Err(SamplingError::Restart { option, value, expected: "at least 0 and below 1" });
+                return Err(SamplingError::Number { option, value, expected: "at least 0 and below 1" });
             }
         }
         if !(self.over_epochs.is_finite() && self.over_epochs >= 0.0) {
             let (option, value) = ("restart.over_epochs", self.over_epochs);
-            return Err(SamplingError::Restart { option, value, expected: "finite and at least 0" });
+            return Err(SamplingError::Number { option, value, expected: "finite and at least 0" });
         }
         Ok(())
     }
@@ -97,6 +98,11 @@ pub struct SamplerOptions {
     pub neighbors: usize,
     /// Restart probability of [`Kind::Walk`].
     pub restart: RestartSchedule,
+    /// Temperature τ of [`Kind::Walk`], which then goes to a neighbour with a probability in proportion to
+    /// exp(similarity/τ); without one to each alike, as published.
+    pub temperature: Option<f64>,
+    /// Share of each batch that is drawn uniformly from the unused instances, 0 to 1; the rest is walked, or nearest.
+    pub uniform_fraction: f64,
     /// Batches from one rebuild of the graph to the next, t. Paper: 100.
     pub refresh_every: u64,
     /// First epochs, whose batches are uniform while they gather embeddings. Published program: 1.
@@ -114,6 +120,8 @@ impl Default for SamplerOptions {
             candidates: 1000,
             neighbors: 100,
             restart: RestartSchedule::default(),
+            temperature: None,
+            uniform_fraction: 0.0,
             refresh_every: 100,
             uniform_epochs: 1,
             last_batch: LastBatch::Drop,
@@ -135,6 +143,18 @@ impl SamplerOptions {
             return Err(SamplingError::Zero { option: "refresh_every" });
         }
         self.restart.check()?;
+        check_uniform_fraction(self.uniform_fraction)?;
+        if let Some(temperature) = self.temperature {
+            check_temperature(temperature)?;
+            if self.kind == Kind::Nearest {
+                let reason = "it takes the most similar neighbors in their order and walks nowhere";
+                return Err(SamplingError::Combination {
+                    option: "temperature",
+                    with: "kind = \"nearest\"",
+                    reason,
+                });
+            }
+        }
         let graph = GraphOptions { candidates: self.candidates, neighbors: self.neighbors };
         match self.kind {
             Kind::Walk => Ok(graph.fitted(instances)?.1.into_iter().collect()),
@@ -154,6 +174,8 @@ impl SamplerOptions {
                 ("restart.from", options.restart.from.to_string()),
                 ("restart.to", options.restart.to.to_string()),
                 ("restart.over_epochs", options.restart.over_epochs.to_string()),
+                ("temperature", format!("{:?}", options.temperature)),
+                ("uniform_fraction", options.uniform_fraction.to_string()),
                 ("refresh_every", options.refresh_every.to_string()),
                 ("uniform_epochs", options.uniform_epochs.to_string()),
                 ("last_batch", format!("{:?}", options.last_batch)),
@@ -162,6 +184,14 @@ impl SamplerOptions {
         let both = list(self).into_iter().zip(list(other));
         both.into_iter().find(|(a, b)| a.1 != b.1).map(|((name, a), (_, b))| (name, a, b))
     }
+}
+
+/// Checks the share of each batch that is drawn uniformly.
+pub(crate) fn check_uniform_fraction(value: f64) -> Result<(), SamplingError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(SamplingError::Number { option: "uniform_fraction", value, expected: "at least 0 and at most 1" })
 }
 
 /// Checks that there are at least two instances and that 32 bits can number them.

@@ -12,6 +12,8 @@ use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment};
 use crate::report::{EpochReport, Report, Staleness};
 use crate::set::InstanceSet;
 use crate::store::EmbeddingStore;
+use crate::walk::Moves;
+use crate::weights::EdgeWeights;
 
 /// Hands out the batches of one epoch after another, in segments between two refreshes of its graph.
 ///
@@ -33,6 +35,8 @@ pub struct Sampler {
     pub(crate) store: EmbeddingStore,
     /// Without an edge as long as none could be built.
     pub(crate) graph: ProximityGraph,
+    /// Of its edges, where walks prefer the similar.
+    pub(crate) weights: Option<EdgeWeights>,
     /// The step of the last refresh, whether or not there were embeddings enough for a graph.
     pub(crate) refreshed_at: Option<u64>,
     pub(crate) builds: u64,
@@ -67,6 +71,7 @@ impl Sampler {
             steps: 0,
             store: EmbeddingStore::new(instances),
             graph: ProximityGraph::empty(instances),
+            weights: None,
             refreshed_at: None,
             builds: 0,
             build_seconds: 0.0,
@@ -260,7 +265,8 @@ impl Sampler {
             _ if self.is_uniform() => Method::Uniform,
             Kind::Nearest => Method::Nearest { graph: &self.graph },
             Kind::Walk | Kind::Uniform => {
-                Method::Walk { graph: &self.graph, restart: self.options.restart.at(self.epoch) }
+                let restart = self.options.restart.at(self.epoch);
+                Method::Walk(Moves { graph: &self.graph, restart, weights: self.weights.as_ref() })
             }
         };
         plan_segment(&PlanInput {
@@ -269,6 +275,7 @@ impl Sampler {
             last_batch: self.options.last_batch,
             coverage: self.options.coverage,
             method,
+            uniform_fraction: self.options.uniform_fraction,
             seed: self.seed,
             epoch: self.epoch,
             first_batch,
@@ -286,16 +293,24 @@ impl Sampler {
         match self.store.rows()? {
             Some(rows) if embedded > neighbors => {
                 let (graph, warnings) = self.build(rows, neighbors)?;
-                self.graph = graph;
+                self.take_graph(graph)?;
                 self.builds += 1;
                 self.warn(warnings);
             }
             _ => {
-                self.graph = ProximityGraph::empty(self.instances);
+                self.take_graph(ProximityGraph::empty(self.instances))?;
                 self.warn(vec![Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors }]);
             }
         }
         self.build_seconds += begun.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// Walks on `graph` from now on.
+    pub(crate) fn take_graph(&mut self, graph: ProximityGraph) -> Result<(), SamplingError> {
+        let temperature = self.options.temperature.filter(|_| self.options.kind == Kind::Walk);
+        self.weights = temperature.map(|temperature| EdgeWeights::new(&graph, temperature)).transpose()?;
+        self.graph = graph;
         Ok(())
     }
 

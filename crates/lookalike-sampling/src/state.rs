@@ -101,7 +101,7 @@ impl Sampler {
         check_same_run(instances, &options, seed, state)?;
         let (mut sampler, warnings) = Self::new(instances, options, seed)?;
         sampler.restore_embeddings(arrays)?;
-        sampler.graph = restore_graph(instances, state.fingerprint, arrays)?;
+        sampler.take_graph(restore_graph(instances, state.fingerprint, arrays)?)?;
         sampler.used = set(arrays, "used", instances)?;
         sampler.epoch = state.epoch;
         sampler.position = state.position;
