@@ -5,9 +5,13 @@
 //! [random walk](walk) over it collects the batches of a [plan], and the [`Sampler`] rebuilds the graph as
 //! the embeddings change. Instances are numbers and embeddings rows of `f32`: what they stand for is not known here.
 
+mod agreement;
 mod candidates;
+mod data;
 mod error;
+mod filter;
 pub mod graph;
+mod groups;
 pub mod hardness;
 mod options;
 pub mod plan;
@@ -15,13 +19,17 @@ mod planner;
 mod report;
 mod sampler;
 mod set;
+mod spread;
 mod state;
 mod store;
 pub mod walk;
 mod weights;
 
+pub use agreement::{Agreement, check_agreement};
+pub use data::{Avoid, Oracle, Ranks, RunData, Split};
 pub use error::{SamplingError, Warning};
 pub use graph::{GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph};
+pub use groups::Groups;
 pub use hardness::{Tally, decile_hardness};
 pub use options::{Coverage, Kind, LastBatch, RestartSchedule, SamplerOptions};
 pub use plan::{BatchOrigins, Method, PlanInput, Segment, batches_per_epoch, plan_segment};

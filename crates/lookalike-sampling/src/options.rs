@@ -103,6 +103,10 @@ pub struct SamplerOptions {
     pub temperature: Option<f64>,
     /// Share of each batch that is drawn uniformly from the unused instances, 0 to 1; the rest is walked, or nearest.
     pub uniform_fraction: f64,
+    /// Edges of a higher similarity are not walked: such neighbours are likely false negatives.
+    pub similarity_ceiling: Option<f64>,
+    /// The same, with the similarity that this percentage of the graph's edges do not exceed, found anew at each rebuild.
+    pub similarity_percentile: Option<f64>,
     /// Batches from one rebuild of the graph to the next, t. Paper: 100.
     pub refresh_every: u64,
     /// First epochs, whose batches are uniform while they gather embeddings. Published program: 1.
@@ -122,6 +126,8 @@ impl Default for SamplerOptions {
             restart: RestartSchedule::default(),
             temperature: None,
             uniform_fraction: 0.0,
+            similarity_ceiling: None,
+            similarity_percentile: None,
             refresh_every: 100,
             uniform_epochs: 1,
             last_batch: LastBatch::Drop,
@@ -144,22 +150,42 @@ impl SamplerOptions {
         }
         self.restart.check()?;
         check_uniform_fraction(self.uniform_fraction)?;
-        if let Some(temperature) = self.temperature {
-            check_temperature(temperature)?;
-            if self.kind == Kind::Nearest {
-                let reason = "it takes the most similar neighbors in their order and walks nowhere";
-                return Err(SamplingError::Combination {
-                    option: "temperature",
-                    with: "kind = \"nearest\"",
-                    reason,
-                });
-            }
-        }
+        self.check_edges()?;
         let graph = GraphOptions { candidates: self.candidates, neighbors: self.neighbors };
         match self.kind {
             Kind::Walk => Ok(graph.fitted(instances)?.1.into_iter().collect()),
             Kind::Uniform | Kind::Nearest => Ok(Vec::new()),
         }
+    }
+
+    /// Checks the options about which edges are walked, and how likely.
+    fn check_edges(&self) -> Result<(), SamplingError> {
+        if let Some(temperature) = self.temperature {
+            check_temperature(temperature)?;
+            if self.kind == Kind::Nearest {
+                let reason = "it takes the most similar neighbors in their order and walks nowhere";
+                let with = "kind = \"nearest\"";
+                return Err(SamplingError::Combination { option: "temperature", with, reason });
+            }
+        }
+        if let Some(value) = self.similarity_ceiling
+            && !(-1.0..=1.0).contains(&value)
+        {
+            let (option, expected) = ("similarity_ceiling", "a cosine, from -1 to 1");
+            return Err(SamplingError::Number { option, value, expected });
+        }
+        if let Some(value) = self.similarity_percentile
+            && !(value > 0.0 && value <= 100.0)
+        {
+            let (option, expected) = ("similarity_percentile", "above 0 and at most 100");
+            return Err(SamplingError::Number { option, value, expected });
+        }
+        if self.similarity_ceiling.is_some() && self.similarity_percentile.is_some() {
+            let (option, with) = ("similarity_ceiling", "similarity_percentile");
+            let reason = "each says which edges are too similar; give one of them";
+            return Err(SamplingError::Combination { option, with, reason });
+        }
+        Ok(())
     }
 
     /// The first option in which `other` differs, with both values.
@@ -176,6 +202,8 @@ impl SamplerOptions {
                 ("restart.over_epochs", options.restart.over_epochs.to_string()),
                 ("temperature", format!("{:?}", options.temperature)),
                 ("uniform_fraction", options.uniform_fraction.to_string()),
+                ("similarity_ceiling", format!("{:?}", options.similarity_ceiling)),
+                ("similarity_percentile", format!("{:?}", options.similarity_percentile)),
                 ("refresh_every", options.refresh_every.to_string()),
                 ("uniform_epochs", options.uniform_epochs.to_string()),
                 ("last_batch", format!("{:?}", options.last_batch)),

@@ -11,11 +11,16 @@
 //! reached: the rest of each batch takes as many unused ones of them, uniformly drawn, as is their share among all unused.
 //! Both numbers are rounded up or down at random, so that their means are exact. Under [`Coverage::Cover`] only unused
 //! instances are collected, though walks pass through the others.
+//!
+//! With [`Groups`] nobody comes into a batch that holds another of the group. Where each is to come once, places are
+//! reserved in time for the largest groups, so that none is left over. The rare places for which walks and
+//! uniform draws found nobody who may come in are filled from the groups that are outside, and count as uniform.
 
 use lookalike_base::Seed;
 
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
+use crate::groups::Groups;
 use crate::options::{Coverage, LastBatch, check_instances, check_uniform_fraction};
 use crate::planner::Planner;
 use crate::set::InstanceSet;
@@ -46,10 +51,16 @@ pub struct PlanInput<'a> {
     pub last_batch: LastBatch,
     /// Whether an instance may come more than once an epoch.
     pub coverage: Coverage,
+    /// The epoch's number of batches is lowered to a multiple of this: the ranks that take them in turn. At least 1.
+    pub multiple: usize,
     /// How the members of a batch are found.
     pub method: Method<'a>,
     /// The share of each batch that is drawn uniformly instead, 0 to 1.
     pub uniform_fraction: f64,
+    /// Who must not share a batch.
+    pub groups: Option<&'a Groups>,
+    /// Labels by which a walk collects nobody of its start's class: an oracle against false negatives, for analysis.
+    pub labels: Option<&'a [u32]>,
     /// The run's seed.
     pub seed: Seed,
     /// The epoch, from 0.
@@ -129,6 +140,11 @@ pub fn batches_per_epoch(instances: usize, batch_size: usize, last_batch: LastBa
     }
 }
 
+/// The greatest multiple of `ranks` that is not above `batches`.
+pub(crate) fn shared_batches(batches: usize, ranks: usize) -> usize {
+    batches - batches % ranks.max(1)
+}
+
 /// Plans a segment.
 ///
 /// # Errors
@@ -137,24 +153,43 @@ pub fn batches_per_epoch(instances: usize, batch_size: usize, last_batch: LastBa
 pub fn plan_segment(input: &PlanInput<'_>) -> Result<Segment, SamplingError> {
     input.check()?;
     let (batches, origins) = match input.method {
-        Method::Uniform => uniform(input),
-        Method::Walk(Moves { graph, .. }) | Method::Nearest { graph } => {
-            let mut planner = Planner::new(input, graph)?;
+        Method::Uniform if input.groups.is_none() => uniform(input),
+        _ => {
+            let mut planner = Planner::new(input)?;
             (input.first_batch..input.first_batch + input.batches).map(|batch| planner.batch(batch)).unzip()
         }
     };
     Ok(Segment { epoch: input.epoch, first_batch: input.first_batch, batches, origins })
 }
 
-impl PlanInput<'_> {
+impl<'a> PlanInput<'a> {
     fn check(&self) -> Result<(), SamplingError> {
         check_instances(self.instances)?;
         if !(1..=self.instances).contains(&self.batch_size) {
             return Err(SamplingError::BatchSize { batch_size: self.batch_size, instances: self.instances });
         }
         let invalid = |problem| Err(SamplingError::Segment { problem });
+        if self.multiple > 1 && self.last_batch == LastBatch::Keep {
+            let (option, with) = ("last_batch = \"keep\"", "several ranks");
+            let reason = "each rank must get as many batches of the same size";
+            return Err(SamplingError::Combination { option, with, reason });
+        }
         check_uniform_fraction(self.uniform_fraction)?;
-        if let Method::Walk(Moves { graph, .. }) | Method::Nearest { graph } = self.method
+        if let Some(groups) = self.groups {
+            let total = self.total();
+            groups.check(
+                self.instances,
+                self.batch_size,
+                self.covers().then(|| (total, self.last_size())),
+            )?;
+        }
+        if let Some(labels) = self.labels
+            && labels.len() != self.instances
+        {
+            let (found, instances) = (labels.len(), self.instances);
+            return Err(SamplingError::Length { what: "labels", found, instances });
+        }
+        if let Some(graph) = self.graph()
             && graph.instances() != self.instances
         {
             return invalid(format!("the graph has {} instances, not {}", graph.instances(), self.instances));
@@ -168,12 +203,35 @@ impl PlanInput<'_> {
             let found = self.used.instances();
             return invalid(format!("used instances are of {found}, not of {}", self.instances));
         }
-        let total = batches_per_epoch(self.instances, self.batch_size, self.last_batch);
+        let total = self.total();
         if self.first_batch.checked_add(self.batches).is_none_or(|end| end > total) {
             let (first, count) = (self.first_batch, self.batches);
             return invalid(format!("{count} batches from batch {first} on leave an epoch of {total}"));
         }
         Ok(())
+    }
+
+    /// Batches of the epoch.
+    pub(crate) fn total(&self) -> usize {
+        shared_batches(batches_per_epoch(self.instances, self.batch_size, self.last_batch), self.multiple)
+    }
+
+    /// Members of the last batch.
+    pub(crate) fn last_size(&self) -> usize {
+        self.size(self.total().saturating_sub(1))
+    }
+
+    /// Whether each instance may come but once.
+    pub(crate) fn covers(&self) -> bool {
+        self.coverage == Coverage::Cover || matches!(self.method, Method::Uniform)
+    }
+
+    /// The graph, where there is one.
+    pub(crate) fn graph(&self) -> Option<&'a ProximityGraph> {
+        match self.method {
+            Method::Walk(Moves { graph, .. }) | Method::Nearest { graph } => Some(graph),
+            Method::Uniform => None,
+        }
     }
 
     /// Members of `batch`: B, or what is left for the last one.
@@ -184,8 +242,8 @@ impl PlanInput<'_> {
     /// Those who are left out of this epoch, where each instance may come but once.
     pub(crate) fn remainder(&self) -> InstanceSet {
         let mut left_out = InstanceSet::new(self.instances);
-        if self.coverage == Coverage::Cover && self.last_batch == LastBatch::Drop {
-            let count = self.instances % self.batch_size;
+        if self.covers() && self.last_batch == LastBatch::Drop {
+            let count = self.instances - self.total() * self.batch_size;
             let mut stream = self.seed.stream("remainder", self.epoch, 0, 0);
             left_out.extend(stream.distinct(count as u32, self.instances as u32));
         }

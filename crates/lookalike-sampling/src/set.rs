@@ -151,11 +151,9 @@ impl Pool {
         Some(draws.last)
     }
 
-    /// Removes and returns a uniformly random member.
-    pub(crate) fn draw(&mut self, stream: &mut Stream) -> Option<u32> {
-        let drawn = self.next(&mut Draws::default(), stream)?;
-        self.remove(drawn);
-        Some(drawn)
+    /// A uniformly random member.
+    pub(crate) fn draw(&self, stream: &mut Stream) -> Option<u32> {
+        self.next(&mut Draws::default(), stream)
     }
 }
 
@@ -198,7 +196,11 @@ mod tests {
         let mut stream = Seed(1).stream("test", 0, 0, 0);
         let mut pool = pool(10, [1, 3, 5, 7, 9]);
         assert!(pool.remove(5) && !pool.remove(5) && !pool.remove(2));
-        let mut drawn: Vec<u32> = std::iter::from_fn(|| pool.draw(&mut stream)).collect();
+        let draw = || {
+            let drawn = pool.draw(&mut stream)?;
+            pool.remove(drawn).then_some(drawn)
+        };
+        let mut drawn: Vec<u32> = std::iter::from_fn(draw).collect();
         drawn.sort_unstable();
         assert_eq!(drawn, [1, 3, 7, 9]);
     }

@@ -38,8 +38,8 @@ const LANES: usize = 16;
 /// Steps that all of them take before anybody is asked again.
 const STRETCH: usize = 32;
 
-/// Starts that may be refused before [`Walkers::begin`] gives up.
-const REFUSALS: usize = 32;
+/// Instances that may be refused before a search for one that may come into a batch gives up.
+pub(crate) const REFUSALS: usize = 32;
 
 /// By which rule a walk moves.
 #[derive(Debug, Clone, Copy)]
