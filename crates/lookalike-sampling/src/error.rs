@@ -2,6 +2,7 @@
 
 use lookalike_base::MatrixError;
 use lookalike_kernels::KernelError;
+use lookalike_metrics::MetricError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -67,7 +68,7 @@ pub enum SamplingError {
         what: &'static str,
         /// How many are given.
         found: usize,
-        /// Instances there are.
+        /// Instances there are, or batches for what belongs to a batch.
         instances: usize,
     },
     /// A batch has more places than there are groups.
@@ -166,6 +167,9 @@ pub enum SamplingError {
     /// The embeddings do not form rows.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
+    /// A score of a plan is not defined, or refuses its input.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
     /// A kernel refused the embeddings.
     #[error(transparent)]
     Kernel(#[from] KernelError),

@@ -28,8 +28,8 @@ pub const PATIENCE: usize = 100;
 ///
 /// Where it needs more, less than a tenth of what walks come by is unused, as in the last tenth of a covering epoch.
 /// Then a step finds little, and a look at all neighbours of a fresh start costs no more than one and finds the most
-/// similar of those that are left. In `benchmarks/walks` the batches are as hard as without this bound, and a
-/// covering epoch takes half the time.
+/// similar of those that are left. On 20,000 clustered points (B = 128, K = 100) batches of the first eight tenths
+/// of a covering epoch are the same with and without this bound, and the epoch takes about half the time.
 pub const STEPS_A_MEMBER: usize = 10;
 
 /// Walks that are under way at the same time at most.
