@@ -131,7 +131,9 @@ impl GraphReport {
     fn of(graph: &ProximityGraph) -> Self {
         let (out, neighbors, _) = graph.parts();
         let mut into = vec![0_u32; graph.instances()];
-        neighbors.iter().for_each(|other| into[*other as usize] += 1);
+        for other in neighbors {
+            into[*other as usize] += 1;
+        }
         let members = into.iter().zip(&out).filter(|(_, out)| **out > 0).map(|(into, _)| *into);
         Self {
             statistics: graph.statistics(),
