@@ -49,14 +49,13 @@ pub struct FalseNegatives {
 /// a batch names an instance that does not exist or a value is not finite.
 pub fn hardness<B: AsRef<[u32]> + Sync>(plan: &[B], embeddings: Rows<'_>) -> Result<Hardness, MetricError> {
     let pairs = check_plan("hardness", plan, embeddings.len())?;
-    let unit = check::normalized("embeddings", embeddings)?;
-    let batch_sums: Vec<f64> = plan
-        .par_iter()
-        .map(|batch| pair_sum(unit.rows(), batch.as_ref().iter().map(|instance| *instance as usize)))
-        .collect();
+    check::finite("embeddings", embeddings)?;
+    let members =
+        |batch: &B| PairSum::of(embeddings, batch.as_ref().iter().map(|member| *member as usize)).sum;
+    let batch_sums: Vec<f64> = plan.par_iter().map(members).collect();
     let similarity = batch_sums.iter().sum::<f64>() / pairs as f64;
-    let rows = unit.len() as f64;
-    let uniform = pair_sum(unit.rows(), 0..unit.len()) / (rows * (rows - 1.0));
+    let rows = embeddings.len() as f64;
+    let uniform = PairSum::of(embeddings, 0..embeddings.len()).sum / (rows * (rows - 1.0));
     Ok(Hardness { similarity, uniform, difference: similarity - uniform, pairs })
 }
 
@@ -117,18 +116,40 @@ fn ordered_pairs(members: usize) -> u64 {
     members as u64 * (members as u64).saturating_sub(1)
 }
 
-/// Σ zᵢ · zⱼ over all ordered pairs i ≠ j of the chosen rows: ‖Σ z‖² − Σ ‖z‖².
-fn pair_sum(rows: Rows<'_>, chosen: impl Iterator<Item = usize>) -> f64 {
-    let mut sum = vec![0.0; rows.columns()];
-    let mut squares = 0.0;
-    for row in chosen {
-        for (sum, value) in sum.iter_mut().zip(rows.row(row)) {
-            let value = f64::from(*value);
-            *sum += value;
-            squares += value * value;
+/// The similarities between all ordered pairs of some rows, each row scaled to unit length; rows of zeros stay so.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PairSum {
+    /// Σ zᵢ · zⱼ over the pairs i ≠ j, which is ‖Σ z‖² − Σ ‖z‖².
+    pub sum: f64,
+    /// How many pairs there are.
+    pub pairs: u64,
+}
+
+impl PairSum {
+    /// That of the rows at the places `chosen`, which must be finite.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn of(rows: Rows<'_>, chosen: impl Iterator<Item = usize>) -> Self {
+        let (mut sum, mut squares, mut count) = (vec![0.0_f64; rows.columns()], 0.0, 0);
+        for row in chosen {
+            count += 1;
+            let row = rows.row(row);
+            let square: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
+            if square > 0.0 {
+                let scale = square.sqrt().recip();
+                sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value) * scale);
+                squares += 1.0;
+            }
         }
+        let of_sum: f64 = sum.iter().map(|value| value * value).sum();
+        Self { sum: of_sum - squares, pairs: ordered_pairs(count) }
     }
-    sum.iter().map(|sum| sum * sum).sum::<f64>() - squares
+
+    /// The mean similarity of a pair, where there is one.
+    pub fn mean(self) -> Option<f64> {
+        (self.pairs > 0).then(|| self.sum / self.pairs as f64)
+    }
 }
 
 /// The number of ordered pairs of distinct places with equal labels.

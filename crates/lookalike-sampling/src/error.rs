@@ -2,6 +2,7 @@
 
 use lookalike_base::MatrixError;
 use lookalike_kernels::KernelError;
+use lookalike_metrics::MetricError;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -40,15 +41,78 @@ pub enum SamplingError {
         /// Candidates drawn, M.
         candidates: usize,
     },
-    /// A restart probability or the length of its schedule is out of range.
+    /// An option that is a real number is out of range.
     #[error("{option} = {value} is out of range: it must be {expected}")]
-    Restart {
+    Number {
         /// Name of the option.
         option: &'static str,
         /// Its value.
         value: f64,
         /// What it must be.
         expected: &'static str,
+    },
+    /// Two options do not go together.
+    #[error("{option} does not go with {with}: {reason}")]
+    Combination {
+        /// Name of the option that has no place.
+        option: &'static str,
+        /// What it does not go with.
+        with: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+    /// Groups or labels are not one an instance.
+    #[error("{found} {what} do not fit {instances} instances: there must be one for each")]
+    Length {
+        /// What they are: groups, labels.
+        what: &'static str,
+        /// How many are given.
+        found: usize,
+        /// Instances there are, or batches for what belongs to a batch.
+        instances: usize,
+    },
+    /// A batch has more places than there are groups.
+    #[error(
+        "batch_size = {batch_size} is out of range: there are only {groups} groups, and no two instances of a group \
+         may share a batch"
+    )]
+    FewGroups {
+        /// Groups there are.
+        groups: usize,
+        /// Instances a batch; of all ranks where they share one.
+        batch_size: usize,
+    },
+    /// A group has more members than an epoch that is to use each of them has batches.
+    #[error(
+        "group {group} has {members} members, but an epoch only {batches} batches, and each is to come once and no two \
+         together; smaller batches, smaller groups, or repeat without uniform epochs would do"
+    )]
+    LargeGroup {
+        /// The identifier that was given.
+        group: u64,
+        /// Its members.
+        members: usize,
+        /// Batches of an epoch.
+        batches: usize,
+    },
+    /// Too many groups have a member for each batch, the smaller last one included.
+    #[error(
+        "{groups} groups have {batches} members, one for each batch of an epoch, but the last batch has only {last} places; \
+         last_batch = \"drop\" or smaller groups would do"
+    )]
+    LargestGroups {
+        /// Groups with as many members as there are batches.
+        groups: usize,
+        /// Batches of an epoch.
+        batches: usize,
+        /// Members of the last one.
+        last: usize,
+    },
+    /// The ranks of a run cannot share its batches.
+    #[error("the ranks cannot share the batches: {problem}")]
+    Ranks {
+        /// What does not fit.
+        problem: String,
     },
     /// The number of rows is not the number of instances they are for.
     #[error("{rows} rows of embeddings do not fit {instances} instances")]
@@ -103,6 +167,9 @@ pub enum SamplingError {
     /// The embeddings do not form rows.
     #[error(transparent)]
     Matrix(#[from] MatrixError),
+    /// A score of a plan is not defined, or refuses its input.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
     /// A kernel refused the embeddings.
     #[error(transparent)]
     Kernel(#[from] KernelError),

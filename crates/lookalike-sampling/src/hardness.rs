@@ -5,6 +5,7 @@
 //! so that the embeddings of a batch just trained on look unlike each other, whoever its members are.
 
 use lookalike_base::Rows;
+use lookalike_metrics::PairSum;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
@@ -68,7 +69,8 @@ pub(crate) fn tally(
     present: impl Fn(u32) -> bool,
 ) {
     let compared = |members: &mut dyn Iterator<Item = u32>| {
-        mean_similarity(embeddings, members.filter(|member| present(*member)).map(|member| member as usize))
+        let members = members.filter(|member| present(*member)).map(|member| member as usize);
+        PairSum::of(embeddings, members).mean()
     };
     let Some(chance) = compared(&mut (0..embeddings.len() as u32)) else { return };
     for (batch, at) in batches.iter().zip(first..) {
@@ -78,23 +80,6 @@ pub(crate) fn tally(
             tally.batches += 1;
         }
     }
-}
-
-/// The mean cosine similarity between two of the rows `members`; `None` where there are no two.
-fn mean_similarity(embeddings: Rows<'_>, members: impl Iterator<Item = usize>) -> Option<f64> {
-    let (mut sum, mut squares, mut count) = (vec![0.0_f64; embeddings.columns()], 0.0, 0.0);
-    for member in members {
-        count += 1.0;
-        let row = embeddings.row(member);
-        let square: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
-        if square > 0.0 {
-            let scale = square.sqrt().recip();
-            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value) * scale);
-            squares += 1.0;
-        }
-    }
-    let of_sum: f64 = sum.iter().map(|value| value * value).sum();
-    (count >= 2.0).then(|| (of_sum - squares) / (count * (count - 1.0)))
 }
 
 #[cfg(test)]

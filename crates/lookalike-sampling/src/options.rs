@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{SamplingError, Warning};
 use crate::graph::GraphOptions;
+use crate::weights::check_temperature;
 
 /// How batches are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -70,12 +71,12 @@ impl RestartSchedule {
     fn check(&self) -> Result<(), SamplingError> {
         for (option, value) in [("restart.from", self.from), ("restart.to", self.to)] {
             if !(0.0..1.0).contains(&value) {
-                return Err(SamplingError::Restart { option, value, expected: "at least 0 and below 1" });
+                return Err(SamplingError::Number { option, value, expected: "at least 0 and below 1" });
             }
         }
         if !(self.over_epochs.is_finite() && self.over_epochs >= 0.0) {
             let (option, value) = ("restart.over_epochs", self.over_epochs);
-            return Err(SamplingError::Restart { option, value, expected: "finite and at least 0" });
+            return Err(SamplingError::Number { option, value, expected: "finite and at least 0" });
         }
         Ok(())
     }
@@ -97,6 +98,15 @@ pub struct SamplerOptions {
     pub neighbors: usize,
     /// Restart probability of [`Kind::Walk`].
     pub restart: RestartSchedule,
+    /// Temperature τ of [`Kind::Walk`], which then goes to a neighbour with a probability in proportion to
+    /// exp(similarity/τ); without one to each alike, as published.
+    pub temperature: Option<f64>,
+    /// Share of each batch that is drawn uniformly from the unused instances, 0 to 1; the rest is walked, or nearest.
+    pub uniform_fraction: f64,
+    /// Edges of a higher similarity are not walked: such neighbours are likely false negatives.
+    pub similarity_ceiling: Option<f64>,
+    /// The same, with the similarity that this percentage of the graph's edges do not exceed, found anew at each rebuild.
+    pub similarity_percentile: Option<f64>,
     /// Batches from one rebuild of the graph to the next, t. Paper: 100.
     pub refresh_every: u64,
     /// First epochs, whose batches are uniform while they gather embeddings. Published program: 1.
@@ -114,6 +124,10 @@ impl Default for SamplerOptions {
             candidates: 1000,
             neighbors: 100,
             restart: RestartSchedule::default(),
+            temperature: None,
+            uniform_fraction: 0.0,
+            similarity_ceiling: None,
+            similarity_percentile: None,
             refresh_every: 100,
             uniform_epochs: 1,
             last_batch: LastBatch::Drop,
@@ -135,11 +149,43 @@ impl SamplerOptions {
             return Err(SamplingError::Zero { option: "refresh_every" });
         }
         self.restart.check()?;
+        check_uniform_fraction(self.uniform_fraction)?;
+        self.check_edges()?;
         let graph = GraphOptions { candidates: self.candidates, neighbors: self.neighbors };
         match self.kind {
             Kind::Walk => Ok(graph.fitted(instances)?.1.into_iter().collect()),
             Kind::Uniform | Kind::Nearest => Ok(Vec::new()),
         }
+    }
+
+    /// Checks the options about which edges are walked, and how likely.
+    fn check_edges(&self) -> Result<(), SamplingError> {
+        if let Some(temperature) = self.temperature {
+            check_temperature(temperature)?;
+            if self.kind == Kind::Nearest {
+                let reason = "it takes the most similar neighbors in their order and walks nowhere";
+                let with = "kind = \"nearest\"";
+                return Err(SamplingError::Combination { option: "temperature", with, reason });
+            }
+        }
+        if let Some(value) = self.similarity_ceiling
+            && !(-1.0..=1.0).contains(&value)
+        {
+            let (option, expected) = ("similarity_ceiling", "a cosine, from -1 to 1");
+            return Err(SamplingError::Number { option, value, expected });
+        }
+        if let Some(value) = self.similarity_percentile
+            && !(value > 0.0 && value <= 100.0)
+        {
+            let (option, expected) = ("similarity_percentile", "above 0 and at most 100");
+            return Err(SamplingError::Number { option, value, expected });
+        }
+        if self.similarity_ceiling.is_some() && self.similarity_percentile.is_some() {
+            let (option, with) = ("similarity_ceiling", "similarity_percentile");
+            let reason = "each says which edges are too similar; give one of them";
+            return Err(SamplingError::Combination { option, with, reason });
+        }
+        Ok(())
     }
 
     /// The first option in which `other` differs, with both values.
@@ -154,6 +200,10 @@ impl SamplerOptions {
                 ("restart.from", options.restart.from.to_string()),
                 ("restart.to", options.restart.to.to_string()),
                 ("restart.over_epochs", options.restart.over_epochs.to_string()),
+                ("temperature", format!("{:?}", options.temperature)),
+                ("uniform_fraction", options.uniform_fraction.to_string()),
+                ("similarity_ceiling", format!("{:?}", options.similarity_ceiling)),
+                ("similarity_percentile", format!("{:?}", options.similarity_percentile)),
                 ("refresh_every", options.refresh_every.to_string()),
                 ("uniform_epochs", options.uniform_epochs.to_string()),
                 ("last_batch", format!("{:?}", options.last_batch)),
@@ -162,6 +212,14 @@ impl SamplerOptions {
         let both = list(self).into_iter().zip(list(other));
         both.into_iter().find(|(a, b)| a.1 != b.1).map(|((name, a), (_, b))| (name, a, b))
     }
+}
+
+/// Checks the share of each batch that is drawn uniformly.
+pub(crate) fn check_uniform_fraction(value: f64) -> Result<(), SamplingError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(SamplingError::Number { option: "uniform_fraction", value, expected: "at least 0 and at most 1" })
 }
 
 /// Checks that there are at least two instances and that 32 bits can number them.

@@ -1,35 +1,38 @@
 //! Batch plans: who shares which batch of an epoch.
 //!
 //! A plan is made in segments, the batches between two refreshes of the graph. A segment is a pure function of
-//! [`PlanInput`]: whoever computes it, whenever, gets the same batches. Batch b draws from the stream
-//! `("batch", epoch, b, 0)` and costs time in proportion to the steps of its walks, not to the number of instances.
+//! [`PlanInput`]: whoever computes it, whenever, gets the same batches. A batch costs time in proportion to the steps of
+//! its walks, not to the number of instances, and a segment one look at each instance's bits besides.
 //!
 //! A batch begins with a start, drawn uniformly from those the epoch has not used, and collects from there. Where that
-//! is exhausted before the batch is full it starts anew, from another unused instance. Instances outside the graph cannot be
-//! reached: each batch takes as many unused ones of them, uniformly drawn, as is their share among all unused
-//! (rounded up or down at random, so that the mean is exact). Under [`Coverage::Cover`] only unused instances are
-//! collected, though walks pass through the others.
+//! is exhausted before the batch is full it starts anew, from another unused instance; and once it has walked
+//! [`STEPS_A_MEMBER`](crate::walk::STEPS_A_MEMBER) in vain, it takes the neighbours of such fresh starts. Of a mix, `uniform_fraction` of
+//! each batch is drawn uniformly from all unused instances. Instances outside the graph cannot be
+//! reached: the rest of each batch takes as many unused ones of them, uniformly drawn, as is their share among all unused.
+//! Both numbers are rounded up or down at random, so that their means are exact. Under [`Coverage::Cover`] only unused
+//! instances are collected, though walks pass through the others.
+//!
+//! With [`Groups`] nobody comes into a batch that holds another of the group. Where each is to come once, places are
+//! reserved in time for the largest groups, so that none is left over. The rare places for which walks and
+//! uniform draws found nobody who may come in are filled from the groups that are outside, and count as uniform.
 
-use lookalike_base::{Seed, Stream};
+use lookalike_base::Seed;
 
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
-use crate::options::{Coverage, LastBatch, check_instances};
-use crate::set::{InstanceSet, Pool};
-use crate::walk::walk;
+use crate::groups::Groups;
+use crate::options::{Coverage, LastBatch, check_instances, check_uniform_fraction};
+use crate::planner::Planner;
+use crate::set::InstanceSet;
+use crate::walk::Moves;
 
 /// How the members of a batch are found.
 #[derive(Debug, Clone, Copy)]
 pub enum Method<'a> {
     /// A random order of all instances, cut into batches; coverage and used instances play no part.
     Uniform,
-    /// A random walk over `graph`, going back to its start with probability `restart` at each step.
-    Walk {
-        /// The proximity graph.
-        graph: &'a ProximityGraph,
-        /// Restart probability.
-        restart: f32,
-    },
+    /// Random walks.
+    Walk(Moves<'a>),
     /// A start and its neighbours in `graph`, the nearest first.
     Nearest {
         /// The kNN graph, with at least B − 1 neighbours if batches are to be of one piece.
@@ -48,8 +51,16 @@ pub struct PlanInput<'a> {
     pub last_batch: LastBatch,
     /// Whether an instance may come more than once an epoch.
     pub coverage: Coverage,
+    /// The epoch's number of batches is lowered to a multiple of this: the ranks that take them in turn. At least 1.
+    pub multiple: usize,
     /// How the members of a batch are found.
     pub method: Method<'a>,
+    /// The share of each batch that is drawn uniformly instead, 0 to 1.
+    pub uniform_fraction: f64,
+    /// Who must not share a batch.
+    pub groups: Option<&'a Groups>,
+    /// Labels by which a walk collects nobody of its start's class: an oracle against false negatives, for analysis.
+    pub labels: Option<&'a [u32]>,
     /// The run's seed.
     pub seed: Seed,
     /// The epoch, from 0.
@@ -86,7 +97,7 @@ pub struct BatchOrigins {
     pub restarts: u64,
     /// Collected from fresh starts.
     pub collected_after_restart: u64,
-    /// Drawn uniformly: all members of a uniform batch, and those outside the graph.
+    /// Drawn uniformly: all members of a uniform batch, the uniform ones of a mix, and those outside the graph.
     pub uniform: u64,
 }
 
@@ -94,6 +105,20 @@ impl BatchOrigins {
     /// Members in all.
     pub fn members(&self) -> u64 {
         self.starts + self.collected + self.restarts + self.collected_after_restart + self.uniform
+    }
+}
+
+impl BatchOrigins {
+    /// Counts a start, by which a batch of `before` members, the start included, grew to `after`.
+    pub(crate) fn count(&mut self, before: usize, after: usize) {
+        let collected = (after - before) as u64;
+        if before == 1 {
+            self.starts += 1;
+            self.collected += collected;
+        } else {
+            self.restarts += 1;
+            self.collected_after_restart += collected;
+        }
     }
 }
 
@@ -115,6 +140,11 @@ pub fn batches_per_epoch(instances: usize, batch_size: usize, last_batch: LastBa
     }
 }
 
+/// The greatest multiple of `ranks` that is not above `batches`.
+pub(crate) fn shared_batches(batches: usize, ranks: usize) -> usize {
+    batches - batches % ranks.max(1)
+}
+
 /// Plans a segment.
 ///
 /// # Errors
@@ -123,32 +153,57 @@ pub fn batches_per_epoch(instances: usize, batch_size: usize, last_batch: LastBa
 pub fn plan_segment(input: &PlanInput<'_>) -> Result<Segment, SamplingError> {
     input.check()?;
     let (batches, origins) = match input.method {
-        Method::Uniform => uniform(input),
-        Method::Walk { graph, .. } | Method::Nearest { graph } => {
-            let mut planner = Planner::new(input, graph)?;
+        Method::Uniform if input.groups.is_none() => uniform(input),
+        _ => {
+            let mut planner = Planner::new(input)?;
             (input.first_batch..input.first_batch + input.batches).map(|batch| planner.batch(batch)).unzip()
         }
     };
     Ok(Segment { epoch: input.epoch, first_batch: input.first_batch, batches, origins })
 }
 
-impl PlanInput<'_> {
+impl<'a> PlanInput<'a> {
     fn check(&self) -> Result<(), SamplingError> {
         check_instances(self.instances)?;
         if !(1..=self.instances).contains(&self.batch_size) {
             return Err(SamplingError::BatchSize { batch_size: self.batch_size, instances: self.instances });
         }
         let invalid = |problem| Err(SamplingError::Segment { problem });
-        if let Method::Walk { graph, .. } | Method::Nearest { graph } = self.method
+        if self.multiple > 1 && self.last_batch == LastBatch::Keep {
+            let (option, with) = ("last_batch = \"keep\"", "several ranks");
+            let reason = "each rank must get as many batches of the same size";
+            return Err(SamplingError::Combination { option, with, reason });
+        }
+        check_uniform_fraction(self.uniform_fraction)?;
+        if let Some(groups) = self.groups {
+            let total = self.total();
+            groups.check(
+                self.instances,
+                self.batch_size,
+                self.covers().then(|| (total, self.last_size())),
+            )?;
+        }
+        if let Some(labels) = self.labels
+            && labels.len() != self.instances
+        {
+            let (found, instances) = (labels.len(), self.instances);
+            return Err(SamplingError::Length { what: "labels", found, instances });
+        }
+        if let Some(graph) = self.graph()
             && graph.instances() != self.instances
         {
             return invalid(format!("the graph has {} instances, not {}", graph.instances(), self.instances));
+        }
+        if let Method::Walk(Moves { graph, weights: Some(weights), .. }) = self.method
+            && !weights.fit(graph)
+        {
+            return invalid("the weights are those of another graph".to_owned());
         }
         if self.used.instances() != self.instances {
             let found = self.used.instances();
             return invalid(format!("used instances are of {found}, not of {}", self.instances));
         }
-        let total = batches_per_epoch(self.instances, self.batch_size, self.last_batch);
+        let total = self.total();
         if self.first_batch.checked_add(self.batches).is_none_or(|end| end > total) {
             let (first, count) = (self.first_batch, self.batches);
             return invalid(format!("{count} batches from batch {first} on leave an epoch of {total}"));
@@ -156,16 +211,39 @@ impl PlanInput<'_> {
         Ok(())
     }
 
+    /// Batches of the epoch.
+    pub(crate) fn total(&self) -> usize {
+        shared_batches(batches_per_epoch(self.instances, self.batch_size, self.last_batch), self.multiple)
+    }
+
+    /// Members of the last batch.
+    pub(crate) fn last_size(&self) -> usize {
+        self.size(self.total().saturating_sub(1))
+    }
+
+    /// Whether each instance may come but once.
+    pub(crate) fn covers(&self) -> bool {
+        self.coverage == Coverage::Cover || matches!(self.method, Method::Uniform)
+    }
+
+    /// The graph, where there is one.
+    pub(crate) fn graph(&self) -> Option<&'a ProximityGraph> {
+        match self.method {
+            Method::Walk(Moves { graph, .. }) | Method::Nearest { graph } => Some(graph),
+            Method::Uniform => None,
+        }
+    }
+
     /// Members of `batch`: B, or what is left for the last one.
-    fn size(&self, batch: usize) -> usize {
+    pub(crate) fn size(&self, batch: usize) -> usize {
         self.batch_size.min(self.instances - batch * self.batch_size)
     }
 
     /// Those who are left out of this epoch, where each instance may come but once.
-    fn remainder(&self) -> InstanceSet {
+    pub(crate) fn remainder(&self) -> InstanceSet {
         let mut left_out = InstanceSet::new(self.instances);
-        if self.coverage == Coverage::Cover && self.last_batch == LastBatch::Drop {
-            let count = self.instances % self.batch_size;
+        if self.covers() && self.last_batch == LastBatch::Drop {
+            let count = self.instances - self.total() * self.batch_size;
             let mut stream = self.seed.stream("remainder", self.epoch, 0, 0);
             left_out.extend(stream.distinct(count as u32, self.instances as u32));
         }
@@ -181,124 +259,4 @@ fn uniform(input: &PlanInput<'_>) -> (Vec<Vec<u32>>, Vec<BatchOrigins>) {
             (batch.to_vec(), BatchOrigins { uniform: batch.len() as u64, ..BatchOrigins::default() })
         })
         .unzip()
-}
-
-/// Makes one batch after another from what they leave unused.
-struct Planner<'a> {
-    input: &'a PlanInput<'a>,
-    /// Unused instances in the graph.
-    placed: Pool,
-    /// Unused instances outside the graph.
-    unplaced: Pool,
-    /// The batch that each instance was in last, counted from 1; 0 for none of this segment.
-    member_of: Vec<u32>,
-}
-
-impl<'a> Planner<'a> {
-    fn new(input: &'a PlanInput<'a>, graph: &ProximityGraph) -> Result<Self, SamplingError> {
-        let left_out = input.remainder();
-        let count = input.instances as u32;
-        let unused = || (0..count).filter(|i| !input.used.contains(*i) && !left_out.contains(*i));
-        let placed = Pool::new(count, unused().filter(|instance| graph.contains(*instance)));
-        let unplaced = Pool::new(count, unused().filter(|instance| !graph.contains(*instance)));
-        let needed: usize = (0..input.batches).map(|batch| input.size(input.first_batch + batch)).sum();
-        let available = placed.len() + unplaced.len();
-        // Repeating batches use up at most as many as covering ones: if there are enough here, they always find a start.
-        if needed > available {
-            let problem = format!("it needs {needed} instances, and {available} are unused");
-            return Err(SamplingError::Segment { problem });
-        }
-        Ok(Self { input, placed, unplaced, member_of: vec![0; input.instances] })
-    }
-
-    fn batch(&mut self, batch: usize) -> (Vec<u32>, BatchOrigins) {
-        let mut stream = self.input.seed.stream("batch", self.input.epoch, batch as u64, 0);
-        let size = self.input.size(batch);
-        let mut open = OpenBatch {
-            mark: (batch - self.input.first_batch) as u32 + 1,
-            members: Vec::with_capacity(size),
-            origins: BatchOrigins::default(),
-        };
-        let uniform = self.uniform_share(size, &mut stream);
-        while open.members.len() < size - uniform {
-            let Some(start) = self.placed.draw(&mut stream) else { break };
-            self.collect(start, size - uniform, &mut open, &mut stream);
-        }
-        while open.members.len() < size {
-            let Some(drawn) = self.unplaced.draw(&mut stream).or_else(|| self.placed.draw(&mut stream))
-            else {
-                break;
-            };
-            self.join(drawn, &mut open);
-            open.origins.uniform += 1;
-        }
-        (open.members, open.origins)
-    }
-
-    /// How many of the `size` members are drawn from outside the graph.
-    fn uniform_share(&self, size: usize, stream: &mut Stream) -> usize {
-        let (unplaced, placed) = (self.unplaced.len(), self.placed.len());
-        if unplaced == 0 {
-            return 0;
-        }
-        let share = size as f64 * unplaced as f64 / (unplaced + placed) as f64;
-        ((share + stream.unit_f64()) as usize).min(unplaced).min(size)
-    }
-
-    /// Adds `start`, and what is found from there, until the batch has `size` members.
-    fn collect(&mut self, start: u32, size: usize, open: &mut OpenBatch, stream: &mut Stream) {
-        let first = open.members.is_empty();
-        self.join(start, open);
-        let before = open.members.len();
-        match self.input.method {
-            Method::Walk { graph, restart } => {
-                let wanted = size - before;
-                walk(graph, start, restart, wanted, stream, |node| self.offer(node, open));
-            }
-            Method::Nearest { graph } => {
-                for neighbor in graph.neighbors(start) {
-                    if open.members.len() == size {
-                        break;
-                    }
-                    self.offer(*neighbor, open);
-                }
-            }
-            Method::Uniform => {}
-        }
-        let collected = (open.members.len() - before) as u64;
-        if first {
-            open.origins.starts += 1;
-            open.origins.collected += collected;
-        } else {
-            open.origins.restarts += 1;
-            open.origins.collected_after_restart += collected;
-        }
-    }
-
-    /// Adds `instance` if it may be in this batch; whether it did.
-    fn offer(&mut self, instance: u32, open: &mut OpenBatch) -> bool {
-        let unused = self.placed.remove(instance) || self.unplaced.remove(instance);
-        let accepted = match self.input.coverage {
-            Coverage::Repeat => self.member_of[instance as usize] != open.mark,
-            Coverage::Cover => unused,
-        };
-        if accepted {
-            self.join(instance, open);
-        }
-        accepted
-    }
-
-    /// Adds `instance`, which no pool holds any more.
-    fn join(&mut self, instance: u32, open: &mut OpenBatch) {
-        self.member_of[instance as usize] = open.mark;
-        open.members.push(instance);
-    }
-}
-
-/// A batch in the making.
-struct OpenBatch {
-    /// What [`Planner::member_of`] holds for its members.
-    mark: u32,
-    members: Vec<u32>,
-    origins: BatchOrigins,
 }

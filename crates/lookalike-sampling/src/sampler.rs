@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use lookalike_base::{Rows, Seed};
 
+use crate::data::{Avoid, RunData, Split};
 use crate::error::{SamplingError, Warning};
 use crate::graph::{GraphOptions, ProximityGraph, knn_graph, proximity_graph};
 use crate::hardness::tally;
@@ -12,6 +13,8 @@ use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment};
 use crate::report::{EpochReport, Report, Staleness};
 use crate::set::InstanceSet;
 use crate::store::EmbeddingStore;
+use crate::walk::Moves;
+use crate::weights::EdgeWeights;
 
 /// Hands out the batches of one epoch after another, in segments between two refreshes of its graph.
 ///
@@ -25,6 +28,7 @@ pub struct Sampler {
     pub(crate) instances: usize,
     pub(crate) options: SamplerOptions,
     pub(crate) seed: Seed,
+    pub(crate) data: RunData,
     pub(crate) epoch: u64,
     /// Batches consumed of this epoch.
     pub(crate) position: usize,
@@ -33,6 +37,8 @@ pub struct Sampler {
     pub(crate) store: EmbeddingStore,
     /// Without an edge as long as none could be built.
     pub(crate) graph: ProximityGraph,
+    /// Of its edges, where walks prefer the similar.
+    pub(crate) weights: Option<EdgeWeights>,
     /// The step of the last refresh, whether or not there were embeddings enough for a graph.
     pub(crate) refreshed_at: Option<u64>,
     pub(crate) builds: u64,
@@ -57,16 +63,37 @@ impl Sampler {
         options: SamplerOptions,
         seed: Seed,
     ) -> Result<(Self, Vec<Warning>), SamplingError> {
+        Self::with_data(instances, options, seed, RunData::default())
+    }
+
+    /// As [`Sampler::new`], with groups, an oracle, or several ranks.
+    ///
+    /// Of several ranks each gets its own part of every segment, and records the embeddings of all. Steps and positions
+    /// count the batches of one rank; the report is that of all.
+    ///
+    /// # Errors
+    /// As [`Sampler::new`]; [`SamplingError::Length`] for groups or labels that are not one an instance,
+    /// [`SamplingError::FewGroups`], [`SamplingError::LargeGroup`] and [`SamplingError::LargestGroups`] for groups that cannot be
+    /// kept apart, and [`SamplingError::Ranks`] for ranks that cannot share the batches.
+    pub fn with_data(
+        instances: usize,
+        options: SamplerOptions,
+        seed: Seed,
+        data: RunData,
+    ) -> Result<(Self, Vec<Warning>), SamplingError> {
         let warnings = options.check(instances)?;
+        data.check(instances, &options)?;
         let sampler = Self {
             instances,
             options,
             seed,
+            data,
             epoch: 0,
             position: 0,
             steps: 0,
             store: EmbeddingStore::new(instances),
             graph: ProximityGraph::empty(instances),
+            weights: None,
             refreshed_at: None,
             builds: 0,
             build_seconds: 0.0,
@@ -80,9 +107,20 @@ impl Sampler {
         Ok((sampler, warnings))
     }
 
-    /// Batches an epoch: ⌊N/B⌋, or ⌈N/B⌉ where the last one is kept.
+    /// Batches an epoch: ⌊N/B⌋, or ⌈N/B⌉ where the last one is kept; ⌊⌊N/B⌋/W⌋ for each of W ranks.
     pub fn batches_per_epoch(&self) -> usize {
-        batches_per_epoch(self.instances, self.options.batch_size, self.options.last_batch)
+        let batches = batches_per_epoch(self.instances, self.options.batch_size, self.options.last_batch);
+        batches / self.data.ranks.count
+    }
+
+    /// Batches planned for one of each rank.
+    pub(crate) fn at_once(&self) -> usize {
+        self.data.ranks.planned_at_once()
+    }
+
+    /// Groups, oracle and ranks.
+    pub fn data(&self) -> &RunData {
+        &self.data
     }
 
     /// The epoch of the next batch, from 0.
@@ -105,7 +143,7 @@ impl Sampler {
         &self.options
     }
 
-    /// The graph in use; without an edge before the first refresh.
+    /// The graph in use, without the edges that are not walked; without any before the first refresh.
     pub fn graph(&self) -> &ProximityGraph {
         &self.graph
     }
@@ -122,21 +160,30 @@ impl Sampler {
     }
 
     /// The batches from the current position to the next refresh or the end of the epoch; the graph is rebuilt first
-    /// where that is due. Asked again without progress it gives the same; never empty.
+    /// where that is due. Asked again without progress it gives the same; never empty. Of several ranks it
+    /// gives the part of this one; the origins of a batch that all share are those of the whole.
     ///
     /// # Errors
     /// What [`proximity_graph`], [`knn_graph`] and [`plan_segment`] refuse; none of it can come about from recorded
     /// embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
-        let position = self.position;
+        let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
         let segment = self.planned()?;
-        let consumed = position - segment.first_batch;
-        Ok(Segment {
-            epoch: segment.epoch,
-            first_batch: position,
-            batches: segment.batches[consumed..].to_vec(),
-            origins: segment.origins[consumed..].to_vec(),
-        })
+        let consumed = position * at_once - segment.first_batch;
+        // Batch b is of rank b mod W, or of all.
+        let own = segment
+            .batches
+            .iter()
+            .zip(&segment.origins)
+            .skip(consumed)
+            .skip(ranks.rank % at_once)
+            .step_by(at_once);
+        let part = |batch: &Vec<u32>| match ranks.split {
+            Split::Batches => batch.clone(),
+            Split::Within => batch.iter().copied().skip(ranks.rank).step_by(ranks.count).collect(),
+        };
+        let (batches, origins) = own.map(|(batch, origins)| (part(batch), *origins)).unzip();
+        Ok(Segment { epoch: segment.epoch, first_batch: position, batches, origins })
     }
 
     /// Takes embeddings that training produced at `step`, which is counted as [`Sampler::steps`] is.
@@ -168,17 +215,21 @@ impl Sampler {
     /// # Errors
     /// As [`Sampler::next_segment`], where that was not asked for before.
     pub fn advance(&mut self) -> Result<(), SamplingError> {
-        let (position, total) = (self.position, self.batches_per_epoch());
+        let (at_once, rounds) = (self.at_once(), self.batches_per_epoch());
+        let first = self.position * at_once;
         let segment = self.planned()?;
-        let consumed = position - segment.first_batch;
-        let (origins, last) = (segment.origins[consumed], consumed + 1 == segment.batches.len());
-        self.current.count(origins, position, total);
+        let consumed = first - segment.first_batch;
+        let origins = segment.origins[consumed..consumed + at_once].to_vec();
+        let last = consumed + at_once == segment.batches.len();
+        for (origins, batch) in origins.into_iter().zip(first..) {
+            self.current.count(origins, batch, rounds * at_once);
+        }
         self.position += 1;
         self.steps += 1;
         if last && let Some(segment) = self.segment.take() {
             self.used.extend(segment.batches.into_iter().flatten());
         }
-        if self.position == total {
+        if self.position == rounds {
             self.end_epoch();
         }
         Ok(())
@@ -197,7 +248,7 @@ impl Sampler {
     fn reach(&self) -> f64 {
         let mut seen = self.used.clone();
         if let Some(segment) = &self.segment {
-            let consumed = self.position - segment.first_batch;
+            let consumed = self.position * self.at_once() - segment.first_batch;
             seen.extend(segment.batches[..consumed].iter().flatten().copied());
         }
         seen.count() as f64 / self.instances as f64
@@ -230,9 +281,10 @@ impl Sampler {
     }
 
     fn plan(&mut self) -> Result<Segment, SamplingError> {
-        let left = self.batches_per_epoch() - self.position;
+        let (rounds, at_once) = (self.batches_per_epoch(), self.at_once());
+        let (first, left) = (self.position * at_once, rounds - self.position);
         if self.is_uniform() {
-            return self.plan_batches(self.position, left);
+            return self.plan_batches(first, left * at_once);
         }
         let due = self.refreshed_at.map_or(self.steps, |at| at.saturating_add(self.options.refresh_every));
         if due <= self.steps {
@@ -241,9 +293,9 @@ impl Sampler {
         let refreshed_at = self.refreshed_at.unwrap_or(self.steps);
         let until_refresh = refreshed_at.saturating_add(self.options.refresh_every) - self.steps;
         let batches = usize::try_from(until_refresh).map_or(left, |until| until.min(left));
-        let segment = self.plan_batches(self.position, batches)?;
+        let segment = self.plan_batches(first, batches * at_once)?;
         if let Some(rows) = self.store.rows()? {
-            let (place, tallies) = ((self.position, self.batches_per_epoch()), &mut self.current.hardness);
+            let (place, tallies) = ((first, rounds * at_once), &mut self.current.hardness);
             tally(tallies, &segment.batches, place, rows, |instance| self.store.present.contains(instance));
         }
         Ok(segment)
@@ -260,15 +312,20 @@ impl Sampler {
             _ if self.is_uniform() => Method::Uniform,
             Kind::Nearest => Method::Nearest { graph: &self.graph },
             Kind::Walk | Kind::Uniform => {
-                Method::Walk { graph: &self.graph, restart: self.options.restart.at(self.epoch) }
+                let restart = self.options.restart.at(self.epoch);
+                Method::Walk(Moves { graph: &self.graph, restart, weights: self.weights.as_ref() })
             }
         };
         plan_segment(&PlanInput {
             instances: self.instances,
-            batch_size: self.options.batch_size,
+            batch_size: self.data.ranks.planned_size(self.options.batch_size),
             last_batch: self.options.last_batch,
+            multiple: self.at_once(),
             coverage: self.options.coverage,
             method,
+            uniform_fraction: self.options.uniform_fraction,
+            groups: self.data.groups.as_ref(),
+            labels: self.avoided(Avoid::Members),
             seed: self.seed,
             epoch: self.epoch,
             first_batch,
@@ -286,16 +343,45 @@ impl Sampler {
         match self.store.rows()? {
             Some(rows) if embedded > neighbors => {
                 let (graph, warnings) = self.build(rows, neighbors)?;
-                self.graph = graph;
+                let graph = self.walkable(graph)?;
+                self.take_graph(graph)?;
                 self.builds += 1;
                 self.warn(warnings);
             }
             _ => {
-                self.graph = ProximityGraph::empty(self.instances);
+                self.take_graph(ProximityGraph::empty(self.instances))?;
                 self.warn(vec![Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors }]);
             }
         }
         self.build_seconds += begun.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// The labels, where `what` is to be avoided by them.
+    fn avoided(&self, what: Avoid) -> Option<&[u32]> {
+        self.data.oracle.as_ref().filter(|oracle| oracle.avoid == what).map(|oracle| &oracle.labels[..])
+    }
+
+    /// The graph without the edges that are too similar, or false.
+    fn walkable(&self, graph: ProximityGraph) -> Result<ProximityGraph, SamplingError> {
+        let percentile =
+            self.options.similarity_percentile.and_then(|share| graph.similarity_percentile(share));
+        let ceiling = percentile.map(f64::from).or(self.options.similarity_ceiling);
+        let labels = self.avoided(Avoid::Edges);
+        if ceiling.is_none() && labels.is_none() {
+            return Ok(graph);
+        }
+        graph.filtered(|own, other, similarity| {
+            ceiling.is_none_or(|ceiling| f64::from(similarity) <= ceiling)
+                && labels.is_none_or(|labels| labels[own as usize] != labels[other as usize])
+        })
+    }
+
+    /// Walks on `graph` from now on.
+    pub(crate) fn take_graph(&mut self, graph: ProximityGraph) -> Result<(), SamplingError> {
+        let temperature = self.options.temperature.filter(|_| self.options.kind == Kind::Walk);
+        self.weights = temperature.map(|temperature| EdgeWeights::new(&graph, temperature)).transpose()?;
+        self.graph = graph;
         Ok(())
     }
 

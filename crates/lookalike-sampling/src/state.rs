@@ -6,8 +6,10 @@
 use lookalike_base::{Array, Arrays, Rows, Seed};
 use serde::{Deserialize, Serialize};
 
+use crate::data::{Avoid, Oracle, RunData, Split};
 use crate::error::{SamplingError, Warning};
 use crate::graph::{ProximityGraph, check_row};
+use crate::groups::Groups;
 use crate::options::SamplerOptions;
 use crate::report::{EpochReport, Staleness};
 use crate::sampler::Sampler;
@@ -23,6 +25,18 @@ pub struct SamplerState {
     pub options: SamplerOptions,
     /// The run's seed.
     pub seed: u64,
+    /// A number for the groups, where there are any.
+    #[serde(default)]
+    pub groups: Option<u64>,
+    /// A number for an oracle's labels and what it avoids, where there is one.
+    #[serde(default)]
+    pub oracle: Option<(u64, Avoid)>,
+    /// How many ranks share the batches.
+    #[serde(default = "one")]
+    pub ranks: usize,
+    /// How they do.
+    #[serde(default)]
+    pub split: Split,
     /// The epoch of the next batch, from 0.
     pub epoch: u64,
     /// Batches consumed of it.
@@ -45,6 +59,10 @@ pub struct SamplerState {
     pub staleness: Option<Staleness>,
 }
 
+fn one() -> usize {
+    1
+}
+
 impl Sampler {
     /// All that [`Sampler::restore`] needs: a small state and the large arrays.
     ///
@@ -56,6 +74,10 @@ impl Sampler {
             instances: self.instances,
             options: self.options.clone(),
             seed: self.seed.0,
+            groups: self.data.groups.as_ref().map(Groups::fingerprint),
+            oracle: self.data.oracle.as_ref().map(Oracle::fingerprint),
+            ranks: self.data.ranks.count,
+            split: self.data.ranks.split,
             epoch: self.epoch,
             position: self.position,
             steps: self.steps,
@@ -98,10 +120,27 @@ impl Sampler {
         state: &SamplerState,
         arrays: &Arrays,
     ) -> Result<(Self, Vec<Warning>), SamplingError> {
+        Self::restore_with_data(instances, options, seed, RunData::default(), state, arrays)
+    }
+
+    /// As [`Sampler::restore`], of one that was made by [`Sampler::with_data`]. All ranks can go on from the state of
+    /// any one of them.
+    ///
+    /// # Errors
+    /// As [`Sampler::restore`], and [`SamplingError::State`] where groups, labels or the number of ranks are others.
+    pub fn restore_with_data(
+        instances: usize,
+        options: SamplerOptions,
+        seed: Seed,
+        data: RunData,
+        state: &SamplerState,
+        arrays: &Arrays,
+    ) -> Result<(Self, Vec<Warning>), SamplingError> {
         check_same_run(instances, &options, seed, state)?;
-        let (mut sampler, warnings) = Self::new(instances, options, seed)?;
+        check_same_data(&data, state)?;
+        let (mut sampler, warnings) = Self::with_data(instances, options, seed, data)?;
         sampler.restore_embeddings(arrays)?;
-        sampler.graph = restore_graph(instances, state.fingerprint, arrays)?;
+        sampler.take_graph(restore_graph(instances, state.fingerprint, arrays)?)?;
         sampler.used = set(arrays, "used", instances)?;
         sampler.epoch = state.epoch;
         sampler.position = state.position;
@@ -150,9 +189,11 @@ impl Sampler {
             return invalid(format!("{steps} batches do not lead to batch {position} of epoch {epoch}"));
         }
         if let Some((first, count)) = segment {
-            if position < first || position - first >= count {
+            let at_once = self.at_once();
+            let next = position * at_once;
+            if next < first || next - first >= count || first % at_once != 0 || count % at_once != 0 {
                 return invalid(format!(
-                    "its position {position} is outside its {count} batches from batch {first} on"
+                    "its batch {next} is outside its {count} batches from batch {first} on"
                 ));
             }
             self.segment = Some(self.plan_batches(first, count)?);
@@ -180,6 +221,24 @@ fn check_same_run(
         Some((option, saved, asked)) => differs(option, &saved, &asked),
         None => Ok(()),
     }
+}
+
+fn check_same_data(data: &RunData, state: &SamplerState) -> Result<(), SamplingError> {
+    let differs = |problem: String| Err(SamplingError::State { problem });
+    if data.groups.as_ref().map(Groups::fingerprint) != state.groups {
+        return differs("it was saved with other groups, or one of the two is without any".to_owned());
+    }
+    if data.oracle.as_ref().map(Oracle::fingerprint) != state.oracle {
+        return differs("it was saved with another oracle, or one of the two is without any".to_owned());
+    }
+    let (count, split) = (data.ranks.count, data.ranks.split);
+    if (count, split) != (state.ranks, state.split) {
+        let (saved, how) = (state.ranks, state.split);
+        return differs(format!(
+            "it was saved by {saved} ranks that share {how:?}, not {count} that share {split:?}"
+        ));
+    }
+    Ok(())
 }
 
 fn restore_graph(

@@ -7,8 +7,9 @@ mod common;
 use common::{are_distinct, clustered, graph_of, random_graph, sorted};
 use lookalike_base::Seed;
 use lookalike_sampling::{
-    BatchOrigins, Coverage, GraphOptions, InstanceSet, LastBatch, Method, PlanInput, ProximityGraph,
-    SamplingError, Segment, batches_per_epoch, decile_hardness, knn_graph, plan_segment, proximity_graph,
+    BatchOrigins, Coverage, EdgeWeights, GraphOptions, InstanceSet, LastBatch, Method, Moves, PlanInput,
+    ProximityGraph, SamplingError, Segment, batches_per_epoch, decile_hardness, knn_graph, plan_segment,
+    proximity_graph,
 };
 use proptest::prelude::*;
 
@@ -40,8 +41,12 @@ fn input<'a>(
         instances: graph.instances(),
         batch_size,
         last_batch: LastBatch::Drop,
+        multiple: 1,
         coverage,
-        method: Method::Walk { graph, restart: 0.1 },
+        method: Method::Walk(Moves { graph, restart: 0.1, weights: None }),
+        uniform_fraction: 0.0,
+        groups: None,
+        labels: None,
         seed: Seed(11),
         epoch: 0,
         first_batch: 0,
@@ -69,7 +74,7 @@ proptest! {
         let coverage = if cover { Coverage::Cover } else { Coverage::Repeat };
         let input = PlanInput {
             last_batch: if keep { LastBatch::Keep } else { LastBatch::Drop },
-            method: if nearest { Method::Nearest { graph: &graph } } else { Method::Walk { graph: &graph, restart } },
+            method: if nearest { Method::Nearest { graph: &graph } } else { Method::Walk(Moves { graph: &graph, restart, weights: None }) },
             seed: Seed(seed),
             epoch: seed % 5,
             ..input(&graph, &none, batch_size, coverage)
@@ -118,7 +123,7 @@ fn a_walk_ends_where_it_restarts_nearly_always_and_where_it_leads_into_dead_ends
         (0..40_u32).map(|own| if own < 20 { vec![own + 20] } else { vec![] }).collect();
     let (graph, none) = (graph_of(&dead_ends), InstanceSet::new(40));
     for restart in [0.0, 0.999_999] {
-        let method = Method::Walk { graph: &graph, restart };
+        let method = Method::Walk(Moves { graph: &graph, restart, weights: None });
         let segments = epoch(&PlanInput { method, ..input(&graph, &none, 8, Coverage::Cover) }, 5);
         assert_eq!(sorted(batches(&segments).concat()), (0..40).collect::<Vec<u32>>());
     }
@@ -234,7 +239,7 @@ fn a_higher_restart_probability_keeps_batches_closer_together() {
     let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0;
     let none = InstanceSet::new(3000);
     let mean = |restart| {
-        let method = Method::Walk { graph: &graph, restart };
+        let method = Method::Walk(Moves { graph: &graph, restart, weights: None });
         let planned = epoch(&PlanInput { method, ..input(&graph, &none, 30, Coverage::Repeat) }, 100);
         let deciles = decile_hardness(&batches(&planned), embeddings.rows()).unwrap();
         deciles.into_iter().flatten().sum::<f64>() / 10.0
@@ -288,4 +293,62 @@ fn a_segment_that_does_not_fit_its_epoch_is_refused() {
         let refused = plan_segment(&PlanInput { batch_size, ..fits }).unwrap_err();
         assert_eq!(refused, SamplingError::BatchSize { batch_size, instances: 100 });
     }
+}
+
+#[test]
+fn a_mix_draws_its_share_of_every_batch_uniformly_and_walks_the_rest() {
+    let embeddings = clustered(3000, 60, 16, 6);
+    let options = GraphOptions { candidates: 300, neighbors: 10 };
+    let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0;
+    let none = InstanceSet::new(3000);
+    for coverage in [Coverage::Repeat, Coverage::Cover] {
+        let mut hardness = Vec::new();
+        for uniform_fraction in [0.0, 0.25, 0.55, 1.0] {
+            let planned = epoch(&PlanInput { uniform_fraction, ..input(&graph, &none, 30, coverage) }, 100);
+            let origins = planned.iter().flat_map(|segment| &segment.origins);
+            let share = 30.0 * uniform_fraction;
+            let drawn: Vec<u64> = origins.map(|origins| origins.uniform).collect();
+            assert!(drawn.iter().all(|drawn| (*drawn as f64 - share).abs() < 1.0), "{share}: {drawn:?}");
+            let mean = drawn.iter().sum::<u64>() as f64 / 100.0;
+            assert!((mean - share).abs() < 0.2, "{share}: {mean}");
+            let deciles = decile_hardness(&batches(&planned), embeddings.rows()).unwrap();
+            hardness.push(deciles[..5].iter().flatten().sum::<f64>() / 5.0);
+        }
+        assert!(hardness.windows(2).all(|pair| pair[0] > pair[1] + 0.01), "{hardness:?}");
+        assert!(hardness[3].abs() < 0.01, "{hardness:?}");
+    }
+}
+
+#[test]
+fn walks_that_prefer_the_similar_are_harder_the_lower_their_temperature() {
+    let embeddings = clustered(3000, 20, 16, 6);
+    let options = GraphOptions { candidates: 1000, neighbors: 100 };
+    let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0;
+    let none = InstanceSet::new(3000);
+    let hardness = |temperature: Option<f64>| {
+        let weights = temperature.map(|temperature| EdgeWeights::new(&graph, temperature).unwrap());
+        let method = Method::Walk(Moves { graph: &graph, restart: 0.1, weights: weights.as_ref() });
+        let planned = epoch(&PlanInput { method, ..input(&graph, &none, 30, Coverage::Repeat) }, 100);
+        let deciles = decile_hardness(&batches(&planned), embeddings.rows()).unwrap();
+        deciles.into_iter().flatten().sum::<f64>() / 10.0
+    };
+    let (cold, warm, hot, unweighted) =
+        (hardness(Some(0.05)), hardness(Some(0.3)), hardness(Some(1e4)), hardness(None));
+    assert!(cold > warm + 0.01 && warm > unweighted + 0.01, "{cold} {warm} {unweighted}");
+    assert!((hot - unweighted).abs() < 0.02, "{hot} {unweighted}");
+}
+
+#[test]
+fn a_mix_that_is_no_share_and_weights_of_another_graph_are_refused() {
+    let (graph, other) = (random_graph(100, 5, 1), random_graph(100, 5, 2));
+    let none = InstanceSet::new(100);
+    let fits = PlanInput { batches: 2, ..input(&graph, &none, 10, Coverage::Cover) };
+    for uniform_fraction in [-0.1, 1.1, f64::NAN] {
+        let error = plan_segment(&PlanInput { uniform_fraction, ..fits }).unwrap_err().to_string();
+        assert!(error.starts_with("uniform_fraction = "), "{error}");
+    }
+    let weights = EdgeWeights::new(&other, 0.1).unwrap();
+    let method = Method::Walk(Moves { graph: &graph, restart: 0.1, weights: Some(&weights) });
+    let error = plan_segment(&PlanInput { method, ..fits }).unwrap_err().to_string();
+    assert!(error.contains("weights are those of another graph"), "{error}");
 }

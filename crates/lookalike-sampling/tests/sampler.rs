@@ -66,7 +66,8 @@ proptest! {
         refresh_every in 1_u64..12,
         uniform_epochs in 0_u64..3,
         stop in 0_u64..40,
-        planned_before_saving in any::<bool>(),
+        (planned_before_saving, weighted) in (any::<bool>(), any::<bool>()),
+        uniform_fraction in prop::sample::select(vec![0.0, 0.3, 1.0]),
     ) {
         let options = SamplerOptions {
             kind,
@@ -77,6 +78,8 @@ proptest! {
             neighbors: 5,
             refresh_every,
             uniform_epochs,
+            temperature: (weighted && kind != Kind::Nearest).then_some(0.1),
+            uniform_fraction,
             ..SamplerOptions::default()
         };
         let (mut whole, _) = Sampler::new(instances, options.clone(), Seed(seed)).unwrap();
@@ -219,9 +222,15 @@ fn options_out_of_range_are_refused_by_name() {
         (|options| options.restart.to = -0.1, "restart.to"),
         (|options| options.restart.to = f64::NAN, "restart.to"),
         (|options| options.restart.over_epochs = f64::INFINITY, "restart.over_epochs"),
+        (|options| options.temperature = Some(0.0), "temperature"),
+        (|options| options.uniform_fraction = 1.5, "uniform_fraction"),
     ] {
-        assert!(matches!(refused(change), SamplingError::Restart { option: named, .. } if named == option));
+        assert!(matches!(refused(change), SamplingError::Number { option: named, .. } if named == option));
     }
+    let nearest = |options: &mut SamplerOptions| {
+        (options.kind, options.temperature) = (Kind::Nearest, Some(0.1));
+    };
+    assert!(refused(nearest).to_string().starts_with("temperature does not go with kind = \"nearest\""));
     for instances in [0, 1] {
         let refused = Sampler::new(instances, options(Kind::Uniform, Coverage::Cover), Seed(1)).unwrap_err();
         assert_eq!(refused, SamplingError::Instances { instances });
@@ -285,8 +294,12 @@ fn a_state_of_another_run_is_refused_with_what_differs() {
     assert!(refused(100, &asked, 2).contains("seed = 1, not 2"));
     let other = SamplerOptions { neighbors: 7, ..asked.clone() };
     assert!(refused(100, &other, 1).contains("neighbors = 6, not 7"));
-    let other = SamplerOptions { restart: RestartSchedule { to: 0.1, ..asked.restart }, ..asked };
+    let other = SamplerOptions { restart: RestartSchedule { to: 0.1, ..asked.restart }, ..asked.clone() };
     assert!(refused(100, &other, 1).contains("restart.to = 0.05, not 0.1"));
+    let other = SamplerOptions { temperature: Some(0.5), ..options(Kind::Walk, Coverage::Cover) };
+    assert!(refused(100, &other, 1).contains("temperature = None, not Some(0.5)"));
+    let other = SamplerOptions { uniform_fraction: 0.5, ..options(Kind::Walk, Coverage::Cover) };
+    assert!(refused(100, &other, 1).contains("uniform_fraction = 0, not 0.5"));
 }
 
 #[test]
