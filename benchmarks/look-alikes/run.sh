@@ -4,7 +4,7 @@
 #
 #   benchmarks/look-alikes/run.sh OUT_FOLDER DATA_ROOT RUNS_FOLDER
 #
-# DATA_ROOT holds cifar-10-batches-bin/ and fashion-mnist/. Seeds: SEEDS="0 1 2". A run takes about four minutes on two cores.
+# DATA_ROOT holds cifar-10-batches-bin/ and fashion-mnist/. Seeds: SEEDS="0 1 2". A run takes about three minutes on two cores.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
