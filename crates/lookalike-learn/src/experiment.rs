@@ -26,7 +26,7 @@ use crate::train::checkpoint::Checkpoints;
 use crate::train::trainer::{TrainOptions, Trainer, read_plan};
 
 /// The file of a finished run that holds the method, BatchNorm's statistics estimated anew.
-const MODEL: &str = "model.safetensors";
+pub const MODEL: &str = "model.safetensors";
 
 /// SimCLR on a residual network.
 pub type ImageMethod = SimClr<ResNet>;
@@ -109,9 +109,17 @@ impl Experiment {
         let recipe = self.recipe.recipe();
         let instances = self.train.len();
         let sampler = &recipe.sampler;
-        sampler.check(instances)?;
+        let refuse = |place: &str, reason: String| LearnError::Recipe { place: place.to_owned(), reason };
+        sampler.check(instances).map_err(|error| refuse("sampler", error.to_string()))?;
         let batches =
             lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch) as u64;
+        let (epochs, accumulate) = (recipe.train.epochs, recipe.train.accumulate);
+        if accumulate > epochs.saturating_mul(batches) {
+            let reason = format!(
+                "must be at most the {batches} batches of each of the run's {epochs} epochs together"
+            );
+            return Err(refuse("train.accumulate", reason));
+        }
         let loader = self.recipe.loader();
         let source =
             ImageViews::new(self.train.clone(), self.views.clone(), self.recipe.seed(), loader.threads);
@@ -209,6 +217,9 @@ impl Experiment {
         let pixels = [self.pixels(&self.train)?, self.pixels(&self.test)?];
         let knn_pixels = knn([pixels[0].rows(), pixels[1].rows()], labels, options)?;
         drop(pixels);
+        if cancellation.is_cancelled() {
+            return Ok(None);
+        }
         let Some(untrained) = both(&mut self.with_estimated_statistics(&self.method())?)? else {
             return Ok(None);
         };
@@ -233,7 +244,7 @@ impl Experiment {
             alignment: self.alignment(&mut estimated)?,
             scores,
             layer: "representation (before the projection head)",
-            knn_k: options.knn_k,
+            knn_k: options.knn_k.min(self.train.len()),
             knn_temperature: options.knn_temperature,
         }))
     }

@@ -175,14 +175,17 @@ impl Recipe {
         let refuse = |reason: String| LearnError::Recipe { place: place.display().to_string(), reason };
         // Read once as written, so that an error shows the user's own line.
         let plain: Result<Self, _> = toml::from_str(text);
-        if let (Err(error), true) = (&plain, overrides.is_empty()) {
-            return Err(refuse(explain(error)));
+        if overrides.is_empty() {
+            return plain.map_err(|error| refuse(explain(&error)));
         }
         let mut table: toml::Table = text.parse().map_err(|error| refuse(explain(&error)))?;
         for setting in overrides {
             set(&mut table, setting)?;
         }
-        table.try_into().map_err(|error| refuse(explain(&error)))
+        table.try_into().map_err(|error: toml::de::Error| match &plain {
+            Err(written) if written.message() == error.message() => refuse(explain(written)),
+            _ => refuse(explain(&error)),
+        })
     }
 
     /// Reads a recipe file, as [`Recipe::parse`].
@@ -241,8 +244,12 @@ impl Recipe {
             "optimizer.betas",
             "must be at least 0 and below 1",
         )?;
-        require(optimizer.epsilon > 0.0, "optimizer.epsilon", "must be above 0")?;
-        require(optimizer.trust > 0.0, "optimizer.trust", "must be above 0")?;
+        require(
+            optimizer.epsilon > 0.0 && optimizer.epsilon.is_finite(),
+            "optimizer.epsilon",
+            "must be above 0",
+        )?;
+        require(optimizer.trust > 0.0 && optimizer.trust.is_finite(), "optimizer.trust", "must be above 0")?;
         require(
             !optimizer.nesterov || optimizer.kind == OptimizerKind::Sgd,
             "optimizer.nesterov",

@@ -20,7 +20,7 @@ use lookalike_learn::encoder::mlp::Mlp;
 use lookalike_learn::encoder::tokens::{MeanOfTokens, TokenLists};
 use lookalike_learn::engine::to_host;
 use lookalike_learn::method::{Method, SimClr};
-use lookalike_learn::module::Pass;
+use lookalike_learn::module::{Pass, arrays_of};
 use lookalike_learn::train::{Outcome, Trainer};
 use lookalike_metrics::{KnnOptions, knn_accuracy};
 use lookalike_sampling::{Coverage, Kind};
@@ -120,6 +120,20 @@ fn vectors_are_learned_from_views_made_by_dropout_in_the_encoder() {
     let mut method = learn(make, Arc::new(SharedPoints(values.clone())));
     let trained = knn(representations(&mut method.encoder, &values).rows(), &labels);
     assert!(trained > 0.7, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
+}
+
+#[test]
+fn an_evaluation_pass_changes_no_tensor_and_an_estimation_pass_statistics_alone() {
+    let mut method = perceptron(0.3);
+    let request = BatchRequest { instances: (0..BATCH as u32).collect(), epoch: 0, step: 0 };
+    let batch = NoisyViews(points(INSTANCES, CLASSES, 1).values).batch(&request).unwrap();
+    let before = arrays_of(&mut method);
+    method.encode(&batch, &mut Pass::evaluation());
+    assert_eq!(arrays_of(&mut method), before);
+    method.encode(&batch, &mut Pass::estimation(0));
+    let changed = arrays_of(&mut method).into_iter().filter(|(name, array)| before[name] != *array);
+    let changed: Vec<String> = changed.map(|(name, _)| name).collect();
+    assert!(changed.len() == 4 && changed.iter().all(|name| name.contains("running_")), "{changed:?}");
 }
 
 const VOCABULARY: u32 = 100;

@@ -4,16 +4,16 @@ use std::path::PathBuf;
 
 use lookalike_base::npy;
 use lookalike_base::progress::Cancellation;
-use lookalike_data::{DataOptions, Split};
+use lookalike_data::Split;
 
 use crate::failure::Failure;
-use crate::run::{Place, warn};
+use crate::run::Place;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A finished run
     run: PathBuf,
-    /// Data set to embed; the run's own if not given
+    /// Data set to embed, with its folder as --data-root; the run's own if not given
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
     /// Which part of it
@@ -44,25 +44,16 @@ enum Layer {
 }
 
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
-    let experiment = arguments.place.open_run(&arguments.run)?;
+    let mut place = arguments.place.clone();
+    place.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
+    let experiment = place.open_run(&arguments.run)?;
     let mut method = experiment.load_model(&arguments.run)?;
     let split = match arguments.split {
         Part::Train => Split::Train,
         Part::Test => Split::Test,
     };
-    let dataset = match &arguments.data {
-        None => experiment.dataset(split).clone(),
-        Some(name) => {
-            let own = &experiment.recipe().recipe().data;
-            let options =
-                DataOptions { name: name.clone(), root: arguments.place.data_root.clone(), ..own.clone() };
-            let (dataset, warnings) = lookalike_data::open(&options, split)?;
-            warn(&warnings);
-            dataset
-        }
-    };
     let embedded = experiment
-        .embed(&mut method, &dataset, cancellation)?
+        .embed(&mut method, experiment.dataset(split), cancellation)?
         .ok_or_else(|| Failure::Interrupted("nothing was written".to_owned()))?;
     let rows = match arguments.layer {
         Layer::Representation => embedded.representation,

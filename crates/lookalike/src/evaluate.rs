@@ -43,7 +43,10 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     table.share(format!("{knn}: encoder"), &scores.knn);
     table.share("  with BatchNorm statistics as training left them", &evaluation.knn_training_statistics);
     if let Some(linear) = &scores.linear {
-        table.share("linear probe accuracy", linear);
+        let labels =
+            scores.linear_labels_per_class.map_or("all labels".to_owned(), |n| format!("{n} labels a class"));
+        let rate = scores.linear_rate.map_or(String::new(), |rate| format!(", rate {rate}"));
+        table.share(format!("linear probe accuracy ({labels}{rate})"), linear);
     }
     table.number("alignment (less is better)", &evaluation.alignment);
     table.number("uniformity (less is better)", &scores.uniformity);

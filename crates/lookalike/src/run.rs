@@ -27,9 +27,10 @@ impl Place {
     pub(crate) fn recipe(&self, path: &Path) -> Result<ValidRecipe, LearnError> {
         let mut recipe = Recipe::read(path, &self.settings)?;
         if let Some(root) = &self.data_root {
-            // A run folder may be resumed from elsewhere.
-            recipe.data.root = Some(std::path::absolute(root).unwrap_or_else(|_| root.clone()));
+            recipe.data.root = Some(root.clone());
         }
+        // A run may be resumed from elsewhere.
+        recipe.data.root = recipe.data.root.map(|root| std::path::absolute(&root).unwrap_or(root));
         if let Some(device) = &self.device {
             recipe.train.device.clone_from(device);
         }

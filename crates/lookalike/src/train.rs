@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_data::Split;
 use lookalike_learn::LearnError;
-use lookalike_learn::experiment::{Evaluation, Experiment};
+use lookalike_learn::experiment::{Evaluation, Experiment, MODEL};
 use lookalike_learn::recipe::new_run_folder;
 use lookalike_learn::train::Outcome;
 
@@ -29,6 +29,9 @@ pub(crate) struct Arguments {
     place: Place,
 }
 
+/// What a finished run holds beside its checkpoints.
+const RESULTS: [&str; 2] = [MODEL, "evaluation.json"];
+
 pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     let (run, experiment) = match (arguments.resume, arguments.recipe) {
         (Some(run), _) => {
@@ -45,7 +48,7 @@ pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(
     train(&experiment, &run, cancellation)
 }
 
-/// Opens a new run: its folder, with the recipe in it.
+/// Opens a new run.
 fn start(recipe: &Path, run: &Path, place: &Place) -> Result<Experiment, Failure> {
     if run.join("recipe.toml").exists() {
         let run = run.display();
@@ -53,20 +56,38 @@ fn start(recipe: &Path, run: &Path, place: &Place) -> Result<Experiment, Failure
             "{run} holds a run already; go on with it by --resume {run}, or give another folder with --out"
         )));
     }
-    let experiment = open(place.recipe(recipe)?)?;
-    let path = run.join("recipe.toml");
-    let text = experiment.recipe().to_toml()?;
-    std::fs::create_dir_all(run)
-        .and_then(|()| {
-            lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(text.as_bytes()))
-        })
+    open(place.recipe(recipe)?)
+}
+
+/// Writes the recipe that the run has from now on: settings given on resuming hold the next time too.
+fn write_recipe(experiment: &Experiment, run: &Path) -> Result<(), Failure> {
+    let (path, text) = (run.join("recipe.toml"), experiment.recipe().to_toml()?);
+    lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(text.as_bytes()))
         .map_err(|source| LearnError::Io { path, source })?;
-    Ok(experiment)
+    Ok(())
+}
+
+/// Removes the results of a run that is going on, so that nobody takes them for those of its end.
+fn remove_results(run: &Path) -> Result<(), Failure> {
+    for path in RESULTS.map(|name| run.join(name)) {
+        match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(LearnError::Io { path, source }.into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
     let (mut trainer, warnings) = experiment.trainer(run)?;
     warn(&warnings);
+    // Not before it is certain that the recipe fits data and run.
+    write_recipe(experiment, run)?;
+    if trainer.step() < trainer.last_step() {
+        remove_results(run)?;
+    }
     let dataset = experiment.dataset(Split::Train);
     eprintln!(
         "{}: {} instances, {} steps of {}, run in {}",
@@ -85,7 +106,7 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
     let go_on = || Failure::Interrupted(format!("go on with `lookalike train --resume {}`", run.display()));
     match outcome? {
         Outcome::Interrupted => return Err(go_on()),
-        Outcome::AlreadyFinished if run.join("evaluation.json").exists() => {
+        Outcome::AlreadyFinished if RESULTS.iter().all(|name| run.join(name).exists()) => {
             let (run, steps) = (run.display(), trainer.step());
             return say(format_args!("{run} has made all its {steps} steps; nothing is left to do"));
         }

@@ -87,6 +87,12 @@ pub struct Scores {
     /// Accuracy of a linear probe on the representation; absent where not asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear: Option<Score>,
+    /// The learning rate that the probe chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_rate: Option<f32>,
+    /// Labels a class that the probe was allowed; absent where all were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub linear_labels_per_class: Option<usize>,
     /// Uniformity of the test split's normalised representations.
     pub uniformity: Score,
     /// Effective rank of the test split's centred representations.
@@ -127,14 +133,21 @@ impl Scores {
             let ([train, test], classes) = (labels, labels[0].classes.max(labels[1].classes));
             let result =
                 linear_probe(rows[0], &train.labels, rows[1], &test.labels, classes, &probe, progress);
-            Score::of(result.map(|probe| probe.accuracy))
+            let rate = result.as_ref().ok().map(|probe| probe.rate);
+            Score::of(result.map(|probe| probe.accuracy)).map(|score| (score, rate))
         });
+        let (linear, linear_rate) = match linear.transpose()? {
+            Some((score, rate)) => (Some(score), rate),
+            None => (None, None),
+        };
         let spread = UniformityOptions::default();
         let rank = spectrum(rows[1], Centering::Centered).and_then(|spectrum| spectrum.effective_rank());
         let negatives = || false_negative_rate(plan, &labels[0].labels);
         Ok(Self {
             knn: knn(rows, labels, options)?,
-            linear: linear.transpose()?,
+            linear_labels_per_class: linear.as_ref().and(options.probe_labels_per_class),
+            linear,
+            linear_rate,
             uniformity: Score::of(uniformity(rows[1], &spread).map(|uniformity| uniformity.value))?,
             effective_rank: Score::of(rank)?,
             rank_me: Score::of(rank_me(rows[1]))?,

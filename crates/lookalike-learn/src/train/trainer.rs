@@ -97,6 +97,15 @@ impl Window {
     fn new() -> Self {
         Self { loss: 0.0, batches: 0, instances: 0, waited: Duration::ZERO, since: Instant::now() }
     }
+
+    fn seconds(&self) -> f64 {
+        self.since.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    /// Share of the time that was spent waiting for the loader.
+    fn waited_share(&self) -> f64 {
+        self.waited.as_secs_f64() / self.seconds()
+    }
 }
 
 impl<M: Method> Trainer<M> {
@@ -272,7 +281,9 @@ impl<M: Method> Trainer<M> {
     ) -> Result<bool, LearnError> {
         let mean_loss = self.window.loss / self.window.batches.max(1) as f64;
         progress.advance(1);
-        progress.message(format!("epoch {}  loss {mean_loss:.4}", self.sampler.epoch()));
+        let waited = 100.0 * self.window.waited_share();
+        progress
+            .message(format!("epoch {}  loss {mean_loss:.4}  waited {waited:.0} %", self.sampler.epoch()));
         if self.step.is_multiple_of(self.options.log_every) || self.step == self.last_step() {
             self.record_window(mean_loss)?;
         }
@@ -292,13 +303,12 @@ impl<M: Method> Trainer<M> {
 
     fn record_window(&mut self, mean_loss: f64) -> Result<(), LearnError> {
         let window = std::mem::replace(&mut self.window, Window::new());
-        let seconds = window.since.elapsed().as_secs_f64().max(1e-9);
         let fields = json!({
             "loss": mean_loss,
             "learning_rate": self.options.schedule.rate(self.step - 1),
             "epoch": self.sampler.epoch(),
-            "instances_per_second": window.instances as f64 / seconds,
-            "loader_wait_share": window.waited.as_secs_f64() / seconds,
+            "instances_per_second": window.instances as f64 / window.seconds(),
+            "loader_wait_share": window.waited_share(),
         });
         self.events.record("step", self.step, fields)
     }
@@ -318,11 +328,15 @@ impl<M: Method> Trainer<M> {
     }
 
     fn not_finite(&self, loss: f32, instances: Vec<u32>) -> LearnError {
-        let last_good = match Checkpoints::of_run(&self.options.run).newest() {
+        LearnError::NotFinite { loss, step: self.step, instances, last_good: self.last_good() }
+    }
+
+    /// Where a run can be looked at before it went wrong.
+    fn last_good(&self) -> String {
+        match Checkpoints::of_run(&self.options.run).newest() {
             Ok(Some((state, ..))) => format!("the last good checkpoint is that of step {}", state.step),
             _ => "there is no checkpoint yet".to_owned(),
-        };
-        LearnError::NotFinite { loss, step: self.step, instances, last_good }
+        }
     }
 
     /// Saves everything from which the run goes on.
@@ -345,7 +359,12 @@ impl<M: Method> Trainer<M> {
             arrays.extend(part.into_iter().map(|(name, array)| (format!("{prefix}{name}"), array)));
         }
         arrays.extend(plan_arrays(&self.plan));
-        Checkpoints::of_run(&self.options.run).save(&state, arrays)?;
+        Checkpoints::of_run(&self.options.run).save(&state, arrays).map_err(|error| match error {
+            LearnError::Checkpoint { path, reason } => {
+                LearnError::Checkpoint { path, reason: format!("{reason}; {}", self.last_good()) }
+            }
+            other => other,
+        })?;
         self.events.record("checkpoint", self.step, json!({}))
     }
 }

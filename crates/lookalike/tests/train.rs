@@ -1,0 +1,226 @@
+//! `lookalike train` and what follows it, as a user calls them, on a folder of tiny images.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const IMAGES: u32 = 40;
+
+/// Two classes of images, and a recipe that learns them in little time.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+/// How a command ended, and what it printed.
+struct Ended {
+    status: Option<i32>,
+    out: String,
+    error: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for index in 0..IMAGES {
+            let class = folder.path().join("photos").join(["dark", "light"][index as usize % 2]);
+            fs::create_dir_all(&class).unwrap();
+            let image = image::RgbImage::from_fn(12, 12, |x, y| {
+                let value = (x * 7 + y * 11 + index * 5) % 64 + 128 * (index % 2);
+                image::Rgb([value as u8, (value / 2) as u8, (255 - value) as u8])
+            });
+            image.save(class.join(format!("{index:02}.png"))).unwrap();
+        }
+        fs::write(
+            folder.path().join("photos.toml"),
+            "[data]\nname = \"folder\"\nroot = \"photos\"\n[augment]\nsize = 8\n[encoder]\nkind = \"small\"\n\
+             [sampler]\nbatch_size = 8\ncandidates = 20\nneighbors = 5\nrefresh_every = 2\n\
+             [train]\nepochs = 2\nwarmup_epochs = 0.0\ncheckpoint_every = 2\n[evaluate]\nprobe_epochs = 2\n",
+        )
+        .unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lookalike"));
+        command.current_dir(self.folder.path()).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ended {
+        ended(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs a command that must succeed, and gives what it printed.
+    fn succeed(&self, arguments: &[&str]) -> String {
+        let ended = self.run(arguments);
+        assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.error);
+        ended.out
+    }
+
+    fn shape(&self, file: &str) -> (usize, usize) {
+        let rows = lookalike_base::npy::read_rows(self.path(file)).unwrap();
+        (rows.len(), rows.columns())
+    }
+}
+
+fn ended(output: std::process::Output) -> Ended {
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    Ended { status: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
+}
+
+#[test]
+fn a_run_is_trained_evaluated_embedded_and_exported() {
+    let place = Place::new();
+    let table = place.succeed(&["train", "photos.toml", "--out", "run"]);
+    for row in ["(k = 40, t = 0.1): pixels", "before training", "after training", "false negatives in them"] {
+        assert!(table.contains(row), "{table}");
+    }
+    assert!(place.succeed(&["train", "--resume", "run"]).contains("nothing is left to do"));
+    let setting = ["evaluate", "run", "--set", "evaluate.probe_labels_per_class=4"];
+    let table = place.succeed(&setting);
+    assert!(table.contains("linear probe accuracy (4 labels a class, rate"), "{table}");
+    place.succeed(&["embed", "run", "--split", "test", "--out", "test.npy"]);
+    let (rows, columns) = place.shape("test.npy");
+    assert!(rows > 0 && rows <= IMAGES as usize);
+    place.succeed(&["embed", "run", "--data", "glyphs", "--split", "test", "--out", "glyphs.npy"]);
+    assert_eq!(place.shape("glyphs.npy"), (4000, columns));
+    place.succeed(&["export", "run", "model.safetensors"]);
+    assert!(place.path("model.safetensors").exists());
+}
+
+#[test]
+fn a_run_that_goes_on_further_keeps_its_new_settings_and_no_old_results() {
+    let place = Place::new();
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=3"]);
+    place.succeed(&["export", "run", "early.safetensors"]);
+    place.succeed(&["train", "--resume", "run", "--set", "train.max_steps=6"]);
+    assert!(place.succeed(&["train", "--resume", "run"]).contains("all its 6 steps"));
+    place.succeed(&["export", "run", "late.safetensors"]);
+    let [early, late] =
+        ["early.safetensors", "late.safetensors"].map(|name| fs::read(place.path(name)).unwrap());
+    assert_ne!(early, late);
+
+    // Killed after the last checkpoint and before the results: another evaluation does not make up for them.
+    fs::remove_file(place.path("run/model.safetensors")).unwrap();
+    place.succeed(&["evaluate", "run", "--no-probe"]);
+    assert!(!place.succeed(&["train", "--resume", "run"]).contains("nothing is left"));
+    place.succeed(&["export", "run", "again.safetensors"]);
+    assert_eq!(fs::read(place.path("again.safetensors")).unwrap(), late);
+}
+
+#[test]
+fn a_run_can_be_used_from_another_folder_than_it_was_started_in() {
+    let place = Place::new();
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=1"]);
+    let run = place.path("run");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = place.command(&["evaluate", run.to_str().unwrap(), "--no-probe", "--json"]);
+    let ended = ended(command.current_dir(elsewhere.path()).output().unwrap());
+    assert_eq!(ended.status, Some(0), "{}", ended.error);
+    assert!(ended.out.contains("\"knn\""), "{}", ended.out);
+}
+
+#[test]
+fn mistakes_in_recipe_and_device_end_with_2_and_leave_the_folder_free() {
+    let place = Place::new();
+    for (setting, said) in [
+        ("train.epocs=3", "did you mean `epochs`?"),
+        ("sampler.batch_size=41", "sampler"),
+        ("sampler.neighbors=30", "neighbors"),
+        ("train.accumulate=1000", "train.accumulate"),
+        ("train.device=cuda:0", "cuda"),
+        ("optimizer.epsilon=inf", "optimizer.epsilon"),
+    ] {
+        let ended = place.run(&["train", "photos.toml", "--out", "run", "--set", setting]);
+        assert_eq!(ended.status, Some(2), "{setting}: {}", ended.error);
+        assert!(ended.error.contains(said), "{setting}: {}", ended.error);
+    }
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=1"]);
+    let ended = place.run(&["train", "photos.toml", "--out", "run"]);
+    assert!(ended.status == Some(2) && ended.error.contains("--resume run"), "{}", ended.error);
+    assert_eq!(place.run(&["evaluate", "photos"]).status, Some(2));
+}
+
+#[test]
+fn a_mistake_in_the_file_is_shown_with_its_line_whatever_is_set() {
+    let place = Place::new();
+    let text = fs::read_to_string(place.path("photos.toml")).unwrap();
+    fs::write(place.path("wrong.toml"), text.replace("refresh_every", "refesh_every")).unwrap();
+    for arguments in [&["train", "wrong.toml"][..], &["train", "wrong.toml", "--set", "seed=1"]] {
+        let ended = place.run(arguments);
+        assert_eq!(ended.status, Some(2));
+        assert!(
+            ended.error.contains("line 12") && ended.error.contains("`refresh_every`?"),
+            "{}",
+            ended.error
+        );
+    }
+}
+
+#[test]
+fn images_without_classes_are_learned_and_their_scores_said_to_be_undefined() {
+    let place = Place::new();
+    let flat = place.path("flat");
+    fs::create_dir(&flat).unwrap();
+    for (class, index) in (0..IMAGES).map(|index| (["dark", "light"][index as usize % 2], index)) {
+        let name = format!("{index:02}.png");
+        fs::copy(place.path("photos").join(class).join(&name), flat.join(name)).unwrap();
+    }
+    let table = place.succeed(&[
+        "train",
+        "photos.toml",
+        "--out",
+        "run",
+        "--set",
+        "data.root=flat",
+        "--set",
+        "train.max_steps=2",
+    ]);
+    assert!(table.contains("after training") && table.contains("undefined: "), "{table}");
+}
+
+/// Waits until `holds`, for at most a minute.
+fn wait(child: &mut Child, holds: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+}
+
+fn has_checkpoint(run: &Path) -> bool {
+    fs::read_dir(run.join("checkpoints")).is_ok_and(|entries| entries.count() > 1)
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_saves_and_says_how_to_go_on() {
+    let place = Place::new();
+    let run = place.path("run");
+    let mut child = place
+        .command(&["train", "photos.toml", "--out", "run", "--set", "train.epochs=100000"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait(&mut child, || has_checkpoint(&run));
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let ended = ended(child.wait_with_output().unwrap());
+    assert_eq!(ended.status, Some(130), "{}", ended.error);
+    assert!(ended.error.contains("lookalike train --resume run"), "{}", ended.error);
+    let events = fs::read_to_string(run.join("events.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(events.lines().last().unwrap()).unwrap();
+    assert_eq!(last["kind"], "checkpoint");
+    let step = last["step"].as_u64().unwrap();
+    let more = format!("train.max_steps={}", step + 2);
+    let again = place.run(&["train", "--resume", "run", "--set", &more]);
+    assert_eq!(again.status, Some(0), "{}", again.error);
+    assert!(again.error.contains(&format!("going on from step {step}")), "{}", again.error);
+}
