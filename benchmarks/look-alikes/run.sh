@@ -63,4 +63,4 @@ for run in "$runs"/*.*.*; do
 done > "$out/results.jsonl"
 cp "$runs/cifar10.walk-cover.0/recipe.toml" "$out/cifar10.toml"
 cp "$runs/fashion-mnist.walk-cover.0/recipe.toml" "$out/fashion-mnist.toml"
-"$target/release/examples/arms" "$out/results.jsonl" uniform | tee "$out/summary.txt"
+"$target/release/examples/arms" "$out" uniform | tee "$out/summary.txt"

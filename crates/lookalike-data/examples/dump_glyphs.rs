@@ -1,15 +1,24 @@
-#![allow(missing_docs, clippy::all, clippy::pedantic, clippy::unwrap_used, clippy::print_stdout)]
-use lookalike_data::{ImageDataset, Split, glyphs::*};
+//! Writes the built-in letters and digits as bytes: `train.u8` and `test.u8`, one image of 32×32 RGB after another.
+//!
+//! `cargo run --example dump_glyphs -- FOLDER`
+
+use std::error::Error;
 use std::io::Write;
-fn main() {
-    let t = std::time::Instant::now();
-    let train = glyphs(SEED, Split::Train, 20_000);
-    let test = glyphs(SEED, Split::Test, 4_000);
-    println!("24000 images in {:?}", t.elapsed());
-    for (n, s) in [("train", &train), ("test", &test)] {
-        let mut f = std::fs::File::create(format!("/tmp/glyphs_{n}.bin")).unwrap();
-        for i in 0..s.len() as u32 {
-            f.write_all(&s.image(i).unwrap().pixels).unwrap();
+use std::path::Path;
+
+use lookalike_data::glyphs::{SEED, glyphs, published_len};
+use lookalike_data::{ImageDataset, Split};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args().nth(1).ok_or("give a folder to write to")?;
+    for split in [Split::Train, Split::Test] {
+        let images = glyphs(SEED, split, published_len(split));
+        let path = Path::new(&folder).join(format!("{}.u8", split.name()));
+        let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
+        for index in 0..images.len() as u32 {
+            file.write_all(&images.image(index)?.pixels)?;
         }
+        file.flush()?;
     }
+    Ok(())
 }

@@ -1,19 +1,21 @@
 //! Tables of an experiment's arms: every score's mean over the seeds, and its paired difference from the baseline's with the
 //! 95 % t-interval.
 //!
-//! `cargo run --example arms -- RESULTS.jsonl BASELINE`, where each line of the file is
-//! `{"set": …, "arm": …, "seed": …, "evaluation": {score: number, …}}`.
+//! `cargo run --example arms -- FOLDER BASELINE`. Each line of the folder's `results.jsonl` is
+//! `{"set": …, "arm": …, "seed": …, "evaluation": {score: number, …}}`; the events of that run lie beside it as
+//! `SET.ARM.SEED.events.jsonl`.
 
 #![expect(clippy::print_stdout, reason = "it prints tables")]
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::path::Path;
 
 use lookalike_metrics::paired;
 use serde_json::Value;
 
 /// What is shown of an evaluation, and as what.
-const SCORES: [(&str, &str); 8] = [
+const SCORES: [(&str, &str); 9] = [
     ("knn_pixels", "kNN, pixels"),
     ("knn_untrained", "kNN, untrained encoder"),
     ("knn", "kNN"),
@@ -22,38 +24,73 @@ const SCORES: [(&str, &str); 8] = [
     ("hardness", "hardness, last epoch"),
     ("false_negative_rate", "false negatives"),
     ("false_negative_rate_uniform", "false negatives, uniform batches"),
+    ("seconds_a_step", "seconds a step, graphs included"),
 ];
 
-/// By data set and arm, the evaluation of each seed.
+/// By data set and arm, the evaluation of each seed, with what its events tell.
 type Results = BTreeMap<String, BTreeMap<String, BTreeMap<u64, Value>>>;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [path, baseline] = &arguments[..] else { return Err("give RESULTS.jsonl and BASELINE".into()) };
-    for (set, arms) in read(path)? {
+    let [folder, baseline] = &arguments[..] else { return Err("give FOLDER and BASELINE".into()) };
+    for (set, arms) in read(Path::new(folder))? {
         let uniform = arms.get(baseline).ok_or_else(|| format!("{set} has no arm {baseline}"))?;
         for (arm, seeds) in &arms {
             println!("{set}, {arm}, seeds {:?}", seeds.keys().collect::<Vec<_>>());
             for (score, name) in SCORES {
                 show(name, score, seeds, if arm == baseline { None } else { Some(uniform) })?;
             }
+            show_tenths(seeds);
         }
     }
     Ok(())
 }
 
-fn read(path: &str) -> Result<Results, Box<dyn Error>> {
+fn read(folder: &Path) -> Result<Results, Box<dyn Error>> {
     let mut results = Results::new();
-    for (line, text) in std::fs::read_to_string(path)?.lines().enumerate() {
+    let path = folder.join("results.jsonl");
+    for (line, text) in std::fs::read_to_string(&path)?.lines().enumerate() {
         let mut result: Value = serde_json::from_str(text)?;
         let text = |key: &str| result[key].as_str().map(str::to_owned);
         let (Some(set), Some(arm), Some(seed)) = (text("set"), text("arm"), result["seed"].as_u64()) else {
-            return Err(format!("{path}, line {}: no set, arm and seed", line + 1).into());
+            return Err(format!("{}, line {}: no set, arm and seed", path.display(), line + 1).into());
         };
-        let arms = results.entry(set).or_default();
-        arms.entry(arm).or_default().insert(seed, result["evaluation"].take());
+        let mut evaluation = result["evaluation"].take();
+        add_events(&folder.join(format!("{set}.{arm}.{seed}.events.jsonl")), &mut evaluation)?;
+        results.entry(set).or_default().entry(arm).or_default().insert(seed, evaluation);
     }
     Ok(results)
+}
+
+/// Adds the time of a step and the hardness of the last epoch by tenth.
+fn add_events(path: &Path, evaluation: &mut Value) -> Result<(), Box<dyn Error>> {
+    let (mut begun, mut ended) = (None, None);
+    for line in std::fs::read_to_string(path)?.lines() {
+        let mut event: Value = serde_json::from_str(line)?;
+        match event["kind"].as_str() {
+            Some("plan") if begun.is_none() => begun = event["time"].as_f64(),
+            Some("step") => ended = event["time"].as_f64().zip(event["step"].as_f64()),
+            Some("epoch") => evaluation["tenths"] = event["hardness_by_decile"].take(),
+            _ => {}
+        }
+    }
+    if let (Some(begun), Some((ended, steps))) = (begun, ended) {
+        evaluation["seconds_a_step"] = ((ended - begun) / steps).into();
+    }
+    Ok(())
+}
+
+/// The hardness of the last epoch's tenths, each the mean over the seeds.
+fn show_tenths(seeds: &BTreeMap<u64, Value>) {
+    let tenth = |at: usize| -> Option<f64> {
+        let values: Option<Vec<f64>> =
+            seeds.values().map(|evaluation| evaluation["tenths"].get(at)?.as_f64()).collect();
+        values.map(|values| values.iter().sum::<f64>() / values.len() as f64)
+    };
+    let tenths: Option<Vec<String>> = (0..10).map(|at| Some(format!("{:.3}", tenth(at)?))).collect();
+    if let Some(tenths) = tenths {
+        println!("  {:36} {}", "hardness when planned, by tenth", tenths.join(" "));
+    }
 }
 
 /// One row: mean, every seed, and the difference from the baseline over the seeds that both have.
