@@ -8,6 +8,7 @@ mod export;
 mod failure;
 mod output;
 mod run;
+mod sample;
 mod table;
 mod train;
 
@@ -41,6 +42,8 @@ enum Command {
     Embed(embed::Arguments),
     /// Write a run's encoder under torchvision's names.
     Export(export::Arguments),
+    /// Plan batches of look-alikes for any embeddings.
+    Sample(sample::Arguments),
     /// List, check and download data sets.
     Data(data::Arguments),
 }
@@ -61,6 +64,7 @@ fn main() -> ExitCode {
         Command::Evaluate(arguments) => evaluate::run(&arguments, &cancellation),
         Command::Embed(arguments) => embed::run(&arguments, &cancellation),
         Command::Export(arguments) => export::run(&arguments),
+        Command::Sample(arguments) => sample::run(&arguments, &cancellation),
         Command::Data(arguments) => data::run(&arguments, &cancellation),
     });
     match result {

@@ -1,6 +1,7 @@
 //! LARS, layer-wise adaptive rates for large batches (You et al. 2017, <https://arxiv.org/abs/1708.03888>), in the form
-//! in which SimCLR and MoCo v3 use it: the rate of a weight is scaled by η ‖w‖ / ‖g + λw‖ before momentum, and biases and
-//! normalisation parameters have neither decay nor scaling.
+//! in which MoCo v3 uses it: the gradient of a weight is scaled by η ‖w‖ / ‖g + λw‖ before momentum, the learning rate multiplies
+//! what momentum gives, and biases and normalisation parameters have neither decay nor scaling. SimCLR's program has the rate
+//! inside the momentum, which differs where the rate changes.
 
 use crate::engine::Tensor;
 
