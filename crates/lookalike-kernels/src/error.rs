@@ -35,6 +35,9 @@ pub enum KernelError {
         /// A row that was refused, not always the first of several.
         row: usize,
     },
+    /// The work was asked to stop before it was done.
+    #[error("the work was cancelled")]
+    Cancelled,
     /// Rows are numbered in 32 bits.
     #[error("{rows} rows are more than 32 bits can number")]
     TooManyRows {

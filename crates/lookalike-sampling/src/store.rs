@@ -1,6 +1,7 @@
 //! The embeddings that training produced, each with the step it is from.
 
 use lookalike_base::{MatrixError, Rows};
+use lookalike_kernels::normalize;
 
 use crate::error::SamplingError;
 use crate::graph::check_row;
@@ -36,7 +37,9 @@ impl EmbeddingStore {
         }
         for (&instance, row) in instances.iter().zip(embeddings.iter()) {
             let at = instance as usize;
-            normalize_into(row, &mut self.values[at * self.columns..][..self.columns]);
+            let unit = &mut self.values[at * self.columns..][..self.columns];
+            unit.copy_from_slice(row);
+            normalize(unit);
             self.stamps[at] = step;
             self.present.insert(instance);
         }
@@ -76,14 +79,5 @@ impl EmbeddingStore {
             mean_age: if count == 0 { 0.0 } else { sum as f64 / count as f64 },
             max_age,
         }
-    }
-}
-
-/// Writes `row`, scaled to unit length, to `unit`; a row of zeros stays so.
-fn normalize_into(row: &[f32], unit: &mut [f32]) {
-    let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
-    for (unit, value) in unit.iter_mut().zip(row) {
-        *unit = (f64::from(*value) * scale) as f32;
     }
 }
