@@ -27,13 +27,14 @@ class Contrast(lightning.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=1e-3)
 
     def on_train_epoch_start(self) -> None:
-        self.consumed = 0 if self.trainer.is_last_batch is None else self.sampler.position * 0
+        self.consumed = 0
 
     def on_save_checkpoint(self, checkpoint) -> None:
         checkpoint["sampler"] = self.sampler.state_dict(consumed=self.consumed)
 
     def on_load_checkpoint(self, checkpoint) -> None:
         self.sampler.load_state_dict(checkpoint["sampler"])
+        self.consumed = self.sampler.first_batch
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from lookalike.sentence_transformers import batch_sampler
 
 
-def main(name: str, sentences: str, out: str, steps: int = 60) -> None:
+def main(name: str, sentences: str, out: str, steps: int = 60) -> dict:
     texts = [line for line in Path(sentences).read_text(encoding="utf-8").splitlines() if line][:5000]
     model = SentenceTransformer(name)
     # The same sentence twice: dropout makes the two views.
@@ -49,9 +49,9 @@ def main(name: str, sentences: str, out: str, steps: int = 60) -> None:
         callbacks=[Refresh()],
     )
     trainer.train()
-    report = batches.samplers[0].report()
-    print(f"{batches.samplers[0].steps} batches, {report['builds']} graphs, {report['graph']['edges']} edges")
+    sampler = batches.samplers[0]
+    return {"steps": sampler.steps, "builds": sampler.report()["builds"], "edges": sampler.graph.edges}
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    print(main(*sys.argv[1:4]))

@@ -182,10 +182,11 @@ class States(unittest.TestCase):
         first = [batch for _, batch in zip(range(6), batches)]
         other = sampler()
         other.load_state_dict(batches.state_dict(consumed=4))
-        self.assertEqual((other.epoch, other.position), (0, 4))
+        self.assertEqual((other.epoch, other.position, other.first_batch), (0, 4, 4))
         other.set_epoch(0)
         iterator = iter(other)
         self.assertEqual([next(iterator), next(iterator)], first[4:6])
+        self.assertEqual(other.first_batch, 0)
         self.assertEqual(other.position, 6)
         again = other.state_dict(consumed=5)
         self.assertEqual(list(again["pending"]), first[5])

@@ -201,6 +201,14 @@ class LookalikeBatchSampler:
         return self._first + len(self._handed)
 
     @property
+    def first_batch(self) -> int:
+        """The place in its epoch of the first batch that the next iteration gives: 0, unless it goes on from a loaded state.
+
+        With ``enumerate(loader, start=sampler.first_batch)`` batches are counted as `state_dict` counts them.
+        """
+        return self._first if self._resuming else 0
+
+    @property
     def steps(self) -> int:
         """Batches handed out in all, by which refreshes come and embeddings age."""
         return self._native.steps

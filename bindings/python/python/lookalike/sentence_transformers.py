@@ -37,7 +37,7 @@ class BatchSamplers:
         """What trainers call: a sampler over the rows of `dataset`. Label columns and generator play no part."""
         from lookalike.torch import LookalikeBatchSampler
 
-        known = self._embeddings(dataset) if callable(self._embeddings) else self._embeddings
+        known: Any = self._embeddings(dataset) if callable(self._embeddings) else self._embeddings
         options = {
             "batch_size": min(batch_size, len(dataset)),
             "last_batch": "drop" if drop_last else "keep",
