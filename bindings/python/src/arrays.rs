@@ -22,11 +22,7 @@ pub(crate) fn instances(name: &str, array: &PyReadonlyArray1<'_, i64>, count: us
     let values = array.as_slice().map_err(value_error)?;
     let instance = |(at, value): (usize, &i64)| {
         u32::try_from(*value).ok().filter(|instance| (*instance as usize) < count).ok_or_else(|| {
-            let problem = format!(
-                "{name}[{at}] is {value}, which is none of the {count} instances, 0 to {}",
-                count - 1
-            );
-            PyValueError::new_err(problem)
+            PyValueError::new_err(format!("{name}[{at}] is {value}, which is none of the {count} instances"))
         })
     };
     values.iter().enumerate().map(instance).collect()

@@ -31,7 +31,8 @@ impl PyGraph {
         neighbors: PyReadonlyArray1<'_, i64>,
         similarities: PyReadonlyArray1<'_, f32>,
     ) -> PyResult<Self> {
-        let degrees = classes(&degrees)?;
+        let degrees =
+            classes(&degrees).map_err(|_| value_error("a degree is below 0 or too large for 32 bits"))?;
         let neighbors = instances("neighbors", &neighbors, degrees.len())?;
         let similarities = similarities.as_slice().map_err(value_error)?.to_vec();
         ProximityGraph::from_edges(&degrees, neighbors, similarities).map(Self).map_err(value_error)
@@ -164,11 +165,15 @@ pub(crate) fn random_walks<'py>(
 ) -> PyResult<Bound<'py, PyArrayDyn<i64>>> {
     let graph = &graph.0;
     let starts = instances("starts", &starts, graph.instances())?;
-    starts.len().checked_mul(steps).ok_or_else(|| value_error("so many steps do not fit into memory"))?;
+    let mut nodes = Vec::new();
+    let reserved = starts.len().checked_mul(steps).map(|count| nodes.try_reserve_exact(count));
+    if !matches!(reserved, Some(Ok(()))) {
+        let walks = starts.len();
+        return Err(value_error(format!("{walks} walks of {steps} steps do not fit into memory")));
+    }
     let walks = |flag: &Cancellation| -> Result<Vec<i64>, SamplingError> {
         let weights = temperature.map(|temperature| EdgeWeights::new(graph, temperature)).transpose()?;
         let moves = Moves { graph, restart, weights: weights.as_ref() };
-        let mut nodes = Vec::new();
         for (number, start) in starts.iter().enumerate() {
             if flag.is_cancelled() {
                 return Err(SamplingError::Cancelled);

@@ -10,7 +10,7 @@ use lookalike_sampling::{
     Agreement, Avoid, Groups, Oracle, Ranks, RunData, Sampler, SamplerOptions, SamplerState, Split,
     check_agreement as all_agree,
 };
-use numpy::{PyArrayDyn, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{PyArray1, PyArrayDyn, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -32,9 +32,12 @@ struct Inner {
     sampler: Sampler,
     /// What is left of the segment that the sampler has planned.
     planned: VecDeque<Vec<u32>>,
+    /// What was handed out since it was last forgotten.
+    handed: Vec<Vec<u32>>,
     warnings: Vec<String>,
 }
 
+type Batches<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>);
 type State<'py> = (String, Bound<'py, PyDict>);
 
 #[pymethods]
@@ -104,7 +107,30 @@ impl PySampler {
             inner.plan(py)?;
         }
         inner.sampler.advance().map_err(value_error)?;
-        inner.planned.pop_front().map(|batch| PyList::new(py, batch)).transpose()
+        let Some(batch) = inner.planned.pop_front() else { return Ok(None) };
+        let list = PyList::new(py, &batch)?;
+        inner.handed.push(batch);
+        Ok(Some(list))
+    }
+
+    /// How many batches were handed out since [`PySampler::forget`].
+    #[getter]
+    fn handed(&self, py: Python<'_>) -> PyResult<usize> {
+        Ok(self.lock(py)?.handed.len())
+    }
+
+    /// These without the first `skip`: their members one after another, and the size of each.
+    fn handed_from<'py>(&self, py: Python<'py>, skip: usize) -> PyResult<Batches<'py>> {
+        let inner = self.lock(py)?;
+        let batches = inner.handed.get(skip..).unwrap_or_default();
+        let members = batches.iter().flatten().map(|member| i64::from(*member)).collect();
+        let sizes = batches.iter().map(|batch| batch.len() as i64).collect();
+        Ok((PyArray1::from_vec(py, members), PyArray1::from_vec(py, sizes)))
+    }
+
+    fn forget(&self, py: Python<'_>) -> PyResult<()> {
+        self.lock(py)?.handed.clear();
+        Ok(())
     }
 
     fn record(
@@ -158,7 +184,7 @@ impl PySampler {
     fn embeddings<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArrayDyn<f32>>>> {
         let inner = self.lock(py)?;
         let array = |rows: lookalike_base::Rows<'_>| {
-            let values = numpy::PyArray1::from_slice(py, rows.values());
+            let values = PyArray1::from_slice(py, rows.values());
             numpy::PyArrayMethods::reshape(&values, vec![rows.len(), rows.columns()])
         };
         inner.sampler.embeddings().map(array).transpose()
@@ -206,7 +232,7 @@ impl PySampler {
 impl Inner {
     fn new((sampler, warnings): (Sampler, Vec<lookalike_sampling::Warning>)) -> Self {
         let warnings = warnings.iter().map(ToString::to_string).collect();
-        Self { sampler, planned: VecDeque::new(), warnings }
+        Self { sampler, planned: VecDeque::new(), handed: Vec::new(), warnings }
     }
 
     /// Plans up to the next refresh, after building the graph anew where that is due.

@@ -99,6 +99,19 @@ class Graphs(unittest.TestCase):
         again = lookalike.plan(graph, 16, seed=2, groups=np.arange(300) // 2)
         np.testing.assert_array_equal(again.batches, plan.batches)
 
+    def test_plans_end_on_islands_and_cover_those_without_neighbors(self):
+        # Pairs that know only each other, and a third of all alone.
+        pairs = np.arange(200).reshape(-1, 2)[:, ::-1].reshape(-1)
+        islands = lookalike.Graph.from_arrays([1] * 200 + [0] * 100, pairs, np.full(200, 0.5, np.float32))
+        for kind in ("walk", "nearest"):
+            for coverage in ("cover", "repeat"):
+                batches = lookalike.plan(islands, 30, kind=kind, coverage=coverage).batches
+                self.assertEqual(len(np.unique(batches[0])), 30)
+                if coverage == "cover":
+                    self.assertEqual(len(np.unique(batches)), 300)
+        walks = lookalike.random_walks(islands, [0, 299], 9, restart=0.0)
+        self.assertEqual(walks.tolist(), [[1, 0] * 4 + [1], [299] * 9])
+
     def test_plans_of_other_kinds(self):
         graph = lookalike.knn_graph(clustered(300), 20)
         nearest = lookalike.plan(graph, 10, kind="nearest", coverage="repeat").batches
@@ -201,6 +214,12 @@ class BadInput(unittest.TestCase):
             (r"starts\[1\] is 50", lambda: lookalike.random_walks(graph, [0, 50], 5)),
             ("steps = -1", lambda: lookalike.random_walks(graph, [0], -1)),
             ("restart = 1", lambda: lookalike.random_walks(graph, [0], 5, restart=1)),
+            ("do not fit into memory", lambda: lookalike.random_walks(graph, [0, 1], 2**62)),
+            ("do not fit into memory", lambda: lookalike.random_walks(graph, [0, 1], 2**63)),
+            ("a degree is below 0", lambda: lookalike.Graph.from_arrays([-1, 1], [0], np.ones(1, np.float32))),
+            (r"neighbors\[0\] is 5", lambda: lookalike.Graph.from_arrays([1, 0], [5], np.ones(1, np.float32))),
+            (r"neighbors\[0\] is 0", lambda: lookalike.Graph.from_arrays([], [0], np.ones(1, np.float32))),
+            (r"the plan\[0\] is 0", lambda: metrics.false_negative_rate([[0, 1]], [])),
             ("temperature = 0", lambda: lookalike.random_walks(graph, [0], 5, temperature=0)),
             ("instance 50 is none", lambda: graph.neighbors(50)),
             ("batch_size = 51", lambda: lookalike.plan(graph, 51)),

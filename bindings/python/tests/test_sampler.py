@@ -142,6 +142,14 @@ class Epochs(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "rank 2 differs from rank 0"):
             lookalike.check_agreement([rank.agreement() for rank in ranks])
 
+    def test_a_replica_in_another_epoch_is_found(self):
+        ranks = [sampler(rank=r, num_replicas=3) for r in range(3)]
+        ranks[1].set_epoch(5)
+        for rank in ranks:
+            next(iter(rank))
+        with self.assertRaisesRegex(ValueError, "rank 1 differs from rank 0 in the epoch"):
+            lookalike.check_agreement([rank.agreement() for rank in ranks])
+
     def test_replicas_share_the_members_of_large_batches(self):
         known, groups = clustered(120), np.arange(120) // 3
         ranks = [sampler(embeddings=known, groups=groups, rank=r, num_replicas=2, split="within") for r in range(2)]

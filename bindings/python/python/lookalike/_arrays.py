@@ -24,7 +24,10 @@ def as_numpy(name: str, value: ArrayLike) -> npt.NDArray[Any]:
             raise ValueError(f"{name} of shape {tuple(value.shape)} is on {value.device}; bring it to the CPU: .cpu()")
         if str(value.dtype) == "torch.bfloat16":
             value = value.float()
-        value = value.numpy()
+        try:
+            value = value.numpy()
+        except (TypeError, RuntimeError) as error:
+            raise ValueError(f"{name} of shape {tuple(value.shape)} and type {value.dtype} is no array: {error}") from None
     try:
         return np.asarray(value)
     except ValueError as error:

@@ -6,6 +6,29 @@ import numpy.typing as npt
 _Floats = npt.NDArray[np.float32]
 _Integers = npt.NDArray[np.int64]
 
+__all__ = [
+    "Graph",
+    "Sampler",
+    "__version__",
+    "alignment",
+    "check_agreement",
+    "collapse",
+    "effective_rank",
+    "false_negative_rate",
+    "hardness",
+    "knn_classify",
+    "knn_graph",
+    "linear_probe",
+    "paired",
+    "plan",
+    "plan_report",
+    "proximity_graph",
+    "random_walks",
+    "rank_me",
+    "spectrum",
+    "top_k",
+    "uniformity",
+]
 __version__: str
 
 @final
@@ -47,6 +70,10 @@ class Sampler:
     def steps(self) -> int: ...
     def set_epoch(self, epoch: int) -> None: ...
     def next_batch(self, epoch: int) -> list[int] | None: ...
+    @property
+    def handed(self) -> int: ...
+    def handed_from(self, skip: int) -> tuple[_Integers, _Integers]: ...
+    def forget(self) -> None: ...
     def record(self, indices: _Integers, embeddings: _Floats) -> None: ...
     def state(self) -> tuple[str, dict[str, npt.NDArray[Any]]]: ...
     def restore(self, state: str, arrays: dict[str, npt.NDArray[Any]]) -> None: ...

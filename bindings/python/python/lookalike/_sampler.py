@@ -139,8 +139,8 @@ class LookalikeBatchSampler:
         self._native = _lookalike.Sampler(**arguments)
         #: The epoch of the newest iteration, and the place of the first batch in it that this object handed out.
         self._epoch, self._first = 0, 0
-        #: What was handed out from there on, and what a loaded state has still to hand out before that.
-        self._handed: list[list[int]] = []
+        #: Of the batches of a loaded state those that were handed out again, and those that are still to be.
+        self._repeated: list[list[int]] = []
         self._pending: deque[list[int]] = deque()
         self._resuming = False
         self._asked_epoch: int | None = None
@@ -165,11 +165,14 @@ class LookalikeBatchSampler:
         while True:
             if iteration != self._iterations:
                 raise RuntimeError("another iteration over this sampler has begun, and only the newest may go on")
-            batch = self._pending.popleft() if self._pending else self._native.next_batch(epoch)
+            if self._pending:
+                self._repeated.append(self._pending.popleft())
+                yield list(self._repeated[-1])
+                continue
+            batch = self._native.next_batch(epoch)
             self._warn()
             if batch is None:
                 return
-            self._handed.append(batch)
             yield batch
 
     def _begin_epoch(self) -> tuple[int, int]:
@@ -178,7 +181,8 @@ class LookalikeBatchSampler:
             epoch = native.epoch + (native.position > 0) if self._asked_epoch is None else self._asked_epoch
             native.set_epoch(epoch)
             self._epoch, self._first, self._pending = epoch, 0, deque()
-        self._handed = []
+        self._native.forget()
+        self._repeated = []
         self._resuming, self._asked_epoch = False, None
         self._iterations += 1
         return self._epoch, self._iterations
@@ -198,7 +202,7 @@ class LookalikeBatchSampler:
     @property
     def position(self) -> int:
         """Batches of that epoch that were handed out."""
-        return self._first + len(self._handed)
+        return self._first + len(self._repeated) + self._native.handed
 
     @property
     def first_batch(self) -> int:
@@ -257,7 +261,12 @@ class LookalikeBatchSampler:
                 f"consumed = {consumed} is out of range: of epoch {self._epoch} batches up to {handed} were handed out{began}; "
                 "it counts from the beginning of the epoch"
             )
-        members, sizes = _arrays.batches([*self._handed[consumed - self._first :], *self._pending])
+        skip, repeated = consumed - self._first, len(self._repeated)
+        parts = [
+            _arrays.batches([*self._repeated, *self._pending][min(skip, repeated) :]),
+            self._native.handed_from(max(skip - repeated, 0)),
+        ]
+        members, sizes = (np.concatenate(arrays) for arrays in zip(*parts))
         state, arrays = self._native.state()
         return {
             "version": VERSION,
@@ -300,7 +309,7 @@ class LookalikeBatchSampler:
             raise ValueError(f"{consumed} consumed and {len(sizes)} pending batches do not fit an epoch of {len(self)}")
         asked = None if asked is None else _arrays.count("asked_epoch", asked)
         self._native = restored
-        self._handed, self._pending = [], deque(pending)
+        self._repeated, self._pending = [], deque(pending)
         self._asked_epoch = asked
         self._resuming = asked is None and (bool(pending) or self._native.position > 0)
         self._epoch, self._first = (epoch, consumed) if self._resuming else (self._native.epoch, 0)
