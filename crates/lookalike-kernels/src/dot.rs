@@ -38,6 +38,15 @@ impl Level {
         Self::Portable
     }
 
+    /// Whether this level has products of two pairs of bfloat16 in one instruction.
+    pub(crate) fn multiplies_pairs(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => is_x86_feature_detected!("avx512bf16"),
+            _ => false,
+        }
+    }
+
     /// Every level that this processor has.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
@@ -54,7 +63,7 @@ impl Level {
     }
 }
 
-struct Dot<'a>(&'a [f32], &'a [f32]);
+pub(crate) struct Dot<'a>(pub(crate) &'a [f32], pub(crate) &'a [f32]);
 
 impl Work for Dot<'_> {
     type Output = f32;
