@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dot::{Dot, Level};
+use crate::dot::{Dots, Level};
 use crate::vector::{Work, key};
 
 /// In which numbers candidates are compared. Similarities that are kept are products of `f32` either way.
@@ -12,8 +12,8 @@ pub enum Scoring {
     /// `f32`: the best are the best.
     #[default]
     F32,
-    /// Rows are rounded to bfloat16, 8 bits of a number instead of 24, and products summed as `f32`. An eighth and 16
-    /// candidates more than are to be kept survive this, and of them the best by their products as `f32` are kept.
+    /// Rows are rounded to bfloat16, 8 bits of a number instead of 24, and products summed as `f32`. A sixteenth
+    /// and 8 candidates more than are to be kept survive this, and of them the best by their products as `f32` are kept.
     ///
     /// Between rows of unit length the rounding moves a product by about 10⁻³/√d where their values are of similar size, and never by
     /// more than 2⁻⁸, so that with many candidates nearly as similar as the last one kept a few of the best can be missed.
@@ -26,7 +26,7 @@ impl Scoring {
     pub(super) fn survivors(self, k: usize, amount: usize) -> usize {
         match self {
             Self::F32 => k,
-            Self::Bf16 => (k + k / 8 + 16).min(amount),
+            Self::Bf16 => (k + k / 16 + 8).min(amount),
         }
     }
 }
@@ -82,6 +82,9 @@ pub(super) fn pair(values: &[f32]) -> f32 {
     f32::from_bits(at(1) << 16 | at(0))
 }
 
+/// Rows read side by side.
+const TOGETHER: usize = 4;
+
 /// Scores entries anew: each number of `keys` becomes that of its row's product with `own`, and of what `row` calls it.
 pub(super) struct Rescore<'a, R> {
     pub(super) own: &'a [f32],
@@ -99,9 +102,16 @@ impl<'r, R: Fn(u32) -> (u32, &'r [f32])> Work for Rescore<'_, R> {
     )]
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        for entry in self.keys {
+        let (several, rest) = self.keys.as_chunks_mut::<TOGETHER>();
+        for entries in several {
+            let rows = entries.map(|entry| (self.row)(!(entry as u32)));
+            let products = Dots(self.own, rows.map(|row| row.1)).run::<FUSED>();
+            *entries = std::array::from_fn(|at| key(products[at], rows[at].0));
+        }
+        for entry in rest {
             let (index, other) = (self.row)(!(*entry as u32));
-            *entry = key(Dot(self.own, other).run::<FUSED>(), index);
+            let [product] = Dots(self.own, [other]).run::<FUSED>();
+            *entry = key(product, index);
         }
     }
 }

@@ -61,13 +61,13 @@ proptest! {
 
     #[test]
     fn with_few_enough_candidates_all_survive_rounding_and_the_best_by_exact_products_are_kept(
-        seed in any::<u64>(), rows in 2_usize..200, columns in 1_usize..40, m in 1_usize..20, k in 1_usize..20,
+        seed in any::<u64>(), rows in 2_usize..200, columns in 1_usize..40, m in 1_usize..10, k in 1_usize..10,
     ) {
         let (m, mut stream) = (m.min(rows - 1), Seed(seed).stream("order", 0, 0, 0));
-        // Whole numbers of 20 bits: what distinguishes them is lost to rounding, but not to sums of two products.
-        let whole = |value: u32| if value < 2 { 1.0 } else { 1.0 + value as f32 / 2048.0 };
+        // Numbers of 12 bits, of which rounding leaves 8; products are exact, and so a sum of two is the same in any order.
+        let exact = |value: u32| 1.0 + value as f32 / 2048.0;
         let values: Vec<f32> = (0..rows * columns)
-            .map(|at| if at % columns < 2 { whole(stream.below(2048)) } else { 0.0 })
+            .map(|at| if at % columns < 2 { exact(stream.below(2048)) } else { 0.0 })
             .collect();
         let (k, order) = (k.min(m), stream.permutation(rows as u32));
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
