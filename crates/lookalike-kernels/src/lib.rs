@@ -9,6 +9,7 @@ pub mod conv2d;
 mod dot;
 mod error;
 mod normalize;
+pub mod sparse;
 mod top_k;
 mod vector;
 mod written;
