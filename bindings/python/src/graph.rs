@@ -93,11 +93,12 @@ pub(crate) fn proximity_graph(
     embeddings: PyReadonlyArray2<'_, f32>,
     candidates: usize,
     neighbors: usize,
+    scoring: &str,
     seed: u64,
     build: u64,
 ) -> PyResult<(PyGraph, Vec<String>)> {
     let rows = rows(&embeddings)?;
-    let options = GraphOptions { candidates, neighbors };
+    let options = GraphOptions { candidates, neighbors, scoring: word("scoring", scoring)? };
     let built = run(py, |flag| proximity_graph_until(rows, None, &options, Seed(seed), build, flag))?;
     let (graph, warnings) = built.map_err(value_error)?;
     Ok((PyGraph(graph), warnings.iter().map(ToString::to_string).collect()))
@@ -108,9 +109,10 @@ pub(crate) fn knn_graph(
     py: Python<'_>,
     embeddings: PyReadonlyArray2<'_, f32>,
     neighbors: usize,
+    scoring: &str,
 ) -> PyResult<PyGraph> {
-    let rows = rows(&embeddings)?;
-    run(py, |flag| knn_graph_until(rows, None, neighbors, flag))?.map(PyGraph).map_err(value_error)
+    let (rows, scoring) = (rows(&embeddings)?, word("scoring", scoring)?);
+    run(py, |flag| knn_graph_until(rows, None, neighbors, scoring, flag))?.map(PyGraph).map_err(value_error)
 }
 
 #[pyfunction]

@@ -40,6 +40,8 @@ class Graphs(unittest.TestCase):
             self.assertEqual(len(set(drawn[instance]) - {instance}), 60)
         np.testing.assert_allclose(similarities, np.einsum("id,ijd->ij", unit(rows), unit(rows)[drawn]), atol=1e-6)
         self.assertTrue((np.diff(similarities, axis=1) <= 0).all())
+        rounded = lookalike.proximity_graph(rows, candidates=60, neighbors=5, seed=3, scoring="bf16").arrays()[1]
+        self.assertGreater((rounded.reshape(400, 5) == drawn[:, :5]).mean(), 0.99)
         few = lookalike.proximity_graph(rows, candidates=60, neighbors=5, seed=3).arrays()[1].reshape(400, 5)
         np.testing.assert_array_equal(few, drawn[:, :5])
         self.assertNotEqual(graph, lookalike.proximity_graph(rows, candidates=60, neighbors=60, seed=3, build=1))
@@ -204,6 +206,7 @@ class BadInput(unittest.TestCase):
             ("instance 17 is not finite", lambda: lookalike.proximity_graph(nan, candidates=20, neighbors=5)),
             ("neighbors = 50", lambda: lookalike.knn_graph(rows, 50)),
             ("neighbors = 30", lambda: lookalike.proximity_graph(rows, candidates=20, neighbors=30)),
+            ('scoring = "int8"', lambda: lookalike.knn_graph(rows, 5, scoring="int8")),
             ("neighbors = 0", lambda: lookalike.knn_graph(rows, 0)),
             ("1 instances", lambda: lookalike.knn_graph(rows[:1], 1)),
             ("0 instances", lambda: lookalike.knn_graph(rows[:0], 1)),

@@ -347,6 +347,7 @@ class BadOptions(unittest.TestCase):
             ({"kind": "random"}, "unknown variant `random`"),
             ({"coverage": "all"}, "unknown variant `all`"),
             ({"last_batch": "pad"}, "unknown variant `pad`"),
+            ({"scoring": "int8"}, "unknown variant `int8`"),
             ({"split": "half"}, "split = \"half\""),
             ({"oracle": np.arange(120), "avoid": "all"}, "avoid = \"all\""),
             ({"temperature": 0.0}, "temperature = 0"),

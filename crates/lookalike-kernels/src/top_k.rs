@@ -1,6 +1,6 @@
 //! The most similar rows of a matrix.
 
-use crate::blocks::{Circulant, Stop, circulant_top_k_until, database_top_k};
+use crate::blocks::{Circulant, Scoring, Stop, circulant_top_k_until, database_top_k};
 use crate::error::{KernelError, rows_of};
 
 /// The best entries of each row.
@@ -67,7 +67,7 @@ pub fn top_k_until(
             values.copy_from_slice(&database[row as usize * columns..][..columns]);
             true
         };
-        return circulant_top_k_until(&Circulant::all(rows), &order, columns, k, read, stop);
+        return circulant_top_k_until(&Circulant::all(rows), &order, columns, k, Scoring::F32, read, stop);
     }
     let mut best = TopK::zeros(query_rows, k);
     if k > 0 {

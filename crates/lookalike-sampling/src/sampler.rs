@@ -8,6 +8,7 @@ use crate::data::{Avoid, RunData, Split};
 use crate::error::{SamplingError, Warning};
 use crate::graph::{GraphOptions, ProximityGraph, knn_graph_until, proximity_graph_until};
 use crate::hardness::tally;
+use crate::independent::independent_graph;
 use crate::options::{Kind, SamplerOptions};
 use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment_until};
 use crate::report::{EpochReport, Report, Staleness};
@@ -202,7 +203,7 @@ impl Sampler {
     ///
     /// # Errors
     /// [`SamplingError::Cancelled`] where [`Sampler::set_cancellation`] was used; it can be asked again then. Besides that, what
-    /// [`proximity_graph`](crate::proximity_graph), [`knn_graph`](crate::knn_graph) and [`plan_segment`](crate::plan_segment) refuse;
+    /// [`proximity_graph`](crate::proximity_graph), [`knn_graph_by`](crate::knn_graph_by) and [`plan_segment`](crate::plan_segment) refuse;
     /// none of it can come about from recorded embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
         let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
@@ -439,9 +440,14 @@ impl Sampler {
     ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
         let present = Some(&self.store.present);
         if self.options.kind == Kind::Nearest {
-            return Ok((knn_graph_until(rows, present, neighbors, &self.cancellation)?, Vec::new()));
+            let graph = knn_graph_until(rows, present, neighbors, self.options.scoring, &self.cancellation)?;
+            return Ok((graph, Vec::new()));
         }
-        let options = GraphOptions { candidates: self.options.candidates, neighbors };
+        let SamplerOptions { candidates, scoring, .. } = self.options;
+        let options = GraphOptions { candidates, neighbors, scoring };
+        if cfg!(feature = "independent-candidates") {
+            return independent_graph(rows, present, &options, self.seed, self.builds);
+        }
         proximity_graph_until(rows, present, &options, self.seed, self.builds, &self.cancellation)
     }
 

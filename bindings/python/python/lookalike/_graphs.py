@@ -12,6 +12,7 @@ from lookalike._arrays import ArrayLike, Floats, Integers
 
 Kind = Literal["walk", "nearest", "uniform"]
 Coverage = Literal["cover", "repeat"]
+Scoring = Literal["f32", "bf16"]
 
 
 class Graph:
@@ -95,7 +96,13 @@ class Plan(NamedTuple):
 
 
 def proximity_graph(
-    embeddings: ArrayLike, *, candidates: int = 1000, neighbors: int = 100, seed: int = 0, build: int = 0
+    embeddings: ArrayLike,
+    *,
+    candidates: int = 1000,
+    neighbors: int = 100,
+    scoring: Scoring = "f32",
+    seed: int = 0,
+    build: int = 0,
 ) -> Graph:
     """The proximity graph of BatchSampler: each of N instances is tied to the most similar of some random others.
 
@@ -103,6 +110,8 @@ def proximity_graph(
         embeddings: (N, d). They are scaled to unit length here; a row of zeros is similar to nobody.
         candidates: random others that each instance is compared with, M; lowered to N - 1 with a warning.
         neighbors: most similar of them that are kept, K.
+        scoring: with ``"bf16"`` candidates are compared by rounded numbers, which some processors multiply faster, and what
+            survives is compared again; a few neighbours can be missed.
         seed, build: draw the candidates; builds of one seed have candidates of their own.
 
     Raises:
@@ -112,25 +121,26 @@ def proximity_graph(
     rows = _arrays.embeddings("embeddings", embeddings)
     counts = _arrays.count("candidates", candidates), _arrays.count("neighbors", neighbors)
     native, warnings = _lookalike.proximity_graph(
-        rows, *counts, _arrays.count("seed", seed), _arrays.count("build", build)
+        rows, *counts, scoring, _arrays.count("seed", seed), _arrays.count("build", build)
     )
     _arrays.warn(warnings)
     return Graph(native)
 
 
-def knn_graph(embeddings: ArrayLike, neighbors: int = 100) -> Graph:
+def knn_graph(embeddings: ArrayLike, neighbors: int = 100, *, scoring: Scoring = "f32") -> Graph:
     """The exact graph of the nearest of all by cosine similarity; ties go to the lower instance.
 
     Args:
         embeddings: (N, d), scaled to unit length here.
         neighbors: neighbours of each instance, at most N - 1.
+        scoring: as in `proximity_graph`.
 
     Raises:
         ValueError: as `proximity_graph`.
 
     """
     rows = _arrays.embeddings("embeddings", embeddings)
-    return Graph(_lookalike.knn_graph(rows, _arrays.count("neighbors", neighbors)))
+    return Graph(_lookalike.knn_graph(rows, _arrays.count("neighbors", neighbors), scoring))
 
 
 def top_k(queries: ArrayLike, database: ArrayLike, k: int, *, normalize: bool = True) -> tuple[Integers, Floats]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from lookalike import _arrays, _lookalike
 from lookalike._arrays import ArrayLike, Floats
-from lookalike._graphs import Coverage, Graph, Kind
+from lookalike._graphs import Coverage, Graph, Kind, Scoring
 
 #: Of what `LookalikeBatchSampler.state_dict` gives.
 VERSION = 1
@@ -52,6 +52,7 @@ class LookalikeBatchSampler:
         uniform_fraction: share of each batch that is drawn uniformly instead.
         similarity_ceiling: edges above this similarity are not walked: such neighbours are likely false negatives.
         similarity_percentile: the same, with the similarity that this percentage of the edges do not exceed.
+        scoring: with ``"bf16"`` candidates are compared by rounded numbers first, as in `lookalike.proximity_graph`.
         last_batch: ``"drop"`` leaves out the N mod B instances that do not fill a batch, others each epoch; ``"keep"`` gives a
             smaller last batch.
         seed: of every random number; the same on all replicas.
@@ -86,6 +87,7 @@ class LookalikeBatchSampler:
         uniform_fraction: float = 0.0,
         similarity_ceiling: float | None = None,
         similarity_percentile: float | None = None,
+        scoring: Scoring = "f32",
         last_batch: Literal["drop", "keep"] = "drop",
         seed: int = 0,
         rank: int = 0,
@@ -112,6 +114,7 @@ class LookalikeBatchSampler:
             "temperature": _optional("temperature", temperature),
             "similarity_ceiling": _optional("similarity_ceiling", similarity_ceiling),
             "similarity_percentile": _optional("similarity_percentile", similarity_percentile),
+            "scoring": scoring,
             "last_batch": last_batch,
         }
         arguments = {
