@@ -14,9 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
-
 from lookalike.torch import LookalikeBatchSampler
+from torch.utils.data import DataLoader, Dataset
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "bindings/python/examples"))
 N, B = 2000, 32
@@ -42,7 +41,9 @@ def embed(indices, step):
 
 
 def sampler(**options):
-    return LookalikeBatchSampler(N, batch_size=B, candidates=300, neighbors=20, refresh_every=20, coverage="cover", **options)
+    return LookalikeBatchSampler(
+        N, batch_size=B, candidates=300, neighbors=20, refresh_every=20, coverage="cover", **options
+    )
 
 
 def train(batches, loader, epochs, stop=None, step=0):
@@ -62,9 +63,14 @@ def train(batches, loader, epochs, stop=None, step=0):
 def data_loader():
     for workers, method in [(0, None), (2, "fork"), (2, "spawn"), (2, "forkserver")]:
         for persistent in {False, workers > 0}:
+
             def loader(batches):
                 return DataLoader(
-                    Indices(), batch_sampler=batches, num_workers=workers, multiprocessing_context=method, persistent_workers=persistent
+                    Indices(),
+                    batch_sampler=batches,
+                    num_workers=workers,
+                    multiprocessing_context=method,
+                    persistent_workers=persistent,
                 )
 
             whole = sampler()
@@ -80,7 +86,14 @@ def data_loader():
             resumed.load_state_dict(state)
             after, _, _ = train(resumed, loader(resumed), 4, step=step)
             assert before + after == expected, "a resumed run gets other batches"
-            say("DataLoader", workers=workers, method=method, persistent=persistent, builds=whole.report()["builds"], resumed="the same batches")
+            say(
+                "DataLoader",
+                workers=workers,
+                method=method,
+                persistent=persistent,
+                builds=whole.report()["builds"],
+                resumed="the same batches",
+            )
 
 
 def stateful_data_loader():
@@ -113,7 +126,9 @@ def lightning():
 
     def fit(folder, checkpoint=None, steps=-1):
         lightning.seed_everything(0, verbose=False)
-        batches = LookalikeBatchSampler(len(dataset), batch_size=100, candidates=300, neighbors=20, coverage="cover", refresh_every=10)
+        batches = LookalikeBatchSampler(
+            len(dataset), batch_size=100, candidates=300, neighbors=20, coverage="cover", refresh_every=10
+        )
         module = Kept(batches)
         trainer = lightning.Trainer(
             max_epochs=3, max_steps=steps, accelerator="cpu", use_distributed_sampler=False, logger=False,
@@ -139,13 +154,17 @@ def lightning():
 
 def sentence_transformers(tokenizer, sentences):
     from transformers import AutoTokenizer, BertConfig, BertModel
-
     from with_sentence_transformers import main
 
     with tempfile.TemporaryDirectory() as folder:
         words = AutoTokenizer.from_pretrained(tokenizer)
         config = BertConfig(
-            vocab_size=len(words), hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128, max_position_embeddings=64
+            vocab_size=len(words),
+            hidden_size=64,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=128,
+            max_position_embeddings=64,
         )
         torch.manual_seed(0)
         BertModel(config).save_pretrained(f"{folder}/model")
@@ -158,7 +177,17 @@ def sentence_transformers(tokenizer, sentences):
 
 
 if __name__ == "__main__":
-    names = ["torch", "numpy", "torchdata", "lightning", "sentence-transformers", "transformers", "accelerate", "datasets", "lookalike"]
+    names = [
+        "torch",
+        "numpy",
+        "torchdata",
+        "lightning",
+        "sentence-transformers",
+        "transformers",
+        "accelerate",
+        "datasets",
+        "lookalike",
+    ]
     say("versions", python=platform.python_version(), **{name: version(name) for name in names})
     np.random.seed(0)
     data_loader()

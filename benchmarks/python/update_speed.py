@@ -10,9 +10,8 @@ import json
 import statistics
 import time
 
-import numpy as np
-
 import lookalike
+import numpy as np
 
 N, D, B, REFRESH, EPOCHS = 100_000, 256, 256, 100, 3
 
@@ -20,7 +19,9 @@ N, D, B, REFRESH, EPOCHS = 100_000, 256, 256, 100, 3
 def measure(name: str, give) -> None:
     rng = np.random.default_rng(0)
     known = rng.standard_normal((N, D), dtype=np.float32)
-    sampler = lookalike.LookalikeBatchSampler(N, batch_size=B, refresh_every=REFRESH, coverage="repeat", embeddings=known)
+    sampler = lookalike.LookalikeBatchSampler(
+        N, batch_size=B, refresh_every=REFRESH, coverage="repeat", embeddings=known
+    )
     base = rng.standard_normal((B, D), dtype=np.float32)
     given = give(base)
     plans, nexts, updates = [], [], []
@@ -68,7 +69,18 @@ def call() -> None:
     print(json.dumps({"call_with_threads_median": round(1e6 * statistics.median(times), 1)}), flush=True)
 
 
-print(json.dumps({"n": N, "d": D, "batch_size": B, "refresh_every": REFRESH, "lookalike": lookalike.__version__, "numpy": np.__version__}))
+print(
+    json.dumps(
+        {
+            "n": N,
+            "d": D,
+            "batch_size": B,
+            "refresh_every": REFRESH,
+            "lookalike": lookalike.__version__,
+            "numpy": np.__version__,
+        }
+    )
+)
 call()
 measure("numpy float32", lambda rows: rows)
 measure("numpy float16", lambda rows: rows.astype(np.float16))

@@ -2,10 +2,9 @@
 
 import lightning
 import torch
+from lookalike.torch import LookalikeBatchSampler
 from torch.utils.data import DataLoader
 from with_pytorch import Vectors, nt_xent
-
-from lookalike.torch import LookalikeBatchSampler
 
 
 class Contrast(lightning.LightningModule):

@@ -3,10 +3,9 @@
 import sys
 
 import torch
+from lookalike.torch import LookalikeBatchSampler
 from torch.nn.functional import cross_entropy, normalize
 from torch.utils.data import DataLoader, Dataset
-
-from lookalike.torch import LookalikeBatchSampler
 
 
 class Vectors(Dataset):
@@ -34,7 +33,9 @@ def nt_xent(a: torch.Tensor, b: torch.Tensor, temperature: float = 0.5) -> torch
 def main(workers: int = 0, method: str = "fork") -> None:
     torch.manual_seed(0)
     dataset = Vectors()
-    sampler = LookalikeBatchSampler(len(dataset), batch_size=256, candidates=1000, neighbors=100, coverage="cover", refresh_every=50)
+    sampler = LookalikeBatchSampler(
+        len(dataset), batch_size=256, candidates=1000, neighbors=100, coverage="cover", refresh_every=50
+    )
     loader = DataLoader(
         dataset,
         batch_sampler=sampler,

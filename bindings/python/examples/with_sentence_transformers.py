@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from datasets import Dataset
+from lookalike.sentence_transformers import batch_sampler
 from sentence_transformers import (
     SentenceTransformer,
     SentenceTransformerTrainer,
@@ -11,8 +12,6 @@ from sentence_transformers import (
 )
 from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
 from transformers import TrainerCallback
-
-from lookalike.sentence_transformers import batch_sampler
 
 
 def main(name: str, sentences: str, out: str, steps: int = 60) -> dict:

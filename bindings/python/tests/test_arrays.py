@@ -5,10 +5,9 @@ from __future__ import annotations
 import pickle
 import unittest
 
+import lookalike
 import numpy as np
 from common import clustered
-
-import lookalike
 from lookalike import metrics
 
 
@@ -179,7 +178,9 @@ class Metrics(unittest.TestCase):
         pairs = [(a, b) for batch in plan for a in batch for b in batch if a != b]
         found = metrics.hardness(plan, self.rows)
         self.assertEqual(found["pairs"], len(pairs))
-        self.assertAlmostEqual(found["similarity"], np.mean([unit(self.rows)[a] @ unit(self.rows)[b] for a, b in pairs]), places=6)
+        self.assertAlmostEqual(
+            found["similarity"], np.mean([unit(self.rows)[a] @ unit(self.rows)[b] for a, b in pairs]), places=6
+        )
         rate = metrics.false_negative_rate(plan, self.labels)
         self.assertAlmostEqual(rate["rate"], np.mean([self.labels[a] == self.labels[b] for a, b in pairs]))
         self.assertAlmostEqual(rate["uniform"], 39 / 199)

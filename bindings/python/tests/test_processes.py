@@ -12,10 +12,9 @@ import threading
 import time
 import unittest
 
+import lookalike
 import numpy as np
 from common import Loader, clustered
-
-import lookalike
 
 #: Seconds after which something is said to hang.
 LIMIT = 120
@@ -153,7 +152,11 @@ class Interrupts(unittest.TestCase):
     def test_ctrl_c_ends_long_work_and_leaves_the_sampler_as_it_was(self):
         environment = {**os.environ, "LOOKALIKE_NUM_THREADS": "1"}
         process = subprocess.Popen(
-            [sys.executable, "-c", INTERRUPTED], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            [sys.executable, "-c", INTERRUPTED],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
         limit = threading.Timer(LIMIT, process.kill)
         limit.start()

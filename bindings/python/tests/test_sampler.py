@@ -9,10 +9,9 @@ import sys
 import unittest
 import warnings
 
+import lookalike
 import numpy as np
 from common import Loader, clustered
-
-import lookalike
 from lookalike import LookalikeBatchSampler
 
 
@@ -131,7 +130,10 @@ class Epochs(unittest.TestCase):
     def test_replicas_share_batches(self):
         known = clustered(130)
         whole = sampler(n=130, embeddings=known, coverage="cover", refresh_every=100)
-        ranks = [sampler(n=130, embeddings=known, coverage="cover", refresh_every=100, rank=r, num_replicas=3) for r in range(3)]
+        ranks = [
+            sampler(n=130, embeddings=known, coverage="cover", refresh_every=100, rank=r, num_replicas=3)
+            for r in range(3)
+        ]
         epochs = [list(rank) for rank in ranks]
         self.assertEqual([len(epoch) for epoch in epochs], [3, 3, 3])
         self.assertEqual(len(set(sum(sum(epochs, []), []))), 9 * 12)
@@ -348,8 +350,8 @@ class BadOptions(unittest.TestCase):
             ({"coverage": "all"}, "unknown variant `all`"),
             ({"last_batch": "pad"}, "unknown variant `pad`"),
             ({"scoring": "int8"}, "unknown variant `int8`"),
-            ({"split": "half"}, "split = \"half\""),
-            ({"oracle": np.arange(120), "avoid": "all"}, "avoid = \"all\""),
+            ({"split": "half"}, 'split = "half"'),
+            ({"oracle": np.arange(120), "avoid": "all"}, 'avoid = "all"'),
             ({"temperature": 0.0}, "temperature = 0"),
             ({"temperature": 0.1, "kind": "nearest"}, "temperature does not go with"),
             ({"uniform_fraction": 1.5}, "uniform_fraction = 1.5"),

@@ -29,7 +29,9 @@ class Stub(unittest.TestCase):
                 self.assertEqual(parameters(node), list(inspect.signature(native).parameters), name)
                 continue
             methods = {method.name: method for method in node.body if isinstance(method, ast.FunctionDef)}
-            self.assertEqual(set(methods) - {"__new__"}, {method for method in vars(native) if not method.startswith("_")})
+            self.assertEqual(
+                set(methods) - {"__new__"}, {method for method in vars(native) if not method.startswith("_")}
+            )
             for method_name, method in methods.items():
                 if not any(getattr(mark, "id", None) == "property" for mark in method.decorator_list):
                     native_method = native if method_name == "__new__" else getattr(native, method_name)

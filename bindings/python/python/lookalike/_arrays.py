@@ -27,7 +27,9 @@ def as_numpy(name: str, value: ArrayLike) -> npt.NDArray[Any]:
         try:
             value = value.numpy()
         except (TypeError, RuntimeError) as error:
-            raise ValueError(f"{name} of shape {tuple(value.shape)} and type {value.dtype} is no array: {error}") from None
+            raise ValueError(
+                f"{name} of shape {tuple(value.shape)} and type {value.dtype} is no array: {error}"
+            ) from None
     try:
         return np.asarray(value)
     except ValueError as error:
