@@ -1,9 +1,18 @@
 //! In which numbers products are made before the best are chosen.
 
+#![expect(unsafe_code, reason = "rows read through pointers whose bounds are asserted at their entry")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
+
 use serde::{Deserialize, Serialize};
 
-use crate::dot::{Dots, Level};
-use crate::vector::{Work, key};
+use crate::dot::Level;
+use crate::vector::{PANEL, Vector, key};
 
 /// In which numbers candidates are compared. Similarities that are kept are products of `f32` either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -82,43 +91,114 @@ pub(super) fn pair(values: &[f32]) -> f32 {
     f32::from_bits(at(1) << 16 | at(0))
 }
 
-/// Rows read side by side.
+/// Rows read side by side: a processor that waits for one of them from memory waits for all at once.
 const TOGETHER: usize = 4;
 
 /// Scores entries anew: each number of `keys` becomes that of its row's product with `own`, and of what `row` calls it.
-pub(super) struct Rescore<'a, R> {
-    pub(super) own: &'a [f32],
-    pub(super) keys: &'a mut [u64],
-    /// The row of an entry, and what it is to be called.
-    pub(super) row: R,
+pub(super) fn score_again<'r>(
+    level: Level,
+    own: &[f32],
+    keys: &mut [u64],
+    row: impl Fn(u32) -> (u32, &'r [f32]),
+) {
+    let entry = |key: u64| row(!(key as u32));
+    let (several, rest) = keys.as_chunks_mut::<TOGETHER>();
+    for keys in several {
+        let entries = keys.map(entry);
+        let products = products(level, own, entries.map(|entry| entry.1));
+        *keys = std::array::from_fn(|at| key(products[at], entries[at].0));
+    }
+    for entry_key in rest {
+        let (index, other) = entry(*entry_key);
+        let [product] = products(level, own, [other]);
+        *entry_key = key(product, index);
+    }
 }
 
-impl<'r, R: Fn(u32) -> (u32, &'r [f32])> Work for Rescore<'_, R> {
-    type Output = ();
+/// The inner products of one row with each of several.
+fn products<const N: usize>(level: Level, own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    assert!(others.iter().all(|other| other.len() == own.len()), "rows are of one length");
+    // SAFETY: the level was detected; all rows are as long as the first, as asserted.
+    unsafe {
+        match level {
+            Level::Portable => products_with::<[f32; 4], N>(own, others),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => products_avx2(own, others),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => products_avx512(own, others),
+        }
+    }
+}
 
-    #[expect(
-        clippy::inline_always,
-        reason = "only code inlined into a function with target features may use them"
-    )]
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        let (several, rest) = self.keys.as_chunks_mut::<TOGETHER>();
-        for entries in several {
-            let rows = entries.map(|entry| (self.row)(!(entry as u32)));
-            let products = Dots(self.own, rows.map(|row| row.1)).run::<FUSED>();
-            *entries = std::array::from_fn(|at| key(products[at], rows[at].0));
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn products_avx2<const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    // SAFETY: as the caller's.
+    unsafe { products_with::<__m256, N>(own, others) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn products_avx512<const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    // SAFETY: as the caller's.
+    unsafe { products_with::<__m512, N>(own, others) }
+}
+
+/// # Safety
+/// As [`Vector`]; all rows are as long as `own`.
+#[inline(always)]
+unsafe fn products_with<V: Vector, const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    let whole = own.len() / V::LANES * V::LANES;
+    // SAFETY: vectors are read up to the last whole one, and no vector is longer than a panel.
+    unsafe {
+        let mut sums = [V::splat(0.0); N];
+        for begin in (0..whole).step_by(V::LANES) {
+            let values = V::load(own.as_ptr().add(begin));
+            for (sum, other) in sums.iter_mut().zip(others) {
+                *sum = values.multiply_add(V::load(other.as_ptr().add(begin)), *sum);
+            }
         }
-        for entry in rest {
-            let (index, other) = (self.row)(!(*entry as u32));
-            let [product] = Dots(self.own, [other]).run::<FUSED>();
-            *entry = key(product, index);
-        }
+        std::array::from_fn(|at| {
+            let mut lanes = [0.0; PANEL];
+            sums[at].store(lanes.as_mut_ptr());
+            for place in whole..own.len() {
+                lanes[place - whole] += own[place] * others[at][place];
+            }
+            let mut width = PANEL;
+            while width > 1 {
+                width /= 2;
+                for lane in 0..width {
+                    lanes[lane] += lanes[lane + width];
+                }
+            }
+            lanes[0]
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lookalike_base::Seed;
+
+    #[test]
+    fn products_are_those_of_the_obvious_loop_however_many_are_made_together() {
+        let mut stream = Seed(2).stream("test", 0, 0, 0);
+        for columns in [1, 15, 16, 47, 200] {
+            let rows: [Vec<f32>; 5] =
+                std::array::from_fn(|_| (0..columns).map(|_| stream.range(-1.0, 1.0)).collect());
+            let [own, others @ ..] = &rows;
+            for level in Level::all() {
+                let together = products(level, own, others.each_ref().map(Vec::as_slice));
+                for (other, found) in others.iter().zip(together) {
+                    let expected: f64 =
+                        own.iter().zip(other).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    assert!((f64::from(found) - expected).abs() < 1e-5, "{level:?} {columns}");
+                    assert_eq!(products(level, own, [other]), [found]);
+                }
+            }
+        }
+    }
 
     #[test]
     fn a_number_is_rounded_to_the_nearest_with_eight_bits_and_to_the_even_of_two() {
