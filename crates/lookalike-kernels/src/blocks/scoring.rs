@@ -1,18 +1,9 @@
 //! In which numbers products are made before the best are chosen.
 
-#![expect(unsafe_code, reason = "rows read through pointers whose bounds are asserted at their entry")]
-#![expect(
-    clippy::inline_always,
-    reason = "only code inlined into a function with target features may use them"
-)]
-
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m512};
-
 use serde::{Deserialize, Serialize};
 
-use crate::dot::Level;
-use crate::vector::{PANEL, Vector, key};
+use crate::dot::{Level, products};
+use crate::vector::key;
 
 /// In which numbers candidates are compared. Similarities that are kept are products of `f32` either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -115,90 +106,9 @@ pub(super) fn score_again<'r>(
     }
 }
 
-/// The inner products of one row with each of several.
-fn products<const N: usize>(level: Level, own: &[f32], others: [&[f32]; N]) -> [f32; N] {
-    assert!(others.iter().all(|other| other.len() == own.len()), "rows are of one length");
-    // SAFETY: the level was detected; all rows are as long as the first, as asserted.
-    unsafe {
-        match level {
-            Level::Portable => products_with::<[f32; 4], N>(own, others),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => products_avx2(own, others),
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => products_avx512(own, others),
-        }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn products_avx2<const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
-    // SAFETY: as the caller's.
-    unsafe { products_with::<__m256, N>(own, others) }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-unsafe fn products_avx512<const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
-    // SAFETY: as the caller's.
-    unsafe { products_with::<__m512, N>(own, others) }
-}
-
-/// # Safety
-/// As [`Vector`]; all rows are as long as `own`.
-#[inline(always)]
-unsafe fn products_with<V: Vector, const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
-    let whole = own.len() / V::LANES * V::LANES;
-    // SAFETY: vectors are read up to the last whole one, and no vector is longer than a panel.
-    unsafe {
-        let mut sums = [V::splat(0.0); N];
-        for begin in (0..whole).step_by(V::LANES) {
-            let values = V::load(own.as_ptr().add(begin));
-            for (sum, other) in sums.iter_mut().zip(others) {
-                *sum = values.multiply_add(V::load(other.as_ptr().add(begin)), *sum);
-            }
-        }
-        std::array::from_fn(|at| {
-            let mut lanes = [0.0; PANEL];
-            sums[at].store(lanes.as_mut_ptr());
-            for place in whole..own.len() {
-                lanes[place - whole] += own[place] * others[at][place];
-            }
-            let mut width = PANEL;
-            while width > 1 {
-                width /= 2;
-                for lane in 0..width {
-                    lanes[lane] += lanes[lane + width];
-                }
-            }
-            lanes[0]
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lookalike_base::Seed;
-
-    #[test]
-    fn products_are_those_of_the_obvious_loop_however_many_are_made_together() {
-        let mut stream = Seed(2).stream("test", 0, 0, 0);
-        for columns in [1, 15, 16, 47, 200] {
-            let rows: [Vec<f32>; 5] =
-                std::array::from_fn(|_| (0..columns).map(|_| stream.range(-1.0, 1.0)).collect());
-            let [own, others @ ..] = &rows;
-            for level in Level::all() {
-                let together = products(level, own, others.each_ref().map(Vec::as_slice));
-                for (other, found) in others.iter().zip(together) {
-                    let expected: f64 =
-                        own.iter().zip(other).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
-                    assert!((f64::from(found) - expected).abs() < 1e-5, "{level:?} {columns}");
-                    assert_eq!(products(level, own, [other]), [found]);
-                }
-            }
-        }
-    }
 
     #[test]
     fn a_number_is_rounded_to_the_nearest_with_eight_bits_and_to_the_even_of_two() {
