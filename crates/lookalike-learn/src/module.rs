@@ -3,6 +3,8 @@
 //! A module lists its tensors once, in [`Module::visit`], under the names that torchvision and Hugging Face use.
 //! Optimisers, checkpoints, export and momentum encoders all work through that one list.
 
+use std::num::NonZero;
+
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 
@@ -113,6 +115,10 @@ pub struct Pass {
 pub enum Statistics {
     /// From the batch; the running statistics move towards them by the layer's momentum.
     Batch,
+    /// From so many groups of instances that follow one another, as if each were a batch; the running statistics move
+    /// towards the mean of the groups'. MoCo's shuffled normalisation needs it, where GPUs would each have a part of the
+    /// batch.
+    Groups(NonZero<usize>),
     /// From the batch; the running statistics become the plain average over `seen` + 1 batches. Used to re-estimate
     /// them on uniform batches before an evaluation.
     Average {

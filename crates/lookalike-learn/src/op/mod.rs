@@ -14,6 +14,7 @@ use burn::tensor::{FloatDType, TensorData};
 
 pub(crate) use batch_norm::{
     Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu,
+    images_of_groups,
 };
 pub(crate) use conv2d::conv2d;
 
