@@ -195,7 +195,7 @@ impl Normalization for burn::backend::Cube {}
 
 fn kernel_sizes(input: &Plain) -> kernel::Sizes {
     let [images, channels] = input.dims();
-    kernel::Sizes { images, channels, pixels: input.values().len() / (images * channels).max(1) }
+    kernel::Sizes { images, groups: 1, channels, pixels: input.values().len() / (images * channels).max(1) }
 }
 
 /// Output, mean and variance as tensors, the first with the shape of `input`.
