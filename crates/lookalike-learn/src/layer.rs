@@ -7,7 +7,7 @@ use crate::engine::{Device, Tensor, from_host};
 use crate::module::{Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
 use crate::op::{
     Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu, conv2d,
-    images_of_groups,
+    equal_groups,
 };
 
 /// A tensor of normal numbers with the given standard deviation.
@@ -108,7 +108,7 @@ impl BatchNorm {
         match pass.statistics {
             Statistics::Running => self.by_running_statistics(input, pass),
             statistics => {
-                let (output, batch) = batch_norm(input, self.affine(pass), groups(statistics));
+                let (output, batch) = batch_norm(input, self.affine(pass), groups(dims[0], statistics));
                 self.remember(&batch, &dims, statistics);
                 output
             }
@@ -124,7 +124,7 @@ impl BatchNorm {
         match pass.statistics {
             Statistics::Running => relu(self.by_running_statistics(input, pass)),
             statistics => {
-                let (output, batch) = batch_norm_relu(input, self.affine(pass), groups(statistics));
+                let (output, batch) = batch_norm_relu(input, self.affine(pass), groups(dims[0], statistics));
                 self.remember(&batch, &dims, statistics);
                 output
             }
@@ -146,7 +146,7 @@ impl BatchNorm {
             Statistics::Running => relu(self.by_running_statistics(input, pass) + residual),
             statistics => {
                 let (output, batch) =
-                    batch_norm_add_relu(input, residual, self.affine(pass), groups(statistics));
+                    batch_norm_add_relu(input, residual, self.affine(pass), groups(dims[0], statistics));
                 self.remember(&batch, &dims, statistics);
                 output
             }
@@ -168,28 +168,25 @@ impl BatchNorm {
             Statistics::Average { seen } => 1.0 / (seen + 1) as f64,
             Statistics::Batch | Statistics::Groups(_) | Statistics::Running => Self::MOMENTUM,
         };
-        let (channels, pixels) = (dims[1], dims[2..].iter().product::<usize>());
-        let groups = images_of_groups(dims[0], groups(statistics));
-        let part = share / groups.len() as f64;
-        let [mean, variance] =
-            [&mut self.running_mean, &mut self.running_var].map(|buffer| &mut buffer.tensor);
-        *mean = mean.clone().mul_scalar(1.0 - share);
-        *variance = variance.clone().mul_scalar(1.0 - share);
-        for (group, images) in groups.enumerate() {
-            // A single value a channel has no unbiased variance; PyTorch refuses such a batch, here its biased 0 is kept.
-            let count = images.len() * pixels;
-            let unbiased = count as f64 / count.saturating_sub(1).max(1) as f64;
-            let of_group = |tensor: &Tensor<1>| tensor.clone().inner().narrow(0, group * channels, channels);
-            *mean = mean.clone().add(of_group(&batch.mean).mul_scalar(part));
-            *variance = variance.clone().add(of_group(&batch.variance).mul_scalar(part * unbiased));
-        }
+        let groups = groups(dims[0], statistics);
+        // A single value a channel has no unbiased variance; PyTorch refuses such a batch, here its biased 0 is kept.
+        let count = dims.iter().product::<usize>() / dims[1] / groups;
+        let unbiased = count as f64 / count.saturating_sub(1).max(1) as f64;
+        let mean = |of_groups: &Tensor<1>| match groups {
+            1 => of_groups.clone().inner(),
+            _ => of_groups.clone().inner().reshape([groups, dims[1]]).mean_dim(0).reshape([dims[1]]),
+        };
+        let blend =
+            |old: &Tensor<1>, new: Tensor<1>| old.clone().mul_scalar(1.0 - share).add(new.mul_scalar(share));
+        self.running_mean.tensor = blend(&self.running_mean.tensor, mean(&batch.mean));
+        self.running_var.tensor = blend(&self.running_var.tensor, mean(&batch.variance).mul_scalar(unbiased));
     }
 }
 
-/// Groups of instances that have statistics of their own.
-fn groups(statistics: Statistics) -> usize {
+/// Groups of `images` that have statistics of their own.
+fn groups(images: usize, statistics: Statistics) -> usize {
     match statistics {
-        Statistics::Groups(groups) => groups.get(),
+        Statistics::Groups(groups) => equal_groups(images, groups.get()),
         Statistics::Batch | Statistics::Average { .. } | Statistics::Running => 1,
     }
 }

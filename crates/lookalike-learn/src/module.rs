@@ -115,9 +115,9 @@ pub struct Pass {
 pub enum Statistics {
     /// From the batch; the running statistics move towards them by the layer's momentum.
     Batch,
-    /// From so many groups of instances that follow one another, as if each were a batch; the running statistics move
-    /// towards the mean of the groups'. MoCo's shuffled normalisation needs it, where GPUs would each have a part of the
-    /// batch.
+    /// From so many equal groups of instances that follow one another, as if each were a batch; the running statistics
+    /// move towards the mean of the groups'. MoCo's shuffled normalisation needs it, where GPUs would each have a part of
+    /// the batch. Where they do not divide the batch, into the next smaller number of groups that does.
     Groups(NonZero<usize>),
     /// From the batch; the running statistics become the plain average over `seen` + 1 batches. Used to re-estimate
     /// them on uniform batches before an evaluation.

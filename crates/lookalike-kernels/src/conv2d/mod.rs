@@ -9,9 +9,11 @@
 //! Images are split into groups, and the sums of the weight gradient into ranges of images, by the shape alone: results
 //! do not depend on the number of threads. Inputs are expected to be finite.
 
+mod bf16;
 mod sheet;
 mod tile;
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -22,6 +24,38 @@ use crate::dot::Level;
 use crate::written::written;
 use sheet::{GradientSide, Pixels, Planes, Sheet};
 use tile::{Contraction, Correlation, contract, correlate};
+
+/// How the two factors of each product are rounded. Products and sums are `f32`, and so is what goes in and comes out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Not at all.
+    #[default]
+    F32,
+    /// To the nearest bfloat16, ties to even.
+    Bf16,
+}
+
+impl Precision {
+    /// Whether this processor has instructions for it. Where it has not, the kernels round and multiply in `f32`: the
+    /// same numbers up to the order of summation, but slower than [`Precision::F32`].
+    pub fn is_native(self) -> bool {
+        match self {
+            Self::F32 => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Bf16 => is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512f"),
+            #[cfg(not(target_arch = "x86_64"))]
+            Self::Bf16 => false,
+        }
+    }
+
+    /// `values` as this precision multiplies them.
+    fn round(self, values: &[f32]) -> Cow<'_, [f32]> {
+        match self {
+            Self::F32 => Cow::Borrowed(values),
+            Self::Bf16 => Cow::Owned(values.iter().copied().map(bf16::round).collect()),
+        }
+    }
+}
 
 /// A convolution's sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,17 +145,34 @@ impl Shape {
 /// The convolution (cross-correlation, as deep learning calls it so).
 ///
 /// # Shapes
-/// `input` is `[N, C, H, W]`, `weight` `[O, C, K, K]`; the output is `[N, O, H′, W′]`.
+/// `input` is `[N, C, H, W]`, `weight` `[O, C, K, K]`, `bias` `[O]`; the output is `[N, O, H′, W′]`.
 ///
 /// # Panics
 /// Where lengths do not fit `shape`, or in `shape` channels, kernel or stride are 0 or the kernel is larger than the
 /// padded image.
-pub fn forward(shape: &Shape, input: &[f32], weight: &[f32]) -> Vec<f32> {
-    forward_at(Level::detect(), shape, input, weight)
+pub fn forward(
+    shape: &Shape,
+    precision: Precision,
+    input: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
+    forward_at(Level::detect(), shape, precision, [input, weight], bias)
 }
 
-fn forward_at(level: Level, shape: &Shape, input: &[f32], weight: &[f32]) -> Vec<f32> {
+fn forward_at(
+    level: Level,
+    shape: &Shape,
+    precision: Precision,
+    [input, weight]: [&[f32]; 2],
+    bias: Option<&[f32]>,
+) -> Vec<f32> {
     shape.check_lengths(Some(input), Some(weight), None);
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), shape.outputs, "values of the bias in {shape:?}");
+    }
+    let [input, weight] = [input, weight].map(|values| precision.round(values));
+    let (input, weight) = (&*input, &*weight);
     let sheet = Sheet::of_input(shape, shape.group());
     let terms = shape.terms();
     let part = Part {
@@ -133,7 +184,7 @@ fn forward_at(level: Level, shape: &Shape, input: &[f32], weight: &[f32]) -> Vec
             count,
         }),
     };
-    correlate_groups(level, &sheet, &[part], input, [shape.input(), shape.output()])
+    correlate_groups(level, &sheet, &[part], input, [shape.input(), shape.output()], bias)
 }
 
 /// The gradient of the input: each pixel sums what it contributed to.
@@ -143,12 +194,19 @@ fn forward_at(level: Level, shape: &Shape, input: &[f32], weight: &[f32]) -> Vec
 ///
 /// # Panics
 /// As [`forward`].
-pub fn input_gradient(shape: &Shape, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
-    input_gradient_at(Level::detect(), shape, weight, gradient)
+pub fn input_gradient(shape: &Shape, precision: Precision, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
+    input_gradient_at(Level::detect(), shape, precision, [weight, gradient])
 }
 
-fn input_gradient_at(level: Level, shape: &Shape, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
+fn input_gradient_at(
+    level: Level,
+    shape: &Shape,
+    precision: Precision,
+    [weight, gradient]: [&[f32]; 2],
+) -> Vec<f32> {
     shape.check_lengths(None, Some(weight), Some(gradient));
+    let [weight, gradient] = [weight, gradient].map(|values| precision.round(values));
+    let (weight, gradient) = (&*weight, &*gradient);
     let rows = GradientSide::new(shape, shape.height, shape.output_height());
     let columns = GradientSide::new(shape, shape.width, shape.output_width());
     let sheet = Sheet::of_gradient([&rows, &columns], shape, shape.group());
@@ -180,7 +238,7 @@ fn input_gradient_at(level: Level, shape: &Shape, weight: &[f32], gradient: &[f3
             });
         }
     }
-    correlate_groups(level, &sheet, &parts, gradient, [shape.output(), shape.input()])
+    correlate_groups(level, &sheet, &parts, gradient, [shape.output(), shape.input()], None)
 }
 
 /// Some pixels of the result and the sum that gives them.
@@ -214,6 +272,7 @@ fn correlate_groups(
     parts: &[Part],
     images: &[f32],
     [from, to]: [Planes; 2],
+    bias: Option<&[f32]>,
 ) -> Vec<f32> {
     let tile = level.correlation_tile();
     let length = |part: &Part| (part.pixels[0].count * sheet.width()).next_multiple_of(tile.columns);
@@ -230,6 +289,13 @@ fn correlate_groups(
                 } else {
                     let work = Correlation { weights: &part.weights, offsets: &part.offsets, source, length };
                     correlate(level, &work, sums);
+                }
+                if let Some(bias) = bias {
+                    for (sums, bias) in sums.chunks_exact_mut(length).zip(bias) {
+                        for sum in sums {
+                            *sum += bias;
+                        }
+                    }
                 }
                 sheet.take(sums, length, to, part.pixels, out);
             }
@@ -251,16 +317,23 @@ fn correlate_groups(
 ///
 /// # Panics
 /// As [`forward`].
-pub fn weight_gradient(shape: &Shape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
-    weight_gradient_at(Level::detect(), shape, input, gradient)
+pub fn weight_gradient(shape: &Shape, precision: Precision, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+    weight_gradient_at(Level::detect(), shape, precision, [input, gradient])
 }
 
-fn weight_gradient_at(level: Level, shape: &Shape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+fn weight_gradient_at(
+    level: Level,
+    shape: &Shape,
+    precision: Precision,
+    [input, gradient]: [&[f32]; 2],
+) -> Vec<f32> {
     /// Input channels of a task.
     const CHANNELS: usize = 64;
     /// Tasks, where there are images enough; each has sums of its own.
     const TASKS: usize = 32;
     shape.check_lengths(Some(input), None, Some(gradient));
+    let [input, gradient] = [input, gradient].map(|values| precision.round(values));
+    let (input, gradient) = (&*input, &*gradient);
     let group = shape.group();
     let groups = shape.images.div_ceil(group);
     let blocks = shape.inputs.div_ceil(CHANNELS);
@@ -321,6 +394,23 @@ fn partial_weight_gradient(
         }
     });
     sums
+}
+
+/// The gradient of the bias: that of the output summed over images and pixels, in blocks as large as an image's map.
+///
+/// # Shapes
+/// `gradient` (of the output) is `[N, O, H′, W′]`; the result is `[O]`.
+///
+/// # Panics
+/// As [`forward`].
+pub fn bias_gradient(shape: &Shape, gradient: &[f32]) -> Vec<f32> {
+    shape.check_lengths(None, None, Some(gradient));
+    let map = shape.output_height() * shape.output_width();
+    let sum = |output: usize| {
+        let maps = gradient.chunks_exact(map).skip(output).step_by(shape.outputs);
+        maps.map(|map| map.iter().map(|value| f64::from(*value)).sum::<f64>()).sum::<f64>() as f32
+    };
+    (0..shape.outputs).into_par_iter().map(sum).collect()
 }
 
 /// What a thread keeps between groups.

@@ -87,7 +87,7 @@ impl Convolution for Flex {
     ) -> FloatTensor<Self> {
         let [input, weight] = [input, weight].map(Plain::new);
         let shape = kernel_shape(&input, &weight, stride, padding);
-        let output = kernel::forward(&shape, input.values(), weight.values());
+        let output = kernel::forward(&shape, kernel::Precision::F32, input.values(), weight.values(), None);
         Plain::from_values(output, [shape.images, shape.outputs, shape.output_height(), shape.output_width()])
     }
 
@@ -100,7 +100,7 @@ impl Convolution for Flex {
     ) -> FloatTensor<Self> {
         let [input, weight, gradient] = [input, weight, gradient].map(Plain::new);
         let shape = kernel_shape(&input, &weight, stride, padding);
-        input.like(kernel::input_gradient(&shape, weight.values(), gradient.values()))
+        input.like(kernel::input_gradient(&shape, kernel::Precision::F32, weight.values(), gradient.values()))
     }
 
     fn convolve_weight_gradient(
@@ -112,7 +112,12 @@ impl Convolution for Flex {
     ) -> FloatTensor<Self> {
         let [input, weight, gradient] = [input, weight, gradient].map(Plain::new);
         let shape = kernel_shape(&input, &weight, stride, padding);
-        weight.like(kernel::weight_gradient(&shape, input.values(), gradient.values()))
+        weight.like(kernel::weight_gradient(
+            &shape,
+            kernel::Precision::F32,
+            input.values(),
+            gradient.values(),
+        ))
     }
 }
 

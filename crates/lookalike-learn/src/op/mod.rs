@@ -13,8 +13,7 @@ use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{FloatDType, TensorData};
 
 pub(crate) use batch_norm::{
-    Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu,
-    images_of_groups,
+    Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu, equal_groups,
 };
 pub(crate) use conv2d::conv2d;
 

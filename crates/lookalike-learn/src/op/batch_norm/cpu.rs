@@ -1,55 +1,25 @@
 //! The kernels of the CPU behind the operation.
 
-use std::ops::Range;
-
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use lookalike_kernels::batch_norm as kernel;
 
 use super::super::Plain;
-use super::{Normalization, images_of_groups};
+use super::Normalization;
 
-/// Images of one group, and where its values and its statistics stand.
-struct Group {
-    sizes: kernel::Sizes,
-    values: Range<usize>,
-    statistics: Range<usize>,
-}
-
-fn groups_of(input: &Plain, groups: usize) -> impl Iterator<Item = Group> {
+fn kernel_sizes(input: &Plain, groups: usize) -> kernel::Sizes {
     let [images, channels] = input.dims();
-    let image = input.values().len() / images.max(1);
-    images_of_groups(images, groups).enumerate().map(move |(group, images)| Group {
-        sizes: kernel::Sizes { images: images.len(), channels, pixels: image / channels.max(1) },
-        values: images.start * image..images.end * image,
-        statistics: group * channels..(group + 1) * channels,
-    })
+    kernel::Sizes { images, groups, channels, pixels: input.values().len() / (images * channels).max(1) }
 }
 
-/// What `of_group` gives for each group, one after another.
-fn forward(
+/// Output, mean and variance as tensors, the first with the shape of `input`.
+fn tensors(
     input: &Plain,
-    groups: usize,
-    of_group: impl Fn(&Group) -> kernel::Normalized,
+    normal: kernel::Normalized,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
-    let mut all: Option<kernel::Normalized> = None;
-    for group in groups_of(input, groups) {
-        let normal = of_group(&group);
-        match &mut all {
-            None => all = Some(normal),
-            Some(all) => {
-                all.output.extend(normal.output);
-                all.mean.extend(normal.mean);
-                all.variance.extend(normal.variance);
-            }
-        }
-    }
-    let all = all.unwrap_or_else(|| unreachable!("there is at least one group"));
-    let [mean, variance] = [all.mean, all.variance].map(|values| {
-        let length = values.len();
-        Plain::from_values(values, [length])
-    });
-    (input.like(all.output), mean, variance)
+    let count = normal.mean.len();
+    let [mean, variance] = [normal.mean, normal.variance].map(|values| Plain::from_values(values, [count]));
+    (input.like(normal.output), mean, variance)
 }
 
 impl Normalization for Flex {
@@ -64,9 +34,7 @@ impl Normalization for Flex {
         let [input, scale, shift] = [input, scale, shift].map(Plain::new);
         let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
         let then = if relu { kernel::Then::Relu } else { kernel::Then::Nothing };
-        forward(&input, groups, |group| {
-            kernel::forward(&group.sizes, &input.values()[group.values.clone()], &affine, then)
-        })
+        tensors(&input, kernel::forward(&kernel_sizes(&input, groups), input.values(), &affine, then))
     }
 
     fn normalize_add_relu(
@@ -79,10 +47,8 @@ impl Normalization for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let [input, residual, scale, shift] = [input, residual, scale, shift].map(Plain::new);
         let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
-        forward(&input, groups, |group| {
-            let [input, residual] = [&input, &residual].map(|tensor| &tensor.values()[group.values.clone()]);
-            kernel::forward(&group.sizes, input, &affine, kernel::Then::AddRelu(residual))
-        })
+        let then = kernel::Then::AddRelu(residual.values());
+        tensors(&input, kernel::forward(&kernel_sizes(&input, groups), input.values(), &affine, then))
     }
 
     fn normalize_fixed(
@@ -96,10 +62,8 @@ impl Normalization for Flex {
         let [input, scale, shift, mean, variance] = [input, scale, shift, mean, variance].map(Plain::new);
         let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
         let statistics = [mean.values(), variance.values()];
-        let normalize = |group: Group| {
-            kernel::normalize(&group.sizes, input.values(), &affine, statistics, kernel::Then::Nothing)
-        };
-        input.like(groups_of(&input, 1).flat_map(normalize).collect())
+        let sizes = kernel_sizes(&input, 1);
+        input.like(kernel::normalize(&sizes, input.values(), &affine, statistics, kernel::Then::Nothing))
     }
 
     fn normalize_gradients(
@@ -113,7 +77,7 @@ impl Normalization for Flex {
         epsilon: f64,
         relu: bool,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let after = |_: Range<usize>| if relu { kernel::After::Relu } else { kernel::After::Nothing };
+        let after = if relu { kernel::After::Relu } else { kernel::After::Nothing };
         let tensors = [input, scale, shift, mean, variance, gradient].map(Plain::new);
         let (input, _, scale, shift) = backward(&tensors, groups, epsilon, after);
         (input, scale, shift)
@@ -132,41 +96,21 @@ impl Normalization for Flex {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let output = Plain::new(output);
         let tensors = [input, scale, shift, mean, variance, gradient].map(Plain::new);
-        backward(&tensors, groups, epsilon, |values| kernel::After::AddRelu(&output.values()[values]))
+        backward(&tensors, groups, epsilon, kernel::After::AddRelu(output.values()))
     }
 }
 
-/// Gradients of input, residual, scale and shift; that of the residual is the given one where there was none. `after`
-/// gives what followed the values of a group.
-fn backward<'a>(
+/// Gradients of input, residual, scale and shift; that of the residual is the given one where there was none.
+fn backward(
     [input, scale, shift, mean, variance, gradient]: &[Plain; 6],
     groups: usize,
     epsilon: f64,
-    after: impl Fn(Range<usize>) -> kernel::After<'a>,
+    after: kernel::After<'_>,
 ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
     let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
-    let mut all: Option<kernel::Gradients> = None;
-    for Group { sizes, values, statistics } in groups_of(input, groups) {
-        let statistics = [mean, variance].map(|tensor| &tensor.values()[statistics.clone()]);
-        let [images, gradient] = [input, gradient].map(|tensor| &tensor.values()[values.clone()]);
-        let of_group = kernel::backward(&sizes, images, &affine, statistics, gradient, after(values));
-        match &mut all {
-            None => all = Some(of_group),
-            Some(all) => add(all, of_group),
-        }
-    }
-    let all = all.unwrap_or_else(|| unreachable!("there is at least one group"));
-    let residual = all.residual.map_or_else(|| gradient.0.clone(), |residual| input.like(residual));
-    (input.like(all.input), residual, scale.like(all.scale), shift.like(all.shift))
-}
-
-/// Appends the gradients of the next group's images and adds those of scale and shift.
-fn add(all: &mut kernel::Gradients, group: kernel::Gradients) {
-    all.input.extend(group.input);
-    if let (Some(all), Some(group)) = (&mut all.residual, group.residual) {
-        all.extend(group);
-    }
-    for (all, group) in [(&mut all.scale, group.scale), (&mut all.shift, group.shift)] {
-        all.iter_mut().zip(group).for_each(|(sum, value)| *sum += value);
-    }
+    let statistics = [mean.values(), variance.values()];
+    let sizes = kernel_sizes(input, groups);
+    let gradients = kernel::backward(&sizes, input.values(), &affine, statistics, gradient.values(), after);
+    let residual = gradients.residual.map_or_else(|| gradient.0.clone(), |residual| input.like(residual));
+    (input.like(gradients.input), residual, scale.like(gradients.scale), shift.like(gradients.shift))
 }

@@ -10,8 +10,6 @@ mod backward;
 mod cpu;
 mod fallback;
 
-use std::ops::Range;
-
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 
@@ -32,7 +30,7 @@ pub(crate) struct BatchStatistics {
     pub(crate) variance: Tensor<1>,
 }
 
-/// Normalises each of `groups` by its own statistics, see [`images_of_groups`].
+/// Normalises each of `groups` equal groups of images by its own statistics; see [`equal_groups`].
 ///
 /// # Shapes
 /// `[N, C, …]` → the same.
@@ -106,11 +104,10 @@ pub(crate) fn batch_norm_fixed<const D: usize>(
     ))
 }
 
-/// Which of `images` form each group: `groups` runs that follow one another, as equal as can be; no more than there are
-/// images, and one where there is none.
-pub(crate) fn images_of_groups(images: usize, groups: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
-    let groups = groups.clamp(1, images.max(1));
-    (0..groups).map(move |group| images * group / groups..images * (group + 1) / groups)
+/// How many groups of equal size `images` are split into where `asked` are wanted: as many, or where these do not divide
+/// the images, the next smaller number that does.
+pub(crate) fn equal_groups(images: usize, asked: usize) -> usize {
+    (1..=asked.min(images)).rev().find(|groups| images.is_multiple_of(*groups)).unwrap_or(1)
 }
 
 /// Normalisation and its gradients on each backend.
