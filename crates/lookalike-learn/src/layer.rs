@@ -58,7 +58,7 @@ impl Conv2d {
     /// # Shapes
     /// `[N, C, H, W]` → `[N, out channels, ⌈H / stride⌉, ⌈W / stride⌉]`.
     pub fn forward(&self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        conv2d(input, self.weight.read(pass), self.stride, self.padding)
+        conv2d(input, self.weight.read(pass), self.stride, self.padding, pass.precision)
     }
 }
 

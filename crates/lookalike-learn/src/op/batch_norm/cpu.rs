@@ -5,6 +5,7 @@ use burn::backend::tensor::FloatTensor;
 use lookalike_kernels::batch_norm as kernel;
 
 use super::super::Plain;
+use super::super::clock::{Task, timed};
 use super::Normalization;
 
 fn kernel_sizes(input: &Plain, groups: usize) -> kernel::Sizes {
@@ -34,7 +35,9 @@ impl Normalization for Flex {
         let [input, scale, shift] = [input, scale, shift].map(Plain::new);
         let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
         let then = if relu { kernel::Then::Relu } else { kernel::Then::Nothing };
-        tensors(&input, kernel::forward(&kernel_sizes(&input, groups), input.values(), &affine, then))
+        let sizes = kernel_sizes(&input, groups);
+        let forward = || kernel::forward(&sizes, input.values(), &affine, then);
+        tensors(&input, timed(Task::Normalization, forward))
     }
 
     fn normalize_add_relu(
@@ -48,7 +51,9 @@ impl Normalization for Flex {
         let [input, residual, scale, shift] = [input, residual, scale, shift].map(Plain::new);
         let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
         let then = kernel::Then::AddRelu(residual.values());
-        tensors(&input, kernel::forward(&kernel_sizes(&input, groups), input.values(), &affine, then))
+        let sizes = kernel_sizes(&input, groups);
+        let forward = || kernel::forward(&sizes, input.values(), &affine, then);
+        tensors(&input, timed(Task::Normalization, forward))
     }
 
     fn normalize_fixed(
@@ -110,7 +115,8 @@ fn backward(
     let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
     let statistics = [mean.values(), variance.values()];
     let sizes = kernel_sizes(input, groups);
-    let gradients = kernel::backward(&sizes, input.values(), &affine, statistics, gradient.values(), after);
+    let backward = || kernel::backward(&sizes, input.values(), &affine, statistics, gradient.values(), after);
+    let gradients = timed(Task::NormalizationGradient, backward);
     let residual = gradients.residual.map_or_else(|| gradient.0.clone(), |residual| input.like(residual));
     (input.like(gradients.input), residual, scale.like(gradients.scale), shift.like(gradients.shift))
 }
