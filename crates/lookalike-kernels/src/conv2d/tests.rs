@@ -36,15 +36,6 @@ fn difference(a: &[f32], b: &[f64]) -> f64 {
     a.iter().zip(b).fold(0.0, |worst: f64, (a, b)| worst.max((f64::from(*a) - b).abs())) / largest
 }
 
-fn levels() -> Vec<Level> {
-    let mut levels = vec![Level::Portable, Level::detect()];
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        levels.push(Level::Avx2);
-    }
-    levels
-}
-
 fn normals(purpose: &str, count: usize) -> Vec<f32> {
     let mut stream = lookalike_base::Seed(7).stream(purpose, 0, 0, 0);
     (0..count).map(|_| stream.normal()).collect()
@@ -83,13 +74,14 @@ fn check(shape: &Shape) {
     // Rounding both factors moves one product by up to 2⁻⁷ of its size. Sums of several average that out, and are held to
     // the largest of many.
     let averaged = |result: &[f32]| result.len() >= 64 && products >= 16 * result.len();
-    for (level, precision) in
-        levels().into_iter().flat_map(|level| [Precision::F32, Precision::Bf16].map(|p| (level, p)))
-    {
+    let paths = [Precision::F32, Precision::Bf16]
+        .into_iter()
+        .flat_map(|precision| Path::all(precision).into_iter().map(move |path| (path, precision)));
+    for (path, precision) in paths {
         let results = [
-            ("output", forward_at(level, shape, precision, [input, weight], Some(&bias))),
-            ("input gradient", input_gradient_at(level, shape, precision, [weight, gradient])),
-            ("weight gradient", weight_gradient_at(level, shape, precision, [input, gradient])),
+            ("output", forward_at(path, shape, [input, weight], Some(&bias))),
+            ("input gradient", input_gradient_at(path, shape, [weight, gradient])),
+            ("weight gradient", weight_gradient_at(path, shape, [input, gradient])),
         ];
         for ((name, result), (exact, rounded)) in results.iter().zip(of_exact.iter().zip(&of_rounded)) {
             let bounds = match precision {
@@ -99,10 +91,7 @@ fn check(shape: &Shape) {
             };
             for (twin, bound) in bounds {
                 let difference = difference(result, twin);
-                assert!(
-                    difference <= bound,
-                    "{name} in {precision:?} at {level:?} is off by {difference:e} for {shape:?}"
-                );
+                assert!(difference <= bound, "{name} at {path:?} is off by {difference:e} for {shape:?}");
             }
         }
     }
