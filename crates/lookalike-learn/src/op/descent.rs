@@ -10,7 +10,7 @@ use crate::engine::Tensor;
 
 /// The constants of an update.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Momentum {
+pub(crate) struct Update {
     /// Weight decay λ.
     pub(crate) decay: f64,
     /// μ
@@ -30,7 +30,7 @@ pub(crate) fn descend(
     weight: Tensor<1>,
     gradient: Tensor<1>,
     velocity: Tensor<1>,
-    constants: Momentum,
+    constants: Update,
 ) -> [Tensor<1>; 2] {
     let [weight, gradient, velocity] = [weight, gradient, velocity].map(Tensor::into_dispatch);
     let (weight, velocity) = Dispatch::descend(weight, gradient, velocity, constants);
@@ -50,9 +50,9 @@ pub(crate) trait Descent: Backend {
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         velocity: FloatTensor<Self>,
-        constants: Momentum,
+        constants: Update,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
-        composed::<Self>(weight, gradient, velocity, constants)
+        composed::<Self>(weight, gradient, &velocity, constants)
     }
 }
 
@@ -63,12 +63,12 @@ impl Descent for burn::backend::Cube {}
 fn composed<B: Backend>(
     weight: FloatTensor<B>,
     gradient: FloatTensor<B>,
-    velocity: FloatTensor<B>,
-    Momentum { decay, momentum, nesterov, rate }: Momentum,
+    velocity: &FloatTensor<B>,
+    Update { decay, momentum, nesterov, rate }: Update,
 ) -> (FloatTensor<B>, FloatTensor<B>) {
     let scaled = |tensor: &FloatTensor<B>, factor: f64| B::float_mul_scalar(tensor.clone(), factor.into());
     let gradient = B::float_add(gradient, scaled(&weight, decay));
-    let velocity = B::float_add(scaled(&velocity, momentum), gradient.clone());
+    let velocity = B::float_add(scaled(velocity, momentum), gradient.clone());
     let change =
         if nesterov { B::float_add(gradient, scaled(&velocity, momentum)) } else { velocity.clone() };
     (B::float_sub(weight, scaled(&change, rate)), velocity)
@@ -79,7 +79,7 @@ impl Descent for Flex {
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
         velocity: FloatTensor<Self>,
-        Momentum { decay, momentum, nesterov, rate }: Momentum,
+        Update { decay, momentum, nesterov, rate }: Update,
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         /// Values that one task updates.
         const TASK: usize = 1 << 16;
@@ -125,9 +125,9 @@ mod tests {
     #[test]
     fn one_pass_gives_the_bits_of_the_composition_and_leaves_what_others_hold() {
         for (decay, nesterov) in [(5e-4, false), (0.0, false), (1e-2, true)] {
-            let constants = Momentum { decay, momentum: 0.9, nesterov, rate: 0.06 };
+            let constants = Update { decay, momentum: 0.9, nesterov, rate: 0.06 };
             let (weight, gradient, velocity) = (tensor(7), tensor(11), tensor(13));
-            let theirs = composed::<Flex>(weight.clone(), gradient.clone(), velocity.clone(), constants);
+            let theirs = composed::<Flex>(weight.clone(), gradient.clone(), &velocity, constants);
             let ours = Flex::descend(weight.clone(), gradient.clone(), velocity.clone(), constants);
             assert_eq!(ours.0.as_slice::<f32>(), theirs.0.as_slice::<f32>());
             assert_eq!(ours.1.as_slice::<f32>(), theirs.1.as_slice::<f32>());
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_part_of_a_tensor_is_updated_apart_from_the_rest() {
-        let constants = Momentum { decay: 0.0, momentum: 0.0, nesterov: false, rate: 1.0 };
+        let constants = Update { decay: 0.0, momentum: 0.0, nesterov: false, rate: 1.0 };
         let part = |tensor: FloatTensor<Flex>| {
             <Flex as burn::backend::ops::FloatTensorOps<Flex>>::float_slice(tensor, &[(10..20_usize).into()])
         };

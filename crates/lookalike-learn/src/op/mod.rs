@@ -19,7 +19,7 @@ pub(crate) use batch_norm::{
     Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu, equal_groups,
 };
 pub(crate) use conv2d::conv2d;
-pub(crate) use descent::{Momentum, descend};
+pub(crate) use descent::{Update, descend};
 
 /// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.
 struct Plain(FlexTensor);

@@ -9,7 +9,7 @@ use super::lars;
 use crate::engine::{Device, Gradients, Tensor, from_host, to_host};
 use crate::error::LearnError;
 use crate::module::{Module, Role, for_each_tensor};
-use crate::op::{Momentum, descend};
+use crate::op::{Update, descend};
 
 /// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,7 +147,7 @@ impl Optimizer {
     ) -> Tensor<1> {
         let OptimizerOptions { momentum, nesterov, .. } = self.options;
         let velocity = self.first.remove(name).unwrap_or_else(|| weight.zeros_like());
-        let constants = Momentum { decay, momentum, nesterov, rate };
+        let constants = Update { decay, momentum, nesterov, rate };
         let [weight, velocity] = descend(weight.clone(), gradient, velocity, constants);
         self.first.insert(name.to_owned(), velocity);
         weight
