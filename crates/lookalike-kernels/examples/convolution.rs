@@ -13,6 +13,10 @@ use std::time::{Duration, Instant};
 
 use lookalike_kernels::conv2d::{Precision, Shape, forward, input_gradient, weight_gradient};
 
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const LAYERS: &str = include_str!("../../../benchmarks/convolution/layers.tsv");
 
 fn main() {

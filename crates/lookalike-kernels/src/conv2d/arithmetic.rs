@@ -7,7 +7,10 @@
 )]
 
 #[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m512, __m512bh, _mm512_dpbf16_ps};
+use std::arch::x86_64::{
+    __m256, __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_cvtepu16_epi32, _mm512_cvtneps_pbh,
+    _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_or_si512, _mm512_slli_epi32,
+};
 use std::marker::PhantomData;
 
 use super::{Precision, bf16};
@@ -35,6 +38,15 @@ pub(super) trait Arithmetic {
     /// # Safety
     /// As those of [`Vector`].
     unsafe fn add_products(a: Self::Register, b: Self::Register, sum: Self::Register) -> Self::Register;
+
+    /// Pairs of bfloat16, `low` in the lower half.
+    ///
+    /// # Safety
+    /// As those of [`Vector`].
+    #[inline(always)]
+    unsafe fn pair(low: &[f32; LANES], high: &[f32; LANES]) -> [u32; LANES] {
+        std::array::from_fn(|lane| bf16::pair(low[lane], high[lane]))
+    }
 }
 
 /// One `f32` a word.
@@ -121,6 +133,19 @@ impl Arithmetic for NativePairs {
                 std::mem::transmute::<__m512, __m512bh>(a),
                 std::mem::transmute::<__m512, __m512bh>(b),
             )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(low: &[f32; LANES], high: &[f32; LANES]) -> [u32; LANES] {
+        // SAFETY: sixteen values each; 256 bits are as many in both types; the caller vouches for AVX512-BF16.
+        unsafe {
+            let [low, high] = [low, high].map(|values| {
+                let halves = _mm512_cvtneps_pbh(_mm512_loadu_ps(values.as_ptr()));
+                _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(halves))
+            });
+            let pairs = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
+            std::mem::transmute::<__m512i, [u32; LANES]>(pairs)
         }
     }
 }

@@ -31,8 +31,10 @@ const OUTPUTS: usize = 256;
 const TERMS: usize = 512;
 /// Words of both operands of a task, at most where one row needs no more.
 const WORDS: usize = 192 * 1024;
-/// Input channels of which the row of taps is laid out as if it were channels: they would fill no tile.
+/// Input channels whose taps are laid out as if they were channels: alone they would fill no tile.
 const FEW: usize = 5;
+/// Words of a stretch, at least: between two stretches a tile does nothing useful.
+const STRETCH: usize = 64;
 
 /// The gradient of the weights, `[O, C, K, K]`.
 pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
@@ -57,11 +59,13 @@ struct Call<'a> {
     input: &'a [f32],
     gradient: &'a [f32],
     vertical: Axis,
-    /// Of the laid-out input, which where channels are few has one column for each of the output.
     horizontal: Axis,
-    /// Channels of the laid-out input.
+    /// Channels of the laid-out input; the axes are those of it.
     channels: usize,
+    /// Whether the input is laid out as windows: its taps are channels then, and its pixels those of the output.
     windows: bool,
+    /// Images laid out at once.
+    images: usize,
     /// Columns of a panel of the gradient.
     columns: usize,
     /// Channels and outputs of a task's sums, multiples of the panels, and ranges of both.
@@ -79,28 +83,40 @@ struct Call<'a> {
 impl<'a> Call<'a> {
     fn new(path: Path, shape: &'a Shape, input: &'a [f32], gradient: &'a [f32]) -> Self {
         let rows = shape.output_height();
-        let vertical = Axis::of_output(shape, shape.height, rows);
+        let mut vertical = Axis::of_output(shape, shape.height, rows);
         let mut horizontal = Axis::of_output(shape, shape.width, shape.output_width());
-        let windows = shape.inputs < FEW && shape.kernel > 1;
-        let channels = if windows { shape.inputs * shape.kernel } else { shape.inputs };
+        let windows = if shape.kernel == 1 { shape.stride > 1 } else { shape.inputs < FEW };
+        let channels = if windows { shape.terms() } else { shape.inputs };
         if windows {
-            let count = horizontal.count;
-            horizontal = Axis { stride: 1, shift: 0, taps: 1, source: count, ..horizontal };
+            [vertical, horizontal] = [vertical, horizontal].map(|axis| Axis {
+                stride: 1,
+                shift: 0,
+                taps: 1,
+                source: axis.count,
+                ..axis
+            });
         }
+        let width = horizontal.count;
+        let lanes = match (horizontal.stride, vertical.taps * horizontal.taps) {
+            (1, 1) => 1,
+            (1, _) => STRETCH.div_ceil(width).min(LANES),
+            _ => LANES,
+        };
+        let images = if path.pairs() { 2 * lanes } else { lanes };
         let columns = path.contraction_columns(shape.outputs);
         let taps = vertical.taps * horizontal.taps;
         let task_channels = TERMS.div_ceil(taps).min(channels).next_multiple_of(PANEL).min(256);
         let task_outputs = OUTPUTS.min(shape.outputs).next_multiple_of(columns);
         let channel_ranges = channels.div_ceil(task_channels);
         let output_ranges = shape.outputs.div_ceil(task_outputs);
-        let lanes = path.words(LANES.min(shape.images));
+        let lanes = path.words(images.min(shape.images));
         let row_words = |rows: usize| {
             let sources = (rows - 1) * vertical.stride + vertical.taps;
             lanes * (sources * horizontal.source * task_channels + rows * horizontal.count * task_outputs)
         };
         let fits = (1..=rows).rev().find(|rows| row_words(*rows) <= WORDS).unwrap_or(1);
         let row_ranges = rows.div_ceil(fits);
-        let units = shape.images.div_ceil(LANES) * row_ranges;
+        let units = shape.images.div_ceil(images) * row_ranges;
         let ranges = (TASKS / (channel_ranges * output_ranges)).clamp(1, units.max(1));
         Self {
             path,
@@ -111,6 +127,7 @@ impl<'a> Call<'a> {
             horizontal,
             channels,
             windows,
+            images,
             columns,
             task_channels,
             task_outputs,
@@ -145,8 +162,8 @@ impl<'a> Call<'a> {
         let outputs = outputs * self.task_outputs..self.shape.outputs.min((outputs + 1) * self.task_outputs);
         sums.fill(0.0);
         for unit in self.units * range / self.ranges..self.units * (range + 1) / self.ranges {
-            let images = unit / self.row_ranges * LANES;
-            let images = images..self.shape.images.min(images + LANES);
+            let images = unit / self.row_ranges * self.images;
+            let images = images..self.shape.images.min(images + self.images);
             let row_at = |range: usize| self.vertical.count * range / self.row_ranges;
             let rows = row_at(unit % self.row_ranges)..row_at(unit % self.row_ranges + 1);
             let sources = self.vertical.sources_of(rows.clone());
@@ -155,12 +172,15 @@ impl<'a> Call<'a> {
             let panel = sources.len() * self.horizontal.source * lanes * PANEL;
             let input = first(&mut scratch.first, channels.len().div_ceil(PANEL) * panel);
             if self.windows {
+                let axes = [(from.height, to.height), (from.width, to.width)]
+                    .map(|(i, o)| Axis::of_output(self.shape, i, o));
                 path.run(LayWindows {
                     values: self.input,
                     planes: from,
                     images: images.clone(),
-                    rows: sources.clone(),
-                    columns: Axis::of_output(self.shape, self.shape.width, self.horizontal.count),
+                    terms: channels.clone(),
+                    rows: rows.clone(),
+                    axes,
                     words: input,
                 });
             } else {
@@ -202,21 +222,15 @@ impl<'a> Call<'a> {
 
     /// One output's gradients `[C, K, K]` from the sums of all tasks.
     fn gather(&self, output: usize, sums: &[f32], result: &mut [f32]) {
-        let kernel = self.shape.kernel;
+        let taps = self.vertical.taps * self.horizontal.taps;
         let output_range = output / self.task_outputs;
-        for (channel, tap) in (0..self.channels)
-            .flat_map(|channel| (0..self.vertical.taps * self.horizontal.taps).map(move |tap| (channel, tap)))
+        for (channel, tap) in (0..self.channels).flat_map(|channel| (0..taps).map(move |tap| (channel, tap)))
         {
             let task = (channel / self.task_channels * self.output_ranges + output_range) * self.ranges;
             let place = (tap * self.task_channels + channel % self.task_channels) * self.task_outputs
                 + output % self.task_outputs;
-            let sum = (task..task + self.ranges).map(|task| sums[task * self.sums() + place]).sum();
-            let term = if self.windows {
-                (channel % self.shape.inputs * kernel + tap) * kernel + channel / self.shape.inputs
-            } else {
-                channel * kernel * kernel + tap
-            };
-            result[term] = sum;
+            result[channel * taps + tap] =
+                (task..task + self.ranges).map(|task| sums[task * self.sums() + place]).sum();
         }
     }
 }
@@ -259,13 +273,16 @@ impl Kernel for Tiles<'_> {
             let source_row = vertical.source_of(rows.start, tap_row) - self.sources.start;
             let source = source_row * horizontal.source + horizontal.source_of(pixels.start, tap_column);
             let target = (rows.start - self.rows.start) * horizontal.count + pixels.start;
-            // Without stride the pixels of a row are one stretch.
-            let (stretches, length) = match horizontal.stride {
-                1 => (1, pixels.len() * self.lanes),
-                _ => (pixels.len(), self.lanes),
+            // Without stride the pixels of a row are one stretch, and without taps the rows too.
+            let (lines, stretches, length) = match (horizontal.stride, vertical.taps * horizontal.taps) {
+                (1, 1) if [horizontal.source, horizontal.count] == [pixels.len(); 2] => {
+                    (1, 1, rows.len() * pixels.len() * self.lanes)
+                }
+                (1, _) => (rows.len(), 1, pixels.len() * self.lanes),
+                _ => (rows.len(), pixels.len(), self.lanes),
             };
             let walk = Walk {
-                rows: rows.len(),
+                rows: lines,
                 stretches,
                 length,
                 input_steps: [

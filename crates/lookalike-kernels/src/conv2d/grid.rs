@@ -43,6 +43,17 @@ impl Axis {
         }
     }
 
+    /// The pixel of an index.
+    pub(super) fn pixel(&self, index: usize) -> usize {
+        self.first + self.step * index
+    }
+
+    /// The indices whose pixels lie in `pixels`.
+    pub(super) fn indices_in(&self, pixels: Range<usize>) -> Range<usize> {
+        let index = |pixel: usize| pixel.saturating_sub(self.first).div_ceil(self.step).min(self.count);
+        index(pixels.start)..index(pixels.end)
+    }
+
     /// The taps of a pixel that meet a source pixel; `0..0` where none does.
     pub(super) fn taps_of(&self, index: usize) -> Range<usize> {
         let origin = (self.stride * index) as isize + self.shift;

@@ -75,7 +75,8 @@ impl Source<'_> {
         for (row, words) in block.iter_mut().enumerate().take(self.rows) {
             let low = &self.values[self.start + row * self.stride..][..self.columns];
             let high = self.partner.map(|start| &self.values[start + row * self.stride..][..self.columns]);
-            pack::<A>(low, high, words);
+            // SAFETY: as the caller's.
+            unsafe { pack::<A>(low, high, words) };
         }
         if self.columns == BLOCK {
             // SAFETY: a block has sixteen rows of sixteen, and so has the target by the assertion.
@@ -96,18 +97,20 @@ impl Source<'_> {
 }
 
 /// The words of up to sixteen values, or of pairs whose second value is 0 where there is none.
+///
+/// # Safety
+/// The processor has the registers of `A`.
 #[inline(always)]
-fn pack<A: Arithmetic>(low: &[f32], high: Option<&[f32]>, words: &mut [u32; BLOCK]) {
+pub(super) unsafe fn pack<A: Arithmetic>(low: &[f32], high: Option<&[f32]>, words: &mut [u32; BLOCK]) {
     if !A::PAIRS {
         words.iter_mut().zip(low).for_each(|(word, low)| *word = low.to_bits());
         return;
     }
-    match (low.as_array::<BLOCK>(), high.and_then(|high| high.as_array::<BLOCK>())) {
-        (Some(low), Some(high)) => {
-            for lane in 0..BLOCK {
-                words[lane] = bf16::pair(low[lane], high[lane]);
-            }
-        }
+    match (low.as_array::<BLOCK>(), high.map(|high| high.as_array::<BLOCK>())) {
+        // SAFETY: as the caller's.
+        (Some(low), Some(Some(high))) => *words = unsafe { A::pair(low, high) },
+        // SAFETY: as the caller's.
+        (Some(low), None) => *words = unsafe { A::pair(low, &[0.0; BLOCK]) },
         _ => {
             for (lane, (word, low)) in words.iter_mut().zip(low).enumerate() {
                 *word = bf16::pair(*low, high.map_or(0.0, |high| high[lane]));
@@ -195,45 +198,81 @@ impl Kernel for LayChannels<'_> {
     }
 }
 
-/// Lays, for `rows` of some images of few channels, what each output pixel's row of taps meets, as
-/// `[⌈K · C / 16⌉, rows · W′, words of images, 16]`, 0 beside the image.
+/// Lays what each output pixel of `rows` of some images meets, all taps of its channels, as
+/// `[⌈C · K² / 16⌉, rows · W′, words of images, 16]`, 0 beside the image.
 pub(super) struct LayWindows<'a> {
     pub(super) values: &'a [f32],
     pub(super) planes: Planes,
     pub(super) images: Range<usize>,
+    /// Terms C · K² to lay, counted from that of channel 0 on.
+    pub(super) terms: Range<usize>,
     pub(super) rows: Range<usize>,
-    pub(super) columns: Axis,
+    pub(super) axes: [Axis; 2],
     pub(super) words: &'a mut [u32],
+}
+
+impl LayWindows<'_> {
+    /// Copies what `count` pixels of a row from `column` on meet at a tap of a channel.
+    #[inline(always)]
+    fn window(&self, image: usize, term: usize, [row, column]: [usize; 2], out: &mut [f32; BLOCK]) {
+        let [vertical, horizontal] = &self.axes;
+        let taps = vertical.taps * horizontal.taps;
+        let (channel, tap) = (term / taps, term % taps);
+        let y = (vertical.stride * row + tap / horizontal.taps) as isize + vertical.shift;
+        let x = (horizontal.stride * column + tap % horizontal.taps) as isize + horizontal.shift;
+        out.fill(0.0);
+        if y < 0 || y as usize >= self.planes.height {
+            return;
+        }
+        let start =
+            image * self.planes.values() + channel * self.planes.map() + y as usize * self.planes.width;
+        let line = &self.values[start..][..self.planes.width];
+        let stride = horizontal.stride;
+        let before = (-x).max(0) as usize;
+        let before = before.div_ceil(stride).min(BLOCK);
+        let from = (x + (before * stride) as isize) as usize;
+        let Some(line) = line.get(from..) else { return };
+        if stride == 1 {
+            let count = line.len().min(BLOCK - before);
+            out[before..][..count].copy_from_slice(&line[..count]);
+        } else {
+            out[before..].iter_mut().zip(line.iter().step_by(stride)).for_each(|(out, value)| *out = *value);
+        }
+    }
 }
 
 impl Kernel for LayWindows<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { values, planes, images, rows, columns, words } = self;
         let each = if A::PAIRS { 2 } else { 1 };
-        let lanes = images.len().div_ceil(each);
-        let panel = rows.len() * columns.count * lanes * BLOCK;
-        words[..(columns.taps * planes.channels).div_ceil(BLOCK) * panel].fill(0);
-        for (lane, image) in images.clone().step_by(each).enumerate() {
-            for (row, channel) in
-                rows.clone().flat_map(|row| (0..planes.channels).map(move |channel| (row, channel)))
-            {
-                let start = (image * planes.channels + channel) * planes.map() + row * planes.width;
-                let low = &values[start..][..planes.width];
-                let paired = A::PAIRS && image + 1 < images.end;
-                let high = paired.then(|| &values[start + planes.values()..][..planes.width]);
-                for tap in 0..columns.taps {
-                    let term = tap * planes.channels + channel;
-                    let first = (row - rows.start) * columns.count;
-                    let place = term / BLOCK * panel + lane * BLOCK + term % BLOCK;
-                    for column in columns.indices_of(tap, 0..columns.count) {
-                        let x = columns.source_of(column, tap);
-                        let word = if A::PAIRS {
-                            bf16::pair(low[x], high.map_or(0.0, |high| high[x]))
-                        } else {
-                            low[x].to_bits()
-                        };
-                        words[place + (first + column) * lanes * BLOCK] = word;
+        let lanes = self.images.len().div_ceil(each);
+        let width = self.axes[1].count;
+        let panel = self.rows.len() * width * lanes * BLOCK;
+        for (lane, image) in self.images.clone().step_by(each).enumerate() {
+            for (index, term) in self.terms.clone().step_by(BLOCK).enumerate() {
+                for (row, column) in self
+                    .rows
+                    .clone()
+                    .flat_map(|row| (0..width).step_by(BLOCK).map(move |column| (row, column)))
+                {
+                    let mut block: Block = [[0; BLOCK]; BLOCK];
+                    for (words, term) in block.iter_mut().zip(term..self.terms.end) {
+                        let (mut low, mut high) = ([0.0; BLOCK], [0.0; BLOCK]);
+                        self.window(image, term, [row, column], &mut low);
+                        if A::PAIRS && image + 1 < self.images.end {
+                            self.window(image + 1, term, [row, column], &mut high);
+                        }
+                        // SAFETY: as the caller's.
+                        unsafe { pack::<A>(&low, Some(&high), words) };
+                    }
+                    let mut turned: Block = [[0; BLOCK]; BLOCK];
+                    let place = turned.as_mut_ptr().cast();
+                    // SAFETY: both blocks have sixteen rows of sixteen.
+                    unsafe { A::Register::transpose(block.as_ptr().cast(), BLOCK, place, BLOCK) };
+                    let pixel = (row - self.rows.start) * width + column;
+                    for (pixel, words) in (pixel..).zip(&turned[..BLOCK.min(width - column)]) {
+                        let place = index * panel + (pixel * lanes + lane) * BLOCK;
+                        self.words[place..][..BLOCK].copy_from_slice(words);
                     }
                 }
             }
@@ -250,7 +289,7 @@ unsafe impl Send for Target {}
 // SAFETY: as above.
 unsafe impl Sync for Target {}
 
-/// Takes sums `[channels, rows · columns, 16 images]` to the pixels of `rows` and all columns.
+/// Takes sums `[channels, rows · W, 16 images]` to the pixels of `rows`.
 pub(super) struct TakeImages<'a> {
     pub(super) sums: &'a [f32],
     /// Values from one channel's sums to the next one's.
@@ -258,9 +297,8 @@ pub(super) struct TakeImages<'a> {
     pub(super) planes: Planes,
     pub(super) images: Range<usize>,
     pub(super) channels: Range<usize>,
-    pub(super) axes: [Axis; 2],
     pub(super) rows: Range<usize>,
-    /// All images; those of `images`, at the channels and pixels named, are written.
+    /// All images; those of `images`, at the channels and rows named, are written.
     pub(super) target: Target,
 }
 
@@ -269,46 +307,29 @@ impl Kernel for TakeImages<'_> {
     /// Beside the registers: the target holds every image of `images`, and nobody else touches the pixels.
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { sums, stride, planes, images, channels, axes: [vertical, horizontal], rows, target } =
-            self;
-        // Whole rows are contiguous, and taken as if they were one.
-        let whole = horizontal.step == 1 && horizontal.count == planes.width && vertical.step == 1;
-        let (lines, length) =
-            if whole { (1, rows.len() * planes.width) } else { (rows.len(), horizontal.count) };
+        let Self { sums, stride, planes, images, channels, rows, target } = self;
+        let length = rows.len() * planes.width;
         for (index, channel) in channels.enumerate() {
-            for line in 0..lines {
-                let row = vertical.first + vertical.step * (rows.start + line);
-                let first = images.start * planes.values()
-                    + (channel * planes.height + row) * planes.width
-                    + horizontal.first;
-                for pixel in (0..length).step_by(BLOCK) {
-                    let count = BLOCK.min(length - pixel);
-                    let source = &sums[index * stride + (line * length + pixel) * LANES..][..count * LANES];
-                    let place = first + pixel * horizontal.step;
-                    // SAFETY: the caller vouches for the images, and their pixels of this row.
-                    unsafe {
-                        let target = target.0.add(place);
-                        if whole && count == BLOCK && images.len() == LANES {
-                            A::Register::transpose(source.as_ptr(), LANES, target, planes.values());
-                            continue;
-                        }
-                        let mut block = [[0.0; BLOCK]; BLOCK];
-                        for (row, values) in block.iter_mut().zip(source.as_chunks::<LANES>().0) {
-                            *row = *values;
-                        }
-                        let mut turned = [[0.0; BLOCK]; BLOCK];
-                        A::Register::transpose(
-                            block.as_ptr().cast(),
-                            BLOCK,
-                            turned.as_mut_ptr().cast(),
-                            BLOCK,
-                        );
-                        for (image, values) in turned.iter().enumerate().take(images.len()) {
-                            let target = target.add(image * planes.values());
-                            for (column, value) in values.iter().enumerate().take(count) {
-                                target.add(column * horizontal.step).write(*value);
-                            }
-                        }
+            let first = images.start * planes.values() + channel * planes.map() + rows.start * planes.width;
+            for pixel in (0..length).step_by(BLOCK) {
+                let count = BLOCK.min(length - pixel);
+                let source = &sums[index * stride + pixel * LANES..][..count * LANES];
+                // SAFETY: the caller vouches for the images, and their pixels of these rows.
+                unsafe {
+                    let target = target.0.add(first + pixel);
+                    if count == BLOCK && images.len() == LANES {
+                        A::Register::transpose(source.as_ptr(), LANES, target, planes.values());
+                        continue;
+                    }
+                    let mut block = [[0.0; BLOCK]; BLOCK];
+                    for (row, values) in block.iter_mut().zip(source.as_chunks::<LANES>().0) {
+                        *row = *values;
+                    }
+                    let mut turned = [[0.0_f32; BLOCK]; BLOCK];
+                    let place = turned.as_mut_ptr().cast();
+                    A::Register::transpose(block.as_ptr().cast(), BLOCK, place, BLOCK);
+                    for (image, values) in turned.iter().enumerate().take(images.len()) {
+                        target.add(image * planes.values()).copy_from_nonoverlapping(values.as_ptr(), count);
                     }
                 }
             }

@@ -9,6 +9,7 @@ mod arithmetic;
 mod bf16;
 mod contract;
 mod correlate;
+mod flat;
 mod grid;
 mod layout;
 mod scratch;
@@ -16,7 +17,6 @@ mod scratch;
 use rayon::prelude::*;
 
 use arithmetic::Path;
-use correlate::Part;
 use grid::Axis;
 use layout::Planes;
 
@@ -135,11 +135,10 @@ fn forward_at(path: Path, shape: &Shape, [input, weight]: [&[f32]; 2], bias: Opt
         assert_eq!(bias.len(), shape.outputs, "values of the bias in {shape:?}");
     }
     let (from, to) = (shape.input(), shape.output());
-    let vertical = Axis::of_output(shape, from.height, to.height);
-    let horizontal = Axis::of_output(shape, from.width, to.width);
-    let parts = [Part { axes: [vertical, horizontal] }];
+    let sides = [(from.height, to.height), (from.width, to.width)]
+        .map(|(input, output)| vec![Axis::of_output(shape, input, output)]);
     let kernel = shape.kernel;
-    correlate::correlate(path, &parts, input, [from, to], bias, &|_, output, channel, [row, column]| {
+    correlate::correlate(path, &sides, input, [from, to], bias, &|_, output, channel, [row, column]| {
         weight[((output * shape.inputs + channel) * kernel + row) * kernel + column]
     })
 }
@@ -159,20 +158,13 @@ fn input_gradient_at(path: Path, shape: &Shape, [weight, gradient]: [&[f32]; 2])
     shape.check_lengths(None, Some(weight), Some(gradient));
     let (from, to) = (shape.output(), shape.input());
     let (kernel, stride) = (shape.kernel, shape.stride);
-    let phases: Vec<[usize; 2]> =
-        (0..stride).flat_map(|row| (0..stride).map(move |column| [row, column])).collect();
-    let part = |[row, column]: &[usize; 2]| Part {
-        axes: [
-            Axis::of_input_phase(shape, *row, to.height, from.height),
-            Axis::of_input_phase(shape, *column, to.width, from.width),
-        ],
-    };
-    let parts: Vec<Part> = phases.iter().map(part).collect();
-    correlate::correlate(path, &parts, gradient, [from, to], None, &|part, input, output, [row, column]| {
+    let sides = [(to.height, from.height), (to.width, from.width)].map(|(input, output)| {
+        (0..stride).map(|phase| Axis::of_input_phase(shape, phase, input, output)).collect::<Vec<_>>()
+    });
+    correlate::correlate(path, &sides, gradient, [from, to], None, &|phases, input, output, taps| {
         // The last tap of the phase comes first.
-        let [vertical, horizontal] = &parts[part].axes;
-        let row = phases[part][0] + stride * (vertical.taps - 1 - row);
-        let column = phases[part][1] + stride * (horizontal.taps - 1 - column);
+        let [row, column] =
+            [0, 1].map(|side| phases[side] + stride * (sides[side][phases[side]].taps - 1 - taps[side]));
         weight[((output * shape.inputs + input) * kernel + row) * kernel + column]
     })
 }

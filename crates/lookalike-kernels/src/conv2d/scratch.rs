@@ -19,8 +19,12 @@ pub(super) struct Scratch {
 pub(super) struct Class {
     /// Of the list of positions.
     pub(super) positions: Range<usize>,
-    /// Valid rows and columns of the kernel.
-    pub(super) taps: [Range<usize>; 2],
+    /// Rows of the kernel that are valid, and words of the source in each.
+    pub(super) lines: usize,
+    pub(super) length: usize,
+    /// Where in each row of a panel the weights of the first line begin, and from line to line.
+    pub(super) weights: usize,
+    pub(super) weight_step: usize,
 }
 
 thread_local! {
