@@ -129,6 +129,14 @@ impl Pass {
         Self { gradient: true, statistics: Statistics::Batch, dropout: Some(dropout) }
     }
 
+    /// Calls `run` with this pass, gradients left out: how a momentum encoder is run in training mode.
+    pub fn without_gradient<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
+        let gradient = std::mem::replace(&mut self.gradient, false);
+        let result = run(self);
+        self.gradient = gradient;
+        result
+    }
+
     /// A pass that changes nothing: running statistics, no dropout, no gradient.
     pub fn evaluation() -> Self {
         Self { gradient: false, statistics: Statistics::Running, dropout: None }

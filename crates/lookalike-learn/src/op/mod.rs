@@ -5,6 +5,7 @@
 
 mod batch_norm;
 mod conv2d;
+mod rows;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
@@ -16,6 +17,7 @@ pub(crate) use batch_norm::{
     Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu,
 };
 pub(crate) use conv2d::conv2d;
+pub(crate) use rows::{select_rows, with_values};
 
 /// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.
 struct Plain(FlexTensor);
