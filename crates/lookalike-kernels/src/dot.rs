@@ -7,7 +7,7 @@ const LANES: usize = 32;
 
 /// The inner product of `a` and `b`; where they differ in length, of their common beginning.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    Level::detect().run(Dot(a, b))
+    Level::detect().run(Dots(a, [b]))[0]
 }
 
 /// What the processor offers. Detected once a call, so that the inner loops hold no branch on it.
@@ -38,6 +38,15 @@ impl Level {
         Self::Portable
     }
 
+    /// Whether this level has products of two pairs of bfloat16 in one instruction.
+    pub(crate) fn multiplies_pairs(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => is_x86_feature_detected!("avx512bf16"),
+            _ => false,
+        }
+    }
+
     /// Every level that this processor has.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
@@ -54,37 +63,46 @@ impl Level {
     }
 }
 
-struct Dot<'a>(&'a [f32], &'a [f32]);
+/// The inner products of one row with each of several, which are read side by side: a processor that waits for one of them from
+/// memory waits for all at once. Each is summed in the same order however many there are.
+pub(crate) struct Dots<'a, const N: usize>(pub(crate) &'a [f32], pub(crate) [&'a [f32]; N]);
 
-impl Work for Dot<'_> {
-    type Output = f32;
+impl<const N: usize> Work for Dots<'_, N> {
+    type Output = [f32; N];
 
     #[expect(
         clippy::inline_always,
         reason = "only code inlined into a function with target features may use them"
     )]
     #[inline(always)]
-    fn run<const FUSED: bool>(self) -> f32 {
-        let Self(a, b) = self;
-        let mut sums = [0.0; LANES];
-        let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-        let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-        for (a, b) in a_chunks.iter().zip(b_chunks) {
-            for lane in 0..LANES {
-                sums[lane] = multiply_add::<FUSED>(a[lane], b[lane], sums[lane]);
+    fn run<const FUSED: bool>(self) -> [f32; N] {
+        let Self(own, others) = self;
+        let mut sums = [[0.0; LANES]; N];
+        let shortest = others.iter().fold(own.len(), |least, other| least.min(other.len()));
+        let (own, others) = (&own[..shortest], others.map(|other| &other[..shortest]));
+        for begin in (0..shortest / LANES * LANES).step_by(LANES) {
+            for (sums, other) in sums.iter_mut().zip(others) {
+                let (own, other) = (&own[begin..][..LANES], &other[begin..][..LANES]);
+                for lane in 0..LANES {
+                    sums[lane] = multiply_add::<FUSED>(own[lane], other[lane], sums[lane]);
+                }
             }
         }
-        for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-            *sum = multiply_add::<FUSED>(*a, *b, *sum);
-        }
-        let mut width = LANES;
-        while width > 1 {
-            width /= 2;
-            for lane in 0..width {
-                sums[lane] += sums[lane + width];
+        for at in shortest / LANES * LANES..shortest {
+            for (sums, other) in sums.iter_mut().zip(others) {
+                sums[at % LANES] = multiply_add::<FUSED>(own[at], other[at], sums[at % LANES]);
             }
         }
-        sums[0]
+        sums.map(|mut sums| {
+            let mut width = LANES;
+            while width > 1 {
+                width /= 2;
+                for lane in 0..width {
+                    sums[lane] += sums[lane + width];
+                }
+            }
+            sums[0]
+        })
     }
 }
 
@@ -105,9 +123,11 @@ mod tests {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
             let expected = obvious_dot(&a, &b);
             for level in Level::all() {
-                prop_assert!((f64::from(level.run(Dot(&a, &b))) - expected).abs() < 1e-5);
+                prop_assert!((f64::from(level.run(Dots(&a, [&b]))[0]) - expected).abs() < 1e-5);
             }
             prop_assert!((f64::from(dot(&a, &b)) - expected).abs() < 1e-5);
+            let both = Level::detect().run(Dots(&a, [&b, &a]));
+            prop_assert_eq!(both, [dot(&a, &b), dot(&a, &a)]);
         }
     }
 }

@@ -9,11 +9,12 @@ pub mod conv2d;
 mod dot;
 mod error;
 mod normalize;
+pub mod sparse;
 mod top_k;
 mod vector;
 mod written;
 
-pub use blocks::{Circulant, circulant_top_k};
+pub use blocks::{Circulant, Scoring, circulant_top_k};
 pub use dot::dot;
 pub use error::KernelError;
 pub use normalize::normalize;

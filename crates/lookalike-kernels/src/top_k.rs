@@ -1,6 +1,6 @@
 //! The most similar rows of a matrix.
 
-use crate::blocks::{Circulant, circulant_top_k, database_top_k};
+use crate::blocks::{Circulant, Scoring, circulant_top_k, database_top_k};
 use crate::error::{KernelError, rows_of};
 
 /// The best entries of each row.
@@ -48,7 +48,7 @@ pub fn top_k(
     }
     if exclude_self && std::ptr::eq(queries, database) && rows > 0 {
         let order: Vec<u32> = (0..rows as u32).collect();
-        return circulant_top_k(&Circulant::all(rows), &order, columns, k, |row, values| {
+        return circulant_top_k(&Circulant::all(rows), &order, columns, k, Scoring::F32, |row, values| {
             values.copy_from_slice(&database[row as usize * columns..][..columns]);
             true
         });

@@ -8,9 +8,9 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m256i, __m512, _CMP_NLT_UQ, _CMP_ORD_Q, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_movemask_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_add_epi32, _mm512_add_ps,
-    _mm512_castps_si512, _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepu32_epi64,
+    __m256, __m256i, __m512, __m512bh, _CMP_NLT_UQ, _CMP_ORD_Q, _mm256_cmp_ps, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_movemask_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_castps_si512, _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepu32_epi64, _mm512_dpbf16_ps,
     _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_cmpge_epu64_mask,
     _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32, _mm512_maskz_compress_epi64,
     _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32, _mm512_or_si512,
@@ -307,5 +307,48 @@ impl Vector for __m512 {
                 _mm512_storeu_ps(target.add(column * target_stride), values);
             }
         }
+    }
+}
+
+/// Sixteen pairs of bfloat16 in the bits of as many `f32`, which sums of their products are.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Pairs(__m512);
+
+#[cfg(target_arch = "x86_64")]
+impl Vector for Pairs {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the caller vouches for AVX-512F.
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        Self(unsafe { _mm512_loadu_ps(source) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        unsafe { _mm512_storeu_ps(target, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller vouches for AVX512-BF16; both types are 512 bits without meaning of their own.
+        unsafe {
+            let pairs = std::mem::transmute::<[__m512; 2], [__m512bh; 2]>([self.0, factor.0]);
+            Self(_mm512_dpbf16_ps(sum.0, pairs[0], pairs[1]))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe { self.0.not_below(bound.0) }
     }
 }

@@ -6,8 +6,9 @@ use lookalike_base::{Rows, Seed};
 
 use crate::data::{Avoid, RunData, Split};
 use crate::error::{SamplingError, Warning};
-use crate::graph::{GraphOptions, ProximityGraph, knn_graph, proximity_graph};
+use crate::graph::{GraphOptions, ProximityGraph, knn_graph_by, proximity_graph};
 use crate::hardness::tally;
+use crate::independent::independent_graph;
 use crate::options::{Kind, SamplerOptions};
 use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment};
 use crate::report::{EpochReport, Report, Staleness};
@@ -164,7 +165,7 @@ impl Sampler {
     /// gives the part of this one; the origins of a batch that all share are those of the whole.
     ///
     /// # Errors
-    /// What [`proximity_graph`], [`knn_graph`] and [`plan_segment`] refuse; none of it can come about from recorded
+    /// What [`proximity_graph`], [`knn_graph_by`] and [`plan_segment`] refuse; none of it can come about from recorded
     /// embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
         let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
@@ -400,9 +401,13 @@ impl Sampler {
     ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
         let present = Some(&self.store.present);
         if self.options.kind == Kind::Nearest {
-            return Ok((knn_graph(rows, present, neighbors)?, Vec::new()));
+            return Ok((knn_graph_by(rows, present, neighbors, self.options.scoring)?, Vec::new()));
         }
-        let options = GraphOptions { candidates: self.options.candidates, neighbors };
+        let SamplerOptions { candidates, scoring, .. } = self.options;
+        let options = GraphOptions { candidates, neighbors, scoring };
+        if cfg!(feature = "independent-candidates") {
+            return independent_graph(rows, present, &options, self.seed, self.builds);
+        }
         proximity_graph(rows, present, &options, self.seed, self.builds)
     }
 

@@ -7,11 +7,12 @@
 mod circulant;
 mod scatter;
 mod score;
+mod scoring;
 mod select;
 mod tile;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
@@ -23,6 +24,8 @@ pub use circulant::Circulant;
 use circulant::{Step, TILE};
 use scatter::Scatter;
 use score::{Pair, score, transpose};
+pub use scoring::Scoring;
+use scoring::{Layout, Rescore};
 use select::{Block, Offer, Selections};
 use tile::Tile;
 
@@ -31,7 +34,8 @@ use tile::Tile;
 ///
 /// `order` says which row is at each position, and `read` writes a row into the slice it is given, or refuses it. A row is
 /// read once, shortly before it is needed, and forgotten when its tile has met all others: beside the result there is never
-/// more in memory than the tiles of a window, an eighth of all for large N, with room for 2·`k` entries a row.
+/// more in memory than the tiles of a window, an eighth of all for large N, with room for 2·`k` entries a row; with
+/// [`Scoring::Bf16`] a copy of all rows besides, from which survivors are scored again.
 /// The result does not depend on the number of threads.
 ///
 /// # Shapes
@@ -46,9 +50,10 @@ pub fn circulant_top_k(
     order: &[u32],
     columns: usize,
     k: usize,
+    scoring: Scoring,
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
 ) -> Result<TopK, KernelError> {
-    search(Level::detect(), circulant, order, columns, k, read)
+    search(Level::detect(), circulant, order, columns, k, scoring, read)
 }
 
 fn search(
@@ -57,6 +62,7 @@ fn search(
     order: &[u32],
     columns: usize,
     k: usize,
+    scoring: Scoring,
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
 ) -> Result<TopK, KernelError> {
     if columns == 0 {
@@ -72,10 +78,12 @@ fn search(
     }
     let search = Search {
         level,
+        layout: Layout::of(scoring, level),
         circulant,
         order,
         columns,
-        k,
+        survivors: scoring.survivors(k, circulant.amount()),
+        exact: (scoring == Scoring::Bf16).then(|| vec![OnceLock::new(); circulant.tiles()]),
         read: &read,
         slots: slots(circulant),
         next: AtomicUsize::new(0),
@@ -104,9 +112,10 @@ struct Scores {
 }
 
 impl Scores {
-    fn of(&mut self, level: Level, left: &Tile, right: &Tile, columns: usize) {
-        self.values.resize(left.values.len() / columns * (right.values.len() / columns), 0.0);
-        score(level, Pair { left: &left.values, right: &right.values, columns }, &mut self.values);
+    fn of(&mut self, level: Level, layout: Layout, left: &Tile, right: &Tile, columns: usize) {
+        let lines = layout.lines(columns);
+        self.values.resize(left.values.len() / lines * (right.values.len() / lines), 0.0);
+        score(level, Pair { left: &left.values, right: &right.values, layout, lines }, &mut self.values);
     }
 
     fn transpose(&mut self, level: Level, right: &Tile) {
@@ -143,10 +152,14 @@ fn slots(circulant: &Circulant) -> Vec<Mutex<Slot>> {
 
 struct Search<'a, R> {
     level: Level,
+    layout: Layout,
     circulant: &'a Circulant,
     order: &'a [u32],
     columns: usize,
-    k: usize,
+    /// Entries kept of a row's candidates until all were seen.
+    survivors: usize,
+    /// Where survivors are scored again, the rows of each tile once it was read. Tiles then call rows by their positions.
+    exact: Option<Vec<OnceLock<Vec<f32>>>>,
     read: &'a R,
     slots: Vec<Mutex<Slot>>,
     /// The first tile that nobody has begun.
@@ -173,7 +186,7 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         let left = self.tile(number)?;
         for Step { tile: other, offer, both } in self.circulant.steps(number) {
             let right = self.tile(other)?;
-            scores.of(self.level, &left, &right, self.columns);
+            scores.of(self.level, self.layout, &left, &right, self.columns);
             self.offer(number, scores.rows(&left, &right), offer);
             if both {
                 scores.transpose(self.level, &right);
@@ -197,9 +210,22 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         if let Some(tile) = &slot.tile {
             return Some(Arc::clone(tile));
         }
-        let ids = self.order[self.circulant.positions(number)].to_vec();
-        let packed = Tile::pack(ids, self.columns, self.read)
-            .map_err(|row| self.refused.fetch_min(row as usize, Ordering::Relaxed));
+        let positions = self.circulant.positions(number);
+        let packed = match &self.exact {
+            None => Tile::pack(self.order[positions].to_vec(), self.columns, self.layout, self.read),
+            Some(exact) => {
+                let mut rows = Vec::with_capacity(positions.len() * self.columns);
+                let ids = positions.map(|position| position as u32).collect();
+                let packed = Tile::pack(ids, self.columns, self.layout, |position, row| {
+                    let fits = (self.read)(self.order[position as usize], row);
+                    rows.extend_from_slice(row);
+                    fits
+                });
+                exact[number].get_or_init(|| rows);
+                packed.map_err(|position| self.order[position as usize])
+            }
+        };
+        let packed = packed.map_err(|row| self.refused.fetch_min(row as usize, Ordering::Relaxed));
         let tile = Arc::new(packed.ok()?);
         slot.tile = Some(Arc::clone(&tile));
         Some(tile)
@@ -208,7 +234,9 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
     fn offer(&self, number: usize, block: Block<'_>, offer: Offer) {
         let rows = self.circulant.positions(number).len();
         let mut slot = self.slot(number);
-        slot.selections.get_or_insert_with(|| Selections::new(rows, self.k)).offer(self.level, block, offer);
+        slot.selections
+            .get_or_insert_with(|| Selections::new(rows, self.survivors))
+            .offer(self.level, block, offer);
     }
 
     /// Says that a meeting of a tile is over; after the last one its best are written and all else is forgotten.
@@ -220,17 +248,35 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         }
         let Slot { tile, selections, .. } = std::mem::take(&mut *slot);
         drop(slot);
-        if let (Some(tile), Some(mut selections)) = (tile, selections) {
-            for (row, id) in tile.ids.iter().enumerate() {
+        drop(tile);
+        if let Some(mut selections) = selections {
+            for (row, position) in self.circulant.positions(number).enumerate() {
+                self.score_again(&mut selections, number, row);
                 // SAFETY: `order` was found to be a permutation, so the row is in this tile alone, and of all who release
                 // a tile one is the last.
                 #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
                 unsafe {
-                    self.best
-                        .write(*id, |indices, similarities| selections.finish(row, indices, similarities));
+                    self.best.write(self.order[position], |indices, similarities| {
+                        selections.finish(row, indices, similarities);
+                    });
                 }
             }
         }
+    }
+
+    /// Where products were rounded, replaces those of a row's survivors, and their positions by what rows are called. All tiles
+    /// that one has met were read.
+    fn score_again(&self, selections: &mut Selections, number: usize, row: usize) {
+        let Some(exact) = &self.exact else { return };
+        let at = |(tile, place): (usize, usize)| {
+            let rows = exact[tile].get().map_or(&[][..], Vec::as_slice);
+            &rows[place * self.columns..][..self.columns]
+        };
+        self.level.run(Rescore {
+            own: at((number, row)),
+            keys: selections.survivors(row),
+            row: |position| (self.order[position as usize], at(self.circulant.place(position as usize))),
+        });
     }
 }
 
@@ -260,7 +306,7 @@ pub(crate) fn database_top_k(
             let left = Tile::of(rows, number * TILE, columns);
             let mut selections = Selections::new(left.ids.len(), k);
             for (at, right) in tiles.iter().enumerate() {
-                scores.of(level, &left, right, columns);
+                scores.of(level, Layout::Single, &left, right, columns);
                 let width = right.ids.len();
                 let own = exclude_self && at == number;
                 let offer = if own { Offer::After(width - 1) } else { Offer::First(width) };
