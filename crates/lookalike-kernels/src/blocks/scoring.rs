@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dot::{Dots, Level};
-use crate::vector::{Work, key};
+use crate::dot::{Level, products};
+use crate::vector::key;
 
 /// In which numbers candidates are compared. Similarities that are kept are products of `f32` either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -82,37 +82,27 @@ pub(super) fn pair(values: &[f32]) -> f32 {
     f32::from_bits(at(1) << 16 | at(0))
 }
 
-/// Rows read side by side.
+/// Rows read side by side: a processor that waits for one of them from memory waits for all at once.
 const TOGETHER: usize = 4;
 
 /// Scores entries anew: each number of `keys` becomes that of its row's product with `own`, and of what `row` calls it.
-pub(super) struct Rescore<'a, R> {
-    pub(super) own: &'a [f32],
-    pub(super) keys: &'a mut [u64],
-    /// The row of an entry, and what it is to be called.
-    pub(super) row: R,
-}
-
-impl<'r, R: Fn(u32) -> (u32, &'r [f32])> Work for Rescore<'_, R> {
-    type Output = ();
-
-    #[expect(
-        clippy::inline_always,
-        reason = "only code inlined into a function with target features may use them"
-    )]
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        let (several, rest) = self.keys.as_chunks_mut::<TOGETHER>();
-        for entries in several {
-            let rows = entries.map(|entry| (self.row)(!(entry as u32)));
-            let products = Dots(self.own, rows.map(|row| row.1)).run::<FUSED>();
-            *entries = std::array::from_fn(|at| key(products[at], rows[at].0));
-        }
-        for entry in rest {
-            let (index, other) = (self.row)(!(*entry as u32));
-            let [product] = Dots(self.own, [other]).run::<FUSED>();
-            *entry = key(product, index);
-        }
+pub(super) fn score_again<'r>(
+    level: Level,
+    own: &[f32],
+    keys: &mut [u64],
+    row: impl Fn(u32) -> (u32, &'r [f32]),
+) {
+    let entry = |key: u64| row(!(key as u32));
+    let (several, rest) = keys.as_chunks_mut::<TOGETHER>();
+    for keys in several {
+        let entries = keys.map(entry);
+        let products = products(level, own, entries.map(|entry| entry.1));
+        *keys = std::array::from_fn(|at| key(products[at], entries[at].0));
+    }
+    for entry_key in rest {
+        let (index, other) = entry(*entry_key);
+        let [product] = products(level, own, [other]);
+        *entry_key = key(product, index);
     }
 }
 
