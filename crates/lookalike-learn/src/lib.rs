@@ -13,6 +13,7 @@ pub mod layer;
 pub mod loss;
 pub mod method;
 pub mod module;
+pub mod negatives;
 mod op;
 pub mod recipe;
 pub mod train;

@@ -138,6 +138,14 @@ impl Pass {
         Self { gradient: true, statistics, dropout: Some(dropout), precision }
     }
 
+    /// Calls `run` with this pass, gradients left out: how a momentum encoder is run in training mode.
+    pub fn without_gradient<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
+        let gradient = std::mem::replace(&mut self.gradient, false);
+        let result = run(self);
+        self.gradient = gradient;
+        result
+    }
+
     /// A pass that changes nothing: running statistics, no dropout, no gradient, `f32`.
     pub fn evaluation() -> Self {
         let (statistics, precision) = (Statistics::Running, Precision::F32);

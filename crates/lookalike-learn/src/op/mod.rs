@@ -8,6 +8,7 @@ mod batch_norm;
 pub(crate) mod clock;
 mod conv2d;
 mod descent;
+mod rows;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
@@ -20,6 +21,7 @@ pub(crate) use batch_norm::{
 };
 pub(crate) use conv2d::conv2d;
 pub(crate) use descent::{Update, descend};
+pub(crate) use rows::{select_rows, with_values};
 
 /// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.
 struct Plain(FlexTensor);
