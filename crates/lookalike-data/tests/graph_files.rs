@@ -101,7 +101,7 @@ fn a_folder_or_a_zip_is_found_by_name_and_by_path() {
     assert_is_small(&graphs::open(absolute.to_str().unwrap(), Path::new("/nowhere")).unwrap().0);
     for name in ["Y", "own/Y", "Y.zip"] {
         let message = graphs::open(name, root.path()).unwrap_err().to_string();
-        assert!(message.contains("Y") && !message.contains('\n'), "{message}");
+        assert!(message.contains('Y') && !message.contains('\n'), "{message}");
     }
 }
 

@@ -2,8 +2,8 @@
 //! Learning on Graphs*, <https://arxiv.org/abs/2006.05582>, equations 2 and 3; Gasteiger et al. 2019, *Diffusion Improves
 //! Graph Learning*).
 //!
-//! With Ã = D^(−1/2) (A + I) D^(−1/2) personalised PageRank is S = α (I − (1 − α) Ã)⁻¹ and heat S = exp(t (Ã − I)). Both are
-//! Σ_k θ_k Ã^k with Σ θ_k = 1, and D^(−1/2) S D^(1/2) is what a random walk does, of which each row sums to 1: that is the mass
+//! With Ã = D^(−1/2) (A + I) D^(−1/2) personalised `PageRank` is S = α (I − (1 − α) Ã)⁻¹ and heat S = exp(t (Ã − I)). Both are
+//! Σₖ θₖ Ã^k with Σ θₖ = 1, and D^(−1/2) S D^(1/2) is what a random walk does, of which each row sums to 1: that is the mass
 //! of which a share is lost where entries are left out.
 
 mod dense;
@@ -25,7 +25,7 @@ pub const EXACT_NODES: usize = 1000;
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Diffusion {
-    /// Personalised PageRank; MVGRL uses α = 0.2.
+    /// Personalised `PageRank`; MVGRL uses α = 0.2.
     Ppr {
         /// Probability of a return to the node, α.
         alpha: f64,

@@ -73,13 +73,11 @@ impl<'a> Lines<'a> {
     /// The next line as one number; none where only empty lines follow.
     pub(super) fn number_on_next<T: FromStr>(&mut self, what: &str) -> Result<Option<T>, DataError> {
         let Some(line) = self.next()? else { return Ok(None) };
-        match line.trim().parse() {
-            Ok(number) => Ok(Some(number)),
-            Err(_) => {
-                let found = shortened(line);
-                Err(self.wrong(format!("{found:?} where {what} should stand alone")))
-            }
+        if let Ok(number) = line.trim().parse() {
+            return Ok(Some(number));
         }
+        let found = shortened(line);
+        Err(self.wrong(format!("{found:?} where {what} should stand alone")))
     }
 }
 

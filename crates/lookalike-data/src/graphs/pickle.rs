@@ -29,6 +29,16 @@ pub(super) enum Value {
     },
 }
 
+/// A call of something of a module, not made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'a> {
+    /// As `module name`.
+    pub(super) function: &'a str,
+    pub(super) arguments: &'a [Id],
+    pub(super) state: Option<Id>,
+    pub(super) items: &'a [(Id, Id)],
+}
+
 /// A pickle that was read.
 #[derive(Debug)]
 pub(super) struct Pickle {
@@ -64,12 +74,12 @@ impl Pickle {
         &self.values[id]
     }
 
-    /// The function of a call, as `module name`, its arguments, its state and its items.
-    pub(super) fn call(&self, id: Id) -> Option<(&str, &[Id], Option<Id>, &[(Id, Id)])> {
+    /// What a value is as a call, where it is one.
+    pub(super) fn call(&self, id: Id) -> Option<Call<'_>> {
         let Value::Call { function, arguments, state, items } = self.value(id) else { return None };
-        let Value::Global(name) = self.value(*function) else { return None };
+        let Value::Global(function) = self.value(*function) else { return None };
         let Value::Tuple(arguments) = self.value(*arguments) else { return None };
-        Some((name, arguments, *state, items))
+        Some(Call { function, arguments, state: *state, items })
     }
 
     pub(super) fn int(&self, id: Id) -> Option<i64> {

@@ -12,7 +12,7 @@ use lookalike_base::Matrix;
 use lookalike_kernels::sparse::Csr;
 use std::path::{Path, PathBuf};
 
-/// No file may hold more. Those of PubMed have under ten million bytes.
+/// No file may hold more. Those of `PubMed` have under ten million bytes.
 const MAX_BYTES: u64 = 1 << 26;
 
 /// Most features in all, 4 bytes each.
@@ -203,8 +203,8 @@ impl Files<'_> {
     fn neighbors(&self, nodes: usize) -> Result<Vec<(u32, u32)>, DataError> {
         let pickle = self.pickle("graph")?;
         let items = match (pickle.value(pickle.root), pickle.call(pickle.root)) {
-            (Value::Dict(items), _) => items,
-            (_, Some(("collections defaultdict", _, _, items))) => items,
+            (Value::Dict(items), _) => &items[..],
+            (_, Some(call)) if call.function == "collections defaultdict" => call.items,
             _ => return Err(self.wrong("graph", 0, "the pickle is no dictionary".to_owned())),
         };
         if items.len() != nodes {
@@ -232,11 +232,11 @@ impl Files<'_> {
 
 /// The matrix that the pickle describes, where it is one.
 fn sparse(pickle: &Pickle) -> Option<Stored> {
-    let (name, _, state, _) = pickle.call(pickle.root)?;
-    if !(name.starts_with("scipy.sparse") && name.ends_with(" csr_matrix")) {
+    let call = pickle.call(pickle.root)?;
+    if !(call.function.starts_with("scipy.sparse") && call.function.ends_with(" csr_matrix")) {
         return None;
     }
-    let Value::Dict(items) = pickle.value(state?) else { return None };
+    let Value::Dict(items) = pickle.value(call.state?) else { return None };
     let field = |name: &str| {
         let mut items = items.iter();
         items.find_map(|(key, value)| (pickle.bytes(*key)? == name.as_bytes()).then_some(*value))
@@ -260,24 +260,24 @@ fn sparse(pickle: &Pickle) -> Option<Stored> {
 
 /// Shape and values of the NumPy array that a value is, where it is one of numbers in C order and little-endian bytes.
 fn array(pickle: &Pickle, id: Id) -> Option<(Vec<usize>, Vec<f64>)> {
-    let (name, _, state, _) = pickle.call(id)?;
-    if !(name.starts_with("numpy.") && name.ends_with("multiarray _reconstruct")) {
+    let call = pickle.call(id)?;
+    if !(call.function.starts_with("numpy.") && call.function.ends_with("multiarray _reconstruct")) {
         return None;
     }
-    let Value::Tuple(state) = pickle.value(state?) else { return None };
+    let Value::Tuple(state) = pickle.value(call.state?) else { return None };
     let &[_, shape, kind, fortran, bytes] = &state[..] else { return None };
     let Value::Tuple(shape) = pickle.value(shape) else { return None };
     let shape = shape.iter().map(|id| usize::try_from(pickle.int(*id)?).ok()).collect::<Option<Vec<_>>>()?;
     if pickle.value(fortran) != &Value::Bool(false) {
         return None;
     }
-    let (name, arguments, state, _) = pickle.call(kind)?;
-    let Value::Tuple(state) = pickle.value(state?) else { return None };
-    if name != "numpy dtype" || pickle.bytes(*state.get(1)?)? != b"<" {
+    let call = pickle.call(kind)?;
+    let Value::Tuple(state) = pickle.value(call.state?) else { return None };
+    if call.function != "numpy dtype" || pickle.bytes(*state.get(1)?)? != b"<" {
         return None;
     }
     let bytes = pickle.bytes(bytes)?;
-    let values: Vec<f64> = match pickle.bytes(*arguments.first()?)? {
+    let values: Vec<f64> = match pickle.bytes(*call.arguments.first()?)? {
         b"i4" => numbers(bytes, |bytes| f64::from(i32::from_le_bytes(bytes)))?,
         b"i8" => numbers(bytes, |bytes| i64::from_le_bytes(bytes) as f64)?,
         b"f4" => numbers(bytes, |bytes| f64::from(f32::from_le_bytes(bytes)))?,

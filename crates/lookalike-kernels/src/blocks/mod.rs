@@ -25,7 +25,7 @@ use circulant::{Step, TILE};
 use scatter::Scatter;
 use score::{Pair, score, transpose};
 pub use scoring::Scoring;
-use scoring::{Layout, Rescore};
+use scoring::{Layout, score_again};
 use select::{Block, Offer, Selections};
 use tile::Tile;
 
@@ -302,10 +302,8 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
             let rows = exact[tile].get().map_or(&[][..], Vec::as_slice);
             &rows[place * self.columns..][..self.columns]
         };
-        self.level.run(Rescore {
-            own: at((number, row)),
-            keys: selections.survivors(row),
-            row: |position| (self.order[position as usize], at(self.circulant.place(position as usize))),
+        score_again(self.level, at((number, row)), selections.survivors(row), |position| {
+            (self.order[position as usize], at(self.circulant.place(position as usize)))
         });
     }
 }

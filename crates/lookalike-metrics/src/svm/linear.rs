@@ -1,7 +1,7 @@
 //! The linear support vector machine as scikit-learn's `LinearSVC` has it by default: squared hinge loss, a bias that is
 //! regularised like the other weights, one machine for each class against the rest, or a single one for two.
 //!
-//! ½ ‖w‖² + C Σ max(0, 1 − y_i wᵀx_i)² has one minimum, which Newton's method finds exactly (Keerthi and `DeCoste` 2005,
+//! ½ ‖w‖² + C Σ max(0, 1 − yᵢ wᵀxᵢ)² has one minimum, which Newton's method finds exactly (Keerthi and `DeCoste` 2005,
 //! *A Modified Finite Newton Method for Fast Solution of Large Scale Linear SVMs*). LIBLINEAR's coordinate descent comes near
 //! to it, and with its limit of passes not always.
 

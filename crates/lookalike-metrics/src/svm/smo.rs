@@ -2,7 +2,7 @@
 //! second-order information (Fan, Chen and Lin 2005, *Working Set Selection Using Second Order Information for Training
 //! Support Vector Machines*, section 3).
 //!
-//! Minimise ½ Σ α_i α_j y_i y_j K_ij − Σ α_i for 0 ≤ α_i ≤ C and Σ y_i α_i = 0.
+//! Minimise ½ Σ αᵢ αⱼ yᵢ yⱼ Kᵢⱼ − Σ αᵢ for 0 ≤ αᵢ ≤ C and Σ yᵢ αᵢ = 0.
 
 /// The violation of optimality at which the search ends, as in LIBSVM.
 const TOLERANCE: f64 = 1e-3;
@@ -17,14 +17,14 @@ pub(super) struct Smo<'a> {
     /// 1 or −1.
     signs: Vec<f64>,
     alphas: Vec<f64>,
-    /// y_i times the derivative of the dual by α_i: Σ_j y_j α_j K_ij − y_i.
+    /// yᵢ times the derivative of the dual by αᵢ: Σⱼ yⱼ αⱼ Kᵢⱼ − yᵢ.
     slopes: Vec<f64>,
     cost: f64,
 }
 
 /// What a solution says of a row x: Σ `weights[i]` K(x, i) − `offset`, positive for the first class.
 pub(super) struct Decision {
-    /// y_i α_i
+    /// yᵢ αᵢ
     pub(super) weights: Vec<f64>,
     pub(super) offset: f64,
     /// Whether the search ended because nothing was left to improve.
@@ -67,12 +67,12 @@ impl<'a> Smo<'a> {
         }
     }
 
-    /// Whether y_i α_i can still grow.
+    /// Whether yᵢ αᵢ can still grow.
     fn can_grow(&self, row: usize) -> bool {
         if self.signs[row] > 0.0 { self.alphas[row] < self.cost } else { self.alphas[row] > 0.0 }
     }
 
-    /// Whether y_i α_i can still shrink.
+    /// Whether yᵢ αᵢ can still shrink.
     fn can_shrink(&self, row: usize) -> bool {
         if self.signs[row] > 0.0 { self.alphas[row] > 0.0 } else { self.alphas[row] < self.cost }
     }
@@ -108,7 +108,7 @@ impl<'a> Smo<'a> {
         true
     }
 
-    /// K_ii + K_jj − 2 K_ij: the second derivative of the dual along the pair.
+    /// Kᵢᵢ + Kⱼⱼ − 2 Kᵢⱼ: the second derivative of the dual along the pair.
     fn curvature(&self, i: usize, j: usize, kernel_i: &[f32]) -> f64 {
         let n = self.signs.len();
         let diagonal = f64::from(kernel_i[i]) + f64::from(self.kernel[j * n + j]);
@@ -116,7 +116,7 @@ impl<'a> Smo<'a> {
         if curvature > 0.0 { curvature } else { LEAST_CURVATURE }
     }
 
-    /// Lets y_i α_i grow and y_j α_j shrink by as much, to the optimum or the nearest bound.
+    /// Lets yᵢ αᵢ grow and yⱼ αⱼ shrink by as much, to the optimum or the nearest bound.
     fn improve(&mut self, i: usize, j: usize) {
         let (kernel_i, kernel_j) = (self.row(i), self.row(j));
         let optimum = (self.slopes[j] - self.slopes[i]) / self.curvature(i, j, kernel_i);

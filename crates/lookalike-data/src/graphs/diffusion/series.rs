@@ -1,11 +1,11 @@
-//! Diffusions of large graphs: Σ_k θ_k Ã^k up to a rest that is known, node after node, without a dense matrix.
+//! Diffusions of large graphs: Σₖ θₖ Ã^k up to a rest that is known, node after node, without a dense matrix.
 
 use super::{Diffusion, DiffusionOptions, Row};
 use lookalike_kernels::sparse::Csr;
 use rayon::prelude::*;
 
 /// Rows of S by the walk from each node: after k steps it is at j with the probability that entry j of e Pᵏ has,
-/// P = D⁻¹ (A + I), and S_ij = √(d_i / d_j) Σ_k θ_k (e_i Pᵏ)_j.
+/// P = D⁻¹ (A + I), and Sᵢⱼ = √(dᵢ / dⱼ) Σₖ θₖ (eᵢ Pᵏ)ⱼ.
 pub(super) fn truncated(edges: &Csr, degrees: &[f64], options: &DiffusionOptions) -> Vec<Row> {
     let rest = if options.epsilon > 0.0 { options.epsilon * 1e-3 } else { 1e-9 };
     let weights = weights(options.kind, rest);
@@ -35,7 +35,7 @@ fn step(edges: &Csr, degrees: &[f64], here: &[f64], there: &mut [f64]) {
     }
 }
 
-/// θ_0, θ_1, … until those that follow sum to `rest` at most.
+/// θ₀, θ₁, … until those that follow sum to `rest` at most.
 fn weights(kind: Diffusion, rest: f64) -> Vec<f64> {
     let mut weights = vec![match kind {
         Diffusion::Ppr { alpha } => alpha,
