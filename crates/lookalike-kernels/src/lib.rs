@@ -9,12 +9,13 @@ pub mod conv2d;
 mod dot;
 mod error;
 mod normalize;
+pub mod sparse;
 mod top_k;
 mod vector;
 mod written;
 
-pub use blocks::{Circulant, Scoring, circulant_top_k};
+pub use blocks::{Circulant, Scoring, Stop, circulant_top_k, circulant_top_k_until};
 pub use dot::dot;
 pub use error::KernelError;
 pub use normalize::normalize;
-pub use top_k::{TopK, top_k};
+pub use top_k::{TopK, top_k, top_k_until};
