@@ -91,7 +91,7 @@ enum Filling {
 enum Numbers {
     /// The best are the best
     F32,
-    /// Rounded first, the last ones again in f32: faster only where each has thousands of times as many candidates as neighbors
+    /// Rounded first, the last ones again in f32: faster only where candidates are hundreds of times the neighbors
     Bf16,
 }
 
