@@ -4,6 +4,7 @@
 //! threads, so that neither do its results; each has an obvious slow twin in its tests.
 
 pub mod batch_norm;
+mod bf16;
 mod blocks;
 pub mod conv2d;
 mod dot;

@@ -115,9 +115,10 @@ impl Experiment {
     /// A trainer in the folder `run`, at its newest checkpoint where there is one.
     ///
     /// # Errors
-    /// As [`Trainer::open`].
+    /// As [`Trainer::open`], and [`LearnError::Device`] where the device does not multiply at the recipe's precision.
     pub fn trainer(&self, run: &Path) -> Result<(Trainer<ImageMethod>, Vec<String>), LearnError> {
         let recipe = self.recipe.recipe();
+        engine::check_precision(self.recipe.device(), &self.device, recipe.train.precision)?;
         let instances = self.train.len();
         let sampler = &recipe.sampler;
         let refuse = |place: &str, reason: String| LearnError::Recipe { place: place.to_owned(), reason };
@@ -143,6 +144,7 @@ impl Experiment {
             identity: self.recipe.identity()?,
             seed: self.recipe.seed(),
             device: self.device.clone(),
+            precision: recipe.train.precision,
             instances,
             labels,
             sampler: sampler.clone(),

@@ -14,7 +14,7 @@ use lookalike_sampling::SamplerOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::resnet::{Architecture, Stem};
-use crate::engine::DeviceName;
+use crate::engine::{DeviceName, Precision};
 use crate::error::LearnError;
 use crate::evaluate::EvaluateOptions;
 use crate::train::{OptimizerKind, OptimizerOptions, Schedule, Shape};
@@ -98,6 +98,8 @@ pub struct TrainSection {
     pub log_every: u64,
     /// `cpu`, `cuda:0`, `wgpu`.
     pub device: String,
+    /// What convolutions multiply in training; evaluation is always in `f32`.
+    pub precision: Precision,
     /// Threads that make views; 0: one a core.
     pub loader_threads: usize,
     /// Batches that are kept ready at most.
@@ -115,6 +117,7 @@ impl Default for TrainSection {
             checkpoint_every: 0,
             log_every: 10,
             device: "cpu".to_owned(),
+            precision: Precision::F32,
             loader_threads: 0,
             ahead: 4,
         }
@@ -367,6 +370,8 @@ mod tests {
     fn a_misspelt_value_is_refused_with_the_nearest_valid_one() {
         let error = parse(&format!("{GLYPHS}[encoder]\nkind = \"resnet81\"\n"), &[]).unwrap_err().to_string();
         assert!(error.contains("did you mean `resnet18`?"), "{error}");
+        let error = parse(GLYPHS, &["train.precision=bf61"]).unwrap_err().to_string();
+        assert!(error.contains("did you mean `bf16`?"), "{error}");
     }
 
     #[test]
@@ -417,6 +422,7 @@ mod tests {
             |overrides: &[&str]| parse(GLYPHS, overrides).unwrap().validate().unwrap().identity().unwrap();
         assert_eq!(identity(&["train.loader_threads=3", "train.device=wgpu"]), identity(&[]));
         assert_ne!(identity(&["seed=1"]), identity(&[]));
+        assert_ne!(identity(&["train.precision=bf16"]), identity(&[]));
     }
 
     #[test]

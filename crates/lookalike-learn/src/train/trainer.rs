@@ -17,7 +17,7 @@ use super::collapse::CollapseWatch;
 use super::events::Events;
 use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate};
 use super::schedule::Schedule;
-use crate::engine::Device;
+use crate::engine::{Device, Precision, Tensor};
 use crate::error::LearnError;
 use crate::method::{Method, Position};
 use crate::module::{Module, Pass, Visitor, arrays_of, load_arrays};
@@ -33,6 +33,8 @@ pub struct TrainOptions {
     pub seed: Seed,
     /// Where the engine computes, without gradients.
     pub device: Device,
+    /// What convolutions multiply.
+    pub precision: Precision,
     /// Number of instances, N.
     pub instances: usize,
     /// Their classes where known, only ever used to report false negatives.
@@ -232,7 +234,8 @@ impl<M: Method> Trainer<M> {
     fn consume(&mut self, batch: &M::Batch) -> Result<bool, LearnError> {
         self.method.before_step(&self.position());
         let dropout = self.options.seed.stream("dropout", 0, self.batches, 0);
-        let outputs = self.method.encode(batch, &mut Pass::training(dropout));
+        let mut pass = Pass { precision: self.options.precision, ..Pass::training(dropout) };
+        let outputs = self.method.encode(batch, &mut pass);
         let mut terms = self.method.loss(&outputs);
         let total = terms.total().ok_or_else(|| LearnError::Recipe {
             place: "loss".to_owned(),
@@ -248,10 +251,12 @@ impl<M: Method> Trainer<M> {
         self.batches += 1;
         let stepped = self.batches.is_multiple_of(self.options.accumulate);
         if stepped {
-            let share = 1.0 / self.options.accumulate as f64;
-            let mean =
-                |(name, gradient): (String, crate::engine::Tensor<1>)| (name, gradient.mul_scalar(share));
-            let gradients = std::mem::take(&mut self.sum).into_iter().map(mean).collect();
+            let mut gradients = std::mem::take(&mut self.sum);
+            if self.options.accumulate > 1 {
+                let share = 1.0 / self.options.accumulate as f64;
+                let mean = |(name, sum): (String, Tensor<1>)| (name, sum.mul_scalar(share));
+                gradients = gradients.into_iter().map(mean).collect();
+            }
             self.optimizer.step(&mut self.method, gradients, self.options.schedule.rate(self.step));
             self.step += 1;
         }

@@ -15,7 +15,7 @@ use lookalike_data::{BatchRequest, BatchSource, DataError, LoaderOptions, ViewBa
 use lookalike_learn::LearnError;
 use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::mlp::Mlp;
-use lookalike_learn::engine::{self, Device, DeviceName};
+use lookalike_learn::engine::{self, Device, DeviceName, Precision};
 use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
 use lookalike_learn::method::{Method, Outputs, Position, SimClr, Terms};
 use lookalike_learn::module::{Module, Pass, Visitor, arrays_of, load_arrays};
@@ -145,6 +145,7 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
         identity: "test".to_owned(),
         seed: SEED,
         device: cpu(),
+        precision: Precision::F32,
         instances,
         labels: None,
         sampler,
