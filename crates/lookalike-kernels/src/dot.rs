@@ -1,13 +1,21 @@
 //! The inner product, with run-time dispatch to the widest vectors of the processor.
 
-use crate::vector::{Work, multiply_add};
+#![expect(unsafe_code, reason = "rows read through pointers whose bounds are asserted at their entry")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
 
-/// Independent partial sums: enough to fill four 256-bit registers and to hide the latency of addition.
-const LANES: usize = 32;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
+
+use crate::vector::{PANEL, Vector};
 
 /// The inner product of `a` and `b`; where they differ in length, of their common beginning.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    Level::detect().run(Dots(a, [b]))[0]
+    let common = a.len().min(b.len());
+    let [product] = products(Level::detect(), &a[..common], [&b[..common]]);
+    product
 }
 
 /// What the processor offers. Detected once a call, so that the inner loops hold no branch on it.
@@ -63,45 +71,63 @@ impl Level {
     }
 }
 
-/// The inner products of one row with each of several, which are read side by side: a processor that waits for one of them from
-/// memory waits for all at once. Each is summed in the same order however many there are.
-pub(crate) struct Dots<'a, const N: usize>(pub(crate) &'a [f32], pub(crate) [&'a [f32]; N]);
+/// The inner products of one row with each of several.
+pub(crate) fn products<const N: usize>(level: Level, own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    assert!(others.iter().all(|other| other.len() == own.len()), "rows are of one length");
+    // SAFETY: the level was detected; all rows are as long as the first, as asserted.
+    unsafe {
+        match level {
+            Level::Portable => products_with::<[f32; 4], N>(own, others),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => products_avx2(own, others),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => products_avx512(own, others),
+        }
+    }
+}
 
-impl<const N: usize> Work for Dots<'_, N> {
-    type Output = [f32; N];
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn products_avx2<const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    // SAFETY: as the caller's.
+    unsafe { products_with::<__m256, N>(own, others) }
+}
 
-    #[expect(
-        clippy::inline_always,
-        reason = "only code inlined into a function with target features may use them"
-    )]
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) -> [f32; N] {
-        let Self(own, others) = self;
-        let mut sums = [[0.0; LANES]; N];
-        let shortest = others.iter().fold(own.len(), |least, other| least.min(other.len()));
-        let (own, others) = (&own[..shortest], others.map(|other| &other[..shortest]));
-        for begin in (0..shortest / LANES * LANES).step_by(LANES) {
-            for (sums, other) in sums.iter_mut().zip(others) {
-                let (own, other) = (&own[begin..][..LANES], &other[begin..][..LANES]);
-                for lane in 0..LANES {
-                    sums[lane] = multiply_add::<FUSED>(own[lane], other[lane], sums[lane]);
-                }
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn products_avx512<const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    // SAFETY: as the caller's.
+    unsafe { products_with::<__m512, N>(own, others) }
+}
+
+/// # Safety
+/// As [`Vector`]; all rows are as long as `own`.
+#[inline(always)]
+unsafe fn products_with<V: Vector, const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    let whole = own.len() / V::LANES * V::LANES;
+    // SAFETY: vectors are read up to the last whole one, and no vector is longer than a panel.
+    unsafe {
+        let mut sums = [V::splat(0.0); N];
+        for begin in (0..whole).step_by(V::LANES) {
+            let values = V::load(own.as_ptr().add(begin));
+            for (sum, other) in sums.iter_mut().zip(others) {
+                *sum = values.multiply_add(V::load(other.as_ptr().add(begin)), *sum);
             }
         }
-        for at in shortest / LANES * LANES..shortest {
-            for (sums, other) in sums.iter_mut().zip(others) {
-                sums[at % LANES] = multiply_add::<FUSED>(own[at], other[at], sums[at % LANES]);
+        std::array::from_fn(|at| {
+            let mut lanes = [0.0; PANEL];
+            sums[at].store(lanes.as_mut_ptr());
+            for place in whole..own.len() {
+                lanes[place - whole] += own[place] * others[at][place];
             }
-        }
-        sums.map(|mut sums| {
-            let mut width = LANES;
+            let mut width = PANEL;
             while width > 1 {
                 width /= 2;
                 for lane in 0..width {
-                    sums[lane] += sums[lane + width];
+                    lanes[lane] += lanes[lane + width];
                 }
             }
-            sums[0]
+            lanes[0]
         })
     }
 }
@@ -109,6 +135,7 @@ impl<const N: usize> Work for Dots<'_, N> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lookalike_base::Seed;
     use proptest::prelude::*;
 
     fn obvious_dot(a: &[f32], b: &[f32]) -> f64 {
@@ -117,17 +144,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_inner_product_is_that_of_the_obvious_loop_at_every_level(
+        fn the_inner_product_is_that_of_the_obvious_loop(
             pairs in prop::collection::vec((-1.0_f32..1.0, -1.0_f32..1.0), 1..200),
         ) {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
             let expected = obvious_dot(&a, &b);
-            for level in Level::all() {
-                prop_assert!((f64::from(level.run(Dots(&a, [&b]))[0]) - expected).abs() < 1e-5);
-            }
             prop_assert!((f64::from(dot(&a, &b)) - expected).abs() < 1e-5);
-            let both = Level::detect().run(Dots(&a, [&b, &a]));
-            prop_assert_eq!(both, [dot(&a, &b), dot(&a, &a)]);
+        }
+    }
+
+    #[test]
+    fn products_are_those_of_the_obvious_loop_however_many_are_made_together() {
+        let mut stream = Seed(2).stream("test", 0, 0, 0);
+        for columns in [1, 15, 16, 47, 200] {
+            let rows: [Vec<f32>; 5] =
+                std::array::from_fn(|_| (0..columns).map(|_| stream.range(-1.0, 1.0)).collect());
+            let [own, others @ ..] = &rows;
+            for level in Level::all() {
+                let together = products(level, own, others.each_ref().map(Vec::as_slice));
+                for (other, found) in others.iter().zip(together) {
+                    let expected: f64 =
+                        own.iter().zip(other).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    assert!((f64::from(found) - expected).abs() < 1e-5, "{level:?} {columns}");
+                    assert_eq!(products(level, own, [other]), [found]);
+                }
+            }
         }
     }
 }

@@ -43,6 +43,9 @@ pub enum KernelError {
         /// What is there and what would be right.
         problem: String,
     },
+    /// The work was asked to stop before it was done.
+    #[error("the work was cancelled")]
+    Cancelled,
     /// Rows are numbered in 32 bits.
     #[error("{rows} rows are more than 32 bits can number")]
     TooManyRows {

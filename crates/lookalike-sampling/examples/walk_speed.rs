@@ -1,4 +1,4 @@
-//! How fast batches are walked: `cargo run --release -p lookalike-sampling --example walk_speed [RESTART]`.
+//! How fast batches are walked: `cargo run --release -p lookalike-sampling --example walk_speed [RESTART [N…]]`.
 //!
 //! Whole epochs of B = 256 on random graphs with K = 100, planned in segments of 100 batches as a sampler with the default
 //! `refresh_every` does, on one thread. Prints a line for each: N, coverage, batches a second over the epoch (all that
@@ -20,7 +20,8 @@ const SEGMENT: usize = 100;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let restart = std::env::args().nth(1).map_or(Ok(0.1), |argument| argument.parse::<f32>())?;
-    for instances in [100_000, 1_000_000] {
+    let sizes: Vec<usize> = std::env::args().skip(2).map(|size| size.parse()).collect::<Result<_, _>>()?;
+    for instances in if sizes.is_empty() { vec![100_000, 1_000_000] } else { sizes } {
         let graph = random_graph(instances)?;
         for coverage in [Coverage::Repeat, Coverage::Cover] {
             measure(&graph, coverage, restart)?;

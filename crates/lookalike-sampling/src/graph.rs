@@ -3,8 +3,8 @@
 //! With few candidates M the neighbours are hardly more similar than chance, with all N − 1 they are the nearest of
 //! all, and with them come the false negatives; M is how hard the batches become.
 
-use lookalike_base::{RowSource, Seed};
-use lookalike_kernels::{Circulant, KernelError, Scoring, TopK, circulant_top_k, normalize};
+use lookalike_base::{Cancellation, RowSource, Seed};
+use lookalike_kernels::{Circulant, KernelError, Scoring, TopK, circulant_top_k_until, normalize};
 use rayon::prelude::*;
 
 use crate::candidates::Candidates;
@@ -224,11 +224,31 @@ pub fn proximity_graph(
     seed: Seed,
     build: u64,
 ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
+    proximity_graph_until(embeddings, present, options, seed, build, &Cancellation::new())
+}
+
+/// As [`proximity_graph`], but ends soon after `cancellation` is raised.
+///
+/// # Errors
+/// As [`proximity_graph`], and then [`SamplingError::Cancelled`].
+pub fn proximity_graph_until(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    options: &GraphOptions,
+    seed: Seed,
+    build: u64,
+    cancellation: &Cancellation,
+) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
     let members = Members::new(&embeddings, present)?;
     let (options, warning) = options.fitted(members.instances.len())?;
     let candidates = Candidates::draw(members.instances.len() as u32, options.candidates, seed, build);
-    let graph =
-        members.graph(&candidates.circulant, &candidates.order, options.neighbors, options.scoring)?;
+    let graph = members.graph(
+        &candidates.circulant,
+        &candidates.order,
+        options.neighbors,
+        options.scoring,
+        cancellation,
+    )?;
     Ok((graph, warning.into_iter().collect()))
 }
 
@@ -259,11 +279,25 @@ pub fn knn_graph_by(
     neighbors: usize,
     scoring: Scoring,
 ) -> Result<ProximityGraph, SamplingError> {
+    knn_graph_until(embeddings, present, neighbors, scoring, &Cancellation::new())
+}
+
+/// As [`knn_graph_by`], but ends soon after `cancellation` is raised.
+///
+/// # Errors
+/// As [`knn_graph`], and then [`SamplingError::Cancelled`].
+pub fn knn_graph_until(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    neighbors: usize,
+    scoring: Scoring,
+    cancellation: &Cancellation,
+) -> Result<ProximityGraph, SamplingError> {
     let members = Members::new(&embeddings, present)?;
     let count = members.instances.len();
     GraphOptions { candidates: count - 1, neighbors, scoring }.fitted(count)?;
     let order: Vec<u32> = (0..count as u32).collect();
-    members.graph(&Circulant::all(count), &order, neighbors, scoring)
+    members.graph(&Circulant::all(count), &order, neighbors, scoring, cancellation)
 }
 
 /// Those who are in the graph, numbered anew without gaps.
@@ -293,12 +327,15 @@ impl<'a, S: RowSource> Members<'a, S> {
         order: &[u32],
         k: usize,
         scoring: Scoring,
+        cancellation: &Cancellation,
     ) -> Result<ProximityGraph, SamplingError> {
         let read = |member: u32, row: &mut [f32]| {
             self.embeddings.read_row(self.instances[member as usize] as usize, row);
             normalize(row)
         };
-        let kept = match circulant_top_k(circulant, order, self.embeddings.columns(), k, scoring, read) {
+        let (columns, stop) = (self.embeddings.columns(), || cancellation.is_cancelled());
+        let kept = match circulant_top_k_until(circulant, order, columns, k, scoring, read, &stop) {
+            Err(KernelError::Cancelled) => return Err(SamplingError::Cancelled),
             Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
             other => other?,
         };
@@ -337,6 +374,10 @@ impl<'a, S: RowSource> Members<'a, S> {
 
 /// Checks that the embedding of `instance` is finite.
 pub(crate) fn check_row(row: &[f32], instance: u32) -> Result<(), SamplingError> {
+    // All values at once first: a search that ends at the first would take them one by one.
+    if row.iter().fold(true, |finite, value| finite & value.is_finite()) {
+        return Ok(());
+    }
     match row.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(column) => Err(SamplingError::NotFinite { instance, column }),

@@ -2,15 +2,15 @@
 
 use std::time::Instant;
 
-use lookalike_base::{Rows, Seed};
+use lookalike_base::{Cancellation, Rows, Seed};
 
 use crate::data::{Avoid, RunData, Split};
 use crate::error::{SamplingError, Warning};
-use crate::graph::{GraphOptions, ProximityGraph, knn_graph_by, proximity_graph};
+use crate::graph::{GraphOptions, ProximityGraph, knn_graph_until, proximity_graph_until};
 use crate::hardness::tally;
 use crate::independent::independent_graph;
 use crate::options::{Kind, SamplerOptions};
-use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment};
+use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment_until};
 use crate::report::{EpochReport, Report, Staleness};
 use crate::set::InstanceSet;
 use crate::store::EmbeddingStore;
@@ -35,6 +35,8 @@ pub struct Sampler {
     pub(crate) position: usize,
     /// Batches consumed in all.
     pub(crate) steps: u64,
+    /// Batches of the epochs before and of this one up to the position that were not consumed, less those consumed twice.
+    pub(crate) skipped: i64,
     pub(crate) store: EmbeddingStore,
     /// Without an edge as long as none could be built.
     pub(crate) graph: ProximityGraph,
@@ -52,6 +54,7 @@ pub struct Sampler {
     pub(crate) finished: Option<EpochReport>,
     pub(crate) staleness: Option<Staleness>,
     pub(crate) warnings: Vec<Warning>,
+    pub(crate) cancellation: Cancellation,
 }
 
 impl Sampler {
@@ -92,6 +95,7 @@ impl Sampler {
             epoch: 0,
             position: 0,
             steps: 0,
+            skipped: 0,
             store: EmbeddingStore::new(instances),
             graph: ProximityGraph::empty(instances),
             weights: None,
@@ -104,6 +108,7 @@ impl Sampler {
             finished: None,
             staleness: None,
             warnings: Vec::new(),
+            cancellation: Cancellation::new(),
         };
         Ok((sampler, warnings))
     }
@@ -139,6 +144,38 @@ impl Sampler {
         self.steps
     }
 
+    /// Goes to the beginning of `epoch`, whatever is left of the current one; nothing happens where it is there already.
+    ///
+    /// Steps go on counting what was consumed, so that the graph and its next refresh stay as they are.
+    ///
+    /// # Errors
+    /// [`SamplingError::Epoch`] for an epoch that no counter of batches can reach.
+    pub fn set_epoch(&mut self, epoch: u64) -> Result<(), SamplingError> {
+        if (epoch, 0) == (self.epoch, self.position) {
+            return Ok(());
+        }
+        let passed = epoch.checked_mul(self.batches_per_epoch() as u64);
+        let passed =
+            passed.and_then(|passed| i64::try_from(passed).ok()).ok_or(SamplingError::Epoch { epoch })?;
+        self.skipped = passed - self.steps as i64;
+        self.epoch = epoch;
+        self.position = 0;
+        self.used.clear();
+        self.segment = None;
+        self.current = EpochReport { epoch, ..EpochReport::default() };
+        Ok(())
+    }
+
+    /// Work that takes long, in [`Sampler::next_segment`], ends soon after this is raised; another one stands for the next time.
+    pub fn set_cancellation(&mut self, cancellation: Cancellation) {
+        self.cancellation = cancellation;
+    }
+
+    /// The run's seed.
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
     /// The options it was made with.
     pub fn options(&self) -> &SamplerOptions {
         &self.options
@@ -165,8 +202,9 @@ impl Sampler {
     /// gives the part of this one; the origins of a batch that all share are those of the whole.
     ///
     /// # Errors
-    /// What [`proximity_graph`], [`knn_graph_by`] and [`plan_segment`] refuse; none of it can come about from recorded
-    /// embeddings and checked options.
+    /// [`SamplingError::Cancelled`] where [`Sampler::set_cancellation`] was used; it can be asked again then. Besides that, what
+    /// [`proximity_graph`](crate::proximity_graph), [`knn_graph_by`](crate::knn_graph_by) and [`plan_segment`](crate::plan_segment) refuse;
+    /// none of it can come about from recorded embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
         let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
         let segment = self.planned()?;
@@ -317,7 +355,7 @@ impl Sampler {
                 Method::Walk(Moves { graph: &self.graph, restart, weights: self.weights.as_ref() })
             }
         };
-        plan_segment(&PlanInput {
+        let input = PlanInput {
             instances: self.instances,
             batch_size: self.data.ranks.planned_size(self.options.batch_size),
             last_batch: self.options.last_batch,
@@ -332,15 +370,14 @@ impl Sampler {
             first_batch,
             batches,
             used: &self.used,
-        })
+        };
+        plan_segment_until(&input, &self.cancellation)
     }
 
     /// Builds the graph from the embeddings there are; with too few of them batches are uniform until the next refresh.
     fn refresh(&mut self) -> Result<(), SamplingError> {
         let begun = Instant::now();
         let (embedded, neighbors) = (self.store.present.count(), self.neighbors());
-        self.staleness = Some(self.store.staleness(self.steps));
-        self.refreshed_at = Some(self.steps);
         match self.store.rows()? {
             Some(rows) if embedded > neighbors => {
                 let (graph, warnings) = self.build(rows, neighbors)?;
@@ -354,6 +391,8 @@ impl Sampler {
                 self.warn(vec![Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors }]);
             }
         }
+        self.staleness = Some(self.store.staleness(self.steps));
+        self.refreshed_at = Some(self.steps);
         self.build_seconds += begun.elapsed().as_secs_f64();
         Ok(())
     }
@@ -401,14 +440,15 @@ impl Sampler {
     ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
         let present = Some(&self.store.present);
         if self.options.kind == Kind::Nearest {
-            return Ok((knn_graph_by(rows, present, neighbors, self.options.scoring)?, Vec::new()));
+            let graph = knn_graph_until(rows, present, neighbors, self.options.scoring, &self.cancellation)?;
+            return Ok((graph, Vec::new()));
         }
         let SamplerOptions { candidates, scoring, .. } = self.options;
         let options = GraphOptions { candidates, neighbors, scoring };
         if cfg!(feature = "independent-candidates") {
             return independent_graph(rows, present, &options, self.seed, self.builds);
         }
-        proximity_graph(rows, present, &options, self.seed, self.builds)
+        proximity_graph_until(rows, present, &options, self.seed, self.builds, &self.cancellation)
     }
 
     /// Keeps `warnings` for the caller, but not one that waits already.

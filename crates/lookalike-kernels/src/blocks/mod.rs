@@ -25,9 +25,12 @@ use circulant::{Step, TILE};
 use scatter::Scatter;
 use score::{Pair, score, transpose};
 pub use scoring::Scoring;
-use scoring::{Layout, Rescore};
+use scoring::{Layout, score_again};
 use select::{Block, Offer, Selections};
 use tile::Tile;
+
+/// Says whether work is to end before it is done.
+pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// For each row its `k` most similar candidates, most similar first: those rows whose positions are the candidates of its own
 /// position. Ties go to the lower index, and products that are NaN come last.
@@ -53,18 +56,42 @@ pub fn circulant_top_k(
     scoring: Scoring,
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
 ) -> Result<TopK, KernelError> {
-    search(Level::detect(), circulant, order, columns, k, scoring, read)
+    circulant_top_k_until(circulant, order, columns, k, scoring, read, &|| false)
 }
 
-fn search(
-    level: Level,
+/// As [`circulant_top_k`], but asks `stop` before each tile whether to end; once it says so it must stay with that.
+///
+/// # Errors
+/// As [`circulant_top_k`], and [`KernelError::Cancelled`] where `stop` said so.
+pub fn circulant_top_k_until(
     circulant: &Circulant,
     order: &[u32],
     columns: usize,
     k: usize,
     scoring: Scoring,
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+    stop: Stop<'_>,
 ) -> Result<TopK, KernelError> {
+    search(Manner { level: Level::detect(), scoring, stop }, circulant, order, columns, k, read)
+}
+
+/// How a search goes about it.
+#[derive(Clone, Copy)]
+struct Manner<'a> {
+    level: Level,
+    scoring: Scoring,
+    stop: Stop<'a>,
+}
+
+fn search(
+    manner: Manner<'_>,
+    circulant: &Circulant,
+    order: &[u32],
+    columns: usize,
+    k: usize,
+    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+) -> Result<TopK, KernelError> {
+    let Manner { level, scoring, stop } = manner;
     if columns == 0 {
         return Err(KernelError::Shape { values: 0, columns });
     }
@@ -85,6 +112,7 @@ fn search(
         survivors: scoring.survivors(k, circulant.amount()),
         exact: (scoring == Scoring::Bf16).then(|| vec![OnceLock::new(); circulant.tiles()]),
         read: &read,
+        stop,
         slots: slots(circulant),
         next: AtomicUsize::new(0),
         refused: AtomicUsize::new(usize::MAX),
@@ -93,6 +121,7 @@ fn search(
     // Tiles are begun in order, which a parallel iterator would not do: only then few of them are needed at a time.
     rayon::scope(|scope| (0..rayon::current_num_threads()).for_each(|_| scope.spawn(|_| search.work())));
     match search.refused.into_inner() {
+        _ if stop() => Err(KernelError::Cancelled),
         usize::MAX => Ok(best),
         row => Err(KernelError::Refused { row }),
     }
@@ -161,6 +190,7 @@ struct Search<'a, R> {
     /// Where survivors are scored again, the rows of each tile once it was read. Tiles then call rows by their positions.
     exact: Option<Vec<OnceLock<Vec<f32>>>>,
     read: &'a R,
+    stop: Stop<'a>,
     slots: Vec<Mutex<Slot>>,
     /// The first tile that nobody has begun.
     next: AtomicUsize,
@@ -170,10 +200,10 @@ struct Search<'a, R> {
 }
 
 impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
-    /// Works on tiles until all are begun, or a row was refused.
+    /// Works on tiles until all are begun, a row was refused, or it is asked to stop.
     fn work(&self) {
         let mut scores = Scores::default();
-        while self.refused.load(Ordering::Relaxed) == usize::MAX {
+        while self.refused.load(Ordering::Relaxed) == usize::MAX && !(self.stop)() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             if number >= self.slots.len() || self.meet(number, &mut scores).is_none() {
                 return;
@@ -272,15 +302,14 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
             let rows = exact[tile].get().map_or(&[][..], Vec::as_slice);
             &rows[place * self.columns..][..self.columns]
         };
-        self.level.run(Rescore {
-            own: at((number, row)),
-            keys: selections.survivors(row),
-            row: |position| (self.order[position as usize], at(self.circulant.place(position as usize))),
+        score_again(self.level, at((number, row)), selections.survivors(row), |position| {
+            (self.order[position as usize], at(self.circulant.place(position as usize)))
         });
     }
 }
 
-/// For each query its `k` most similar rows of the database; with `exclude_self` never the one of its own number.
+/// For each query its `k` most similar rows of the database; with `exclude_self` never the one of its own number. Once `stop`
+/// says so the rest is left undone.
 ///
 /// # Shapes
 /// `queries` and `database` rows of `columns`; `best` a row for each query.
@@ -290,6 +319,7 @@ pub(crate) fn database_top_k(
     columns: usize,
     exclude_self: bool,
     best: &mut TopK,
+    stop: Stop<'_>,
 ) {
     let (level, k) = (Level::detect(), best.k);
     let tiles: Vec<Tile> = database
@@ -303,6 +333,9 @@ pub(crate) fn database_top_k(
         .zip(queries.par_chunks(TILE * columns))
         .enumerate()
         .for_each_init(Scores::default, |scores, (number, ((indices, similarities), rows))| {
+            if stop() {
+                return;
+            }
             let left = Tile::of(rows, number * TILE, columns);
             let mut selections = Selections::new(left.ids.len(), k);
             for (at, right) in tiles.iter().enumerate() {

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::dot::{Dots, Level};
-use crate::vector::{Work, key};
+use crate::bf16;
+use crate::dot::{Level, products};
+use crate::vector::key;
 
 /// In which numbers candidates are compared. Similarities that are kept are products of `f32` either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -61,85 +62,32 @@ impl Layout {
     }
 }
 
-/// The upper half of the nearest number that has only one; of two as near the one with an even half. NaN stays NaN.
-fn half(value: f32) -> u32 {
-    let bits = value.to_bits();
-    if value.is_nan() {
-        return bits >> 16 | 1 << 6;
-    }
-    // An overflow of the significand raises the exponent, as it should, up to infinity.
-    (bits + 0x7fff + (bits >> 16 & 1)) >> 16
-}
-
-/// `value` as bfloat16.
-pub(super) fn rounded(value: f32) -> f32 {
-    f32::from_bits(half(value) << 16)
-}
-
 /// The first two of `values`, or one and 0, as bfloat16 in the lower and the upper half.
 pub(super) fn pair(values: &[f32]) -> f32 {
-    let at = |place: usize| values.get(place).map_or(0, |value| half(*value));
-    f32::from_bits(at(1) << 16 | at(0))
+    let at = |place: usize| values.get(place).copied().unwrap_or(0.0);
+    f32::from_bits(bf16::pair(at(0), at(1)))
 }
 
-/// Rows read side by side.
+/// Rows read side by side: a processor that waits for one of them from memory waits for all at once.
 const TOGETHER: usize = 4;
 
 /// Scores entries anew: each number of `keys` becomes that of its row's product with `own`, and of what `row` calls it.
-pub(super) struct Rescore<'a, R> {
-    pub(super) own: &'a [f32],
-    pub(super) keys: &'a mut [u64],
-    /// The row of an entry, and what it is to be called.
-    pub(super) row: R,
-}
-
-impl<'r, R: Fn(u32) -> (u32, &'r [f32])> Work for Rescore<'_, R> {
-    type Output = ();
-
-    #[expect(
-        clippy::inline_always,
-        reason = "only code inlined into a function with target features may use them"
-    )]
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        let (several, rest) = self.keys.as_chunks_mut::<TOGETHER>();
-        for entries in several {
-            let rows = entries.map(|entry| (self.row)(!(entry as u32)));
-            let products = Dots(self.own, rows.map(|row| row.1)).run::<FUSED>();
-            *entries = std::array::from_fn(|at| key(products[at], rows[at].0));
-        }
-        for entry in rest {
-            let (index, other) = (self.row)(!(*entry as u32));
-            let [product] = Dots(self.own, [other]).run::<FUSED>();
-            *entry = key(product, index);
-        }
+pub(super) fn score_again<'r>(
+    level: Level,
+    own: &[f32],
+    keys: &mut [u64],
+    row: impl Fn(u32) -> (u32, &'r [f32]),
+) {
+    let entry = |key: u64| row(!(key as u32));
+    let (several, rest) = keys.as_chunks_mut::<TOGETHER>();
+    for keys in several {
+        let entries = keys.map(entry);
+        let products = products(level, own, entries.map(|entry| entry.1));
+        *keys = std::array::from_fn(|at| key(products[at], entries[at].0));
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_number_is_rounded_to_the_nearest_with_eight_bits_and_to_the_even_of_two() {
-        // 1 + 2⁻⁷ is the next after 1; halfway between two lies what ends in an 8 after them.
-        for (value, expected) in [
-            (1.0, 1.0),
-            (1.0 + 0.003_906, 1.0),
-            (1.0 + 0.003_906_25, 1.0),
-            (1.0 + 0.003_907, 1.007_812_5),
-            (1.0 + 0.011_718_75, 1.015_625),
-            (-1.999, -2.0),
-            (f32::MAX, f32::INFINITY),
-            (f32::NEG_INFINITY, f32::NEG_INFINITY),
-            (0.0, 0.0),
-        ] {
-            assert_eq!(rounded(value), expected, "{value}");
-        }
-        for bits in [0x7f80_0001, 0x7fff_ffff, 0xffff_ffff] {
-            assert!(rounded(f32::from_bits(bits)).is_nan());
-        }
-        assert_eq!(pair(&[1.0, -2.0]).to_bits(), 0xc000_3f80);
-        assert_eq!(pair(&[1.0]).to_bits(), 0x3f80);
+    for entry_key in rest {
+        let (index, other) = entry(*entry_key);
+        let [product] = products(level, own, [other]);
+        *entry_key = key(product, index);
     }
 }

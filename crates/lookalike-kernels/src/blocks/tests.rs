@@ -38,6 +38,10 @@ fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 
+fn manner(level: Level, scoring: Scoring) -> Manner<'static> {
+    Manner { level, scoring, stop: &|| false }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
@@ -51,10 +55,10 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(&circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let found = search(level, &circulant, &order, columns, k, Scoring::F32, reader(&values, columns)).unwrap();
+            let found = search(manner(level, Scoring::F32), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
             prop_assert_eq!(&found, &expected);
             // Rounding changes no small integer, but which of equals survive it does not go by their indices.
-            let found = search(level, &circulant, &order, columns, k, Scoring::Bf16, reader(&values, columns)).unwrap();
+            let found = search(manner(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
             prop_assert_eq!(&found.similarities, &expected.similarities);
         }
     }
@@ -73,7 +77,7 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(&circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let found = search(level, &circulant, &order, columns, k, Scoring::Bf16, reader(&values, columns)).unwrap();
+            let found = search(manner(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
             prop_assert_eq!(&found, &expected);
         }
     }
@@ -88,7 +92,8 @@ fn rounding_loses_few_of_the_best_and_changes_no_similarity_that_is_kept() {
     for circulant in [Circulant::random(rows, 500, |bound| stream.below(bound)), Circulant::all(rows)] {
         for level in Level::all() {
             let found = |scoring| {
-                search(level, &circulant, &order, columns, k, scoring, reader(&values, columns)).unwrap()
+                search(manner(level, scoring), &circulant, &order, columns, k, reader(&values, columns))
+                    .unwrap()
             };
             let (exact, rounded) = (found(Scoring::F32), found(Scoring::Bf16));
             let mut missed = 0;

@@ -1,6 +1,7 @@
 //! A tile: some rows in the order in which they are multiplied.
 
-use super::scoring::{Layout, pair, rounded};
+use super::scoring::{Layout, pair};
+use crate::bf16;
 use crate::vector::PANEL;
 
 /// Rows in panels, `[column][row]` within each, with rows of zeros up to the last whole panel.
@@ -52,7 +53,9 @@ fn spread(row: &[f32], place: usize, layout: Layout, panel: &mut [f32]) {
     let (lines, _) = panel.as_chunks_mut::<PANEL>();
     match layout {
         Layout::Single => lines.iter_mut().zip(row).for_each(|(line, value)| line[place] = *value),
-        Layout::Rounded => lines.iter_mut().zip(row).for_each(|(line, value)| line[place] = rounded(*value)),
+        Layout::Rounded => {
+            lines.iter_mut().zip(row).for_each(|(line, value)| line[place] = bf16::round(*value))
+        }
         Layout::Pairs => lines.iter_mut().zip(row.chunks(2)).for_each(|(line, two)| line[place] = pair(two)),
     }
 }
