@@ -57,7 +57,9 @@ const USAGE: &str = "usage: candidates EMBEDDINGS.npy LABELS.npy M K B BUILDS";
 fn shape(graph: &ProximityGraph) -> String {
     let (_, others, similarities) = graph.parts();
     let mut degrees = vec![0.0_f32; graph.instances()];
-    others.iter().for_each(|other| degrees[*other as usize] += 1.0);
+    for other in others {
+        degrees[*other as usize] += 1.0;
+    }
     let quantiles = |mut values: Vec<f32>| {
         values.sort_unstable_by(f32::total_cmp);
         let places = QUANTILES.map(|share| values[((values.len() - 1) as f64 * share).round() as usize]);
