@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lookalike_base::{Rows, Seed};
+use lookalike_base::{RowSource, Rows, Seed};
 
 use crate::data::{Avoid, RunData, Split};
 use crate::error::{SamplingError, Warning};
@@ -186,6 +186,19 @@ impl Sampler {
         Ok(Segment { epoch: segment.epoch, first_batch: position, batches, origins })
     }
 
+    /// What all ranks together get by [`Sampler::next_segment`]: of [`Split::Batches`] batch b is of rank b mod W, of
+    /// [`Split::Within`] each batch has B·W members, of which rank r gets those at its places r, r + W, r + 2W, ….
+    ///
+    /// # Errors
+    /// As [`Sampler::next_segment`].
+    pub fn next_segment_of_all(&mut self) -> Result<Segment, SamplingError> {
+        let first_batch = self.position * self.at_once();
+        let segment = self.planned()?;
+        let consumed = first_batch - segment.first_batch;
+        let (batches, origins) = (segment.batches[consumed..].to_vec(), segment.origins[consumed..].to_vec());
+        Ok(Segment { epoch: segment.epoch, first_batch, batches, origins })
+    }
+
     /// Takes embeddings that training produced at `step`, which is counted as [`Sampler::steps`] is.
     ///
     /// They are scaled to unit length and replace older ones of the same instances; they are used from the next
@@ -207,6 +220,42 @@ impl Sampler {
         if self.needs_embeddings() {
             self.store.take(instances, embeddings, step);
         }
+        Ok(())
+    }
+
+    /// Rebuilds the graph from embeddings that are kept elsewhere, in a mapped file for instance, and need not fit into memory: a
+    /// refresh, after which the next is due in `refresh_every` batches. What was planned ahead is planned anew.
+    /// Uniform sampling only compares their number.
+    ///
+    /// # Shapes
+    /// `rows` N×d, a row for each instance.
+    ///
+    /// # Errors
+    /// [`SamplingError::Rows`] for another number of rows, [`SamplingError::Combination`] where embeddings were
+    /// [recorded](Sampler::record), which are what the sampler builds its graphs from, and what [`proximity_graph`] and [`knn_graph`] refuse.
+    pub fn rebuild_from(&mut self, rows: impl RowSource) -> Result<(), SamplingError> {
+        if rows.len() != self.instances {
+            return Err(SamplingError::Rows { rows: rows.len(), instances: self.instances });
+        }
+        if self.store.columns > 0 {
+            let (with, reason) = ("embeddings that were recorded", "graphs are built from those");
+            return Err(SamplingError::Combination { option: "a graph from other rows", with, reason });
+        }
+        if !self.needs_embeddings() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let (graph, warnings) = self.build(rows, self.neighbors())?;
+        let graph = self.walkable(graph)?;
+        self.take_graph(graph)?;
+        self.refreshed_at = Some(self.steps);
+        if let Some(segment) = self.segment.take() {
+            let consumed = self.position * self.at_once() - segment.first_batch;
+            self.used.extend(segment.batches.into_iter().take(consumed).flatten());
+        }
+        self.builds += 1;
+        self.warn(warnings);
+        self.build_seconds += begun.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -395,10 +444,11 @@ impl Sampler {
 
     fn build(
         &self,
-        rows: Rows<'_>,
+        rows: impl RowSource,
         neighbors: usize,
     ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
-        let present = Some(&self.store.present);
+        // Rows from elsewhere are there for everybody.
+        let present = (self.store.columns > 0).then_some(&self.store.present);
         if self.options.kind == Kind::Nearest {
             return Ok((knn_graph(rows, present, neighbors)?, Vec::new()));
         }
