@@ -6,7 +6,8 @@
 #
 # `full` adds the graph of ten million rows mapped from a file, which it writes into the folder LARGE (default: a new one
 # under /tmp, 2.6 GB) and removes. Needs a python with torch, TORCH_PYTHON, and one with faiss-cpu, FAISS_PYTHON; both
-# default to python3. The published program, a minute or more a round, runs once.
+# default to python3. The published program, a minute or more a round, runs once. MEASURE may name a command that is put
+# before each part that is timed, for instance one that waits until the machine is quiet.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,24 +32,35 @@ mkdir -p "$out"
     echo "rounds $rounds, threads $threads, load at the start $(cut -d" " -f1-3 /proc/loadavg)"
 } > "$out/machine.txt"
 
-raw="$out/raw.txt"
-: > "$raw"
-for _ in $(seq "$rounds"); do
-    "$ours" gemm 2048 256 2048 0 3 >> "$raw"
-    "$ours" proximity 105000 256 1000 100 3 >> "$raw"
-    "$ours" gemm 2048 256 2048 0 3 >> "$raw"
-    "$ours" proximity 1000000 128 1000 100 1 >> "$raw"
-    "$ours" knn 50000 128 0 100 1 >> "$raw"
-    "$faiss" "$here/faiss_knn.py" 50000 128 100 "$threads" 1 >> "$raw"
-done
-"$torch" "$here/published_graph.py" 105000 256 1000 100 "$threads" 1 >> "$raw"
-if [ "${3:-}" = full ]; then
-    large=${LARGE:-$(mktemp -d)}
-    "$ours" write 10000000 64 0 0 0 "$large/rows.npy"
+rounds() {
+    for _ in $(seq "$rounds"); do
+        "$ours" gemm 2048 256 2048 0 3
+        "$ours" proximity 105000 256 1000 100 3
+        "$ours" gemm 2048 256 2048 0 3
+        "$ours" proximity 1000000 128 1000 100 1
+        "$ours" knn 50000 128 0 100 1
+        "$faiss" "$here/faiss_knn.py" 50000 128 100 "$threads" 1
+    done
+}
+published() { "$torch" "$here/published_graph.py" 105000 256 1000 100 "$threads" 1; }
+mapped() {
     traffic() { awk '/^pgpgin|^pgmajfault/ {printf "%s %s  ", $1, $2}' /proc/vmstat; }
     before=$(traffic)
-    "$ours" mapped 10000000 64 1000 32 1 "$large/rows.npy" >> "$raw"
+    "$ours" mapped 10000000 64 1000 32 1 "$large/rows.npy"
     echo "page traffic of the whole machine around the mapped rows: $before to $(traffic)" >> "$out/machine.txt"
+}
+large=${LARGE:-$(mktemp -d)}
+export here out rounds torch faiss threads ours large
+export -f rounds published mapped
+
+raw="$out/raw.txt"
+# shellcheck disable=SC2086 # a command with its arguments
+part() { ${MEASURE:-} bash -euo pipefail -c "$1"; }
+part rounds > "$raw"
+part published >> "$raw"
+if [ "${3:-}" = full ]; then
+    "$ours" write 10000000 64 0 0 0 "$large/rows.npy"
+    part mapped >> "$raw"
     rm "$large/rows.npy"
 fi
 echo "load at the end $(cut -d" " -f1-3 /proc/loadavg)" >> "$out/machine.txt"

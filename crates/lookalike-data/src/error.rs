@@ -69,6 +69,40 @@ pub enum DataError {
         /// What is there and what would be right.
         problem: String,
     },
+    /// A line of a text file does not hold what the format demands.
+    #[error("{}, line {line}: {problem}", path.display())]
+    Line {
+        /// The file; for a member of an archive, the archive joined with the member's name.
+        path: PathBuf,
+        /// The line, from 1.
+        line: u64,
+        /// What is there and what would be right.
+        problem: String,
+    },
+    /// The files of a set of graphs are not there.
+    #[error("{} does not hold the graphs of {name}: there is no {}", place.display(), wanted.join(" nor "))]
+    NoGraphs {
+        /// The set.
+        name: String,
+        /// The folder or archive searched.
+        place: PathBuf,
+        /// The files that were looked for.
+        wanted: Vec<String>,
+    },
+    /// An archive cannot be unpacked.
+    #[error("cannot unpack {}", path.display())]
+    Archive {
+        /// The archive.
+        path: PathBuf,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A graph, or a request about one, is impossible.
+    #[error("{problem}")]
+    Graph {
+        /// What is there and what would be right.
+        problem: String,
+    },
     /// An image file could not be decoded.
     #[error("{} is not an image that can be decoded", path.display())]
     Decode {
@@ -147,5 +181,14 @@ impl DataError {
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// For `map_err`: the archive `path` cannot be unpacked.
+    pub(crate) fn archive<E>(path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        let path = path.into();
+        move |source| Self::Archive { path, source: Box::new(source) }
     }
 }

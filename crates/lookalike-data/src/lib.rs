@@ -9,6 +9,7 @@ pub mod download;
 pub mod error;
 pub mod folder;
 pub mod glyphs;
+pub mod graphs;
 pub mod idx;
 pub mod known;
 pub mod loader;

@@ -1,13 +1,21 @@
 //! The inner product, with run-time dispatch to the widest vectors of the processor.
 
-use crate::vector::{Work, multiply_add};
+#![expect(unsafe_code, reason = "rows read through pointers whose bounds are asserted at their entry")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
 
-/// Independent partial sums: enough to fill four 256-bit registers and to hide the latency of addition.
-const LANES: usize = 32;
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
+
+use crate::vector::{PANEL, Vector};
 
 /// The inner product of `a` and `b`; where they differ in length, of their common beginning.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
-    Level::detect().run(Dot(a, b))
+    let common = a.len().min(b.len());
+    let [product] = products(Level::detect(), &a[..common], [&b[..common]]);
+    product
 }
 
 /// What the processor offers. Detected once a call, so that the inner loops hold no branch on it.
@@ -38,6 +46,15 @@ impl Level {
         Self::Portable
     }
 
+    /// Whether this level has products of two pairs of bfloat16 in one instruction.
+    pub(crate) fn multiplies_pairs(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => is_x86_feature_detected!("avx512bf16"),
+            _ => false,
+        }
+    }
+
     /// Every level that this processor has.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
@@ -54,43 +71,71 @@ impl Level {
     }
 }
 
-struct Dot<'a>(&'a [f32], &'a [f32]);
+/// The inner products of one row with each of several.
+pub(crate) fn products<const N: usize>(level: Level, own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    assert!(others.iter().all(|other| other.len() == own.len()), "rows are of one length");
+    // SAFETY: the level was detected; all rows are as long as the first, as asserted.
+    unsafe {
+        match level {
+            Level::Portable => products_with::<[f32; 4], N>(own, others),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => products_avx2(own, others),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => products_avx512(own, others),
+        }
+    }
+}
 
-impl Work for Dot<'_> {
-    type Output = f32;
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn products_avx2<const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    // SAFETY: as the caller's.
+    unsafe { products_with::<__m256, N>(own, others) }
+}
 
-    #[expect(
-        clippy::inline_always,
-        reason = "only code inlined into a function with target features may use them"
-    )]
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) -> f32 {
-        let Self(a, b) = self;
-        let mut sums = [0.0; LANES];
-        let (a_chunks, a_rest) = a.as_chunks::<LANES>();
-        let (b_chunks, b_rest) = b.as_chunks::<LANES>();
-        for (a, b) in a_chunks.iter().zip(b_chunks) {
-            for lane in 0..LANES {
-                sums[lane] = multiply_add::<FUSED>(a[lane], b[lane], sums[lane]);
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn products_avx512<const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    // SAFETY: as the caller's.
+    unsafe { products_with::<__m512, N>(own, others) }
+}
+
+/// # Safety
+/// As [`Vector`]; all rows are as long as `own`.
+#[inline(always)]
+unsafe fn products_with<V: Vector, const N: usize>(own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+    let whole = own.len() / V::LANES * V::LANES;
+    // SAFETY: vectors are read up to the last whole one, and no vector is longer than a panel.
+    unsafe {
+        let mut sums = [V::splat(0.0); N];
+        for begin in (0..whole).step_by(V::LANES) {
+            let values = V::load(own.as_ptr().add(begin));
+            for (sum, other) in sums.iter_mut().zip(others) {
+                *sum = values.multiply_add(V::load(other.as_ptr().add(begin)), *sum);
             }
         }
-        for (sum, (a, b)) in sums.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-            *sum = multiply_add::<FUSED>(*a, *b, *sum);
-        }
-        let mut width = LANES;
-        while width > 1 {
-            width /= 2;
-            for lane in 0..width {
-                sums[lane] += sums[lane + width];
+        std::array::from_fn(|at| {
+            let mut lanes = [0.0; PANEL];
+            sums[at].store(lanes.as_mut_ptr());
+            for place in whole..own.len() {
+                lanes[place - whole] += own[place] * others[at][place];
             }
-        }
-        sums[0]
+            let mut width = PANEL;
+            while width > 1 {
+                width /= 2;
+                for lane in 0..width {
+                    lanes[lane] += lanes[lane + width];
+                }
+            }
+            lanes[0]
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lookalike_base::Seed;
     use proptest::prelude::*;
 
     fn obvious_dot(a: &[f32], b: &[f32]) -> f64 {
@@ -99,15 +144,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_inner_product_is_that_of_the_obvious_loop_at_every_level(
+        fn the_inner_product_is_that_of_the_obvious_loop(
             pairs in prop::collection::vec((-1.0_f32..1.0, -1.0_f32..1.0), 1..200),
         ) {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
             let expected = obvious_dot(&a, &b);
-            for level in Level::all() {
-                prop_assert!((f64::from(level.run(Dot(&a, &b))) - expected).abs() < 1e-5);
-            }
             prop_assert!((f64::from(dot(&a, &b)) - expected).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn products_are_those_of_the_obvious_loop_however_many_are_made_together() {
+        let mut stream = Seed(2).stream("test", 0, 0, 0);
+        for columns in [1, 15, 16, 47, 200] {
+            let rows: [Vec<f32>; 5] =
+                std::array::from_fn(|_| (0..columns).map(|_| stream.range(-1.0, 1.0)).collect());
+            let [own, others @ ..] = &rows;
+            for level in Level::all() {
+                let together = products(level, own, others.each_ref().map(Vec::as_slice));
+                for (other, found) in others.iter().zip(together) {
+                    let expected: f64 =
+                        own.iter().zip(other).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+                    assert!((f64::from(found) - expected).abs() < 1e-5, "{level:?} {columns}");
+                    assert_eq!(products(level, own, [other]), [found]);
+                }
+            }
         }
     }
 }

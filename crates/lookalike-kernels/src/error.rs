@@ -35,6 +35,17 @@ pub enum KernelError {
         /// A row that was refused, not always the first of several.
         row: usize,
     },
+    /// Offsets, columns and values do not form a sparse matrix.
+    #[error("row {row} of the sparse matrix: {problem}")]
+    Sparse {
+        /// The first row that is wrong.
+        row: usize,
+        /// What is there and what would be right.
+        problem: String,
+    },
+    /// The work was asked to stop before it was done.
+    #[error("the work was cancelled")]
+    Cancelled,
     /// Rows are numbered in 32 bits.
     #[error("{rows} rows are more than 32 bits can number")]
     TooManyRows {

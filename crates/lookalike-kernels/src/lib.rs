@@ -4,17 +4,19 @@
 //! threads, so that neither do its results; each has an obvious slow twin in its tests.
 
 pub mod batch_norm;
+mod bf16;
 mod blocks;
 pub mod conv2d;
 mod dot;
 mod error;
 mod normalize;
+pub mod sparse;
 mod top_k;
 mod vector;
 mod written;
 
-pub use blocks::{Circulant, circulant_top_k};
+pub use blocks::{Circulant, Scoring, Stop, circulant_top_k, circulant_top_k_until};
 pub use dot::dot;
 pub use error::KernelError;
 pub use normalize::normalize;
-pub use top_k::{TopK, top_k};
+pub use top_k::{TopK, top_k, top_k_until};

@@ -1,6 +1,6 @@
 //! The most similar rows of a matrix.
 
-use crate::blocks::{Circulant, circulant_top_k, database_top_k};
+use crate::blocks::{Circulant, Scoring, Stop, circulant_top_k_until, database_top_k};
 use crate::error::{KernelError, rows_of};
 
 /// The best entries of each row.
@@ -41,6 +41,21 @@ pub fn top_k(
     k: usize,
     exclude_self: bool,
 ) -> Result<TopK, KernelError> {
+    top_k_until(queries, database, columns, k, exclude_self, &|| false)
+}
+
+/// As [`top_k`], but asks `stop` now and then whether to end; once it says so it must stay with that.
+///
+/// # Errors
+/// As [`top_k`], and [`KernelError::Cancelled`] where `stop` said so.
+pub fn top_k_until(
+    queries: &[f32],
+    database: &[f32],
+    columns: usize,
+    k: usize,
+    exclude_self: bool,
+    stop: Stop<'_>,
+) -> Result<TopK, KernelError> {
     let (query_rows, rows) = (rows_of(queries, columns)?, rows_of(database, columns)?);
     let available = rows.saturating_sub(usize::from(exclude_self));
     if query_rows > 0 && k > available {
@@ -48,14 +63,15 @@ pub fn top_k(
     }
     if exclude_self && std::ptr::eq(queries, database) && rows > 0 {
         let order: Vec<u32> = (0..rows as u32).collect();
-        return circulant_top_k(&Circulant::all(rows), &order, columns, k, |row, values| {
+        let read = |row: u32, values: &mut [f32]| {
             values.copy_from_slice(&database[row as usize * columns..][..columns]);
             true
-        });
+        };
+        return circulant_top_k_until(&Circulant::all(rows), &order, columns, k, Scoring::F32, read, stop);
     }
     let mut best = TopK::zeros(query_rows, k);
     if k > 0 {
-        database_top_k(queries, database, columns, exclude_self, &mut best);
+        database_top_k(queries, database, columns, exclude_self, &mut best, stop);
     }
-    Ok(best)
+    if stop() { Err(KernelError::Cancelled) } else { Ok(best) }
 }

@@ -8,15 +8,16 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m256i, __m512, _CMP_NLT_UQ, _CMP_ORD_Q, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_loadu_ps,
-    _mm256_movemask_ps, _mm256_set1_ps, _mm256_storeu_ps, _mm512_add_epi32, _mm512_add_ps,
-    _mm512_castps_si512, _mm512_castsi512_si256, _mm512_cmp_ps_mask, _mm512_cvtepu32_epi64,
-    _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_cmpge_epu64_mask,
-    _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32, _mm512_maskz_compress_epi64,
-    _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32, _mm512_or_si512,
-    _mm512_permutex2var_ps, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setr_epi32,
-    _mm512_setzero_ps, _mm512_slli_epi64, _mm512_srai_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
-    _mm512_xor_si512,
+    __m256, __m256i, __m512, __m512bh, _CMP_NLT_UQ, _CMP_ORD_Q, _mm256_and_si256, _mm256_castps_si256,
+    _mm256_castsi256_ps, _mm256_cmp_ps, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_movemask_ps,
+    _mm256_set1_epi32, _mm256_set1_ps, _mm256_slli_epi32, _mm256_storeu_ps, _mm512_add_epi32, _mm512_add_ps,
+    _mm512_and_si512, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cmp_ps_mask,
+    _mm512_cvtepu32_epi64, _mm512_dpbf16_ps, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_cmpge_epu64_mask, _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32,
+    _mm512_maskz_compress_epi64, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32,
+    _mm512_or_si512, _mm512_permutex2var_ps, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps,
+    _mm512_setr_epi32, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srai_epi32,
+    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_xor_si512,
 };
 use std::cmp::Ordering::Less;
 
@@ -82,6 +83,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn store(self, target: *mut f32);
     /// `self` · `factor` + `sum`.
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self;
+    /// The lower and the upper 16 bits of each lane's 32 as bfloat16, widened.
+    unsafe fn bf16_halves(self) -> (Self, Self);
     /// A bit for each lane, the lowest first, that is not below that of `bound`; NaN is below nothing.
     unsafe fn not_below(self, bound: Self) -> u32;
     /// Writes to the beginning of `keys`, 16 of which may be overwritten, the [`key`] of each lane of `mask`, whose index is
@@ -162,6 +165,12 @@ impl Vector for [f32; 4] {
     }
 
     #[inline(always)]
+    unsafe fn bf16_halves(self) -> (Self, Self) {
+        let bits = self.map(f32::to_bits);
+        (bits.map(|bits| f32::from_bits(bits << 16)), bits.map(|bits| f32::from_bits(bits & 0xFFFF_0000)))
+    }
+
+    #[inline(always)]
     unsafe fn not_below(self, bound: Self) -> u32 {
         (0..4)
             .map(|lane| u32::from(!matches!(self[lane].partial_cmp(&bound[lane]), Some(Less))) << lane)
@@ -198,6 +207,16 @@ impl Vector for __m256 {
     }
 
     #[inline(always)]
+    unsafe fn bf16_halves(self) -> (Self, Self) {
+        // SAFETY: the caller vouches for AVX2.
+        unsafe {
+            let bits = _mm256_castps_si256(self);
+            let upper = _mm256_and_si256(bits, _mm256_set1_epi32(i32::MIN >> 15));
+            (_mm256_castsi256_ps(_mm256_slli_epi32::<16>(bits)), _mm256_castsi256_ps(upper))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn not_below(self, bound: Self) -> u32 {
         // SAFETY: the caller vouches for AVX.
         unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(self, bound)) as u32 }
@@ -230,6 +249,16 @@ impl Vector for __m512 {
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
         // SAFETY: the caller vouches for AVX-512F.
         unsafe { _mm512_fmadd_ps(self, factor, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn bf16_halves(self) -> (Self, Self) {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe {
+            let bits = _mm512_castps_si512(self);
+            let upper = _mm512_and_si512(bits, _mm512_set1_epi32(i32::MIN >> 15));
+            (_mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits)), _mm512_castsi512_ps(upper))
+        }
     }
 
     #[inline(always)]
@@ -307,5 +336,55 @@ impl Vector for __m512 {
                 _mm512_storeu_ps(target.add(column * target_stride), values);
             }
         }
+    }
+}
+
+/// Sixteen pairs of bfloat16 in the bits of as many `f32`, which sums of their products are.
+#[cfg(target_arch = "x86_64")]
+#[derive(Clone, Copy)]
+pub(crate) struct Pairs(__m512);
+
+#[cfg(target_arch = "x86_64")]
+impl Vector for Pairs {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the caller vouches for AVX-512F.
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        Self(unsafe { _mm512_loadu_ps(source) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        unsafe { _mm512_storeu_ps(target, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller vouches for AVX512-BF16; both types are 512 bits without meaning of their own.
+        unsafe {
+            let pairs = std::mem::transmute::<[__m512; 2], [__m512bh; 2]>([self.0, factor.0]);
+            Self(_mm512_dpbf16_ps(sum.0, pairs[0], pairs[1]))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bf16_halves(self) -> (Self, Self) {
+        // SAFETY: the caller vouches for AVX-512F.
+        let (low, high) = unsafe { self.0.bf16_halves() };
+        (Self(low), Self(high))
+    }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe { self.0.not_below(bound.0) }
     }
 }

@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use lookalike_base::Seed;
-use lookalike_kernels::{KernelError, TopK, top_k};
+use lookalike_kernels::{KernelError, TopK, top_k, top_k_until};
 use proptest::prelude::*;
 
 /// Small integers, of which sums of products are exact in any order: ties are ties, and results can be compared bit by bit.
@@ -95,4 +97,15 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
     assert_eq!(top_k(&values[..5], &values, 2, 1, false), Err(KernelError::Shape { values: 5, columns: 2 }));
     assert_eq!(top_k(&values, &values, 0, 1, false), Err(KernelError::Shape { values: 6, columns: 0 }));
     assert_eq!(top_k(&values, &values, 2, 3, true), Err(KernelError::TooFew { row: 0, k: 3, available: 2 }));
+}
+
+#[test]
+fn a_search_that_is_asked_to_stop_ends_without_a_result() {
+    let values = integers(3, 1000, 4);
+    for exclude_self in [true, false] {
+        let asked = AtomicUsize::new(0);
+        let stop = || asked.fetch_add(1, Ordering::Relaxed) > 2;
+        let found = top_k_until(&values, &values, 4, 5, exclude_self, &stop);
+        assert_eq!(found, Err(KernelError::Cancelled));
+    }
 }

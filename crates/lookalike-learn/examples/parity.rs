@@ -15,7 +15,7 @@ use lookalike_data::glyphs::{SEED, glyphs};
 use lookalike_data::{BatchRequest, BatchSource, ImageViews, LoaderOptions, Split, Views};
 use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::resnet::{Architecture, ResNet, Stem};
-use lookalike_learn::engine::{self, DeviceName};
+use lookalike_learn::engine::{self, DeviceName, Precision};
 use lookalike_learn::head::{Projection, ProjectionOptions};
 use lookalike_learn::method::SimClr;
 use lookalike_learn::module::arrays_of;
@@ -56,6 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         identity: String::new(),
         seed: SEED,
         device,
+        precision: Precision::F32,
         instances,
         labels: None,
         sampler: SamplerOptions { kind: Kind::Uniform, batch_size: BATCH, ..SamplerOptions::default() },

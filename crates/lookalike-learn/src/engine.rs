@@ -6,9 +6,23 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
+use burn::tensor::FloatDType;
 pub use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::LearnError;
+
+/// What the factors of a convolution's products are rounded to. Tensors, sums and weights are `f32` either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Not rounded.
+    #[default]
+    F32,
+    /// bfloat16, the upper half of an `f32`: eight bits of significand.
+    Bf16,
+}
 
 /// Where the engine computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +63,48 @@ impl std::fmt::Display for DeviceName {
     }
 }
 
+/// Makes sure that `device`, of that name, multiplies at `precision`: a CPU by instructions of its own, a GPU by a product
+/// that comes out right.
+///
+/// # Errors
+/// [`LearnError::Device`] where it does not.
+pub fn check_precision(name: DeviceName, device: &Device, precision: Precision) -> Result<(), LearnError> {
+    let product = || {
+        let ones = Tensor::<2>::ones([16; 2], device).cast(FloatDType::BF16);
+        ones.clone().matmul(ones).cast(FloatDType::F32).sum().into_scalar::<f32>()
+    };
+    let (multiplies, reason) = match (precision, name) {
+        (Precision::F32, _) => return Ok(()),
+        (Precision::Bf16, DeviceName::Cpu) => (
+            lookalike_kernels::conv2d::Precision::Bf16.is_native(),
+            "this processor has no instructions that multiply bf16 (AVX512-BF16)",
+        ),
+        // The sum of 16 · 16 sums of 16 products of 1.
+        (Precision::Bf16, DeviceName::Cuda(_) | DeviceName::Wgpu) => {
+            (silently(product).ok() == Some(4096.0), "the engine does not multiply bf16 on it")
+        }
+    };
+    refuse_unless(multiplies, name, reason)
+}
+
+fn refuse_unless(multiplies: bool, name: DeviceName, reason: &str) -> Result<(), LearnError> {
+    let refusal = || LearnError::Device {
+        name: name.to_string(),
+        reason: format!("{reason}; leave train.precision at \"f32\""),
+    };
+    multiplies.then_some(()).ok_or_else(refusal)
+}
+
+/// Calls `work`, whose panic is an error: the engine's GPU runtimes panic where driver, device or a type is missing. The
+/// default hook would print that as a crash.
+fn silently<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let result = catch_unwind(AssertUnwindSafe(work));
+    std::panic::set_hook(hook);
+    result
+}
+
 /// Opens a device and computes one sum on it, so that a device that is not there is an error here and not a panic later.
 ///
 /// # Errors
@@ -64,15 +120,11 @@ pub fn open(name: DeviceName) -> Result<Device, LearnError> {
         #[allow(unreachable_patterns, reason = "all devices are listed only where every feature is on")]
         _ => None,
     };
-    // The engine's GPU runtimes panic where driver or device is missing. The default hook would print that as a crash.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let opened = catch_unwind(AssertUnwindSafe(|| {
+    let opened = silently(|| {
         let device = make(name)?;
         let sum: f32 = Tensor::<1>::ones([4], &device).sum().into_scalar();
         Some((device, sum))
-    }));
-    std::panic::set_hook(hook);
+    });
     match opened {
         Ok(Some((device, 4.0))) => Ok(device),
         Ok(Some((_, sum))) => Err(refuse(format!("it computes 1 + 1 + 1 + 1 = {sum}"))),
@@ -109,6 +161,16 @@ mod tests {
             assert_eq!(name.parse::<DeviceName>().unwrap().to_string(), name);
         }
         assert!("gpu".parse::<DeviceName>().is_err());
+    }
+
+    #[test]
+    fn bf16_is_refused_where_it_would_not_be_multiplied() {
+        let name = DeviceName::Cpu;
+        assert!(check_precision(name, &Device::flex(), Precision::F32).is_ok());
+        let native = lookalike_kernels::conv2d::Precision::Bf16.is_native();
+        assert_eq!(check_precision(name, &Device::flex(), Precision::Bf16).is_ok(), native);
+        let error = refuse_unless(false, name, "it has none").unwrap_err().to_string();
+        assert!(error.contains("cpu") && error.contains("train.precision"), "{error}");
     }
 
     #[test]

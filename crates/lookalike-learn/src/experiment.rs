@@ -12,14 +12,13 @@ use lookalike_data::loader::{BatchRequest, BatchSource};
 use lookalike_data::{ImageBatch, ImageDataset, ImageViews, PlainImages, Split, Views};
 use lookalike_metrics::alignment;
 
-use crate::encoder::Encoder;
 use crate::encoder::resnet::{Architecture, ResNet};
 use crate::engine::{self, Device};
 use crate::error::LearnError;
 use crate::evaluate::scores::{Labels, Score, Scores, knn};
 use crate::evaluate::{Embedded, embed, estimate_statistics};
-use crate::head::Projection;
-use crate::method::SimClr;
+use crate::method::build::{Parts, build};
+use crate::method::{AnyMethod, Network};
 use crate::module::{arrays_of, load_arrays};
 use crate::recipe::ValidRecipe;
 use crate::train::checkpoint::Checkpoints;
@@ -28,8 +27,10 @@ use crate::train::trainer::{TrainOptions, Trainer, read_plan};
 /// The file of a finished run that holds the method, BatchNorm's statistics estimated anew.
 pub const MODEL: &str = "model.safetensors";
 
-/// SimCLR on a residual network.
-pub type ImageMethod = SimClr<ResNet>;
+/// A method on residual networks.
+pub type ImageMethod = AnyMethod<ResNet>;
+/// What is evaluated and kept of it.
+pub type ImageNetwork = Network<ResNet>;
 
 /// A recipe with its data and device open.
 pub struct Experiment {
@@ -91,22 +92,33 @@ impl Experiment {
     }
 
     /// The method before its first step; the same weights for the same seed.
-    pub fn method(&self) -> ImageMethod {
-        let recipe = self.recipe.recipe();
-        let stream = |purpose| self.recipe.seed().stream(purpose, 0, 0, 0);
-        let (kind, stem) = (recipe.encoder.kind, recipe.encoder.stem);
-        let encoder = ResNet::new(kind, stem, &mut stream("encoder"), &self.device);
-        let projection = &recipe.method.projection;
-        let head = Projection::new(encoder.dimension(), projection, &mut stream("projection"), &self.device);
-        SimClr::new(encoder, head, recipe.loss.temperature)
+    ///
+    /// # Errors
+    /// As [`build`].
+    pub fn method(&self) -> Result<ImageMethod, LearnError> {
+        let options = &self.recipe.recipe().encoder;
+        let encoder = |purpose| {
+            let mut stream = self.recipe.seed().stream(purpose, 0, 0, 0);
+            ResNet::new(options.kind, options.stem, &mut stream, &self.device)
+        };
+        let labels = self.labels(Split::Train).labels;
+        let parts = Parts {
+            encoder: encoder("encoder"),
+            second: encoder("encoder of keys"),
+            instances: self.train.len(),
+            labels: (labels.len() == self.train.len()).then(|| Arc::new(labels)),
+            device: &self.device,
+        };
+        build(&self.recipe, parts)
     }
 
     /// A trainer in the folder `run`, at its newest checkpoint where there is one.
     ///
     /// # Errors
-    /// As [`Trainer::open`].
+    /// As [`Trainer::open`], and [`LearnError::Device`] where the device does not multiply at the recipe's precision.
     pub fn trainer(&self, run: &Path) -> Result<(Trainer<ImageMethod>, Vec<String>), LearnError> {
         let recipe = self.recipe.recipe();
+        engine::check_precision(self.recipe.device(), &self.device, recipe.train.precision)?;
         let instances = self.train.len();
         let sampler = &recipe.sampler;
         let refuse = |place: &str, reason: String| LearnError::Recipe { place: place.to_owned(), reason };
@@ -120,20 +132,24 @@ impl Experiment {
             );
             return Err(refuse("train.accumulate", reason));
         }
+        let schedule = self.recipe.schedule(batches);
+        let labels = self.labels(Split::Train).labels;
+        let labels = (labels.len() == instances).then_some(labels);
+        recipe.check_with_data(instances, labels.is_some(), schedule.total)?;
         let loader = self.recipe.loader();
         let source =
             ImageViews::new(self.train.clone(), self.views.clone(), self.recipe.seed(), loader.threads);
-        let labels = self.labels(Split::Train).labels;
         let options = TrainOptions {
             run: run.to_owned(),
             identity: self.recipe.identity()?,
             seed: self.recipe.seed(),
             device: self.device.clone(),
+            precision: recipe.train.precision,
             instances,
-            labels: (labels.len() == instances).then_some(labels),
+            labels,
             sampler: sampler.clone(),
             optimizer: recipe.optimizer.clone(),
-            schedule: self.recipe.schedule(batches),
+            schedule,
             max_steps: recipe.train.max_steps,
             accumulate: recipe.train.accumulate,
             checkpoint_every: self.recipe.checkpoint_every(batches),
@@ -144,7 +160,7 @@ impl Experiment {
                 ..loader
             },
         };
-        Trainer::open(self.method(), Arc::new(source), options)
+        Trainer::open(self.method()?, Arc::new(source), options)
     }
 
     /// Labels of a split; empty where it has none.
@@ -167,24 +183,24 @@ impl Experiment {
     /// Whatever the data set reports.
     pub fn embed(
         &self,
-        method: &mut ImageMethod,
+        network: &mut ImageNetwork,
         dataset: &Arc<dyn ImageDataset>,
         cancellation: &Cancellation,
     ) -> Result<Option<Embedded>, LearnError> {
         let progress = Progress::new(dataset.len() as u64, &format!("embedding {}", dataset.name()));
         let (size, loader) = (self.recipe.recipe().evaluate.batch_size, self.recipe.loader());
         let embedded =
-            embed(method, self.plain(dataset), dataset.len(), size, loader, (&progress, cancellation));
+            embed(network, self.plain(dataset), dataset.len(), size, loader, (&progress, cancellation));
         progress.finish();
         embedded
     }
 
-    /// A copy of `method` whose BatchNorm statistics are estimated anew on uniform, un-augmented train batches.
+    /// A copy of `network` whose BatchNorm statistics are estimated anew on uniform, un-augmented train batches.
     ///
     /// # Errors
     /// Whatever the data set reports.
-    pub fn with_estimated_statistics(&self, method: &ImageMethod) -> Result<ImageMethod, LearnError> {
-        let mut copy = method.clone();
+    pub fn with_estimated_statistics(&self, network: &ImageNetwork) -> Result<ImageNetwork, LearnError> {
+        let mut copy = network.clone();
         let options = &self.recipe.recipe().evaluate;
         let sizes = (options.batch_size, options.statistics_batches);
         let (seed, loader) = (self.recipe.seed(), self.recipe.loader());
@@ -192,13 +208,13 @@ impl Experiment {
         Ok(copy)
     }
 
-    /// Measures a trained method; `plan` are the batches of its last epoch. `None` where cancelled.
+    /// Measures a trained network; `plan` are the batches of its last epoch. `None` where cancelled.
     ///
     /// # Errors
     /// Whatever data and metrics report.
     pub fn evaluate(
         &self,
-        method: &ImageMethod,
+        network: &ImageNetwork,
         plan: &[Vec<u32>],
         probe: bool,
         cancellation: &Cancellation,
@@ -206,9 +222,9 @@ impl Experiment {
         let options = &self.recipe.recipe().evaluate;
         let labels = [self.labels(Split::Train), self.labels(Split::Test)];
         let labels = [&labels[0], &labels[1]];
-        let both = |method: &mut ImageMethod| -> Result<Option<[Embedded; 2]>, LearnError> {
-            let Some(train) = self.embed(method, &self.train, cancellation)? else { return Ok(None) };
-            Ok(self.embed(method, &self.test, cancellation)?.map(|test| [train, test]))
+        let both = |network: &mut ImageNetwork| -> Result<Option<[Embedded; 2]>, LearnError> {
+            let Some(train) = self.embed(network, &self.train, cancellation)? else { return Ok(None) };
+            Ok(self.embed(network, &self.test, cancellation)?.map(|test| [train, test]))
         };
         let knn_of = |[train, test]: &[Embedded; 2]| {
             knn([train.representation.rows(), test.representation.rows()], labels, options)
@@ -220,11 +236,11 @@ impl Experiment {
         if cancellation.is_cancelled() {
             return Ok(None);
         }
-        let Some(untrained) = both(&mut self.with_estimated_statistics(&self.method())?)? else {
+        let Some(untrained) = both(&mut self.with_estimated_statistics(self.method()?.network())?)? else {
             return Ok(None);
         };
-        let Some(as_trained) = both(&mut method.clone())? else { return Ok(None) };
-        let mut estimated = self.with_estimated_statistics(method)?;
+        let Some(as_trained) = both(&mut network.clone())? else { return Ok(None) };
+        let mut estimated = self.with_estimated_statistics(network)?;
         let Some([train, test]) = both(&mut estimated)? else { return Ok(None) };
 
         let progress = if probe {
@@ -263,7 +279,7 @@ impl Experiment {
     }
 
     /// Alignment of two augmented views of the test images.
-    fn alignment(&self, method: &mut ImageMethod) -> Result<Score, LearnError> {
+    fn alignment(&self, network: &mut ImageNetwork) -> Result<Score, LearnError> {
         let seed = Seed(self.recipe.recipe().seed ^ 1);
         let source =
             ImageViews::new(self.test.clone(), self.views.clone(), seed, self.recipe.loader().threads);
@@ -273,7 +289,7 @@ impl Experiment {
         for (chunk, step) in order.chunks(self.recipe.recipe().evaluate.batch_size).zip(0..) {
             let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step })?;
             let Views::Stacked(views) = &batch.views else { unreachable!("image views are stacked") };
-            let [both, _] = method.embed(views, &mut crate::module::Pass::evaluation());
+            let [both, _] = network.embed(views, &mut crate::module::Pass::evaluation());
             columns = both.dims()[1];
             let values = engine::to_host(both);
             let (first, second) = values.split_at(values.len() / 2);
@@ -285,40 +301,40 @@ impl Experiment {
         Score::of(alignment(first.rows(), second.rows()))
     }
 
-    /// The method as the newest checkpoint of `run` holds it, and the batches of its last epoch.
+    /// The network as the newest checkpoint of `run` holds it, and the batches of its last epoch.
     ///
     /// # Errors
     /// [`LearnError::Checkpoint`] where there is none, or it is damaged or of another network.
-    pub fn trained(&self, run: &Path) -> Result<(ImageMethod, Vec<Vec<u32>>), LearnError> {
+    pub fn trained(&self, run: &Path) -> Result<(ImageNetwork, Vec<Vec<u32>>), LearnError> {
         let refuse =
             |reason: &str| LearnError::Checkpoint { path: run.to_owned(), reason: reason.to_owned() };
         let newest = Checkpoints::of_run(run).newest()?;
         let (_, arrays, _) = newest.ok_or_else(|| refuse("it has no checkpoint yet"))?;
-        let mut method = self.method();
+        let mut method = self.method()?;
         load_arrays(&mut method, &arrays, "model.", &self.device)?;
         let plan = read_plan(&arrays).ok_or_else(|| refuse("the epoch's batches are missing or damaged"))?;
-        Ok((method, plan))
+        Ok((method.network().clone(), plan))
     }
 
-    /// Writes `method` as the result of the run: with statistics estimated anew, under `model.safetensors`.
+    /// Writes `network` as the result of the run: with statistics estimated anew, under `model.safetensors`.
     ///
     /// # Errors
     /// [`LearnError::ArrayFile`] where the file cannot be written.
-    pub fn save_model(&self, run: &Path, method: &ImageMethod) -> Result<(), LearnError> {
-        let mut estimated = self.with_estimated_statistics(method)?;
+    pub fn save_model(&self, run: &Path, network: &ImageNetwork) -> Result<(), LearnError> {
+        let mut estimated = self.with_estimated_statistics(network)?;
         let file = TensorFile { tensors: arrays_of(&mut estimated), ..TensorFile::default() };
         Ok(tensors::write(run.join(MODEL), &file)?)
     }
 
-    /// The method that [`Experiment::save_model`] wrote.
+    /// The network that [`Experiment::save_model`] wrote.
     ///
     /// # Errors
     /// [`LearnError::Checkpoint`] where the run has not finished, [`LearnError::Weights`] where the file is of another
     /// network.
-    pub fn load_model(&self, run: &Path) -> Result<ImageMethod, LearnError> {
-        let mut method = self.method();
-        load_arrays(&mut method, &read_model(run)?, "", &self.device)?;
-        Ok(method)
+    pub fn load_model(&self, run: &Path) -> Result<ImageNetwork, LearnError> {
+        let mut network = self.method()?.network().clone();
+        load_arrays(&mut network, &read_model(run)?, "", &self.device)?;
+        Ok(network)
     }
 }
 
@@ -358,11 +374,7 @@ pub fn export(recipe: &ValidRecipe, run: &Path, path: &Path) -> Result<(), Learn
         .collect();
     exported.extend(counters.into_iter().map(|name| (name, Array::i64([], vec![0]))));
     let encoder = &recipe.recipe().encoder;
-    let dimension = match encoder.kind {
-        Architecture::Small => None,
-        Architecture::ResNet18 | Architecture::ResNet34 => Some(512),
-        Architecture::ResNet50 => Some(2048),
-    };
+    let dimension = (encoder.kind != Architecture::Small).then(|| encoder.kind.dimension());
     if let Some(dimension) = dimension {
         exported.insert("fc.weight".to_owned(), Array::f32([1000, dimension], vec![0.0; 1000 * dimension]));
         exported.insert("fc.bias".to_owned(), Array::f32([1000], vec![0.0; 1000]));

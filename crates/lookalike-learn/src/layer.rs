@@ -7,6 +7,7 @@ use crate::engine::{Device, Tensor, from_host};
 use crate::module::{Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
 use crate::op::{
     Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu, conv2d,
+    equal_groups,
 };
 
 /// A tensor of normal numbers with the given standard deviation.
@@ -57,7 +58,7 @@ impl Conv2d {
     /// # Shapes
     /// `[N, C, H, W]` → `[N, out channels, ⌈H / stride⌉, ⌈W / stride⌉]`.
     pub fn forward(&self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        conv2d(input, self.weight.read(pass), self.stride, self.padding)
+        conv2d(input, self.weight.read(pass), self.stride, self.padding, pass.precision)
     }
 }
 
@@ -103,10 +104,14 @@ impl BatchNorm {
     /// # Shapes
     /// `[N, C, …]` → the same.
     pub fn forward<const D: usize>(&mut self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
-        let count = values_a_channel(&input);
+        let dims = input.dims();
         match pass.statistics {
             Statistics::Running => self.by_running_statistics(input, pass),
-            statistics => self.by_batch(batch_norm(input, self.affine(pass)), count, statistics),
+            statistics => {
+                let (output, batch) = batch_norm(input, self.affine(pass), groups(dims[0], statistics));
+                self.remember(&batch, &dims, statistics);
+                output
+            }
         }
     }
 
@@ -115,10 +120,14 @@ impl BatchNorm {
     /// # Shapes
     /// `[N, C, …]` → the same.
     pub fn forward_relu<const D: usize>(&mut self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
-        let count = values_a_channel(&input);
+        let dims = input.dims();
         match pass.statistics {
             Statistics::Running => relu(self.by_running_statistics(input, pass)),
-            statistics => self.by_batch(batch_norm_relu(input, self.affine(pass)), count, statistics),
+            statistics => {
+                let (output, batch) = batch_norm_relu(input, self.affine(pass), groups(dims[0], statistics));
+                self.remember(&batch, &dims, statistics);
+                output
+            }
         }
     }
 
@@ -132,11 +141,14 @@ impl BatchNorm {
         residual: Tensor<D>,
         pass: &Pass,
     ) -> Tensor<D> {
-        let count = values_a_channel(&input);
+        let dims = input.dims();
         match pass.statistics {
             Statistics::Running => relu(self.by_running_statistics(input, pass) + residual),
             statistics => {
-                self.by_batch(batch_norm_add_relu(input, residual, self.affine(pass)), count, statistics)
+                let (output, batch) =
+                    batch_norm_add_relu(input, residual, self.affine(pass), groups(dims[0], statistics));
+                self.remember(&batch, &dims, statistics);
+                output
             }
         }
     }
@@ -150,32 +162,33 @@ impl BatchNorm {
         batch_norm_fixed(input, self.affine(pass), BatchStatistics { mean, variance })
     }
 
-    /// Moves the running statistics towards those of a batch of `count` values a channel, and passes its output on.
-    fn by_batch<const D: usize>(
-        &mut self,
-        (output, batch): (Tensor<D>, BatchStatistics),
-        count: usize,
-        statistics: Statistics,
-    ) -> Tensor<D> {
+    /// Moves the running statistics towards those of a batch of shape `[N, C, …]`.
+    fn remember(&mut self, batch: &BatchStatistics, dims: &[usize], statistics: Statistics) {
         let share = match statistics {
             Statistics::Average { seen } => 1.0 / (seen + 1) as f64,
-            Statistics::Batch | Statistics::Running => Self::MOMENTUM,
+            Statistics::Batch | Statistics::Groups(_) | Statistics::Running => Self::MOMENTUM,
         };
+        let groups = groups(dims[0], statistics);
         // A single value a channel has no unbiased variance; PyTorch refuses such a batch, here its biased 0 is kept.
+        let count = dims.iter().product::<usize>() / dims[1] / groups;
         let unbiased = count as f64 / count.saturating_sub(1).max(1) as f64;
-        let blend = |old: &Tensor<1>, new: Tensor<1>| {
-            old.clone().mul_scalar(1.0 - share).add(new.inner().mul_scalar(share))
+        let mean = |of_groups: &Tensor<1>| match groups {
+            1 => of_groups.clone().inner(),
+            _ => of_groups.clone().inner().reshape([groups, dims[1]]).mean_dim(0).reshape([dims[1]]),
         };
-        self.running_mean.tensor = blend(&self.running_mean.tensor, batch.mean);
-        self.running_var.tensor = blend(&self.running_var.tensor, batch.variance.mul_scalar(unbiased));
-        output
+        let blend =
+            |old: &Tensor<1>, new: Tensor<1>| old.clone().mul_scalar(1.0 - share).add(new.mul_scalar(share));
+        self.running_mean.tensor = blend(&self.running_mean.tensor, mean(&batch.mean));
+        self.running_var.tensor = blend(&self.running_var.tensor, mean(&batch.variance).mul_scalar(unbiased));
     }
 }
 
-/// Values of `[N, C, …]` that share a channel.
-fn values_a_channel<const D: usize>(input: &Tensor<D>) -> usize {
-    let dims = input.dims();
-    dims.iter().product::<usize>() / dims[1]
+/// Groups of `images` that have statistics of their own.
+fn groups(images: usize, statistics: Statistics) -> usize {
+    match statistics {
+        Statistics::Groups(groups) => equal_groups(images, groups.get()),
+        Statistics::Batch | Statistics::Average { .. } | Statistics::Running => 1,
+    }
 }
 
 impl Module for BatchNorm {
@@ -231,4 +244,38 @@ pub fn dropout<const D: usize>(input: Tensor<D>, probability: f32, pass: &mut Pa
     let mask = (0..count).map(|_| if stream.chance(probability) { 0.0 } else { scale }).collect();
     let mask = from_host(mask, input.dims(), &input.device().inner());
     input * mask
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZero;
+
+    use lookalike_base::Seed;
+
+    use super::*;
+    use crate::engine::to_host;
+
+    #[test]
+    fn running_statistics_of_groups_are_the_mean_of_those_that_each_group_gives_alone() {
+        let device = Device::flex();
+        let batch: Tensor<4> = normal([6, 3, 4, 5], 2.0, &mut Seed(1).stream("batch", 0, 0, 0), &device);
+        let pass = |statistics| Pass { statistics, ..Pass::evaluation() };
+        let mut together = BatchNorm::new(3, &device);
+        let output = together.forward(batch.clone(), &pass(Statistics::Groups(NonZero::new(2).unwrap())));
+        let mut alone = [BatchNorm::new(3, &device), BatchNorm::new(3, &device)];
+        let halves = [0, 3].map(|first| batch.clone().narrow(0, first, 3));
+        let outputs: Vec<Tensor<4>> = alone
+            .iter_mut()
+            .zip(halves)
+            .map(|(layer, half)| layer.forward(half, &pass(Statistics::Batch)))
+            .collect();
+        assert_eq!(to_host(output), to_host(Tensor::cat(outputs, 0)));
+        let statistics = |layer: &BatchNorm| {
+            Tensor::cat(vec![layer.running_mean.tensor.clone(), layer.running_var.tensor.clone()], 0)
+        };
+        let mean = (statistics(&alone[0]) + statistics(&alone[1])) / 2;
+        for (ours, theirs) in to_host(statistics(&together)).into_iter().zip(to_host(mean)) {
+            assert!((ours - theirs).abs() < 1e-6, "{ours} and {theirs}");
+        }
+    }
 }

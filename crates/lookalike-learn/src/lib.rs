@@ -2,6 +2,7 @@
 //!
 //! The only crate that names the tensor engine, Burn.
 
+pub mod cost;
 pub mod encoder;
 pub mod engine;
 pub mod error;
@@ -12,6 +13,7 @@ pub mod layer;
 pub mod loss;
 pub mod method;
 pub mod module;
+pub mod negatives;
 mod op;
 pub mod recipe;
 pub mod train;

@@ -3,10 +3,12 @@
 //! A module lists its tensors once, in [`Module::visit`], under the names that torchvision and Hugging Face use.
 //! Optimisers, checkpoints, export and momentum encoders all work through that one list.
 
+use std::num::NonZero;
+
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 
-use crate::engine::{Device, Gradients, Tensor, from_host, to_host};
+use crate::engine::{Device, Gradients, Precision, Tensor, from_host, to_host};
 use crate::error::LearnError;
 
 /// What a tensor of a module is for; decides about weight decay, LARS and whether gradients reach it.
@@ -106,6 +108,8 @@ pub struct Pass {
     pub statistics: Statistics,
     /// The stream of dropout masks; `None` switches dropout off.
     pub dropout: Option<Stream>,
+    /// At which precision convolutions multiply, gradients included.
+    pub precision: Precision,
 }
 
 /// Where a normalisation layer takes mean and variance from.
@@ -113,6 +117,10 @@ pub struct Pass {
 pub enum Statistics {
     /// From the batch; the running statistics move towards them by the layer's momentum.
     Batch,
+    /// From so many equal groups of instances that follow one another, as if each were a batch; the running statistics
+    /// move towards the mean of the groups'. MoCo's shuffled normalisation needs it, where GPUs would each have a part of
+    /// the batch. Where they do not divide the batch, into the next smaller number of groups that does.
+    Groups(NonZero<usize>),
     /// From the batch; the running statistics become the plain average over `seen` + 1 batches. Used to re-estimate
     /// them on uniform batches before an evaluation.
     Average {
@@ -124,19 +132,29 @@ pub enum Statistics {
 }
 
 impl Pass {
-    /// A training pass, with dropout masks from `dropout`.
+    /// A training pass in `f32`, with dropout masks from `dropout`.
     pub fn training(dropout: Stream) -> Self {
-        Self { gradient: true, statistics: Statistics::Batch, dropout: Some(dropout) }
+        let (statistics, precision) = (Statistics::Batch, Precision::F32);
+        Self { gradient: true, statistics, dropout: Some(dropout), precision }
     }
 
-    /// A pass that changes nothing: running statistics, no dropout, no gradient.
+    /// Calls `run` with this pass, gradients left out: how a momentum encoder is run in training mode.
+    pub fn without_gradient<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
+        let gradient = std::mem::replace(&mut self.gradient, false);
+        let result = run(self);
+        self.gradient = gradient;
+        result
+    }
+
+    /// A pass that changes nothing: running statistics, no dropout, no gradient, `f32`.
     pub fn evaluation() -> Self {
-        Self { gradient: false, statistics: Statistics::Running, dropout: None }
+        let (statistics, precision) = (Statistics::Running, Precision::F32);
+        Self { gradient: false, statistics, dropout: None, precision }
     }
 
     /// A pass that re-estimates running statistics, `seen` batches having been averaged before.
     pub fn estimation(seen: u64) -> Self {
-        Self { gradient: false, statistics: Statistics::Average { seen }, dropout: None }
+        Self { statistics: Statistics::Average { seen }, ..Self::evaluation() }
     }
 }
 

@@ -102,7 +102,7 @@ fn vectors_are_learned_from_views_made_by_the_data() {
     let Points { values, labels, .. } = points(INSTANCES, CLASSES, 1);
     let raw = knn(values.rows(), &labels);
     let mut method = learn(|| perceptron(0.0), Arc::new(NoisyViews(values.clone())));
-    let trained = knn(representations(&mut method.encoder, &values).rows(), &labels);
+    let trained = knn(representations(&mut method.network.encoder, &values).rows(), &labels);
     assert!(trained > raw + 0.2 && trained > 0.8, "kNN accuracy went from {raw} to {trained}");
 }
 
@@ -118,7 +118,7 @@ fn vectors_are_learned_from_views_made_by_dropout_in_the_encoder() {
         with_head(encoder, 0.2)
     };
     let mut method = learn(make, Arc::new(SharedPoints(values.clone())));
-    let trained = knn(representations(&mut method.encoder, &values).rows(), &labels);
+    let trained = knn(representations(&mut method.network.encoder, &values).rows(), &labels);
     assert!(trained > 0.7, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
 }
 
@@ -194,7 +194,7 @@ fn reader(dropout: f32) -> SimClr<MeanOfTokens> {
 fn token_lists_are_learned_from_views_made_by_the_data() {
     let (lists, labels) = lists();
     let mut method = learn(|| reader(0.0), Arc::new(Shortened(lists.clone())));
-    let trained = knn(representations(&mut method.encoder, &lists).rows(), &labels);
+    let trained = knn(representations(&mut method.network.encoder, &lists).rows(), &labels);
     assert!(trained > 0.6, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
 }
 
@@ -202,21 +202,21 @@ fn token_lists_are_learned_from_views_made_by_the_data() {
 fn token_lists_are_learned_from_views_made_by_dropout_in_the_encoder() {
     let (lists, labels) = lists();
     let mut method = learn(|| reader(0.3), Arc::new(Whole(lists.clone())));
-    let trained = knn(representations(&mut method.encoder, &lists).rows(), &labels);
+    let trained = knn(representations(&mut method.network.encoder, &lists).rows(), &labels);
     assert!(trained > 0.6, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
 }
 
 #[test]
 fn an_empty_list_is_a_vector_like_any_other() {
     let lists = vec![vec![], vec![3, 3, 99]];
-    let rows = representations(&mut reader(0.0).encoder, &lists);
+    let rows = representations(&mut reader(0.0).network.encoder, &lists);
     assert!(rows.rows().check_finite().is_ok());
     assert_ne!(rows.row(0), rows.row(1));
 }
 
 #[test]
 fn a_short_list_s_vector_does_not_depend_on_the_lists_beside_it() {
-    let mut encoder = reader(0.0).encoder;
+    let mut encoder = reader(0.0).network.encoder;
     let alone = representations(&mut encoder, &vec![vec![1, 2]]);
     let beside = representations(&mut encoder, &vec![vec![1, 2], vec![7; 30]]);
     let difference = alone.row(0).iter().zip(beside.row(0)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);

@@ -5,10 +5,10 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use common::{cpu, numbers};
-use lookalike_base::arrays::{Array, Arrays};
+use common::{cpu, fill, fixture, length, numbers, relative, training, values};
+use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::{ImageBatch, ViewBatch, Views};
 use lookalike_learn::encoder::Encoder;
@@ -19,57 +19,12 @@ use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
 use lookalike_learn::loss::nt_xent::nt_xent;
 use lookalike_learn::method::{Method, SimClr};
 use lookalike_learn::module::{
-    AnyTensor, Module, Parameter, Pass, Role, Visitor, arrays_of, for_each_tensor, load_arrays,
+    AnyTensor, Module, Parameter, Pass, Role, Visitor, arrays_of, for_each_tensor,
 };
 use lookalike_learn::recipe::Recipe;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Optimizer, OptimizerOptions, Schedule, Shape};
 use serde_json::Value;
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
-}
-
-fn values<'a>(file: &'a TensorFile, name: &str) -> &'a [f32] {
-    file.tensors.get(name).and_then(Array::as_f32).unwrap_or_else(|| panic!("the fixture lacks `{name}`"))
-}
-
-fn length(values: &[f32]) -> f64 {
-    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
-}
-
-/// The distance of two arrays over the length of the second.
-fn relative(ours: &[f32], theirs: &[f32]) -> f64 {
-    assert_eq!(ours.len(), theirs.len());
-    let difference: Vec<f32> = ours.iter().zip(theirs).map(|(a, b)| a - b).collect();
-    length(&difference) / length(theirs)
-}
-
-/// A pass that trains and drops nothing out.
-fn training() -> Pass {
-    Pass { dropout: None, ..Pass::training(common::SEED.stream("dropout", 0, 0, 0)) }
-}
-
-/// Sets every tensor of `module` as `fill` in `fixtures/make.py` does: by its place among the sorted names.
-fn fill(module: &mut dyn Module) {
-    let arrays = arrays_of(module).into_iter().zip(0..).map(|((name, array), key)| {
-        let mut values = numbers(array.values.len(), key);
-        let (scale, shift) = if array.shape.len() > 1 {
-            let fan_in: usize = array.shape[1..].iter().product();
-            (2.0_f32.powi(1 - (fan_in.ilog2() / 2) as i32), 0.0)
-        } else if name.ends_with("running_var") || name.ends_with("weight") {
-            (0.5, 1.0)
-        } else {
-            (0.25, 0.0)
-        };
-        for value in &mut values {
-            *value = shift + scale * *value;
-        }
-        (name, Array::f32(array.shape, values))
-    });
-    let arrays: Arrays = arrays.collect();
-    load_arrays(module, &arrays, "", &cpu()).unwrap();
-}
 
 #[test]
 fn nt_xent_and_its_gradients_are_those_of_pytorch() {
@@ -141,10 +96,10 @@ fn a_step_of_simclr_has_pytorchs_features_loss_gradients_and_running_statistics(
     let before = arrays_of(&mut method);
     close(
         "features.evaluation",
-        &to_host(method.encoder.forward(&images, &mut Pass { gradient: true, ..Pass::evaluation() })),
+        &to_host(method.network.encoder.forward(&images, &mut Pass { gradient: true, ..Pass::evaluation() })),
     );
     assert_eq!(arrays_of(&mut method), before, "evaluation changes nothing");
-    close("features.training", &to_host(method.clone().encoder.forward(&images, &mut training())));
+    close("features.training", &to_host(method.clone().network.encoder.forward(&images, &mut training())));
 
     let batch = ViewBatch { instances: (0..6).collect(), views: Views::Stacked(images) };
     let outputs = method.encode(&batch, &mut training());

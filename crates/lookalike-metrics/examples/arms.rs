@@ -15,15 +15,25 @@ use lookalike_metrics::paired;
 use serde_json::Value;
 
 /// What is shown of an evaluation, and as what.
-const SCORES: [(&str, &str); 9] = [
+const SCORES: [(&str, &str); 19] = [
     ("knn_pixels", "kNN, pixels"),
     ("knn_untrained", "kNN, untrained encoder"),
     ("knn", "kNN"),
+    ("knn_25", "kNN after 25 % of the steps"),
+    ("knn_50", "kNN after 50 % of the steps"),
     ("knn_training_statistics", "kNN, BatchNorm as training left it"),
     ("linear", "linear probe"),
+    ("alignment", "alignment"),
+    ("uniformity", "uniformity"),
+    ("effective_rank", "effective rank"),
     ("hardness", "hardness, last epoch"),
     ("false_negative_rate", "false negatives"),
     ("false_negative_rate_uniform", "false negatives, uniform batches"),
+    ("proxy_accuracy", "proxy accuracy, last fifth of the run"),
+    ("proxy_accuracy_mixed", "proxy accuracy with mixtures"),
+    ("false_negatives", "false negatives, all candidates"),
+    ("false_negatives_hardest", "false negatives, hardest"),
+    ("false_negatives_parents", "false negatives, parents of mixtures"),
     ("seconds_a_step", "seconds a step, graphs included"),
 ];
 
@@ -62,16 +72,34 @@ fn read(folder: &Path) -> Result<Results, Box<dyn Error>> {
     Ok(results)
 }
 
-/// Adds the time of a step and the hardness of the last epoch by tenth.
+/// What is taken from `instruments` events: the mean over the last fifth of the run.
+const INSTRUMENTS: [&str; 5] = [
+    "proxy_accuracy",
+    "proxy_accuracy_mixed",
+    "false_negatives",
+    "false_negatives_hardest",
+    "false_negatives_parents",
+];
+
+/// Adds the time of a step, the hardness of the last epoch by tenth, and what the instruments showed at the end.
 fn add_events(path: &Path, evaluation: &mut Value) -> Result<(), Box<dyn Error>> {
     let (mut begun, mut ended) = (None, None);
+    let mut instruments: Vec<Value> = Vec::new();
     for line in std::fs::read_to_string(path)?.lines() {
         let mut event: Value = serde_json::from_str(line)?;
         match event["kind"].as_str() {
             Some("plan") if begun.is_none() => begun = event["time"].as_f64(),
             Some("step") => ended = event["time"].as_f64().zip(event["step"].as_f64()),
             Some("epoch") => evaluation["tenths"] = event["hardness_by_decile"].take(),
+            Some("instruments") => instruments.push(event),
             _ => {}
+        }
+    }
+    let last = instruments.split_off(instruments.len() - instruments.len().div_ceil(5));
+    for name in INSTRUMENTS {
+        let values: Vec<f64> = last.iter().filter_map(|event| event[name].as_f64()).collect();
+        if !values.is_empty() {
+            evaluation[name] = (values.iter().sum::<f64>() / values.len() as f64).into();
         }
     }
     if let (Some(begun), Some((ended, steps))) = (begun, ended) {

@@ -1,20 +1,22 @@
 //! Products of matrices by blocks.
 
 use faer::linalg::matmul::matmul;
+use faer::traits::ComplexField;
+use faer::traits::math_utils::one;
 use faer::{Accum, MatMut, MatRef, Par};
 
 /// `products` ← `left` · `right`ᵀ, on this thread alone.
 ///
 /// # Shapes
 /// `left` a×`columns`, `right` b×`columns`, `products` a×b, row-major.
-pub(crate) fn rows_by_rows(left: &[f32], right: &[f32], columns: usize, products: &mut [f32]) {
+pub(crate) fn rows_by_rows<T: ComplexField>(left: &[T], right: &[T], columns: usize, products: &mut [T]) {
     let (a, b) = (left.len() / columns, right.len() / columns);
     matmul(
         MatMut::from_row_major_slice_mut(products, a, b),
         Accum::Replace,
         MatRef::from_row_major_slice(left, a, columns),
         MatRef::from_row_major_slice(right, b, columns).transpose(),
-        1.0,
+        one::<T>(),
         Par::Seq,
     );
 }

@@ -15,6 +15,7 @@ pub mod linear_probe;
 pub mod paired;
 pub mod spectrum;
 pub mod sphere;
+pub mod svm;
 
 pub use collapse::{Collapse, collapse};
 pub use error::MetricError;
@@ -24,3 +25,4 @@ pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
 pub use paired::{Paired, paired};
 pub use spectrum::{Centering, Spectrum, rank_me, spectrum};
 pub use sphere::{Uniformity, UniformityOptions, alignment, uniformity};
+pub use svm::{SvmFold, SvmKernel, SvmOptions, SvmScore, stratified_folds, svm_accuracy};

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lookalike_base::{MappedRows, Matrix, RowSource, Seed, npy};
-use lookalike_sampling::{GraphOptions, knn_graph, proximity_graph};
+use lookalike_sampling::{GraphOptions, Scoring, knn_graph, proximity_graph};
 use rayon::prelude::*;
 
 const USAGE: &str = "usage: graph_speed proximity|knn|mapped|write|gemm N D M K ROUNDS [FILE]";
@@ -56,7 +56,7 @@ fn random(n: usize, d: usize) -> Result<Matrix, Box<dyn Error>> {
 }
 
 fn proximity(rows: impl RowSource, m: usize, k: usize, round: usize) -> Result<usize, Box<dyn Error>> {
-    let options = GraphOptions { candidates: m, neighbors: k };
+    let options = GraphOptions { candidates: m, neighbors: k, scoring: Scoring::F32 };
     Ok(proximity_graph(rows, None, &options, Seed(1), round as u64)?.0.edges())
 }
 

@@ -1,4 +1,4 @@
-//! How fast batches are walked: `cargo run --release -p lookalike-sampling --example walk_speed [RESTART]`.
+//! How fast batches are walked: `cargo run --release -p lookalike-sampling --example walk_speed [RESTART [N…]]`.
 //!
 //! Whole epochs of B = 256 on random graphs with K = 100, planned in segments of 100 batches as a sampler with the default
 //! `refresh_every` does, on one thread. Prints a line for each: N, what was walked, batches a second over the epochs (all that
@@ -12,7 +12,7 @@ use std::time::Instant;
 use lookalike_base::{Matrix, Seed};
 use lookalike_sampling::{
     Coverage, EdgeWeights, GraphOptions, Groups, InstanceSet, LastBatch, Method, Moves, PlanInput,
-    ProximityGraph, batches_per_epoch, decile_hardness, plan_segment, proximity_graph,
+    ProximityGraph, Scoring, batches_per_epoch, decile_hardness, plan_segment, proximity_graph,
 };
 
 const BATCH_SIZE: usize = 256;
@@ -24,7 +24,8 @@ const DRAWN: usize = 2_000_000;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let restart = std::env::args().nth(1).map_or(Ok(0.1), |argument| argument.parse::<f32>())?;
-    for instances in [100_000, 1_000_000] {
+    let sizes: Vec<usize> = std::env::args().skip(2).map(|size| size.parse()).collect::<Result<_, _>>()?;
+    for instances in if sizes.is_empty() { vec![100_000, 1_000_000] } else { sizes } {
         let graph = random_graph(instances)?;
         let weights = EdgeWeights::new(&graph, 0.2)?;
         let pairs: Vec<u64> = (0..instances as u64).map(|instance| instance / 2).collect();
@@ -145,7 +146,7 @@ fn print_hardness(name: &str, coverage: Coverage, restart: f32) -> Result<(), Bo
     let centres: Vec<f32> = (0..clusters * columns).map(|_| stream.normal()).collect();
     let value = |at: usize| centres[at / columns % clusters * columns + at % columns] + 0.7 * stream.normal();
     let points = Matrix::new((0..instances * columns).map(value).collect(), columns)?;
-    let options = GraphOptions { candidates: 1000, neighbors: NEIGHBORS };
+    let options = GraphOptions { candidates: 1000, neighbors: NEIGHBORS, scoring: Scoring::F32 };
     let (graph, _) = proximity_graph(points.rows(), None, &options, Seed(1), 0)?;
     let (used, mut plan) = (InstanceSet::new(instances), Vec::new());
     plan_epoch(&input(&graph, restart, coverage, &used), |_, batches, _| plan.extend_from_slice(batches))?;

@@ -17,6 +17,8 @@ pub struct Agreement {
     pub seed: u64,
     /// Batches consumed in all.
     pub steps: u64,
+    /// The epoch of the next batch, and its place within.
+    pub place: (u64, usize),
 }
 
 impl Sampler {
@@ -32,6 +34,7 @@ impl Sampler {
             settings: fingerprint(settings.bytes().map(u32::from)),
             seed: self.seed.0,
             steps: self.steps,
+            place: (self.epoch, self.position),
         }
     }
 }
@@ -46,6 +49,8 @@ pub fn check_agreement(all: &[Agreement]) -> Result<(), SamplingError> {
         let pairs = [
             ("the seed", first.seed, other.seed),
             ("the number of batches consumed", first.steps, other.steps),
+            ("the epoch", first.place.0, other.place.0),
+            ("the place within the epoch", first.place.1 as u64, other.place.1 as u64),
             ("options, groups, labels or ranks", first.settings, other.settings),
             ("the graph's fingerprint", first.graph, other.graph),
         ];

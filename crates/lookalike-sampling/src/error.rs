@@ -108,6 +108,12 @@ pub enum SamplingError {
         /// Members of the last one.
         last: usize,
     },
+    /// Batches cannot be counted up to an epoch.
+    #[error("epoch {epoch} is out of range: its batches cannot be numbered")]
+    Epoch {
+        /// The epoch asked for.
+        epoch: u64,
+    },
     /// The ranks of a run cannot share its batches.
     #[error("the ranks cannot share the batches: {problem}")]
     Ranks {
@@ -164,6 +170,9 @@ pub enum SamplingError {
         /// What is wrong, and what would be right.
         problem: String,
     },
+    /// The work was asked to stop before it was done; nothing has changed.
+    #[error("the work was cancelled")]
+    Cancelled,
     /// The embeddings do not form rows.
     #[error(transparent)]
     Matrix(#[from] MatrixError),

@@ -3,8 +3,8 @@
 //! With few candidates M the neighbours are hardly more similar than chance, with all N − 1 they are the nearest of
 //! all, and with them come the false negatives; M is how hard the batches become.
 
-use lookalike_base::{RowSource, Seed};
-use lookalike_kernels::{Circulant, KernelError, TopK, circulant_top_k, normalize};
+use lookalike_base::{Cancellation, RowSource, Seed};
+use lookalike_kernels::{Circulant, KernelError, Scoring, TopK, circulant_top_k_until, normalize};
 use rayon::prelude::*;
 
 use crate::candidates::Candidates;
@@ -12,13 +12,15 @@ use crate::error::{SamplingError, Warning};
 use crate::options::check_instances;
 use crate::set::InstanceSet;
 
-/// How many others an instance is compared with, and how many of them it is tied to.
+/// How many others an instance is compared with, how, and how many of them it is tied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GraphOptions {
     /// Distinct random candidates for each instance, M.
     pub candidates: usize,
     /// Most similar of them kept, K.
     pub neighbors: usize,
+    /// In which numbers they are compared; the similarities of the graph are products of `f32` either way.
+    pub scoring: Scoring,
 }
 
 impl GraphOptions {
@@ -208,7 +210,8 @@ pub struct GraphStatistics {
 ///
 /// # Shapes
 /// `embeddings` N×d, a row for each instance. Beside them and the graph no more is in memory than the tiles that are being
-/// compared, an eighth of all for large N, so that rows of a mapped file need not fit into memory.
+/// compared, an eighth of all for large N, so that rows of a mapped file need not fit into memory. With [`Scoring::Bf16`] a copy of all
+/// rows is.
 ///
 /// # Errors
 /// [`SamplingError::Neighbors`] or [`SamplingError::Zero`] for options that do not fit, [`SamplingError::NotFinite`] for
@@ -221,10 +224,31 @@ pub fn proximity_graph(
     seed: Seed,
     build: u64,
 ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
+    proximity_graph_until(embeddings, present, options, seed, build, &Cancellation::new())
+}
+
+/// As [`proximity_graph`], but ends soon after `cancellation` is raised.
+///
+/// # Errors
+/// As [`proximity_graph`], and then [`SamplingError::Cancelled`].
+pub fn proximity_graph_until(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    options: &GraphOptions,
+    seed: Seed,
+    build: u64,
+    cancellation: &Cancellation,
+) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
     let members = Members::new(&embeddings, present)?;
     let (options, warning) = options.fitted(members.instances.len())?;
     let candidates = Candidates::draw(members.instances.len() as u32, options.candidates, seed, build);
-    let graph = members.graph(&candidates.circulant, &candidates.order, options.neighbors)?;
+    let graph = members.graph(
+        &candidates.circulant,
+        &candidates.order,
+        options.neighbors,
+        options.scoring,
+        cancellation,
+    )?;
     Ok((graph, warning.into_iter().collect()))
 }
 
@@ -241,21 +265,49 @@ pub fn knn_graph(
     present: Option<&InstanceSet>,
     neighbors: usize,
 ) -> Result<ProximityGraph, SamplingError> {
+    knn_graph_by(embeddings, present, neighbors, Scoring::F32)
+}
+
+/// As [`knn_graph`], all others being compared as `scoring` says: with [`Scoring::Bf16`] faster, and a few of the nearest can be
+/// missed. Two copies of the embeddings are then in memory, one of them of half the size.
+///
+/// # Errors
+/// As [`knn_graph`].
+pub fn knn_graph_by(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    neighbors: usize,
+    scoring: Scoring,
+) -> Result<ProximityGraph, SamplingError> {
+    knn_graph_until(embeddings, present, neighbors, scoring, &Cancellation::new())
+}
+
+/// As [`knn_graph_by`], but ends soon after `cancellation` is raised.
+///
+/// # Errors
+/// As [`knn_graph`], and then [`SamplingError::Cancelled`].
+pub fn knn_graph_until(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    neighbors: usize,
+    scoring: Scoring,
+    cancellation: &Cancellation,
+) -> Result<ProximityGraph, SamplingError> {
     let members = Members::new(&embeddings, present)?;
     let count = members.instances.len();
-    GraphOptions { candidates: count - 1, neighbors }.fitted(count)?;
+    GraphOptions { candidates: count - 1, neighbors, scoring }.fitted(count)?;
     let order: Vec<u32> = (0..count as u32).collect();
-    members.graph(&Circulant::all(count), &order, neighbors)
+    members.graph(&Circulant::all(count), &order, neighbors, scoring, cancellation)
 }
 
 /// Those who are in the graph, numbered anew without gaps.
-struct Members<'a, S> {
-    instances: Vec<u32>,
+pub(crate) struct Members<'a, S> {
+    pub(crate) instances: Vec<u32>,
     embeddings: &'a S,
 }
 
 impl<'a, S: RowSource> Members<'a, S> {
-    fn new(embeddings: &'a S, present: Option<&InstanceSet>) -> Result<Self, SamplingError> {
+    pub(crate) fn new(embeddings: &'a S, present: Option<&InstanceSet>) -> Result<Self, SamplingError> {
         let count = check_instances(embeddings.len())?;
         if let Some(set) = present
             && set.instances() != embeddings.len()
@@ -269,12 +321,21 @@ impl<'a, S: RowSource> Members<'a, S> {
     }
 
     /// The graph whose members have the `k` most similar of their candidates as neighbours.
-    fn graph(&self, circulant: &Circulant, order: &[u32], k: usize) -> Result<ProximityGraph, SamplingError> {
+    fn graph(
+        &self,
+        circulant: &Circulant,
+        order: &[u32],
+        k: usize,
+        scoring: Scoring,
+        cancellation: &Cancellation,
+    ) -> Result<ProximityGraph, SamplingError> {
         let read = |member: u32, row: &mut [f32]| {
             self.embeddings.read_row(self.instances[member as usize] as usize, row);
             normalize(row)
         };
-        let kept = match circulant_top_k(circulant, order, self.embeddings.columns(), k, read) {
+        let (columns, stop) = (self.embeddings.columns(), || cancellation.is_cancelled());
+        let kept = match circulant_top_k_until(circulant, order, columns, k, scoring, read, &stop) {
+            Err(KernelError::Cancelled) => return Err(SamplingError::Cancelled),
             Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
             other => other?,
         };
@@ -282,7 +343,7 @@ impl<'a, S: RowSource> Members<'a, S> {
     }
 
     /// Names the first member whose embedding is not finite, of which `refused` is one.
-    fn first_not_finite(&self, refused: usize) -> SamplingError {
+    pub(crate) fn first_not_finite(&self, refused: usize) -> SamplingError {
         let mut row = vec![0.0; self.embeddings.columns()];
         for &instance in &self.instances[..=refused] {
             self.embeddings.read_row(instance as usize, &mut row);
@@ -294,7 +355,7 @@ impl<'a, S: RowSource> Members<'a, S> {
     }
 
     /// The graph over all instances whose members have the neighbours `kept`.
-    fn named(&self, kept: TopK) -> ProximityGraph {
+    pub(crate) fn named(&self, kept: TopK) -> ProximityGraph {
         let total = self.embeddings.len();
         let mut offsets = vec![0; total + 1];
         for &instance in &self.instances {
@@ -313,6 +374,10 @@ impl<'a, S: RowSource> Members<'a, S> {
 
 /// Checks that the embedding of `instance` is finite.
 pub(crate) fn check_row(row: &[f32], instance: u32) -> Result<(), SamplingError> {
+    // All values at once first: a search that ends at the first would take them one by one.
+    if row.iter().fold(true, |finite, value| finite & value.is_finite()) {
+        return Ok(());
+    }
     match row.iter().position(|value| !value.is_finite()) {
         None => Ok(()),
         Some(column) => Err(SamplingError::NotFinite { instance, column }),

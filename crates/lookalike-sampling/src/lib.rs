@@ -13,10 +13,12 @@ mod filter;
 pub mod graph;
 mod groups;
 pub mod hardness;
+mod independent;
 mod options;
 pub mod plan;
 mod plan_report;
 mod planner;
+mod planning;
 mod report;
 mod sampler;
 mod set;
@@ -29,11 +31,18 @@ mod weights;
 pub use agreement::{Agreement, check_agreement};
 pub use data::{Avoid, Oracle, Ranks, RunData, Split};
 pub use error::{SamplingError, Warning};
-pub use graph::{GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph};
+pub use graph::{
+    GraphOptions, GraphStatistics, ProximityGraph, knn_graph, knn_graph_by, knn_graph_until, proximity_graph,
+    proximity_graph_until,
+};
 pub use groups::Groups;
 pub use hardness::{Tally, decile_hardness};
+pub use independent::independent_graph;
+pub use lookalike_kernels::Scoring;
 pub use options::{Coverage, Kind, LastBatch, RestartSchedule, SamplerOptions};
-pub use plan::{BatchOrigins, Method, PlanInput, Segment, batches_per_epoch, plan_segment};
+pub use plan::{
+    BatchOrigins, Method, PlanInput, Segment, batches_per_epoch, plan_segment, plan_segment_until,
+};
 pub use plan_report::{AnchorHistogram, GraphReport, PlanContext, PlanReport, SIMILARITY_BINS, plan_report};
 pub use report::{EpochReport, Report, Staleness};
 pub use sampler::Sampler;

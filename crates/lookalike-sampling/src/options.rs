@@ -1,6 +1,7 @@
 //! What a user can choose about batches. Defaults are those of the BatchSampler paper, in the values that its published
 //! program takes for small image data sets.
 
+use lookalike_kernels::Scoring;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{SamplingError, Warning};
@@ -96,6 +97,8 @@ pub struct SamplerOptions {
     pub candidates: usize,
     /// Neighbours kept of them, K, for [`Kind::Walk`]; [`Kind::Nearest`] needs and keeps B − 1. Paper: 100.
     pub neighbors: usize,
+    /// In which numbers instances are compared when a graph is built. Published program: `f32`.
+    pub scoring: Scoring,
     /// Restart probability of [`Kind::Walk`].
     pub restart: RestartSchedule,
     /// Temperature τ of [`Kind::Walk`], which then goes to a neighbour with a probability in proportion to
@@ -123,6 +126,7 @@ impl Default for SamplerOptions {
             coverage: Coverage::Repeat,
             candidates: 1000,
             neighbors: 100,
+            scoring: Scoring::F32,
             restart: RestartSchedule::default(),
             temperature: None,
             uniform_fraction: 0.0,
@@ -151,7 +155,8 @@ impl SamplerOptions {
         self.restart.check()?;
         check_uniform_fraction(self.uniform_fraction)?;
         self.check_edges()?;
-        let graph = GraphOptions { candidates: self.candidates, neighbors: self.neighbors };
+        let graph =
+            GraphOptions { candidates: self.candidates, neighbors: self.neighbors, scoring: self.scoring };
         match self.kind {
             Kind::Walk => Ok(graph.fitted(instances)?.1.into_iter().collect()),
             Kind::Uniform | Kind::Nearest => Ok(Vec::new()),
@@ -197,6 +202,7 @@ impl SamplerOptions {
                 ("coverage", format!("{:?}", options.coverage)),
                 ("candidates", options.candidates.to_string()),
                 ("neighbors", options.neighbors.to_string()),
+                ("scoring", format!("{:?}", options.scoring)),
                 ("restart.from", options.restart.from.to_string()),
                 ("restart.to", options.restart.to.to_string()),
                 ("restart.over_epochs", options.restart.over_epochs.to_string()),

@@ -17,7 +17,7 @@
 //! reserved in time for the largest groups, so that none is left over. The rare places for which walks and
 //! uniform draws found nobody who may come in are filled from the groups that are outside, and count as uniform.
 
-use lookalike_base::Seed;
+use lookalike_base::{Cancellation, Seed};
 
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
@@ -152,12 +152,32 @@ pub(crate) fn shared_batches(batches: usize, ranks: usize) -> usize {
 /// [`SamplingError::BatchSize`] where a batch is empty or does not fit, [`SamplingError::Segment`] where the graph or the used
 /// instances are of another data set, the segment leaves its epoch, or too few unused instances are left for it.
 pub fn plan_segment(input: &PlanInput<'_>) -> Result<Segment, SamplingError> {
+    plan_segment_until(input, &Cancellation::new())
+}
+
+/// As [`plan_segment`], but ends soon after `cancellation` is raised.
+///
+/// # Errors
+/// As [`plan_segment`], and then [`SamplingError::Cancelled`].
+pub fn plan_segment_until(
+    input: &PlanInput<'_>,
+    cancellation: &Cancellation,
+) -> Result<Segment, SamplingError> {
     input.check()?;
     let (batches, origins) = match input.method {
         Method::Uniform if input.groups.is_none() => uniform(input),
         _ => {
             let mut planner = Planner::new(input)?;
-            (input.first_batch..input.first_batch + input.batches).map(|batch| planner.batch(batch)).unzip()
+            let (mut batches, mut origins) = (Vec::new(), Vec::new());
+            for batch in input.first_batch..input.first_batch + input.batches {
+                if cancellation.is_cancelled() {
+                    return Err(SamplingError::Cancelled);
+                }
+                let (members, from) = planner.batch(batch);
+                batches.push(members);
+                origins.push(from);
+            }
+            (batches, origins)
         }
     };
     Ok(Segment { epoch: input.epoch, first_batch: input.first_batch, batches, origins })

@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use lookalike_base::{RowSource, Rows, Seed};
+use lookalike_base::{Cancellation, RowSource, Rows, Seed};
 
 use crate::data::{Avoid, RunData, Split};
 use crate::error::{SamplingError, Warning};
-use crate::graph::{GraphOptions, ProximityGraph, knn_graph, proximity_graph};
+use crate::graph::{GraphOptions, ProximityGraph, knn_graph_until, proximity_graph_until};
 use crate::hardness::tally;
+use crate::independent::independent_graph;
 use crate::options::{Kind, SamplerOptions};
-use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment};
+use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment_until};
 use crate::report::{EpochReport, Report, Staleness};
 use crate::set::InstanceSet;
 use crate::store::EmbeddingStore;
@@ -34,6 +35,8 @@ pub struct Sampler {
     pub(crate) position: usize,
     /// Batches consumed in all.
     pub(crate) steps: u64,
+    /// Batches of the epochs before and of this one up to the position that were not consumed, less those consumed twice.
+    pub(crate) skipped: i64,
     pub(crate) store: EmbeddingStore,
     /// Without an edge as long as none could be built.
     pub(crate) graph: ProximityGraph,
@@ -51,6 +54,7 @@ pub struct Sampler {
     pub(crate) finished: Option<EpochReport>,
     pub(crate) staleness: Option<Staleness>,
     pub(crate) warnings: Vec<Warning>,
+    pub(crate) cancellation: Cancellation,
 }
 
 impl Sampler {
@@ -91,6 +95,7 @@ impl Sampler {
             epoch: 0,
             position: 0,
             steps: 0,
+            skipped: 0,
             store: EmbeddingStore::new(instances),
             graph: ProximityGraph::empty(instances),
             weights: None,
@@ -103,6 +108,7 @@ impl Sampler {
             finished: None,
             staleness: None,
             warnings: Vec::new(),
+            cancellation: Cancellation::new(),
         };
         Ok((sampler, warnings))
     }
@@ -138,6 +144,38 @@ impl Sampler {
         self.steps
     }
 
+    /// Goes to the beginning of `epoch`, whatever is left of the current one; nothing happens where it is there already.
+    ///
+    /// Steps go on counting what was consumed, so that the graph and its next refresh stay as they are.
+    ///
+    /// # Errors
+    /// [`SamplingError::Epoch`] for an epoch that no counter of batches can reach.
+    pub fn set_epoch(&mut self, epoch: u64) -> Result<(), SamplingError> {
+        if (epoch, 0) == (self.epoch, self.position) {
+            return Ok(());
+        }
+        let passed = epoch.checked_mul(self.batches_per_epoch() as u64);
+        let passed =
+            passed.and_then(|passed| i64::try_from(passed).ok()).ok_or(SamplingError::Epoch { epoch })?;
+        self.skipped = passed - self.steps as i64;
+        self.epoch = epoch;
+        self.position = 0;
+        self.used.clear();
+        self.segment = None;
+        self.current = EpochReport { epoch, ..EpochReport::default() };
+        Ok(())
+    }
+
+    /// Work that takes long, in [`Sampler::next_segment`], ends soon after this is raised; another one stands for the next time.
+    pub fn set_cancellation(&mut self, cancellation: Cancellation) {
+        self.cancellation = cancellation;
+    }
+
+    /// The run's seed.
+    pub fn seed(&self) -> Seed {
+        self.seed
+    }
+
     /// The options it was made with.
     pub fn options(&self) -> &SamplerOptions {
         &self.options
@@ -164,8 +202,9 @@ impl Sampler {
     /// gives the part of this one; the origins of a batch that all share are those of the whole.
     ///
     /// # Errors
-    /// What [`proximity_graph`], [`knn_graph`] and [`plan_segment`] refuse; none of it can come about from recorded
-    /// embeddings and checked options.
+    /// [`SamplingError::Cancelled`] where [`Sampler::set_cancellation`] was used; it can be asked again then. Besides that, what
+    /// [`proximity_graph`](crate::proximity_graph), [`knn_graph_by`](crate::knn_graph_by) and [`plan_segment`](crate::plan_segment) refuse;
+    /// none of it can come about from recorded embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
         let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
         let segment = self.planned()?;
@@ -184,19 +223,6 @@ impl Sampler {
         };
         let (batches, origins) = own.map(|(batch, origins)| (part(batch), *origins)).unzip();
         Ok(Segment { epoch: segment.epoch, first_batch: position, batches, origins })
-    }
-
-    /// What all ranks together get by [`Sampler::next_segment`]: of [`Split::Batches`] batch b is of rank b mod W, of
-    /// [`Split::Within`] each batch has B·W members, of which rank r gets those at its places r, r + W, r + 2W, ….
-    ///
-    /// # Errors
-    /// As [`Sampler::next_segment`].
-    pub fn next_segment_of_all(&mut self) -> Result<Segment, SamplingError> {
-        let first_batch = self.position * self.at_once();
-        let segment = self.planned()?;
-        let consumed = first_batch - segment.first_batch;
-        let (batches, origins) = (segment.batches[consumed..].to_vec(), segment.origins[consumed..].to_vec());
-        Ok(Segment { epoch: segment.epoch, first_batch, batches, origins })
     }
 
     /// Takes embeddings that training produced at `step`, which is counted as [`Sampler::steps`] is.
@@ -220,42 +246,6 @@ impl Sampler {
         if self.needs_embeddings() {
             self.store.take(instances, embeddings, step);
         }
-        Ok(())
-    }
-
-    /// Rebuilds the graph from embeddings that are kept elsewhere, in a mapped file for instance, and need not fit into memory: a
-    /// refresh, after which the next is due in `refresh_every` batches. What was planned ahead is planned anew.
-    /// Uniform sampling only compares their number.
-    ///
-    /// # Shapes
-    /// `rows` N×d, a row for each instance.
-    ///
-    /// # Errors
-    /// [`SamplingError::Rows`] for another number of rows, [`SamplingError::Combination`] where embeddings were
-    /// [recorded](Sampler::record), which are what the sampler builds its graphs from, and what [`proximity_graph`] and [`knn_graph`] refuse.
-    pub fn rebuild_from(&mut self, rows: impl RowSource) -> Result<(), SamplingError> {
-        if rows.len() != self.instances {
-            return Err(SamplingError::Rows { rows: rows.len(), instances: self.instances });
-        }
-        if self.store.columns > 0 {
-            let (with, reason) = ("embeddings that were recorded", "graphs are built from those");
-            return Err(SamplingError::Combination { option: "a graph from other rows", with, reason });
-        }
-        if !self.needs_embeddings() {
-            return Ok(());
-        }
-        let begun = Instant::now();
-        let (graph, warnings) = self.build(rows, self.neighbors())?;
-        let graph = self.walkable(graph)?;
-        self.take_graph(graph)?;
-        self.refreshed_at = Some(self.steps);
-        if let Some(segment) = self.segment.take() {
-            let consumed = self.position * self.at_once() - segment.first_batch;
-            self.used.extend(segment.batches.into_iter().take(consumed).flatten());
-        }
-        self.builds += 1;
-        self.warn(warnings);
-        self.build_seconds += begun.elapsed().as_secs_f64();
         Ok(())
     }
 
@@ -321,7 +311,7 @@ impl Sampler {
     }
 
     /// The segment that holds the next batch.
-    fn planned(&mut self) -> Result<&Segment, SamplingError> {
+    pub(crate) fn planned(&mut self) -> Result<&Segment, SamplingError> {
         let segment = match self.segment.take() {
             Some(segment) => segment,
             None => self.plan()?,
@@ -365,7 +355,7 @@ impl Sampler {
                 Method::Walk(Moves { graph: &self.graph, restart, weights: self.weights.as_ref() })
             }
         };
-        plan_segment(&PlanInput {
+        let input = PlanInput {
             instances: self.instances,
             batch_size: self.data.ranks.planned_size(self.options.batch_size),
             last_batch: self.options.last_batch,
@@ -380,15 +370,14 @@ impl Sampler {
             first_batch,
             batches,
             used: &self.used,
-        })
+        };
+        plan_segment_until(&input, &self.cancellation)
     }
 
     /// Builds the graph from the embeddings there are; with too few of them batches are uniform until the next refresh.
     fn refresh(&mut self) -> Result<(), SamplingError> {
         let begun = Instant::now();
         let (embedded, neighbors) = (self.store.present.count(), self.neighbors());
-        self.staleness = Some(self.store.staleness(self.steps));
-        self.refreshed_at = Some(self.steps);
         match self.store.rows()? {
             Some(rows) if embedded > neighbors => {
                 let (graph, warnings) = self.build(rows, neighbors)?;
@@ -402,6 +391,8 @@ impl Sampler {
                 self.warn(vec![Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors }]);
             }
         }
+        self.staleness = Some(self.store.staleness(self.steps));
+        self.refreshed_at = Some(self.steps);
         self.build_seconds += begun.elapsed().as_secs_f64();
         Ok(())
     }
@@ -412,7 +403,7 @@ impl Sampler {
     }
 
     /// The graph without the edges that are too similar, or false.
-    fn walkable(&self, graph: ProximityGraph) -> Result<ProximityGraph, SamplingError> {
+    pub(crate) fn walkable(&self, graph: ProximityGraph) -> Result<ProximityGraph, SamplingError> {
         let percentile =
             self.options.similarity_percentile.and_then(|share| graph.similarity_percentile(share));
         let ceiling = percentile.map(f64::from).or(self.options.similarity_ceiling);
@@ -435,14 +426,14 @@ impl Sampler {
     }
 
     /// Neighbours that each instance in the graph gets.
-    fn neighbors(&self) -> usize {
+    pub(crate) fn neighbors(&self) -> usize {
         match self.options.kind {
             Kind::Nearest => self.options.batch_size.saturating_sub(1).max(1),
             Kind::Walk | Kind::Uniform => self.options.neighbors,
         }
     }
 
-    fn build(
+    pub(crate) fn build(
         &self,
         rows: impl RowSource,
         neighbors: usize,
@@ -450,14 +441,19 @@ impl Sampler {
         // Rows from elsewhere are there for everybody.
         let present = (self.store.columns > 0).then_some(&self.store.present);
         if self.options.kind == Kind::Nearest {
-            return Ok((knn_graph(rows, present, neighbors)?, Vec::new()));
+            let graph = knn_graph_until(rows, present, neighbors, self.options.scoring, &self.cancellation)?;
+            return Ok((graph, Vec::new()));
         }
-        let options = GraphOptions { candidates: self.options.candidates, neighbors };
-        proximity_graph(rows, present, &options, self.seed, self.builds)
+        let SamplerOptions { candidates, scoring, .. } = self.options;
+        let options = GraphOptions { candidates, neighbors, scoring };
+        if cfg!(feature = "independent-candidates") {
+            return independent_graph(rows, present, &options, self.seed, self.builds);
+        }
+        proximity_graph_until(rows, present, &options, self.seed, self.builds, &self.cancellation)
     }
 
     /// Keeps `warnings` for the caller, but not one that waits already.
-    fn warn(&mut self, warnings: Vec<Warning>) {
+    pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
         for warning in warnings {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);

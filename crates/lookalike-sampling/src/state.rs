@@ -43,6 +43,9 @@ pub struct SamplerState {
     pub position: usize,
     /// Batches consumed in all.
     pub steps: u64,
+    /// Batches passed over by [`Sampler::set_epoch`], less those consumed twice.
+    #[serde(default)]
+    pub skipped: i64,
     /// The step of the last refresh.
     pub refreshed_at: Option<u64>,
     /// Graphs built.
@@ -81,6 +84,7 @@ impl Sampler {
             epoch: self.epoch,
             position: self.position,
             steps: self.steps,
+            skipped: self.skipped,
             refreshed_at: self.refreshed_at,
             builds: self.builds,
             fingerprint: self.graph.fingerprint(),
@@ -145,6 +149,7 @@ impl Sampler {
         sampler.epoch = state.epoch;
         sampler.position = state.position;
         sampler.steps = state.steps;
+        sampler.skipped = state.skipped;
         sampler.refreshed_at = state.refreshed_at;
         sampler.builds = state.builds;
         sampler.current = state.current.clone();
@@ -184,7 +189,8 @@ impl Sampler {
             return invalid(format!("its position {position} is outside an epoch of {total} batches"));
         }
         let before = self.epoch.checked_mul(total as u64);
-        if before.and_then(|before| before.checked_add(position as u64)) != Some(self.steps) {
+        let counted = self.steps.checked_add_signed(self.skipped);
+        if before.and_then(|before| before.checked_add(position as u64)) != counted || counted.is_none() {
             let (epoch, steps) = (self.epoch, self.steps);
             return invalid(format!("{steps} batches do not lead to batch {position} of epoch {epoch}"));
         }

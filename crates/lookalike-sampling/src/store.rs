@@ -1,11 +1,17 @@
 //! The embeddings that training produced, each with the step it is from.
 
 use lookalike_base::{MatrixError, Rows};
+use lookalike_kernels::normalize;
 
 use crate::error::SamplingError;
 use crate::graph::check_row;
 use crate::report::Staleness;
 use crate::set::InstanceSet;
+
+/// Rows that are fetched side by side.
+const AT_ONCE: usize = 8;
+/// Values of a cache line.
+const LINE: usize = 16;
 
 /// The newest embedding of each instance, scaled to unit length; nothing is allocated before the first.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,12 +40,25 @@ impl EmbeddingStore {
             self.values = vec![0.0; self.instances * self.columns];
             self.stamps = vec![0; self.instances];
         }
-        for (&instance, row) in instances.iter().zip(embeddings.iter()) {
-            let at = instance as usize;
-            normalize_into(row, &mut self.values[at * self.columns..][..self.columns]);
-            self.stamps[at] = step;
-            self.present.insert(instance);
+        for (instances, rows) in
+            instances.chunks(AT_ONCE).zip(embeddings.values().chunks(AT_ONCE * self.columns.max(1)))
+        {
+            // They lie anywhere in memory. Looked at before, they are fetched side by side.
+            let seen = instances.iter().flat_map(|instance| self.row(*instance).step_by(LINE));
+            std::hint::black_box(seen.fold(0, |seen, value| seen ^ value.to_bits()));
+            for (&instance, row) in instances.iter().zip(rows.chunks(self.columns.max(1))) {
+                let at = instance as usize;
+                let unit = &mut self.values[at * self.columns..][..self.columns];
+                unit.copy_from_slice(row);
+                normalize(unit);
+                self.stamps[at] = step;
+                self.present.insert(instance);
+            }
         }
+    }
+
+    fn row(&self, instance: u32) -> std::slice::Iter<'_, f32> {
+        self.values[instance as usize * self.columns..][..self.columns].iter()
     }
 
     /// Checks that `embeddings` are finite, and of the shape and instances that they can be taken for.
@@ -76,14 +95,5 @@ impl EmbeddingStore {
             mean_age: if count == 0 { 0.0 } else { sum as f64 / count as f64 },
             max_age,
         }
-    }
-}
-
-/// Writes `row`, scaled to unit length, to `unit`; a row of zeros stays so.
-fn normalize_into(row: &[f32], unit: &mut [f32]) {
-    let norm = row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();
-    let scale = if norm > 0.0 { 1.0 / norm } else { 0.0 };
-    for (unit, value) in unit.iter_mut().zip(row) {
-        *unit = (f64::from(*value) * scale) as f32;
     }
 }

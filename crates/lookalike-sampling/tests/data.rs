@@ -8,7 +8,7 @@ use common::{are_distinct, clustered, sorted};
 use lookalike_base::{Matrix, Seed};
 use lookalike_sampling::{
     Avoid, Coverage, GraphOptions, Groups, Kind, LastBatch, Oracle, Ranks, RunData, Sampler, SamplerOptions,
-    SamplerState, SamplingError, Split, check_agreement, proximity_graph,
+    SamplerState, SamplingError, Scoring, Split, check_agreement, proximity_graph,
 };
 use proptest::prelude::*;
 
@@ -161,7 +161,8 @@ fn what_all_ranks_get_together_is_what_each_gets_a_part_of() {
 fn a_graph_from_rows_kept_elsewhere_is_that_of_the_rows_and_the_epoch_goes_on_covering() {
     let options =
         SamplerOptions { uniform_epochs: 0, refresh_every: 1000, ..options(Kind::Walk, Coverage::Cover) };
-    let graph = GraphOptions { candidates: options.candidates, neighbors: options.neighbors };
+    let graph =
+        GraphOptions { candidates: options.candidates, neighbors: options.neighbors, scoring: Scoring::F32 };
     let (mut sampler, _) = Sampler::new(96, options, Seed(1)).unwrap();
     let mut seen = Vec::new();
     for step in 0..16 {

@@ -5,11 +5,12 @@ mod common;
 use common::{clustered, sorted, with_threads};
 use lookalike_base::{MappedRows, Matrix, Seed, npy};
 use lookalike_sampling::{
-    GraphOptions, InstanceSet, ProximityGraph, SamplingError, Warning, knn_graph, proximity_graph,
+    GraphOptions, InstanceSet, ProximityGraph, SamplingError, Scoring, Warning, independent_graph, knn_graph,
+    knn_graph_by, proximity_graph,
 };
 
 fn options(candidates: usize, neighbors: usize) -> GraphOptions {
-    GraphOptions { candidates, neighbors }
+    GraphOptions { candidates, neighbors, scoring: Scoring::F32 }
 }
 
 /// All pairs, sorted.
@@ -87,24 +88,55 @@ fn each_other_instance_is_kept_equally_often_where_all_are_alike() {
     }
 }
 
-/// The graph of the published program, but for candidates that come twice: each instance draws its own, independently.
-#[expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking, as the tests themselves do")]
-fn independent_draws(embeddings: &Matrix, candidates: u32, neighbors: usize, seed: u64) -> ProximityGraph {
-    let mut unit = embeddings.clone();
-    unit.normalize_rows();
-    let (mut others, mut similarities) = (Vec::new(), Vec::new());
-    for own in 0..unit.len() as u32 {
-        let drawn = Seed(seed).stream("test", 0, 0, own.into()).distinct(candidates, unit.len() as u32 - 1);
-        let similarity = |other: u32| -> f32 {
-            unit.row(own as usize).iter().zip(unit.row(other as usize)).map(|(a, b)| a * b).sum()
-        };
-        let drawn = drawn.into_iter().map(|other| other + u32::from(other >= own));
-        let mut scored: Vec<(u32, f32)> = drawn.map(|other| (other, similarity(other))).collect();
-        scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        others.extend(scored[..neighbors].iter().map(|entry| entry.0));
-        similarities.extend(scored[..neighbors].iter().map(|entry| entry.1));
+#[test]
+fn independent_draws_keep_the_most_similar_of_distinct_others() {
+    let embeddings = clustered(150, 8, 6, 2);
+    let mut present = InstanceSet::new(150);
+    present.extend((0..150).filter(|instance| instance % 4 != 1));
+    let build = |candidates, build| {
+        let options = options(candidates, 12);
+        independent_graph(embeddings.rows(), Some(&present), &options, Seed(3), build).unwrap().0
+    };
+    let all = build(present.count() - 1, 0);
+    let members: Vec<u32> = (0..150).filter(|instance| present.contains(*instance)).collect();
+    for (own, expected) in members.iter().zip(obvious_knn(&embeddings, &members, 12)) {
+        assert_eq!(all.neighbors(*own), expected);
     }
-    ProximityGraph::from_edges(&vec![neighbors as u32; unit.len()], others, similarities).unwrap()
+    let few = build(12, 1);
+    assert!(members.iter().all(|own| {
+        let mut others = sorted(few.neighbors(*own).iter().copied());
+        others.dedup();
+        others.len() == 12 && others.iter().all(|other| other != own && present.contains(*other))
+    }));
+    assert_ne!(build(12, 2), few);
+}
+
+#[test]
+fn rounded_scoring_finds_nearly_all_neighbors_and_their_exact_similarities() {
+    let embeddings = clustered(2000, 20, 48, 9);
+    for candidates in [400, 1999] {
+        let build = |scoring| {
+            let options = GraphOptions { scoring, ..options(candidates, 25) };
+            proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0
+        };
+        let (exact, rounded) = (build(Scoring::F32), build(Scoring::Bf16));
+        let mut found = 0;
+        for own in 0..2000 {
+            for (other, similarity) in rounded.neighbors(own).iter().zip(rounded.similarities(own)) {
+                if let Some(place) = exact.neighbors(own).iter().position(|neighbor| neighbor == other) {
+                    found += 1;
+                    assert!((exact.similarities(own)[place] - similarity).abs() < 1e-6);
+                }
+            }
+        }
+        assert!(found >= 2000 * 25 - 5, "{found}");
+        if candidates == 1999 {
+            assert_eq!(
+                knn_graph_by(embeddings.rows(), None, 25, Scoring::Bf16).unwrap().edges(),
+                exact.edges()
+            );
+        }
+    }
 }
 
 #[test]
@@ -125,7 +157,8 @@ fn similarities_and_in_degrees_are_distributed_as_with_independent_draws() {
     for (clusters, columns) in [(10, 16), (4000, 24)] {
         let embeddings = clustered(instances, clusters, columns, 7);
         let tiles = proximity_graph(embeddings.rows(), None, &options(300, neighbors), Seed(1), 0).unwrap().0;
-        let drawn = independent_draws(&embeddings, 300, neighbors, 2);
+        let drawn =
+            independent_graph(embeddings.rows(), None, &options(300, neighbors), Seed(2), 0).unwrap().0;
         for (found, expected) in similarities(&tiles).into_iter().zip(similarities(&drawn)) {
             assert!((found - expected).abs() < 0.01, "similarity {found}, {expected} with independent draws");
         }

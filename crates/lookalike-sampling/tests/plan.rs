@@ -8,8 +8,8 @@ use common::{are_distinct, clustered, graph_of, random_graph, sorted};
 use lookalike_base::Seed;
 use lookalike_sampling::{
     BatchOrigins, Coverage, EdgeWeights, GraphOptions, InstanceSet, LastBatch, Method, Moves, PlanInput,
-    ProximityGraph, SamplingError, Segment, batches_per_epoch, decile_hardness, knn_graph, plan_segment,
-    proximity_graph,
+    ProximityGraph, SamplingError, Scoring, Segment, batches_per_epoch, decile_hardness, knn_graph,
+    plan_segment, proximity_graph,
 };
 use proptest::prelude::*;
 
@@ -178,7 +178,7 @@ fn repeat_batches_have_distinct_members_that_come_again_in_other_batches() {
     let graph = proximity_graph(
         embeddings.rows(),
         None,
-        &GraphOptions { candidates: 200, neighbors: 10 },
+        &GraphOptions { candidates: 200, neighbors: 10, scoring: Scoring::F32 },
         Seed(2),
         0,
     )
@@ -229,7 +229,7 @@ fn a_nearest_batch_is_its_start_and_the_start_s_nearest_neighbors() {
 fn walk_batches_are_harder_than_uniform_ones_and_softer_than_nearest_ones() {
     let embeddings = clustered(4000, 40, 16, 5);
     let (rows, none) = (embeddings.rows(), InstanceSet::new(4000));
-    let options = GraphOptions { candidates: 600, neighbors: 10 };
+    let options = GraphOptions { candidates: 600, neighbors: 10, scoring: Scoring::F32 };
     let graph = proximity_graph(rows, None, &options, Seed(1), 0).unwrap().0;
     let exact = knn_graph(rows, None, 49).unwrap();
     for coverage in [Coverage::Repeat, Coverage::Cover] {
@@ -253,7 +253,7 @@ fn walk_batches_are_harder_than_uniform_ones_and_softer_than_nearest_ones() {
 #[test]
 fn a_higher_restart_probability_keeps_batches_closer_together() {
     let embeddings = clustered(3000, 60, 16, 6);
-    let options = GraphOptions { candidates: 300, neighbors: 10 };
+    let options = GraphOptions { candidates: 300, neighbors: 10, scoring: Scoring::F32 };
     let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0;
     let none = InstanceSet::new(3000);
     let mean = |restart| {
@@ -316,7 +316,7 @@ fn a_segment_that_does_not_fit_its_epoch_is_refused() {
 #[test]
 fn a_mix_draws_its_share_of_every_batch_uniformly_and_walks_the_rest() {
     let embeddings = clustered(3000, 60, 16, 6);
-    let options = GraphOptions { candidates: 300, neighbors: 10 };
+    let options = GraphOptions { candidates: 300, neighbors: 10, scoring: Scoring::F32 };
     let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0;
     let none = InstanceSet::new(3000);
     for coverage in [Coverage::Repeat, Coverage::Cover] {
@@ -340,7 +340,7 @@ fn a_mix_draws_its_share_of_every_batch_uniformly_and_walks_the_rest() {
 #[test]
 fn walks_that_prefer_the_similar_are_harder_the_lower_their_temperature() {
     let embeddings = clustered(3000, 20, 16, 6);
-    let options = GraphOptions { candidates: 1000, neighbors: 100 };
+    let options = GraphOptions { candidates: 1000, neighbors: 100, scoring: Scoring::F32 };
     let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0;
     let none = InstanceSet::new(3000);
     let hardness = |temperature: Option<f64>| {

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{are_distinct, clustered, sorted, with_threads};
-use lookalike_base::{Array, Matrix, Seed};
+use lookalike_base::{Array, Cancellation, Matrix, Seed};
 use lookalike_sampling::{
     Coverage, Kind, LastBatch, RestartSchedule, Sampler, SamplerOptions, SamplerState, SamplingError, Warning,
 };
@@ -157,6 +157,46 @@ fn the_graph_is_rebuilt_after_as_many_batches_as_asked_for() {
     }
     assert_eq!(lengths, [5; 6]);
     assert_eq!((fingerprints.len(), sampler.report().builds), (6, 6));
+}
+
+#[test]
+fn an_epoch_begins_anew_or_later_when_it_is_set_and_steps_go_on_counting() {
+    let (mut sampler, _) = Sampler::new(120, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+    let first = train(&mut sampler, 4);
+    sampler.set_epoch(0).unwrap();
+    assert_eq!((sampler.epoch(), sampler.position(), sampler.steps()), (0, 0, 4));
+    assert_eq!(train(&mut sampler, 4), first, "a uniform epoch begins with the same batches");
+    sampler.set_epoch(3).unwrap();
+    let ahead = train(&mut sampler, 10);
+    assert!(are_distinct(&ahead.concat()) && sampler.steps() == 18);
+    // The graph is of step 8, when the first epoch that is not uniform began, and of five steps later.
+    assert_eq!(sampler.report().builds, 2);
+    sampler.set_epoch(2).unwrap();
+    train(&mut sampler, 3);
+    let (state, arrays) = sampler.state();
+    assert_eq!(state.steps as i64 + state.skipped, 2 * 10 + 3);
+    let asked = options(Kind::Walk, Coverage::Cover);
+    let (mut resumed, _) = Sampler::restore(120, asked, Seed(1), &state, &arrays).unwrap();
+    assert_eq!(train(&mut resumed, 20), train(&mut sampler, 20));
+    let error = sampler.set_epoch(u64::MAX).unwrap_err();
+    assert_eq!(error, SamplingError::Epoch { epoch: u64::MAX });
+}
+
+#[test]
+fn a_cancelled_refresh_changes_nothing_and_can_be_asked_for_again() {
+    for kind in [Kind::Walk, Kind::Nearest] {
+        let (mut sampler, _) = Sampler::new(120, options(kind, Coverage::Cover), Seed(1)).unwrap();
+        train(&mut sampler, 10);
+        let before = sampler.state();
+        let raised = Cancellation::new();
+        raised.cancel();
+        let mut undisturbed = sampler.clone();
+        sampler.set_cancellation(raised);
+        assert_eq!(sampler.next_segment().unwrap_err(), SamplingError::Cancelled);
+        assert_eq!(sampler.state(), before);
+        sampler.set_cancellation(Cancellation::new());
+        assert_eq!(train(&mut sampler, 10), train(&mut undisturbed, 10));
+    }
 }
 
 #[test]
@@ -332,6 +372,8 @@ fn a_damaged_state_is_refused() {
     for damaged in [
         SamplerState { position: 8, ..state.clone() },
         SamplerState { steps: state.steps + 1, ..state.clone() },
+        SamplerState { skipped: i64::MIN, ..state.clone() },
+        SamplerState { skipped: 1, ..state.clone() },
         SamplerState { epoch: u64::MAX, ..state.clone() },
         SamplerState { segment: Some((usize::MAX, 2)), ..state.clone() },
         SamplerState { segment: Some((0, usize::MAX)), ..state.clone() },

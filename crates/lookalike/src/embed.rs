@@ -47,13 +47,13 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let mut place = arguments.place.clone();
     place.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
     let experiment = place.open_run(&arguments.run)?;
-    let mut method = experiment.load_model(&arguments.run)?;
+    let mut network = experiment.load_model(&arguments.run)?;
     let split = match arguments.split {
         Part::Train => Split::Train,
         Part::Test => Split::Test,
     };
     let embedded = experiment
-        .embed(&mut method, experiment.dataset(split), cancellation)?
+        .embed(&mut network, experiment.dataset(split), cancellation)?
         .ok_or_else(|| Failure::Interrupted("nothing was written".to_owned()))?;
     let rows = match arguments.layer {
         Layer::Representation => embedded.representation,

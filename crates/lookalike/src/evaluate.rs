@@ -25,10 +25,10 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     let experiment = arguments.place.open_run(&arguments.run)?;
-    let (method, plan) = experiment.trained(&arguments.run)?;
+    let (network, plan) = experiment.trained(&arguments.run)?;
     let interrupted = || Failure::Interrupted("nothing was written".to_owned());
     let evaluation =
-        experiment.evaluate(&method, &plan, !arguments.no_probe, cancellation)?.ok_or_else(interrupted)?;
+        experiment.evaluate(&network, &plan, !arguments.no_probe, cancellation)?.ok_or_else(interrupted)?;
     write_json(&arguments.run.join("evaluation.json"), &evaluation)?;
     if arguments.json {
         return say(serde_json::to_string(&evaluation)?);

@@ -18,14 +18,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let place = Place { data_root: None, device: None, settings: Vec::new() };
-    let path = arguments.run.join("recipe.toml");
-    if !path.exists() {
-        return Err(Failure::usage(format!(
-            "{} is not a run: it has no recipe.toml",
-            arguments.run.display()
-        )));
-    }
-    export(&place.recipe(&path)?, &arguments.run, &arguments.out)?;
+    export(&place.run_recipe(&arguments.run)?, &arguments.run, &arguments.out)?;
     eprintln!("wrote {}", arguments.out.display());
     Ok(())
 }

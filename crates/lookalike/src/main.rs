@@ -1,6 +1,7 @@
 //! The `lookalike` command: trains image encoders by contrast with batches of look-alikes, and evaluates, embeds and
 //! exports what was trained.
 
+mod bench;
 mod data;
 mod embed;
 mod evaluate;
@@ -46,6 +47,8 @@ enum Command {
     Sample(sample::Arguments),
     /// List, check and download data sets.
     Data(data::Arguments),
+    /// Measure what training costs on this machine.
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Export(arguments) => export::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments, &cancellation),
         Command::Data(arguments) => data::run(&arguments, &cancellation),
+        Command::Bench(arguments) => bench::run(arguments, &cancellation),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -37,13 +37,18 @@ impl Place {
         recipe.validate()
     }
 
-    /// Opens the experiment of a run folder.
-    pub(crate) fn open_run(&self, run: &Path) -> Result<Experiment, Failure> {
+    /// The recipe of a run folder.
+    pub(crate) fn run_recipe(&self, run: &Path) -> Result<ValidRecipe, Failure> {
         let path = run.join("recipe.toml");
         if !path.exists() {
             return Err(Failure::usage(format!("{} is not a run: it has no recipe.toml", run.display())));
         }
-        open(self.recipe(&path)?)
+        Ok(self.recipe(&path)?)
+    }
+
+    /// Opens the experiment of a run folder.
+    pub(crate) fn open_run(&self, run: &Path) -> Result<Experiment, Failure> {
+        open(self.run_recipe(run)?)
     }
 }
 

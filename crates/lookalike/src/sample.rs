@@ -224,12 +224,14 @@ fn plan(
     let steps = sampler.batches_per_epoch();
     let progress = Progress::new(epochs.saturating_mul(steps as u64), "planning");
     let (mut plan, mut origins) = (Vec::new(), Vec::new());
+    sampler.set_cancellation(cancellation.clone());
+    let interrupted = |error| match error {
+        SamplingError::Cancelled => Failure::Interrupted("nothing was written".to_owned()),
+        error => error.into(),
+    };
     while sampler.epoch() < epochs {
-        if cancellation.is_cancelled() {
-            return Err(Failure::Interrupted("nothing was written".to_owned()));
-        }
-        sampler.rebuild_from(embeddings)?;
-        let segment = sampler.next_segment_of_all()?;
+        sampler.rebuild_from(embeddings).map_err(interrupted)?;
+        let segment = sampler.next_segment_of_all().map_err(interrupted)?;
         // A refresh is due once an epoch, so this is all of it.
         for _ in 0..steps {
             sampler.advance()?;

@@ -112,9 +112,9 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
         }
         Outcome::AlreadyFinished | Outcome::Finished => {}
     }
-    experiment.save_model(run, &trainer.method)?;
-    let evaluation =
-        experiment.evaluate(&trainer.method, trainer.plan(), false, cancellation)?.ok_or_else(go_on)?;
+    let network = trainer.method.network().clone();
+    experiment.save_model(run, &network)?;
+    let evaluation = experiment.evaluate(&network, trainer.plan(), false, cancellation)?.ok_or_else(go_on)?;
     let fields = serde_json::to_value(&evaluation)?;
     let step = trainer.step();
     trainer.events().record("evaluation", step, fields)?;

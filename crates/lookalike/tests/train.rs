@@ -96,6 +96,27 @@ fn a_run_is_trained_evaluated_embedded_and_exported() {
 }
 
 #[test]
+fn a_run_does_not_go_on_at_another_precision() {
+    let place = Place::new();
+    let bf16 = ["--set", "train.precision=bf16"];
+    let ended = place.run(&[&["train", "photos.toml", "--out", "rounded"], &bf16[..]].concat());
+    if ended.status == Some(0) {
+        // Evaluation is in f32, and runs on any machine.
+        place.succeed(&["evaluate", "rounded", "--no-probe"]);
+        let recipe = fs::read_to_string(place.path("rounded/recipe.toml")).unwrap();
+        assert!(recipe.contains("precision = \"bf16\""), "{recipe}");
+    } else {
+        assert!(ended.error.contains("no instructions that multiply bf16"), "{}", ended.error);
+    }
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=3"]);
+    let further = ["train", "--resume", "run", "--set", "train.max_steps=6"];
+    let ended = place.run(&[&further[..], &bf16[..]].concat());
+    assert!([Some(1), Some(2)].contains(&ended.status), "{}", ended.error);
+    assert!(ended.error.contains("bf16") || ended.error.contains("another recipe"), "{}", ended.error);
+    place.succeed(&further);
+}
+
+#[test]
 fn a_run_that_goes_on_further_keeps_its_new_settings_and_no_old_results() {
     let place = Place::new();
     place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=3"]);

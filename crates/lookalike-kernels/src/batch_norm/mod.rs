@@ -19,6 +19,9 @@ use run::{Combine, Covariance, Mask, Moments, Normalize};
 pub struct Sizes {
     /// Images, N.
     pub images: usize,
+    /// Groups of N / G consecutive images, each normalised by statistics of its own; G divides N. More than one is what
+    /// training in several processes gives, and what MoCo's shuffled batch normalisation needs (He et al. 2020, §3.3).
+    pub groups: usize,
     /// Channels, C.
     pub channels: usize,
     /// Values of one channel of one image.
@@ -32,22 +35,44 @@ impl Sizes {
 
     /// Values over which a channel is normalized.
     fn count(&self) -> f64 {
-        (self.images * self.pixels) as f64
+        (self.images / self.groups * self.pixels) as f64
+    }
+
+    /// Images that one task takes: they are of one group.
+    fn task_images(&self) -> usize {
+        const TASKS: usize = 64;
+        let group = self.images / self.groups;
+        (1..=self.images.div_ceil(TASKS)).rev().find(|task| group.is_multiple_of(*task)).unwrap_or(1)
     }
 
     /// Values of the images that one task takes.
     fn task(&self) -> usize {
-        const TASKS: usize = 64;
-        self.images.div_ceil(TASKS).max(1) * self.image()
+        self.task_images() * self.image()
     }
 
-    fn check(&self, values: &[&[f32]], channels: &[&[f32]]) {
+    /// Where in `[G, C]` the statistics of a task's images begin.
+    fn statistics(&self, task: usize) -> usize {
+        task * self.task_images() / (self.images / self.groups) * self.channels
+    }
+
+    fn check(&self, values: &[&[f32]], affine: &Affine<'_>, statistics: &[&[f32]]) {
         assert!(self.channels > 0 && self.pixels > 0, "no batch has the sizes {self:?}");
+        assert!(
+            self.groups > 0 && self.images.is_multiple_of(self.groups),
+            "images do not split into groups in {self:?}"
+        );
         for values in values {
             assert_eq!(values.len(), self.images * self.image(), "values in {self:?}");
         }
-        for channel in channels {
+        for channel in [affine.scale, affine.shift] {
             assert_eq!(channel.len(), self.channels, "one value a channel in {self:?}");
+        }
+        for statistic in statistics {
+            assert_eq!(
+                statistic.len(),
+                self.groups * self.channels,
+                "one value a group and channel in {self:?}"
+            );
         }
     }
 }
@@ -90,9 +115,9 @@ pub enum After<'a> {
 pub struct Normalized {
     /// As large as the input.
     pub output: Vec<f32>,
-    /// Mean of each channel.
+    /// Mean of each channel, `[G, C]`.
     pub mean: Vec<f32>,
-    /// Biased variance of each channel.
+    /// Biased variance of each channel, `[G, C]`.
     pub variance: Vec<f32>,
 }
 
@@ -109,39 +134,44 @@ pub struct Gradients {
     pub shift: Vec<f32>,
 }
 
-/// γ · (x − mean) / √(variance + ε) + β with mean and biased variance of each channel, and `then`.
+/// γ · (x − mean) / √(variance + ε) + β with mean and biased variance of each channel of each group, and
+/// `then`.
 ///
 /// # Panics
-/// Where lengths do not fit `sizes`, or there are no channels or pixels.
+/// Where lengths do not fit `sizes`, there are no channels or pixels, or the groups do not divide the images.
 pub fn forward(sizes: &Sizes, input: &[f32], affine: &Affine<'_>, then: Then<'_>) -> Normalized {
     forward_at(Level::detect(), sizes, input, affine, then)
 }
 
 fn forward_at(level: Level, sizes: &Sizes, input: &[f32], affine: &Affine<'_>, then: Then<'_>) -> Normalized {
-    sizes.check(&[input], &[]);
+    sizes.check(&[input], affine, &[]);
     // Squares are taken of the distance to some value of the channel, lest a large mean swallow the variance.
-    let origins: Vec<f32> = input.iter().step_by(sizes.pixels).take(sizes.channels).copied().collect();
-    let partials = input.par_chunks(sizes.task()).map(|images| {
+    let first_images = input.chunks((input.len() / sizes.groups).max(1));
+    let origins: Vec<f32> = first_images
+        .flat_map(|image| image.iter().step_by(sizes.pixels).take(sizes.channels).copied())
+        .collect();
+    let partials = input.par_chunks(sizes.task()).enumerate().map(|(task, images)| {
+        let origins = &origins[sizes.statistics(task)..];
         channel_sums(sizes, images, |channel, run, _| {
             level.run(Moments { values: run, origin: origins[channel] })
         })
     });
     let sums = total(sizes, partials.collect());
-    let (mut mean, mut variance) = (vec![0.0; sizes.channels], vec![0.0; sizes.channels]);
-    for (channel, [first, second]) in sums.iter().enumerate().filter(|_| sizes.images > 0) {
+    let (mut mean, mut variance) = (vec![0.0; sums.len()], vec![0.0; sums.len()]);
+    for (index, ([first, second], origin)) in sums.iter().zip(&origins).enumerate() {
         let distance = first / sizes.count();
-        mean[channel] = (f64::from(origins[channel]) + distance) as f32;
-        variance[channel] = (second / sizes.count() - distance * distance).max(0.0) as f32;
+        mean[index] = (f64::from(*origin) + distance) as f32;
+        variance[index] = (second / sizes.count() - distance * distance).max(0.0) as f32;
     }
     let output = normalize_at(level, sizes, input, affine, [&mean, &variance], then);
     Normalized { output, mean, variance }
 }
 
-/// γ · (x − mean) / √(variance + ε) + β with the mean and variance given for each channel, and `then`: what a network
-/// does when it is evaluated with running statistics.
+/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `then`: with one group, what a
+/// network does when it is evaluated with running statistics.
 ///
 /// # Panics
-/// Where lengths do not fit `sizes`, or there are no channels or pixels.
+/// As [`forward`].
 pub fn normalize(
     sizes: &Sizes,
     input: &[f32],
@@ -162,20 +192,21 @@ fn normalize_at(
     then: Then<'_>,
 ) -> Vec<f32> {
     let residual = if let Then::AddRelu(residual) = then { residual } else { input };
-    sizes.check(&[input, residual], &[affine.scale, affine.shift, mean, variance]);
+    sizes.check(&[input, residual], affine, &[mean, variance]);
     let deviations = inverse_deviations(variance, affine.epsilon);
     let write = |out: &mut [MaybeUninit<f32>]| {
         let task = sizes.task();
         let tasks = (out.par_chunks_mut(task), input.par_chunks(task), residual.par_chunks(task));
-        tasks.into_par_iter().for_each(|(out, input, residual)| {
+        tasks.into_par_iter().enumerate().for_each(|(task, (out, input, residual))| {
+            let first = sizes.statistics(task);
             let runs = out.chunks_exact_mut(sizes.pixels).zip(input.chunks_exact(sizes.pixels));
             let runs = runs.zip(residual.chunks_exact(sizes.pixels));
             for (index, ((out, input), residual)) in runs.enumerate() {
                 let channel = index % sizes.channels;
                 level.run(Normalize {
                     input,
-                    mean: mean[channel],
-                    scale: affine.scale[channel] * deviations[channel],
+                    mean: mean[first + channel],
+                    scale: affine.scale[channel] * deviations[first + channel],
                     shift: affine.shift[channel],
                     residual: matches!(then, Then::AddRelu(_)).then_some(residual),
                     relu: !matches!(then, Then::Nothing),
@@ -192,7 +223,7 @@ fn normalize_at(
 /// that it returned.
 ///
 /// # Panics
-/// Where lengths do not fit `sizes`, or there are no channels or pixels.
+/// As [`forward`].
 pub fn backward(
     sizes: &Sizes,
     input: &[f32],
@@ -213,13 +244,13 @@ fn backward_at(
     gradient: &[f32],
     after: After<'_>,
 ) -> Gradients {
-    sizes.check(&[input, gradient], &[affine.scale, affine.shift, mean, variance]);
+    sizes.check(&[input, gradient], affine, &[mean, variance]);
     let deviations = inverse_deviations(variance, affine.epsilon);
     let scales: Vec<f32> =
-        affine.scale.iter().zip(&deviations).map(|(scale, deviation)| scale * deviation).collect();
+        affine.scale.iter().cycle().zip(&deviations).map(|(scale, deviation)| scale * deviation).collect();
     // Of a `ReLU` without residual the output is computed again: that is cheaper than reading it.
-    let mask = |channel: usize| match after {
-        After::Relu => Some((scales[channel], affine.shift[channel])),
+    let mask = |first: usize, channel: usize| match after {
+        After::Relu => Some((scales[first + channel], affine.shift[channel])),
         After::Nothing | After::AddRelu(_) => None,
     };
     let residual = match after {
@@ -227,52 +258,54 @@ fn backward_at(
         After::Nothing | After::Relu => None,
     };
     let gradient = residual.as_deref().unwrap_or(gradient);
-    let partials =
-        input.par_chunks(sizes.task()).zip(gradient.par_chunks(sizes.task())).map(|(images, gradient)| {
-            channel_sums(sizes, images, |channel, run, place| {
-                let gradient = &gradient[place..][..run.len()];
-                level.run(Covariance { input: run, gradient, mean: mean[channel], mask: mask(channel) })
-            })
-        });
+    let tasks = input.par_chunks(sizes.task()).zip(gradient.par_chunks(sizes.task()));
+    let partials = tasks.enumerate().map(|(task, (images, gradient))| {
+        let first = sizes.statistics(task);
+        channel_sums(sizes, images, |channel, run, place| {
+            let gradient = &gradient[place..][..run.len()];
+            let mask = mask(first, channel);
+            level.run(Covariance { input: run, gradient, mean: mean[first + channel], mask })
+        })
+    });
     let sums = total(sizes, partials.collect());
-    let combine = |channel: usize| {
-        let [sum, product] = sums[channel].map(|sum| sum / sizes.count());
-        let deviation = f64::from(deviations[channel]);
-        [sum as f32, (product * deviation * deviation) as f32]
+    let combine = |([sum, product], deviation): (&[f64; 2], &f32)| {
+        let slope = product / sizes.count() * f64::from(*deviation).powi(2);
+        [(sum / sizes.count()) as f32, slope as f32]
     };
-    let combine: Vec<[f32; 2]> = (0..sizes.channels).map(combine).collect();
+    let combine: Vec<[f32; 2]> = sums.iter().zip(&deviations).map(combine).collect();
     let write = |out: &mut [MaybeUninit<f32>]| {
         let task = sizes.task();
         let tasks = (out.par_chunks_mut(task), input.par_chunks(task), gradient.par_chunks(task));
-        tasks.into_par_iter().for_each(|(out, input, gradient)| {
+        tasks.into_par_iter().enumerate().for_each(|(task, (out, input, gradient))| {
+            let first = sizes.statistics(task);
             let runs = out.chunks_exact_mut(sizes.pixels).zip(input.chunks_exact(sizes.pixels));
             for (index, ((out, input), gradient)) in runs.zip(gradient.chunks_exact(sizes.pixels)).enumerate()
             {
                 let channel = index % sizes.channels;
-                let (mean, scale, [sum, slope]) = (mean[channel], scales[channel], combine[channel]);
-                level.run(Combine { input, gradient, mean, scale, sum, slope, mask: mask(channel), out });
+                let place = first + channel;
+                let (mean, scale, [sum, slope]) = (mean[place], scales[place], combine[place]);
+                let mask = mask(first, channel);
+                level.run(Combine { input, gradient, mean, scale, sum, slope, mask, out });
             }
         });
     };
     #[expect(unsafe_code, reason = "the gradient is not cleared before it is written")]
     // SAFETY: tasks and runs cover the result, which is as long as the input, and each run is written whole.
     let input = unsafe { written(input.len(), write) };
-    let scale = sums
-        .iter()
-        .zip(&deviations)
-        .map(|([_, product], deviation)| (product * f64::from(*deviation)) as f32);
-    Gradients {
-        input,
-        residual,
-        scale: scale.collect(),
-        shift: sums.iter().map(|[sum, _]| *sum as f32).collect(),
+    let (mut scale, mut shift) = (vec![0.0; sizes.channels], vec![0.0; sizes.channels]);
+    for (place, ([sum, product], deviation)) in sums.iter().zip(&deviations).enumerate() {
+        scale[place % sizes.channels] += product * f64::from(*deviation);
+        shift[place % sizes.channels] += sum;
     }
+    let [scale, shift] =
+        [scale, shift].map(|sums: Vec<f64>| sums.into_iter().map(|sum| sum as f32).collect());
+    Gradients { input, residual, scale, shift }
 }
 
 /// The gradient where a `ReLU`'s output is positive, else 0.
 #[expect(unsafe_code, reason = "the gradient is not cleared before it is written")]
 fn behind_relu(level: Level, sizes: &Sizes, gradient: &[f32], output: &[f32]) -> Vec<f32> {
-    sizes.check(&[output], &[]);
+    assert_eq!(output.len(), gradient.len(), "values of the output in {sizes:?}");
     let write = |out: &mut [MaybeUninit<f32>]| {
         let tasks = out.par_chunks_mut(sizes.task()).zip(gradient.par_chunks(sizes.task()));
         tasks
@@ -303,11 +336,11 @@ fn channel_sums(
     totals
 }
 
-/// The sum of all tasks' sums, in their order.
+/// The sums `[G, C]` of all tasks of a group, in their order.
 fn total(sizes: &Sizes, partials: Vec<Vec<[f64; 2]>>) -> Vec<[f64; 2]> {
-    let mut totals = vec![[0.0; 2]; sizes.channels];
-    for partial in partials {
-        for (total, partial) in totals.iter_mut().zip(partial) {
+    let mut totals = vec![[0.0; 2]; sizes.groups * sizes.channels];
+    for (task, partial) in partials.into_iter().enumerate() {
+        for (total, partial) in totals[sizes.statistics(task)..].iter_mut().zip(partial) {
             total[0] += partial[0];
             total[1] += partial[1];
         }

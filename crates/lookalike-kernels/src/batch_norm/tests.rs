@@ -45,49 +45,59 @@ impl Case {
 
     /// `relu` is the kernel's output where a `ReLU` follows: next to 0, rounding decides what passes.
     fn twin(&self, with_residual: bool, relu: Option<&[f32]>) -> Twin {
-        let Sizes { images, channels, pixels } = self.sizes;
-        let count = (images * pixels) as f64;
-        let zeros = |length| vec![0.0; length];
-        let mut twin = Twin {
-            output: zeros(self.input.len()),
-            input: zeros(self.input.len()),
-            residual: zeros(self.input.len()),
-            scale: zeros(channels),
-            shift: zeros(channels),
-            mean: zeros(channels),
-            variance: zeros(channels),
-        };
-        for channel in 0..channels {
-            let places: Vec<usize> = (0..images * pixels)
-                .map(|index| (index / pixels * channels + channel) * pixels + index % pixels)
-                .collect();
-            let x = |place: &usize| f64::from(self.input[*place]);
-            let (scale, shift) = (f64::from(self.scale[channel]), f64::from(self.shift[channel]));
-            let mean = places.iter().map(x).sum::<f64>() / count;
-            let variance = places.iter().map(|place| (x(place) - mean).powi(2)).sum::<f64>() / count;
-            let inverse = 1.0 / (variance + EPSILON).sqrt();
-            let (mut variance_gradient, mut mean_gradient) = (0.0, 0.0);
-            for place in &places {
-                let standard = (x(place) - mean) * inverse;
-                let added = if with_residual { f64::from(self.residual[*place]) } else { 0.0 };
-                let value = scale * standard + shift + added;
-                twin.output[*place] = if relu.is_some() { value.max(0.0) } else { value };
-                let passes = relu.is_none_or(|output| output[*place] > 0.0);
-                let gradient = if passes { f64::from(self.gradient[*place]) } else { 0.0 };
-                twin.residual[*place] = gradient;
-                twin.scale[channel] += gradient * standard;
-                twin.shift[channel] += gradient;
-                variance_gradient += gradient * scale * (x(place) - mean) * -0.5 * inverse.powi(3);
-                mean_gradient -= gradient * scale * inverse;
-            }
-            for place in &places {
-                twin.input[*place] = twin.residual[*place] * scale * inverse
-                    + variance_gradient * 2.0 * (x(place) - mean) / count
-                    + mean_gradient / count;
-            }
-            (twin.mean[channel], twin.variance[channel]) = (mean, variance);
+        let Sizes { groups, channels, .. } = self.sizes;
+        let [output, input, residual] = [(); 3].map(|()| vec![0.0; self.input.len()]);
+        let [mean, variance] = [(); 2].map(|()| vec![0.0; groups * channels]);
+        let [scale, shift] = [(); 2].map(|()| vec![0.0; channels]);
+        let mut twin = Twin { output, input, residual, scale, shift, mean, variance };
+        for (group, channel) in
+            (0..groups).flat_map(|group| (0..channels).map(move |channel| (group, channel)))
+        {
+            self.twin_of_channel(group, channel, with_residual, relu, &mut twin);
         }
         twin
+    }
+
+    fn twin_of_channel(
+        &self,
+        group: usize,
+        channel: usize,
+        with_residual: bool,
+        relu: Option<&[f32]>,
+        twin: &mut Twin,
+    ) {
+        let Sizes { images, groups, channels, pixels } = self.sizes;
+        let values = images / groups * pixels;
+        let count = values as f64;
+        let places: Vec<usize> = (group * values..(group + 1) * values)
+            .map(|index| (index / pixels * channels + channel) * pixels + index % pixels)
+            .collect();
+        let x = |place: &usize| f64::from(self.input[*place]);
+        let (scale, shift) = (f64::from(self.scale[channel]), f64::from(self.shift[channel]));
+        let mean = places.iter().map(x).sum::<f64>() / count;
+        let variance = places.iter().map(|place| (x(place) - mean).powi(2)).sum::<f64>() / count;
+        let inverse = 1.0 / (variance + EPSILON).sqrt();
+        let (mut variance_gradient, mut mean_gradient) = (0.0, 0.0);
+        for place in &places {
+            let standard = (x(place) - mean) * inverse;
+            let added = if with_residual { f64::from(self.residual[*place]) } else { 0.0 };
+            let value = scale * standard + shift + added;
+            twin.output[*place] = if relu.is_some() { value.max(0.0) } else { value };
+            let passes = relu.is_none_or(|output| output[*place] > 0.0);
+            let gradient = if passes { f64::from(self.gradient[*place]) } else { 0.0 };
+            twin.residual[*place] = gradient;
+            twin.scale[channel] += gradient * standard;
+            twin.shift[channel] += gradient;
+            variance_gradient += gradient * scale * (x(place) - mean) * -0.5 * inverse.powi(3);
+            mean_gradient -= gradient * scale * inverse;
+        }
+        for place in &places {
+            twin.input[*place] = twin.residual[*place] * scale * inverse
+                + variance_gradient * 2.0 * (x(place) - mean) / count
+                + mean_gradient / count;
+        }
+        twin.mean[group * channels + channel] = mean;
+        twin.variance[group * channels + channel] = variance;
     }
 
     fn check(&self) {
@@ -146,28 +156,43 @@ fn levels() -> Vec<Level> {
 proptest! {
     #[test]
     fn output_and_gradients_are_those_of_the_definition(
-        images in 4_usize..150, channels in 1_usize..9, pixels in 1_usize..70,
+        images in 4_usize..150, groups in 1_usize..6, channels in 1_usize..9, pixels in 1_usize..70,
     ) {
-        Case::new(Sizes { images, channels, pixels }, 0.0).check();
+        let images = images.next_multiple_of(groups).max(4 * groups);
+        Case::new(Sizes { images, groups, channels, pixels }, 0.0).check();
     }
 }
 
 #[test]
 fn large_maps_are_summed_accurately() {
-    Case::new(Sizes { images: 3, channels: 2, pixels: 12_544 }, 1.0).check();
+    Case::new(Sizes { images: 3, groups: 1, channels: 2, pixels: 12_544 }, 1.0).check();
 }
 
 #[test]
 fn a_mean_far_from_zero_leaves_the_variance_exact() {
-    let case = Case::new(Sizes { images: 8, channels: 2, pixels: 100 }, 1000.0);
+    let case = Case::new(Sizes { images: 8, groups: 1, channels: 2, pixels: 100 }, 1000.0);
     let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
     let normal = forward(&case.sizes, &case.input, &affine, Then::Nothing);
     assert!(difference(&normal.variance, &case.twin(false, None).variance, 0.0) < 1e-6);
 }
 
 #[test]
+fn a_group_is_normalized_as_if_it_were_alone() {
+    let whole = Case::new(Sizes { images: 12, groups: 3, channels: 2, pixels: 5 }, 0.0);
+    let affine = Affine { scale: &whole.scale, shift: &whole.shift, epsilon: EPSILON };
+    let together = forward(&whole.sizes, &whole.input, &affine, Then::Relu);
+    let one = Sizes { images: 4, groups: 1, ..whole.sizes };
+    for (group, input) in whole.input.chunks(40).enumerate() {
+        let alone = forward(&one, input, &affine, Then::Relu);
+        assert_eq!(together.output[group * 40..][..40], alone.output);
+        assert_eq!(together.mean[group * 2..][..2], alone.mean);
+        assert_eq!(together.variance[group * 2..][..2], alone.variance);
+    }
+}
+
+#[test]
 fn the_number_of_threads_changes_no_bit() {
-    let case = Case::new(Sizes { images: 150, channels: 3, pixels: 33 }, 0.0);
+    let case = Case::new(Sizes { images: 150, groups: 2, channels: 3, pixels: 33 }, 0.0);
     let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
     let all = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
@@ -184,14 +209,14 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn no_images_are_no_values() {
-    let sizes = Sizes { images: 0, channels: 2, pixels: 4 };
+    let sizes = Sizes { images: 0, groups: 1, channels: 2, pixels: 4 };
     let affine = Affine { scale: &[1.0; 2], shift: &[0.0; 2], epsilon: EPSILON };
     assert!(forward(&sizes, &[], &affine, Then::Relu).output.is_empty());
 }
 
 #[test]
 fn given_statistics_normalize_as_those_of_the_batch_do() {
-    let case = Case::new(Sizes { images: 5, channels: 3, pixels: 7 }, 0.0);
+    let case = Case::new(Sizes { images: 5, groups: 1, channels: 3, pixels: 7 }, 0.0);
     let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
     let normal = forward(&case.sizes, &case.input, &affine, Then::AddRelu(&case.residual));
     let statistics = [normal.mean.as_slice(), &normal.variance];
@@ -203,7 +228,7 @@ fn given_statistics_normalize_as_those_of_the_batch_do() {
 
 #[test]
 fn what_is_not_a_number_stays_so_behind_a_relu() {
-    let mut case = Case::new(Sizes { images: 5, channels: 3, pixels: 40 }, 0.0);
+    let mut case = Case::new(Sizes { images: 5, groups: 1, channels: 3, pixels: 40 }, 0.0);
     case.input[3] = f32::NAN;
     let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
     for then in [Then::Relu, Then::AddRelu(&case.residual)] {

@@ -89,7 +89,7 @@ impl Circulant {
     /// Where `position` is not below [`Circulant::rows`].
     pub fn candidates(&self, position: usize) -> Vec<usize> {
         assert!(position < self.rows, "position {position} of {}", self.rows);
-        let (own, row) = (position / self.tile, position % self.tile);
+        let (own, row) = self.place(position);
         let mut candidates: Vec<usize> = Vec::with_capacity(self.amount);
         for step in self.steps(own) {
             let places = step.offer.places(row, self.len_of(step.tile));
@@ -109,6 +109,11 @@ impl Circulant {
     /// The positions of a tile.
     pub(super) fn positions(&self, tile: usize) -> std::ops::Range<usize> {
         tile * self.tile..((tile + 1) * self.tile).min(self.rows)
+    }
+
+    /// The tile of a position, and its place there.
+    pub(super) fn place(&self, position: usize) -> (usize, usize) {
+        (position / self.tile, position % self.tile)
     }
 
     fn len_of(&self, tile: usize) -> usize {

@@ -7,11 +7,12 @@
 mod circulant;
 mod scatter;
 mod score;
+mod scoring;
 mod select;
 mod tile;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
@@ -23,15 +24,21 @@ pub use circulant::Circulant;
 use circulant::{Step, TILE};
 use scatter::Scatter;
 use score::{Pair, score, transpose};
+pub use scoring::Scoring;
+use scoring::{Layout, score_again};
 use select::{Block, Offer, Selections};
 use tile::Tile;
+
+/// Says whether work is to end before it is done.
+pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// For each row its `k` most similar candidates, most similar first: those rows whose positions are the candidates of its own
 /// position. Ties go to the lower index, and products that are NaN come last.
 ///
 /// `order` says which row is at each position, and `read` writes a row into the slice it is given, or refuses it. A row is
 /// read once, shortly before it is needed, and forgotten when its tile has met all others: beside the result there is never
-/// more in memory than the tiles of a window, an eighth of all for large N, with room for 2·`k` entries a row.
+/// more in memory than the tiles of a window, an eighth of all for large N, with room for 2·`k` entries a row; with
+/// [`Scoring::Bf16`] a copy of all rows besides, from which survivors are scored again.
 /// The result does not depend on the number of threads.
 ///
 /// # Shapes
@@ -46,19 +53,45 @@ pub fn circulant_top_k(
     order: &[u32],
     columns: usize,
     k: usize,
+    scoring: Scoring,
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
 ) -> Result<TopK, KernelError> {
-    search(Level::detect(), circulant, order, columns, k, read)
+    circulant_top_k_until(circulant, order, columns, k, scoring, read, &|| false)
+}
+
+/// As [`circulant_top_k`], but asks `stop` before each tile whether to end; once it says so it must stay with that.
+///
+/// # Errors
+/// As [`circulant_top_k`], and [`KernelError::Cancelled`] where `stop` said so.
+pub fn circulant_top_k_until(
+    circulant: &Circulant,
+    order: &[u32],
+    columns: usize,
+    k: usize,
+    scoring: Scoring,
+    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+    stop: Stop<'_>,
+) -> Result<TopK, KernelError> {
+    search(Manner { level: Level::detect(), scoring, stop }, circulant, order, columns, k, read)
+}
+
+/// How a search goes about it.
+#[derive(Clone, Copy)]
+struct Manner<'a> {
+    level: Level,
+    scoring: Scoring,
+    stop: Stop<'a>,
 }
 
 fn search(
-    level: Level,
+    manner: Manner<'_>,
     circulant: &Circulant,
     order: &[u32],
     columns: usize,
     k: usize,
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
 ) -> Result<TopK, KernelError> {
+    let Manner { level, scoring, stop } = manner;
     if columns == 0 {
         return Err(KernelError::Shape { values: 0, columns });
     }
@@ -72,11 +105,14 @@ fn search(
     }
     let search = Search {
         level,
+        layout: Layout::of(scoring, level),
         circulant,
         order,
         columns,
-        k,
+        survivors: scoring.survivors(k, circulant.amount()),
+        exact: (scoring == Scoring::Bf16).then(|| vec![OnceLock::new(); circulant.tiles()]),
         read: &read,
+        stop,
         slots: slots(circulant),
         next: AtomicUsize::new(0),
         refused: AtomicUsize::new(usize::MAX),
@@ -85,6 +121,7 @@ fn search(
     // Tiles are begun in order, which a parallel iterator would not do: only then few of them are needed at a time.
     rayon::scope(|scope| (0..rayon::current_num_threads()).for_each(|_| scope.spawn(|_| search.work())));
     match search.refused.into_inner() {
+        _ if stop() => Err(KernelError::Cancelled),
         usize::MAX => Ok(best),
         row => Err(KernelError::Refused { row }),
     }
@@ -104,9 +141,10 @@ struct Scores {
 }
 
 impl Scores {
-    fn of(&mut self, level: Level, left: &Tile, right: &Tile, columns: usize) {
-        self.values.resize(left.values.len() / columns * (right.values.len() / columns), 0.0);
-        score(level, Pair { left: &left.values, right: &right.values, columns }, &mut self.values);
+    fn of(&mut self, level: Level, layout: Layout, left: &Tile, right: &Tile, columns: usize) {
+        let lines = layout.lines(columns);
+        self.values.resize(left.values.len() / lines * (right.values.len() / lines), 0.0);
+        score(level, Pair { left: &left.values, right: &right.values, layout, lines }, &mut self.values);
     }
 
     fn transpose(&mut self, level: Level, right: &Tile) {
@@ -143,11 +181,16 @@ fn slots(circulant: &Circulant) -> Vec<Mutex<Slot>> {
 
 struct Search<'a, R> {
     level: Level,
+    layout: Layout,
     circulant: &'a Circulant,
     order: &'a [u32],
     columns: usize,
-    k: usize,
+    /// Entries kept of a row's candidates until all were seen.
+    survivors: usize,
+    /// Where survivors are scored again, the rows of each tile once it was read. Tiles then call rows by their positions.
+    exact: Option<Vec<OnceLock<Vec<f32>>>>,
     read: &'a R,
+    stop: Stop<'a>,
     slots: Vec<Mutex<Slot>>,
     /// The first tile that nobody has begun.
     next: AtomicUsize,
@@ -157,10 +200,10 @@ struct Search<'a, R> {
 }
 
 impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
-    /// Works on tiles until all are begun, or a row was refused.
+    /// Works on tiles until all are begun, a row was refused, or it is asked to stop.
     fn work(&self) {
         let mut scores = Scores::default();
-        while self.refused.load(Ordering::Relaxed) == usize::MAX {
+        while self.refused.load(Ordering::Relaxed) == usize::MAX && !(self.stop)() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
             if number >= self.slots.len() || self.meet(number, &mut scores).is_none() {
                 return;
@@ -173,7 +216,7 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         let left = self.tile(number)?;
         for Step { tile: other, offer, both } in self.circulant.steps(number) {
             let right = self.tile(other)?;
-            scores.of(self.level, &left, &right, self.columns);
+            scores.of(self.level, self.layout, &left, &right, self.columns);
             self.offer(number, scores.rows(&left, &right), offer);
             if both {
                 scores.transpose(self.level, &right);
@@ -197,9 +240,22 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         if let Some(tile) = &slot.tile {
             return Some(Arc::clone(tile));
         }
-        let ids = self.order[self.circulant.positions(number)].to_vec();
-        let packed = Tile::pack(ids, self.columns, self.read)
-            .map_err(|row| self.refused.fetch_min(row as usize, Ordering::Relaxed));
+        let positions = self.circulant.positions(number);
+        let packed = match &self.exact {
+            None => Tile::pack(self.order[positions].to_vec(), self.columns, self.layout, self.read),
+            Some(exact) => {
+                let mut rows = Vec::with_capacity(positions.len() * self.columns);
+                let ids = positions.map(|position| position as u32).collect();
+                let packed = Tile::pack(ids, self.columns, self.layout, |position, row| {
+                    let fits = (self.read)(self.order[position as usize], row);
+                    rows.extend_from_slice(row);
+                    fits
+                });
+                exact[number].get_or_init(|| rows);
+                packed.map_err(|position| self.order[position as usize])
+            }
+        };
+        let packed = packed.map_err(|row| self.refused.fetch_min(row as usize, Ordering::Relaxed));
         let tile = Arc::new(packed.ok()?);
         slot.tile = Some(Arc::clone(&tile));
         Some(tile)
@@ -208,7 +264,9 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
     fn offer(&self, number: usize, block: Block<'_>, offer: Offer) {
         let rows = self.circulant.positions(number).len();
         let mut slot = self.slot(number);
-        slot.selections.get_or_insert_with(|| Selections::new(rows, self.k)).offer(self.level, block, offer);
+        slot.selections
+            .get_or_insert_with(|| Selections::new(rows, self.survivors))
+            .offer(self.level, block, offer);
     }
 
     /// Says that a meeting of a tile is over; after the last one its best are written and all else is forgotten.
@@ -220,21 +278,38 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         }
         let Slot { tile, selections, .. } = std::mem::take(&mut *slot);
         drop(slot);
-        if let (Some(tile), Some(mut selections)) = (tile, selections) {
-            for (row, id) in tile.ids.iter().enumerate() {
+        drop(tile);
+        if let Some(mut selections) = selections {
+            for (row, position) in self.circulant.positions(number).enumerate() {
+                self.score_again(&mut selections, number, row);
                 // SAFETY: `order` was found to be a permutation, so the row is in this tile alone, and of all who release
                 // a tile one is the last.
                 #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
                 unsafe {
-                    self.best
-                        .write(*id, |indices, similarities| selections.finish(row, indices, similarities));
+                    self.best.write(self.order[position], |indices, similarities| {
+                        selections.finish(row, indices, similarities);
+                    });
                 }
             }
         }
     }
+
+    /// Where products were rounded, replaces those of a row's survivors, and their positions by what rows are called. All tiles
+    /// that one has met were read.
+    fn score_again(&self, selections: &mut Selections, number: usize, row: usize) {
+        let Some(exact) = &self.exact else { return };
+        let at = |(tile, place): (usize, usize)| {
+            let rows = exact[tile].get().map_or(&[][..], Vec::as_slice);
+            &rows[place * self.columns..][..self.columns]
+        };
+        score_again(self.level, at((number, row)), selections.survivors(row), |position| {
+            (self.order[position as usize], at(self.circulant.place(position as usize)))
+        });
+    }
 }
 
-/// For each query its `k` most similar rows of the database; with `exclude_self` never the one of its own number.
+/// For each query its `k` most similar rows of the database; with `exclude_self` never the one of its own number. Once `stop`
+/// says so the rest is left undone.
 ///
 /// # Shapes
 /// `queries` and `database` rows of `columns`; `best` a row for each query.
@@ -244,6 +319,7 @@ pub(crate) fn database_top_k(
     columns: usize,
     exclude_self: bool,
     best: &mut TopK,
+    stop: Stop<'_>,
 ) {
     let (level, k) = (Level::detect(), best.k);
     let tiles: Vec<Tile> = database
@@ -257,10 +333,13 @@ pub(crate) fn database_top_k(
         .zip(queries.par_chunks(TILE * columns))
         .enumerate()
         .for_each_init(Scores::default, |scores, (number, ((indices, similarities), rows))| {
+            if stop() {
+                return;
+            }
             let left = Tile::of(rows, number * TILE, columns);
             let mut selections = Selections::new(left.ids.len(), k);
             for (at, right) in tiles.iter().enumerate() {
-                scores.of(level, &left, right, columns);
+                scores.of(level, Layout::Single, &left, right, columns);
                 let width = right.ids.len();
                 let own = exclude_self && at == number;
                 let offer = if own { Offer::After(width - 1) } else { Offer::First(width) };

@@ -16,10 +16,13 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
+use super::scoring::Layout;
 use crate::dot::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::vector::Pairs;
 use crate::vector::{PANEL, Vector};
 
-/// Columns summed before a block is written back: two panels of that many stay near the core.
+/// Lines summed before a block is written back: two panels of that many stay near the core.
 const DEPTH: usize = 512;
 
 /// Two tiles of whole panels.
@@ -27,23 +30,28 @@ const DEPTH: usize = 512;
 pub(super) struct Pair<'a> {
     pub(super) left: &'a [f32],
     pub(super) right: &'a [f32],
-    /// Columns of the rows, d.
-    pub(super) columns: usize,
+    /// How their rows stand there.
+    pub(super) layout: Layout,
+    /// Lines of a panel: columns of the rows, d, or half as many.
+    pub(super) lines: usize,
 }
 
 /// `scores[i][j]` ← row i of the left tile · row j of the right one.
 ///
 /// # Shapes
 /// `scores` is row-major, as many rows and columns as the tiles have rows, those that fill up a panel included. Each
-/// product is summed in an order that depends on nothing but the level and the columns.
+/// product is summed in an order that depends on nothing but the level, the layout and the columns.
 pub(super) fn score(level: Level, pair: Pair<'_>, scores: &mut [f32]) {
-    let panel = PANEL * pair.columns;
+    let panel = PANEL * pair.lines;
     let (high, wide) = (pair.left.len() / panel, pair.right.len() / panel);
     assert_eq!((high * panel, wide * panel), (pair.left.len(), pair.right.len()), "whole panels");
     assert_eq!(scores.len(), high * wide * PANEL * PANEL, "a score for each pair of rows");
+    assert!(pair.layout != Layout::Pairs || level.multiplies_pairs(), "the level multiplies pairs");
     // SAFETY: the level was detected; the assertions above hold every pointer of the tiles inside its slice.
     unsafe {
         match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 if pair.layout == Layout::Pairs => score_avx512_bf16(pair, scores),
             Level::Portable => score_with::<[f32; 4], 2, 4, 4>(pair, scores),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => score_avx2(pair, scores),
@@ -65,6 +73,13 @@ unsafe fn score_avx2(pair: Pair<'_>, scores: &mut [f32]) {
 unsafe fn score_avx512(pair: Pair<'_>, scores: &mut [f32]) {
     // SAFETY: as the caller's.
     unsafe { score_with::<__m512, 8, 2, 1>(pair, scores) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn score_avx512_bf16(pair: Pair<'_>, scores: &mut [f32]) {
+    // SAFETY: as the caller's.
+    unsafe { score_with::<Pairs, 8, 2, 1>(pair, scores) }
 }
 
 /// Writes to `transposed` the transpose of `scores`, whose rows are `stride` wide: the scores of the right tile's rows.
@@ -122,13 +137,13 @@ unsafe fn score_with<V: Vector, const ROWS: usize, const WIDE: usize, const LAST
     pair: Pair<'_>,
     scores: &mut [f32],
 ) {
-    let width = pair.right.len() / pair.columns;
-    for begin in (0..pair.columns).step_by(DEPTH) {
-        let depth = begin..pair.columns.min(begin + DEPTH);
+    let width = pair.right.len() / pair.lines;
+    for begin in (0..pair.lines).step_by(DEPTH) {
+        let depth = begin..pair.lines.min(begin + DEPTH);
         let mut column = 0;
         while column < width {
             let step = if column + WIDE * V::LANES <= width { WIDE } else { LAST } * V::LANES;
-            for row in (0..pair.left.len() / pair.columns).step_by(ROWS) {
+            for row in (0..pair.left.len() / pair.lines).step_by(ROWS) {
                 // SAFETY: `row` and `column` begin tiles inside the block.
                 unsafe {
                     let target = scores.as_mut_ptr().add(row * width + column);
@@ -144,7 +159,7 @@ unsafe fn score_with<V: Vector, const ROWS: usize, const WIDE: usize, const LAST
     }
 }
 
-/// Adds the columns `depth` of the products of rows from `row` on with rows from `column` on to what is at `target`, or
+/// Adds the lines `depth` of the products of rows from `row` on with rows from `column` on to what is at `target`, or
 /// writes them there where they are the first.
 ///
 /// # Safety
@@ -159,9 +174,9 @@ unsafe fn register_tile<V: Vector, const ROWS: usize, const WIDE: usize>(
     target: *mut f32,
     width: usize,
 ) {
-    // SAFETY: a row of a tile lies in panel ⌊row / PANEL⌋, each column of it a panel's width after the one before.
+    // SAFETY: a row of a tile lies in panel ⌊row / PANEL⌋, each line of it a panel's width after the one before.
     unsafe {
-        let place = |row: usize| (row / PANEL * pair.columns + depth.start) * PANEL + row % PANEL;
+        let place = |row: usize| (row / PANEL * pair.lines + depth.start) * PANEL + row % PANEL;
         let mut left = pair.left.as_ptr().add(place(row));
         let mut right: [*const f32; WIDE] =
             std::array::from_fn(|vector| pair.right.as_ptr().add(place(column + vector * V::LANES)));
@@ -174,11 +189,11 @@ unsafe fn register_tile<V: Vector, const ROWS: usize, const WIDE: usize>(
             }
         }
         for _ in depth {
-            let columns = right.map(|pointer| V::load(pointer));
+            let line = right.map(|pointer| V::load(pointer));
             for row in 0..ROWS {
                 let factor = V::splat(*left.add(row));
                 for vector in 0..WIDE {
-                    sums[row][vector] = columns[vector].multiply_add(factor, sums[row][vector]);
+                    sums[row][vector] = line[vector].multiply_add(factor, sums[row][vector]);
                 }
             }
             left = left.wrapping_add(PANEL);
@@ -210,9 +225,23 @@ mod tests {
         }
     }
 
+    /// Panels of `columns`, two a line.
+    fn in_pairs(values: &[f32], columns: usize) -> Vec<f32> {
+        let panels = values.chunks(PANEL * columns);
+        let lines = panels.flat_map(|panel| panel.chunks(2 * PANEL));
+        lines
+            .flat_map(|two| {
+                (0..PANEL).map(|place| {
+                    let both = [two[place], two.get(PANEL + place).copied().unwrap_or(0.0)];
+                    super::super::scoring::pair(&both)
+                })
+            })
+            .collect()
+    }
+
     #[test]
     fn a_block_holds_the_products_of_the_obvious_loop_at_every_level() {
-        // Small integers have exact sums: every level must give the same bits.
+        // Small integers have exact sums, rounded or not: every level must give the same bits in every layout.
         for (high, wide, columns) in [(1, 1, 1), (1, 2, 7), (3, 3, 33), (2, 4, 512), (2, 1, 1100)] {
             let mut stream = Seed(1).stream("test", 0, 0, columns as u64);
             let mut panels = |count: usize| -> Vec<f32> {
@@ -224,7 +253,16 @@ mod tests {
             };
             for level in Level::all() {
                 let mut scores = vec![f32::NAN; high * wide * PANEL * PANEL];
-                score(level, Pair { left: &left, right: &right, columns }, &mut scores);
+                let pair = Pair { left: &left, right: &right, layout: Layout::Single, lines: columns };
+                score(level, pair, &mut scores);
+                if level.multiplies_pairs() {
+                    let lines = Layout::Pairs.lines(columns);
+                    let [left, right] = [&left, &right].map(|values| in_pairs(values, columns));
+                    let mut again = vec![f32::NAN; scores.len()];
+                    let pair = Pair { left: &left, right: &right, layout: Layout::Pairs, lines };
+                    score(level, pair, &mut again);
+                    assert_eq!(again, scores, "{level:?} {columns}");
+                }
                 for (place, found) in scores.iter().enumerate() {
                     let (i, j) = (place / (wide * PANEL), place % (wide * PANEL));
                     let expected: f32 =

@@ -195,7 +195,13 @@ impl Selections {
         }
     }
 
-    /// Writes the best entries of `row`, most similar first.
+    /// Keeps the k best of `row` and lends their numbers, to be changed.
+    pub(super) fn survivors(&mut self, row: usize) -> &mut [u64] {
+        self.keep_best(row);
+        &mut self.keys[row * self.room..][..self.counts[row]]
+    }
+
+    /// Writes the best entries of `row`, most similar first: as many as there is room for.
     pub(super) fn finish(&mut self, row: usize, indices: &mut [u32], similarities: &mut [f32]) {
         if self.counts[row] > self.k + self.k / 4 {
             self.keep_best(row);

@@ -36,40 +36,68 @@ fn difference(a: &[f32], b: &[f64]) -> f64 {
     a.iter().zip(b).fold(0.0, |worst: f64, (a, b)| worst.max((f64::from(*a) - b).abs())) / largest
 }
 
-fn levels() -> Vec<Level> {
-    let mut levels = vec![Level::Portable, Level::detect()];
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        levels.push(Level::Avx2);
-    }
-    levels
-}
-
 fn normals(purpose: &str, count: usize) -> Vec<f32> {
     let mut stream = lookalike_base::Seed(7).stream(purpose, 0, 0, 0);
     (0..count).map(|_| stream.normal()).collect()
 }
 
-fn check(shape: &Shape) {
-    let input = normals("input", shape.images * shape.input().values());
-    let weight = normals("weight", shape.outputs * shape.terms());
-    let gradient = normals("gradient", shape.images * shape.output().values());
-    let [mut y, mut dx, mut dw] = [gradient.len(), input.len(), weight.len()].map(|length| vec![0.0; length]);
+/// The twins of output, input gradient, weight gradient and bias gradient.
+fn twins(shape: &Shape, [input, weight, gradient]: [&[f32]; 3], bias: &[f32]) -> [Vec<f64>; 4] {
+    let map = shape.output_height() * shape.output_width();
+    let mut y: Vec<f64> =
+        (0..gradient.len()).map(|index| f64::from(bias[index / map % shape.outputs])).collect();
+    let [mut dx, mut dw, mut db] = [input.len(), weight.len(), bias.len()].map(|length| vec![0.0; length]);
     each_product(shape, |output, pixel, term| {
         y[output] += f64::from(input[pixel]) * f64::from(weight[term]);
         dx[pixel] += f64::from(gradient[output]) * f64::from(weight[term]);
         dw[term] += f64::from(gradient[output]) * f64::from(input[pixel]);
     });
-    for level in levels() {
+    for (index, gradient) in gradient.iter().enumerate() {
+        db[index / map % shape.outputs] += f64::from(*gradient);
+    }
+    [y, dx, dw, db]
+}
+
+fn check(shape: &Shape) {
+    let exact = [
+        normals("input", shape.images * shape.input().values()),
+        normals("weight", shape.outputs * shape.terms()),
+        normals("gradient", shape.images * shape.output().values()),
+    ];
+    let bias = normals("bias", shape.outputs);
+    let [input, weight, gradient] = exact.each_ref().map(Vec::as_slice);
+    let rounded =
+        exact.each_ref().map(|values| values.iter().copied().map(crate::bf16::round).collect::<Vec<_>>());
+    let of_exact = twins(shape, [input, weight, gradient], &bias);
+    let of_rounded = twins(shape, rounded.each_ref().map(Vec::as_slice), &bias);
+    let mut products = 0;
+    each_product(shape, |_, _, _| products += 1);
+    // Rounding both factors moves one product by up to 2⁻⁷ of its size. Sums of several average that out, and are held to
+    // the largest of many.
+    let averaged = |result: &[f32]| result.len() >= 64 && products >= 16 * result.len();
+    let paths = [Precision::F32, Precision::Bf16]
+        .into_iter()
+        .flat_map(|precision| Path::all(precision).into_iter().map(move |path| (path, precision)));
+    for (path, precision) in paths {
         let results = [
-            ("output", difference(&forward_at(level, shape, &input, &weight), &y)),
-            ("input gradient", difference(&input_gradient_at(level, shape, &weight, &gradient), &dx)),
-            ("weight gradient", difference(&weight_gradient_at(level, shape, &input, &gradient), &dw)),
+            ("output", forward_at(path, shape, [input, weight], Some(&bias))),
+            ("input gradient", input_gradient_at(path, shape, [weight, gradient])),
+            ("weight gradient", weight_gradient_at(path, shape, [input, gradient])),
         ];
-        for (name, difference) in results {
-            assert!(difference <= 1e-5, "{name} at {level:?} is off by {difference:e} for {shape:?}");
+        for ((name, result), (exact, rounded)) in results.iter().zip(of_exact.iter().zip(&of_rounded)) {
+            let bounds = match precision {
+                Precision::F32 => vec![(exact, 1e-5)],
+                Precision::Bf16 if averaged(result) => vec![(rounded, 1e-4), (exact, 5e-3)],
+                Precision::Bf16 => vec![(rounded, 1e-4)],
+            };
+            for (twin, bound) in bounds {
+                let difference = difference(result, twin);
+                assert!(difference <= bound, "{name} at {path:?} is off by {difference:e} for {shape:?}");
+            }
         }
     }
+    let difference = difference(&bias_gradient(shape, gradient), &of_exact[3]);
+    assert!(difference <= 1e-5, "bias gradient is off by {difference:e} for {shape:?}");
 }
 
 proptest! {
@@ -105,9 +133,13 @@ fn the_number_of_threads_changes_no_bit() {
     let all = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let y = forward(&shape, &input, &weight);
-            let gradients = [input_gradient(&shape, &weight, &y), weight_gradient(&shape, &input, &y)];
-            (y, gradients)
+            [Precision::F32, Precision::Bf16].map(|precision| {
+                let y = forward(&shape, precision, &input, &weight, None);
+                let dx = input_gradient(&shape, precision, &weight, &y);
+                let dw = weight_gradient(&shape, precision, &input, &y);
+                let db = bias_gradient(&shape, &y);
+                [y, dx, dw, db]
+            })
         })
     };
     assert!(all(1) == all(3));

@@ -1,5 +1,6 @@
 //! Encoders: what turns an input into one vector an instance.
 
+pub mod inputs;
 pub mod mlp;
 pub mod resnet;
 pub mod tokens;
@@ -7,10 +8,12 @@ pub mod tokens;
 use crate::engine::Tensor;
 use crate::module::{Module, Pass};
 
+pub use inputs::Inputs;
+
 /// A network from inputs of one kind to vectors.
 pub trait Encoder: Module + Send {
     /// What it reads: a batch of images, vectors, token lists.
-    type Input: Send + 'static;
+    type Input: Inputs;
 
     /// # Shapes
     /// N inputs → `[N, dimension]`.

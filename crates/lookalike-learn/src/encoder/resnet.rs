@@ -25,6 +25,17 @@ pub enum Architecture {
     ResNet50,
 }
 
+impl Architecture {
+    /// Length of the representation.
+    pub fn dimension(self) -> usize {
+        match self {
+            Self::Small => 64,
+            Self::ResNet18 | Self::ResNet34 => 512,
+            Self::ResNet50 => 2048,
+        }
+    }
+}
+
 /// What stands before the first block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

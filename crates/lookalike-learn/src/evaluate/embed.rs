@@ -9,7 +9,7 @@ use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 use crate::encoder::Encoder;
 use crate::engine::{Tensor, to_host};
 use crate::error::LearnError;
-use crate::method::SimClr;
+use crate::method::Network;
 use crate::module::Pass;
 
 /// Embeddings of every instance of a data set, in its order.
@@ -26,7 +26,7 @@ pub struct Embedded {
 /// # Errors
 /// Whatever the source reports; [`LearnError::Evaluation`] where the data set is empty.
 pub fn embed<E: Encoder>(
-    method: &mut SimClr<E>,
+    network: &mut Network<E>,
     source: Arc<dyn BatchSource<Batch = E::Input>>,
     instances: usize,
     batch_size: usize,
@@ -41,7 +41,7 @@ pub fn embed<E: Encoder>(
         if cancellation.is_cancelled() {
             return Ok(None);
         }
-        let parts: [Tensor<2>; 2] = method.embed(&batch, &mut Pass::evaluation());
+        let parts: [Tensor<2>; 2] = network.embed(&batch, &mut Pass::evaluation());
         progress.advance(parts[0].dims()[0] as u64);
         for (part, tensor) in parts.into_iter().enumerate() {
             columns[part] = tensor.dims()[1];
@@ -61,7 +61,7 @@ pub fn embed<E: Encoder>(
 /// # Errors
 /// Whatever the source reports.
 pub fn estimate_statistics<E: Encoder>(
-    method: &mut SimClr<E>,
+    network: &mut Network<E>,
     source: Arc<dyn BatchSource<Batch = E::Input>>,
     instances: usize,
     (batch_size, batches): (usize, usize),
@@ -76,7 +76,7 @@ pub fn estimate_statistics<E: Encoder>(
     let mut loader = Loader::start(source, requests, loader)?;
     let mut seen = 0;
     while let Some(batch) = loader.next().transpose()? {
-        method.embed(&batch, &mut Pass::estimation(seen));
+        network.embed(&batch, &mut Pass::estimation(seen));
         seen += 1;
     }
     Ok(())

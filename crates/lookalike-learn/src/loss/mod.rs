@@ -1,5 +1,13 @@
 //! Losses, one file each: the formula and its source above the function.
+//!
+//! Each takes [`Similarities`] of queries to what they are compared with, and gives one value a query. So each goes with
+//! every method that compares queries with a positive and with negatives, wherever the negatives come from.
 
+pub mod alignment;
+pub mod debiased;
+pub mod hard;
+pub mod info_nce;
+pub mod noise_contrastive;
 pub mod nt_xent;
 
 use crate::engine::Tensor;
@@ -13,4 +21,109 @@ pub fn normalize(rows: Tensor<2>) -> Tensor<2> {
     // whose gradient would be infinite at zero.
     let norm = rows.clone().square().sum_dim(1).clamp_min(1e-24).sqrt();
     rows / norm
+}
+
+/// Cosine similarities of Q queries to their positive and to M candidates for negatives.
+#[derive(Debug, Clone)]
+pub struct Similarities {
+    /// `[Q, 1]`
+    pub positive: Tensor<2>,
+    /// `[Q, M]`
+    pub negatives: Tensor<2>,
+    /// `[Q, M]`, 1 where a candidate is no negative of that query, else 0; `None` where all are negatives.
+    pub excluded: Option<Tensor<2>>,
+}
+
+/// A loss of a query, its positive and its negatives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Loss {
+    /// [`info_nce`]; over the views of a batch it is [`nt_xent`].
+    InfoNce {
+        /// τ > 0.
+        temperature: f32,
+    },
+    /// [`debiased`].
+    Debiased {
+        /// τ > 0.
+        temperature: f32,
+        /// τ⁺, at least 0 and below 1.
+        prior: f32,
+    },
+    /// [`hard`].
+    Hard {
+        /// τ > 0.
+        temperature: f32,
+        /// τ⁺, at least 0 and below 1.
+        prior: f32,
+        /// β ≥ 0.
+        concentration: f32,
+    },
+    /// [`alignment`]: the positive alone.
+    Alignment,
+}
+
+impl Loss {
+    /// The loss of each query.
+    ///
+    /// # Shapes
+    /// → `[Q, 1]`.
+    pub fn of(&self, similarities: &Similarities) -> Tensor<2> {
+        match *self {
+            Self::InfoNce { temperature } => info_nce::info_nce(similarities, temperature),
+            Self::Debiased { temperature, prior } => debiased::debiased(similarities, temperature, prior),
+            Self::Hard { temperature, prior, concentration } => {
+                hard::hard(similarities, temperature, prior, concentration)
+            }
+            Self::Alignment => alignment::alignment(similarities),
+        }
+    }
+
+    /// The temperature τ, 1 where there is none.
+    pub fn temperature(&self) -> f32 {
+        match *self {
+            Self::InfoNce { temperature }
+            | Self::Debiased { temperature, .. }
+            | Self::Hard { temperature, .. } => temperature,
+            Self::Alignment => 1.0,
+        }
+    }
+}
+
+/// exp(s/τ − m) of positives and negatives, m being the largest s/τ of the row: no exponential exceeds 1, and one is 1.
+struct Exponentials {
+    /// s/τ − m of the positive, `[Q, 1]`.
+    logit: Tensor<2>,
+    /// `[Q, 1]`
+    positive: Tensor<2>,
+    /// `[Q, M]`, 0 where excluded.
+    negatives: Tensor<2>,
+    /// m, `[Q, 1]`, without gradient: it cancels.
+    largest: Tensor<2>,
+    /// Number of negatives, N, `[Q, 1]`.
+    count: Tensor<2>,
+}
+
+impl Exponentials {
+    fn new(similarities: &Similarities, temperature: f32) -> Self {
+        let positive = similarities.positive.clone().div_scalar(temperature);
+        let mut negatives = similarities.negatives.clone().div_scalar(temperature);
+        let [queries, candidates] = negatives.dims();
+        let device = negatives.device().inner();
+        let mut count = Tensor::full([queries, 1], candidates as f32, &device);
+        if let Some(excluded) = &similarities.excluded {
+            count = count - excluded.clone().sum_dim(1);
+            // Logits lie within ±1/τ, so a finite shift far below that takes a candidate out without an infinity, which
+            // would become NaN where it meets a zero.
+            negatives = negatives - excluded.clone().mul_scalar(2.0 / temperature + 1e4);
+        }
+        let largest = positive.clone().inner().max_pair(negatives.clone().inner().max_dim(1));
+        let logit = positive - largest.clone();
+        let negatives = (negatives - largest.clone()).exp();
+        Self { positive: logit.clone().exp(), logit, negatives, largest, count }
+    }
+
+    /// −log (e⁺ / (e⁺ + `negatives`)).
+    fn cross_entropy(&self, negatives: Tensor<2>) -> Tensor<2> {
+        (self.positive.clone() + negatives).log() - self.logit.clone()
+    }
 }

@@ -5,33 +5,58 @@
 //!
 //! ℓ(i) = −log ( exp(s(i, j(i)) / τ) / Σ_{k ≠ i} exp(s(i, k) / τ) ), and the loss is the mean of ℓ over all 2N views.
 //!
-//! SimCLR's published code sums the means of the two halves, which is twice this; lightly and the paper take the mean.
+//! So it is InfoNCE whose queries are all views and whose negatives are the 2N − 2 views of other instances; put there, the
+//! debiased and the hard loss are those of their papers. SimCLR's published code sums the means of the two halves, which is
+//! twice this; lightly and the paper take the mean.
 
-use burn::tensor::activation::log_softmax;
+use super::{Loss, normalize};
+use crate::engine::Tensor;
+use crate::negatives::Comparison;
 
-use super::normalize;
-use crate::engine::{Tensor, from_host};
+/// Every view of `instances` beside its other view and those of the other instances.
+///
+/// # Shapes
+/// `first` and `second`: `[N, d]`, any scale, row i of both being `instances[i]`. 2N queries, 2N candidates.
+pub fn views(first: Tensor<2>, second: Tensor<2>, instances: &[u32]) -> Comparison {
+    let count = first.dims()[0];
+    let query = normalize(Tensor::cat(vec![first, second], 0));
+    let [first, second] = [0, count].map(|start| query.clone().narrow(0, start, count));
+    let both = [instances, instances].concat();
+    Comparison {
+        positive: Tensor::cat(vec![second, first], 0),
+        candidates: query.clone(),
+        candidate_instances: both.clone(),
+        query,
+        instances: both,
+        exclude_own: true,
+        tracked: true,
+    }
+}
 
-/// The loss of N instances seen in two views each.
+/// The loss of N distinct instances seen in two views each.
 ///
 /// # Shapes
 /// `first` and `second`: `[N, d]`, any scale, row i of both being the same instance; `temperature` τ > 0. Returns `[1]`.
 pub fn nt_xent(first: Tensor<2>, second: Tensor<2>, temperature: f32) -> Tensor<1> {
-    let instances = first.dims()[0];
-    let views = 2 * instances;
-    let embeddings = normalize(Tensor::cat(vec![first, second], 0));
-    let logits = embeddings.clone().matmul(embeddings.transpose()).div_scalar(temperature);
+    let instances: Vec<u32> = (0..first.dims()[0] as u32).collect();
+    let comparison = views(first, second, &instances);
+    let excluded = comparison.excluded(None);
+    Loss::InfoNce { temperature }.of(&comparison.similarities(excluded.as_deref())).mean()
+}
 
-    // A view is not its own negative. Logits lie within ±1/τ, so a finite shift far below that removes the diagonal
-    // without an infinity, which would become NaN where it meets a zero of the positives' mask.
-    let mut own = vec![0.0; views * views];
-    let mut positive = vec![0.0; views * views];
-    for view in 0..views {
-        own[view * views + view] = -(2.0 / temperature + 1e4);
-        positive[view * views + (view + instances) % views] = 1.0;
-    }
-    let device = logits.device().inner();
-    let [own, positive] = [own, positive].map(|values| from_host(values, [views; 2], &device));
-    let log_probabilities = log_softmax(logits + own, 1);
-    (log_probabilities * positive).sum().div_scalar(-(views as f32))
+/// The views of each side beside those of the other alone: N queries and N candidates in either direction.
+///
+/// # Shapes
+/// As [`views`].
+pub fn across(first: Tensor<2>, second: Tensor<2>, instances: &[u32]) -> [Comparison; 2] {
+    let (first, second) = (normalize(first), normalize(second));
+    [(first.clone(), second.clone()), (second, first)].map(|(query, other)| Comparison {
+        query,
+        instances: instances.to_vec(),
+        positive: other.clone(),
+        candidates: other,
+        candidate_instances: instances.to_vec(),
+        exclude_own: true,
+        tracked: true,
+    })
 }

@@ -6,59 +6,69 @@
 use lookalike_base::Matrix;
 use lookalike_data::{ViewBatch, Views};
 
-use super::{Method, Outputs, Terms};
+use super::{Method, Network, Outputs, Position, Terms};
 use crate::encoder::Encoder;
-use crate::engine::{Tensor, to_host};
-use crate::head::Projection;
-use crate::loss::nt_xent::nt_xent;
+use crate::head::{Head, Projection};
+use crate::loss::{Loss, nt_xent};
 use crate::module::{Module, Pass, Visitor};
+use crate::negatives::Contrast;
+
+/// Which other views of the batch are negatives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// Both of every other instance, 2B − 2: NT-Xent.
+    AllViews,
+    /// The other one, B − 1: each view is compared with the views of the other side, as DirectCLR's program does.
+    OtherViews,
+}
 
 /// An encoder with its projection head.
 #[derive(Debug, Clone)]
 pub struct SimClr<E> {
-    /// What is kept after training.
-    pub encoder: E,
-    projection: Projection,
-    temperature: f32,
+    /// What is trained.
+    pub network: Network<E>,
+    contrast: Contrast,
+    among: Among,
+    position: Position,
 }
 
 impl<E: Encoder> SimClr<E> {
-    /// Trains `encoder` through `projection` at `temperature` τ > 0 (the paper: 0.5 on CIFAR-10, 0.1 on ImageNet).
+    /// Trains `encoder` through `projection` by NT-Xent at `temperature` τ > 0 (the paper: 0.5 on CIFAR-10, 0.1 on ImageNet).
     pub fn new(encoder: E, projection: Projection, temperature: f32) -> Self {
-        Self { encoder, projection, temperature }
+        let network = Network { encoder, head: Head::Projection(projection) };
+        Self::with(network, Contrast::plain(Loss::InfoNce { temperature }), Among::AllViews)
     }
 
-    /// What the encoder gives, and what the head makes of it.
-    ///
-    /// # Shapes
-    /// N inputs → `[N, encoder's dimension]` and `[N, head's dimension]`, neither normalised.
-    pub fn embed(&mut self, input: &E::Input, pass: &mut Pass) -> [Tensor<2>; 2] {
-        let representation = self.encoder.forward(input, pass);
-        let projection = self.projection.forward(representation.clone(), pass);
-        [representation, projection]
+    /// Trains `network` by any loss.
+    pub fn with(network: Network<E>, contrast: Contrast, among: Among) -> Self {
+        Self { network, contrast, among, position: Position::default() }
     }
 }
 
 impl<E: Encoder> Module for SimClr<E> {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        visitor.module("encoder", &mut self.encoder);
-        visitor.module("projection", &mut self.projection);
+        self.network.visit(visitor);
     }
 }
 
 impl<E: Encoder> Method for SimClr<E> {
     type Batch = ViewBatch<E::Input>;
 
+    fn before_step(&mut self, position: &Position) {
+        self.position = *position;
+    }
+
     fn encode(&mut self, batch: &Self::Batch, pass: &mut Pass) -> Outputs {
         let count = batch.instances.len();
         let (first, second) = match &batch.views {
             // Both views go through BatchNorm together, as in the published code.
             Views::Stacked(views) => {
-                let [_, both] = self.embed(views, pass);
+                let [_, both] = self.network.embed(views, pass);
                 (both.clone().narrow(0, 0, count), both.narrow(0, count, count))
             }
             Views::Shared(input) => {
-                let [[_, first], [_, second]] = [self.embed(input, pass), self.embed(input, pass)];
+                let [[_, first], [_, second]] =
+                    [self.network.embed(input, pass), self.network.embed(input, pass)];
                 (first, second)
             }
         };
@@ -66,7 +76,21 @@ impl<E: Encoder> Method for SimClr<E> {
     }
 
     fn loss(&self, outputs: &Outputs) -> Terms {
-        Terms::single("nt_xent", nt_xent(outputs.get("first"), outputs.get("second"), self.temperature))
+        let [first, second] = ["first", "second"].map(|name| outputs.get(name));
+        match self.among {
+            Among::AllViews => {
+                let comparison = nt_xent::views(first, second, &outputs.instances);
+                let (loss, figures) = self.contrast.compare(&comparison, &self.position, 0);
+                Terms::new(vec![("contrast", loss)], figures)
+            }
+            Among::OtherViews => {
+                let [one, other] = nt_xent::across(first, second, &outputs.instances);
+                let (one, figures) = self.contrast.compare(&one, &self.position, 0);
+                let (other, _) = self.contrast.compare(&other, &self.position, 1);
+                let terms = [("first to second", one), ("second to first", other)];
+                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into(), figures)
+            }
+        }
     }
 
     fn after_step(&mut self, _: &Outputs) {}
@@ -74,10 +98,6 @@ impl<E: Encoder> Method for SimClr<E> {
     /// Both projections side by side, each of unit length, as BatchSampler builds its graph from: the similarity of two
     /// instances is then the mean of their views' similarities.
     fn embeddings(&self, outputs: &Outputs) -> Matrix {
-        let [first, second] =
-            ["first", "second"].map(|name| crate::loss::normalize(outputs.get(name).inner()));
-        let columns = 2 * first.dims()[1];
-        let values = to_host(Tensor::cat(vec![first, second], 1));
-        Matrix::new(values, columns).unwrap_or_else(|error| unreachable!("two tensors of one shape: {error}"))
+        outputs.side_by_side(["first", "second"])
     }
 }

@@ -1,10 +1,14 @@
-//! The kernels as differentiable operations of the engine, on the CPU; elsewhere the engine's own.
+//! The kernels as differentiable operations of the engine, on the CPU; elsewhere the engine's own. And the optimisers'
+//! update, which needs no gradient.
 //!
 //! Each operation is a trait over the engine's backends whose default bodies are compositions of the engine's own
 //! operations. The CPU's backend replaces them by `lookalike_kernels`, the gradient-tracking one adds the backward pass.
 
 mod batch_norm;
+pub(crate) mod clock;
 mod conv2d;
+mod descent;
+mod rows;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
@@ -13,9 +17,11 @@ use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{FloatDType, TensorData};
 
 pub(crate) use batch_norm::{
-    Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu,
+    Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu, equal_groups,
 };
 pub(crate) use conv2d::conv2d;
+pub(crate) use descent::{Update, descend};
+pub(crate) use rows::{select_rows, with_values};
 
 /// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.
 struct Plain(FlexTensor);

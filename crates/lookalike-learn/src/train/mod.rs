@@ -1,8 +1,10 @@
 //! Training: one loop for every method and modality, and what it needs.
 
 pub mod checkpoint;
+mod collapse;
 pub mod events;
 pub mod lars;
+pub mod momentum_encoder;
 pub mod optimizer;
 pub mod schedule;
 pub mod tensorboard;

@@ -9,6 +9,7 @@ use super::lars;
 use crate::engine::{Device, Gradients, Tensor, from_host, to_host};
 use crate::error::LearnError;
 use crate::module::{Module, Role, for_each_tensor};
+use crate::op::{Update, descend};
 
 /// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,14 +123,11 @@ impl Optimizer {
             _ => gradient + weight.clone().mul_scalar(decay),
         };
         match self.options.kind {
-            OptimizerKind::Sgd => {
-                let change = self.momentum(name, decayed(gradient), self.options.nesterov);
-                weight.clone() - change.mul_scalar(rate)
-            }
+            OptimizerKind::Sgd => self.descend(name, weight, gradient, decay, rate),
             OptimizerKind::Lars => {
                 let gradient =
                     if plain { lars::adapt(weight, decayed(gradient), self.options.trust) } else { gradient };
-                weight.clone() - self.momentum(name, gradient, false).mul_scalar(rate)
+                self.descend(name, weight, gradient, 0.0, rate)
             }
             OptimizerKind::Adam => weight.clone() - self.adam(name, decayed(gradient)).mul_scalar(rate),
             OptimizerKind::AdamW => {
@@ -138,15 +136,21 @@ impl Optimizer {
         }
     }
 
-    /// v ← μv + g; the change is v, or g + μv in Nesterov's form.
-    fn momentum(&mut self, name: &str, gradient: Tensor<1>, nesterov: bool) -> Tensor<1> {
-        let momentum = self.options.momentum;
-        let velocity = match self.first.remove(name) {
-            Some(velocity) => velocity.mul_scalar(momentum) + gradient.clone(),
-            None => gradient.clone(),
-        };
-        self.first.insert(name.to_owned(), velocity.clone());
-        if nesterov { gradient + velocity.mul_scalar(momentum) } else { velocity }
+    /// SGD with momentum; Nesterov's form is one of `sgd` alone.
+    fn descend(
+        &mut self,
+        name: &str,
+        weight: &Tensor<1>,
+        gradient: Tensor<1>,
+        decay: f64,
+        rate: f64,
+    ) -> Tensor<1> {
+        let OptimizerOptions { momentum, nesterov, .. } = self.options;
+        let velocity = self.first.remove(name).unwrap_or_else(|| weight.zeros_like());
+        let constants = Update { decay, momentum, nesterov, rate };
+        let [weight, velocity] = descend(weight.clone(), gradient, velocity, constants);
+        self.first.insert(name.to_owned(), velocity);
+        weight
     }
 
     /// m̂ / (√v̂ + ε), both moments corrected for their start at 0.

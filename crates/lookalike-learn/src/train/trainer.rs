@@ -10,15 +10,16 @@ use lookalike_base::{Matrix, Seed};
 use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
 use lookalike_sampling::{Sampler, SamplerOptions, Segment, Tally};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::checkpoint::{Checkpoints, State};
+use super::collapse::CollapseWatch;
 use super::events::Events;
 use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate};
 use super::schedule::Schedule;
-use crate::engine::Device;
+use crate::engine::{Device, Precision, Tensor};
 use crate::error::LearnError;
-use crate::method::Method;
+use crate::method::{Method, Position};
 use crate::module::{Module, Pass, Visitor, arrays_of, load_arrays};
 
 /// What a run needs to know beside its method, data and sampler.
@@ -32,6 +33,8 @@ pub struct TrainOptions {
     pub seed: Seed,
     /// Where the engine computes, without gradients.
     pub device: Device,
+    /// What convolutions multiply.
+    pub precision: Precision,
     /// Number of instances, N.
     pub instances: usize,
     /// Their classes where known, only ever used to report false negatives.
@@ -81,6 +84,9 @@ pub struct Trainer<M: Method> {
     plan: Vec<Vec<u32>>,
     sum: NamedGradients,
     window: Window,
+    /// What the instruments showed at the last batch that was asked for it.
+    figures: Map<String, Value>,
+    watch: CollapseWatch,
 }
 
 /// What happened since the last `step` event.
@@ -140,6 +146,7 @@ impl<M: Method> Trainer<M> {
             load_arrays(&mut method, &arrays, "model.", &options.device)?;
             optimizer =
                 Optimizer::restore(options.optimizer.clone(), &arrays, "optimizer.", &options.device)?;
+            method.restore(&strip(&arrays, "method."), &options.device)?;
             let kept = strip(&arrays, "sampler.");
             (sampler, _) = Sampler::restore(instances, options.sampler.clone(), seed, &state.sampler, &kept)?;
             plan = read_plan(&arrays).ok_or_else(|| LearnError::Checkpoint {
@@ -152,8 +159,22 @@ impl<M: Method> Trainer<M> {
         // Opening cuts events: not before it is certain that the run is this one.
         let events = Events::open(&options.run, keep)?;
         let (sum, window) = (NamedGradients::new(), Window::new());
-        let trainer =
-            Self { method, source, sampler, optimizer, options, events, step, batches, plan, sum, window };
+        let (figures, watch) = (Map::new(), CollapseWatch::default());
+        let trainer = Self {
+            method,
+            source,
+            sampler,
+            optimizer,
+            options,
+            events,
+            step,
+            batches,
+            plan,
+            sum,
+            window,
+            figures,
+            watch,
+        };
         Ok((trainer, warnings))
     }
 
@@ -211,9 +232,11 @@ impl<M: Method> Trainer<M> {
 
     /// One batch: encode, compare, descend, remember. Returns whether the parameters moved.
     fn consume(&mut self, batch: &M::Batch) -> Result<bool, LearnError> {
+        self.method.before_step(&self.position());
         let dropout = self.options.seed.stream("dropout", 0, self.batches, 0);
-        let outputs = self.method.encode(batch, &mut Pass::training(dropout));
-        let terms = self.method.loss(&outputs);
+        let mut pass = Pass { precision: self.options.precision, ..Pass::training(dropout) };
+        let outputs = self.method.encode(batch, &mut pass);
+        let mut terms = self.method.loss(&outputs);
         let total = terms.total().ok_or_else(|| LearnError::Recipe {
             place: "loss".to_owned(),
             reason: "the method's loss has no term".to_owned(),
@@ -222,14 +245,18 @@ impl<M: Method> Trainer<M> {
         if !loss.is_finite() {
             return Err(self.not_finite(loss, outputs.instances));
         }
+        self.figures = std::mem::take(&mut terms.figures);
+        drop(terms);
         accumulate(&mut self.method, total.backward(), &mut self.sum);
         self.batches += 1;
         let stepped = self.batches.is_multiple_of(self.options.accumulate);
         if stepped {
-            let share = 1.0 / self.options.accumulate as f64;
-            let mean =
-                |(name, gradient): (String, crate::engine::Tensor<1>)| (name, gradient.mul_scalar(share));
-            let gradients = std::mem::take(&mut self.sum).into_iter().map(mean).collect();
+            let mut gradients = std::mem::take(&mut self.sum);
+            if self.options.accumulate > 1 {
+                let share = 1.0 / self.options.accumulate as f64;
+                let mean = |(name, sum): (String, Tensor<1>)| (name, sum.mul_scalar(share));
+                gradients = gradients.into_iter().map(mean).collect();
+            }
             self.optimizer.step(&mut self.method, gradients, self.options.schedule.rate(self.step));
             self.step += 1;
         }
@@ -242,6 +269,21 @@ impl<M: Method> Trainer<M> {
         self.window.instances += outputs.instances.len() as u64;
         self.remember(outputs.instances)?;
         Ok(stepped)
+    }
+
+    /// Where the run stands before its next batch.
+    fn position(&self) -> Position {
+        let (before, after) = (self.batches % self.options.accumulate, self.batches + 1);
+        let next = self.step + 1;
+        let logged = next.is_multiple_of(self.options.log_every) || next == self.last_step();
+        Position {
+            seed: self.options.seed,
+            batch: self.batches,
+            step: self.step,
+            steps: self.options.schedule.total,
+            moved: before == 0,
+            instruments: logged && after.is_multiple_of(self.options.accumulate),
+        }
     }
 
     /// Adds a batch to the epoch's plan, and reports the epoch with its last one.
@@ -286,6 +328,7 @@ impl<M: Method> Trainer<M> {
             .message(format!("epoch {}  loss {mean_loss:.4}  waited {waited:.0} %", self.sampler.epoch()));
         if self.step.is_multiple_of(self.options.log_every) || self.step == self.last_step() {
             self.record_window(mean_loss)?;
+            self.record_figures(progress)?;
         }
         let cancelled = cancellation.is_cancelled() && self.step < self.last_step();
         if cancelled
@@ -311,6 +354,20 @@ impl<M: Method> Trainer<M> {
             "loader_wait_share": window.waited_share(),
         });
         self.events.record("step", self.step, fields)
+    }
+
+    /// Writes what the instruments showed, and what of it is a warning.
+    fn record_figures(&mut self, progress: &Progress) -> Result<(), LearnError> {
+        let figures = std::mem::take(&mut self.figures);
+        if figures.is_empty() {
+            return Ok(());
+        }
+        let share = self.step as f64 / self.options.schedule.total as f64;
+        for warning in self.watch.look(&figures, share) {
+            progress.note(&format!("warning: step {}: {warning}", self.step));
+            self.events.record("warning", self.step, json!({ "message": warning }))?;
+        }
+        self.events.record("instruments", self.step, Value::Object(figures))
     }
 
     fn record_segment(&mut self, epoch: u64, segment: &Segment) -> Result<(), LearnError> {
@@ -352,6 +409,7 @@ impl<M: Method> Trainer<M> {
         let mut arrays = Arrays::new();
         let parts = [
             ("model.", arrays_of(&mut self.method)),
+            ("method.", self.method.state()),
             ("optimizer.", self.optimizer.arrays()),
             ("sampler.", sampler_arrays),
         ];

@@ -7,16 +7,18 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::tensors::TensorFile;
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::{BatchRequest, BatchSource, DataError, LoaderOptions, ViewBatch, Views};
 use lookalike_learn::LearnError;
 use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::mlp::Mlp;
-use lookalike_learn::engine::{self, Device, DeviceName};
+use lookalike_learn::engine::{self, Device, DeviceName, Precision};
 use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
-use lookalike_learn::method::{Method, Outputs, SimClr, Terms};
-use lookalike_learn::module::{Module, Pass, Visitor};
+use lookalike_learn::method::{Method, Outputs, Position, SimClr, Terms};
+use lookalike_learn::module::{Module, Pass, Visitor, arrays_of, load_arrays};
 use lookalike_learn::train::{
     OptimizerKind, OptimizerOptions, Outcome, Schedule, Shape, TrainOptions, Trainer,
 };
@@ -143,6 +145,7 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
         identity: "test".to_owned(),
         seed: SEED,
         device: cpu(),
+        precision: Precision::F32,
         instances,
         labels: None,
         sampler,
@@ -189,6 +192,18 @@ impl<M: Module> Module for Watched<M> {
 
 impl<M: Method> Method for Watched<M> {
     type Batch = M::Batch;
+
+    fn before_step(&mut self, position: &Position) {
+        self.method.before_step(position);
+    }
+
+    fn state(&mut self) -> Arrays {
+        self.method.state()
+    }
+
+    fn restore(&mut self, state: &Arrays, device: &Device) -> Result<(), LearnError> {
+        self.method.restore(state, device)
+    }
 
     fn encode(&mut self, batch: &M::Batch, pass: &mut Pass) -> Outputs {
         self.method.encode(batch, pass)
@@ -248,4 +263,49 @@ pub fn copy(from: &Path, to: &Path) {
             std::fs::copy(&path, &target).unwrap();
         }
     }
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+pub fn values<'a>(file: &'a TensorFile, name: &str) -> &'a [f32] {
+    file.tensors.get(name).and_then(Array::as_f32).unwrap_or_else(|| panic!("the fixture lacks `{name}`"))
+}
+
+pub fn length(values: &[f32]) -> f64 {
+    values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
+}
+
+/// The distance of two arrays over the length of the second.
+pub fn relative(ours: &[f32], theirs: &[f32]) -> f64 {
+    assert_eq!(ours.len(), theirs.len());
+    let difference: Vec<f32> = ours.iter().zip(theirs).map(|(a, b)| a - b).collect();
+    length(&difference) / length(theirs)
+}
+
+/// A pass that trains and drops nothing out.
+pub fn training() -> Pass {
+    Pass { dropout: None, ..Pass::training(SEED.stream("dropout", 0, 0, 0)) }
+}
+
+/// Sets every tensor of `module` as `fill` in `fixtures/make.py` does: by its place among the sorted names.
+pub fn fill(module: &mut dyn Module) {
+    let arrays = arrays_of(module).into_iter().zip(0..).map(|((name, array), key)| {
+        let mut values = numbers(array.values.len(), key);
+        let (scale, shift) = if array.shape.len() > 1 {
+            let fan_in: usize = array.shape[1..].iter().product();
+            (2.0_f32.powi(1 - (fan_in.ilog2() / 2) as i32), 0.0)
+        } else if name.ends_with("running_var") || name.ends_with("weight") {
+            (0.5, 1.0)
+        } else {
+            (0.25, 0.0)
+        };
+        for value in &mut values {
+            *value = shift + scale * *value;
+        }
+        (name, Array::f32(array.shape, values))
+    });
+    let arrays: Arrays = arrays.collect();
+    load_arrays(module, &arrays, "", &cpu()).unwrap();
 }

@@ -1,6 +1,9 @@
 //! Recipes: an experiment as a TOML file. Read by [`Recipe::parse`], checked by [`Recipe::validate`]; only a
 //! [`ValidRecipe`] can run.
 
+pub mod combinations;
+pub mod learning;
+
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
@@ -11,11 +14,15 @@ use lookalike_sampling::SamplerOptions;
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::resnet::{Architecture, Stem};
-use crate::engine::DeviceName;
+use crate::engine::{DeviceName, Precision};
 use crate::error::LearnError;
 use crate::evaluate::EvaluateOptions;
-use crate::head::ProjectionOptions;
 use crate::train::{OptimizerKind, OptimizerOptions, Schedule, Shape};
+
+pub use learning::{
+    Learning, LossKind, LossOptions, MethodKind, MethodOptions, NegativesKind, NegativesOptions,
+    PredictorOptions,
+};
 
 /// A recipe as written: every key known and of the right type, nothing else checked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,6 +42,9 @@ pub struct Recipe {
     /// What is learned from.
     #[serde(default)]
     pub method: MethodOptions,
+    /// What it is contrasted with.
+    #[serde(default)]
+    pub negatives: NegativesOptions,
     /// What is minimised.
     #[serde(default)]
     pub loss: LossOptions,
@@ -68,54 +78,6 @@ impl Default for EncoderOptions {
     }
 }
 
-/// The methods on offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum MethodKind {
-    /// SimCLR, see [`crate::method::simclr`].
-    SimClr,
-}
-
-/// The `[method]` section.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MethodOptions {
-    /// The method.
-    pub kind: MethodKind,
-    /// Its projection head.
-    pub projection: ProjectionOptions,
-}
-
-impl Default for MethodOptions {
-    fn default() -> Self {
-        Self { kind: MethodKind::SimClr, projection: ProjectionOptions::default() }
-    }
-}
-
-/// The losses on offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LossKind {
-    /// NT-Xent, see [`crate::loss::nt_xent`].
-    NtXent,
-}
-
-/// The `[loss]` section.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct LossOptions {
-    /// The loss.
-    pub kind: LossKind,
-    /// Temperature τ. SimCLR: 0.5 on CIFAR-10, 0.1 on ImageNet.
-    pub temperature: f32,
-}
-
-impl Default for LossOptions {
-    fn default() -> Self {
-        Self { kind: LossKind::NtXent, temperature: 0.5 }
-    }
-}
-
 /// The `[train]` section.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -136,6 +98,8 @@ pub struct TrainSection {
     pub log_every: u64,
     /// `cpu`, `cuda:0`, `wgpu`.
     pub device: String,
+    /// What convolutions multiply in training; evaluation is always in `f32`.
+    pub precision: Precision,
     /// Threads that make views; 0: one a core.
     pub loader_threads: usize,
     /// Batches that are kept ready at most.
@@ -153,6 +117,7 @@ impl Default for TrainSection {
             checkpoint_every: 0,
             log_every: 10,
             device: "cpu".to_owned(),
+            precision: Precision::F32,
             loader_threads: 0,
             ahead: 4,
         }
@@ -202,18 +167,13 @@ impl Recipe {
     ///
     /// # Errors
     /// [`LearnError::Recipe`] names the key, what is wrong and what would be right.
-    pub fn validate(self) -> Result<ValidRecipe, LearnError> {
+    pub fn validate(mut self) -> Result<ValidRecipe, LearnError> {
         let require = |holds: bool, key: &str, reason: &str| {
             let refusal = || LearnError::Recipe { place: key.to_owned(), reason: reason.to_owned() };
             holds.then_some(()).ok_or_else(refusal)
         };
         let (train, optimizer) = (&self.train, &self.optimizer);
         let within = |value: f64, low: f64, high: f64| (low..=high).contains(&value);
-        require(
-            self.loss.temperature > 0.0 && self.loss.temperature.is_finite(),
-            "loss.temperature",
-            "must be above 0",
-        )?;
         require(train.epochs > 0, "train.epochs", "must be at least 1")?;
         require(train.max_steps != Some(0), "train.max_steps", "must be at least 1, or absent")?;
         require(
@@ -266,6 +226,7 @@ impl Recipe {
             .map_err(|error| LearnError::Recipe { place: "augment".to_owned(), reason: error.to_string() })?;
         self.evaluate.validate()?;
         let device = train.device.parse()?;
+        self.validate_learning()?;
         Ok(ValidRecipe { recipe: self, device })
     }
 }
@@ -409,6 +370,8 @@ mod tests {
     fn a_misspelt_value_is_refused_with_the_nearest_valid_one() {
         let error = parse(&format!("{GLYPHS}[encoder]\nkind = \"resnet81\"\n"), &[]).unwrap_err().to_string();
         assert!(error.contains("did you mean `resnet18`?"), "{error}");
+        let error = parse(GLYPHS, &["train.precision=bf61"]).unwrap_err().to_string();
+        assert!(error.contains("did you mean `bf16`?"), "{error}");
     }
 
     #[test]
@@ -444,8 +407,13 @@ mod tests {
     #[test]
     fn a_recipe_written_out_reads_back_the_same() {
         let recipe = parse(GLYPHS, &["train.max_steps=7"]).unwrap();
-        let text = recipe.clone().validate().unwrap().to_toml().unwrap();
-        assert_eq!(parse(&text, &[]).unwrap(), recipe);
+        let valid = recipe.validate().unwrap();
+        assert_eq!(parse(&valid.to_toml().unwrap(), &[]).unwrap(), *valid.recipe());
+        assert_eq!(
+            valid.recipe().loss.kind,
+            Some(LossKind::NtXent),
+            "what the method chooses is written out"
+        );
     }
 
     #[test]
@@ -454,6 +422,7 @@ mod tests {
             |overrides: &[&str]| parse(GLYPHS, overrides).unwrap().validate().unwrap().identity().unwrap();
         assert_eq!(identity(&["train.loader_threads=3", "train.device=wgpu"]), identity(&[]));
         assert_ne!(identity(&["seed=1"]), identity(&[]));
+        assert_ne!(identity(&["train.precision=bf16"]), identity(&[]));
     }
 
     #[test]

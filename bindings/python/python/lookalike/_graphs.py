@@ -1,0 +1,295 @@
+"""Graphs, walks and plans as functions on arrays."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from lookalike import _arrays, _lookalike
+from lookalike._arrays import ArrayLike, Floats, Integers
+
+Kind = Literal["walk", "nearest", "uniform"]
+Coverage = Literal["cover", "repeat"]
+Scoring = Literal["f32", "bf16"]
+
+
+class Graph:
+    """Who is tied to whom: for each instance its neighbours, the most similar first, with their cosine similarities.
+
+    Made by `proximity_graph`, `knn_graph` or `Graph.from_arrays`; it never changes. Edges have a direction: i can be a neighbour
+    of j without the reverse.
+    """
+
+    def __init__(self, native: _lookalike.Graph) -> None:
+        """Not for users: takes the native graph."""
+        self._native = native
+
+    @classmethod
+    def from_arrays(cls, degrees: ArrayLike, neighbors: ArrayLike, similarities: ArrayLike) -> Graph:
+        """A graph from what `Graph.arrays` gives: degrees (N,), neighbors (E,), similarities (E,)."""
+        values = _arrays.embeddings("similarities", _arrays.as_numpy("similarities", similarities).reshape(-1, 1))
+        degrees, neighbors = _arrays.integers("degrees", degrees), _arrays.integers("neighbors", neighbors)
+        return cls(_lookalike.Graph(degrees, neighbors, values.reshape(-1)))
+
+    @property
+    def instances(self) -> int:
+        """Instances, N, in the graph or not."""
+        return self._native.instances
+
+    @property
+    def edges(self) -> int:
+        """Directed edges, E."""
+        return self._native.edges
+
+    @property
+    def fingerprint(self) -> int:
+        """A number that two graphs share only if they are the same, edge by edge and bit by bit."""
+        return self._native.fingerprint
+
+    def arrays(self) -> tuple[Integers, Integers, Floats]:
+        """Copies of each instance's number of neighbours (N,), of all neighbours (E,), and of their similarities (E,)."""
+        return self._native.arrays()
+
+    def neighbors(self, instance: int) -> tuple[Integers, Floats]:
+        """The neighbours of `instance`, the most similar first, and their similarities."""
+        return self._native.neighbors(instance)
+
+    def statistics(self) -> dict[str, Any]:
+        """Members, edges, in-degrees (minimum, quartiles, 99th percentile, maximum) and mean similarity."""
+        result: dict[str, Any] = json.loads(self._native.statistics())
+        return result
+
+    def similarity_percentile(self, percentile: float) -> float | None:
+        """The smallest similarity that at least `percentile` percent of the edges do not exceed; None without an edge."""
+        return self._native.similarity_percentile(_arrays.number("percentile", percentile))
+
+    def below(self, ceiling: float) -> Graph:
+        """The graph without the edges whose similarity is above `ceiling`: such neighbours are likely false negatives."""
+        return Graph(self._native.below(_arrays.number("ceiling", ceiling)))
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other one is the same graph."""
+        return isinstance(other, Graph) and (self.edges, self.fingerprint) == (other.edges, other.fingerprint)
+
+    def __hash__(self) -> int:
+        """That of equal graphs is equal."""
+        return hash(self.fingerprint)
+
+    def __reduce__(self) -> Any:
+        """Graphs can be pickled."""
+        return Graph.from_arrays, self.arrays()
+
+    def __repr__(self) -> str:
+        """Its size."""
+        return f"Graph(instances={self.instances}, edges={self.edges})"
+
+
+class Plan(NamedTuple):
+    """Batches, and how their members came into them."""
+
+    #: (batches, B): the members of one batch a row.
+    batches: Integers
+    #: (batches, 5): first starts, collected from them, fresh starts, collected from those, drawn uniformly.
+    origins: Integers
+
+
+def proximity_graph(
+    embeddings: ArrayLike,
+    *,
+    candidates: int = 1000,
+    neighbors: int = 100,
+    scoring: Scoring = "f32",
+    seed: int = 0,
+    build: int = 0,
+) -> Graph:
+    """The proximity graph of BatchSampler: each of N instances is tied to the most similar of some random others.
+
+    Args:
+        embeddings: (N, d). They are scaled to unit length here; a row of zeros is similar to nobody.
+        candidates: random others that each instance is compared with, M; lowered to N - 1 with a warning.
+        neighbors: most similar of them that are kept, K.
+        scoring: with ``"bf16"`` candidates are compared by rounded numbers, which some processors multiply faster, and what
+            survives is compared again; a few neighbours can be missed.
+        seed, build: draw the candidates; builds of one seed have candidates of their own.
+
+    Raises:
+        ValueError: for another shape or type, a row with NaN or an infinity, which is named, fewer than two rows, or K > M.
+
+    """
+    rows = _arrays.embeddings("embeddings", embeddings)
+    counts = _arrays.count("candidates", candidates), _arrays.count("neighbors", neighbors)
+    native, warnings = _lookalike.proximity_graph(
+        rows, *counts, scoring, _arrays.count("seed", seed), _arrays.count("build", build)
+    )
+    _arrays.warn(warnings)
+    return Graph(native)
+
+
+def knn_graph(embeddings: ArrayLike, neighbors: int = 100, *, scoring: Scoring = "f32") -> Graph:
+    """The exact graph of the nearest of all by cosine similarity; ties go to the lower instance.
+
+    Args:
+        embeddings: (N, d), scaled to unit length here.
+        neighbors: neighbours of each instance, at most N - 1.
+        scoring: as in `proximity_graph`.
+
+    Raises:
+        ValueError: as `proximity_graph`.
+
+    """
+    rows = _arrays.embeddings("embeddings", embeddings)
+    return Graph(_lookalike.knn_graph(rows, _arrays.count("neighbors", neighbors), scoring))
+
+
+def top_k(queries: ArrayLike, database: ArrayLike, k: int, *, normalize: bool = True) -> tuple[Integers, Floats]:
+    """For each query the rows of the database most similar to it, exactly; ties go to the lower row.
+
+    Args:
+        queries: (Q, d).
+        database: (N, d). A query that is in it finds itself.
+        k: rows for each query, at most N.
+        normalize: compare by cosine; without it by inner product, of the values as they are.
+
+    Returns:
+        The rows' numbers (Q, k), the most similar first, and their similarities (Q, k).
+
+    """
+    q, d = _arrays.embeddings("queries", queries), _arrays.embeddings("database", database)
+    return _lookalike.top_k(q, d, _arrays.count("k", k, 1), bool(normalize))
+
+
+def random_walks(
+    graph: Graph,
+    starts: ArrayLike,
+    steps: int,
+    *,
+    restart: float = 0.1,
+    temperature: float | None = None,
+    seed: int = 0,
+) -> Integers:
+    """Walks with restart over a graph: the nodes each comes to, its start not counted.
+
+    Args:
+        graph: where they go.
+        starts: (S,) instances; from one without neighbours every step leads back to it.
+        steps: steps of each walk.
+        restart: probability that a step leaves from the start again instead of from where the walk is; 0 for none.
+        temperature: where given, a neighbour of similarity s is taken with a probability in proportion to exp(s / temperature);
+            otherwise all neighbours alike.
+        seed: of every random number.
+
+    Returns:
+        (S, steps) instances.
+
+    """
+    probability = _arrays.number("restart", restart)
+    if not 0 <= probability < 1:
+        raise ValueError(f"restart = {probability} is out of range: it must be at least 0 and below 1")
+    heat = None if temperature is None else _arrays.number("temperature", temperature)
+    nodes = _arrays.integers("starts", starts), _arrays.count("steps", steps)
+    return _lookalike.random_walks(graph._native, *nodes, probability, heat, _arrays.count("seed", seed))
+
+
+def plan(
+    graph: Graph | int,
+    batch_size: int = 256,
+    *,
+    kind: Kind = "walk",
+    coverage: Coverage = "cover",
+    restart: float = 0.1,
+    temperature: float | None = None,
+    uniform_fraction: float = 0.0,
+    groups: ArrayLike | None = None,
+    labels: ArrayLike | None = None,
+    epoch: int = 0,
+    seed: int = 0,
+) -> Plan:
+    """Plans the batches of one epoch over a graph: a pure function of its arguments.
+
+    Args:
+        graph: over N instances; for uniform batches the number N will do.
+        batch_size: instances a batch, B.
+        kind: random walks with restart, a start with its nearest neighbours, or uniform batches.
+        coverage: ``"cover"`` uses each instance at most once, and all but the remainder exactly once; ``"repeat"`` is as published:
+            instances may recur in other batches, and some not come at all.
+        restart: probability of going back to the start at each step of a walk.
+        temperature: as in `random_walks`.
+        uniform_fraction: share of each batch that is drawn uniformly.
+        groups: (N,) identifiers; instances with the same one never share a batch.
+        labels: (N,) an oracle for analysis: a walk collects nobody of its start's class.
+        epoch, seed: of every random number.
+
+    Returns:
+        ⌊N/B⌋ batches of B.
+
+    """
+    if isinstance(graph, Graph):
+        native, instances = graph._native, graph.instances
+    else:
+        native, instances = None, _arrays.count("the number of instances", graph)
+    if kind not in ("walk", "nearest", "uniform"):
+        raise ValueError(f"kind = {kind!r} is none of 'walk', 'nearest' and 'uniform'")
+    if native is None and kind != "uniform":
+        raise ValueError(f"kind = {kind!r} needs a graph, not a number of instances")
+    probability = _arrays.number("restart", restart)
+    if not 0 <= probability < 1:
+        raise ValueError(f"restart = {probability} is out of range: it must be at least 0 and below 1")
+    if temperature is not None and kind != "walk":
+        raise ValueError(f"temperature does not go with kind = {kind!r}: only walks choose among neighbours")
+    batches, origins = _lookalike.plan(
+        graph=native,
+        count=instances,
+        kind=kind,
+        batch_size=_arrays.count("batch_size", batch_size),
+        coverage=coverage,
+        restart=probability,
+        temperature=None if temperature is None else _arrays.number("temperature", temperature),
+        uniform_fraction=_arrays.number("uniform_fraction", uniform_fraction),
+        groups=_arrays.groups(groups, instances),
+        labels=_arrays.one_label_each("labels", labels, instances),
+        epoch=_arrays.count("epoch", epoch),
+        seed=_arrays.count("seed", seed),
+    )
+    return Plan(batches, origins)
+
+
+def plan_report(
+    plan: Plan | ArrayLike,
+    embeddings: ArrayLike,
+    *,
+    labels: ArrayLike | None = None,
+    graph: Graph | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """What a plan did, beside uniform batches on the same embeddings and labels.
+
+    Args:
+        plan: what `plan` gave, a matrix with one batch a row, or a list of batches.
+        embeddings: (N, d).
+        labels: (N,) classes, for the share of false negatives.
+        graph: the graph that was walked, for its degrees.
+        seed: draws the uniform plan of the histogram.
+
+    Returns:
+        ``hardness`` (mean similarity of an anchor to its negatives: ``similarity``, ``uniform``, their ``difference``, ``pairs``);
+        ``anchors`` (how many have a mean similarity in each of 40 bins of 0.05 from -1 on, in the plan and in a uniform
+        one); ``false_negatives`` or None; ``draws`` (how many instances came 0, 1, 2, … times); ``reach`` (share that came);
+        ``graph`` or None; ``restarts`` (fresh starts by tenth, of what `plan` gave) or None; ``instances``, ``batches``.
+
+    """
+    rows = _arrays.embeddings("embeddings", embeddings)
+    members, sizes = _arrays.batches(plan.batches if isinstance(plan, Plan) else plan)
+    report: dict[str, Any] = json.loads(
+        _lookalike.plan_report(
+            members=members,
+            sizes=sizes,
+            embeddings=rows,
+            labels=_arrays.one_label_each("labels", labels, len(rows)),
+            graph=None if graph is None else graph._native,
+            origins=np.ascontiguousarray(plan.origins) if isinstance(plan, Plan) else None,
+            seed=_arrays.count("seed", seed),
+        )
+    )
+    return report

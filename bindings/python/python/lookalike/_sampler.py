@@ -1,0 +1,386 @@
+"""The batch sampler."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from lookalike import _arrays, _lookalike
+from lookalike._arrays import ArrayLike, Floats
+from lookalike._graphs import Coverage, Graph, Kind, Scoring
+
+#: Of what `LookalikeBatchSampler.state_dict` gives.
+VERSION = 1
+
+
+class LookalikeBatchSampler:
+    """Mini-batches of instances that look alike, after BatchSampler (Yang et al., KDD 2023).
+
+    It goes wherever PyTorch takes a batch sampler, ``DataLoader(dataset, batch_sampler=sampler)``: iterating gives lists of
+    indices, one epoch at a time. What training makes of a batch goes back by `update`; every `refresh_every` batches a
+    proximity graph is built anew from the newest embedding of each instance, and batches are collected by random walks over
+    it. Instances without an embedding get their share of each batch at random.
+
+    A loader with workers asks for batches before they are trained on. A refresh so takes effect after what is prefetched, and
+    `state_dict` must be told how many batches were consumed.
+
+    Without another call to `set_epoch` each iteration is the next epoch, also where the one before was left early. Only the
+    newest iteration may go on; an older one raises `RuntimeError`.
+
+    Args:
+        n: instances of the data set, N.
+        batch_size: instances a batch, B; with several replicas of each of them.
+        kind: random walks with restart; an instance with its nearest neighbours of all (the paper's baseline); or uniform.
+        candidates: random others that each instance is compared with at a refresh, M; lowered to N - 1 with a warning. How hard
+            batches become.
+        neighbors: most similar of them that it is tied to, K.
+        restart: probability of going back to the start at each step of a walk; a triple falls linearly from the first to the second
+            over as many epochs as the third says. By default as published.
+        coverage: ``"cover"`` gives each instance at most once an epoch, and all but the remainder exactly once; with ``"repeat"``, as
+            published, instances recur in other batches, and some do not come at all.
+        refresh_every: batches that are handed out from one build of the graph to the next.
+        uniform_epochs: first epochs, whose batches are uniform while they gather embeddings; by default 1, or 0 with
+            `embeddings`.
+        groups: (N,) integers; instances with the same one (duplicates, views of a scene, sentences of a document) never share a
+            batch.
+        temperature: where given, walks go to a neighbour of similarity s with a probability in proportion to
+            exp(s / temperature); otherwise to all alike, as published.
+        uniform_fraction: share of each batch that is drawn uniformly instead.
+        similarity_ceiling: edges above this similarity are not walked: such neighbours are likely false negatives.
+        similarity_percentile: the same, with the similarity that this percentage of the edges do not exceed.
+        scoring: with ``"bf16"`` candidates are compared by rounded numbers first, as in `lookalike.proximity_graph`.
+        last_batch: ``"drop"`` leaves out the N mod B instances that do not fill a batch, others each epoch; ``"keep"`` gives a
+            smaller last batch.
+        seed: of every random number; the same on all replicas.
+        rank, num_replicas: this process among those that share the batches, W. Each gets ⌊⌊N/B⌋/W⌋ batches an epoch. All must
+            give `update` the same embeddings, those of all, gathered; compare `agreement` to be sure.
+        split: with ``"batches"`` each batch belongs to one replica; with ``"within"`` B·W look-alikes are shared out, B for each,
+            for losses that gather.
+        embeddings: (N, d), where embeddings are known before training.
+        oracle, avoid: (N,) labels, for analysis only: walks do not use edges within a class (``"edges"``) or do not collect
+            members of their start's class (``"members"``).
+
+    Raises:
+        ValueError: for an option that is out of range or does not go with another, by name; for groups that cannot be kept apart;
+            for arrays of another shape or type.
+
+    """
+
+    def __init__(
+        self,
+        n: int,
+        *,
+        batch_size: int = 256,
+        kind: Kind = "walk",
+        candidates: int = 1000,
+        neighbors: int = 100,
+        restart: float | tuple[float, float, float] = (0.2, 0.05, 7.5),
+        coverage: Coverage = "repeat",
+        refresh_every: int = 100,
+        uniform_epochs: int | None = None,
+        groups: ArrayLike | None = None,
+        temperature: float | None = None,
+        uniform_fraction: float = 0.0,
+        similarity_ceiling: float | None = None,
+        similarity_percentile: float | None = None,
+        scoring: Scoring = "f32",
+        last_batch: Literal["drop", "keep"] = "drop",
+        seed: int = 0,
+        rank: int = 0,
+        num_replicas: int = 1,
+        split: Literal["batches", "within"] = "batches",
+        embeddings: ArrayLike | None = None,
+        oracle: ArrayLike | None = None,
+        avoid: Literal["edges", "members"] = "edges",
+    ) -> None:
+        """Checks all options at once."""
+        instances = _arrays.count("n", n)
+        if uniform_epochs is None:
+            uniform_epochs = 1 if embeddings is None else 0
+        options = {
+            "kind": kind,
+            "batch_size": _arrays.count("batch_size", batch_size),
+            "candidates": _arrays.count("candidates", candidates),
+            "neighbors": _arrays.count("neighbors", neighbors),
+            "restart": _restart(restart),
+            "coverage": coverage,
+            "refresh_every": _arrays.count("refresh_every", refresh_every),
+            "uniform_epochs": _arrays.count("uniform_epochs", uniform_epochs),
+            "uniform_fraction": _arrays.number("uniform_fraction", uniform_fraction),
+            "temperature": _optional("temperature", temperature),
+            "similarity_ceiling": _optional("similarity_ceiling", similarity_ceiling),
+            "similarity_percentile": _optional("similarity_percentile", similarity_percentile),
+            "scoring": scoring,
+            "last_batch": last_batch,
+        }
+        arguments = {
+            "instances": instances,
+            "options": json.dumps(options),
+            "seed": _arrays.count("seed", seed),
+            "groups": _arrays.groups(groups, instances),
+            "oracle": _arrays.one_label_each("oracle", oracle, instances),
+            "avoid": avoid,
+            "rank": _arrays.count("rank", rank),
+            "num_replicas": _arrays.count("num_replicas", num_replicas, 1),
+            "split": split,
+        }
+        self._set_arguments(arguments)
+        self._warn()
+        if embeddings is not None:
+            self.update(np.arange(self._n), _arrays.embeddings("embeddings", embeddings, self._n))
+
+    def _set_arguments(self, arguments: dict[str, Any]) -> None:
+        """Begins with the arguments of the native sampler, which a pickle holds too."""
+        options = json.loads(arguments["options"])
+        self._arguments, self._n = arguments, arguments["instances"]
+        self.batch_size, self.drop_last = options["batch_size"], options["last_batch"] == "drop"
+        self.seed, self.rank, self.num_replicas = arguments["seed"], arguments["rank"], arguments["num_replicas"]
+        self._native = _lookalike.Sampler(**arguments)
+        #: The epoch of the newest iteration, and the place of the first batch in it that this object handed out.
+        self._epoch, self._first = 0, 0
+        #: Of the batches of a loaded state those that were handed out again, and those that are still to be.
+        self._repeated: list[list[int]] = []
+        self._pending: deque[list[int]] = deque()
+        self._resuming = False
+        self._asked_epoch: int | None = None
+        self._iterations = 0
+        self._warned: set[str] = set()
+
+    def _warn(self) -> None:
+        """Passes on what was put right, each kind of it once: it can come about at each refresh."""
+        for message in self._native.take_warnings():
+            kind = message.partition(" ")[0]
+            if kind not in self._warned:
+                self._warned.add(kind)
+                _arrays.warn([message])
+
+    def __len__(self) -> int:
+        """Batches of an epoch: ⌊N/B⌋, or ⌈N/B⌉ where the last one is kept; ⌊⌊N/B⌋/W⌋ for each of W replicas."""
+        return self._native.batches_per_epoch
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """The batches of the next epoch, or what is left of the one whose state was loaded."""
+        epoch, iteration = self._begin_epoch()
+        while True:
+            if iteration != self._iterations:
+                raise RuntimeError("another iteration over this sampler has begun, and only the newest may go on")
+            if self._pending:
+                self._repeated.append(self._pending.popleft())
+                yield list(self._repeated[-1])
+                continue
+            batch = self._native.next_batch(epoch)
+            self._warn()
+            if batch is None:
+                return
+            yield batch
+
+    def _begin_epoch(self) -> tuple[int, int]:
+        if not self._resuming:
+            native = self._native
+            epoch = native.epoch + (native.position > 0) if self._asked_epoch is None else self._asked_epoch
+            native.set_epoch(epoch)
+            self._epoch, self._first, self._pending = epoch, 0, deque()
+        self._native.forget()
+        self._repeated = []
+        self._resuming, self._asked_epoch = False, None
+        self._iterations += 1
+        return self._epoch, self._iterations
+
+    def set_epoch(self, epoch: int) -> None:
+        """Says which epoch the next iteration is, from 0. A loaded state in the middle of that epoch goes on there."""
+        epoch = _arrays.count("epoch", epoch)
+        if self._resuming and epoch == self._epoch:
+            return
+        self._resuming, self._asked_epoch = False, epoch
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the newest iteration, or of the loaded state, from 0."""
+        return self._epoch
+
+    @property
+    def position(self) -> int:
+        """Batches of that epoch that were handed out."""
+        return self._first + len(self._repeated) + self._native.handed
+
+    @property
+    def first_batch(self) -> int:
+        """The place in its epoch of the first batch that the next iteration gives: 0, unless it goes on from a loaded state.
+
+        With ``enumerate(loader, start=sampler.first_batch)`` batches are counted as `state_dict` counts them.
+        """
+        return self._first if self._resuming else 0
+
+    @property
+    def steps(self) -> int:
+        """Batches handed out in all, by which refreshes come and embeddings age."""
+        return self._native.steps
+
+    def update(self, indices: ArrayLike, embeddings: ArrayLike) -> None:
+        """Takes embeddings that training produced. They count from the next refresh on.
+
+        They are scaled to unit length and replace older ones of the same instances; of an instance that comes twice the last
+        one stays. They are copied once, into the sampler's store, and other threads can go on meanwhile. A row of zeros is
+        similar to nobody. On an error nothing is taken.
+
+        Args:
+            indices: (n,) instances; what the batches held.
+            embeddings: (n, d), ``float32`` or ``float16``, from NumPy or a PyTorch tensor on the CPU; d must never change.
+
+        Raises:
+            ValueError: for shapes or types that do not fit, an index out of range, and a row with NaN or an infinity, which is
+                named by its instance.
+
+        """
+        rows, which = _arrays.embeddings("embeddings", embeddings), _arrays.integers("indices", indices)
+        if len(rows) != len(which):
+            raise ValueError(f"embeddings of shape {rows.shape} do not fit indices of shape {which.shape}")
+        self._native.record(which, rows)
+
+    def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
+        """All that `load_state_dict` needs to go on from here as if nothing had happened.
+
+        Args:
+            consumed: batches of the running epoch, counted from its beginning, that were trained on. A loader with workers has asked
+                for more; those are handed out again after loading. Without it the state is that of all batches handed out: right
+                for a loop over the sampler itself, but after a ``DataLoader`` with workers what it had prefetched is lost.
+
+        Returns:
+            Numbers, text and NumPy arrays; embeddings and graph are among them.
+
+        Raises:
+            ValueError: where so many batches were not handed out, or a loaded state began after them.
+
+        """
+        handed = self.position
+        consumed = handed if consumed is None else _arrays.count("consumed", consumed)
+        if not self._first <= consumed <= handed:
+            began = f" from batch {self._first} on" if self._first else ""
+            raise ValueError(
+                f"consumed = {consumed} is out of range: of epoch {self._epoch} batches up to {handed} were handed out{began}; "
+                "it counts from the beginning of the epoch"
+            )
+        skip, repeated = consumed - self._first, len(self._repeated)
+        parts = [
+            _arrays.batches([*self._repeated, *self._pending][min(skip, repeated) :]),
+            self._native.handed_from(max(skip - repeated, 0)),
+        ]
+        members, sizes = (np.concatenate(arrays) for arrays in zip(*parts))
+        state, arrays = self._native.state()
+        return {
+            "version": VERSION,
+            "state": state,
+            "arrays": arrays,
+            "epoch": self._epoch,
+            "consumed": consumed,
+            "pending": members,
+            "pending_sizes": sizes,
+            "asked_epoch": self._asked_epoch,
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Goes on from a state that `state_dict` gave; of several replicas all can load that of any one of them.
+
+        The next iteration gives what is left of the state's epoch, unless `set_epoch` names another one.
+
+        Raises:
+            ValueError: where the state is damaged, or of another data set, seed, group, or set of options; nothing changes then.
+
+        """
+        try:
+            version, native = state["version"], state["state"]
+            arrays = {name: _arrays.as_numpy(name, array) for name, array in state["arrays"].items()}
+            epoch, consumed = _arrays.count("epoch", state["epoch"]), _arrays.count("consumed", state["consumed"])
+            asked = state["asked_epoch"]
+            sizes = _arrays.integers("pending_sizes", state["pending_sizes"])
+            members = _arrays.integers("pending", state["pending"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"this is no state of a LookalikeBatchSampler: {error!r}") from None
+        if version != VERSION:
+            raise ValueError(f"the state has version {version!r}; this package reads {VERSION}")
+        if (sizes < 1).any() or sizes.sum() != len(members) or ((members < 0) | (members >= self._n)).any():
+            raise ValueError(f"the state's {len(sizes)} pending batches do not fit {self._n} instances")
+        pending = [part.tolist() for part in np.split(members, np.cumsum(sizes)[:-1])] if len(sizes) else []
+        restored = _lookalike.Sampler(**self._arguments)
+        restored.restore(native, {name: np.ascontiguousarray(array) for name, array in arrays.items()})
+        restored.take_warnings()
+        if consumed + len(sizes) > len(self):
+            raise ValueError(f"{consumed} consumed and {len(sizes)} pending batches do not fit an epoch of {len(self)}")
+        asked = None if asked is None else _arrays.count("asked_epoch", asked)
+        self._native = restored
+        self._repeated, self._pending = [], deque(pending)
+        self._asked_epoch = asked
+        self._resuming = asked is None and (bool(pending) or self._native.position > 0)
+        self._epoch, self._first = (epoch, consumed) if self._resuming else (self._native.epoch, 0)
+        self._iterations += 1
+
+    def report(self) -> dict[str, Any]:
+        """The sampler in numbers: where the members of batches came from and how hard they are, by tenth of the epoch.
+
+        ``current`` and ``finished`` epoch (``deciles`` of origins; ``hardness`` as sum and number of batches, of the mean similarity
+        within batches less that of all pairs; ``reach``), ``staleness`` of the embeddings at the last refresh, ``graph``,
+        ``builds``, ``build_seconds``.
+        """
+        result: dict[str, Any] = json.loads(self._native.report())
+        return result
+
+    @property
+    def graph(self) -> Graph | None:
+        """A copy of the graph in use, without the edges that are not walked; None before the first refresh."""
+        native = self._native.graph()
+        return None if native is None else Graph(native)
+
+    @property
+    def embeddings(self) -> Floats | None:
+        """A copy (N, d) of the newest embeddings, of unit length, zeros for instances without one; None before the first."""
+        return self._native.embeddings()
+
+    def agreement(self) -> str:
+        """A short text that is the same on all replicas that will get parts of the same batches; see `check_agreement`."""
+        return self._native.agreement()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling: the arguments, and the state of all batches handed out."""
+        return {"arguments": self._arguments, "state": self.state_dict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """From pickling."""
+        self._set_arguments(state["arguments"])
+        self.load_state_dict(state["state"])
+
+    def __repr__(self) -> str:
+        """Its size."""
+        kind = json.loads(self._arguments["options"])["kind"]
+        return f"{type(self).__name__}(n={self._n}, batch_size={self.batch_size}, kind={kind!r})"
+
+
+def check_agreement(agreements: Iterable[str]) -> None:
+    """Checks that all replicas will get parts of the same batches.
+
+    Args:
+        agreements: `LookalikeBatchSampler.agreement` of each, by rank: what ``torch.distributed.all_gather_object`` gathered.
+
+    Raises:
+        ValueError: names the first replica that differs from the one of rank 0, and in what.
+
+    """
+    _lookalike.check_agreement(list(agreements))
+
+
+def _restart(value: float | Sequence[float]) -> dict[str, float]:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != 3:
+            raise ValueError(f"restart = {value!r} is neither a probability nor (from, to, over_epochs)")
+        first, last, epochs = value
+    else:
+        first, last, epochs = value, value, 0.0
+    named = {"from": first, "to": last, "over_epochs": epochs}
+    return {name: _arrays.number(f"restart.{name}", part) for name, part in named.items()}
+
+
+def _optional(name: str, value: float | None) -> float | None:
+    return None if value is None else _arrays.number(name, value)

@@ -1,0 +1,314 @@
+"""How good embeddings are, and how hard batches.
+
+A score that its input does not determine, such as an accuracy without labels, is a `ValueError` with the reason, never NaN.
+`spectrum`, `effective_rank`, `rank_me` and `linear_probe` hear Ctrl-C only when they are done.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from lookalike import _arrays, _lookalike
+from lookalike._arrays import ArrayLike, Integers
+from lookalike._graphs import Plan
+
+__all__ = [
+    "alignment",
+    "collapse",
+    "effective_rank",
+    "false_negative_rate",
+    "hardness",
+    "knn_accuracy",
+    "knn_classify",
+    "linear_probe",
+    "paired",
+    "rank_me",
+    "spectrum",
+    "uniformity",
+]
+
+
+class KnnAccuracy(TypedDict):
+    """How often the neighbours are right."""
+
+    #: Share of test rows whose class was predicted, 0 to 1.
+    accuracy: float
+    #: Neighbours that voted: what was asked for, or all train rows where there are fewer.
+    k: int
+    #: Whether `k` was lowered.
+    k_lowered: bool
+    #: Temperature of the votes.
+    temperature: float
+
+
+class Uniformity(TypedDict):
+    """The logarithm of the mean Gaussian potential, and from how many rows it is."""
+
+    value: float
+    rows: int
+    #: Whether these are a sample of the rows given.
+    sampled: bool
+
+
+class Collapse(TypedDict):
+    """The standard deviation of normalised embeddings, by dimension."""
+
+    deviations: list[float]
+    mean: float
+    #: 1/√d, which embeddings all over the sphere have.
+    spread: float
+
+
+class Hardness(TypedDict):
+    """Mean cosine similarity of anchors to the other members of their batch."""
+
+    similarity: float
+    #: The same, expected of uniform batches on the same embeddings.
+    uniform: float
+    difference: float
+    pairs: int
+
+
+class FalseNegatives(TypedDict):
+    """Share of the pairs of an anchor and another member of its batch that are of one class."""
+
+    rate: float
+    #: The same, expected of uniform batches on the same labels.
+    uniform: float
+    difference: float
+    pairs: int
+
+
+class RateScore(TypedDict):
+    """How a learning rate did on held-out train rows."""
+
+    rate: float
+    accuracy: float
+    loss: float
+
+
+class LinearProbe(TypedDict):
+    """What a linear probe found."""
+
+    #: Share of test rows classified rightly by the classifier of the last epoch.
+    accuracy: float
+    #: The learning rate that was chosen on held-out train rows.
+    rate: float
+    #: Whether it is the least or greatest on offer, so that a better one may lie beyond.
+    rate_at_edge: bool
+    rates: list[RateScore]
+    labelled_rows: int
+    epochs: int
+
+
+class Paired(TypedDict):
+    """The mean difference of pairs, with its 95 % interval by Student's t."""
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+    #: Whether the interval lies above 0.
+    gain: bool
+
+
+def knn_classify(
+    train: ArrayLike, train_labels: ArrayLike, test: ArrayLike, *, k: int = 200, temperature: float = 0.1
+) -> Integers:
+    """The class of each test row by weighted nearest neighbours (Wu et al. 2018, section 3.4), T of them.
+
+    Of the `k` train rows of greatest cosine similarity s each votes for its class with weight exp(s / temperature).
+
+    Args:
+        train: (N, d).
+        train_labels: (N,) integers.
+        test: (T, d).
+        k: neighbours that vote; lowered to N.
+        temperature: the lower, the more the nearest decide.
+
+    """
+    rows = _arrays.embeddings("train", train)
+    given = _arrays.integers("train_labels", train_labels, len(rows))
+    classes, numbers = np.unique(given, return_inverse=True)
+    predicted, _ = _lookalike.knn_classify(
+        rows,
+        np.ascontiguousarray(numbers.reshape(-1), dtype=np.int64),
+        _arrays.embeddings("test", test),
+        _arrays.count("k", k),
+        _arrays.number("temperature", temperature),
+    )
+    return classes[np.asarray(predicted, dtype=np.int64)]
+
+
+def knn_accuracy(
+    train: ArrayLike,
+    train_labels: ArrayLike,
+    test: ArrayLike,
+    test_labels: ArrayLike,
+    *,
+    k: int = 200,
+    temperature: float = 0.1,
+) -> KnnAccuracy:
+    """Share of test rows whose class `knn_classify` predicts. Its defaults are those of MoCo's demonstration on CIFAR-10.
+
+    Args:
+        train, test: (N, d) and (T, d).
+        train_labels, test_labels: (N,) and (T,) integers.
+        k, temperature: as in `knn_classify`.
+
+    """
+    rows, tests = _arrays.embeddings("train", train), _arrays.embeddings("test", test)
+    known = _arrays.integers("train_labels", train_labels, len(rows))
+    expected = _arrays.integers("test_labels", test_labels, len(tests))
+    if len(expected) == 0:
+        raise ValueError(f"kNN accuracy is not defined for test of shape {tests.shape}: there are no test rows")
+    if len(np.unique(known)) < 2:
+        raise ValueError(f"kNN accuracy is not defined for train of shape {rows.shape}: all rows are of one class")
+    used = min(_arrays.count("k", k), len(rows))
+    right = knn_classify(rows, known, tests, k=k, temperature=temperature) == expected
+    return {
+        "accuracy": float(right.mean()),
+        "k": used,
+        "k_lowered": used < k,
+        "temperature": float(temperature),
+    }
+
+
+def linear_probe(
+    train: ArrayLike,
+    train_labels: ArrayLike,
+    test: ArrayLike,
+    test_labels: ArrayLike,
+    *,
+    rates: Sequence[float] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+    epochs: int = 100,
+    batch_size: int = 256,
+    held_out: float = 0.2,
+    labels_per_class: int | None = None,
+    seed: int = 0,
+) -> LinearProbe:
+    """Accuracy of logistic regression on frozen embeddings, by stochastic gradient descent with a cosine schedule.
+
+    Args:
+        train, test: (N, d) and (T, d).
+        train_labels, test_labels: (N,) and (T,) integers.
+        rates: learning rates, of which one is chosen on held-out train rows.
+        epochs: passes over the train rows, for each rate and for the last fit.
+        batch_size: rows a step.
+        held_out: share of each class's train rows on which the rate is chosen.
+        labels_per_class: where given, only so many train rows of each class keep their label.
+        seed: draws labels, held-out rows and batches.
+
+    """
+    rows, tests = _arrays.embeddings("train", train), _arrays.embeddings("test", test)
+    named = {"train_labels": (train_labels, len(rows)), "test_labels": (test_labels, len(tests))}
+    (known, expected), classes = _arrays.labels(named)
+    probe: LinearProbe = json.loads(
+        _lookalike.linear_probe(
+            train=rows,
+            train_labels=known,
+            test=tests,
+            test_labels=expected,
+            count=classes,
+            rates=[_arrays.number("a learning rate", rate) for rate in rates],
+            epochs=_arrays.count("epochs", epochs),
+            batch_size=_arrays.count("batch_size", batch_size),
+            held_out=_arrays.number("held_out", held_out),
+            labels_per_class=None if labels_per_class is None else _arrays.count("labels_per_class", labels_per_class),
+            seed=_arrays.count("seed", seed),
+        )
+    )
+    return probe
+
+
+def alignment(first: ArrayLike, second: ArrayLike) -> float:
+    """Mean squared distance between the normalised embeddings of two views (Wang and Isola 2020); lower is better.
+
+    Args:
+        first, second: (N, d) each; their rows i are a positive pair.
+
+    """
+    rows = _arrays.embeddings("first", first)
+    return _lookalike.alignment(rows, _arrays.embeddings("second", second, len(rows)))
+
+
+def uniformity(embeddings: ArrayLike, *, t: float = 2.0, most_rows: int = 10_000, seed: int = 0) -> Uniformity:
+    """Logarithm of the mean of exp(-t ‖x - y‖²) over pairs of normalised rows (Wang and Isola 2020); lower is better.
+
+    Args:
+        embeddings: (N, d).
+        t: scale of the potential.
+        most_rows: above this number a sample of so many rows stands for all, for the work is quadratic.
+        seed: draws the sample.
+
+    """
+    rows, counts = _arrays.embeddings("embeddings", embeddings), _arrays.count("most_rows", most_rows)
+    found = _lookalike.uniformity(rows, _arrays.number("t", t), counts, _arrays.count("seed", seed))
+    result: Uniformity = json.loads(found)
+    return result
+
+
+def spectrum(embeddings: ArrayLike, *, centered: bool = True) -> npt.NDArray[np.float64]:
+    """Singular values of the embeddings (N, d), the largest first: min(N, d) of them.
+
+    Args:
+        embeddings: (N, d), as they are.
+        centered: subtract the mean row before, which shows dimensional collapse.
+
+    """
+    return np.array(_lookalike.spectrum(_arrays.embeddings("embeddings", embeddings), bool(centered)))
+
+
+def effective_rank(embeddings: ArrayLike, *, centered: bool = True) -> float:
+    """Effective rank of the embeddings (N, d): exp of the entropy of their singular values (Roy and Vetterli 2007)."""
+    return _lookalike.effective_rank(_arrays.embeddings("embeddings", embeddings), bool(centered))
+
+
+def rank_me(embeddings: ArrayLike) -> float:
+    """RankMe of the embeddings (N, d) (Garrido et al. 2023): their effective rank, uncentred, with its ε of 1e-7."""
+    return _lookalike.rank_me(_arrays.embeddings("embeddings", embeddings))
+
+
+def collapse(embeddings: ArrayLike) -> Collapse:
+    """Standard deviation of the normalised embeddings (N, d), by dimension (Chen and He 2021): 0 after a collapse."""
+    result: Collapse = json.loads(_lookalike.collapse(_arrays.embeddings("embeddings", embeddings)))
+    return result
+
+
+def hardness(plan: Plan | ArrayLike, embeddings: ArrayLike) -> Hardness:
+    """How similar anchors are to their negatives, beside what is expected of uniform batches.
+
+    Args:
+        plan: what `lookalike.plan` gave, a matrix with one batch a row, or a list of batches.
+        embeddings: (N, d).
+
+    """
+    members, sizes = _arrays.batches(plan.batches if isinstance(plan, Plan) else plan)
+    rows = _arrays.embeddings("embeddings", embeddings)
+    result: Hardness = json.loads(_lookalike.hardness(members, sizes, rows))
+    return result
+
+
+def false_negative_rate(plan: Plan | ArrayLike, labels: ArrayLike) -> FalseNegatives:
+    """Share of the negatives that are of their anchor's class, beside what is expected of uniform batches.
+
+    Args:
+        plan: as in `hardness`.
+        labels: (N,) integers.
+
+    """
+    members, sizes = _arrays.batches(plan.batches if isinstance(plan, Plan) else plan)
+    (numbers,), _ = _arrays.labels({"labels": (labels, None)})
+    result: FalseNegatives = json.loads(_lookalike.false_negative_rate(members, sizes, numbers))
+    return result
+
+
+def paired(baseline: Sequence[float], treatment: Sequence[float]) -> Paired:
+    """The mean difference treatment - baseline over seeds, one value a seed each, with its 95 % interval."""
+    result: Paired = json.loads(_lookalike.paired([float(b) for b in baseline], [float(t) for t in treatment]))
+    return result

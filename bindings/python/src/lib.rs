@@ -1,0 +1,34 @@
+//! The native half of the Python package `lookalike`: sampling and metrics over NumPy arrays.
+//!
+//! It takes arrays whose types were checked, works without the interpreter's lock, and answers with arrays or JSON. What
+//! users see, with documentation and messages about types and shapes, is Python, in `python/lookalike`.
+
+#![expect(clippy::needless_pass_by_value, reason = "arguments from Python come by value")]
+
+mod arrays;
+mod graph;
+mod metrics;
+mod sampler;
+mod work;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _lookalike {
+    use pyo3::prelude::*;
+
+    #[pymodule_export]
+    use crate::graph::{PyGraph, knn_graph, plan, plan_report, proximity_graph, random_walks, top_k};
+    #[pymodule_export]
+    use crate::metrics::{
+        alignment, collapse, effective_rank, false_negative_rate, hardness, knn_classify, linear_probe,
+        paired, rank_me, spectrum, uniformity,
+    };
+    #[pymodule_export]
+    use crate::sampler::{PySampler, check_agreement};
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,160 @@
+//! How good embeddings are, and how hard batches: functions on arrays that answer in JSON.
+
+use lookalike_base::{Progress, Rows, Seed};
+use lookalike_metrics::spectrum::Centering;
+use lookalike_metrics::{KnnOptions, ProbeOptions, UniformityOptions};
+use numpy::{PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::prelude::*;
+
+use crate::arrays::{batches, rows, value_error};
+use crate::sampler::classes;
+use crate::work::run;
+
+/// Test rows that are classified between two looks at signals.
+const BLOCK: usize = 4096;
+
+fn json<T: serde::Serialize>(value: &T) -> PyResult<String> {
+    serde_json::to_string(value).map_err(value_error)
+}
+
+#[pyfunction]
+pub(crate) fn knn_classify(
+    py: Python<'_>,
+    train: PyReadonlyArray2<'_, f32>,
+    train_labels: PyReadonlyArray1<'_, i64>,
+    test: PyReadonlyArray2<'_, f32>,
+    k: usize,
+    temperature: f32,
+) -> PyResult<(Vec<u32>, usize)> {
+    let (train, test, labels) = (rows(&train)?, rows(&test)?, classes(&train_labels)?);
+    let options = KnnOptions { k, temperature };
+    let count = labels.iter().max().map_or(0, |label| *label as usize + 1);
+    let mut found = (Vec::new(), k.min(train.len()));
+    // Each row's class depends on that row alone, so blocks change nothing but when Ctrl-C is heard.
+    for block in test.values().chunks(BLOCK * test.columns()) {
+        let block = Rows::new(block, test.columns()).map_err(value_error)?;
+        let predicted = run(py, |_| lookalike_metrics::knn_classify(train, &labels, block, count, &options))?;
+        found.0.extend(predicted.map_err(value_error)?.labels);
+    }
+    Ok(found)
+}
+
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "called by keyword from one place")]
+pub(crate) fn linear_probe(
+    py: Python<'_>,
+    train: PyReadonlyArray2<'_, f32>,
+    train_labels: PyReadonlyArray1<'_, i64>,
+    test: PyReadonlyArray2<'_, f32>,
+    test_labels: PyReadonlyArray1<'_, i64>,
+    count: usize,
+    rates: Vec<f32>,
+    epochs: usize,
+    batch_size: usize,
+    held_out: f64,
+    labels_per_class: Option<usize>,
+    seed: u64,
+) -> PyResult<String> {
+    let (train, test) = (rows(&train)?, rows(&test)?);
+    let (train_labels, test_labels) = (classes(&train_labels)?, classes(&test_labels)?);
+    let options = ProbeOptions { rates, epochs, batch_size, held_out, labels_per_class, seed: Seed(seed) };
+    let probe = run(py, |_| {
+        let (left, right) = ((train, &train_labels[..]), (test, &test_labels[..]));
+        lookalike_metrics::linear_probe(
+            left.0,
+            left.1,
+            right.0,
+            right.1,
+            count,
+            &options,
+            &Progress::hidden(),
+        )
+    })?;
+    json(&probe.map_err(value_error)?)
+}
+
+#[pyfunction]
+pub(crate) fn alignment(
+    py: Python<'_>,
+    first: PyReadonlyArray2<'_, f32>,
+    second: PyReadonlyArray2<'_, f32>,
+) -> PyResult<f64> {
+    let (first, second) = (rows(&first)?, rows(&second)?);
+    run(py, |_| lookalike_metrics::alignment(first, second))?.map_err(value_error)
+}
+
+#[pyfunction]
+pub(crate) fn uniformity(
+    py: Python<'_>,
+    embeddings: PyReadonlyArray2<'_, f32>,
+    t: f64,
+    most_rows: usize,
+    seed: u64,
+) -> PyResult<String> {
+    let rows = rows(&embeddings)?;
+    let options = UniformityOptions { t, most_rows, seed: Seed(seed) };
+    json(&run(py, |_| lookalike_metrics::uniformity(rows, &options))?.map_err(value_error)?)
+}
+
+#[pyfunction]
+pub(crate) fn spectrum(
+    py: Python<'_>,
+    embeddings: PyReadonlyArray2<'_, f32>,
+    centered: bool,
+) -> PyResult<Vec<f64>> {
+    let rows = rows(&embeddings)?;
+    let centering = if centered { Centering::Centered } else { Centering::Uncentered };
+    Ok(run(py, |_| lookalike_metrics::spectrum(rows, centering))?.map_err(value_error)?.singular_values)
+}
+
+#[pyfunction]
+pub(crate) fn effective_rank(
+    py: Python<'_>,
+    embeddings: PyReadonlyArray2<'_, f32>,
+    centered: bool,
+) -> PyResult<f64> {
+    let rows = rows(&embeddings)?;
+    let centering = if centered { Centering::Centered } else { Centering::Uncentered };
+    run(py, |_| lookalike_metrics::spectrum(rows, centering)?.effective_rank())?.map_err(value_error)
+}
+
+#[pyfunction]
+pub(crate) fn rank_me(py: Python<'_>, embeddings: PyReadonlyArray2<'_, f32>) -> PyResult<f64> {
+    let rows = rows(&embeddings)?;
+    run(py, |_| lookalike_metrics::rank_me(rows))?.map_err(value_error)
+}
+
+#[pyfunction]
+pub(crate) fn collapse(py: Python<'_>, embeddings: PyReadonlyArray2<'_, f32>) -> PyResult<String> {
+    let rows = rows(&embeddings)?;
+    json(&run(py, |_| lookalike_metrics::collapse(rows))?.map_err(value_error)?)
+}
+
+#[pyfunction]
+pub(crate) fn hardness(
+    py: Python<'_>,
+    members: PyReadonlyArray1<'_, i64>,
+    sizes: PyReadonlyArray1<'_, i64>,
+    embeddings: PyReadonlyArray2<'_, f32>,
+) -> PyResult<String> {
+    let rows = rows(&embeddings)?;
+    let plan = batches(&members, &sizes, rows.len())?;
+    json(&run(py, |_| lookalike_metrics::hardness(&plan, rows))?.map_err(value_error)?)
+}
+
+#[pyfunction]
+pub(crate) fn false_negative_rate(
+    py: Python<'_>,
+    members: PyReadonlyArray1<'_, i64>,
+    sizes: PyReadonlyArray1<'_, i64>,
+    labels: PyReadonlyArray1<'_, i64>,
+) -> PyResult<String> {
+    let labels = classes(&labels)?;
+    let plan = batches(&members, &sizes, labels.len())?;
+    json(&run(py, |_| lookalike_metrics::false_negative_rate(&plan, &labels))?.map_err(value_error)?)
+}
+
+#[pyfunction]
+pub(crate) fn paired(baseline: Vec<f64>, treatment: Vec<f64>) -> PyResult<String> {
+    json(&lookalike_metrics::paired(&baseline, &treatment).map_err(value_error)?)
+}

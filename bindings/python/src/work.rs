@@ -1,0 +1,83 @@
+//! Long work: without the interpreter's lock, on threads of its own, and ended by Ctrl-C.
+//!
+//! The threads last as long as the work. A pool that outlived it would be missing its threads in a process forked from this
+//! one, as the workers of PyTorch's `DataLoader` are, and whatever waits for them there would wait for ever.
+
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::time::Duration;
+
+use lookalike_base::Cancellation;
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// How many threads work; without it as many as the process has processors.
+const THREADS: &str = "LOOKALIKE_NUM_THREADS";
+/// How often signals are looked for.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Does `work` on a pool of its own. On Ctrl-C its flag is raised, and once it has ended `KeyboardInterrupt` is returned.
+pub(crate) fn run<T: Send>(py: Python<'_>, work: impl FnOnce(&Cancellation) -> T + Send) -> PyResult<T> {
+    let pool = pool()?;
+    let cancellation = Cancellation::new();
+    let (mut result, mut interrupted) = (None, None);
+    py.detach(|| {
+        let (sender, receiver) = sync_channel(1);
+        let flag = &cancellation;
+        pool.in_place_scope(|scope| {
+            scope.spawn(move |_| {
+                // The other end waits until this is done.
+                let _ = sender.send(work(flag));
+            });
+            loop {
+                match receiver.recv_timeout(PATIENCE) {
+                    Ok(value) => result = Some(value),
+                    // A panic, which the end of the scope hands on.
+                    Err(RecvTimeoutError::Disconnected) => {}
+                    Err(RecvTimeoutError::Timeout) => {
+                        if interrupted.is_none()
+                            && let Err(signal) = signals()
+                        {
+                            interrupted = Some(signal);
+                            flag.cancel();
+                        }
+                        continue;
+                    }
+                }
+                break;
+            }
+        });
+    });
+    match (interrupted, result) {
+        (Some(signal), _) => Err(signal),
+        (None, Some(value)) => Ok(value),
+        (None, None) => Err(PyRuntimeError::new_err("the work ended without a result")),
+    }
+}
+
+/// Lets Python handle the signals that came, which on its main thread raises `KeyboardInterrupt` for Ctrl-C.
+#[expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "the method itself is not general enough in its lifetime"
+)]
+fn signals() -> PyResult<()> {
+    Python::attach(|py| py.check_signals())
+}
+
+fn pool() -> PyResult<ThreadPool> {
+    let builder =
+        ThreadPoolBuilder::new().num_threads(threads()?).thread_name(|number| format!("lookalike-{number}"));
+    builder.build().map_err(|error| PyRuntimeError::new_err(format!("threads cannot be started: {error}")))
+}
+
+fn threads() -> PyResult<usize> {
+    match std::env::var(THREADS) {
+        Ok(text) => match text.trim().parse() {
+            Ok(threads) if threads > 0 => Ok(threads),
+            _ => Err(PyValueError::new_err(format!(
+                "{THREADS} is {text:?}; it must be a number of at least 1"
+            ))),
+        },
+        Err(_) => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+    }
+}

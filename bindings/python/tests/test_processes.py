@@ -1,0 +1,178 @@
+"""Other processes, other threads, and Ctrl-C. Every wait has a limit, so that what hangs fails."""
+
+from __future__ import annotations
+
+import copy
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import unittest
+
+import lookalike
+import numpy as np
+from common import Loader, clustered
+
+#: Seconds after which something is said to hang.
+LIMIT = 120
+
+
+def work(sampler, sender) -> None:
+    """What a worker may do: everything that starts threads, and the sampler of its parent."""
+    rows = clustered(500)
+    graph = lookalike.knn_graph(rows, 5)
+    accuracy = lookalike.metrics.knn_accuracy(rows, np.arange(500) % 5, rows, np.arange(500) % 5, k=5)["accuracy"]
+    sender.send((graph.fingerprint, accuracy, Loader(sampler, 2).train(30)))
+
+
+def use(sampler, sender) -> None:
+    """Uses a sampler whose lock another thread of the parent held."""
+    try:
+        sender.send(f"used after {sampler.steps}")
+    except RuntimeError as error:
+        sender.send(str(error))
+
+
+def in_process(method: str, target, sampler):
+    context = multiprocessing.get_context(method)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=target, args=(sampler, sender), daemon=True)
+    process.start()
+    try:
+        if not receiver.poll(LIMIT):
+            raise AssertionError(f"a process made by {method} hangs")
+        return receiver.recv()
+    finally:
+        process.join(10)
+        process.kill()
+
+
+def sampler(**options) -> lookalike.LookalikeBatchSampler:
+    options = {"batch_size": 10, "candidates": 50, "neighbors": 5, "refresh_every": 4, "seed": 3, **options}
+    return lookalike.LookalikeBatchSampler(100, **options)
+
+
+class Processes(unittest.TestCase):
+    def test_forked_and_spawned_processes_do_the_same_as_their_parent(self):
+        for method in ("fork", "spawn"):
+            if method not in multiprocessing.get_all_start_methods():
+                self.skipTest(f"{method} is not to be had here")
+            original = sampler()
+            # The parent has used threads before, and its sampler is in the middle of an epoch.
+            Loader(original, 0).train(13)
+            rows = clustered(500)
+            fingerprint = lookalike.knn_graph(rows, 5).fingerprint
+            found = in_process(method, work, original)
+            self.assertEqual(found[0], fingerprint)
+            # A pickled copy goes on in the middle of its epoch.
+            expected = original if method == "fork" else copy.deepcopy(original)
+            self.assertEqual(found[2], Loader(expected, 2).train(30), method)
+
+    @unittest.skipUnless(hasattr(os, "fork"), "processes are not forked here")
+    def test_a_process_forked_amid_long_work_does_not_wait_for_its_parent(self):
+        known = np.random.default_rng(0).standard_normal((20_000, 128)).astype(np.float32)
+        busy = lookalike.LookalikeBatchSampler(20_000, kind="nearest", embeddings=known)
+        thread = threading.Thread(target=lambda: next(iter(busy)))
+        thread.start()
+        deadline = time.monotonic() + LIMIT
+        while not threading.active_count() > 1 and time.monotonic() < deadline:
+            time.sleep(0.001)
+        time.sleep(0.05)
+        locked = thread.is_alive()
+        self.assertEqual(in_process("fork", work, sampler())[0], lookalike.knn_graph(clustered(500), 5).fingerprint)
+        if locked and thread.is_alive():
+            self.assertRegex(in_process("fork", use, busy), "forked while another thread|used after")
+        thread.join(LIMIT)
+        self.assertFalse(thread.is_alive())
+
+
+class Threads(unittest.TestCase):
+    def test_other_threads_go_on_during_long_work(self):
+        rows = np.random.default_rng(0).standard_normal((15_000, 128)).astype(np.float32)
+        ticks, stop = [], threading.Event()
+
+        def tick() -> None:
+            while not stop.wait(0.001):
+                ticks.append(time.monotonic())
+
+        thread = threading.Thread(target=tick)
+        thread.start()
+        begun = time.monotonic()
+        lookalike.knn_graph(rows, 10)
+        ended = time.monotonic()
+        stop.set()
+        thread.join()
+        # Of one that kept the interpreter's lock there would be none but at its very ends.
+        within = [at for at in ticks if begun + 0.2 * (ended - begun) < at < ended - 0.2 * (ended - begun)]
+        self.assertGreater(len(within), 0)
+
+    def test_one_thread_may_update_while_another_iterates(self):
+        shared = sampler(embeddings=clustered(100))
+        failures, done = [], threading.Event()
+
+        def update() -> None:
+            rows, rng = clustered(100), np.random.default_rng(0)
+            while not done.is_set():
+                try:
+                    which = rng.permutation(100)[:10]
+                    shared.update(which, rows[which])
+                except Exception as error:  # noqa: BLE001
+                    failures.append(error)
+
+        thread = threading.Thread(target=update)
+        thread.start()
+        for _ in range(30):
+            self.assertEqual(len(list(shared)), 10)
+        done.set()
+        thread.join(LIMIT)
+        self.assertEqual(failures, [])
+
+
+#: Work of minutes on one thread, of which two pieces are interrupted.
+INTERRUPTED = """
+import numpy as np, lookalike
+rows = np.random.default_rng(0).standard_normal((600_000, 64), dtype=np.float32)
+sampler = lookalike.LookalikeBatchSampler(len(rows), kind="nearest", embeddings=rows)
+for work in (lambda: lookalike.knn_graph(rows, 10), lambda: next(iter(sampler))):
+    try:
+        print("begun", flush=True)
+        work()
+        print("finished", flush=True)
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+print(sampler.steps, sampler.graph, flush=True)
+"""
+
+
+class Interrupts(unittest.TestCase):
+    @unittest.skipUnless(os.name == "posix", "signals are sent otherwise elsewhere")
+    def test_ctrl_c_ends_long_work_and_leaves_the_sampler_as_it_was(self):
+        environment = {**os.environ, "LOOKALIKE_NUM_THREADS": "1"}
+        process = subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTED],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
+        )
+        limit = threading.Timer(LIMIT, process.kill)
+        limit.start()
+        try:
+            lines = []
+            for line in process.stdout:
+                lines.append(line.strip())
+                if line == "begun\n":
+                    time.sleep(0.5)
+                    process.send_signal(signal.SIGINT)
+            self.assertEqual(lines, ["begun", "interrupted"] * 2 + ["0 None"], process.stderr.read())
+        finally:
+            limit.cancel()
+            process.kill()
+            process.communicate()
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,190 @@
+//! Augmentations of graphs (You et al. 2020, *Graph Contrastive Learning with Augmentations*,
+//! <https://arxiv.org/abs/2010.13902>, section 3.1), after the paper or as its published code does them.
+
+mod original;
+mod paper;
+
+use super::batch::Graph;
+use crate::error::DataError;
+use lookalike_base::Stream;
+use serde::{Deserialize, Serialize};
+
+/// Whom to follow where a paper and the code that made its numbers differ. `docs/reference/graphs.md` says in what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Variant {
+    /// The paper.
+    #[default]
+    Paper,
+    /// The published code.
+    Original,
+}
+
+/// Which augmentation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GraphAugmentation {
+    /// None.
+    Nothing,
+    /// Nodes are dropped with their edges.
+    DropNodes,
+    /// Edges are deleted, and as many added.
+    PerturbEdges,
+    /// Features of nodes are replaced by noise.
+    MaskAttributes,
+    /// The nodes that a random walk meets are kept.
+    Subgraph,
+    /// For each graph one of `DropNodes` and `Subgraph`, as the published code calls it.
+    Random2,
+    /// Or `PerturbEdges`.
+    Random3,
+    /// Or `MaskAttributes`.
+    Random4,
+}
+
+/// An augmentation with its amounts, which default to those of the published code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphAugmentOptions {
+    /// Which.
+    pub kind: GraphAugmentation,
+    /// Share of nodes that are dropped; 0.1.
+    #[serde(default = "tenth")]
+    pub drop_ratio: f64,
+    /// Share of edges that are deleted, and added; 0.1.
+    #[serde(default = "tenth")]
+    pub edge_ratio: f64,
+    /// Share of nodes that are masked; 0.1.
+    #[serde(default = "tenth")]
+    pub mask_ratio: f64,
+    /// Share of nodes that a subgraph keeps; 0.2.
+    #[serde(default = "fifth")]
+    pub subgraph_ratio: f64,
+    /// Whom to follow.
+    #[serde(default)]
+    pub variant: Variant,
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+fn fifth() -> f64 {
+    0.2
+}
+
+impl GraphAugmentOptions {
+    /// `kind` with the published amounts.
+    pub fn published(kind: GraphAugmentation, variant: Variant) -> Self {
+        let (tenth, fifth) = (tenth(), fifth());
+        Self { kind, drop_ratio: tenth, edge_ratio: tenth, mask_ratio: tenth, subgraph_ratio: fifth, variant }
+    }
+
+    /// Checks the amounts.
+    ///
+    /// # Errors
+    /// [`DataError::Option`] where a share is not from 0 to 1, or would drop all nodes or keep none.
+    pub fn validate(self) -> Result<GraphAugment, DataError> {
+        let wrong = |key: &str, value: f64, needed: &str| {
+            Err(DataError::Option {
+                key: format!("augment.{key}"),
+                problem: format!("{value} should be {needed}"),
+            })
+        };
+        if !(0.0..1.0).contains(&self.drop_ratio) {
+            return wrong("drop_ratio", self.drop_ratio, "from 0 to below 1");
+        }
+        for (key, value) in [("edge_ratio", self.edge_ratio), ("mask_ratio", self.mask_ratio)] {
+            if !(0.0..=1.0).contains(&value) {
+                return wrong(key, value, "from 0 to 1");
+            }
+        }
+        if !(self.subgraph_ratio > 0.0 && self.subgraph_ratio <= 1.0) {
+            return wrong("subgraph_ratio", self.subgraph_ratio, "above 0, and 1 at most");
+        }
+        Ok(GraphAugment(self))
+    }
+}
+
+/// A checked augmentation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GraphAugment(GraphAugmentOptions);
+
+impl GraphAugment {
+    /// Whom it follows.
+    pub fn variant(&self) -> Variant {
+        self.0.variant
+    }
+
+    /// The view of `graph` that `stream` draws.
+    ///
+    /// After the paper a view has one node at least. The published code's views can lose all of them, and their edges need not
+    /// go both ways.
+    ///
+    /// # Errors
+    /// [`DataError::Graph`] where the graph contradicts itself.
+    pub fn apply(&self, graph: &Graph, stream: &mut Stream) -> Result<Graph, DataError> {
+        let options = &self.0;
+        let kind = self.drawn(stream);
+        match options.variant {
+            Variant::Paper => paper::apply(kind, options, graph, stream),
+            Variant::Original => {
+                let view = original::apply(kind, options, &original::with_loops(graph)?, stream)?;
+                // The published loop does this for all but the two augmentations that keep every node.
+                let keeps_all = [
+                    GraphAugmentation::Nothing,
+                    GraphAugmentation::PerturbEdges,
+                    GraphAugmentation::MaskAttributes,
+                ];
+                if keeps_all.contains(&options.kind) { Ok(view) } else { original::without_isolated(&view) }
+            }
+        }
+    }
+
+    /// The augmentation for one graph.
+    fn drawn(&self, stream: &mut Stream) -> GraphAugmentation {
+        use GraphAugmentation::{
+            DropNodes, MaskAttributes, PerturbEdges, Random2, Random3, Random4, Subgraph,
+        };
+        let drawn: &[GraphAugmentation] = match self.0.kind {
+            Random2 => &[DropNodes, Subgraph],
+            Random3 => &[DropNodes, PerturbEdges, Subgraph],
+            Random4 => &[DropNodes, PerturbEdges, Subgraph, MaskAttributes],
+            kind => return kind,
+        };
+        drawn[stream.below(drawn.len() as u32) as usize]
+    }
+}
+
+/// The graph as the encoder sees it where it is not augmented: itself after the paper, with the published code's loops from
+/// nodes to themselves in `original`.
+///
+/// # Errors
+/// [`DataError::Graph`] where the graph contradicts itself.
+pub fn plain(graph: Graph, variant: Variant) -> Result<Graph, DataError> {
+    match variant {
+        Variant::Paper => Ok(graph),
+        Variant::Original => original::with_loops(&graph),
+    }
+}
+
+/// Replaces the features of ⌊`ratio` · n⌋ nodes by normal noise of mean 0.5 and deviation 0.5: the published code's mask, of
+/// which the paper says no more than that attributes are masked.
+fn mask(graph: &Graph, ratio: f64, stream: &mut Stream) -> Graph {
+    let mut masked = graph.clone();
+    for node in stream.distinct(share(graph.nodes(), ratio), graph.nodes() as u32) {
+        let row = &mut masked.features[node as usize * graph.columns..][..graph.columns];
+        for value in row {
+            *value = 0.5 + 0.5 * stream.normal();
+        }
+    }
+    masked
+}
+
+/// ⌊`ratio` · `count`⌋, as the published code rounds.
+fn share(count: usize, ratio: f64) -> u32 {
+    (count as f64 * ratio) as u32
+}
+
+#[cfg(test)]
+mod tests;

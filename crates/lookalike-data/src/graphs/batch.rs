@@ -1,0 +1,124 @@
+//! One graph with features, and many as one.
+
+use super::features::Features;
+use super::set::GraphSet;
+use crate::error::DataError;
+use lookalike_kernels::sparse::Csr;
+
+/// A graph whose nodes have features. After an augmentation it may have no nodes, and its edges need not go both ways.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    /// n×n: row i has the nodes whose messages node i receives.
+    pub edges: Csr,
+    /// n×d, row after row.
+    pub features: Vec<f32>,
+    /// Features of a node, d.
+    pub columns: usize,
+}
+
+/// Graphs side by side: one block-diagonal matrix of edges, never a dense one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GraphBatch {
+    /// n×n for n nodes in all.
+    pub edges: Csr,
+    /// Graph g has the nodes `offsets[g]` to `offsets[g + 1]`, less one: the segments of
+    /// [`segment`](lookalike_kernels::sparse::segment).
+    pub offsets: Vec<usize>,
+    /// n×d, row after row.
+    pub features: Vec<f32>,
+    /// Features of a node, d.
+    pub columns: usize,
+}
+
+impl Graph {
+    /// Graph `index` of `set`.
+    ///
+    /// # Errors
+    /// [`DataError::Index`] where there is no such graph.
+    pub fn of(set: &GraphSet, features: &Features, index: u32) -> Result<Self, DataError> {
+        if index as usize >= set.len() {
+            return Err(DataError::Index { dataset: set.name().to_owned(), index, len: set.len() });
+        }
+        let graph = set.graph(index as usize);
+        let (mut offsets, mut columns) = (vec![0], Vec::with_capacity(graph.edges()));
+        for node in 0..graph.nodes() {
+            columns.extend(graph.neighbors(node));
+            offsets.push(columns.len());
+        }
+        let edges = Csr::new(offsets, columns, None, graph.nodes()).map_err(impossible)?;
+        Ok(Self { edges, features: features.of(set, graph), columns: features.columns() })
+    }
+
+    /// Number of nodes, n.
+    pub fn nodes(&self) -> usize {
+        self.edges.len()
+    }
+
+    /// The graph of the nodes that `kept` names, ascending, with all edges among them.
+    pub(super) fn induced(&self, kept: &[u32]) -> Result<Self, DataError> {
+        let mut number = vec![u32::MAX; self.nodes()];
+        kept.iter().zip(0..).for_each(|(node, new)| number[*node as usize] = new);
+        let (mut offsets, mut columns) = (vec![0], Vec::new());
+        for node in kept {
+            let neighbors = self.edges.row(*node as usize).iter().map(|neighbor| number[*neighbor as usize]);
+            columns.extend(neighbors.filter(|neighbor| *neighbor != u32::MAX));
+            offsets.push(columns.len());
+        }
+        let edges = Csr::new(offsets, columns, None, kept.len()).map_err(impossible)?;
+        let row = |node: &u32| &self.features[*node as usize * self.columns..][..self.columns];
+        Ok(Self { edges, features: kept.iter().flat_map(row).copied().collect(), columns: self.columns })
+    }
+
+    /// The same nodes with the edges for which `keep` holds.
+    pub(super) fn retained(&self, mut keep: impl FnMut(u32, u32) -> bool) -> Result<Self, DataError> {
+        let (mut offsets, mut columns) = (vec![0], Vec::with_capacity(self.edges.entries()));
+        for node in 0..self.nodes() as u32 {
+            columns.extend(self.edges.row(node as usize).iter().copied().filter(|to| keep(node, *to)));
+            offsets.push(columns.len());
+        }
+        let edges = Csr::new(offsets, columns, None, self.nodes()).map_err(impossible)?;
+        Ok(Self { edges, features: self.features.clone(), columns: self.columns })
+    }
+}
+
+impl GraphBatch {
+    /// The graphs as one, in their order.
+    ///
+    /// # Errors
+    /// [`DataError::Graph`] where there are none, they differ in columns, or have more nodes than 32 bits can number.
+    pub fn of(graphs: &[Graph]) -> Result<Self, DataError> {
+        let columns = graphs.first().map_or(0, |graph| graph.columns);
+        if columns == 0 || graphs.iter().any(|graph| graph.columns != columns) {
+            let problem = "a batch holds one graph at least, and all have as many features".to_owned();
+            return Err(DataError::Graph { problem });
+        }
+        let mut offsets = vec![0];
+        offsets.extend(graphs.iter().scan(0, |sum, graph| {
+            *sum += graph.nodes();
+            Some(*sum)
+        }));
+        let edges = Csr::block_diagonal(graphs.iter().map(|graph| &graph.edges)).map_err(impossible)?;
+        let features = graphs.iter().flat_map(|graph| &graph.features).copied().collect();
+        Ok(Self { edges, offsets, features, columns })
+    }
+
+    /// Number of graphs.
+    pub fn len(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Whether there is no graph.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of nodes of all graphs.
+    pub fn nodes(&self) -> usize {
+        self.edges.len()
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(super) fn impossible(error: lookalike_kernels::KernelError) -> DataError {
+    DataError::Graph { problem: error.to_string() }
+}

@@ -1,0 +1,198 @@
+//! Where the files of a set of graphs are: in a folder, or packed as a zip.
+
+use super::lines::Lines;
+use crate::bounded::Bounded;
+use crate::error::DataError;
+use std::fs::File;
+use std::io::BufReader;
+use std::path::{Path, PathBuf};
+use zip::ZipArchive;
+
+/// No file may hold more, packed or not. The longest of the published ones has under a thousand million bytes.
+const MAX_BYTES: u64 = 1 << 31;
+
+/// What the name of a file in TU format ends in that every set has.
+const EDGES: &str = "_A.txt";
+
+/// The format of the files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Format {
+    /// `DS_A.txt` and others.
+    Tu,
+    /// `DS.txt`.
+    Gin,
+}
+
+/// The files of one set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Source {
+    place: Place,
+    /// What the names of its files begin with.
+    name: String,
+    format: Format,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Folder(PathBuf),
+    /// An archive, and what the names of its members begin with before the name of the set.
+    Zip(PathBuf, String),
+}
+
+impl Source {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The set that `name` means: a path, below `root` or not, of a folder, a zip or a text file in GIN's format; or the
+    /// name of a set whose files lie in `root`, or below it in a folder of its own name, its `raw`, or those below `tu`.
+    pub(super) fn locate(name: &str, root: &Path) -> Result<Self, DataError> {
+        if is_path(name) {
+            return Self::at_path(name, root);
+        }
+        let tu = root.join("tu");
+        let own = [root.join(name), tu.join(name)];
+        let folders = [root, &own[0], &own[0].join("raw"), &own[1], &own[1].join("raw"), &tu];
+        for folder in folders {
+            let here = || Place::Folder(folder.to_owned());
+            let plain = |format| Self { place: here(), name: name.to_owned(), format };
+            if folder.join(format!("{name}{EDGES}")).is_file() {
+                return Ok(plain(Format::Tu));
+            }
+            if folder.join(format!("{name}.txt")).is_file() {
+                return Ok(plain(Format::Gin));
+            }
+            for zip in [format!("{name}.zip"), format!("{name}.gin.zip")] {
+                let zip = folder.join(zip);
+                if zip.is_file() {
+                    return Self::in_zip(&zip, Some(name));
+                }
+            }
+        }
+        if root.is_file() {
+            return Self::in_zip(root, Some(name));
+        }
+        let wanted = [EDGES, ".txt", ".zip", ".gin.zip"].map(|end| format!("{name}{end}")).to_vec();
+        Err(DataError::NoGraphs { name: name.to_owned(), place: root.into(), wanted })
+    }
+
+    fn at_path(name: &str, root: &Path) -> Result<Self, DataError> {
+        let below = root.join(name);
+        let path = if below.exists() { below } else { PathBuf::from(name) };
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        if path.extension().is_some_and(|end| end == "zip") {
+            return Self::in_zip(&path, None);
+        }
+        if path.is_dir() {
+            let entries = path.read_dir().map_err(DataError::io("list", &path))?;
+            let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+            let mut sets: Vec<String> =
+                names.filter_map(|file| file.strip_suffix(EDGES).map(str::to_owned)).collect();
+            sets.sort_unstable();
+            if let Some(set) = sets.into_iter().next() {
+                return Ok(Self { place: Place::Folder(path), name: set, format: Format::Tu });
+            }
+            if path.join(format!("{stem}.txt")).is_file() {
+                return Ok(Self { place: Place::Folder(path), name: stem, format: Format::Gin });
+            }
+        } else if path.is_file() {
+            let folder = path.parent().map(Path::to_owned).unwrap_or_default();
+            if let Some(set) = path.file_name().and_then(|file| file.to_str()?.strip_suffix(EDGES)) {
+                return Ok(Self { place: Place::Folder(folder), name: set.to_owned(), format: Format::Tu });
+            }
+            return Ok(Self { place: Place::Folder(folder), name: stem, format: Format::Gin });
+        }
+        let wanted = vec![format!("*{EDGES}"), format!("{stem}.txt")];
+        Err(DataError::NoGraphs { name: name.to_owned(), place: path, wanted })
+    }
+
+    /// The set in an archive: that of the name given, or else the first in TU format or the one named like the archive.
+    fn in_zip(path: &Path, name: Option<&str>) -> Result<Self, DataError> {
+        let archive = open_zip(path)?;
+        let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
+        let stem = file.split('.').next().unwrap_or_default();
+        let mut members = Vec::new();
+        for member in archive.file_names() {
+            members.push(member.map_err(DataError::archive(path))?.into_owned());
+        }
+        members.retain(|member| !member.starts_with("__MACOSX"));
+        members.sort_unstable();
+        let find = |format: Format, set: Option<&str>| {
+            members.iter().find_map(|member| {
+                let file = member.rsplit('/').next().unwrap_or_default();
+                let folder = &member[..member.len() - file.len()];
+                let end = if format == Format::Tu { EDGES } else { ".txt" };
+                let found = file.strip_suffix(end).filter(|found| set.is_none_or(|set| set == *found))?;
+                let place = Place::Zip(path.to_owned(), folder.to_owned());
+                Some(Self { place, name: found.to_owned(), format })
+            })
+        };
+        let found = find(Format::Tu, name).or_else(|| find(Format::Gin, Some(name.unwrap_or(stem))));
+        found.ok_or_else(|| {
+            let set = name.unwrap_or(stem);
+            let wanted = vec![format!("{}{EDGES}", name.unwrap_or("*")), format!("{set}.txt")];
+            DataError::NoGraphs { name: set.to_owned(), place: path.into(), wanted }
+        })
+    }
+
+    /// Reads the file whose name ends in `end`, which must be there, and all of it.
+    pub(super) fn required<T>(
+        &self,
+        end: &str,
+        read: impl FnOnce(&mut Lines<'_>) -> Result<T, DataError>,
+    ) -> Result<T, DataError> {
+        self.optional(end, read)?.ok_or_else(|| {
+            let place = match &self.place {
+                Place::Folder(path) | Place::Zip(path, _) => path.clone(),
+            };
+            DataError::NoGraphs {
+                name: self.name.clone(),
+                place,
+                wanted: vec![format!("{}{end}", self.name)],
+            }
+        })
+    }
+
+    /// Reads the file whose name ends in `end`; none where there is no such file.
+    pub(super) fn optional<T>(
+        &self,
+        end: &str,
+        read: impl FnOnce(&mut Lines<'_>) -> Result<T, DataError>,
+    ) -> Result<Option<T>, DataError> {
+        let file = format!("{}{end}", self.name);
+        match &self.place {
+            Place::Folder(folder) => {
+                let path = folder.join(file);
+                if !path.is_file() {
+                    return Ok(None);
+                }
+                let reader = File::open(&path).map_err(DataError::io("open", &path))?;
+                let reader = BufReader::with_capacity(1 << 16, Bounded::new(reader, MAX_BYTES));
+                read(&mut Lines::new(reader, path)).map(Some)
+            }
+            Place::Zip(path, folder) => {
+                let member = format!("{folder}{file}");
+                let mut archive = open_zip(path)?;
+                let Some(index) = archive.index_for_name(&member) else { return Ok(None) };
+                let reader = archive.by_index(index).map_err(DataError::archive(path))?;
+                let reader = BufReader::with_capacity(1 << 16, Bounded::new(reader, MAX_BYTES));
+                read(&mut Lines::new(reader, path.join(member))).map(Some)
+            }
+        }
+    }
+}
+
+/// Whether `name` is a path rather than the name of a set.
+pub(super) fn is_path(name: &str) -> bool {
+    let end = Path::new(name).extension();
+    name.contains(['/', '\\']) || end.is_some_and(|end| end == "zip" || end == "txt")
+}
+
+fn open_zip(path: &Path) -> Result<ZipArchive<BufReader<File>>, DataError> {
+    let file = File::open(path).map_err(DataError::io("open", path))?;
+    ZipArchive::new(BufReader::new(file)).map_err(DataError::archive(path))
+}

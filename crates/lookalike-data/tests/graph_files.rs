@@ -1,0 +1,365 @@
+//! Sets of graphs made here: what is read from good files, and what is said of bad ones.
+
+#![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
+
+use lookalike_data::graphs::{
+    self, DescribedGraphs, Feature, FeatureRule, Features, GraphSet, PlainGraphs, Variant,
+};
+use lookalike_data::{BatchRequest, BatchSource};
+use proptest::prelude::*;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use tempfile::TempDir;
+use zip::ZipWriter;
+use zip::write::SimpleFileOptions;
+
+/// Two graphs: a triangle, and three nodes of which two are joined.
+const SMALL: &[(&str, &str)] = &[
+    ("_A.txt", "1, 2\n2, 1\n2, 3\n3, 2\n3, 1\n1, 3\n4,5\n5,4\n"),
+    ("_graph_indicator.txt", "1\n1\n1\n2\n2\n2\n"),
+    ("_graph_labels.txt", "1\n-1\n"),
+    ("_node_labels.txt", "0\n2\n2\n5\n0\n0\n"),
+    ("_node_attributes.txt", "0.5, 1\n1.5, 2\n-2, 3\n0, 4\n1e-3, 5\n7, 6\n"),
+];
+
+/// The files of `SMALL`, with some replaced; an empty text leaves the file out.
+fn files(changes: &[(&str, &str)]) -> Vec<(String, String)> {
+    let changed = |name: &str| changes.iter().find(|(changed, _)| *changed == name).map(|(_, text)| *text);
+    let files =
+        SMALL.iter().map(|(name, text)| (format!("X{name}"), changed(name).unwrap_or(*text).to_owned()));
+    files.filter(|(_, text)| !text.is_empty()).collect()
+}
+
+fn folder(files: &[(String, String)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn zipped(prefix: &str, files: &[(String, String)]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, text) in files {
+        writer.start_file(format!("{prefix}{name}"), SimpleFileOptions::default()).unwrap();
+        writer.write_all(text.as_bytes()).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn opened(changes: &[(&str, &str)]) -> Result<(GraphSet, Vec<String>), String> {
+    let folder = folder(&files(changes));
+    graphs::open("X", folder.path()).map_err(|error| error.to_string())
+}
+
+#[track_caller]
+fn assert_refused(changes: &[(&str, &str)], wanted: &str) {
+    let message = opened(changes).map_or_else(|message| message, |_| "it was opened".to_owned());
+    assert!(message.contains(wanted), "{message}\nshould hold\n{wanted}");
+}
+
+fn assert_is_small(set: &GraphSet) {
+    assert_eq!((set.name(), set.len(), set.nodes(), set.edges()), ("X", 2, 6, 8));
+    assert_eq!((set.labels().unwrap(), set.classes()), (&[1, 0][..], &["-1".to_owned(), "1".to_owned()][..]));
+    let labels = set.node_labels().unwrap();
+    assert_eq!((&labels.labels[..], labels.names.join(" ")), (&[0, 1, 1, 2, 0, 0][..], "0 2 5".to_owned()));
+    assert_eq!(set.attributes().unwrap().row(2), [-2.0, 3.0]);
+    let neighbors = |graph: usize, node| set.graph(graph).neighbors(node).collect::<Vec<_>>();
+    assert_eq!([neighbors(0, 0), neighbors(0, 2), neighbors(1, 1)], [vec![1, 2], vec![0, 1], vec![0]]);
+    assert_eq!((neighbors(1, 2).len(), set.graph(1).edges(), set.max_degree()), (0, 2, 2));
+    assert_eq!(set.label_histograms().unwrap().rows().values(), [1.0, 2.0, 0.0, 2.0, 0.0, 1.0]);
+    assert_eq!(set.sizes(), [[3.0, 3.0], [3.0, 1.0]]);
+}
+
+#[test]
+fn a_folder_or_a_zip_is_found_by_name_and_by_path() {
+    let plain = files(&[]);
+    let root = tempfile::tempdir().unwrap();
+    let write = |path: &str, bytes: &[u8]| {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    };
+    for place in ["flat", "own/X", "pyg/X/raw", "tu/tu/X"] {
+        for (name, text) in &plain {
+            write(&format!("{place}/{name}"), text.as_bytes());
+        }
+    }
+    write("zip/X/X.zip", &zipped("X//", &plain));
+    write("zips/X.zip", &zipped("", &plain));
+    for place in ["flat", "own", "pyg", "tu", "zip", "zips", "zips/X.zip"] {
+        let (set, warnings) = graphs::open("X", &root.path().join(place)).unwrap();
+        assert_is_small(&set);
+        assert_eq!(warnings, [""; 0]);
+    }
+    for path in ["own/X", "zips/X.zip", "./flat", "flat/X_A.txt"] {
+        assert_is_small(&graphs::open(path, root.path()).unwrap().0);
+    }
+    let absolute = root.path().join("zips/X.zip");
+    assert_is_small(&graphs::open(absolute.to_str().unwrap(), Path::new("/nowhere")).unwrap().0);
+    for name in ["Y", "own/Y", "Y.zip"] {
+        let message = graphs::open(name, root.path()).unwrap_err().to_string();
+        assert!(message.contains('Y') && !message.contains('\n'), "{message}");
+    }
+}
+
+#[test]
+fn what_is_no_archive_and_what_is_damaged_is_an_error() {
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("X.zip");
+    fs::write(&path, b"no archive").unwrap();
+    let message = graphs::open("X", root.path()).unwrap_err().to_string();
+    assert!(message.starts_with("cannot unpack ") && message.ends_with("X.zip"), "{message}");
+    let whole = zipped("", &files(&[]));
+    let mut refused = 0;
+    for at in 0..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x15;
+        fs::write(&path, &bytes).unwrap();
+        refused += usize::from(graphs::open("X", root.path()).is_err());
+    }
+    assert!(refused > whole.len() / 4, "{refused} of {}", whole.len());
+}
+
+#[test]
+fn files_may_be_missing_where_the_format_allows_it() {
+    let (set, _) =
+        opened(&[("_graph_labels.txt", ""), ("_node_labels.txt", ""), ("_node_attributes.txt", "")]).unwrap();
+    assert_eq!((set.labels(), set.classes().len()), (None, 0));
+    assert!(set.node_labels().is_none() && set.attributes().is_none() && set.label_histograms().is_none());
+    let folder = folder(&files(&[("_A.txt", "")]));
+    assert!(graphs::open("X", folder.path()).unwrap_err().to_string().contains("there is no X_A.txt"));
+    assert_refused(&[("_graph_indicator.txt", "")], "there is no X_graph_indicator.txt");
+}
+
+#[test]
+fn doubled_one_way_and_looped_edges_are_mended_and_said() {
+    let (set, warnings) = opened(&[("_A.txt", "1, 2\n1, 2\n2, 1\n1, 1\n3, 1\n5, 4\n")]).unwrap();
+    assert_eq!(set.edges(), 6);
+    assert_eq!(
+        warnings,
+        [
+            "X lists 6 edges, 1 of them more than once; each counts once",
+            "X lists 1 edges from a node to itself, which are left out",
+            "X lists 2 edges in one direction only; each counts in both",
+        ]
+    );
+}
+
+#[test]
+fn a_graph_without_edges_is_read_and_one_without_nodes_refused() {
+    let (set, _) = opened(&[("_A.txt", "1, 2\n2, 1\n")]).unwrap();
+    assert_eq!((set.graph(1).nodes(), set.graph(1).edges()), (3, 0));
+    let (set, _) = opened(&[("_A.txt", "\n")]).unwrap();
+    assert_eq!(set.edges(), 0);
+    let indicator = "X_graph_indicator.txt, line ";
+    let skips = format!("{indicator}4: graph 3 follows graph 1: graph 2 has no nodes");
+    assert_refused(&[("_graph_indicator.txt", "1\n1\n1\n3\n3\n3\n")], &skips);
+    assert_refused(
+        &[("_graph_indicator.txt", "2\n2\n")],
+        &format!("{indicator}1: graph 2 follows graph 0: graph 1 has no nodes"),
+    );
+}
+
+#[test]
+fn an_indicator_that_is_not_sorted_or_no_number_is_refused_with_its_line() {
+    let at = "X_graph_indicator.txt, line ";
+    assert_refused(
+        &[("_graph_indicator.txt", "1\n1\n2\n2\n1\n1\n")],
+        &format!("{at}5: graph 1 follows graph 2; nodes stand in"),
+    );
+    assert_refused(
+        &[("_graph_indicator.txt", "0\n0\n")],
+        &format!("{at}1: graph 0 follows graph 0; nodes stand in"),
+    );
+    assert_refused(
+        &[("_graph_indicator.txt", "1\none\n")],
+        &format!("{at}2: \"one\" where the number of a graph"),
+    );
+    assert_refused(&[("_graph_indicator.txt", "\n")], &format!("{at}1: the file names no node"));
+}
+
+#[test]
+fn nodes_that_do_not_exist_and_edges_between_graphs_are_refused_with_their_line() {
+    let at = "X_A.txt, line ";
+    assert_refused(
+        &[("_A.txt", "1, 2\n7, 6\n")],
+        &format!("{at}2: node 7 does not exist: the graph indicator numbers nodes from 1 to 6"),
+    );
+    assert_refused(&[("_A.txt", "1, 2\n0, 1\n")], &format!("{at}2: node 0 does not exist"));
+    assert_refused(&[("_A.txt", "3, 4\n")], &format!("{at}1: nodes 3 and 4 are of graphs 1 and 2"));
+    for line in ["1 2", "1, 2, 3", "-1, 2", "1.0, 2", "1,", "99999999999999999999, 1"] {
+        assert_refused(&[("_A.txt", line)], &format!("{at}1: {line:?} where an edge"));
+    }
+}
+
+#[test]
+fn too_few_and_too_many_labels_are_refused_with_their_line() {
+    assert_refused(
+        &[("_graph_labels.txt", "1\n")],
+        "X_graph_labels.txt, line 1: the file ends after 1 lines, and there are 2 graphs",
+    );
+    assert_refused(&[("_graph_labels.txt", "1\n2\n3\n")], "X_graph_labels.txt, line 3: there are 2 graphs");
+    assert_refused(
+        &[("_node_labels.txt", "0\n")],
+        "X_node_labels.txt, line 1: the file ends after 1 lines, and there are 6 nodes",
+    );
+    assert_refused(
+        &[("_node_labels.txt", "3, 0\n")],
+        "X_node_labels.txt, line 1: \"3, 0\" where the label of a node should stand alone",
+    );
+    let at = "X_node_attributes.txt, line ";
+    assert_refused(
+        &[("_node_attributes.txt", "1, 2\n1\n")],
+        &format!("{at}2: 1 attributes, where the first node has 2"),
+    );
+    assert_refused(&[("_node_attributes.txt", "1, NaN\n")], &format!("{at}1: \"NaN\" where a finite number"));
+    assert_refused(
+        &[("_node_attributes.txt", "1\n2\n3\n4\n5\n6\n7\n")],
+        &format!("{at}7: there are 6 nodes"),
+    );
+}
+
+#[test]
+fn line_ends_may_be_mixed() {
+    let mixed: Vec<(&str, String)> = SMALL
+        .iter()
+        .map(|(name, text)| {
+            (
+                *name,
+                text.split_inclusive('\n')
+                    .enumerate()
+                    .map(|(at, line)| if at % 2 == 0 { line.replace('\n', "\r\n") } else { line.to_owned() })
+                    .collect(),
+            )
+        })
+        .collect();
+    let mixed: Vec<(&str, &str)> = mixed.iter().map(|(name, text)| (*name, text.as_str())).collect();
+    assert_is_small(&opened(&mixed).unwrap().0);
+    assert_refused(
+        &[("_graph_labels.txt", "1\r-1\r")],
+        "X_graph_labels.txt, line 1: a carriage return within the line",
+    );
+}
+
+/// The same two graphs in the format of GIN's code, with attributes.
+const GIN: &str = "2\n3 7\n0 2 1 2 0.5 1\n1 2 0 2 1 1\n1 2 0 1 2 1\n3 4\n2 1 1 0 0\n0 1 0 1 1\n0 0 3 3\n";
+
+fn gin(text: &str) -> Result<(GraphSet, Vec<String>), String> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("X.txt"), text).unwrap();
+    graphs::open("X", folder.path()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_format_of_gin_s_code_is_read_plain_and_packed() {
+    let (set, warnings) = gin(GIN).unwrap();
+    assert_eq!((set.len(), set.nodes(), set.edges(), warnings.len()), (2, 6, 8, 0));
+    assert_eq!((set.labels().unwrap(), set.classes().join(" ")), (&[1, 0][..], "4 7".to_owned()));
+    assert_eq!(set.node_labels().unwrap().labels, [0, 1, 1, 2, 0, 0]);
+    assert_eq!(set.attributes().unwrap().row(5), [3.0, 3.0]);
+    let root = tempfile::tempdir().unwrap();
+    let member = [("X.txt".to_owned(), GIN.to_owned()), ("._X.txt".to_owned(), "no graphs".to_owned())];
+    fs::write(root.path().join("X.gin.zip"), zipped("dataset/X/", &member)).unwrap();
+    for name in ["X", "X.gin.zip"] {
+        assert_eq!(graphs::open(name, root.path()).unwrap().0, set);
+    }
+    // A single tag says nothing.
+    assert!(gin("1\n1 0\n5 0\n").unwrap().0.node_labels().is_none());
+}
+
+#[test]
+fn what_gin_s_format_does_not_allow_is_refused_with_its_line() {
+    for (text, wanted) in [
+        ("", "line 1: the file is empty"),
+        ("0\n", "line 1: the file claims to hold no graph"),
+        ("two\n", "line 1: \"two\" where the number of graphs should stand alone"),
+        ("4294967295\n1 0\n0 0\n", "line 3: the file ends after 1 of 4294967295 graphs"),
+        ("1\n9000000000 0\n", "line 2: 9000000000 more nodes are more than 32 bits"),
+        ("1\n4000000000 0\n0 0\n", "line 3: the file ends after 1 of 4000000000 nodes"),
+        ("1\n0 0\n", "line 2: graph 0 has 0 nodes"),
+        ("1\n1\n0 0\n", "line 2: a graph should begin with two integers"),
+        ("1\n2 0\n0 1 1\n0 1 2\n", "line 4: node 2 does not exist: the graph has nodes from 0 to 1"),
+        ("1\n2 0\n0 2 1\n0 0\n", "line 3: the line ends where a neighbour should stand"),
+        ("1\n1 0\n0 9000000000000000000 0\n", "line 3: the line ends where a neighbour should stand"),
+        ("1\n1 0\n0 -1\n", "line 3: node 0 has -1 neighbours"),
+        ("1\n1 0\n0 0 x\n", "line 3: \"x\" where a finite attribute"),
+        ("1\n2 0\n0 0 1\n0 0\n", "line 4: 0 attributes, where the first node has 1"),
+        ("1\n1 0\n0 0\n0 0\n", "line 4: the file goes on after the 1 graphs"),
+    ] {
+        let message = gin(text).map_or_else(|message| message, |_| "it was opened".to_owned());
+        assert!(message.contains(wanted), "{text:?}: {message}");
+    }
+}
+
+fn rule(parts: &[Feature]) -> FeatureRule {
+    FeatureRule { parts: parts.to_vec(), max_degree: None }
+}
+
+#[test]
+fn features_are_those_of_the_rule() {
+    let (set, _) = opened(&[]).unwrap();
+    let all = rule(&[Feature::NodeLabels, Feature::Attributes, Feature::Degree, Feature::Constant]);
+    let features = Features::new(&all, &set).unwrap();
+    assert_eq!(features.columns(), 3 + 2 + 3 + 1);
+    let values = features.of(&set, set.graph(1));
+    assert_eq!(values[..9], [0.0, 0.0, 1.0, 0.0, 4.0, 0.0, 1.0, 0.0, 1.0]);
+    assert_eq!(values[18..], [1.0, 0.0, 0.0, 7.0, 6.0, 1.0, 0.0, 0.0, 1.0]);
+    let limited = FeatureRule { max_degree: Some(1), ..rule(&[Feature::Degree]) };
+    assert_eq!(Features::new(&limited, &set).unwrap().of(&set, set.graph(0)), [0.0, 1.0, 0.0, 1.0, 0.0, 1.0]);
+    assert_eq!(FeatureRule::graphcl(&set), rule(&[Feature::NodeLabels]));
+    assert_eq!(FeatureRule::mvgrl(&set), rule(&[Feature::Attributes]));
+    let (plain, _) = opened(&[("_node_labels.txt", ""), ("_node_attributes.txt", "")]).unwrap();
+    assert_eq!(FeatureRule::graphcl(&plain), rule(&[Feature::Constant]));
+    assert_eq!(FeatureRule::mvgrl(&plain), rule(&[Feature::Degree]));
+    let (labelled, _) = opened(&[("_node_attributes.txt", "")]).unwrap();
+    assert_eq!(FeatureRule::mvgrl(&labelled), rule(&[Feature::NodeLabels, Feature::Degree]));
+}
+
+#[test]
+fn a_rule_that_the_data_cannot_serve_is_refused() {
+    let (set, _) = opened(&[("_node_labels.txt", ""), ("_node_attributes.txt", "")]).unwrap();
+    let message = |rule: &FeatureRule| Features::new(rule, &set).unwrap_err().to_string();
+    for (rule, wanted) in [
+        (rule(&[]), "data.features: no feature is named"),
+        (rule(&[Feature::NodeLabels]), "data.features: X has no labels of nodes"),
+        (rule(&[Feature::Attributes]), "data.features: X has no attributes of nodes"),
+        (rule(&[Feature::Degree, Feature::Degree]), "data.features: Degree is named twice"),
+        (
+            FeatureRule { max_degree: Some(3), ..rule(&[Feature::Constant]) },
+            "data.features.max_degree: has no effect",
+        ),
+    ] {
+        assert!(message(&rule).starts_with(wanted), "{}", message(&rule));
+    }
+}
+
+#[test]
+fn a_batch_is_its_graphs_side_by_side() {
+    let set = Arc::new(opened(&[]).unwrap().0);
+    let features = Features::new(&rule(&[Feature::NodeLabels]), &set).unwrap();
+    let source = PlainGraphs::new(DescribedGraphs::new(set, features), Variant::Paper);
+    let batch =
+        |instances: &[u32]| source.batch(&BatchRequest { instances: instances.to_vec(), epoch: 0, step: 0 });
+    let found = batch(&[1, 0, 1]).unwrap();
+    assert_eq!((found.len(), found.nodes(), &found.offsets[..]), (3, 9, &[0, 3, 6, 9][..]));
+    assert_eq!(
+        (found.edges.row(0), found.edges.row(3), found.edges.row(6)),
+        (&[1][..], &[4, 5][..], &[7][..])
+    );
+    assert_eq!(found.features[..3], [0.0, 0.0, 1.0]);
+    assert!(batch(&[2]).unwrap_err().to_string().contains("instance 2 of X was asked for, which has 2"));
+    assert!(batch(&[]).unwrap_err().to_string().contains("one graph at least"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_readers_panic(lines in prop::collection::vec("[0-9, .x-]{0,6}", 0..12), which in 0_usize..5) {
+        let text = lines.join("\n");
+        let text = if text.is_empty() { " " } else { &text };
+        let _ = opened(&[(SMALL[which].0, text)]);
+        let _ = gin(text);
+    }
+}

@@ -1,0 +1,93 @@
+//! In which numbers products are made before the best are chosen.
+
+use serde::{Deserialize, Serialize};
+
+use crate::bf16;
+use crate::dot::{Level, products};
+use crate::vector::key;
+
+/// In which numbers candidates are compared. Similarities that are kept are products of `f32` either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scoring {
+    /// `f32`: the best are the best.
+    #[default]
+    F32,
+    /// Rows are rounded to bfloat16, 8 bits of a number instead of 24, and products summed as `f32`. A sixteenth
+    /// and 8 candidates more than are to be kept survive this, and of them the best by their products as `f32` are kept.
+    ///
+    /// Between rows of unit length the rounding moves a product by about 10⁻³/√d where their values are of similar size, and never by
+    /// more than 2⁻⁸, so that with many candidates nearly as similar as the last one kept a few of the best can be missed.
+    /// Multiplication is faster where the processor has AVX512-BF16; elsewhere the same rounded rows are multiplied as `f32`.
+    Bf16,
+}
+
+impl Scoring {
+    /// Candidates that are kept until they are scored again, for the `k` best of `amount`.
+    pub(super) fn survivors(self, k: usize, amount: usize) -> usize {
+        match self {
+            Self::F32 => k,
+            Self::Bf16 => (k + k / 16 + 8).min(amount),
+        }
+    }
+}
+
+/// How a row stands in a panel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    /// Its values, one a line.
+    Single,
+    /// Its values, rounded to bfloat16.
+    Rounded,
+    /// Two of its values a line, rounded to bfloat16, in the bits of one `f32`.
+    Pairs,
+}
+
+impl Layout {
+    /// What `scoring` multiplies at `level`.
+    pub(super) fn of(scoring: Scoring, level: Level) -> Self {
+        match scoring {
+            Scoring::F32 => Self::Single,
+            Scoring::Bf16 if level.multiplies_pairs() => Self::Pairs,
+            Scoring::Bf16 => Self::Rounded,
+        }
+    }
+
+    /// Lines of a panel of rows of `columns`.
+    pub(super) fn lines(self, columns: usize) -> usize {
+        match self {
+            Self::Single | Self::Rounded => columns,
+            Self::Pairs => columns.div_ceil(2),
+        }
+    }
+}
+
+/// The first two of `values`, or one and 0, as bfloat16 in the lower and the upper half.
+pub(super) fn pair(values: &[f32]) -> f32 {
+    let at = |place: usize| values.get(place).copied().unwrap_or(0.0);
+    f32::from_bits(bf16::pair(at(0), at(1)))
+}
+
+/// Rows read side by side: a processor that waits for one of them from memory waits for all at once.
+const TOGETHER: usize = 4;
+
+/// Scores entries anew: each number of `keys` becomes that of its row's product with `own`, and of what `row` calls it.
+pub(super) fn score_again<'r>(
+    level: Level,
+    own: &[f32],
+    keys: &mut [u64],
+    row: impl Fn(u32) -> (u32, &'r [f32]),
+) {
+    let entry = |key: u64| row(!(key as u32));
+    let (several, rest) = keys.as_chunks_mut::<TOGETHER>();
+    for keys in several {
+        let entries = keys.map(entry);
+        let products = products(level, own, entries.map(|entry| entry.1));
+        *keys = std::array::from_fn(|at| key(products[at], entries[at].0));
+    }
+    for entry_key in rest {
+        let (index, other) = entry(*entry_key);
+        let [product] = products(level, own, [other]);
+        *entry_key = key(product, index);
+    }
+}

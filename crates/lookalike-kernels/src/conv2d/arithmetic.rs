@@ -1,0 +1,264 @@
+//! What a word of the laid-out operands holds, and how two registers of words are multiplied.
+
+#![expect(unsafe_code, reason = "intrinsics; each caller proves the level")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{
+    __m256, __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_cvtepu16_epi32, _mm512_cvtneps_pbh,
+    _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_or_si512, _mm512_slli_epi32,
+};
+use std::marker::PhantomData;
+
+use super::Precision;
+use crate::bf16;
+use crate::dot::Level;
+use crate::vector::Vector;
+
+/// Images side by side in the lanes of a position.
+pub(super) const LANES: usize = 16;
+
+/// Operands are words of 32 bits: an `f32`, or two bfloat16 whose products are both added to the same sum.
+pub(super) trait Arithmetic {
+    /// Registers of words and of sums.
+    type Register: Vector;
+    /// Whether a word is a pair.
+    const PAIRS: bool;
+    /// Rows of the register tile of a correlation.
+    const ROWS: usize;
+    /// Positions of that tile, at most.
+    const POSITIONS: usize;
+    /// Rows of the register tile of a contraction; they divide 16.
+    const CONTRACTION_ROWS: usize;
+
+    /// `sum` + the products of `a` and `b`.
+    ///
+    /// # Safety
+    /// As those of [`Vector`].
+    unsafe fn add_products(a: Self::Register, b: Self::Register, sum: Self::Register) -> Self::Register;
+
+    /// Pairs of bfloat16, `low` in the lower half.
+    ///
+    /// # Safety
+    /// As those of [`Vector`].
+    #[inline(always)]
+    unsafe fn pair(low: &[f32; LANES], high: &[f32; LANES]) -> [u32; LANES] {
+        std::array::from_fn(|lane| bf16::pair(low[lane], high[lane]))
+    }
+}
+
+/// One `f32` a word.
+pub(super) struct Singles<V>(PhantomData<V>);
+/// Two bfloat16 a word, multiplied as `f32`.
+pub(super) struct Pairs<V>(PhantomData<V>);
+/// Two bfloat16 a word, multiplied by AVX512-BF16.
+#[cfg(target_arch = "x86_64")]
+pub(super) struct NativePairs;
+
+/// Tile sizes of a register: accumulators, the vectors of one operand and a broadcast of the other fit the registers,
+/// and there are enough accumulators to hide the latency of the multiplication.
+pub(super) trait Tiles: Vector {
+    const ROWS: usize;
+    const POSITIONS: usize;
+    const CONTRACTION_ROWS: usize;
+}
+
+impl Tiles for [f32; 4] {
+    const ROWS: usize = 2;
+    const POSITIONS: usize = 1;
+    const CONTRACTION_ROWS: usize = 2;
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Tiles for __m256 {
+    const ROWS: usize = 6;
+    const POSITIONS: usize = 1;
+    const CONTRACTION_ROWS: usize = 4;
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Tiles for __m512 {
+    const ROWS: usize = 8;
+    const POSITIONS: usize = 3;
+    const CONTRACTION_ROWS: usize = 8;
+}
+
+impl<V: Tiles> Arithmetic for Singles<V> {
+    type Register = V;
+    const PAIRS: bool = false;
+    const ROWS: usize = V::ROWS;
+    const POSITIONS: usize = V::POSITIONS;
+    const CONTRACTION_ROWS: usize = V::CONTRACTION_ROWS;
+
+    #[inline(always)]
+    unsafe fn add_products(a: V, b: V, sum: V) -> V {
+        // SAFETY: as the caller's.
+        unsafe { a.multiply_add(b, sum) }
+    }
+}
+
+impl<V: Tiles> Arithmetic for Pairs<V> {
+    type Register = V;
+    const PAIRS: bool = true;
+    const ROWS: usize = V::ROWS;
+    const POSITIONS: usize = V::POSITIONS;
+    const CONTRACTION_ROWS: usize = V::CONTRACTION_ROWS;
+
+    #[inline(always)]
+    unsafe fn add_products(a: V, b: V, sum: V) -> V {
+        // SAFETY: as the caller's.
+        unsafe {
+            let [(a_low, a_high), (b_low, b_high)] = [a.bf16_halves(), b.bf16_halves()];
+            a_high.multiply_add(b_high, a_low.multiply_add(b_low, sum))
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Arithmetic for NativePairs {
+    type Register = __m512;
+    const PAIRS: bool = true;
+    const ROWS: usize = <__m512 as Tiles>::ROWS;
+    const POSITIONS: usize = <__m512 as Tiles>::POSITIONS;
+    const CONTRACTION_ROWS: usize = <__m512 as Tiles>::CONTRACTION_ROWS;
+
+    #[inline(always)]
+    unsafe fn add_products(a: __m512, b: __m512, sum: __m512) -> __m512 {
+        // SAFETY: both types are 512 bits without invalid values; the caller vouches for AVX512-BF16.
+        unsafe {
+            _mm512_dpbf16_ps(
+                sum,
+                std::mem::transmute::<__m512, __m512bh>(a),
+                std::mem::transmute::<__m512, __m512bh>(b),
+            )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn pair(low: &[f32; LANES], high: &[f32; LANES]) -> [u32; LANES] {
+        // SAFETY: sixteen values each; 256 bits are as many in both types; the caller vouches for AVX512-BF16.
+        unsafe {
+            let [low, high] = [low, high].map(|values| {
+                let halves = _mm512_cvtneps_pbh(_mm512_loadu_ps(values.as_ptr()));
+                _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(halves))
+            });
+            let pairs = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
+            std::mem::transmute::<__m512i, [u32; LANES]>(pairs)
+        }
+    }
+}
+
+/// A loop to be compiled for each arithmetic.
+pub(super) trait Kernel {
+    /// Runs it. To be marked `#[inline(always)]`.
+    ///
+    /// # Safety
+    /// The processor has the registers of `A`.
+    unsafe fn run<A: Arithmetic>(self);
+}
+
+/// Which instructions multiply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Path {
+    level: Level,
+    precision: Precision,
+    native: bool,
+}
+
+impl Path {
+    /// The best this processor has.
+    pub(super) fn detect(precision: Precision) -> Self {
+        let level = Level::detect();
+        Self { level, precision, native: precision.is_native() }
+    }
+
+    /// Every path that this processor has.
+    #[cfg(test)]
+    pub(super) fn all(precision: Precision) -> Vec<Self> {
+        let mut paths: Vec<Self> =
+            Level::all().into_iter().map(|level| Self { level, precision, native: false }).collect();
+        paths.push(Self::detect(precision));
+        paths.dedup();
+        paths
+    }
+
+    /// Whether a word holds two values.
+    pub(super) fn pairs(self) -> bool {
+        self.precision == Precision::Bf16
+    }
+
+    /// Words for `values` values.
+    pub(super) fn words(self, values: usize) -> usize {
+        if self.pairs() { values.div_ceil(2) } else { values }
+    }
+
+    /// The word of two values, the second of which is dropped unless words are pairs.
+    pub(super) fn word(self, low: f32, high: f32) -> u32 {
+        if self.pairs() { bf16::pair(low, high) } else { low.to_bits() }
+    }
+
+    /// As [`Arithmetic::ROWS`].
+    pub(super) fn rows(self) -> usize {
+        match self.level {
+            Level::Portable => <[f32; 4] as Tiles>::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => <__m256 as Tiles>::ROWS,
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => <__m512 as Tiles>::ROWS,
+        }
+    }
+
+    /// Columns of the register tile of a contraction.
+    pub(super) fn contraction_columns(self, outputs: usize) -> usize {
+        match self.level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 if outputs > 16 => 32,
+            _ => 16,
+        }
+    }
+
+    /// Runs `kernel` with the instructions of this path.
+    pub(super) fn run<K: Kernel>(self, kernel: K) {
+        // SAFETY: paths are made from levels that were detected.
+        unsafe {
+            match (self.level, self.precision) {
+                (Level::Portable, Precision::F32) => kernel.run::<Singles<[f32; 4]>>(),
+                (Level::Portable, Precision::Bf16) => kernel.run::<Pairs<[f32; 4]>>(),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx2, Precision::F32) => run_avx2::<K, Singles<__m256>>(kernel),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx2, Precision::Bf16) => run_avx2::<K, Pairs<__m256>>(kernel),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx512, Precision::F32) => run_avx512::<K, Singles<__m512>>(kernel),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx512, Precision::Bf16) if self.native => run_avx512_bf16(kernel),
+                #[cfg(target_arch = "x86_64")]
+                (Level::Avx512, Precision::Bf16) => run_avx512::<K, Pairs<__m512>>(kernel),
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn run_avx2<K: Kernel, A: Arithmetic>(kernel: K) {
+    // SAFETY: as the caller's.
+    unsafe { kernel.run::<A>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f")]
+unsafe fn run_avx512<K: Kernel, A: Arithmetic>(kernel: K) {
+    // SAFETY: as the caller's.
+    unsafe { kernel.run::<A>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bf16")]
+unsafe fn run_avx512_bf16<K: Kernel>(kernel: K) {
+    // SAFETY: as the caller's.
+    unsafe { kernel.run::<NativePairs>() }
+}

@@ -1,0 +1,382 @@
+//! The weight gradient: for every tap and pair of channels a sum over images and pixels.
+//!
+//! Images of a pixel follow each other, then pixels of a row, and channels lie in panels: a tile of a tap walks through
+//! input and output gradient of whole rows, taps outside the image skipped, without an index.
+
+#![expect(unsafe_code, reason = "register tiles read through pointers whose bounds are asserted")]
+#![expect(clippy::needless_range_loop, reason = "row and vector number registers of several arrays at once")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::Shape;
+use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
+use super::grid::Axis;
+use super::layout::{LayChannels, LayWindows, Planes};
+use super::scratch::{Scratch, User, first, with_scratch};
+use crate::vector::Vector;
+
+/// Columns of a panel of the input.
+const PANEL: usize = 16;
+/// Tasks to be had where sizes allow it; each has sums of its own.
+const TASKS: usize = 16;
+/// Output channels of a task.
+const OUTPUTS: usize = 256;
+/// Products of a value of the output gradient in a task, about.
+const TERMS: usize = 512;
+/// Words of both operands of a task, at most where one row needs no more.
+const WORDS: usize = 192 * 1024;
+/// Input channels whose taps are laid out as if they were channels: alone they would fill no tile.
+const FEW: usize = 5;
+/// Words of a stretch, at least: between two stretches a tile does nothing useful.
+const STRETCH: usize = 64;
+
+/// The gradient of the weights, `[O, C, K, K]`.
+pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let call = Call::new(path, shape, input, gradient);
+    let mut result = vec![0.0; shape.outputs * shape.terms()];
+    with_scratch(User::Call, |scratch| {
+        let sums = first(&mut scratch.sums, call.tasks() * call.sums());
+        sums.par_chunks_exact_mut(call.sums()).enumerate().for_each(|(task, sums)| {
+            with_scratch(User::Task, |scratch| call.run(task, sums, scratch));
+        });
+        result.par_chunks_exact_mut(shape.terms()).enumerate().for_each(|(output, result)| {
+            call.gather(output, sums, result);
+        });
+    });
+    result
+}
+
+/// A call and its split into tasks, which depends on its sizes alone.
+struct Call<'a> {
+    path: Path,
+    shape: &'a Shape,
+    input: &'a [f32],
+    gradient: &'a [f32],
+    vertical: Axis,
+    horizontal: Axis,
+    /// Channels of the laid-out input; the axes are those of it.
+    channels: usize,
+    /// Whether the input is laid out as windows: its taps are channels then, and its pixels those of the output.
+    windows: bool,
+    /// Images laid out at once.
+    images: usize,
+    /// Columns of a panel of the gradient.
+    columns: usize,
+    /// Channels and outputs of a task's sums, multiples of the panels, and ranges of both.
+    task_channels: usize,
+    task_outputs: usize,
+    channel_ranges: usize,
+    output_ranges: usize,
+    /// Output rows that are laid out at once, ranges of them, and how many such units there are.
+    row_ranges: usize,
+    units: usize,
+    /// Ranges of units.
+    ranges: usize,
+}
+
+impl<'a> Call<'a> {
+    fn new(path: Path, shape: &'a Shape, input: &'a [f32], gradient: &'a [f32]) -> Self {
+        let rows = shape.output_height();
+        let mut vertical = Axis::of_output(shape, shape.height, rows);
+        let mut horizontal = Axis::of_output(shape, shape.width, shape.output_width());
+        let windows = if shape.kernel == 1 { shape.stride > 1 } else { shape.inputs < FEW };
+        let channels = if windows { shape.terms() } else { shape.inputs };
+        if windows {
+            [vertical, horizontal] = [vertical, horizontal].map(|axis| Axis {
+                stride: 1,
+                shift: 0,
+                taps: 1,
+                source: axis.count,
+                ..axis
+            });
+        }
+        let width = horizontal.count;
+        let lanes = match (horizontal.stride, vertical.taps * horizontal.taps) {
+            (1, 1) => 1,
+            (1, _) => STRETCH.div_ceil(width).min(LANES),
+            _ => LANES,
+        };
+        let images = if path.pairs() { 2 * lanes } else { lanes };
+        let columns = path.contraction_columns(shape.outputs);
+        let taps = vertical.taps * horizontal.taps;
+        let task_channels = TERMS.div_ceil(taps).min(channels).next_multiple_of(PANEL).min(256);
+        let task_outputs = OUTPUTS.min(shape.outputs).next_multiple_of(columns);
+        let channel_ranges = channels.div_ceil(task_channels);
+        let output_ranges = shape.outputs.div_ceil(task_outputs);
+        let lanes = path.words(images.min(shape.images));
+        let row_words = |rows: usize| {
+            let sources = (rows - 1) * vertical.stride + vertical.taps;
+            lanes * (sources * horizontal.source * task_channels + rows * horizontal.count * task_outputs)
+        };
+        let fits = (1..=rows).rev().find(|rows| row_words(*rows) <= WORDS).unwrap_or(1);
+        let row_ranges = rows.div_ceil(fits);
+        let units = shape.images.div_ceil(images) * row_ranges;
+        let ranges = (TASKS / (channel_ranges * output_ranges)).clamp(1, units.max(1));
+        Self {
+            path,
+            shape,
+            input,
+            gradient,
+            vertical,
+            horizontal,
+            channels,
+            windows,
+            images,
+            columns,
+            task_channels,
+            task_outputs,
+            channel_ranges,
+            output_ranges,
+            row_ranges,
+            units,
+            ranges,
+        }
+    }
+
+    fn tasks(&self) -> usize {
+        self.channel_ranges * self.output_ranges * self.ranges
+    }
+
+    /// Sums of a task.
+    fn sums(&self) -> usize {
+        self.vertical.taps * self.horizontal.taps * self.task_channels * self.task_outputs
+    }
+
+    fn planes(&self) -> [Planes; 2] {
+        [self.shape.input(), self.shape.output()]
+    }
+
+    /// The sums `[taps, task channels, task outputs]` of one task.
+    fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
+        let path = self.path;
+        let range = task % self.ranges;
+        let (channels, outputs) =
+            (task / self.ranges / self.output_ranges, task / self.ranges % self.output_ranges);
+        let channels = channels * self.task_channels..self.channels.min((channels + 1) * self.task_channels);
+        let outputs = outputs * self.task_outputs..self.shape.outputs.min((outputs + 1) * self.task_outputs);
+        sums.fill(0.0);
+        for unit in self.units * range / self.ranges..self.units * (range + 1) / self.ranges {
+            let images = unit / self.row_ranges * self.images;
+            let images = images..self.shape.images.min(images + self.images);
+            let row_at = |range: usize| self.vertical.count * range / self.row_ranges;
+            let rows = row_at(unit % self.row_ranges)..row_at(unit % self.row_ranges + 1);
+            let sources = self.vertical.sources_of(rows.clone());
+            let lanes = path.words(images.len());
+            let [from, to] = self.planes();
+            let panel = sources.len() * self.horizontal.source * lanes * PANEL;
+            let input = first(&mut scratch.first, channels.len().div_ceil(PANEL) * panel);
+            if self.windows {
+                let axes = [(from.height, to.height), (from.width, to.width)]
+                    .map(|(i, o)| Axis::of_output(self.shape, i, o));
+                path.run(LayWindows {
+                    values: self.input,
+                    planes: from,
+                    images: images.clone(),
+                    terms: channels.clone(),
+                    rows: rows.clone(),
+                    axes,
+                    words: input,
+                });
+            } else {
+                path.run(LayChannels {
+                    values: self.input,
+                    planes: from,
+                    images: images.clone(),
+                    channels: channels.clone(),
+                    rows: sources.clone(),
+                    columns: PANEL,
+                    words: input,
+                });
+            }
+            let gradient_panel = rows.len() * self.horizontal.count * lanes * self.columns;
+            let gradient = first(&mut scratch.second, outputs.len().div_ceil(self.columns) * gradient_panel);
+            path.run(LayChannels {
+                values: self.gradient,
+                planes: to,
+                images,
+                channels: outputs.clone(),
+                rows: rows.clone(),
+                columns: self.columns,
+                words: gradient,
+            });
+            path.run(Tiles {
+                call: self,
+                input,
+                gradient,
+                panels: [panel, gradient_panel],
+                channels: channels.len(),
+                outputs: outputs.len(),
+                rows,
+                sources,
+                lanes,
+                sums,
+            });
+        }
+    }
+
+    /// One output's gradients `[C, K, K]` from the sums of all tasks.
+    fn gather(&self, output: usize, sums: &[f32], result: &mut [f32]) {
+        let taps = self.vertical.taps * self.horizontal.taps;
+        let output_range = output / self.task_outputs;
+        for (channel, tap) in (0..self.channels).flat_map(|channel| (0..taps).map(move |tap| (channel, tap)))
+        {
+            let task = (channel / self.task_channels * self.output_ranges + output_range) * self.ranges;
+            let place = (tap * self.task_channels + channel % self.task_channels) * self.task_outputs
+                + output % self.task_outputs;
+            result[channel * taps + tap] =
+                (task..task + self.ranges).map(|task| sums[task * self.sums() + place]).sum();
+        }
+    }
+}
+
+/// Adds the products of laid-out rows to a task's sums.
+struct Tiles<'a> {
+    call: &'a Call<'a>,
+    /// `[⌈channels / 16⌉, source rows, source columns, lanes, 16]`
+    input: &'a [u32],
+    /// `[⌈outputs / columns⌉, rows, columns of the map, lanes, columns]`
+    gradient: &'a [u32],
+    /// Words of a panel of each.
+    panels: [usize; 2],
+    channels: usize,
+    outputs: usize,
+    rows: Range<usize>,
+    sources: Range<usize>,
+    lanes: usize,
+    sums: &'a mut [f32],
+}
+
+impl Kernel for Tiles<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        let Call { vertical, horizontal, task_channels, task_outputs, columns, .. } = *self.call;
+        let [input_panels, gradient_panels] = [self.channels.div_ceil(PANEL), self.outputs.div_ceil(columns)];
+        assert!(input_panels * self.panels[0] <= self.input.len());
+        assert!(gradient_panels * self.panels[1] <= self.gradient.len());
+        assert_eq!(self.panels[0], self.sources.len() * horizontal.source * self.lanes * PANEL);
+        assert_eq!(self.panels[1], self.rows.len() * horizontal.count * self.lanes * columns);
+        assert!(input_panels * PANEL <= task_channels && gradient_panels * columns <= task_outputs);
+        assert_eq!(self.sums.len(), self.call.sums());
+        for tap in 0..vertical.taps * horizontal.taps {
+            let [tap_row, tap_column] = [tap / horizontal.taps, tap % horizontal.taps];
+            let rows = vertical.indices_of(tap_row, self.rows.clone());
+            let pixels = horizontal.indices_of(tap_column, 0..horizontal.count);
+            if rows.is_empty() || pixels.is_empty() {
+                continue;
+            }
+            let source_row = vertical.source_of(rows.start, tap_row) - self.sources.start;
+            let source = source_row * horizontal.source + horizontal.source_of(pixels.start, tap_column);
+            let target = (rows.start - self.rows.start) * horizontal.count + pixels.start;
+            // Without stride the pixels of a row are one stretch, and without taps the rows too.
+            let (lines, stretches, length) = match (horizontal.stride, vertical.taps * horizontal.taps) {
+                (1, 1) if [horizontal.source, horizontal.count] == [pixels.len(); 2] => {
+                    (1, 1, rows.len() * pixels.len() * self.lanes)
+                }
+                (1, _) => (rows.len(), 1, pixels.len() * self.lanes),
+                _ => (rows.len(), pixels.len(), self.lanes),
+            };
+            let walk = Walk {
+                rows: lines,
+                stretches,
+                length,
+                input_steps: [
+                    vertical.stride * horizontal.source * self.lanes * PANEL,
+                    horizontal.stride * self.lanes * PANEL,
+                ],
+                gradient_steps: [horizontal.count * self.lanes * columns, self.lanes * columns],
+                row: task_outputs,
+            };
+            for channel in (0..self.channels).step_by(A::CONTRACTION_ROWS) {
+                for panel in 0..gradient_panels {
+                    let place = (tap * task_channels + channel) * task_outputs + panel * columns;
+                    // SAFETY: valid taps of pixels lie in the laid-out rows, and rows of a tile divide those of a panel:
+                    // by the assertions every word read lies in its panel, and every sum in those of the task.
+                    unsafe {
+                        let input = self.input.as_ptr().add(
+                            channel / PANEL * self.panels[0] + source * self.lanes * PANEL + channel % PANEL,
+                        );
+                        let gradient = self
+                            .gradient
+                            .as_ptr()
+                            .add(panel * self.panels[1] + target * self.lanes * columns);
+                        let sums = self.sums.as_mut_ptr().add(place);
+                        match (A::CONTRACTION_ROWS, columns / A::Register::LANES) {
+                            (8, 2) => walk.tile::<A, 8, 2>(input, gradient, sums),
+                            (8, _) => walk.tile::<A, 8, 1>(input, gradient, sums),
+                            (4, _) => walk.tile::<A, 4, 2>(input, gradient, sums),
+                            _ => walk.tile::<A, 2, 4>(input, gradient, sums),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// How the tiles of a tap walk through rows, stretches of a row, and the words of a stretch.
+struct Walk {
+    rows: usize,
+    stretches: usize,
+    length: usize,
+    /// Words from row to row, and from stretch to stretch.
+    input_steps: [usize; 2],
+    gradient_steps: [usize; 2],
+    /// Sums from one channel to the next.
+    row: usize,
+}
+
+impl Walk {
+    /// # Safety
+    /// The processor has the registers of `A`, every step stays in the panels, and `ROWS` rows of `VECTORS` registers
+    /// lie in the sums.
+    #[inline(always)]
+    unsafe fn tile<A: Arithmetic, const ROWS: usize, const VECTORS: usize>(
+        &self,
+        input: *const u32,
+        gradient: *const u32,
+        target: *mut f32,
+    ) {
+        let lanes = A::Register::LANES;
+        // SAFETY: as the caller's.
+        unsafe {
+            let mut sums = [[A::Register::splat(0.0); VECTORS]; ROWS];
+            for row in 0..ROWS {
+                for vector in 0..VECTORS {
+                    sums[row][vector] = A::Register::load(target.add(row * self.row + vector * lanes));
+                }
+            }
+            for row in 0..self.rows {
+                for stretch in 0..self.stretches {
+                    let input = input.add(row * self.input_steps[0] + stretch * self.input_steps[1]);
+                    let gradient =
+                        gradient.add(row * self.gradient_steps[0] + stretch * self.gradient_steps[1]);
+                    for position in 0..self.length {
+                        let mut values = [A::Register::splat(0.0); VECTORS];
+                        for vector in 0..VECTORS {
+                            let place = (position * VECTORS + vector) * lanes;
+                            values[vector] = A::Register::load(gradient.add(place).cast());
+                        }
+                        for row in 0..ROWS {
+                            let value = f32::from_bits(*input.add(position * PANEL + row));
+                            let value = A::Register::splat(value);
+                            for vector in 0..VECTORS {
+                                sums[row][vector] = A::add_products(value, values[vector], sums[row][vector]);
+                            }
+                        }
+                    }
+                }
+            }
+            for row in 0..ROWS {
+                for vector in 0..VECTORS {
+                    sums[row][vector].store(target.add(row * self.row + vector * lanes));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! Output and input gradient: for every pixel a sum over taps and channels of the source.
+//!
+//! Sixteen images stand side by side in the lanes of a position (a pixel of sixteen images), so that any stride and any
+//! size of map is computed without gaps, and taps outside the image are skipped instead of multiplied by zeros. In a row
+//! of the kernel, valid taps and channels follow each other in the laid-out source as in the packed weights: a tile
+//! walks through both without an index.
+
+#![expect(unsafe_code, reason = "register tiles and tasks that write to parts of one result")]
+#![expect(clippy::needless_range_loop, reason = "row and vector number registers of several arrays at once")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
+use super::flat;
+use super::grid::Axis;
+use super::layout::{LayImages, Planes, TakeImages, Target};
+use super::scratch::{Class, Scratch, User, first, with_scratch};
+use crate::vector::Vector;
+use crate::written::written;
+
+/// Tasks to be had where sizes allow it.
+const TASKS: usize = 32;
+/// Outputs of a task, at least: fewer would not be worth laying out the source once more.
+const OUTPUTS: usize = 64;
+/// Words of the source of a task, at most where enough positions need no more: they and the weights of a panel stay in
+/// the second-level cache.
+pub(super) const SOURCE: usize = 160 * 1024;
+/// Sums that are made before they are taken to their pixels.
+pub(super) const SUMS: usize = 64 * 1024;
+/// Positions of a task, at least: among so many there are enough of each kind to fill the tiles.
+const POSITIONS: usize = 40;
+
+/// Computes every pixel of `to` from images of sizes `from`. Each pixel belongs to one of the axes along either side, and
+/// `weight([vertical axis, horizontal axis], output, channel, [tap row, tap column])` is what it multiplies by.
+pub(super) fn correlate(
+    path: Path,
+    sides: &[Vec<Axis>; 2],
+    images: &[f32],
+    [from, to]: [Planes; 2],
+    bias: Option<&[f32]>,
+    weight: &(impl Fn([usize; 2], usize, usize, [usize; 2]) -> f32 + Sync),
+) -> Vec<f32> {
+    if images.is_empty() {
+        return Vec::new();
+    }
+    let count = images.len() / from.values();
+    let mut phases = Vec::new();
+    let mut panel_words = 0;
+    for (row, vertical) in sides[0].iter().enumerate() {
+        for (column, horizontal) in sides[1].iter().enumerate() {
+            phases.push(Phase {
+                index: [row, column],
+                axes: [*vertical, *horizontal],
+                place: panel_words / path.rows(),
+            });
+            panel_words += path.rows() * vertical.taps * horizontal.taps * path.words(from.channels);
+        }
+    }
+    let write = |out: &mut [MaybeUninit<f32>]| {
+        let flat = flat::is_flat(&phases);
+        if flat && phases.len() > 1 {
+            // Only one pixel of each square of the stride is summed.
+            out.par_chunks_mut(to.map()).for_each(|map| map.fill(MaybeUninit::new(0.0)));
+        }
+        let target = Target(out.as_mut_ptr().cast());
+        with_scratch(User::Call, |scratch| {
+            let weights = first(&mut scratch.first, to.channels.div_ceil(path.rows()) * panel_words);
+            pack(path, &phases, [from.channels, to.channels], weights, weight);
+            let phases = &phases;
+            let call = Call { path, phases, images, count, from, to, bias, weights, panel_words, target };
+            if flat {
+                flat::correlate(&call);
+                return;
+            }
+            let plan = Plan::new(&call);
+            (0..plan.tasks()).into_par_iter().for_each(|task| {
+                with_scratch(User::Task, |scratch| call.run(&plan, task, scratch));
+            });
+        });
+    };
+    // SAFETY: every pixel belongs to a phase, and the tasks cover every image, row and channel.
+    unsafe { written(count * to.values(), write) }
+}
+
+/// The pixels of one axis along either side.
+pub(super) struct Phase {
+    index: [usize; 2],
+    pub(super) axes: [Axis; 2],
+    /// Where its weights begin, in each row of a panel.
+    place: usize,
+}
+
+/// Weights as `[⌈outputs / rows⌉, phase, tap rows, tap columns, words of channels, rows]`, 0 for outputs that do not exist.
+fn pack(
+    path: Path,
+    phases: &[Phase],
+    [channels, outputs]: [usize; 2],
+    weights: &mut [u32],
+    value: &(impl Fn([usize; 2], usize, usize, [usize; 2]) -> f32 + Sync),
+) {
+    let (rows, words) = (path.rows(), path.words(channels));
+    let terms: usize = phases.iter().map(|phase| phase.axes[0].taps * phase.axes[1].taps * words).sum();
+    weights.par_chunks_mut((rows * terms).max(1)).enumerate().for_each(|(panel, weights)| {
+        if (panel + 1) * rows > outputs {
+            weights.fill(0);
+        }
+        for word in 0..words {
+            for (row, output) in (panel * rows..outputs.min((panel + 1) * rows)).enumerate() {
+                for phase in phases {
+                    let [tap_rows, tap_columns] = [phase.axes[0].taps, phase.axes[1].taps];
+                    for tap in 0..tap_rows * tap_columns {
+                        let taps = [tap / tap_columns, tap % tap_columns];
+                        let value = |channel: usize| {
+                            if channel < channels { value(phase.index, output, channel, taps) } else { 0.0 }
+                        };
+                        let place = (phase.place + tap * words + word) * rows + row;
+                        weights[place] = if path.pairs() {
+                            path.word(value(2 * word), value(2 * word + 1))
+                        } else {
+                            path.word(value(word), 0.0)
+                        };
+                    }
+                }
+            }
+        }
+    });
+}
+
+/// One call.
+pub(super) struct Call<'a> {
+    pub(super) path: Path,
+    pub(super) phases: &'a [Phase],
+    pub(super) images: &'a [f32],
+    pub(super) count: usize,
+    pub(super) from: Planes,
+    pub(super) to: Planes,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) weights: &'a [u32],
+    pub(super) panel_words: usize,
+    pub(super) target: Target,
+}
+
+/// Splits the panels of a call whose positions give `ranges` tasks: panels of a task, and ranges of them.
+pub(super) fn split_panels(call: &Call<'_>, ranges: usize) -> [usize; 2] {
+    let panels = call.to.channels.div_ceil(call.path.rows());
+    let wanted = TASKS.div_ceil(ranges).min(call.to.channels / OUTPUTS).max(1);
+    let each = panels.div_ceil(wanted);
+    [each, panels.div_ceil(each)]
+}
+
+/// How a call is split into tasks: by its sizes alone.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// Images of a task, a multiple of 16, and ranges of them.
+    images: usize,
+    image_ranges: usize,
+    row_ranges: usize,
+    /// Panels of a task, and ranges of them.
+    panels: [usize; 2],
+}
+
+impl Plan {
+    fn new(call: &Call<'_>) -> Self {
+        let (rows, columns) = (call.to.height, call.to.width);
+        let blocks = call.count.div_ceil(LANES).max(1);
+        let task_blocks = (POSITIONS / (rows * columns)).clamp(1, blocks);
+        let image_ranges = blocks.div_ceil(task_blocks);
+        let row_words = task_blocks * call.from.width * call.path.words(call.from.channels) * LANES;
+        let sources = |rows: usize| {
+            let of = |phase: &Phase| {
+                let axis = &phase.axes[0];
+                rows.div_ceil(axis.step).saturating_sub(1) * axis.stride + axis.taps
+            };
+            call.phases.iter().map(of).max().unwrap_or(0)
+        };
+        let least = POSITIONS.div_ceil(task_blocks * columns).min(rows);
+        let fits = (least..=rows).rev().find(|rows| sources(*rows) * row_words <= SOURCE).unwrap_or(least);
+        let row_ranges = rows.div_ceil(fits);
+        let panels = split_panels(call, image_ranges * row_ranges);
+        Self { images: task_blocks * LANES, image_ranges, row_ranges, panels }
+    }
+
+    fn tasks(&self) -> usize {
+        self.image_ranges * self.row_ranges * self.panels[1]
+    }
+}
+
+impl Call<'_> {
+    fn run(&self, plan: &Plan, task: usize, scratch: &mut Scratch) {
+        let path = self.path;
+        let [task_panels, panel_ranges] = plan.panels;
+        let range = task / panel_ranges;
+        let images = range / plan.row_ranges * plan.images;
+        let images = images..self.count.min(images + plan.images);
+        let row_at = |range: usize| self.to.height * range / plan.row_ranges;
+        let rows = row_at(range % plan.row_ranges)..row_at(range % plan.row_ranges + 1);
+        let panels = task % panel_ranges * task_panels;
+        let panels = panels..self.to.channels.div_ceil(path.rows()).min(panels + task_panels);
+        let sources = self.sources(rows.clone());
+        let words = path.words(self.from.channels);
+        let block_words = sources.len() * self.from.width * words * LANES;
+        let blocks = images.len().div_ceil(LANES);
+        let block_images = |block: usize| {
+            let start = images.start + block * LANES;
+            start..images.end.min(start + LANES)
+        };
+        let source = first(&mut scratch.first, blocks * block_words);
+        for (block, words) in source.chunks_exact_mut(block_words.max(1)).enumerate() {
+            let (values, planes, rows) = (self.images, self.from, sources.clone());
+            path.run(LayImages { values, planes, images: block_images(block), rows, words });
+        }
+        let line = self.from.width * words * LANES;
+        let place = |block: usize, row: usize, column: usize| {
+            block * block_words + (row - sources.start) * line + column * words * LANES
+        };
+        self.list(rows.clone(), blocks, place, &mut scratch.positions, &mut scratch.classes);
+        let block_positions = rows.len() * self.to.width;
+        let stride = blocks * block_positions * LANES;
+        let group = (SUMS / (path.rows() * stride)).max(1);
+        for panels in panels.clone().step_by(group).map(|start| start..panels.end.min(start + group)) {
+            let sums = first(&mut scratch.sums, panels.len() * path.rows() * stride);
+            path.run(Tiles {
+                line,
+                panels: panels.clone(),
+                weights: self.weights,
+                panel_words: self.panel_words,
+                bias: self.bias,
+                source,
+                positions: &scratch.positions,
+                classes: &scratch.classes,
+                sums,
+                stride,
+            });
+            for block in 0..blocks {
+                path.run(TakeImages {
+                    sums: &sums[block * block_positions * LANES..],
+                    stride,
+                    planes: self.to,
+                    images: block_images(block),
+                    channels: panels.start * path.rows()..self.to.channels.min(panels.end * path.rows()),
+                    rows: rows.clone(),
+                    target: self.target,
+                });
+            }
+        }
+    }
+
+    /// The rows of the source that `rows` of the result need.
+    fn sources(&self, rows: Range<usize>) -> Range<usize> {
+        let needed = self.phases.iter().map(|phase| {
+            let vertical = &phase.axes[0];
+            let indices = vertical.indices_in(rows.clone());
+            if indices.is_empty() { 0..0 } else { vertical.sources_of(indices) }
+        });
+        needed
+            .filter(|needed| !needed.is_empty())
+            .reduce(|a, b| a.start.min(b.start)..a.end.max(b.end))
+            .unwrap_or(0..0)
+    }
+
+    /// Lists the positions of `rows` of all `blocks` of sixteen images, `[place in the source of the first valid tap,
+    /// number]`, grouped by phase and valid taps.
+    fn list(
+        &self,
+        rows: Range<usize>,
+        blocks: usize,
+        place: impl Fn(usize, usize, usize) -> usize,
+        positions: &mut Vec<[usize; 2]>,
+        classes: &mut Vec<Class>,
+    ) {
+        positions.clear();
+        classes.clear();
+        let words = self.path.words(self.from.channels);
+        for phase in self.phases {
+            let [vertical, horizontal] = &phase.axes;
+            for (row_run, row_taps) in vertical.runs(vertical.indices_in(rows.clone())) {
+                for (column_run, column_taps) in horizontal.runs(0..horizontal.count) {
+                    let start = positions.len();
+                    let nothing = row_taps.is_empty() || column_taps.is_empty();
+                    for (block, row, column) in (0..blocks)
+                        .flat_map(|block| row_run.clone().map(move |row| (block, row)))
+                        .flat_map(|(block, row)| column_run.clone().map(move |column| (block, row, column)))
+                    {
+                        let source = if nothing {
+                            0
+                        } else {
+                            let source = vertical.source_of(row, row_taps.start);
+                            place(block, source, horizontal.source_of(column, column_taps.start))
+                        };
+                        let [y, x] = [vertical.pixel(row), horizontal.pixel(column)];
+                        positions.push([source, (block * rows.len() + y - rows.start) * self.to.width + x]);
+                    }
+                    let tap = row_taps.start * horizontal.taps + column_taps.start;
+                    classes.push(Class {
+                        positions: start..positions.len(),
+                        lines: if nothing { 0 } else { row_taps.len() },
+                        length: column_taps.len() * words,
+                        weights: phase.place + tap * words,
+                        weight_step: horizontal.taps * words,
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The sums of some panels at the positions of a task.
+pub(super) struct Tiles<'a> {
+    /// Words of the source from one row to the next.
+    pub(super) line: usize,
+    pub(super) panels: Range<usize>,
+    pub(super) weights: &'a [u32],
+    pub(super) panel_words: usize,
+    pub(super) bias: Option<&'a [f32]>,
+    pub(super) source: &'a [u32],
+    pub(super) positions: &'a [[usize; 2]],
+    pub(super) classes: &'a [Class],
+    pub(super) sums: &'a mut [f32],
+    /// Sums from one output to the next.
+    pub(super) stride: usize,
+}
+
+impl Kernel for Tiles<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        assert!(self.panels.end * self.panel_words <= self.weights.len());
+        assert!(self.panels.len() * A::ROWS * self.stride <= self.sums.len());
+        for class in self.classes.iter().filter(|class| class.lines > 0) {
+            let last = class.lines - 1;
+            let weights = class.weights + last * class.weight_step + class.length;
+            assert!(weights * A::ROWS <= self.panel_words);
+            for [source, _] in &self.positions[class.positions.clone()] {
+                assert!(source + last * self.line + class.length * LANES <= self.source.len());
+            }
+        }
+        assert!(self.positions.iter().all(|[_, number]| (number + 1) * LANES <= self.stride));
+        for (index, panel) in self.panels.clone().enumerate() {
+            let mut bias = [0.0; 8];
+            if let Some(all) = self.bias {
+                bias.iter_mut().zip(&all[panel * A::ROWS..]).for_each(|(bias, value)| *bias = *value);
+            }
+            for class in self.classes {
+                // SAFETY: the assertions above hold for this class, its positions, this panel and its sums.
+                unsafe {
+                    let walk = Walk {
+                        weights: self
+                            .weights
+                            .as_ptr()
+                            .add(panel * self.panel_words + class.weights * A::ROWS),
+                        weight_step: class.weight_step * A::ROWS,
+                        source_step: self.line,
+                        lines: class.lines,
+                        length: class.length,
+                        bias: &bias,
+                        source: self.source.as_ptr(),
+                        sums: self.sums.as_mut_ptr().add(index * A::ROWS * self.stride),
+                        stride: self.stride,
+                    };
+                    let mut positions = &self.positions[class.positions.clone()];
+                    while !positions.is_empty() {
+                        // Two tiles of two keep the multipliers busier than one of three and one of one.
+                        let count = match positions.len() {
+                            4 => A::POSITIONS.min(2),
+                            more => A::POSITIONS.min(more),
+                        };
+                        let (now, later) = positions.split_at(count);
+                        match (A::ROWS, count * (LANES / A::Register::LANES)) {
+                            (8, 3) => walk.tile::<A, 8, 3>(now),
+                            (8, 2) => walk.tile::<A, 8, 2>(now),
+                            (8, _) => walk.tile::<A, 8, 1>(now),
+                            (6, _) => walk.tile::<A, 6, 2>(now),
+                            _ => walk.tile::<A, 2, 4>(now),
+                        }
+                        positions = later;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What the tiles of a panel and a class have in common.
+struct Walk<'a> {
+    weights: *const u32,
+    weight_step: usize,
+    source_step: usize,
+    /// Valid rows of the kernel.
+    lines: usize,
+    /// Terms of such a row.
+    length: usize,
+    bias: &'a [f32; 8],
+    source: *const u32,
+    sums: *mut f32,
+    stride: usize,
+}
+
+impl Walk<'_> {
+    /// Sums `ROWS` outputs in `VECTORS` registers of the `positions`, which the latter just hold.
+    ///
+    /// # Safety
+    /// The processor has the registers of `A`; each line of each position lies in the source, each line of the weights
+    /// in the panel, and the positions in each of the panel's `ROWS` rows of sums.
+    #[inline(always)]
+    unsafe fn tile<A: Arithmetic, const ROWS: usize, const VECTORS: usize>(&self, positions: &[[usize; 2]]) {
+        let lanes = A::Register::LANES;
+        let vectors = LANES / lanes;
+        // SAFETY: as the caller's.
+        unsafe {
+            let mut sources = [self.source; VECTORS];
+            for vector in 0..VECTORS {
+                let [place, _] = positions[vector / vectors];
+                sources[vector] = self.source.add(place + vector % vectors * lanes);
+            }
+            let mut sums = [[A::Register::splat(0.0); VECTORS]; ROWS];
+            for row in 0..ROWS {
+                sums[row] = [A::Register::splat(self.bias[row]); VECTORS];
+            }
+            for line in 0..self.lines {
+                let weights = self.weights.add(line * self.weight_step);
+                let sources = sources.map(|source| source.add(line * self.source_step));
+                for term in 0..self.length {
+                    let mut values = [A::Register::splat(0.0); VECTORS];
+                    for vector in 0..VECTORS {
+                        values[vector] = A::Register::load(sources[vector].add(term * LANES).cast());
+                    }
+                    for row in 0..ROWS {
+                        let weight = A::Register::splat(f32::from_bits(*weights.add(term * ROWS + row)));
+                        for vector in 0..VECTORS {
+                            sums[row][vector] = A::add_products(weight, values[vector], sums[row][vector]);
+                        }
+                    }
+                }
+            }
+            for row in 0..ROWS {
+                for vector in 0..VECTORS {
+                    let [_, number] = positions[vector / vectors];
+                    let target = self.sums.add(row * self.stride + number * LANES + vector % vectors * lanes);
+                    sums[row][vector].store(target);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a thread keeps from call to call, so that a kernel allocates nothing but its result once it has run.
+
+use std::cell::Cell;
+use std::ops::Range;
+
+/// Buffers of one thread; none of them holds anything between two uses.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    /// Operands laid out.
+    pub(super) first: Vec<u32>,
+    pub(super) second: Vec<u32>,
+    pub(super) sums: Vec<f32>,
+    pub(super) positions: Vec<[usize; 2]>,
+    pub(super) classes: Vec<Class>,
+}
+
+/// Positions of a correlation that have the same valid taps.
+#[derive(Debug)]
+pub(super) struct Class {
+    /// Of the list of positions.
+    pub(super) positions: Range<usize>,
+    /// Rows of the kernel that are valid, and words of the source in each.
+    pub(super) lines: usize,
+    pub(super) length: usize,
+    /// Where in each row of a panel the weights of the first line begin, and from line to line.
+    pub(super) weights: usize,
+    pub(super) weight_step: usize,
+}
+
+thread_local! {
+    /// Of tasks, and of calls, which wait for tasks that run on the same thread.
+    static SCRATCH: [Cell<Option<Box<Scratch>>>; 2] = const { [Cell::new(None), Cell::new(None)] };
+}
+
+/// Whose buffers are lent.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum User {
+    Task,
+    Call,
+}
+
+/// Lends buffers. Where those of this thread are in use, as when a thread that waits takes up another call, new ones.
+pub(super) fn with_scratch<T>(user: User, work: impl FnOnce(&mut Scratch) -> T) -> T {
+    let place = match user {
+        User::Task => 0,
+        User::Call => 1,
+    };
+    let mut scratch = SCRATCH.with(|cells| cells[place].take()).unwrap_or_default();
+    let result = work(&mut scratch);
+    SCRATCH.with(|cells| cells[place].set(Some(scratch)));
+    result
+}
+
+/// The first `length` elements, whose values are left from an earlier use.
+pub(super) fn first<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
+    if buffer.len() < length {
+        buffer.resize(length, T::default());
+    }
+    &mut buffer[..length]
+}

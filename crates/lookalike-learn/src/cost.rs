@@ -1,0 +1,268 @@
+//! What a training step costs: forward pass, cross-entropy, backward pass and SGD on images of noise.
+
+use std::time::{Duration, Instant};
+
+use burn::tensor::activation::log_softmax;
+use lookalike_base::Seed;
+use lookalike_base::progress::Cancellation;
+use serde::Serialize;
+
+use crate::encoder::resnet::{Architecture, ResNet, Stem};
+use crate::engine::{self, Device, DeviceName, Precision, Tensor};
+use crate::error::LearnError;
+use crate::layer::{Linear, normal};
+use crate::module::{Module, Pass, Visitor, parameter_count};
+use crate::op::clock::{TASKS, Task, spent};
+use crate::train::optimizer::{NamedGradients, accumulate};
+use crate::train::{Optimizer, OptimizerOptions};
+
+/// Outputs of the layer behind the encoder, whose cross-entropy with random classes is the loss.
+pub const CLASSES: usize = 128;
+
+/// Which step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepOptions {
+    /// The encoder.
+    pub encoder: Architecture,
+    /// What stands before its first block.
+    pub stem: Stem,
+    /// Height and width of the images, in pixels.
+    pub image_size: usize,
+    /// Images of a step.
+    pub batch: usize,
+    /// What convolutions multiply.
+    pub precision: Precision,
+    /// Where.
+    #[serde(serialize_with = "as_text")]
+    pub device: DeviceName,
+    /// Steps that are timed.
+    pub steps: usize,
+    /// Steps before them.
+    pub warm_up: usize,
+}
+
+fn as_text<S: serde::Serializer>(name: &DeviceName, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(name)
+}
+
+/// What the steps took.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepCost {
+    /// Median over the steps.
+    pub images_per_second: f64,
+    /// Of the slowest step.
+    pub slowest: f64,
+    /// Of the fastest step.
+    pub fastest: f64,
+    /// Seconds of each step.
+    pub seconds: Vec<f64>,
+    /// Trained values.
+    pub parameters: usize,
+    /// Where the time of all steps went; `None` where the work runs behind the program's back, as on a GPU.
+    pub shares: Option<Shares>,
+    /// Most memory the process had, in bytes; `None` where the system does not say.
+    pub peak_memory: Option<u64>,
+}
+
+/// Shares of the time of the steps; all but the first two are parts of these.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Shares {
+    /// Convolution and its gradients.
+    pub convolution: f64,
+    /// Batch normalisation and its gradients, with the `ReLU` and the sum of a residual block.
+    pub normalization: f64,
+    /// Everything else.
+    pub rest: f64,
+    /// Of the convolution: forward.
+    pub convolution_forward: f64,
+    /// Of the convolution: input gradients.
+    pub convolution_input_gradient: f64,
+    /// Of the convolution: weight gradients.
+    pub convolution_weight_gradient: f64,
+    /// Of the rest: update of the weights.
+    pub optimizer: f64,
+}
+
+/// An encoder and the layer of which the loss is taken.
+struct Classifier {
+    encoder: ResNet,
+    fc: Linear,
+}
+
+impl Module for Classifier {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.module("encoder", &mut self.encoder);
+        visitor.module("fc", &mut self.fc);
+    }
+}
+
+/// Times the steps that `options` describe. `None` where cancelled.
+///
+/// # Errors
+/// [`LearnError::Device`] where the device is not there or does not multiply at that precision, and
+/// [`LearnError::Recipe`] where there is nothing to compute.
+pub fn step(options: &StepOptions, cancellation: &Cancellation) -> Result<Option<StepCost>, LearnError> {
+    for (value, place) in
+        [(options.image_size, "--image-size"), (options.batch, "--batch"), (options.steps, "--steps")]
+    {
+        if value == 0 {
+            let reason = "must be at least 1".to_owned();
+            return Err(LearnError::Recipe { place: place.to_owned(), reason });
+        }
+    }
+    let device = engine::open(options.device)?;
+    engine::check_precision(options.device, &device, options.precision)?;
+    let mut bench = Bench::new(options, &device);
+    let (mut seconds, mut before) = (Vec::new(), spent());
+    for step in 0..options.warm_up + options.steps {
+        if cancellation.is_cancelled() {
+            return Ok(None);
+        }
+        if step == options.warm_up {
+            (before, bench.updating) = (spent(), Duration::ZERO);
+        }
+        let begun = Instant::now();
+        bench.step();
+        device.sync().map_err(|error| LearnError::Device {
+            name: options.device.to_string(),
+            reason: error.to_string(),
+        })?;
+        if step >= options.warm_up {
+            seconds.push(begun.elapsed().as_secs_f64());
+        }
+    }
+    let total: f64 = seconds.iter().sum();
+    let tasks: [f64; TASKS] =
+        std::array::from_fn(|task| spent()[task].saturating_sub(before[task]).as_secs_f64() / total);
+    let updating = bench.updating.as_secs_f64() / total;
+    let mut sorted = seconds.clone();
+    sorted.sort_by(f64::total_cmp);
+    let rate = |seconds: f64| options.batch as f64 / seconds;
+    let middle = sorted.len() / 2;
+    let median = if sorted.len().is_multiple_of(2) {
+        f64::midpoint(sorted[middle - 1], sorted[middle])
+    } else {
+        sorted[middle]
+    };
+    Ok(Some(StepCost {
+        images_per_second: rate(median),
+        slowest: rate(sorted[sorted.len() - 1]),
+        fastest: rate(sorted[0]),
+        seconds,
+        parameters: parameter_count(&mut bench.classifier),
+        shares: (options.device == DeviceName::Cpu).then(|| shares(tasks, updating)),
+        peak_memory: peak_memory(),
+    }))
+}
+
+/// A classifier and its batch.
+struct Bench {
+    classifier: Classifier,
+    optimizer: Optimizer,
+    images: Tensor<4>,
+    /// 1 where a row's class is, else 0.
+    classes: Tensor<2>,
+    precision: Precision,
+    updating: Duration,
+}
+
+impl Bench {
+    fn new(options: &StepOptions, device: &Device) -> Self {
+        let stream = |purpose| Seed(0).stream(purpose, 0, 0, 0);
+        let encoder = ResNet::new(options.encoder, options.stem, &mut stream("encoder"), device);
+        let dimension = crate::encoder::Encoder::dimension(&encoder);
+        let fc = Linear::new([dimension, CLASSES], true, &mut stream("fc"), device);
+        let (batch, size) = (options.batch, options.image_size);
+        let mut classes = vec![0.0; batch * CLASSES];
+        for row in 0..batch {
+            classes[row * CLASSES + row * 37 % CLASSES] = 1.0;
+        }
+        Self {
+            classifier: Classifier { encoder, fc },
+            // Momentum 0.9 and weight decay 5e-4; a small rate, at which noise does not diverge.
+            optimizer: Optimizer::new(OptimizerOptions {
+                learning_rate: 0.01,
+                ..OptimizerOptions::default()
+            }),
+            images: normal([batch, 3, size, size], 1.0, &mut stream("images"), device),
+            classes: engine::from_host(classes, [batch, CLASSES], device),
+            precision: options.precision,
+            updating: Duration::ZERO,
+        }
+    }
+
+    fn step(&mut self) {
+        let dropout = Seed(0).stream("dropout", 0, 0, 0);
+        let pass = Pass { precision: self.precision, ..Pass::training(dropout) };
+        let features = self.classifier.encoder.features(self.images.clone(), &pass);
+        let scores = log_softmax(self.classifier.fc.forward(features, &pass), 1);
+        let loss = (scores * self.classes.clone()).sum_dim(1).mean().neg();
+        let mut gradients = NamedGradients::new();
+        accumulate(&mut self.classifier, loss.backward(), &mut gradients);
+        let begun = Instant::now();
+        self.optimizer.step(&mut self.classifier, gradients, 0.01);
+        self.updating += begun.elapsed();
+    }
+}
+
+fn shares(tasks: [f64; TASKS], optimizer: f64) -> Shares {
+    let of = |task: Task| tasks[task as usize];
+    let convolution = of(Task::Convolution) + of(Task::InputGradient) + of(Task::WeightGradient);
+    let normalization = of(Task::Normalization) + of(Task::NormalizationGradient);
+    Shares {
+        convolution,
+        normalization,
+        rest: 1.0 - convolution - normalization,
+        convolution_forward: of(Task::Convolution),
+        convolution_input_gradient: of(Task::InputGradient),
+        convolution_weight_gradient: of(Task::WeightGradient),
+        optimizer,
+    }
+}
+
+/// The most memory that this process had in use, as Linux counts it.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(1024 * kibibytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALL: StepOptions = StepOptions {
+        encoder: Architecture::Small,
+        stem: Stem::Cifar,
+        image_size: 8,
+        batch: 4,
+        precision: Precision::F32,
+        device: DeviceName::Cpu,
+        steps: 3,
+        warm_up: 1,
+    };
+
+    #[test]
+    fn a_step_moves_the_weights_and_its_shares_make_a_whole() {
+        let cost = step(&SMALL, &Cancellation::new()).unwrap().unwrap();
+        assert_eq!(cost.seconds.len(), 3);
+        assert!(cost.slowest <= cost.images_per_second && cost.images_per_second <= cost.fastest);
+        let shares = cost.shares.unwrap();
+        assert!((shares.convolution + shares.normalization + shares.rest - 1.0).abs() < 1e-9);
+        assert!(shares.convolution > 0.0 && shares.normalization > 0.0 && shares.rest > 0.0, "{shares:?}");
+
+        let mut bench = Bench::new(&SMALL, &Device::flex());
+        let before = crate::module::arrays_of(&mut bench.classifier);
+        bench.step();
+        for (name, array) in crate::module::arrays_of(&mut bench.classifier) {
+            assert_ne!(array.as_f32(), before[&name].as_f32(), "{name} stands still");
+        }
+    }
+
+    #[test]
+    fn nothing_to_compute_is_refused() {
+        let error = step(&StepOptions { batch: 0, ..SMALL }, &Cancellation::new()).unwrap_err();
+        assert!(error.to_string().contains("--batch"), "{error}");
+    }
+}

@@ -1,0 +1,32 @@
+//! The hard negatives' loss (Robinson et al. 2021, equation 4 and algorithm in appendix, <https://arxiv.org/abs/2010.04592>): the
+//! debiased loss in which a negative weighs in proportion to exp(β q·k⁻/τ), as if harder ones had been drawn more often.
+//!
+//! ℓ(q) as in [`debiased`](super::debiased), Σ e⁻ being replaced by Σ w e⁻ / mean(w), w = (e⁻)^β
+//!
+//! The weights carry gradient, as in the published program, whose β is that of (e⁻)^β. With β = 0 it is
+//! [`debiased`](super::debiased).
+
+use super::{Exponentials, Similarities};
+use crate::engine::Tensor;
+
+/// # Shapes
+/// → `[Q, 1]`, the loss of each query; `temperature` τ > 0, 0 ≤ `prior` τ⁺ < 1, `concentration` β ≥ 0.
+pub fn hard(similarities: &Similarities, temperature: f32, prior: f32, concentration: f32) -> Tensor<2> {
+    let exponentials = Exponentials::new(similarities, temperature);
+    // Scaled by the largest, which cancels in w / mean(w), so that no weight exceeds 1 and one is 1.
+    let logits = similarities.negatives.clone().mul_scalar(concentration / temperature);
+    let weights = if let Some(excluded) = &similarities.excluded {
+        let allowed = excluded.clone().neg().add_scalar(1.0);
+        let far = excluded.clone().mul_scalar(1e4 + 2.0 * concentration / temperature);
+        let largest = (logits.clone().inner() - far).max_dim(1);
+        (logits - largest).clamp_max(0.0).exp() * allowed
+    } else {
+        let largest = logits.clone().inner().max_dim(1);
+        (logits - largest).exp()
+    };
+    // A query without any negative has no weights: its sum, 0, is divided by 1.
+    let none = exponentials.count.clone().equal_elem(0.0).float();
+    let total = weights.clone().sum_dim(1) + none;
+    let sum = (weights * exponentials.negatives.clone()).sum_dim(1) * exponentials.count.clone() / total;
+    exponentials.debiased(sum, temperature, prior)
+}

@@ -1,0 +1,108 @@
+//! A method as a recipe describes it.
+
+use std::sync::Arc;
+
+use lookalike_base::Stream;
+
+use super::direct_clr::direct_clr;
+use super::instance_discrimination::Objective;
+use super::moco::MocoOptions;
+use super::simclr::Among;
+use super::{AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Network, SimClr};
+use crate::encoder::Encoder;
+use crate::engine::Device;
+use crate::error::LearnError;
+use crate::head::{Head, Projection, ProjectionOptions};
+use crate::loss::Loss;
+use crate::negatives::{Contrast, MemoryBank, Queue};
+use crate::recipe::{Learning, LossKind, MethodKind, NegativesKind, ValidRecipe};
+
+/// What a method is made of beside its recipe.
+pub struct Parts<'a, E> {
+    /// The encoder before its first step.
+    pub encoder: E,
+    /// Another of the same form, for a method that trains two.
+    pub second: E,
+    /// Number of instances, for a memory bank.
+    pub instances: usize,
+    /// Their classes, where known.
+    pub labels: Option<Arc<Vec<u32>>>,
+    /// Where the engine computes.
+    pub device: &'a Device,
+}
+
+/// Puts together the method that `recipe` describes; the same weights for the same seed.
+///
+/// # Errors
+/// [`LearnError::Recipe`] where more coordinates are asked for than the representation has.
+pub fn build<E: Encoder + Clone>(
+    recipe: &ValidRecipe,
+    parts: Parts<'_, E>,
+) -> Result<AnyMethod<E>, LearnError> {
+    let Parts { encoder, second, instances, labels, device } = parts;
+    let stream = |purpose| recipe.seed().stream(purpose, 0, 0, 0);
+    let options = recipe.recipe();
+    let (method, negatives) = (&options.method, &options.negatives);
+    let learning = options.learning();
+    let contrast = Contrast {
+        loss: options.query_loss().unwrap_or(Loss::InfoNce { temperature: learning.temperature }),
+        mixing: negatives.mixing,
+        oracle: negatives.oracle,
+        labels,
+    };
+    let network = |encoder: E, mut stream: Stream| {
+        let head = Projection::new(encoder.dimension(), &method.projection, &mut stream, device);
+        Network { encoder, head: Head::Projection(head) }
+    };
+    Ok(match method.kind {
+        MethodKind::DirectClr => AnyMethod::SimClr(direct_clr(encoder, method.coordinates, contrast)?),
+        MethodKind::SimClr => {
+            let among = match learning.loss {
+                LossKind::InfoNce => Among::OtherViews,
+                _ => Among::AllViews,
+            };
+            AnyMethod::SimClr(SimClr::with(network(encoder, stream("projection")), contrast, among))
+        }
+        MethodKind::EndToEnd => {
+            let key = network(second, stream("projection of keys"));
+            AnyMethod::EndToEnd(EndToEnd::new(network(encoder, stream("projection")), key, contrast))
+        }
+        MethodKind::InstanceDiscrimination => {
+            let shape = [instances, options.projected()];
+            let bank = MemoryBank::new(shape, negatives.bank_momentum, &mut stream("bank"), device);
+            let objective = match learning {
+                Learning { loss: LossKind::NoiseContrastive, temperature, .. } => {
+                    Objective::Noise { temperature, drawn: options.loss.noise }
+                }
+                _ => Objective::Softmax(contrast),
+            };
+            let network = network(encoder, stream("projection"));
+            AnyMethod::InstanceDiscrimination(InstanceDiscrimination::new(network, bank, objective))
+        }
+        MethodKind::Moco => {
+            let queue = (learning.negatives == NegativesKind::Queue)
+                .then(|| Queue::new(negatives.size, options.projected(), &mut stream("queue"), device));
+            let moco = MocoOptions {
+                momentum: method.momentum(),
+                symmetric: method.symmetric,
+                groups: method.batch_norm_groups,
+                shuffle: method.shuffle,
+                exclude_own: negatives.exclude_own,
+            };
+            AnyMethod::Moco(Moco::new(network(encoder, stream("projection")), queue, contrast, moco))
+        }
+        MethodKind::MocoV3 => {
+            let predictor = &method.predictor;
+            let dimension = options.projected();
+            let form = ProjectionOptions {
+                layers: predictor.layers,
+                width: predictor.width,
+                dimension,
+                batch_norm: predictor.batch_norm,
+            };
+            let predictor = Projection::new(dimension, &form, &mut stream("predictor"), device);
+            let network = network(encoder, stream("projection"));
+            AnyMethod::MocoV3(MocoV3::new(network, predictor, method.momentum(), contrast))
+        }
+    })
+}

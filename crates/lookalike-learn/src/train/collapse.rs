@@ -1,0 +1,69 @@
+//! A run that collapses says so while it runs.
+
+use serde_json::{Map, Value};
+
+/// Below this share of 1/√d the embeddings' deviation counts as complete collapse.
+const DEVIATION: f64 = 0.1;
+/// Below this share of the rank that there could be, the embeddings count as dimensionally collapsed.
+const RANK: f64 = 0.1;
+/// Share of the run that passes before anything is said: an untrained encoder's embeddings are close together too.
+const SPARED: f64 = 0.05;
+
+/// Tells collapse once, when it is seen first.
+#[derive(Debug, Default)]
+pub(super) struct CollapseWatch {
+    complete: bool,
+    dimensional: bool,
+}
+
+impl CollapseWatch {
+    /// Warnings that `figures` of an `instruments` event give cause for, `share` of the run having been made.
+    pub(super) fn look(&mut self, figures: &Map<String, Value>, share: f64) -> Vec<String> {
+        let figure = |name: &str| figures.get(name).and_then(Value::as_f64);
+        let mut warnings = Vec::new();
+        if share < SPARED {
+            return warnings;
+        }
+        if let Some(deviation) = figure("deviation").filter(|deviation| *deviation < DEVIATION)
+            && !std::mem::replace(&mut self.complete, true)
+        {
+            warnings.push(format!(
+                "the embeddings collapse to one point: their deviation a dimension is {deviation:.3} of 1/√d, which is what \
+                 vectors all over the sphere have"
+            ));
+        }
+        if let (Some(rank), Some(rows), Some(dimension)) =
+            (figure("effective_rank"), figure("rows"), figure("dimension"))
+            && rank < RANK * dimension.min(rows - 1.0)
+            && !std::mem::replace(&mut self.dimensional, true)
+        {
+            warnings.push(format!(
+                "the embeddings collapse to few dimensions: their effective rank is {rank:.1} of {dimension:.0}"
+            ));
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn figures(deviation: f64, rank: f64) -> Map<String, Value> {
+        let figures = json!({"deviation": deviation, "effective_rank": rank, "rows": 64, "dimension": 32});
+        figures.as_object().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn collapse_is_told_once_with_the_figure_and_not_at_the_start() {
+        let mut watch = CollapseWatch::default();
+        assert!(watch.look(&figures(0.01, 1.0), 0.01).is_empty());
+        assert!(watch.look(&figures(0.9, 20.0), 0.5).is_empty());
+        let told = watch.look(&figures(0.01, 20.0), 0.5);
+        assert!(told.len() == 1 && told[0].contains("0.010"), "{told:?}");
+        let told = watch.look(&figures(0.01, 1.5), 0.6);
+        assert!(told.len() == 1 && told[0].contains("1.5 of 32"), "{told:?}");
+        assert!(watch.look(&figures(0.01, 1.5), 0.7).is_empty());
+    }
+}

@@ -1,0 +1,96 @@
+//! The momentum encoder (He et al. 2020, equation 2, <https://arxiv.org/abs/1911.05722>): the parameters of
+//! the keys' encoder go to m times themselves plus 1 − m times those of the queries' encoder.
+//!
+//! Only parameters are averaged. BatchNorm's running statistics are the momentum encoder's own: it encodes with the
+//! statistics of the batch, in training mode, as the published program does.
+
+use lookalike_base::arrays::Arrays;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Device;
+use crate::error::LearnError;
+use crate::method::Position;
+use crate::module::{Module, Role, arrays_of, for_each_tensor, load_arrays};
+
+/// How the momentum goes over a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MomentumShape {
+    /// It stays.
+    Constant,
+    /// It rises to 1 along half a cosine, step by step: 1 − ½ (1 + cos(π step/steps)) (1 − m), as in MoCo v3's program.
+    Cosine,
+}
+
+/// m over a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Momentum {
+    /// m of the first step.
+    pub base: f64,
+    /// What follows.
+    pub shape: MomentumShape,
+}
+
+impl Momentum {
+    /// m at `position`.
+    pub fn at(&self, position: &Position) -> f64 {
+        match self.shape {
+            MomentumShape::Constant => self.base,
+            MomentumShape::Cosine => {
+                let share = position.step as f64 / position.steps.max(1) as f64;
+                1.0 - 0.5 * (1.0 + (std::f64::consts::PI * share).cos()) * (1.0 - self.base)
+            }
+        }
+    }
+}
+
+/// A copy of a network that follows it slowly and is not trained.
+#[derive(Debug, Clone)]
+pub struct MomentumEncoder<M> {
+    /// The copy; read it in passes that ask for no gradient.
+    pub module: M,
+    momentum: Momentum,
+}
+
+impl<M: Module + Clone> MomentumEncoder<M> {
+    /// A copy of `module`.
+    pub fn of(module: &M, momentum: Momentum) -> Self {
+        Self { module: module.clone(), momentum }
+    }
+
+    /// Moves the parameters towards those of `source`, where they can have changed since the last time.
+    pub fn follow(&mut self, source: &mut M, position: &Position) {
+        if !position.moved {
+            return;
+        }
+        let momentum = self.momentum.at(position);
+        let mut new = Vec::new();
+        for_each_tensor(source, &mut |_, role, tensor| {
+            if role != Role::Buffer {
+                new.push(tensor.flat());
+            }
+        });
+        let mut new = new.into_iter();
+        for_each_tensor(&mut self.module, &mut |_, role, tensor| {
+            if role != Role::Buffer
+                && let Some(source) = new.next()
+            {
+                let kept = tensor.flat().mul_scalar(momentum);
+                tensor.assign(kept + source.mul_scalar(1.0 - momentum));
+            }
+        });
+    }
+
+    /// All its tensors under names that begin with `key.`, for a checkpoint.
+    pub fn arrays(&mut self) -> Arrays {
+        arrays_of(&mut self.module).into_iter().map(|(name, array)| (format!("key.{name}"), array)).collect()
+    }
+
+    /// Goes on from what [`MomentumEncoder::arrays`] gave.
+    ///
+    /// # Errors
+    /// As [`load_arrays`].
+    pub fn restore(&mut self, arrays: &Arrays, device: &Device) -> Result<(), LearnError> {
+        load_arrays(&mut self.module, arrays, "key.", device)
+    }
+}

@@ -1,0 +1,115 @@
+//! `lookalike bench`
+
+use lookalike_base::progress::Cancellation;
+use lookalike_learn::cost::{self, StepCost, StepOptions};
+use lookalike_learn::encoder::resnet::{Architecture, Stem};
+use lookalike_learn::engine::Precision;
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
+
+use crate::failure::Failure;
+use crate::output::say;
+use crate::table::Table;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// Time training steps on images of noise: forward, cross-entropy of 128 outputs, backward, SGD.
+    Step(StepArguments),
+}
+
+#[derive(clap::Args)]
+struct StepArguments {
+    /// small, resnet18, resnet34 or resnet50
+    #[arg(long, default_value = "resnet18", value_parser = named::<Architecture>)]
+    encoder: Architecture,
+    /// What stands before its first block: cifar or imagenet
+    #[arg(long, default_value = "cifar", value_parser = named::<Stem>)]
+    stem: Stem,
+    /// Height and width of the images
+    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
+    image_size: usize,
+    /// Images of a step
+    #[arg(long, default_value_t = 64, value_name = "IMAGES")]
+    batch: usize,
+    /// What convolutions multiply: f32 or bf16
+    #[arg(long, default_value = "f32", value_parser = named::<Precision>)]
+    precision: Precision,
+    /// Where to compute: cpu, cuda:0, wgpu
+    #[arg(long, default_value = "cpu")]
+    device: String,
+    /// Steps that are timed, after two that are not
+    #[arg(long, default_value_t = 10)]
+    steps: usize,
+    /// Print one line of JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// The value that recipes give that name.
+fn named<T: for<'a> Deserialize<'a>>(name: &str) -> Result<T, Error> {
+    let deserializer: StrDeserializer<'_, Error> = name.into_deserializer();
+    T::deserialize(deserializer)
+}
+
+pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    let What::Step(arguments) = arguments.what;
+    let options = StepOptions {
+        encoder: arguments.encoder,
+        stem: arguments.stem,
+        image_size: arguments.image_size,
+        batch: arguments.batch,
+        precision: arguments.precision,
+        device: arguments.device.parse()?,
+        steps: arguments.steps,
+        warm_up: 2,
+    };
+    let cost = cost::step(&options, cancellation)?
+        .ok_or_else(|| Failure::Interrupted("nothing was measured".to_owned()))?;
+    if arguments.json { say(line(&options, &cost)?) } else { say(table(&cost)) }
+}
+
+/// Options and cost as one line of JSON.
+fn line(options: &StepOptions, cost: &StepCost) -> Result<String, Failure> {
+    #[derive(serde::Serialize)]
+    struct Line<'a> {
+        #[serde(flatten)]
+        options: &'a StepOptions,
+        #[serde(flatten)]
+        cost: &'a StepCost,
+    }
+    Ok(serde_json::to_string(&Line { options, cost })?)
+}
+
+fn table(cost: &StepCost) -> Table {
+    let mut table = Table::default();
+    let rates = format!("{:.1} ({:.1} to {:.1})", cost.images_per_second, cost.slowest, cost.fastest);
+    table.row(format!("images a second, median of {} steps (slowest to fastest)", cost.seconds.len()), rates);
+    match cost.shares {
+        Some(shares) => {
+            let rows = [
+                ("time in convolution", shares.convolution),
+                ("  forward", shares.convolution_forward),
+                ("  input gradients", shares.convolution_input_gradient),
+                ("  weight gradients", shares.convolution_weight_gradient),
+                ("time in normalisation", shares.normalization),
+                ("time in the rest", shares.rest),
+                ("  update of the weights", shares.optimizer),
+            ];
+            for (name, share) in rows {
+                table.row(name, format!("{:5.1} %", 100.0 * share));
+            }
+        }
+        None => table.row("time in convolution, normalisation, the rest", "not measured on a GPU"),
+    }
+    let memory =
+        cost.peak_memory.map_or("not known here".to_owned(), |bytes| format!("{} MB", bytes / 1_000_000));
+    table.row("peak memory", memory);
+    table
+}

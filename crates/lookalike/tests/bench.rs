@@ -1,0 +1,46 @@
+//! `lookalike bench`, as a user calls it.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
+use std::process::{Command, Output};
+
+fn bench(arguments: &[&str]) -> Output {
+    let step = ["bench", "step", "--encoder", "small", "--image-size", "8", "--batch", "4", "--steps", "2"];
+    Command::new(env!("CARGO_BIN_EXE_lookalike")).args(step).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_step_is_told_as_a_table_and_as_one_line_of_json() {
+    for stem in ["cifar", "imagenet"] {
+        let table = String::from_utf8(bench(&["--stem", stem]).stdout).unwrap();
+        for row in ["images a second", "time in convolution", "time in normalisation", "peak memory"] {
+            assert!(table.contains(row), "{table}");
+        }
+    }
+    let text = String::from_utf8(bench(&["--json"]).stdout).unwrap();
+    assert_eq!(text.lines().count(), 1);
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert!(line["images_per_second"].as_f64().unwrap() > 0.0, "{text}");
+    assert_eq!(line["seconds"].as_array().unwrap().len(), 2);
+    assert_eq!((&line["encoder"], &line["device"]), (&"small".into(), &"cpu".into()));
+    // Convolutions stage by stage, their normalisations, and the layer of 128 outputs.
+    let convolutions = 432 + 4608 + 4608 + 9216 + 512 + 18432 + 36864 + 2048;
+    let normalizations = 2 * (16 * 3 + 32 * 3 + 64 * 3);
+    assert_eq!(line["parameters"], convolutions + normalizations + 64 * 128 + 128);
+}
+
+#[test]
+fn what_is_not_there_is_refused() {
+    for (arguments, reason) in [
+        (["--encoder", "resnet19"], "resnet18"),
+        (["--precision", "f16"], "bf16"),
+        (["--device", "tpu"], "cuda:0"),
+        (["--batch", "0"], "--batch"),
+    ] {
+        let command = ["bench", "step", arguments[0], arguments[1]];
+        let output = Command::new(env!("CARGO_BIN_EXE_lookalike")).args(command).output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(reason), "{arguments:?}: {error}");
+    }
+}
