@@ -85,7 +85,7 @@ def entry(dtype="F32", shape=(2, 3), offsets=(0, 24)):
 
 
 most = 2**64 - 1
-eighth = 2**61
+sixteenth = 2**60
 tensors("ok_one", {"rows": entry()}, floats)
 tensors("ok_metadata", {"__metadata__": {"format": "pt"}, "rows": entry()}, floats)
 tensors("ok_two", {"a": entry(), "b": entry("U8", (3,), (24, 27))}, floats + b"abc")
@@ -120,7 +120,7 @@ tensors("offsets_beyond_file", {"rows": entry(shape=(2**40,), offsets=(0, 2**42)
 tensors("offsets_beyond_64_bits", {"rows": entry(offsets=(0, 2**64))}, floats)
 tensors("offsets_three", {"rows": entry(offsets=(0, 12, 24))}, floats)
 # Whole and without a gap, as far as the header goes: the end of the last one and the length of the header exceed 64 bits.
-ends = [min(eighth * (at + 1), most) for at in range(8)]
+ends = [min(sixteenth * (at + 1), most) for at in range(16)]
 starts = [0] + ends[:-1]
 tensors(
     "offsets_up_to_2_to_64",
