@@ -11,6 +11,7 @@ mod dot;
 mod error;
 mod normalize;
 pub mod sparse;
+pub mod svm;
 mod top_k;
 mod vector;
 mod written;

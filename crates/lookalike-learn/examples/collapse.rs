@@ -2,7 +2,7 @@
 //! Contrastive Self-supervised Learning*, sections 4 and 5, <https://arxiv.org/abs/2110.09348>).
 //!
 //! Data x ∈ R¹⁶ are standard normal; a view adds noise of deviation ν to the last eight coordinates. InfoNCE by the distances of
-//! embeddings that are not normalised (equation 2), batches of 128, SGD.
+//! embeddings that are not normalised (equation 2), batches of 128, SGD at 0.1.
 //!
 //! - One layer z = W x: with ν above the data's own deviation, singular values of W vanish (theorem 1).
 //! - Two layers z = W₂ W₁ x: they vanish with hardly any noise, by the layers' alignment (theorem 2).
@@ -26,7 +26,7 @@ use lookalike_metrics::{Centering, spectrum};
 const SEED: Seed = Seed(0);
 const DIMENSION: usize = 16;
 const BATCH: usize = 128;
-const RATE: f64 = 0.01;
+const RATE: f64 = 0.1;
 
 /// Linear layers, one after another.
 struct Layers(Vec<Linear>);
@@ -95,7 +95,7 @@ fn train(depth: u64, noise: f32, steps: u64, device: &Device) -> Result<(Vec<f64
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let steps = std::env::args().nth(1).map_or(Ok(10_000), |steps| steps.parse())?;
+    let steps = std::env::args().nth(1).map_or(Ok(4000), |steps| steps.parse())?;
     let device = engine::open(DeviceName::Cpu)?;
     let mut out = std::io::stdout().lock();
     for (name, depth, noise) in [

@@ -6,7 +6,7 @@ use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::{MappedRows, RowSource, Seed, npy};
 use lookalike_sampling::{
     Avoid, BatchOrigins, Coverage, Groups, Kind, Oracle, PlanContext, Ranks, RestartSchedule, RunData,
-    Sampler, SamplerOptions, SamplingError, Split, plan_report,
+    Sampler, SamplerOptions, SamplingError, Scoring, Split, plan_report,
 };
 
 use crate::failure::Failure;
@@ -32,6 +32,9 @@ pub(crate) struct Arguments {
     /// Most similar of them that are kept, K
     #[arg(long, default_value_t = 100)]
     neighbors: usize,
+    /// In which numbers candidates are compared
+    #[arg(long, value_enum, default_value = "f32")]
+    scoring: Numbers,
     /// Probability of going back to the start at each step of a walk
     #[arg(long, default_value_t = 0.1)]
     restart: f64,
@@ -110,6 +113,14 @@ enum Against {
     Members,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Numbers {
+    /// The best are the best
+    F32,
+    /// Rounded first, the last ones again in f32: faster only where candidates are hundreds of times the neighbors
+    Bf16,
+}
+
 impl Arguments {
     fn options(&self, batches_per_epoch: u64) -> SamplerOptions {
         SamplerOptions {
@@ -125,6 +136,10 @@ impl Arguments {
             },
             candidates: self.candidates,
             neighbors: self.neighbors,
+            scoring: match self.scoring {
+                Numbers::F32 => Scoring::F32,
+                Numbers::Bf16 => Scoring::Bf16,
+            },
             restart: RestartSchedule { from: self.restart, to: self.restart, over_epochs: 0.0 },
             temperature: self.temperature,
             uniform_fraction: self.uniform_fraction,

@@ -6,6 +6,7 @@
 
 mod run;
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
@@ -150,13 +151,9 @@ fn forward_at(level: Level, sizes: &Sizes, input: &[f32], affine: &Affine<'_>, t
     let origins: Vec<f32> = first_images
         .flat_map(|image| image.iter().step_by(sizes.pixels).take(sizes.channels).copied())
         .collect();
-    let partials = input.par_chunks(sizes.task()).enumerate().map(|(task, images)| {
-        let origins = &origins[sizes.statistics(task)..];
-        channel_sums(sizes, images, |channel, run, _| {
-            level.run(Moments { values: run, origin: origins[channel] })
-        })
+    let sums = channel_sums(sizes, input.par_chunks(sizes.task()), |first, channel, run, _, _| {
+        level.run(Moments { values: run, origin: origins[first + channel] })
     });
-    let sums = total(sizes, partials.collect());
     let (mut mean, mut variance) = (vec![0.0; sums.len()], vec![0.0; sums.len()]);
     for (index, ([first, second], origin)) in sums.iter().zip(&origins).enumerate() {
         let distance = first / sizes.count();
@@ -258,16 +255,11 @@ fn backward_at(
         After::Nothing | After::Relu => None,
     };
     let gradient = residual.as_deref().unwrap_or(gradient);
-    let tasks = input.par_chunks(sizes.task()).zip(gradient.par_chunks(sizes.task()));
-    let partials = tasks.enumerate().map(|(task, (images, gradient))| {
-        let first = sizes.statistics(task);
-        channel_sums(sizes, images, |channel, run, place| {
-            let gradient = &gradient[place..][..run.len()];
-            let mask = mask(first, channel);
-            level.run(Covariance { input: run, gradient, mean: mean[first + channel], mask })
-        })
+    let sums = channel_sums(sizes, input.par_chunks(sizes.task()), |first, channel, run, task, place| {
+        let gradient = &gradient[task * sizes.task() + place..][..run.len()];
+        let mask = mask(first, channel);
+        level.run(Covariance { input: run, gradient, mean: mean[first + channel], mask })
     });
-    let sums = total(sizes, partials.collect());
     let combine = |([sum, product], deviation): (&[f64; 2], &f32)| {
         let slope = product / sizes.count() * f64::from(*deviation).powi(2);
         [(sum / sizes.count()) as f32, slope as f32]
@@ -320,31 +312,37 @@ fn inverse_deviations(variance: &[f32], epsilon: f64) -> Vec<f32> {
     variance.iter().map(|variance| (1.0 / (f64::from(*variance) + epsilon).sqrt()) as f32).collect()
 }
 
-/// For each channel the sum of what `sums` gives for its runs, called with the channel, the run and where it begins.
-fn channel_sums(
+/// The sums `[G, C]` of what `sums` gives for the runs of a group's channel, called with the place of the group's first
+/// statistic, the channel, the run, its task and where in that it begins. Tasks are added in their order.
+fn channel_sums<'a>(
     sizes: &Sizes,
-    images: &[f32],
-    sums: impl Fn(usize, &[f32], usize) -> [f64; 2],
+    tasks: impl IndexedParallelIterator<Item = &'a [f32]>,
+    sums: impl Fn(usize, usize, &[f32], usize, usize) -> [f64; 2] + Sync,
 ) -> Vec<[f64; 2]> {
-    let mut totals = vec![[0.0; 2]; sizes.channels];
-    for (index, run) in images.chunks_exact(sizes.pixels).enumerate() {
-        let channel = index % sizes.channels;
-        let [first, second] = sums(channel, run, index * sizes.pixels);
-        totals[channel][0] += first;
-        totals[channel][1] += second;
+    thread_local! {
+        static PARTIALS: Cell<Vec<[f64; 2]>> = const { Cell::new(Vec::new()) };
     }
-    totals
-}
-
-/// The sums `[G, C]` of all tasks of a group, in their order.
-fn total(sizes: &Sizes, partials: Vec<Vec<[f64; 2]>>) -> Vec<[f64; 2]> {
+    let mut partials = PARTIALS.take();
+    partials.clear();
+    partials.resize(tasks.len() * sizes.channels, [0.0; 2]);
+    let targets = partials.par_chunks_exact_mut(sizes.channels);
+    targets.zip(tasks).enumerate().for_each(|(task, (totals, images))| {
+        let first = sizes.statistics(task);
+        for (index, run) in images.chunks_exact(sizes.pixels).enumerate() {
+            let channel = index % sizes.channels;
+            let [one, other] = sums(first, channel, run, task, index * sizes.pixels);
+            totals[channel][0] += one;
+            totals[channel][1] += other;
+        }
+    });
     let mut totals = vec![[0.0; 2]; sizes.groups * sizes.channels];
-    for (task, partial) in partials.into_iter().enumerate() {
+    for (task, partial) in partials.chunks_exact(sizes.channels).enumerate() {
         for (total, partial) in totals[sizes.statistics(task)..].iter_mut().zip(partial) {
             total[0] += partial[0];
             total[1] += partial[1];
         }
     }
+    PARTIALS.set(partials);
     totals
 }
 

@@ -103,7 +103,7 @@ impl Case {
     fn check(&self) {
         let affine = Affine { scale: &self.scale, shift: &self.shift, epsilon: EPSILON };
         let thens = [Then::Nothing, Then::Relu, Then::AddRelu(&self.residual)];
-        for (level, then) in levels().into_iter().flat_map(|level| thens.map(|then| (level, then))) {
+        for (level, then) in Level::all().into_iter().flat_map(|level| thens.map(|then| (level, then))) {
             let normal = forward_at(level, &self.sizes, &self.input, &affine, then);
             let relu = (!matches!(then, Then::Nothing)).then_some(normal.output.as_slice());
             let twin = self.twin(matches!(then, Then::AddRelu(_)), relu);
@@ -142,15 +142,6 @@ fn difference(a: &[f32], b: &[f64], least: f64) -> f64 {
     assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(least.max(1e-30), |largest, b| largest.max(b.abs()));
     a.iter().zip(b).fold(0.0, |worst: f64, (a, b)| worst.max((f64::from(*a) - b).abs())) / largest
-}
-
-fn levels() -> Vec<Level> {
-    let mut levels = vec![Level::Portable, Level::detect()];
-    #[cfg(target_arch = "x86_64")]
-    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        levels.push(Level::Avx2);
-    }
-    levels
 }
 
 proptest! {

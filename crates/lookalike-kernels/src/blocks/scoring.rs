@@ -19,6 +19,7 @@ pub enum Scoring {
     /// Between rows of unit length the rounding moves a product by about 10⁻³/√d where their values are of similar size, and never by
     /// more than 2⁻⁸, so that with many candidates nearly as similar as the last one kept a few of the best can be missed.
     /// Multiplication is faster where the processor has AVX512-BF16; elsewhere the same rounded rows are multiplied as `f32`.
+    /// Survivors cost more than they do in `f32`, so that it pays only where candidates are hundreds of times those kept.
     Bf16,
 }
 

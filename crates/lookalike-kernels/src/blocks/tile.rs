@@ -54,7 +54,7 @@ fn spread(row: &[f32], place: usize, layout: Layout, panel: &mut [f32]) {
     match layout {
         Layout::Single => lines.iter_mut().zip(row).for_each(|(line, value)| line[place] = *value),
         Layout::Rounded => {
-            lines.iter_mut().zip(row).for_each(|(line, value)| line[place] = bf16::round(*value))
+            lines.iter_mut().zip(row).for_each(|(line, value)| line[place] = bf16::round(*value));
         }
         Layout::Pairs => lines.iter_mut().zip(row.chunks(2)).for_each(|(line, two)| line[place] = pair(two)),
     }

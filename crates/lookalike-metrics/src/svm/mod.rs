@@ -238,7 +238,7 @@ impl Problem<'_> {
     fn score(&self, train: &[u32], test: &[u32], costs: &[f64]) -> Vec<(f64, bool)> {
         let fit = Fit { train, test, labels: self.labels, classes: self.classes };
         let truth: Vec<u32> = test.iter().map(|row| self.labels[*row as usize]).collect();
-        // A solution is the next one's beginning, and costs rise more gently than they fall.
+        // A linear solution is the next one's beginning, and costs rise more gently than they fall.
         let mut order: Vec<usize> = (0..costs.len()).collect();
         order.sort_by(|a, b| costs[*a].total_cmp(&costs[*b]));
         let sorted: Vec<f64> = order.iter().map(|place| costs[*place]).collect();

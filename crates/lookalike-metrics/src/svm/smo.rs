@@ -4,21 +4,26 @@
 //!
 //! Minimise ½ Σ αᵢ αⱼ yᵢ yⱼ Kᵢⱼ − Σ αᵢ for 0 ≤ αᵢ ≤ C and Σ yᵢ αᵢ = 0.
 
+use lookalike_kernels::svm::{Candidates, choose, curvature, update};
+
 /// The violation of optimality at which the search ends, as in LIBSVM.
 const TOLERANCE: f64 = 1e-3;
-
-/// In place of a curvature that is not positive.
-const LEAST_CURVATURE: f64 = 1e-12;
 
 /// A problem with two classes and its solution so far.
 pub(super) struct Smo<'a> {
     /// K, row after row.
     kernel: &'a [f32],
+    /// Kᵢᵢ
+    diagonal: Vec<f32>,
     /// 1 or −1.
     signs: Vec<f64>,
     alphas: Vec<f64>,
     /// yᵢ times the derivative of the dual by αᵢ: Σⱼ yⱼ αⱼ Kᵢⱼ − yᵢ.
     slopes: Vec<f64>,
+    /// 0 where yᵢ αᵢ can still grow, else ∞.
+    grow_bars: Vec<f64>,
+    /// 0 where yᵢ αᵢ can still shrink, else −∞.
+    shrink_bars: Vec<f64>,
     cost: f64,
 }
 
@@ -34,9 +39,18 @@ pub(super) struct Decision {
 impl<'a> Smo<'a> {
     /// The problem of telling rows that are `first` from those that are not; no row counts yet.
     pub(super) fn new(kernel: &'a [f32], first: &[bool]) -> Self {
+        let n = first.len();
         let signs: Vec<f64> = first.iter().map(|first| if *first { 1.0 } else { -1.0 }).collect();
-        let slopes = signs.iter().map(|sign| -sign).collect();
-        Self { kernel, alphas: vec![0.0; signs.len()], signs, slopes, cost: 0.0 }
+        Self {
+            kernel,
+            diagonal: (0..n).map(|row| kernel[row * n + row]).collect(),
+            slopes: signs.iter().map(|sign| -sign).collect(),
+            signs,
+            alphas: vec![0.0; n],
+            grow_bars: vec![0.0; n],
+            shrink_bars: vec![0.0; n],
+            cost: 0.0,
+        }
     }
 
     fn row(&self, row: usize) -> &'a [f32] {
@@ -44,26 +58,17 @@ impl<'a> Smo<'a> {
         &self.kernel[row * n..][..n]
     }
 
-    /// Solves the problem for `cost`, C. It is begun from the solution for the last cost, if there was one, scaled to the new
-    /// bound: what is bounded mostly stays so.
+    /// Solves the problem for `cost`, C, from nothing: beginning with the solution for another cost was found to save no steps.
     pub(super) fn solve(&mut self, cost: f64) -> Decision {
-        if self.cost > 0.0 {
-            let ratio = cost / self.cost;
-            let bound = self.cost;
-            for alpha in &mut self.alphas {
-                *alpha = if *alpha >= bound { cost } else { (*alpha * ratio).min(cost) };
-            }
-            for (slope, sign) in self.slopes.iter_mut().zip(&self.signs) {
-                *slope = (*slope + sign) * ratio - sign;
-            }
-        }
+        self.alphas.fill(0.0);
+        self.slopes = self.signs.iter().map(|sign| -sign).collect();
         self.cost = cost;
+        (0..self.signs.len()).for_each(|row| self.set_bars(row));
         let most = self.signs.len().saturating_mul(100).max(10_000_000);
-        let converged = (0..most).any(|_| !self.step());
         Decision {
+            converged: self.search(most),
             weights: self.alphas.iter().zip(&self.signs).map(|(alpha, sign)| alpha * sign).collect(),
             offset: self.offset(),
-            converged,
         }
     }
 
@@ -77,49 +82,40 @@ impl<'a> Smo<'a> {
         if self.signs[row] > 0.0 { self.alphas[row] > 0.0 } else { self.alphas[row] < self.cost }
     }
 
-    /// Improves the pair of rows that promises most; false where none violates optimality by more than the tolerance.
-    fn step(&mut self) -> bool {
-        let n = self.signs.len();
-        let (mut i, mut least) = (n, f64::INFINITY);
-        for row in 0..n {
-            if self.slopes[row] < least && self.can_grow(row) {
-                (i, least) = (row, self.slopes[row]);
-            }
-        }
-        if i == n {
-            return false;
-        }
-        let kernel_i = self.row(i);
-        let (mut j, mut best, mut greatest) = (n, 0.0, f64::NEG_INFINITY);
-        for row in 0..n {
-            let violation = self.slopes[row] - least;
-            if violation > 0.0 && self.can_shrink(row) {
-                greatest = violation.max(greatest);
-                let gain = violation * violation / self.curvature(i, row, kernel_i);
-                if gain > best {
-                    (j, best) = (row, gain);
-                }
-            }
-        }
-        if j == n || greatest < TOLERANCE {
-            return false;
-        }
-        self.improve(i, j);
-        true
+    fn set_bars(&mut self, row: usize) {
+        self.grow_bars[row] = if self.can_grow(row) { 0.0 } else { f64::INFINITY };
+        self.shrink_bars[row] = if self.can_shrink(row) { 0.0 } else { f64::NEG_INFINITY };
     }
 
-    /// Kᵢᵢ + Kⱼⱼ − 2 Kᵢⱼ: the second derivative of the dual along the pair.
-    fn curvature(&self, i: usize, j: usize, kernel_i: &[f32]) -> f64 {
-        let n = self.signs.len();
-        let diagonal = f64::from(kernel_i[i]) + f64::from(self.kernel[j * n + j]);
-        let curvature = diagonal - 2.0 * f64::from(kernel_i[j]);
-        if curvature > 0.0 { curvature } else { LEAST_CURVATURE }
+    /// Improves pairs until none violates optimality by more than the tolerance, or `most` times; whether it was the former.
+    fn search(&mut self, most: usize) -> bool {
+        if self.signs.is_empty() {
+            return true;
+        }
+        let unchanged = self.row(0);
+        let mut least = update(&mut self.slopes, 0.0, unchanged, unchanged, &self.grow_bars);
+        for _ in 0..most {
+            let Some((i, slope)) = least else { return true };
+            let chosen = choose(&Candidates {
+                slopes: &self.slopes,
+                bars: &self.shrink_bars,
+                kernel: self.row(i),
+                diagonal: &self.diagonal,
+                least: slope,
+                own: self.diagonal[i],
+            });
+            let Some((j, _)) = chosen.filter(|(_, violation)| *violation >= TOLERANCE) else { return true };
+            let change = self.improve(i, j);
+            let (first, second) = (self.row(i), self.row(j));
+            least = update(&mut self.slopes, change, first, second, &self.grow_bars);
+        }
+        false
     }
 
-    /// Lets yᵢ αᵢ grow and yⱼ αⱼ shrink by as much, to the optimum or the nearest bound.
-    fn improve(&mut self, i: usize, j: usize) {
-        let (kernel_i, kernel_j) = (self.row(i), self.row(j));
-        let optimum = (self.slopes[j] - self.slopes[i]) / self.curvature(i, j, kernel_i);
+    /// Lets yᵢ αᵢ grow and yⱼ αⱼ shrink by as much, to the optimum or the nearest bound, and returns by how much.
+    fn improve(&mut self, i: usize, j: usize) -> f64 {
+        let curvature = curvature(self.diagonal[i], self.diagonal[j], self.row(i)[j]);
+        let optimum = (self.slopes[j] - self.slopes[i]) / curvature;
         let room_i = if self.signs[i] > 0.0 { self.cost - self.alphas[i] } else { self.alphas[i] };
         let room_j = if self.signs[j] > 0.0 { self.alphas[j] } else { self.cost - self.alphas[j] };
         let change = optimum.min(room_i).min(room_j);
@@ -131,10 +127,9 @@ impl<'a> Smo<'a> {
                 (false, true) => self.alphas[row] + change,
                 (false, false) => self.alphas[row] - change,
             };
+            self.set_bars(row);
         }
-        for ((slope, i), j) in self.slopes.iter_mut().zip(kernel_i).zip(kernel_j) {
-            *slope += change * (f64::from(*i) - f64::from(*j));
-        }
+        change
     }
 
     /// The threshold of the decision: the mean slope of the rows that no bound holds, or else the middle of what is allowed.

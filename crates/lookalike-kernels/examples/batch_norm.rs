@@ -1,0 +1,75 @@
+//! Times batch normalisation in training at the sizes of ResNet-18 for images of 32 px, and of ResNet-50 for 224 px.
+//!
+//! Prints the median time of output and gradients, with a `ReLU` and with residual and `ReLU`, and the memory they read
+//! and write a second, counting each operand and each result once.
+#![allow(clippy::print_stdout, reason = "a program for a terminal")]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use lookalike_kernels::batch_norm::{Affine, After, Sizes, Then, backward, forward};
+
+/// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {
+    println!(
+        "{:20} {:>10} {:>7} {:>10} {:>7}",
+        "images x C x pixels", "output ms", "GB/s", "grad. ms", "GB/s"
+    );
+    for [images, channels, side] in [
+        [64, 64, 32],
+        [64, 128, 16],
+        [64, 256, 8],
+        [64, 512, 4],
+        [16, 64, 112],
+        [16, 256, 56],
+        [16, 512, 28],
+        [16, 1024, 14],
+        [16, 2048, 7],
+    ] {
+        let sizes = Sizes { images, groups: 1, channels, pixels: side * side };
+        let numbers = |purpose: &str| -> Vec<f32> {
+            let mut stream = lookalike_base::Seed(1).stream(purpose, 0, 0, 0);
+            (0..images * channels * side * side).map(|_| stream.normal()).collect()
+        };
+        let (input, residual, gradient) = (numbers("input"), numbers("residual"), numbers("gradient"));
+        let (scale, shift) = (vec![1.0; channels], vec![0.0; channels]);
+        let affine = Affine { scale: &scale, shift: &shift, epsilon: 1e-5 };
+        let bytes = 4.0 * input.len() as f64 / 1e9;
+        for (name, then) in [("ReLU", Then::Relu), ("residual, ReLU", Then::AddRelu(&residual))] {
+            let normal = forward(&sizes, &input, &affine, then);
+            let (after, more) = match then {
+                Then::AddRelu(_) => (After::AddRelu(&normal.output), [1.0, 2.0]),
+                _ => (After::Relu, [0.0, 0.0]),
+            };
+            let statistics = [normal.mean.as_slice(), &normal.variance];
+            let output = median_seconds(|| forward(&sizes, &input, &affine, then));
+            let gradients =
+                median_seconds(|| backward(&sizes, &input, &affine, statistics, &gradient, after));
+            println!(
+                "{:20} {:10.3} {:7.1} {:10.3} {:7.1}  {name}",
+                format!("{images} x {channels} x {side}^2"),
+                output * 1e3,
+                (2.0 + more[0]) * bytes / output,
+                gradients * 1e3,
+                (3.0 + more[1]) * bytes / gradients,
+            );
+        }
+    }
+}
+
+/// Of as many calls as a quarter of a second holds, at least five.
+fn median_seconds<T>(call: impl Fn() -> T) -> f64 {
+    black_box(call());
+    let begin = Instant::now();
+    let mut seconds = Vec::new();
+    while seconds.len() < 5 || begin.elapsed() < Duration::from_millis(250) {
+        let start = Instant::now();
+        black_box(call());
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    seconds[seconds.len() / 2]
+}

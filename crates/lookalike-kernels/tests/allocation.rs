@@ -1,0 +1,91 @@
+//! Once a kernel has run, it allocates its results and little more.
+#![allow(unsafe_code, clippy::unwrap_used, reason = "an allocator that counts; tests may panic")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lookalike_kernels::batch_norm::{self, Affine, After, Sizes, Then};
+use lookalike_kernels::conv2d::{self, Precision, Shape};
+
+struct Counting;
+
+static BYTES: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: passes everything on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        // SAFETY: as the caller's.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller's.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What a kernel may allocate beside its results: lists of tasks, means and variances.
+const LITTLE: usize = 16 * 1024;
+
+/// Counting is of the whole process, so the tests of this file take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Checks that the third run of `work`, on one thread, allocates no more than `results` bytes and a little.
+fn check<T: Send>(name: &str, results: usize, work: impl Fn() -> T + Sync) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        drop((work(), work()));
+        let before = BYTES.load(Ordering::Relaxed);
+        drop(work());
+        let bytes = BYTES.load(Ordering::Relaxed) - before;
+        assert!(bytes >= results, "{name} has no result of {results} bytes");
+        assert!(bytes <= results + LITTLE, "{name} allocates {bytes} bytes for a result of {results}");
+    });
+}
+
+#[test]
+fn convolutions_allocate_their_results() {
+    let _turn = TURN.lock().unwrap();
+    for (inputs, outputs, side, kernel, stride) in
+        [(3, 64, 32, 7, 2), (64, 64, 16, 3, 1), (64, 128, 16, 3, 2), (64, 128, 16, 1, 1), (64, 128, 16, 1, 2)]
+    {
+        let padding = kernel / 2;
+        let shape = Shape { images: 20, inputs, outputs, height: side, width: side, kernel, stride, padding };
+        let input = vec![1.0; shape.images * inputs * side * side];
+        let weight = vec![1.0; outputs * inputs * kernel * kernel];
+        let gradient = vec![1.0; shape.images * outputs * shape.output_height() * shape.output_width()];
+        for precision in [Precision::F32, Precision::Bf16] {
+            check(&format!("the output of {shape:?}"), 4 * gradient.len(), || {
+                conv2d::forward(&shape, precision, &input, &weight, None)
+            });
+            check(&format!("the input gradient of {shape:?}"), 4 * input.len(), || {
+                conv2d::input_gradient(&shape, precision, &weight, &gradient)
+            });
+            check(&format!("the weight gradient of {shape:?}"), 4 * weight.len(), || {
+                conv2d::weight_gradient(&shape, precision, &input, &gradient)
+            });
+        }
+    }
+}
+
+#[test]
+fn batch_normalisation_allocates_its_results() {
+    let _turn = TURN.lock().unwrap();
+    let sizes = Sizes { images: 64, groups: 2, channels: 64, pixels: 64 };
+    let values: Vec<f32> = (0..64 * 64 * 64).map(|index| (index % 7) as f32).collect();
+    let (scale, shift) = (vec![1.0; 64], vec![0.0; 64]);
+    let affine = Affine { scale: &scale, shift: &shift, epsilon: 1e-5 };
+    check("the output", 4 * values.len(), || {
+        batch_norm::forward(&sizes, &values, &affine, Then::AddRelu(&values))
+    });
+    let normal = batch_norm::forward(&sizes, &values, &affine, Then::AddRelu(&values));
+    let statistics = [normal.mean.as_slice(), &normal.variance];
+    check("the gradients", 2 * 4 * values.len(), || {
+        batch_norm::backward(&sizes, &values, &affine, statistics, &values, After::AddRelu(&normal.output))
+    });
+}
