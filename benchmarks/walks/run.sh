@@ -35,16 +35,21 @@ done
 import statistics
 import sys
 
-rates = {}
+rates, hardness = {}, []
 for line in open(sys.argv[1]):
+    if line.startswith("hardness"):
+        # The same in each round.
+        hardness += [line] if line not in hardness else []
+        continue
     instances, who, rate = line.split()[:3]
     rates.setdefault((who, int(instances)), []).append(float(rate))
 median = {case: statistics.median(values) for case, values in rates.items()}
-print(f"{'walk':10} {'instances':>9} {'batches/s':>10} {'least':>8} {'most':>8} {'x published at 100,000':>23}")
+print(f"{'walk':18} {'instances':>9} {'batches/s':>10} {'least':>8} {'most':>8} {'x published at 100,000':>23}")
 for (who, instances), rate in sorted(median.items()):
     values = rates[who, instances]
     ratio = rate / median["published", 100_000]
-    print(f"{who:10} {instances:9} {rate:10.0f} {min(values):8.0f} {max(values):8.0f} {ratio:23.1f}")
-for who in ("repeat", "cover"):
+    print(f"{who:18} {instances:9} {rate:10.0f} {min(values):8.0f} {max(values):8.0f} {ratio:23.1f}")
+for who in sorted({who for who, _ in median} - {"published"}):
     print(f"{who}: a batch costs {median[who, 100_000] / median[who, 1_000_000]:.2f} times as much at 1,000,000 as at 100,000")
+print("".join(hardness), end="")
 PYTHON

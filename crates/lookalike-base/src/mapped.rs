@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use memmap2::Mmap;
-use safetensors::tensor::{Dtype, SafeTensors};
+use safetensors::tensor::Dtype;
 
 use crate::bytes::{bf16_to_f32, f16_to_f32};
 use crate::error::ArrayFileError;
@@ -82,8 +82,7 @@ impl MappedRows {
         let path = path.as_ref();
         let file = File::open(path).map_err(ArrayFileError::read(path))?;
         let map = map(path, &file)?;
-        let contents =
-            SafeTensors::deserialize(&map).map_err(|error| tensors::refusal(path, map.len(), &error))?;
+        let contents = tensors::parse(path, &map)?;
         let found = contents.tensors();
         let mut matrices = found.iter().filter(|(name, view)| match tensor {
             Some(wanted) => name == wanted,

@@ -46,9 +46,9 @@ pub struct TensorFile {
 pub fn read(path: impl AsRef<Path>) -> Result<TensorFile, ArrayFileError> {
     let path = path.as_ref();
     let bytes = fs::read(path).map_err(ArrayFileError::read(path))?;
+    let file = parse(path, &bytes)?;
     let (_, header) =
         SafeTensors::read_metadata(&bytes).map_err(|error| refusal(path, bytes.len(), &error))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| refusal(path, bytes.len(), &error))?;
     let mut metadata: BTreeMap<String, String> = header.metadata().iter().flatten().map(owned).collect();
     let views: BTreeMap<String, TensorView<'_>> = file.tensors().into_iter().collect();
     if let Some(stored) = metadata.remove(CHECKSUM) {
@@ -159,8 +159,31 @@ fn array(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Array, ArrayF
     Ok(Array { shape: view.shape().to_vec(), values })
 }
 
+/// Parses a file whose bytes are `bytes`.
+pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, ArrayFileError> {
+    check_ends(path, bytes)?;
+    SafeTensors::deserialize(bytes).map_err(|error| refusal(path, bytes.len(), &error))
+}
+
+/// Checks that no tensor ends beyond the file. The format's own reader adds up what the header says before it compares
+/// that with the file, which overflows where a tensor ends near 2⁶⁴. Everything else is left to it.
+fn check_ends(path: &Path, bytes: &[u8]) -> Result<(), ArrayFileError> {
+    let Some((size, rest)) = bytes.split_first_chunk::<8>() else { return Ok(()) };
+    let size = u64::from_le_bytes(*size) as usize;
+    let Some(header) = rest.get(..size).filter(|_| size <= LONGEST_HEADER) else { return Ok(()) };
+    let Ok(entries) = serde_json::from_slice::<BTreeMap<String, Value>>(header) else { return Ok(()) };
+    let data = rest.len() - size;
+    for (name, entry) in entries {
+        if let Some(end) = entry["data_offsets"][1].as_u64().filter(|end| *end > data as u64) {
+            let problem = format!("tensor '{name}' ends at byte {end} of the data, which has {data}");
+            return Err(ArrayFileError::torn(path, problem));
+        }
+    }
+    Ok(())
+}
+
 /// A file that has not the length its header promises is torn; everything else was never a good one.
-pub(crate) fn refusal(path: &Path, length: usize, error: &SafeTensorError) -> ArrayFileError {
+fn refusal(path: &Path, length: usize, error: &SafeTensorError) -> ArrayFileError {
     match error {
         SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
             ArrayFileError::torn(path, format!("it ends at byte {length}, within its header"))

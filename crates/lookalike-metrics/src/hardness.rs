@@ -4,7 +4,7 @@
 //! the mean over all of them: in a batch drawn uniformly every ordered pair of distinct instances is equally likely, so
 //! the mean over all plans of any shape is the mean over all such pairs, which has a closed form and no noise.
 
-use lookalike_base::Rows;
+use lookalike_base::{MatrixError, RowSource};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -47,15 +47,18 @@ pub struct FalseNegatives {
 /// # Errors
 /// [`MetricError::Undefined`] where no batch has two members or there are fewer than two instances; other variants where
 /// a batch names an instance that does not exist or a value is not finite.
-pub fn hardness<B: AsRef<[u32]> + Sync>(plan: &[B], embeddings: Rows<'_>) -> Result<Hardness, MetricError> {
+pub fn hardness<B: AsRef<[u32]> + Sync>(
+    plan: &[B],
+    embeddings: impl RowSource,
+) -> Result<Hardness, MetricError> {
     let pairs = check_plan("hardness", plan, embeddings.len())?;
-    check::finite("embeddings", embeddings)?;
+    check_finite(&embeddings)?;
     let members =
-        |batch: &B| PairSum::of(embeddings, batch.as_ref().iter().map(|member| *member as usize)).sum;
+        |batch: &B| PairSum::of(&embeddings, batch.as_ref().iter().map(|member| *member as usize)).sum;
     let batch_sums: Vec<f64> = plan.par_iter().map(members).collect();
     let similarity = batch_sums.iter().sum::<f64>() / pairs as f64;
     let rows = embeddings.len() as f64;
-    let uniform = PairSum::of(embeddings, 0..embeddings.len()).sum / (rows * (rows - 1.0));
+    let uniform = PairSum::of(&embeddings, 0..embeddings.len()).sum / (rows * (rows - 1.0));
     Ok(Hardness { similarity, uniform, difference: similarity - uniform, pairs })
 }
 
@@ -86,6 +89,19 @@ pub fn false_negative_rate<B: AsRef<[u32]> + Sync>(
     let rate = false_pairs as f64 / pairs as f64;
     let uniform = equal_pairs(labels.to_vec()) as f64 / ordered_pairs(labels.len()) as f64;
     Ok(FalseNegatives { rate, uniform, difference: rate - uniform, pairs })
+}
+
+/// Checks that all values are finite, a row at a time.
+fn check_finite(embeddings: &impl RowSource) -> Result<(), MetricError> {
+    let mut values = vec![0.0; embeddings.columns()];
+    for row in 0..embeddings.len() {
+        embeddings.read_row(row, &mut values);
+        if let Some(column) = values.iter().position(|value| !value.is_finite()) {
+            let problem = MatrixError::NotFinite { row, column };
+            return Err(MetricError::Values { what: "embeddings", problem });
+        }
+    }
+    Ok(())
 }
 
 /// The number of pairs (anchor, negative) in `plan`, once its indices have been found to exist.
@@ -130,15 +146,16 @@ impl PairSum {
     ///
     /// # Panics
     /// Where there is no such row.
-    pub fn of(rows: Rows<'_>, chosen: impl Iterator<Item = usize>) -> Self {
+    pub fn of(rows: impl RowSource, chosen: impl Iterator<Item = usize>) -> Self {
         let (mut sum, mut squares, mut count) = (vec![0.0_f64; rows.columns()], 0.0, 0);
-        for row in chosen {
+        let mut row = vec![0.0; rows.columns()];
+        for index in chosen {
             count += 1;
-            let row = rows.row(row);
+            rows.read_row(index, &mut row);
             let square: f64 = row.iter().map(|value| f64::from(*value).powi(2)).sum();
             if square > 0.0 {
                 let scale = square.sqrt().recip();
-                sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value) * scale);
+                sum.iter_mut().zip(&row).for_each(|(sum, value)| *sum += f64::from(*value) * scale);
                 squares += 1.0;
             }
         }
@@ -161,7 +178,7 @@ fn equal_pairs(mut labels: Vec<u32>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lookalike_base::Seed;
+    use lookalike_base::{Rows, Seed};
 
     /// Two opposite groups of two.
     const GROUPS: [f32; 8] = [1.0, 0.0, 2.0, 0.0, -1.0, 0.0, -3.0, 0.0];

@@ -1,36 +1,57 @@
 //! How fast batches are walked: `cargo run --release -p lookalike-sampling --example walk_speed [RESTART [N…]]`.
 //!
 //! Whole epochs of B = 256 on random graphs with K = 100, planned in segments of 100 batches as a sampler with the default
-//! `refresh_every` does, on one thread. Prints a line for each: N, coverage, batches a second over the epoch (all that
-//! a segment costs included; seconds of a core, not of the clock), and microseconds a batch by tenth of the epoch. Needs 1.2 GB.
+//! `refresh_every` does, on one thread. Prints a line for each: N, what was walked, batches a second over the epochs (all that
+//! a segment costs included; seconds of a core, not of the clock), and microseconds a batch by tenth of the epoch. Then the
+//! hardness by tenth of covering and repeating epochs on the proximity graph of 100,000 points in 20 clusters. Needs 2 GB.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use std::time::Instant;
 
-use lookalike_base::Seed;
+use lookalike_base::{Matrix, Seed};
 use lookalike_sampling::{
-    Coverage, InstanceSet, LastBatch, Method, Moves, PlanInput, ProximityGraph, batches_per_epoch,
-    plan_segment,
+    Coverage, EdgeWeights, GraphOptions, Groups, InstanceSet, LastBatch, Method, Moves, PlanInput,
+    ProximityGraph, Scoring, batches_per_epoch, decile_hardness, plan_segment, proximity_graph,
 };
 
 const BATCH_SIZE: usize = 256;
 const NEIGHBORS: usize = 100;
 const SEGMENT: usize = 100;
 
+/// Epochs are walked until so many instances were drawn, so that those of small data sets can be timed too.
+const DRAWN: usize = 2_000_000;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let restart = std::env::args().nth(1).map_or(Ok(0.1), |argument| argument.parse::<f32>())?;
     let sizes: Vec<usize> = std::env::args().skip(2).map(|size| size.parse()).collect::<Result<_, _>>()?;
     for instances in if sizes.is_empty() { vec![100_000, 1_000_000] } else { sizes } {
         let graph = random_graph(instances)?;
-        for coverage in [Coverage::Repeat, Coverage::Cover] {
-            measure(&graph, coverage, restart)?;
+        let weights = EdgeWeights::new(&graph, 0.2)?;
+        let pairs: Vec<u64> = (0..instances as u64).map(|instance| instance / 2).collect();
+        let pairs = Groups::new(&pairs);
+        let used = InstanceSet::new(instances);
+        let repeat = input(&graph, restart, Coverage::Repeat, &used);
+        let cover = input(&graph, restart, Coverage::Cover, &used);
+        let weighted = Method::Walk(Moves { graph: &graph, restart, weights: Some(&weights) });
+        for (name, input) in [
+            ("repeat", repeat),
+            ("cover", cover),
+            ("repeat-weighted", PlanInput { method: weighted, ..repeat }),
+            ("cover-weighted", PlanInput { method: weighted, ..cover }),
+            ("cover-groups-of-2", PlanInput { groups: Some(&pairs), ..cover }),
+            ("cover-uniform-0.25", PlanInput { uniform_fraction: 0.25, ..cover }),
+        ] {
+            measure(name, &input)?;
         }
+    }
+    for (name, coverage) in [("repeat", Coverage::Repeat), ("cover", Coverage::Cover)] {
+        print_hardness(name, coverage, restart)?;
     }
     Ok(())
 }
 
-/// K random others for each instance.
+/// K random others for each instance, the first of them most similar.
 fn random_graph(instances: usize) -> Result<ProximityGraph, Box<dyn std::error::Error>> {
     let mut stream = Seed(1).stream("graph", 0, 0, 0);
     let mut neighbors = Vec::with_capacity(instances * NEIGHBORS);
@@ -40,8 +61,34 @@ fn random_graph(instances: usize) -> Result<ProximityGraph, Box<dyn std::error::
             neighbors.push(other + u32::from(other >= own));
         }
     }
-    let similarities = vec![0.5; neighbors.len()];
+    let similarities = (0..neighbors.len()).map(|edge| 1.0 - (edge % NEIGHBORS) as f32 / NEIGHBORS as f32);
+    let similarities = similarities.collect();
     Ok(ProximityGraph::from_edges(&vec![NEIGHBORS as u32; instances], neighbors, similarities)?)
+}
+
+/// The first segment of an epoch.
+fn input<'a>(
+    graph: &'a ProximityGraph,
+    restart: f32,
+    coverage: Coverage,
+    used: &'a InstanceSet,
+) -> PlanInput<'a> {
+    PlanInput {
+        instances: graph.instances(),
+        batch_size: BATCH_SIZE,
+        last_batch: LastBatch::Drop,
+        multiple: 1,
+        coverage,
+        method: Method::Walk(Moves { graph, restart, weights: None }),
+        uniform_fraction: 0.0,
+        groups: None,
+        labels: None,
+        seed: Seed(1),
+        epoch: 0,
+        first_batch: 0,
+        batches: SEGMENT,
+        used,
+    }
 }
 
 /// Seconds that this thread was on a core, which other programs on the machine do not lengthen; where the system does not
@@ -52,47 +99,60 @@ fn cpu_seconds(started: Instant) -> f64 {
     nanoseconds.map_or_else(|| started.elapsed().as_secs_f64(), |nanoseconds| nanoseconds as f64 * 1e-9)
 }
 
-/// Plans an epoch and prints how long it took.
-fn measure(
-    graph: &ProximityGraph,
-    coverage: Coverage,
-    restart: f32,
+/// Plans an epoch segment by segment; `planned` gets the first batch of each, its batches, and the seconds it took.
+fn plan_epoch(
+    input: &PlanInput<'_>,
+    mut planned: impl FnMut(usize, &[Vec<u32>], f64),
 ) -> Result<(), Box<dyn std::error::Error>> {
-    let instances = graph.instances();
-    let total = batches_per_epoch(instances, BATCH_SIZE, LastBatch::Drop);
+    let total = batches_per_epoch(input.instances, BATCH_SIZE, LastBatch::Drop);
     let started = Instant::now();
-    let mut used = InstanceSet::new(instances);
-    let mut deciles = [(0.0, 0); 10];
+    let mut used = InstanceSet::new(input.instances);
     for first_batch in (0..total).step_by(SEGMENT) {
         let batches = SEGMENT.min(total - first_batch);
         let begun = cpu_seconds(started);
-        let segment = plan_segment(&PlanInput {
-            instances,
-            batch_size: BATCH_SIZE,
-            last_batch: LastBatch::Drop,
-            multiple: 1,
-            coverage,
-            method: Method::Walk(Moves { graph, restart, weights: None }),
-            uniform_fraction: 0.0,
-            groups: None,
-            labels: None,
-            seed: Seed(1),
-            epoch: 0,
-            first_batch,
-            batches,
-            used: &used,
-        })?;
+        let segment = plan_segment(&PlanInput { first_batch, batches, used: &used, ..*input })?;
+        planned(first_batch, &segment.batches, cpu_seconds(started) - begun);
         used.extend(segment.batches.into_iter().flatten());
-        let (seconds, counted) = &mut deciles[first_batch * 10 / total];
-        *seconds += cpu_seconds(started) - begun;
-        *counted += batches;
+    }
+    Ok(())
+}
+
+/// Plans epochs and prints how long they took.
+fn measure(name: &str, input: &PlanInput<'_>) -> Result<(), Box<dyn std::error::Error>> {
+    let total = batches_per_epoch(input.instances, BATCH_SIZE, LastBatch::Drop);
+    let epochs = DRAWN.div_ceil(input.instances);
+    let mut deciles = [(0.0, 0); 10];
+    for epoch in 0..epochs as u64 {
+        plan_epoch(&PlanInput { epoch, ..*input }, |first_batch, batches, seconds| {
+            let (sum, counted) = &mut deciles[first_batch * 10 / total];
+            *sum += seconds;
+            *counted += batches.len() as u32;
+        })?;
     }
     let seconds: f64 = deciles.iter().map(|(seconds, _)| seconds).sum();
     let micros: Vec<String> = deciles
         .iter()
-        .map(|(seconds, counted)| format!("{:.0}", seconds * 1e6 / f64::from(*counted as u32).max(1.0)))
+        .map(|(seconds, counted)| format!("{:.0}", seconds * 1e6 / f64::from(*counted).max(1.0)))
         .collect();
-    let name = if coverage == Coverage::Cover { "cover" } else { "repeat" };
-    println!("{instances} {name} {:.0} batches/s; us by tenth {}", total as f64 / seconds, micros.join(" "));
+    let rate = (total * epochs) as f64 / seconds;
+    println!("{} {name} {rate:.0} batches/s; us by tenth {}", input.instances, micros.join(" "));
+    Ok(())
+}
+
+/// Prints the hardness by tenth of an epoch on points in clusters.
+fn print_hardness(name: &str, coverage: Coverage, restart: f32) -> Result<(), Box<dyn std::error::Error>> {
+    let (instances, columns, clusters) = (100_000, 32, 20);
+    let mut stream = Seed(1).stream("points", 0, 0, 0);
+    let centres: Vec<f32> = (0..clusters * columns).map(|_| stream.normal()).collect();
+    let value = |at: usize| centres[at / columns % clusters * columns + at % columns] + 0.7 * stream.normal();
+    let points = Matrix::new((0..instances * columns).map(value).collect(), columns)?;
+    let options = GraphOptions { candidates: 1000, neighbors: NEIGHBORS, scoring: Scoring::F32 };
+    let (graph, _) = proximity_graph(points.rows(), None, &options, Seed(1), 0)?;
+    let (used, mut plan) = (InstanceSet::new(instances), Vec::new());
+    plan_epoch(&input(&graph, restart, coverage, &used), |_, batches, _| plan.extend_from_slice(batches))?;
+    let deciles = decile_hardness(&plan, points.rows())?;
+    let deciles: Vec<String> =
+        deciles.iter().map(|decile| format!("{:.3}", decile.unwrap_or_default())).collect();
+    println!("hardness {name} by tenth {}", deciles.join(" "));
     Ok(())
 }

@@ -18,6 +18,7 @@ mod options;
 pub mod plan;
 mod plan_report;
 mod planner;
+mod planning;
 mod report;
 mod sampler;
 mod set;

@@ -6,11 +6,12 @@
 //!
 //! A batch begins with a start, drawn uniformly from those the epoch has not used, and collects from there. Where that
 //! is exhausted before the batch is full it starts anew, from another unused instance; and once it has walked
-//! [`STEPS_A_MEMBER`](crate::walk::STEPS_A_MEMBER) in vain, it takes the neighbours of such fresh starts. Of a mix, `uniform_fraction` of
+//! [`STEPS_A_MEMBER`](crate::walk::STEPS_A_MEMBER) in vain, it takes the neighbours of such fresh starts. Under [`Coverage::Cover`]
+//! only unused instances are collected, though walks pass through the others, and a walk that has met none for
+//! [`GLEANING`](crate::walk::GLEANING) steps collects those around it. Of a mix, `uniform_fraction` of
 //! each batch is drawn uniformly from all unused instances. Instances outside the graph cannot be
 //! reached: the rest of each batch takes as many unused ones of them, uniformly drawn, as is their share among all unused.
-//! Both numbers are rounded up or down at random, so that their means are exact. Under [`Coverage::Cover`] only unused
-//! instances are collected, though walks pass through the others.
+//! Both numbers are rounded up or down at random, so that their means are exact.
 //!
 //! With [`Groups`] nobody comes into a batch that holds another of the group. Where each is to come once, places are
 //! reserved in time for the largest groups, so that none is left over. The rare places for which walks and

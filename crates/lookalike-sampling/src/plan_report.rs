@@ -4,7 +4,8 @@
 //! with their exact expectation; the histogram of anchors has no closed form, and is compared with that of one
 //! uniform plan of the same batch sizes, drawn by a seed.
 
-use lookalike_base::{Matrix, Rows, Seed};
+use lookalike_base::{RowSource, Seed};
+use lookalike_kernels::normalize;
 use lookalike_metrics::{FalseNegatives, Hardness, false_negative_rate, hardness};
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +71,8 @@ pub struct GraphReport {
     pub out_degrees: Vec<u64>,
 }
 
-/// Reports on `plan`: any run of batches, for instance an epoch. `seed` draws the uniform plan of the histogram.
+/// Reports on `plan`: any run of batches, for instance an epoch. `seed` draws the uniform plan of the histogram. Of the
+/// embeddings no more than a batch is in memory, so that those of a mapped file need not fit.
 ///
 /// # Shapes
 /// `embeddings` N×d; labels N; a graph of N instances; origins one a batch.
@@ -80,19 +82,17 @@ pub struct GraphReport {
 /// no pair to compare, names an instance that does not exist, a value is not finite, or all labels are the same.
 pub fn plan_report(
     plan: &[Vec<u32>],
-    embeddings: Rows<'_>,
+    embeddings: impl RowSource,
     context: &PlanContext<'_>,
     seed: Seed,
 ) -> Result<PlanReport, SamplingError> {
     let instances = embeddings.len();
     context.check(instances, plan.len())?;
-    let hardness = hardness(plan, embeddings)?;
+    let hardness = hardness(plan, &embeddings)?;
     let false_negatives = context.labels.map(|labels| false_negative_rate(plan, labels)).transpose()?;
-    let mut unit = Matrix::new(embeddings.values().to_vec(), embeddings.columns())?;
-    unit.normalize_rows();
     let anchors = AnchorHistogram {
-        plan: anchor_histogram(plan, unit.rows()),
-        uniform: anchor_histogram(&uniform_plan(plan, instances, seed), unit.rows()),
+        plan: anchor_histogram(plan, &embeddings),
+        uniform: anchor_histogram(&uniform_plan(plan, instances, seed), &embeddings),
     };
     let draws = draws(plan, instances);
     let reach = 1.0 - draws.first().copied().unwrap_or_default() as f64 / instances as f64;
@@ -176,15 +176,19 @@ fn restarts(origins: &[BatchOrigins]) -> [u64; 10] {
 }
 
 /// The anchors of `plan` by their mean similarity to the others of their batch; batches of one have none.
-fn anchor_histogram(plan: &[Vec<u32>], unit: Rows<'_>) -> Vec<u64> {
+fn anchor_histogram(plan: &[Vec<u32>], embeddings: &impl RowSource) -> Vec<u64> {
     let mut counts = vec![0; SIMILARITY_BINS];
+    let columns = embeddings.columns();
     for batch in plan.iter().filter(|batch| batch.len() > 1) {
-        let mut sum = vec![0.0_f64; unit.columns()];
-        for member in batch {
-            sum.iter_mut().zip(unit.row(*member as usize)).for_each(|(sum, value)| *sum += f64::from(*value));
+        let mut rows = vec![0.0_f32; batch.len() * columns];
+        let mut sum = vec![0.0_f64; columns];
+        for (member, row) in batch.iter().zip(rows.chunks_exact_mut(columns)) {
+            embeddings.read_row(*member as usize, row);
+            // They were found to be finite, so it never refuses.
+            normalize(row);
+            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
         }
-        for member in batch {
-            let row = unit.row(*member as usize);
+        for row in rows.chunks_exact(columns) {
             // z · (Σ z − z): what the anchor has with itself does not count.
             let similarity: f64 =
                 row.iter().zip(&sum).map(|(value, sum)| f64::from(*value) * (sum - f64::from(*value))).sum();

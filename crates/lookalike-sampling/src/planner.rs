@@ -8,7 +8,7 @@ use crate::options::Coverage;
 use crate::plan::{BatchOrigins, Method, PlanInput};
 use crate::set::{InstanceSet, Pool};
 use crate::spread::Spread;
-use crate::walk::{Moves, PATIENCE, REFUSALS, STEPS_A_MEMBER, Walkers};
+use crate::walk::{GLEANING, Moves, PATIENCE, REFUSALS, STEPS_A_MEMBER, Walkers};
 
 /// The state between two batches of a segment.
 pub(crate) struct Planner<'a> {
@@ -209,11 +209,24 @@ impl<'a> Planner<'a> {
 
     /// Collects along the current walk until the batch has `size` members or the walk is exhausted.
     fn walk(&mut self, size: usize, budget: usize, open: &mut OpenBatch) {
-        let mut idle = 0;
-        while open.members.len() < size && idle < PATIENCE && open.steps < budget {
+        let gleans = self.input.coverage == Coverage::Cover;
+        // Steps in a row since the last member or gleaning, and since the last member.
+        let (mut idle, mut vain) = (0, 0);
+        while open.members.len() < size && vain < PATIENCE && open.steps < budget {
             let Some(node) = self.walkers.step() else { break };
+            let before = open.members.len();
             open.steps += 1;
-            idle = if self.offer(node, open) { 0 } else { idle + 1 };
+            idle += 1;
+            vain += 1;
+            if !self.offer(node, open) && gleans && idle == GLEANING {
+                self.take_neighbors(node, size, open);
+                open.steps += GLEANING;
+                vain += GLEANING;
+                idle = 0;
+            }
+            if open.members.len() > before {
+                (idle, vain) = (0, 0);
+            }
         }
     }
 

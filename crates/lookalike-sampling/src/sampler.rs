@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lookalike_base::{Cancellation, Rows, Seed};
+use lookalike_base::{Cancellation, RowSource, Rows, Seed};
 
 use crate::data::{Avoid, RunData, Split};
 use crate::error::{SamplingError, Warning};
@@ -311,7 +311,7 @@ impl Sampler {
     }
 
     /// The segment that holds the next batch.
-    fn planned(&mut self) -> Result<&Segment, SamplingError> {
+    pub(crate) fn planned(&mut self) -> Result<&Segment, SamplingError> {
         let segment = match self.segment.take() {
             Some(segment) => segment,
             None => self.plan()?,
@@ -403,7 +403,7 @@ impl Sampler {
     }
 
     /// The graph without the edges that are too similar, or false.
-    fn walkable(&self, graph: ProximityGraph) -> Result<ProximityGraph, SamplingError> {
+    pub(crate) fn walkable(&self, graph: ProximityGraph) -> Result<ProximityGraph, SamplingError> {
         let percentile =
             self.options.similarity_percentile.and_then(|share| graph.similarity_percentile(share));
         let ceiling = percentile.map(f64::from).or(self.options.similarity_ceiling);
@@ -426,19 +426,20 @@ impl Sampler {
     }
 
     /// Neighbours that each instance in the graph gets.
-    fn neighbors(&self) -> usize {
+    pub(crate) fn neighbors(&self) -> usize {
         match self.options.kind {
             Kind::Nearest => self.options.batch_size.saturating_sub(1).max(1),
             Kind::Walk | Kind::Uniform => self.options.neighbors,
         }
     }
 
-    fn build(
+    pub(crate) fn build(
         &self,
-        rows: Rows<'_>,
+        rows: impl RowSource,
         neighbors: usize,
     ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
-        let present = Some(&self.store.present);
+        // Rows from elsewhere are there for everybody.
+        let present = (self.store.columns > 0).then_some(&self.store.present);
         if self.options.kind == Kind::Nearest {
             let graph = knn_graph_until(rows, present, neighbors, self.options.scoring, &self.cancellation)?;
             return Ok((graph, Vec::new()));
@@ -452,7 +453,7 @@ impl Sampler {
     }
 
     /// Keeps `warnings` for the caller, but not one that waits already.
-    fn warn(&mut self, warnings: Vec<Warning>) {
+    pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
         for warning in warnings {
             if !self.warnings.contains(&warning) {
                 self.warnings.push(warning);

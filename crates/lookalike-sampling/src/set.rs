@@ -47,19 +47,16 @@ impl InstanceSet {
         there
     }
 
-    /// The first member above `instance`, or where there is none the first of all.
-    fn after(&self, instance: u32) -> Option<u32> {
-        let at = instance as usize / 64;
-        // The bits above `instance` in its own word; then every word after it, and at last that word as a whole.
-        let own = self.words.get(at).map_or(0, |word| word & !0 << (instance % 64) & !(1 << (instance % 64)));
-        if own != 0 {
-            return Some((at * 64) as u32 + own.trailing_zeros());
-        }
-        let others = (at + 1..self.words.len()).chain(0..(at + 1).min(self.words.len()));
-        others
-            .map(|other| (other, self.words[other]))
-            .find(|(_, word)| *word != 0)
-            .map(|(other, word)| (other * 64) as u32 + word.trailing_zeros())
+    /// The members, in ascending order.
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        self.words.iter().enumerate().flat_map(|(at, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left - 1;
+                Some((at * 64) as u32 + bit)
+            })
+        })
     }
 
     /// Removes everybody.
@@ -93,33 +90,27 @@ impl Extend<u32> for InstanceSet {
     }
 }
 
-/// A set that only shrinks, from which members can be drawn: a bit an instance, so that it stays in the nearest caches.
+/// A set that only shrinks, from which members can be drawn: a bit an instance, so that it stays in the nearest caches, and
+/// a list once they are few.
 #[derive(Debug)]
 pub(crate) struct Pool {
     members: InstanceSet,
     count: usize,
+    /// Who was a member when the list was made; empty while they are many.
+    list: Vec<u32>,
+    /// How many lists were made.
+    lists: u32,
 }
 
-/// After this many random instances that a pool does not hold, the next one that it holds is taken.
-///
-/// Only a pool with fewer than about N/1000 members comes to this; what is drawn is then uniform up to the gaps between
-/// them, and costs no more than a look at each of its words.
-const TRIES: u32 = 4096;
-
-/// An endless sequence of instances, the first of which that a pool holds is drawn from it.
-///
-/// Because pools only shrink, what was drawn too early stays right for as long as it is a member: instances that
-/// come before it in the sequence were not members even then.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Draws {
-    tries: u32,
-    last: u32,
-}
+/// Members are listed once fewer than one instance in this many is a member.
+const MANY: usize = 16;
 
 impl Pool {
     pub(crate) fn new(members: InstanceSet) -> Self {
         let count = members.count();
-        Self { members, count }
+        let mut pool = Self { members, count, list: Vec::new(), lists: 0 };
+        pool.list();
+        pool
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -127,33 +118,51 @@ impl Pool {
     }
 
     pub(crate) fn contains(&self, instance: u32) -> bool {
-        self.members.contains(instance)
+        self.count > 0 && self.members.contains(instance)
     }
 
     /// Removes `instance`; whether it was there.
     pub(crate) fn remove(&mut self, instance: u32) -> bool {
         let there = self.count > 0 && self.members.remove(instance);
-        self.count -= usize::from(there);
+        if there {
+            self.count -= 1;
+            self.list();
+        }
         there
     }
 
-    /// The next member in the sequence of `draws`, whose random instances are those of `stream`.
-    pub(crate) fn next(&self, draws: &mut Draws, stream: &mut Stream) -> Option<u32> {
-        let instances = self.members.instances() as u32;
-        while self.count > 0 && draws.tries < TRIES {
-            draws.tries += 1;
-            draws.last = stream.below(instances);
-            if self.members.contains(draws.last) {
-                return Some(draws.last);
+    /// Lists the members where they have become few, and anew where more than half of those listed are gone.
+    fn list(&mut self) {
+        if self.list.is_empty() {
+            if self.count > 0 && self.count * MANY < self.members.instances() {
+                self.list = self.members.iter().collect();
+                self.lists += 1;
             }
+        } else if self.count * 2 < self.list.len() {
+            let members = &self.members;
+            self.list.retain(|instance| members.contains(*instance));
+            self.lists += 1;
         }
-        draws.last = (self.count > 0).then(|| self.members.after(draws.last))??;
-        Some(draws.last)
     }
 
-    /// A uniformly random member.
+    /// How many lists were made. As long as this stays the same, what a stream draws is the first member of a sequence that
+    /// is the stream's alone. Because pools only shrink, what was drawn too early then stays right for as long as it is a
+    /// member: instances that come before it in the sequence were not members even then.
+    pub(crate) fn lists(&self) -> u32 {
+        self.lists
+    }
+
+    /// A uniformly random member, in a few tries.
     pub(crate) fn draw(&self, stream: &mut Stream) -> Option<u32> {
-        self.next(&mut Draws::default(), stream)
+        let (instances, listed) = (self.members.instances() as u32, self.list.len() as u32);
+        while self.count > 0 {
+            let drawn =
+                if listed > 0 { self.list[stream.below(listed) as usize] } else { stream.below(instances) };
+            if self.members.contains(drawn) {
+                return Some(drawn);
+            }
+        }
+        None
     }
 }
 
@@ -182,13 +191,12 @@ mod tests {
     }
 
     #[test]
-    fn the_member_after_another_is_found_across_words_and_around_the_end() {
+    fn members_come_in_order_across_words() {
         let mut set = InstanceSet::new(200);
-        assert_eq!(set.after(7), None);
-        set.extend([3, 63, 64, 190]);
-        let found = [0, 3, 62, 63, 64, 189, 190, 199].map(|instance| set.after(instance));
-        assert_eq!(found, [3, 63, 63, 64, 190, 190, 3, 3].map(Some));
-        assert!(set.remove(64) && !set.remove(64) && set.after(63) == Some(190));
+        assert_eq!(set.iter().next(), None);
+        set.extend([190, 3, 64, 63, 199]);
+        assert!(set.remove(64) && !set.remove(64));
+        assert_eq!(set.iter().collect::<Vec<u32>>(), [3, 63, 190, 199]);
     }
 
     #[test]
@@ -206,32 +214,45 @@ mod tests {
     }
 
     #[test]
-    fn each_member_of_a_pool_is_drawn_equally_often() {
-        let mut stream = Seed(2).stream("test", 0, 0, 0);
-        let members = [2, 3, 70, 99];
-        let mut counts = [0_i32; 100];
-        for _ in 0..40_000 {
-            counts[pool(100, members).draw(&mut stream).unwrap() as usize] += 1;
+    fn each_member_of_a_pool_is_drawn_equally_often_be_they_many_or_few() {
+        let members = [2, 3, 50, 63];
+        for instances in [64, 100, 10_000] {
+            let mut stream = Seed(2).stream("test", 0, 0, 0);
+            let mut pool = pool(instances, members.into_iter().chain(5..40));
+            // Down to the four by way of several lists.
+            (5..40).for_each(|gone| assert!(pool.remove(gone)));
+            assert_eq!((pool.len(), pool.lists() > 1), (4, instances == 10_000));
+            let mut counts = vec![0_i32; instances];
+            for _ in 0..40_000 {
+                counts[pool.draw(&mut stream).unwrap() as usize] += 1;
+            }
+            assert!(
+                members.iter().all(|member| (counts[*member as usize] - 10_000).abs() < 400),
+                "{counts:?}"
+            );
         }
-        assert!(members.iter().all(|member| (counts[*member as usize] - 10_000).abs() < 400), "{counts:?}");
     }
 
     #[test]
     fn what_was_drawn_too_early_is_what_a_smaller_pool_gives_as_long_as_it_is_a_member() {
-        for (instances, count) in [(300, 150), (1 << 20, 3)] {
+        for (instances, count) in [(300, 150), (1 << 20, 40)] {
             for seed in 0..50 {
                 let mut order = Seed(seed).stream("members", 0, 0, 0);
                 let members = order.distinct(count, instances);
                 let mut pool = pool(instances as usize, members.iter().copied());
                 let stream = || Seed(seed).stream("draws", 0, 0, 0);
-                let (mut draws, mut early) = (Draws::default(), stream());
-                let mut drawn = pool.next(&mut draws, &mut early).unwrap();
+                let (mut early, mut lists) = (stream(), pool.lists());
+                let mut drawn = pool.draw(&mut early).unwrap();
                 for gone in &members[..members.len() - 1] {
                     pool.remove(*gone);
-                    while !pool.contains(drawn) {
-                        drawn = pool.next(&mut draws, &mut early).unwrap();
+                    if pool.lists() != lists {
+                        (early, lists) = (stream(), pool.lists());
+                        drawn = pool.draw(&mut early).unwrap();
                     }
-                    assert_eq!(pool.next(&mut Draws::default(), &mut stream()), Some(drawn));
+                    while !pool.contains(drawn) {
+                        drawn = pool.draw(&mut early).unwrap();
+                    }
+                    assert_eq!(pool.draw(&mut stream()), Some(drawn));
                 }
             }
         }

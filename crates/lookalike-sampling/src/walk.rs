@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use lookalike_base::{Seed, Stream};
 
 use crate::graph::ProximityGraph;
-use crate::set::{Draws, Pool};
+use crate::set::Pool;
 use crate::weights::EdgeWeights;
 
 /// A walk is exhausted after this many steps in a row that brought nobody new.
@@ -24,12 +24,20 @@ use crate::weights::EdgeWeights;
 /// batches of CIFAR-10 pixels are near chance from the middle of the epoch on), larger ones cost time in proportion.
 pub const PATIENCE: usize = 100;
 
+/// Where nobody is to come twice, a walk looks at all neighbours of where it is after this many steps in a row that brought
+/// nobody new, and collects those who are left, the most similar first.
+///
+/// Late in a covering epoch few of those whom a walk comes by are unused. A step then waits for memory and finds one of them with a small chance,
+/// while a look at all neighbours waits but once, finds each of them, and finds them where the walk is. Without it
+/// walks would have to go far, or be given up, for members that have little in common: with it the last five tenths of a
+/// covering epoch are harder as well as cheaper (`benchmarks/walks`). With half of all unused it happens once
+/// in 256 steps, so that the first tenths hardly differ; smaller values make batches of nearest neighbours.
+pub const GLEANING: usize = 8;
+
 /// A batch walks at most this many steps for each member that it is to collect.
 ///
-/// Where it needs more, less than a tenth of what walks come by is unused, as in the last tenth of a covering epoch.
-/// Then a step finds little, and a look at all neighbours of a fresh start costs no more than one and finds the most
-/// similar of those that are left. On 20,000 clustered points (B = 128, K = 100) batches of the first eight tenths
-/// of a covering epoch are the same with and without this bound, and the epoch takes about half the time.
+/// Where it needs more, hardly anybody is left where walks lead, as at the end of a covering epoch. Then a look at all
+/// neighbours of a fresh start costs no more than one step and finds the most similar of those that are left.
 pub const STEPS_A_MEMBER: usize = 10;
 
 /// Walks that are under way at the same time at most.
@@ -108,6 +116,8 @@ pub(crate) struct Walkers<'a> {
     first_batch: u64,
     /// Walks begun.
     begun: u64,
+    /// Steps of the current walk, and of the one before it.
+    taken: [usize; 2],
     /// The current walk and those that come after it.
     lanes: VecDeque<Lane>,
 }
@@ -115,10 +125,10 @@ pub(crate) struct Walkers<'a> {
 /// One walk, as far as it was walked.
 struct Lane {
     number: u64,
-    /// How far the search for a start has come in the stream of starts.
-    draws: Draws,
     starts: Stream,
     start: Option<u32>,
+    /// The pool's number of lists when the start was drawn.
+    lists: u32,
     steps: Stream,
     at: u32,
     words: [u64; STRETCH],
@@ -130,7 +140,15 @@ struct Lane {
 impl<'a> Walkers<'a> {
     /// Walks by `moves`, or only starts where there are none.
     pub(crate) fn new(moves: Option<Moves<'a>>, seed: Seed, epoch: u64, first_batch: usize) -> Self {
-        Self { moves, seed, epoch, first_batch: first_batch as u64, begun: 0, lanes: VecDeque::new() }
+        Self {
+            moves,
+            seed,
+            epoch,
+            first_batch: first_batch as u64,
+            begun: 0,
+            taken: [0; 2],
+            lanes: VecDeque::new(),
+        }
     }
 
     /// Ends the current walk and begins the next one: returns its start, uniformly drawn from those of `pool` that
@@ -139,12 +157,19 @@ impl<'a> Walkers<'a> {
     /// `ahead` says how many walks are sure to come, this one included.
     pub(crate) fn begin(&mut self, pool: &Pool, ahead: usize, fits: impl Fn(u32) -> bool) -> Option<u32> {
         self.lanes.pop_front();
+        self.taken = [0, self.taken[0]];
         let lanes = if self.moves.is_some() { ahead.clamp(1, LANES) } else { 1 };
         while self.lanes.len() < lanes {
-            let lane = self.lane(pool);
+            let lane = self.lane(self.begun, pool);
+            self.begun += 1;
             self.lanes.push_back(lane);
         }
         let (seed, epoch, first) = (self.seed, self.epoch, self.first_batch);
+        let stale = self.lanes.front().filter(|lane| lane.lists != pool.lists()).map(|lane| lane.number);
+        if let Some(number) = stale {
+            let lane = self.lane(number, pool);
+            self.lanes[0] = lane;
+        }
         let lane = self.lanes.front_mut()?;
         let mut refusals = 0;
         while refusals < REFUSALS {
@@ -155,7 +180,7 @@ impl<'a> Walkers<'a> {
                 }
                 refusals += 1;
             }
-            let next = pool.next(&mut lane.draws, &mut lane.starts);
+            let next = pool.draw(&mut lane.starts);
             lane.restart(next, seed.stream("walk", epoch, first, lane.number));
         }
         None
@@ -169,35 +194,41 @@ impl<'a> Walkers<'a> {
         let lane = self.lanes.front_mut()?;
         let node = lane.path.get(lane.read).copied();
         lane.read += 1;
+        self.taken[0] += 1;
         node
     }
 
-    fn lane(&mut self, pool: &Pool) -> Lane {
-        let address = |purpose| self.seed.stream(purpose, self.epoch, self.first_batch, self.begun);
-        let (steps, mut starts, mut draws) = (address("walk"), address("start"), Draws::default());
-        let number = self.begun;
-        self.begun += 1;
-        let start = pool.next(&mut draws, &mut starts);
-        let at = start.unwrap_or_default();
-        Lane { number, draws, starts, start, steps, at, words: [0; STRETCH], path: Vec::new(), read: 0 }
+    /// Walk number `number`, at its start.
+    fn lane(&self, number: u64, pool: &Pool) -> Lane {
+        let address = |purpose| self.seed.stream(purpose, self.epoch, self.first_batch, number);
+        let (steps, mut starts) = (address("walk"), address("start"));
+        let start = pool.draw(&mut starts);
+        let (at, lists) = (start.unwrap_or_default(), pool.lists());
+        Lane { number, starts, start, lists, steps, at, words: [0; STRETCH], path: Vec::new(), read: 0 }
     }
 
-    /// Lets every walk under way take its next steps, all their first ones, then all their second ones, and so on.
+    /// Lets walks under way take their next steps, all their first ones, then all their second ones, and so on. Those
+    /// ahead of the current one wait where they are twice as long as it, or the one before it, has been: more of them is
+    /// hardly ever needed.
     fn stretch(&mut self) {
         let Some(moves) = self.moves else { return };
-        for lane in &mut self.lanes {
-            lane.path.drain(..lane.read);
-            lane.read = 0;
-            lane.words.fill_with(|| lane.steps.bits());
+        let enough = 2 * self.taken[0].max(self.taken[1]);
+        let mut going: Vec<&mut Lane> = Vec::with_capacity(LANES);
+        for (ahead, lane) in self.lanes.iter_mut().enumerate() {
+            if ahead == 0 || lane.path.len() < enough {
+                lane.path.drain(..lane.read);
+                lane.read = 0;
+                lane.words.fill_with(|| lane.steps.bits());
+                going.push(lane);
+            }
         }
-        let lanes = self.lanes.make_contiguous();
         for step in 0..STRETCH {
             let mut aims: [(&[u32], usize); LANES] = [(&[], 0); LANES];
-            for (aim, lane) in aims.iter_mut().zip(&*lanes) {
+            for (aim, lane) in aims.iter_mut().zip(&going) {
                 let start = lane.start.unwrap_or(lane.at);
                 *aim = moves.aim(start, lane.at, lane.words[step]);
             }
-            for ((neighbors, place), lane) in aims.iter().zip(&mut *lanes) {
+            for ((neighbors, place), lane) in aims.iter().zip(&mut going) {
                 lane.at = neighbors.get(*place).copied().or(lane.start).unwrap_or(lane.at);
                 lane.path.push(lane.at);
             }
@@ -249,7 +280,7 @@ mod tests {
             let mut order = Seed(seed).stream("order", 0, 0, 0);
             for number in 0..60 {
                 let address = |purpose| Seed(seed).stream(purpose, 2, 30, number);
-                let expected = pool.next(&mut Draws::default(), &mut address("start"));
+                let expected = pool.draw(&mut address("start"));
                 let start = walkers.begin(&pool, 1 + order.below(20) as usize, |_| true);
                 assert_eq!(start, expected);
                 let Some(start) = start else { break };

@@ -7,8 +7,8 @@ mod common;
 use common::{are_distinct, clustered, sorted};
 use lookalike_base::{Matrix, Seed};
 use lookalike_sampling::{
-    Avoid, Coverage, Groups, Kind, LastBatch, Oracle, Ranks, RunData, Sampler, SamplerOptions, SamplerState,
-    SamplingError, Split, check_agreement,
+    Avoid, Coverage, GraphOptions, Groups, Kind, LastBatch, Oracle, Ranks, RunData, Sampler, SamplerOptions,
+    SamplerState, SamplingError, Scoring, Split, check_agreement, proximity_graph,
 };
 use proptest::prelude::*;
 
@@ -129,6 +129,57 @@ fn the_ranks_of_a_split_by_batches_get_the_batches_of_one_plan_in_turn() {
     for parts in [by_batches, within] {
         assert_eq!(sorted(parts.concat().concat()), (0..96).collect::<Vec<u32>>());
     }
+}
+
+#[test]
+fn what_all_ranks_get_together_is_what_each_gets_a_part_of() {
+    let options = SamplerOptions { uniform_epochs: 0, ..options(Kind::Walk, Coverage::Cover) };
+    for split in [Split::Batches, Split::Within] {
+        let data = RunData { ranks: Ranks { rank: 0, count: 4, split }, ..RunData::default() };
+        let mut ranks = samplers(96, &options, &data);
+        for sampler in &mut ranks {
+            sampler.rebuild_from(everything(96, 0).1.rows()).unwrap();
+            sampler.next_segment().unwrap();
+            sampler.advance().unwrap();
+        }
+        let together = ranks[3].next_segment_of_all().unwrap();
+        let parts: Vec<_> = ranks.iter_mut().map(|sampler| sampler.next_segment().unwrap().batches).collect();
+        assert_eq!(parts.concat().len(), 12);
+        for (rank, part) in parts.iter().enumerate() {
+            for (step, batch) in part.iter().enumerate() {
+                let expected = match split {
+                    Split::Batches => together.batches[step * 4 + rank].clone(),
+                    Split::Within => together.batches[step].iter().copied().skip(rank).step_by(4).collect(),
+                };
+                assert_eq!(*batch, expected, "{split:?} rank {rank} step {step}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_graph_from_rows_kept_elsewhere_is_that_of_the_rows_and_the_epoch_goes_on_covering() {
+    let options =
+        SamplerOptions { uniform_epochs: 0, refresh_every: 1000, ..options(Kind::Walk, Coverage::Cover) };
+    let graph =
+        GraphOptions { candidates: options.candidates, neighbors: options.neighbors, scoring: Scoring::F32 };
+    let (mut sampler, _) = Sampler::new(96, options, Seed(1)).unwrap();
+    let mut seen = Vec::new();
+    for step in 0..16 {
+        let (_, rows) = everything(96, step);
+        if step % 5 == 0 {
+            sampler.rebuild_from(rows.rows()).unwrap();
+            let expected = proximity_graph(rows.rows(), None, &graph, Seed(1), step / 5).unwrap().0;
+            assert_eq!(*sampler.graph(), expected);
+        }
+        seen.extend(sampler.next_segment().unwrap().batches.swap_remove(0));
+        sampler.advance().unwrap();
+    }
+    assert_eq!(sorted(seen), (0..96).collect::<Vec<u32>>());
+    let (everybody, rows) = everything(96, 0);
+    assert!(matches!(sampler.rebuild_from(everything(95, 0).1.rows()), Err(SamplingError::Rows { .. })));
+    sampler.record(&everybody, rows.rows(), 0).unwrap();
+    assert!(matches!(sampler.rebuild_from(rows.rows()), Err(SamplingError::Combination { .. })));
 }
 
 #[test]

@@ -130,6 +130,24 @@ fn a_walk_ends_where_it_restarts_nearly_always_and_where_it_leads_into_dead_ends
 }
 
 #[test]
+fn a_covering_walk_that_meets_nobody_new_collects_who_is_left_around_it() {
+    // Everybody is everybody's neighbour, and all but four are used: a step finds one of them with a chance of 3 in 99.
+    let everybody: Vec<u32> = (0..100).collect();
+    let others = |own: &u32| everybody.iter().copied().filter(|other| other != own).collect();
+    let graph = graph_of(&everybody.iter().map(others).collect::<Vec<Vec<u32>>>());
+    let mut used = InstanceSet::new(100);
+    used.extend(everybody.iter().copied().filter(|instance| instance % 25 != 1));
+    for seed in 0..30 {
+        let last = input(&graph, &used, 4, Coverage::Cover);
+        let input = PlanInput { first_batch: 24, batches: 1, seed: Seed(seed), ..last };
+        let segment = plan_segment(&input).unwrap();
+        assert_eq!(sorted(segment.batches[0].clone()), [1, 26, 51, 76]);
+        let origins = segment.origins[0];
+        assert_eq!((origins.starts, origins.collected, origins.restarts), (1, 3, 0), "seed {seed}");
+    }
+}
+
+#[test]
 fn cover_uses_each_instance_exactly_once_but_the_remainder() {
     let graph = random_graph(1003, 10, 1);
     let none = InstanceSet::new(1003);

@@ -5,10 +5,9 @@ use std::path::PathBuf;
 use lookalike_base::progress::Cancellation;
 
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{say, write_json};
 use crate::run::Place;
 use crate::table::Table;
-use crate::train::write_json;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {

@@ -3,20 +3,21 @@
 use std::path::{Path, PathBuf};
 
 use lookalike_base::progress::{Cancellation, Progress};
-use lookalike_base::{MappedRows, Matrix, RowSource, Seed, npy};
+use lookalike_base::{MappedRows, RowSource, Seed, npy};
 use lookalike_sampling::{
-    BatchOrigins, Coverage, Groups, Kind, PlanContext, RestartSchedule, RunData, Sampler, SamplerOptions,
-    SamplingError, Scoring, plan_report,
+    Avoid, BatchOrigins, Coverage, Groups, Kind, Oracle, PlanContext, Ranks, RestartSchedule, RunData,
+    Sampler, SamplerOptions, SamplingError, Scoring, Split, plan_report,
 };
 
 use crate::failure::Failure;
+use crate::output::write_json;
 use crate::run::warn;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// One instance a row: float32 or float16 as .npy in C order, or the only matrix of a .safetensors
     embeddings: PathBuf,
-    /// Where to write the plan: int64, one batch a row, epoch after epoch
+    /// Where to write the plan: int64, one batch a row, epoch after epoch; for several replicas steps × replicas × B
     #[arg(long, value_name = "PLAN.npy")]
     out: PathBuf,
     /// How batches are made
@@ -58,9 +59,18 @@ pub(crate) struct Arguments {
     /// Seed of every random number
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// A class an instance, integers: the report then tells false negatives
-    #[arg(long, value_name = "LABELS.npy", requires = "report")]
+    /// Replicas of a distributed run that share the batches, W: each gets as many
+    #[arg(long, default_value_t = 1, value_name = "W")]
+    num_replicas: usize,
+    /// How replicas share batches
+    #[arg(long, value_enum, default_value = "batches")]
+    split: Sharing,
+    /// A class an instance, integers: for the false negatives of the report, or for --oracle
+    #[arg(long, value_name = "LABELS.npy")]
     labels: Option<PathBuf>,
+    /// What to keep walks from by --labels: what would be if false negatives were known, for analysis
+    #[arg(long, value_enum, requires = "labels")]
+    oracle: Option<Against>,
     /// An id an instance, integers: instances with the same id never share a batch
     #[arg(long, value_name = "IDS.npy")]
     groups: Option<PathBuf>,
@@ -85,6 +95,22 @@ enum Filling {
     Cover,
     /// As published: instances may recur, and some not come at all
     Repeat,
+}
+
+#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
+enum Sharing {
+    /// Each batch of B is one replica's
+    Batches,
+    /// Each batch of B·W is cut into a part for each replica, for losses that gather
+    Within,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Against {
+    /// Neighbours of the same class are not walked to
+    Edges,
+    /// Instances of the start's class are not collected, though walked through
+    Members,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -130,57 +156,102 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     if arguments.epochs == 0 {
         return Err(Failure::usage("--epochs must be at least 1"));
     }
-    let embeddings = read(&arguments.embeddings)?;
+    if arguments.num_replicas == 0 {
+        return Err(Failure::usage("--num-replicas must be at least 1"));
+    }
+    if arguments.labels.is_some() && arguments.report.is_none() && arguments.oracle.is_none() {
+        return Err(Failure::usage(
+            "--labels are for --report REPORT.json or --oracle, and neither is given",
+        ));
+    }
+    let embeddings = MappedRows::open(&arguments.embeddings)?;
     let instances = embeddings.len();
-    let options = arguments.options((instances / arguments.batch_size.max(1)) as u64);
+    let steps = instances / arguments.batch_size.max(1) / arguments.num_replicas;
+    let options = arguments.options(steps as u64);
     let usage = |error: SamplingError| Failure::usage(error.to_string());
     options.check(instances).map_err(usage)?;
-    let groups = arguments.groups.as_deref().map(|path| integers(path, instances)).transpose()?;
-    // Ids are compared, not counted: their bits are as good as their values.
-    let groups =
-        groups.map(|ids| Groups::new(&ids.into_iter().map(i64::cast_unsigned).collect::<Vec<u64>>()));
     let labels = arguments.labels.as_deref().map(|path| classes(path, instances)).transpose()?;
-    let data = RunData { groups, ..RunData::default() };
+    let data = arguments.data(instances, labels.as_deref())?;
     let (mut sampler, warnings) =
         Sampler::with_data(instances, options, Seed(arguments.seed), data).map_err(usage)?;
     warn(&warnings.iter().map(ToString::to_string).collect::<Vec<String>>());
-    let all: Vec<u32> = (0..instances as u32).collect();
-    sampler.record(&all, embeddings.rows(), 0)?;
+    check(&embeddings, &arguments.embeddings)?;
 
-    let (plan, origins) = plan(&mut sampler, arguments.epochs, cancellation)?;
+    let (plan, origins) = plan(&mut sampler, &embeddings, arguments.epochs, cancellation)?;
     warn(&sampler.take_warnings().iter().map(ToString::to_string).collect::<Vec<String>>());
-    let values: Vec<i64> = plan.iter().flatten().map(|instance| i64::from(*instance)).collect();
     if let Some(path) = &arguments.report {
         let graph = (sampler.graph().edges() > 0).then(|| sampler.graph());
         let context = PlanContext { labels: labels.as_deref(), graph, origins: Some(&origins) };
-        let report = plan_report(&plan, embeddings.rows(), &context, Seed(arguments.seed))?;
-        let text = serde_json::to_string_pretty(&report)?;
-        lookalike_base::atomic::write_atomic(path, |writer| writeln!(writer, "{text}"))
-            .map_err(|source| lookalike_learn::LearnError::Io { path: path.clone(), source })?;
+        write_json(path, &plan_report(&plan, &embeddings, &context, Seed(arguments.seed))?)?;
     }
-    npy::write_integers(&arguments.out, &[plan.len(), arguments.batch_size], &values)?;
-    let out = arguments.out.display();
-    eprintln!("wrote {} batches of {} to {out}", plan.len(), arguments.batch_size);
-    Ok(())
+    arguments.write(&plan)
 }
 
-/// All batches of `epochs` epochs.
+impl Arguments {
+    /// What the sampler is told about the data and the replicas.
+    fn data(&self, instances: usize, labels: Option<&[u32]>) -> Result<RunData, Failure> {
+        let groups = self.groups.as_deref().map(|path| integers(path, instances)).transpose()?;
+        // Ids are compared, not counted: their bits are as good as their values.
+        let groups =
+            groups.map(|ids| Groups::new(&ids.into_iter().map(i64::cast_unsigned).collect::<Vec<u64>>()));
+        let oracle = self.oracle.zip(labels).map(|(against, labels)| Oracle {
+            labels: labels.to_vec(),
+            avoid: match against {
+                Against::Edges => Avoid::Edges,
+                Against::Members => Avoid::Members,
+            },
+        });
+        let split = match self.split {
+            Sharing::Batches => Split::Batches,
+            Sharing::Within => Split::Within,
+        };
+        Ok(RunData { groups, oracle, ranks: Ranks { rank: 0, count: self.num_replicas, split } })
+    }
+
+    /// Writes the plan: a row a batch, or for several replicas steps × replicas × B.
+    fn write(&self, plan: &[Vec<u32>]) -> Result<(), Failure> {
+        let (size, replicas) = (self.batch_size, self.num_replicas);
+        let mut values: Vec<i64> = Vec::with_capacity(plan.iter().map(Vec::len).sum());
+        for batch in plan {
+            // Of a batch that all share, replica r gets the members at its places r, r + W, r + 2W, ….
+            let parts = if self.split == Sharing::Within { replicas } else { 1 };
+            for part in 0..parts {
+                values.extend(batch.iter().skip(part).step_by(parts).map(|instance| i64::from(*instance)));
+            }
+        }
+        let batches = values.len() / size;
+        let shape =
+            if replicas == 1 { vec![batches, size] } else { vec![batches / replicas, replicas, size] };
+        npy::write_integers(&self.out, &shape, &values)?;
+        let shared = if replicas == 1 { String::new() } else { format!(" for {replicas} replicas") };
+        eprintln!("wrote {batches} batches of {size}{shared} to {}", self.out.display());
+        Ok(())
+    }
+}
+
+/// All batches of `epochs` epochs, those of all replicas.
 fn plan(
     sampler: &mut Sampler,
+    embeddings: &MappedRows,
     epochs: u64,
     cancellation: &Cancellation,
 ) -> Result<(Vec<Vec<u32>>, Vec<BatchOrigins>), Failure> {
-    let progress = Progress::new(epochs.saturating_mul(sampler.batches_per_epoch() as u64), "planning");
+    let steps = sampler.batches_per_epoch();
+    let progress = Progress::new(epochs.saturating_mul(steps as u64), "planning");
     let (mut plan, mut origins) = (Vec::new(), Vec::new());
+    sampler.set_cancellation(cancellation.clone());
+    let interrupted = |error| match error {
+        SamplingError::Cancelled => Failure::Interrupted("nothing was written".to_owned()),
+        error => error.into(),
+    };
     while sampler.epoch() < epochs {
-        if cancellation.is_cancelled() {
-            return Err(Failure::Interrupted("nothing was written".to_owned()));
-        }
-        let segment = sampler.next_segment()?;
-        for _ in &segment.batches {
+        sampler.rebuild_from(embeddings).map_err(interrupted)?;
+        let segment = sampler.next_segment_of_all().map_err(interrupted)?;
+        // A refresh is due once an epoch, so this is all of it.
+        for _ in 0..steps {
             sampler.advance()?;
         }
-        progress.advance(segment.batches.len() as u64);
+        progress.advance(steps as u64);
         plan.extend(segment.batches);
         origins.extend(segment.origins);
     }
@@ -188,15 +259,28 @@ fn plan(
     Ok((plan, origins))
 }
 
-/// The rows of a file, in memory.
-fn read(path: &Path) -> Result<Matrix, Failure> {
-    let mapped = MappedRows::open(path)?;
-    let columns = mapped.columns();
-    let mut values = vec![0.0; mapped.len() * columns];
-    for (index, row) in values.chunks_exact_mut(columns).enumerate() {
-        mapped.read_row(index, row);
+/// Checks that all values are finite, and warns of rows of zeros.
+fn check(embeddings: &MappedRows, path: &Path) -> Result<(), Failure> {
+    let mut row = vec![0.0; embeddings.columns()];
+    let mut zeros = (0_usize, 0);
+    for instance in 0..embeddings.len() {
+        embeddings.read_row(instance, &mut row);
+        if let Some(column) = row.iter().position(|value| !value.is_finite()) {
+            let (path, value) = (path.display(), row[column]);
+            let text =
+                format!("{path}: the embedding of instance {instance} holds {value} in column {column}");
+            return Err(anyhow::Error::msg(text).into());
+        }
+        if row.iter().all(|value| *value == 0.0) {
+            zeros = (zeros.0 + 1, if zeros.0 == 0 { instance } else { zeros.1 });
+        }
     }
-    Ok(Matrix::new(values, columns)?)
+    if let (count @ 1.., first) = zeros {
+        warn(&[format!(
+            "{count} embeddings are all zeros, the first that of instance {first}: they are similar to nobody"
+        )]);
+    }
+    Ok(())
 }
 
 /// An integer an instance.

@@ -10,7 +10,7 @@ use lookalike_learn::recipe::new_run_folder;
 use lookalike_learn::train::Outcome;
 
 use crate::failure::Failure;
-use crate::output::say;
+use crate::output::{say, write_json};
 use crate::run::{Place, open, warn};
 use crate::table::Table;
 
@@ -124,14 +124,6 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
     say(format_args!(
         "next: lookalike evaluate {run}, lookalike embed {run}, lookalike export {run} model.safetensors"
     ))
-}
-
-/// Writes an evaluation as JSON.
-pub(crate) fn write_json(path: &Path, evaluation: &Evaluation) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(evaluation)?;
-    lookalike_base::atomic::write_atomic(path, |writer| writeln!(writer, "{text}"))
-        .map_err(|source| LearnError::Io { path: path.to_owned(), source })?;
-    Ok(())
 }
 
 /// The table after training.

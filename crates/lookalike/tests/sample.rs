@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lookalike_base::{Matrix, Seed, npy};
+use lookalike_base::{Array, Matrix, Seed, npy, tensors};
 
 const INSTANCES: usize = 300;
 const BATCH: usize = 12;
@@ -43,6 +43,12 @@ fn sample(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     }
     let output = command.output().unwrap();
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// A `.npy` file of version 1 with this header and these bytes.
+fn npy_file(path: &Path, header: &str, data: &[u8]) {
+    let size = (header.len() as u16).to_le_bytes();
+    std::fs::write(path, [b"\x93NUMPY\x01\0", &size[..], header.as_bytes(), data].concat()).unwrap();
 }
 
 fn plan(path: PathBuf) -> Vec<Vec<i64>> {
@@ -117,6 +123,11 @@ fn mistakes_are_named_and_nothing_is_written() {
         (&["rows.npy", "--groups", "large.npy"], 2, "group 7"),
         (&["rows.npy", "--groups", "rows.npy"], 1, "rows.npy"),
         (&["rows.npy", "--labels", "classes.npy"], 2, "--report"),
+        (&["rows.npy", "--oracle", "edges"], 2, "--labels"),
+        (&["rows.npy", "--num-replicas", "0"], 2, "--num-replicas"),
+        (&["rows.npy", "--num-replicas", "26"], 2, "26"),
+        (&["rows.npy", "--temperature", "0"], 2, "temperature"),
+        (&["rows.npy", "--uniform-fraction", "1.5"], 2, "uniform_fraction"),
         (&["torn.npy"], 1, "torn.npy"),
         (&["absent.npy"], 1, "absent.npy"),
     ] {
@@ -125,4 +136,124 @@ fn mistakes_are_named_and_nothing_is_written() {
         assert!(error.contains(said), "{arguments:?}: {error}");
         assert!(!place.path().join("plan.npy").exists(), "{arguments:?}");
     }
+}
+
+#[test]
+fn every_replica_gets_as_many_batches_and_together_they_cover() {
+    let place = place();
+    for split in ["batches", "within"] {
+        let arguments = ["rows.npy", "--out", "plan.npy", "--num-replicas", "4", "--split", split];
+        let (status, error) = sample(place.path(), &arguments);
+        assert_eq!(status, Some(0), "{split}: {error}");
+        // 300 instances make 25 batches of 12, of which four replicas get six each.
+        let (mut values, shape) = npy::read_integers(place.path().join("plan.npy")).unwrap();
+        assert_eq!(shape, [6, 4, BATCH], "{split}");
+        values.sort_unstable();
+        values.dedup();
+        assert_eq!(values.len(), 6 * 4 * BATCH, "{split}");
+    }
+}
+
+#[test]
+fn with_labels_as_an_oracle_no_batch_collects_its_start_s_class() {
+    let place = place();
+    let arguments = ["--out", "plan.npy", "--report", "report.json", "--labels", "classes.npy"];
+    let false_negatives = |more: &[&str]| {
+        let (status, error) = sample(place.path(), &[&["rows.npy"], &arguments[..], more].concat());
+        assert_eq!(status, Some(0), "{error}");
+        let text = std::fs::read_to_string(place.path().join("report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+        report["false_negatives"]["rate"].as_f64().unwrap()
+    };
+    let without = false_negatives(&[]);
+    for against in ["edges", "members"] {
+        let with = false_negatives(&["--oracle", against]);
+        assert!(with < without - 0.1, "{against}: {with}, without {without}");
+    }
+}
+
+#[test]
+fn embeddings_of_another_type_layout_or_length_are_refused_by_name() {
+    let place = place();
+    let header = |descr: &str, order: &str, shape: &str| {
+        format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}")
+    };
+    for (name, descr, order, shape, data, said) in [
+        ("double.npy", "<f8", "False", "(300, 6)", 300 * 6 * 8, "astype('<f4')"),
+        ("fortran.npy", "<f4", "True", "(300, 6)", 300 * 6 * 4, "ascontiguousarray"),
+        ("swapped.npy", ">f4", "False", "(300, 6)", 300 * 6 * 4, "big-endian"),
+        ("lying.npy", "<f4", "False", "(1099511627776, 6)", 64, "needs 26388279066624 bytes, but 64 follow"),
+        ("vector.npy", "<f4", "False", "(1800,)", 7200, "shape [1800]"),
+        ("one.npy", "<f4", "False", "(1, 6)", 24, "at least 2"),
+        ("none.npy", "<f4", "False", "(0, 6)", 0, "at least 2"),
+    ] {
+        npy_file(&place.path().join(name), &header(descr, order, shape), &vec![0; data]);
+        let (status, error) = sample(place.path(), &[name, "--out", "plan.npy"]);
+        assert!(matches!(status, Some(1 | 2)) && error.contains(said), "{name}: {status:?} {error}");
+        assert!(!place.path().join("plan.npy").exists(), "{name}");
+    }
+}
+
+#[test]
+fn labels_and_groups_of_another_length_are_refused_with_both_lengths() {
+    let place = place();
+    npy::write_integers(place.path().join("short.npy"), &[299], &[1; 299]).unwrap();
+    for option in [&["--groups", "short.npy"][..], &["--labels", "short.npy", "--oracle", "edges"]] {
+        let (status, error) = sample(place.path(), &[&["rows.npy", "--out", "plan.npy"], option].concat());
+        assert_eq!(status, Some(2), "{error}");
+        assert!(error.contains("short.npy has shape [299]; expected [300]"), "{error}");
+    }
+}
+
+#[test]
+fn rows_that_are_not_finite_are_named_and_rows_of_zeros_warned_of() {
+    let place = place();
+    let whole = npy::read_rows(place.path().join("rows.npy")).unwrap();
+    for (value, kind) in [(f32::NAN, "walk"), (f32::NEG_INFINITY, "uniform"), (f32::INFINITY, "nearest")] {
+        let mut broken = whole.clone();
+        broken.row_mut(123)[4] = value;
+        npy::write_rows(place.path().join("broken.npy"), broken.rows()).unwrap();
+        let (status, error) = sample(place.path(), &["broken.npy", "--out", "plan.npy", "--kind", kind]);
+        assert_eq!(status, Some(1), "{error}");
+        assert!(error.contains(&format!("instance 123 holds {value} in column 4")), "{error}");
+    }
+    let mut zeros = whole;
+    zeros.row_mut(7).fill(0.0);
+    zeros.row_mut(250).fill(0.0);
+    npy::write_rows(place.path().join("zeros.npy"), zeros.rows()).unwrap();
+    let (status, error) = sample(place.path(), &["zeros.npy", "--out", "plan.npy"]);
+    assert_eq!(status, Some(0), "{error}");
+    assert!(error.contains("2 embeddings are all zeros, the first that of instance 7"), "{error}");
+    let members = plan(place.path().join("plan.npy")).concat();
+    assert!(members.contains(&7) && members.contains(&250));
+}
+
+#[test]
+fn more_candidates_than_others_are_lowered_and_said_so() {
+    let place = place();
+    let arguments = ["rows.npy", "--out", "plan.npy", "--candidates", "1000"];
+    let (status, error) = sample(place.path(), &arguments);
+    assert_eq!(status, Some(0), "{error}");
+    assert!(error.contains("warning:") && error.contains("299"), "{error}");
+}
+
+#[test]
+fn embeddings_in_halves_and_in_safetensors_are_read() {
+    let place = place();
+    npy_file(
+        &place.path().join("half.npy"),
+        "{'descr': '<f2', 'fortran_order': False, 'shape': (300, 2), }",
+        &(0..1200).map(|at: u32| if at % 2 == 1 { 0x3c } else { (at / 7) as u8 }).collect::<Vec<u8>>(),
+    );
+    let rows = npy::read_rows(place.path().join("rows.npy")).unwrap();
+    let mut file = tensors::TensorFile::default();
+    file.tensors.insert("rows".into(), Array::f32([INSTANCES, 6], rows.rows().values().to_vec()));
+    tensors::write(place.path().join("rows.safetensors"), &file).unwrap();
+    for name in ["half.npy", "rows.safetensors"] {
+        let (status, error) = sample(place.path(), &[name, "--out", "plan.npy"]);
+        assert_eq!(status, Some(0), "{name}: {error}");
+    }
+    let from_tensors = plan(place.path().join("plan.npy"));
+    let (_, _) = sample(place.path(), &["rows.npy", "--out", "plan.npy"]);
+    assert_eq!(plan(place.path().join("plan.npy")), from_tensors);
 }

@@ -1,0 +1,62 @@
+//! What a program needs of a sampler that plans without training: a graph from rows that are kept elsewhere, and the batches
+//! of all ranks.
+
+use std::time::Instant;
+
+use lookalike_base::RowSource;
+
+use crate::error::SamplingError;
+use crate::plan::Segment;
+use crate::sampler::Sampler;
+
+impl Sampler {
+    /// Rebuilds the graph from embeddings that are kept elsewhere, in a mapped file for instance, and need not fit into memory: a
+    /// refresh, after which the next is due in `refresh_every` batches. What was planned ahead is planned anew.
+    /// Uniform sampling only compares their number.
+    ///
+    /// # Shapes
+    /// `rows` N×d, a row for each instance.
+    ///
+    /// # Errors
+    /// [`SamplingError::Rows`] for another number of rows, [`SamplingError::Combination`] where embeddings were
+    /// [recorded](Sampler::record), which are what the sampler builds its graphs from, and what [`proximity_graph`](crate::proximity_graph) and
+    /// [`knn_graph`](crate::knn_graph) refuse.
+    pub fn rebuild_from(&mut self, rows: impl RowSource) -> Result<(), SamplingError> {
+        if rows.len() != self.instances {
+            return Err(SamplingError::Rows { rows: rows.len(), instances: self.instances });
+        }
+        if self.store.columns > 0 {
+            let (with, reason) = ("embeddings that were recorded", "graphs are built from those");
+            return Err(SamplingError::Combination { option: "a graph from other rows", with, reason });
+        }
+        if !self.needs_embeddings() {
+            return Ok(());
+        }
+        let begun = Instant::now();
+        let (graph, warnings) = self.build(rows, self.neighbors())?;
+        let graph = self.walkable(graph)?;
+        self.take_graph(graph)?;
+        self.refreshed_at = Some(self.steps);
+        if let Some(segment) = self.segment.take() {
+            let consumed = self.position * self.at_once() - segment.first_batch;
+            self.used.extend(segment.batches.into_iter().take(consumed).flatten());
+        }
+        self.builds += 1;
+        self.warn(warnings);
+        self.build_seconds += begun.elapsed().as_secs_f64();
+        Ok(())
+    }
+
+    /// What all ranks together get by [`Sampler::next_segment`]: of [`Split::Batches`](crate::Split::Batches) batch b is of rank b mod W, of
+    /// [`Split::Within`](crate::Split::Within) each batch has B·W members, of which rank r gets those at its places r, r + W, r + 2W, ….
+    ///
+    /// # Errors
+    /// As [`Sampler::next_segment`].
+    pub fn next_segment_of_all(&mut self) -> Result<Segment, SamplingError> {
+        let first_batch = self.position * self.at_once();
+        let segment = self.planned()?;
+        let consumed = first_batch - segment.first_batch;
+        let (batches, origins) = (segment.batches[consumed..].to_vec(), segment.origins[consumed..].to_vec());
+        Ok(Segment { epoch: segment.epoch, first_batch, batches, origins })
+    }
+}
