@@ -155,14 +155,16 @@ impl Pool {
     /// A uniformly random member, in a few tries.
     pub(crate) fn draw(&self, stream: &mut Stream) -> Option<u32> {
         let (instances, listed) = (self.members.instances() as u32, self.list.len() as u32);
-        while self.count > 0 {
+        if self.count == 0 {
+            return None;
+        }
+        loop {
             let drawn =
                 if listed > 0 { self.list[stream.below(listed) as usize] } else { stream.below(instances) };
             if self.members.contains(drawn) {
                 return Some(drawn);
             }
         }
-        None
     }
 }
 

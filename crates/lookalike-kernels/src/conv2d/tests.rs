@@ -72,9 +72,11 @@ fn check(shape: &Shape) {
     let of_rounded = twins(shape, rounded.each_ref().map(Vec::as_slice), &bias);
     let mut products = 0;
     each_product(shape, |_, _, _| products += 1);
-    // Rounding both factors moves one product by up to 2⁻⁷ of its size. Sums of several average that out, and are held to
-    // the largest of many.
-    let averaged = |result: &[f32]| result.len() >= 64 && products >= 16 * result.len();
+    // Rounding both factors moves a product by up to 2⁻⁷ of its size and a little more, whatever they are …
+    let sizes = exact.each_ref().map(|values| values.iter().map(|value| value.abs()).collect::<Vec<_>>());
+    let of_sizes = twins(shape, sizes.each_ref().map(Vec::as_slice), &vec![0.0; shape.outputs]);
+    // … which sums of many products average out, so that they hold a bound beside the largest of many results.
+    let averaged = |result: &[f32]| result.len() >= 1024 && products >= 64 * result.len();
     let paths = [Precision::F32, Precision::Bf16]
         .into_iter()
         .flat_map(|precision| Path::all(precision).into_iter().map(move |path| (path, precision)));
@@ -84,7 +86,8 @@ fn check(shape: &Shape) {
             ("input gradient", input_gradient_at(path, shape, [weight, gradient])),
             ("weight gradient", weight_gradient_at(path, shape, [input, gradient])),
         ];
-        for ((name, result), (exact, rounded)) in results.iter().zip(of_exact.iter().zip(&of_rounded)) {
+        let twins = of_exact.iter().zip(&of_rounded).zip(&of_sizes);
+        for ((name, result), ((exact, rounded), sizes)) in results.iter().zip(twins) {
             let bounds = match precision {
                 Precision::F32 => vec![(exact, 1e-5)],
                 Precision::Bf16 if averaged(result) => vec![(rounded, 1e-4), (exact, 5e-3)],
@@ -93,6 +96,13 @@ fn check(shape: &Shape) {
             for (twin, bound) in bounds {
                 let difference = difference(result, twin);
                 assert!(difference <= bound, "{name} at {path:?} is off by {difference:e} for {shape:?}");
+            }
+            for ((result, exact), size) in result.iter().zip(exact).zip(sizes) {
+                let off = (f64::from(*result) - exact).abs();
+                assert!(
+                    off <= 0.00783 * size + 1e-5,
+                    "{name} at {path:?} is off by {off:e} of {size} for {shape:?}"
+                );
             }
         }
     }
