@@ -263,6 +263,15 @@ class States(unittest.TestCase):
                 batches.load_state_dict(damaged)
         self.assertEqual((batches.steps, batches.position), (13, 3))
 
+    def test_pending_batches_of_another_replica_are_refused_and_none_are_anyones(self):
+        ranks = [sampler(num_replicas=2, rank=rank) for rank in range(2)]
+        for _ in zip(range(3), ranks[0]):
+            pass
+        with self.assertRaisesRegex(ValueError, "2 pending batches are those of rank 0; this is rank 1"):
+            ranks[1].load_state_dict(ranks[0].state_dict(consumed=1))
+        ranks[1].load_state_dict(ranks[0].state_dict(consumed=3))
+        self.assertEqual(ranks[1].position, 3)
+
 
 class Updates(unittest.TestCase):
     def test_halves_and_other_layouts_are_taken(self):

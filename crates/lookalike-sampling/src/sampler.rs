@@ -428,7 +428,8 @@ impl Sampler {
     /// Neighbours that each instance in the graph gets.
     pub(crate) fn neighbors(&self) -> usize {
         match self.options.kind {
-            Kind::Nearest => self.options.batch_size.saturating_sub(1).max(1),
+            // Enough to fill a batch, that of all ranks where it is split.
+            Kind::Nearest => self.data.ranks.planned_size(self.options.batch_size).saturating_sub(1).max(1),
             Kind::Walk | Kind::Uniform => self.options.neighbors,
         }
     }

@@ -179,12 +179,13 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
 
     let (plan, origins) = plan(&mut sampler, &embeddings, arguments.epochs, cancellation)?;
     warn(&sampler.take_warnings().iter().map(ToString::to_string).collect::<Vec<String>>());
+    arguments.write(&plan)?;
     if let Some(path) = &arguments.report {
         let graph = (sampler.graph().edges() > 0).then(|| sampler.graph());
         let context = PlanContext { labels: labels.as_deref(), graph, origins: Some(&origins) };
         write_json(path, &plan_report(&plan, &embeddings, &context, Seed(arguments.seed))?)?;
     }
-    arguments.write(&plan)
+    Ok(())
 }
 
 impl Arguments {

@@ -277,22 +277,25 @@ class LookalikeBatchSampler:
             "arrays": arrays,
             "epoch": self._epoch,
             "consumed": consumed,
+            "rank": self.rank,
             "pending": members,
             "pending_sizes": sizes,
             "asked_epoch": self._asked_epoch,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Goes on from a state that `state_dict` gave; of several replicas all can load that of any one of them.
+        """Goes on from a state that `state_dict` gave. Of several replicas each loads its own; where none has pending batches
+        (``consumed`` says that all that were handed out were used) all can load that of any one of them.
 
         The next iteration gives what is left of the state's epoch, unless `set_epoch` names another one.
 
         Raises:
-            ValueError: where the state is damaged, or of another data set, seed, group, or set of options; nothing changes then.
+            ValueError: where the state is damaged, or of another data set, seed, group, or set of options, or has pending
+                batches of another replica; nothing changes then.
 
         """
         try:
-            version, native = state["version"], state["state"]
+            version, native, rank = state["version"], state["state"], _arrays.count("rank", state["rank"])
             arrays = {name: _arrays.as_numpy(name, array) for name, array in state["arrays"].items()}
             epoch, consumed = _arrays.count("epoch", state["epoch"]), _arrays.count("consumed", state["consumed"])
             asked = state["asked_epoch"]
@@ -304,6 +307,8 @@ class LookalikeBatchSampler:
             raise ValueError(f"the state has version {version!r}; this package reads {VERSION}")
         if (sizes < 1).any() or sizes.sum() != len(members) or ((members < 0) | (members >= self._n)).any():
             raise ValueError(f"the state's {len(sizes)} pending batches do not fit {self._n} instances")
+        if len(sizes) and rank != self.rank:
+            raise ValueError(f"the state's {len(sizes)} pending batches are those of rank {rank}; this is rank {self.rank}")
         pending = [part.tolist() for part in np.split(members, np.cumsum(sizes)[:-1])] if len(sizes) else []
         restored = _lookalike.Sampler(**self._arguments)
         restored.restore(native, {name: np.ascontiguousarray(array) for name, array in arrays.items()})
