@@ -96,6 +96,10 @@ pub(crate) fn uniformity(
     json(&run(py, |_| lookalike_metrics::uniformity(rows, &options))?.map_err(value_error)?)
 }
 
+fn centering(centered: bool) -> Centering {
+    if centered { Centering::Centered } else { Centering::Uncentered }
+}
+
 #[pyfunction]
 pub(crate) fn spectrum(
     py: Python<'_>,
@@ -103,8 +107,9 @@ pub(crate) fn spectrum(
     centered: bool,
 ) -> PyResult<Vec<f64>> {
     let rows = rows(&embeddings)?;
-    let centering = if centered { Centering::Centered } else { Centering::Uncentered };
-    Ok(run(py, |_| lookalike_metrics::spectrum(rows, centering))?.map_err(value_error)?.singular_values)
+    Ok(run(py, |_| lookalike_metrics::spectrum(rows, centering(centered)))?
+        .map_err(value_error)?
+        .singular_values)
 }
 
 #[pyfunction]
@@ -114,8 +119,8 @@ pub(crate) fn effective_rank(
     centered: bool,
 ) -> PyResult<f64> {
     let rows = rows(&embeddings)?;
-    let centering = if centered { Centering::Centered } else { Centering::Uncentered };
-    run(py, |_| lookalike_metrics::spectrum(rows, centering)?.effective_rank())?.map_err(value_error)
+    run(py, |_| lookalike_metrics::spectrum(rows, centering(centered))?.effective_rank())?
+        .map_err(value_error)
 }
 
 #[pyfunction]

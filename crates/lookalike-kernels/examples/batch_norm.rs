@@ -4,10 +4,10 @@
 //! and write a second, counting each operand and each result once.
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+mod timing;
 
 use lookalike_kernels::batch_norm::{Affine, After, Sizes, Then, backward, forward};
+use timing::median_seconds;
 
 /// As in the command.
 #[global_allocator]
@@ -58,18 +58,4 @@ fn main() {
             );
         }
     }
-}
-
-/// Of as many calls as a quarter of a second holds, at least five.
-fn median_seconds<T>(call: impl Fn() -> T) -> f64 {
-    black_box(call());
-    let begin = Instant::now();
-    let mut seconds = Vec::new();
-    while seconds.len() < 5 || begin.elapsed() < Duration::from_millis(250) {
-        let start = Instant::now();
-        black_box(call());
-        seconds.push(start.elapsed().as_secs_f64());
-    }
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
 }

@@ -8,10 +8,10 @@
     reason = "a program for a terminal, on a file of this repository"
 )]
 
-use std::hint::black_box;
-use std::time::{Duration, Instant};
+mod timing;
 
 use lookalike_kernels::conv2d::{Precision, Shape, forward, input_gradient, weight_gradient};
+use timing::median_seconds;
 
 /// As in the command.
 #[global_allocator]
@@ -74,20 +74,6 @@ fn time_layer(shape: &Shape, precision: Precision) -> [f64; 3] {
         median_seconds(|| input_gradient(shape, precision, &weight, &gradient)),
         median_seconds(|| weight_gradient(shape, precision, &input, &gradient)),
     ]
-}
-
-/// Of as many calls as a quarter of a second holds, at least five.
-fn median_seconds<T>(call: impl Fn() -> T) -> f64 {
-    black_box(call());
-    let begin = Instant::now();
-    let mut seconds = Vec::new();
-    while seconds.len() < 5 || begin.elapsed() < Duration::from_millis(250) {
-        let start = Instant::now();
-        black_box(call());
-        seconds.push(start.elapsed().as_secs_f64());
-    }
-    seconds.sort_by(f64::total_cmp);
-    seconds[seconds.len() / 2]
 }
 
 fn gemm_speed() -> f64 {
