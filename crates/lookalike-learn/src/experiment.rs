@@ -6,11 +6,11 @@ use std::sync::Arc;
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_base::{Matrix, Seed};
+use lookalike_base::{Matrix, Seed, Watch};
 use lookalike_data::augment::Augmentation;
 use lookalike_data::loader::{BatchRequest, BatchSource};
 use lookalike_data::{ImageBatch, ImageDataset, ImageViews, PlainImages, Split, Views};
-use lookalike_metrics::alignment;
+use lookalike_metrics::{MetricError, alignment};
 
 use crate::encoder::resnet::{Architecture, ResNet};
 use crate::engine::{self, Device};
@@ -250,8 +250,12 @@ impl Experiment {
         } else {
             Progress::hidden()
         };
-        let probe = probe.then_some((self.recipe.seed(), &progress));
-        let scores = Scores::measure([&train, &test], labels, plan, options, probe)?;
+        let watch = Watch { progress: &progress, cancellation };
+        let probe = probe.then_some((self.recipe.seed(), watch));
+        let scores = match Scores::measure([&train, &test], labels, plan, options, probe) {
+            Err(LearnError::Metrics(MetricError::Cancelled)) => return Ok(None),
+            scores => scores?,
+        };
         progress.finish();
         Ok(Some(Evaluation {
             knn_pixels,
