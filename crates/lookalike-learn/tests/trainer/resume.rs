@@ -6,16 +6,17 @@ use std::sync::Arc;
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_learn::LearnError;
 use lookalike_learn::encoder::mlp::Mlp;
+use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
 use lookalike_learn::loss::Loss;
-use lookalike_learn::method::SimClr;
 use lookalike_learn::method::simclr::Among;
+use lookalike_learn::method::{Network, SimClr};
 use lookalike_learn::negatives::Contrast;
 use lookalike_learn::train::{OptimizerKind, Outcome, TrainOptions, Trainer};
 use lookalike_sampling::{Coverage, Kind, LastBatch};
 
 use crate::common::{
-    NoisyViews, Watched, checkpoints, copy, events, newest_bytes, options, perceptron, points, sampler,
-    series, train,
+    NoisyViews, SEED, Watched, checkpoints, copy, cpu, events, newest_bytes, options, perceptron, points,
+    sampler, series, train,
 };
 
 const INSTANCES: usize = 50;
@@ -282,10 +283,12 @@ fn told(run: &Path) -> Vec<(u64, String)> {
 #[test]
 fn collapse_is_told_once_however_often_a_run_is_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    // Positives alone and a high rate: all points go to one.
+    // Positives alone, without BatchNorm to hold them apart: all points go to one.
     let positives_only = || {
-        let simclr = perceptron(0.0);
-        SimClr::with(simclr.network, Contrast::plain(Loss::Alignment), Among::AllViews)
+        let form = ProjectionOptions { layers: 1, width: 0, dimension: 8, batch_norm: HeadNorm::None };
+        let head = Projection::new(16, &form, &mut SEED.stream("projection", 0, 0, 0), &cpu());
+        let network = Network { encoder: perceptron(0.0).network.encoder, head: head.into() };
+        SimClr::with(network, Contrast::plain(Loss::Alignment), Among::AllViews)
     };
     let go = |max_steps| {
         let set = options(folder.path(), INSTANCES, sampler(Kind::Uniform, Coverage::Cover, BATCH), 400);
