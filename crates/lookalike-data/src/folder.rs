@@ -213,7 +213,8 @@ impl ImageDataset for Folder {
             }
             hash.update(size.to_le_bytes());
         }
-        let digest: String = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String =
+            hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
         Ok(format!("{} files, sha256 {digest}", self.files.len()))
     }
 }

@@ -164,6 +164,9 @@ fn carrying_half(values: &mut [f32], temperature: f32) -> usize {
     counted + rest.len()
 }
 
+/// Shows a query's candidates one by one.
+type Show<'a> = &'a dyn Fn(usize, &mut dyn FnMut(usize));
+
 /// Share of the query's own class among its negatives, among the hardest of them, and among the parents of its mixtures.
 fn false_negatives(
     seen: &Seen<'_>,
@@ -171,7 +174,7 @@ fn false_negatives(
     labels: &[u32],
     set: &mut impl FnMut(&str, Value) -> Option<Value>,
 ) {
-    let mut share = |name: &str, show: &dyn Fn(usize, &mut dyn FnMut(usize))| {
+    let mut share = |name: &str, show: Show<'_>| {
         let (mut found, mut all) = (0_usize, 0_usize);
         for (query, own) in seen.instances.iter().enumerate() {
             show(query, &mut |candidate| {

@@ -53,19 +53,17 @@ impl Comparison {
         if !self.exclude_own && labels.is_none() {
             return None;
         }
-        let of_query = |own: &u32| match (owners, labels) {
-            // The one entry of its own, without looking at the others.
-            (Owners::Rows(rows), None) => {
-                Some(*own).filter(|own| (*own as usize) < *rows).into_iter().collect()
+        let of_query = |own: &u32| {
+            if let (Owners::Rows(rows), None) = (owners, labels) {
+                // The one entry of its own, without looking at the others.
+                return Some(*own).filter(|own| (*own as usize) < *rows).into_iter().collect();
             }
-            _ => {
-                let is_none = |row: &usize| {
-                    let other = owners.of(*row);
-                    (self.exclude_own && *own == other)
-                        || labels.is_some_and(|labels| oracle::same_class(labels, *own, other))
-                };
-                (0..owners.rows()).filter(is_none).map(|row| row as u32).collect()
-            }
+            let is_none = |row: &usize| {
+                let other = owners.of(*row);
+                (self.exclude_own && *own == other)
+                    || labels.is_some_and(|labels| oracle::same_class(labels, *own, other))
+            };
+            (0..owners.rows()).filter(is_none).map(|row| row as u32).collect()
         };
         Excluded::new(self.instances.par_iter().map(of_query).collect())
     }

@@ -202,7 +202,7 @@ mod tests {
         });
         let composed: Vec<f32> = composed
             .into_iter()
-            .flat_map(|row| row.as_slice::<f32>().map(<[f32]>::to_vec))
+            .filter_map(|row| row.as_slice::<f32>().map(<[f32]>::to_vec))
             .flatten()
             .collect();
         is_near(&composed, &result[1].0);
