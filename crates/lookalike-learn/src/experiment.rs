@@ -16,8 +16,8 @@ use crate::encoder::resnet::{Architecture, ResNet};
 use crate::engine::{self, Device};
 use crate::error::LearnError;
 use crate::evaluate::scores::{Labels, Score, Scores, knn};
-use crate::evaluate::{Embedded, embed, estimate_statistics};
-use crate::method::build::{Parts, build};
+use crate::evaluate::{Embedded, Proxy, embed, estimate_statistics};
+use crate::method::build::{self, Parts};
 use crate::method::{AnyMethod, Network};
 use crate::module::{arrays_of, load_arrays};
 use crate::recipe::ValidRecipe;
@@ -52,6 +52,9 @@ pub struct Evaluation {
     pub knn_training_statistics: Score,
     /// Mean squared distance between two views of a test image, normalised representations.
     pub alignment: Score,
+    /// The proxy task on projections of two views of the test images.
+    #[serde(flatten)]
+    pub proxy: Proxy,
     /// All other scores, with statistics estimated anew.
     #[serde(flatten)]
     pub scores: Scores,
@@ -94,22 +97,31 @@ impl Experiment {
     /// The method before its first step; the same weights for the same seed.
     ///
     /// # Errors
-    /// As [`build`].
+    /// As [`build::build`].
     pub fn method(&self) -> Result<ImageMethod, LearnError> {
-        let options = &self.recipe.recipe().encoder;
-        let encoder = |purpose| {
-            let mut stream = self.recipe.seed().stream(purpose, 0, 0, 0);
-            ResNet::new(options.kind, options.stem, &mut stream, &self.device)
-        };
         let labels = self.labels(Split::Train).labels;
         let parts = Parts {
-            encoder: encoder("encoder"),
-            second: encoder("encoder of keys"),
+            encoder: self.encoder("encoder"),
+            second: self.encoder("encoder of keys"),
             instances: self.train.len(),
             labels: (labels.len() == self.train.len()).then(|| Arc::new(labels)),
             device: &self.device,
         };
-        build(&self.recipe, parts)
+        build::build(&self.recipe, parts)
+    }
+
+    /// The network before its first step, without queue, bank and whatever else a method keeps.
+    ///
+    /// # Errors
+    /// As [`build::build`].
+    pub fn network(&self) -> Result<ImageNetwork, LearnError> {
+        build::network(&self.recipe, self.encoder("encoder"), &self.device)
+    }
+
+    fn encoder(&self, purpose: &'static str) -> ResNet {
+        let options = &self.recipe.recipe().encoder;
+        let mut stream = self.recipe.seed().stream(purpose, 0, 0, 0);
+        ResNet::new(options.kind, options.stem, &mut stream, &self.device)
     }
 
     /// A trainer in the folder `run`, at its newest checkpoint where there is one.
@@ -141,7 +153,11 @@ impl Experiment {
             ImageViews::new(self.train.clone(), self.views.clone(), self.recipe.seed(), loader.threads);
         let options = TrainOptions {
             run: run.to_owned(),
-            identity: self.recipe.identity()?,
+            identity: format!(
+                "{}\n[data-set]\nfingerprint = \"{}\"\n",
+                self.recipe.identity()?,
+                self.train.fingerprint()?
+            ),
             seed: self.recipe.seed(),
             device: self.device.clone(),
             precision: recipe.train.precision,
@@ -236,7 +252,7 @@ impl Experiment {
         if cancellation.is_cancelled() {
             return Ok(None);
         }
-        let Some(untrained) = both(&mut self.with_estimated_statistics(self.method()?.network())?)? else {
+        let Some(untrained) = both(&mut self.with_estimated_statistics(&self.network()?)?)? else {
             return Ok(None);
         };
         let Some(as_trained) = both(&mut network.clone())? else { return Ok(None) };
@@ -257,11 +273,16 @@ impl Experiment {
             scores => scores?,
         };
         progress.finish();
+        let [representations, projections] = self.two_views(&mut estimated)?;
+        let alignment = Score::of(alignment(representations[0].rows(), representations[1].rows()))?;
+        let mixing = self.recipe.recipe().negatives.mixing.unwrap_or_default();
+        let proxy = Proxy::measure(projections, mixing, self.recipe.seed())?;
         Ok(Some(Evaluation {
             knn_pixels,
             knn_untrained: knn_of(&untrained)?,
             knn_training_statistics: knn_of(&as_trained)?,
-            alignment: self.alignment(&mut estimated)?,
+            alignment,
+            proxy,
             scores,
             layer: "representation (before the projection head)",
             knn_k: options.knn_k.min(self.train.len()),
@@ -282,27 +303,31 @@ impl Experiment {
         Ok(Matrix::new(values, columns)?)
     }
 
-    /// Alignment of two augmented views of the test images.
-    fn alignment(&self, network: &mut ImageNetwork) -> Result<Score, LearnError> {
+    /// Representations of the first and of the second view of the test images, and projections of the same.
+    fn two_views(&self, network: &mut ImageNetwork) -> Result<[[Matrix; 2]; 2], LearnError> {
         let seed = Seed(self.recipe.recipe().seed ^ 1);
         let source =
             ImageViews::new(self.test.clone(), self.views.clone(), seed, self.recipe.loader().threads);
         let order: Vec<u32> = (0..self.test.len() as u32).collect();
-        let mut halves = [Vec::new(), Vec::new()];
-        let mut columns = 0;
+        let mut values = [(); 2].map(|()| [Vec::new(), Vec::new()]);
+        let mut columns = [0; 2];
         for (chunk, step) in order.chunks(self.recipe.recipe().evaluate.batch_size).zip(0..) {
             let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step })?;
             let Views::Stacked(views) = &batch.views else { unreachable!("image views are stacked") };
-            let [both, _] = network.embed(views, &mut crate::module::Pass::evaluation());
-            columns = both.dims()[1];
-            let values = engine::to_host(both);
-            let (first, second) = values.split_at(values.len() / 2);
-            halves[0].extend_from_slice(first);
-            halves[1].extend_from_slice(second);
+            let parts = network.embed(views, &mut crate::module::Pass::evaluation());
+            for ((part, columns), halves) in parts.into_iter().zip(&mut columns).zip(&mut values) {
+                *columns = part.dims()[1];
+                let both = engine::to_host(part);
+                let (first, second) = both.split_at(both.len() / 2);
+                halves[0].extend_from_slice(first);
+                halves[1].extend_from_slice(second);
+            }
         }
-        let [first, second] = halves;
-        let (first, second) = (Matrix::new(first, columns)?, Matrix::new(second, columns)?);
-        Score::of(alignment(first.rows(), second.rows()))
+        let [representations, projections] = values;
+        let matrices = |[first, second]: [Vec<f32>; 2], columns| -> Result<[Matrix; 2], LearnError> {
+            Ok([Matrix::new(first, columns)?, Matrix::new(second, columns)?])
+        };
+        Ok([matrices(representations, columns[0])?, matrices(projections, columns[1])?])
     }
 
     /// The network as the newest checkpoint of `run` holds it, and the batches of its last epoch.
@@ -314,10 +339,10 @@ impl Experiment {
             |reason: &str| LearnError::Checkpoint { path: run.to_owned(), reason: reason.to_owned() };
         let newest = Checkpoints::of_run(run).newest()?;
         let (_, arrays, _) = newest.ok_or_else(|| refuse("it has no checkpoint yet"))?;
-        let mut method = self.method()?;
-        load_arrays(&mut method, &arrays, "model.", &self.device)?;
+        let mut network = self.network()?;
+        load_arrays(&mut network, &arrays, "model.", &self.device)?;
         let plan = read_plan(&arrays).ok_or_else(|| refuse("the epoch's batches are missing or damaged"))?;
-        Ok((method.network().clone(), plan))
+        Ok((network, plan))
     }
 
     /// Writes `network` as the result of the run: with statistics estimated anew, under `model.safetensors`.
@@ -336,7 +361,7 @@ impl Experiment {
     /// [`LearnError::Checkpoint`] where the run has not finished, [`LearnError::Weights`] where the file is of another
     /// network.
     pub fn load_model(&self, run: &Path) -> Result<ImageNetwork, LearnError> {
-        let mut network = self.method()?.network().clone();
+        let mut network = self.network()?;
         load_arrays(&mut network, &read_model(run)?, "", &self.device)?;
         Ok(network)
     }

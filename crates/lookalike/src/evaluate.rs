@@ -48,6 +48,13 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         table.share(format!("linear probe accuracy ({labels}{rate})"), linear);
     }
     table.number("alignment (less is better)", &evaluation.alignment);
+    let [hardest, between, with_query] = evaluation.proxy.proxy_mixing;
+    let negatives = evaluation.proxy.proxy_negatives;
+    table.share(format!("proxy task accuracy, {negatives} negatives"), &evaluation.proxy.proxy_accuracy);
+    table.share(
+        format!("  with mixtures beside them ({hardest}, {between}, {with_query})"),
+        &evaluation.proxy.proxy_accuracy_mixed,
+    );
     table.number("uniformity (less is better)", &scores.uniformity);
     table.number("effective rank, centred", &scores.effective_rank);
     table.number("RankMe, not centred", &scores.rank_me);

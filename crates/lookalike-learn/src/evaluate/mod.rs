@@ -5,6 +5,7 @@
 //! everything here works on a copy.
 
 pub mod embed;
+pub mod proxy;
 pub mod scores;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::LearnError;
 
 pub use embed::{Embedded, embed, estimate_statistics};
+pub use proxy::Proxy;
 pub use scores::{Score, Scores};
 
 /// The `[evaluate]` section of a recipe.

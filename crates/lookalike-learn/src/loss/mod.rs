@@ -11,6 +11,7 @@ pub mod noise_contrastive;
 pub mod nt_xent;
 
 use crate::engine::Tensor;
+use crate::negatives::Excluded;
 
 /// Scales every row to unit Euclidean length; a row of zeros stays zero, without a NaN in its gradient.
 ///
@@ -30,8 +31,8 @@ pub struct Similarities {
     pub positive: Tensor<2>,
     /// `[Q, M]`
     pub negatives: Tensor<2>,
-    /// `[Q, M]`, 1 where a candidate is no negative of that query, else 0; `None` where all are negatives.
-    pub excluded: Option<Tensor<2>>,
+    /// The candidates that are no negatives of a query; `None` where all are negatives.
+    pub excluded: Option<Excluded>,
 }
 
 /// A loss of a query, its positive and its negatives.
@@ -111,10 +112,10 @@ impl Exponentials {
         let device = negatives.device().inner();
         let mut count = Tensor::full([queries, 1], candidates as f32, &device);
         if let Some(excluded) = &similarities.excluded {
-            count = count - excluded.clone().sum_dim(1);
+            count = count - excluded.counts(&device);
             // Logits lie within ±1/τ, so a finite shift far below that takes a candidate out without an infinity, which
             // would become NaN where it meets a zero.
-            negatives = negatives - excluded.clone().mul_scalar(2.0 / temperature + 1e4);
+            negatives = excluded.lower(negatives, 2.0 / temperature + 1e4);
         }
         let largest = positive.clone().inner().max_pair(negatives.clone().inner().max_dim(1));
         let logit = positive - largest.clone();

@@ -8,6 +8,7 @@ mod batch_norm;
 pub(crate) mod clock;
 mod conv2d;
 mod descent;
+mod row_products;
 mod rows;
 
 use burn::backend::flex::FlexTensor;
@@ -21,6 +22,7 @@ pub(crate) use batch_norm::{
 };
 pub(crate) use conv2d::conv2d;
 pub(crate) use descent::{Update, descend};
+pub(crate) use row_products::row_products;
 pub(crate) use rows::{select_rows, with_values};
 
 /// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.

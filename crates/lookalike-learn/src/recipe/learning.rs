@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Recipe;
 use super::combinations::{self, Combination};
+use super::readers::reads;
 use crate::error::LearnError;
 use crate::head::{HeadNorm, ProjectionOptions};
 use crate::loss::Loss;
@@ -38,11 +39,11 @@ pub struct MethodOptions {
     /// The method.
     pub kind: MethodKind,
     /// Its projection head.
-    pub projection: ProjectionOptions,
+    pub projection: ProjectionSection,
     /// The predictor behind it, of MoCo v3.
     pub predictor: PredictorOptions,
-    /// Momentum of the momentum encoder. MoCo: 0.999; its CIFAR-10 demonstration and MoCo v3: 0.99.
-    pub momentum: f64,
+    /// Momentum of the momentum encoder; the method's own if absent. MoCo: 0.999; its CIFAR-10 demonstration and MoCo v3: 0.99.
+    pub momentum: Option<f64>,
     /// How it goes over the run; the method's own if absent.
     pub momentum_schedule: Option<MomentumShape>,
     /// Whether both views are queries, of MoCo; the others are always or never so.
@@ -59,9 +60,9 @@ impl Default for MethodOptions {
     fn default() -> Self {
         Self {
             kind: MethodKind::SimClr,
-            projection: ProjectionOptions::default(),
+            projection: ProjectionSection::default(),
             predictor: PredictorOptions::default(),
-            momentum: 0.999,
+            momentum: None,
             momentum_schedule: None,
             symmetric: false,
             batch_norm_groups: 8,
@@ -71,14 +72,47 @@ impl Default for MethodOptions {
     }
 }
 
+/// The `method.projection` table: [`ProjectionOptions`] in which the method has a choice of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectionSection {
+    /// Number of linear layers.
+    pub layers: usize,
+    /// Width of the hidden layers; 0 takes the encoder's own.
+    pub width: usize,
+    /// Length of the projected vector.
+    pub dimension: usize,
+    /// Which layers BatchNorm follows; the method's own if absent.
+    pub batch_norm: Option<HeadNorm>,
+}
+
+impl Default for ProjectionSection {
+    fn default() -> Self {
+        let ProjectionOptions { layers, width, dimension, .. } = ProjectionOptions::default();
+        Self { layers, width, dimension, batch_norm: None }
+    }
+}
+
 impl MethodOptions {
-    /// The momentum over the run.
-    pub fn momentum(&self) -> Momentum {
+    /// The projection head. Which layers BatchNorm follows where the recipe does not say: all in SimCLR's and MoCo v3's published
+    /// programs, none in those of MoCo and instance discrimination.
+    pub fn projection(&self) -> ProjectionOptions {
+        let ProjectionSection { layers, width, dimension, batch_norm } = self.projection;
         let own = match self.kind {
-            MethodKind::MocoV3 => MomentumShape::Cosine,
-            _ => MomentumShape::Constant,
+            MethodKind::SimClr | MethodKind::MocoV3 => HeadNorm::All,
+            _ => HeadNorm::None,
         };
-        Momentum { base: self.momentum, shape: self.momentum_schedule.unwrap_or(own) }
+        ProjectionOptions { layers, width, dimension, batch_norm: batch_norm.unwrap_or(own) }
+    }
+
+    /// The momentum over the run. Where the recipe does not say, 0.999 throughout as MoCo's paper, or as MoCo v3's program from
+    /// 0.99 along a cosine.
+    pub fn momentum(&self) -> Momentum {
+        let (base, shape) = match self.kind {
+            MethodKind::MocoV3 => (0.99, MomentumShape::Cosine),
+            _ => (0.999, MomentumShape::Constant),
+        };
+        Momentum { base: self.momentum.unwrap_or(base), shape: self.momentum_schedule.unwrap_or(shape) }
     }
 }
 
@@ -218,7 +252,7 @@ impl Recipe {
 
     /// Length of what the loss compares.
     pub fn projected(&self) -> usize {
-        let ProjectionOptions { layers, dimension, .. } = self.method.projection;
+        let ProjectionOptions { layers, dimension, .. } = self.method.projection();
         match (self.method.kind, layers) {
             (MethodKind::DirectClr, _) => self.method.coordinates,
             (_, 0) => self.encoder.kind.dimension(),
@@ -232,8 +266,18 @@ impl Recipe {
         let Learning { negatives, loss, temperature, .. } = self.learning();
         self.negatives.kind = Some(negatives);
         self.loss.kind = Some(loss);
-        self.loss.temperature = Some(temperature);
-        self.method.momentum_schedule = Some(self.method.momentum().shape);
+        // What nobody reads stays absent.
+        if reads(self, "loss.temperature") {
+            self.loss.temperature = Some(temperature);
+        }
+        if reads(self, "method.momentum") {
+            let momentum = self.method.momentum();
+            self.method.momentum = Some(momentum.base);
+            self.method.momentum_schedule = Some(momentum.shape);
+        }
+        if reads(self, "method.projection") {
+            self.method.projection.batch_norm = Some(self.method.projection().batch_norm);
+        }
         Ok(())
     }
 }

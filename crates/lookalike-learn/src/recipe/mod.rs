@@ -3,6 +3,7 @@
 
 pub mod combinations;
 pub mod learning;
+pub mod readers;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use crate::train::{OptimizerKind, OptimizerOptions, Schedule, Shape};
 
 pub use learning::{
     Learning, LossKind, LossOptions, MethodKind, MethodOptions, NegativesKind, NegativesOptions,
-    PredictorOptions,
+    PredictorOptions, ProjectionSection,
 };
 
 /// A recipe as written: every key known and of the right type, nothing else checked.
