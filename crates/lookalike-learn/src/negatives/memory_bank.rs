@@ -4,9 +4,9 @@
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 
+use super::directions;
 use crate::engine::{Device, Tensor, from_host, to_host};
 use crate::error::LearnError;
-use crate::layer::normal;
 use crate::loss::normalize;
 use crate::op::{row_products, select_rows};
 
@@ -18,10 +18,10 @@ pub struct MemoryBank {
 }
 
 impl MemoryBank {
-    /// `size` random directions in `dimension` dimensions; an entry keeps the share `momentum` of itself at an update (the
+    /// Random directions, as many and of as many dimensions as `shape` says; an entry keeps the share `momentum` of itself at an update (the
     /// published program: 0.5).
-    pub fn new([size, dimension]: [usize; 2], momentum: f32, stream: &mut Stream, device: &Device) -> Self {
-        Self { vectors: normalize(normal([size, dimension], 1.0, stream, device)), momentum }
+    pub fn new(shape: [usize; 2], momentum: f32, stream: &mut Stream, device: &Device) -> Self {
+        Self { vectors: directions(shape, stream, device), momentum }
     }
 
     /// # Shapes

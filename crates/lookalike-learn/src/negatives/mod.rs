@@ -12,10 +12,11 @@ pub mod queue;
 
 use std::sync::Arc;
 
+use lookalike_base::{Matrix, Stream};
 use rayon::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::engine::Tensor;
+use crate::engine::{Device, Tensor, from_host};
 use crate::loss::{Loss, Similarities};
 use crate::method::Position;
 
@@ -26,6 +27,14 @@ pub use queue::Queue;
 
 /// Stands where a candidate belongs to no instance: the random vectors that a queue starts with.
 pub const NOBODY: u32 = u32::MAX;
+
+/// Random directions; nothing but the numbers themselves is held on the way.
+fn directions([count, dimension]: [usize; 2], stream: &mut Stream, device: &Device) -> Tensor<2> {
+    let values = (0..count * dimension).map(|_| stream.normal()).collect();
+    let mut rows = Matrix::new(values, dimension).unwrap_or_else(|error| unreachable!("whole rows: {error}"));
+    rows.normalize_rows();
+    from_host(rows.into_values(), [count, dimension], device)
+}
 
 /// Queries beside what they are compared with; all vectors of unit length.
 #[derive(Debug, Clone)]

@@ -8,11 +8,9 @@ use std::sync::Arc;
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 
-use super::{NOBODY, Owners};
+use super::{NOBODY, Owners, directions};
 use crate::engine::{Device, Tensor, from_host, to_host};
 use crate::error::LearnError;
-use crate::layer::normal;
-use crate::loss::normalize;
 
 /// K keys of unit length, and whose they are.
 #[derive(Debug, Clone)]
@@ -26,7 +24,7 @@ pub struct Queue {
 impl Queue {
     /// `size` random directions in `dimension` dimensions.
     pub fn new(size: usize, dimension: usize, stream: &mut Stream, device: &Device) -> Self {
-        let keys = normalize(normal([size, dimension], 1.0, stream, device));
+        let keys = directions([size, dimension], stream, device);
         Self { keys, instances: Arc::new(vec![NOBODY; size]), next: 0 }
     }
 
