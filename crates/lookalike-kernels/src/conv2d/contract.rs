@@ -19,10 +19,11 @@ use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
 use super::layout::{LayChannels, LayWindows, Planes};
 use super::scratch::{Scratch, User, first, with_scratch};
+use super::winograd;
 use crate::vector::Vector;
 
 /// Columns of a panel of the input.
-const PANEL: usize = 16;
+pub(super) const PANEL: usize = 16;
 /// Tasks to be had where sizes allow it; each has sums of its own.
 const TASKS: usize = 16;
 /// Output channels of a task.
@@ -38,6 +39,11 @@ const STRETCH: usize = 64;
 
 /// The gradient of the weights, `[O, C, K, K]`.
 pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let sides = [(shape.height, shape.output_height()), (shape.width, shape.output_width())];
+    let axes = sides.map(|(input, output)| Axis::of_output(shape, input, output));
+    if winograd::suits(path, &axes, [shape.inputs, shape.outputs]) {
+        return winograd::contract::contract(path, shape, &axes, input, gradient);
+    }
     let call = Call::new(path, shape, input, gradient);
     let mut result = vec![0.0; shape.outputs * shape.terms()];
     with_scratch(User::Call, |scratch| {
@@ -306,12 +312,7 @@ impl Kernel for Tiles<'_> {
                             .as_ptr()
                             .add(panel * self.panels[1] + target * self.lanes * columns);
                         let sums = self.sums.as_mut_ptr().add(place);
-                        match (A::CONTRACTION_ROWS, columns / A::Register::LANES) {
-                            (8, 2) => walk.tile::<A, 8, 2>(input, gradient, sums),
-                            (8, _) => walk.tile::<A, 8, 1>(input, gradient, sums),
-                            (4, _) => walk.tile::<A, 4, 2>(input, gradient, sums),
-                            _ => walk.tile::<A, 2, 4>(input, gradient, sums),
-                        }
+                        walk.panel::<A>(columns, input, gradient, sums);
                     }
                 }
             }
@@ -320,18 +321,42 @@ impl Kernel for Tiles<'_> {
 }
 
 /// How the tiles of a tap walk through rows, stretches of a row, and the words of a stretch.
-struct Walk {
-    rows: usize,
-    stretches: usize,
-    length: usize,
+pub(super) struct Walk {
+    pub(super) rows: usize,
+    pub(super) stretches: usize,
+    pub(super) length: usize,
     /// Words from row to row, and from stretch to stretch.
-    input_steps: [usize; 2],
-    gradient_steps: [usize; 2],
+    pub(super) input_steps: [usize; 2],
+    pub(super) gradient_steps: [usize; 2],
     /// Sums from one channel to the next.
-    row: usize,
+    pub(super) row: usize,
 }
 
 impl Walk {
+    /// Adds the products of a tile's channels and a panel of the gradient.
+    ///
+    /// # Safety
+    /// The processor has the registers of `A`, every step stays in the panels, whose gradient has `columns`, and as many
+    /// sums of `CONTRACTION_ROWS` rows lie in the target.
+    #[inline(always)]
+    pub(super) unsafe fn panel<A: Arithmetic>(
+        &self,
+        columns: usize,
+        input: *const u32,
+        gradient: *const u32,
+        target: *mut f32,
+    ) {
+        // SAFETY: as the caller's.
+        unsafe {
+            match (A::CONTRACTION_ROWS, columns / A::Register::LANES) {
+                (8, 2) => self.tile::<A, 8, 2>(input, gradient, target),
+                (8, _) => self.tile::<A, 8, 1>(input, gradient, target),
+                (4, _) => self.tile::<A, 4, 2>(input, gradient, target),
+                _ => self.tile::<A, 2, 4>(input, gradient, target),
+            }
+        }
+    }
+
     /// # Safety
     /// The processor has the registers of `A`, every step stays in the panels, and `ROWS` rows of `VECTORS` registers
     /// lie in the sums.
