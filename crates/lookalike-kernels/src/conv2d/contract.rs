@@ -51,8 +51,8 @@ pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32
         sums.par_chunks_exact_mut(call.sums()).enumerate().for_each(|(task, sums)| {
             with_scratch(User::Task, |scratch| call.run(task, sums, scratch));
         });
-        result.par_chunks_exact_mut(shape.terms()).enumerate().for_each(|(output, result)| {
-            call.gather(output, sums, result);
+        result.par_chunks_mut(PANEL * shape.terms()).enumerate().for_each(|(block, result)| {
+            call.gather(block * PANEL, sums, result);
         });
     });
     result
@@ -226,17 +226,23 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// One output's gradients `[C, K, K]` from the sums of all tasks.
-    fn gather(&self, output: usize, sums: &[f32], result: &mut [f32]) {
+    /// The gradients `[outputs, C, K, K]` of up to sixteen outputs, `first` and those after it, from the sums of all tasks.
+    fn gather(&self, first: usize, sums: &[f32], result: &mut [f32]) {
         let taps = self.vertical.taps * self.horizontal.taps;
-        let output_range = output / self.task_outputs;
+        let output_range = first / self.task_outputs;
+        let terms = self.channels * taps;
         for (channel, tap) in (0..self.channels).flat_map(|channel| (0..taps).map(move |tap| (channel, tap)))
         {
             let task = (channel / self.task_channels * self.output_ranges + output_range) * self.ranges;
             let place = (tap * self.task_channels + channel % self.task_channels) * self.task_outputs
-                + output % self.task_outputs;
-            result[channel * taps + tap] =
-                (task..task + self.ranges).map(|task| sums[task * self.sums() + place]).sum();
+                + first % self.task_outputs;
+            let mut total = [0.0; PANEL];
+            for task in task..task + self.ranges {
+                let sums = &sums[task * self.sums() + place..][..PANEL];
+                total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            }
+            let results = result.iter_mut().skip(channel * taps + tap).step_by(terms);
+            results.zip(total).for_each(|(result, total)| *result = total);
         }
     }
 }

@@ -47,14 +47,33 @@ pub(in super::super) fn correlate(
     let write = |out: &mut [std::mem::MaybeUninit<f32>]| {
         let target = Target(out.as_mut_ptr().cast());
         with_scratch(User::Call, |scratch| {
-            let weights = first(&mut scratch.first, panels * panel_words);
-            weights.par_chunks_mut(panel_words.max(1)).enumerate().for_each(|(panel, words)| {
+            let lay = |panel: usize, words: &mut [u32]| {
                 let outputs = panel * path.rows()..to.channels.min((panel + 1) * path.rows());
                 path.run(LayWeights { outputs, channels: from.channels, weight, words });
-            });
-            let call =
-                Call { path, tiles, images, count, from, to, bias, weights, panels, panel_words, target };
+            };
+            let lay = &lay;
+            let weights = &[];
+            let mut call = Call {
+                path,
+                tiles,
+                images,
+                count,
+                from,
+                to,
+                bias,
+                lay,
+                weights,
+                panels,
+                panel_words,
+                target,
+            };
             let plan = Plan::new(&call);
+            if plan.band_ranges > 1 {
+                let weights = first(&mut scratch.first, panels * panel_words);
+                let each = weights.par_chunks_mut(panel_words.max(1));
+                each.enumerate().for_each(|(panel, words)| lay(panel, words));
+                call.weights = weights;
+            }
             (0..plan.band_ranges * plan.panel_ranges).into_par_iter().for_each(|task| {
                 with_scratch(User::Task, |scratch| call.run(&plan, task, scratch));
             });
@@ -64,7 +83,7 @@ pub(in super::super) fn correlate(
     unsafe { written(count * to.values(), write) }
 }
 
-struct Call<'a> {
+struct Call<'a, L> {
     path: Path,
     tiles: Tiles,
     images: &'a [f32],
@@ -72,7 +91,10 @@ struct Call<'a> {
     from: Planes,
     to: Planes,
     bias: Option<&'a [f32]>,
-    /// `[panels, elements, C, rows of a panel]`
+    /// Lays the weights of a panel out as `[elements, C, rows]`.
+    lay: &'a L,
+    /// Those of all panels, if more than one task needs them; a task that is the only one lays them itself, for all of them
+    /// may be more than the caches hold.
     weights: &'a [u32],
     panels: usize,
     panel_words: usize,
@@ -87,7 +109,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(call: &Call<'_>) -> Self {
+    fn new<L>(call: &Call<'_, L>) -> Self {
         let [rows, columns] = call.tiles.count;
         let bands = call.count.div_ceil(LANES) * rows;
         let band_ranges = bands.div_ceil(POSITIONS.div_ceil(columns));
@@ -103,7 +125,7 @@ struct Band {
     images: Range<usize>,
 }
 
-impl Call<'_> {
+impl<L: Fn(usize, &mut [u32]) + Sync> Call<'_, L> {
     fn band(&self, band: usize) -> Band {
         let rows = self.tiles.count[0];
         let start = band / rows * LANES;
@@ -148,16 +170,17 @@ impl Call<'_> {
             let rows = panels.len() * self.path.rows();
             let (map, products) = first(&mut scratch.sums, map + rows * stride).split_at_mut(map);
             let positions = &scratch.positions;
-            let panels_of = panels.clone();
-            self.path.run(Multiply {
-                call: self,
-                panels: panels_of,
-                positions,
-                source,
-                step,
-                products,
-                stride,
-            });
+            let words = panels.start * self.panel_words..panels.end * self.panel_words;
+            let weights = if self.weights.is_empty() {
+                let weights = first(&mut scratch.second, words.len());
+                for (panel, words) in panels.clone().zip(weights.chunks_exact_mut(self.panel_words)) {
+                    (self.lay)(panel, words);
+                }
+                weights
+            } else {
+                &self.weights[words]
+            };
+            self.path.run(Multiply { call: self, weights, positions, source, step, products, stride });
             let channels =
                 panels.start * self.path.rows()..self.to.channels.min(panels.end * self.path.rows());
             for (index, band) in bands.clone().enumerate() {
@@ -214,8 +237,8 @@ impl<W: Fn(usize, usize, [usize; 2]) -> f32> Kernel for LayWeights<'_, W> {
 }
 
 /// Transforms a band into `[elements, positions, C, 16]`, from a position on.
-struct Spread<'a> {
-    call: &'a Call<'a>,
+struct Spread<'a, L> {
+    call: &'a Call<'a, L>,
     band: Band,
     offsets: &'a [u32],
     position: usize,
@@ -225,7 +248,7 @@ struct Spread<'a> {
     step: usize,
 }
 
-impl Kernel for Spread<'_> {
+impl<L> Kernel for Spread<'_, L> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
@@ -257,9 +280,10 @@ impl Kernel for Spread<'_> {
 }
 
 /// The products of some panels, `[rows, elements, positions, 16]`.
-struct Multiply<'a> {
-    call: &'a Call<'a>,
-    panels: Range<usize>,
+struct Multiply<'a, L> {
+    call: &'a Call<'a, L>,
+    /// `[panels, elements, C, rows]`
+    weights: &'a [u32],
     /// In the source of the first element, and numbers.
     positions: &'a [[usize; 2]],
     source: &'a [u32],
@@ -268,13 +292,13 @@ struct Multiply<'a> {
     stride: usize,
 }
 
-impl Kernel for Multiply<'_> {
+impl<L> Kernel for Multiply<'_, L> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
-        let Self { call, panels, positions, source, step, products, stride } = self;
+        let Self { call, weights, positions, source, step, products, stride } = self;
         let channels = call.from.channels;
-        assert!(panels.end * call.panel_words <= call.weights.len());
+        let panels = weights.len() / call.panel_words;
         assert_eq!(call.panel_words, ELEMENTS * channels * A::ROWS);
         assert!(ELEMENTS * step <= source.len() && ELEMENTS * positions.len() * LANES <= stride);
         assert!(
@@ -282,16 +306,16 @@ impl Kernel for Multiply<'_> {
                 .iter()
                 .all(|[place, number]| place + channels * LANES <= step && *number < positions.len())
         );
-        assert!(panels.len() * A::ROWS * stride <= products.len());
+        assert!(panels * A::ROWS * stride <= products.len());
         for element in 0..ELEMENTS {
-            for (index, panel) in panels.clone().enumerate() {
+            for panel in 0..panels {
                 // SAFETY: by the assertions the weights of an element lie in the panel's, the positions in the element's
                 // part of the source, and their sums in its part of each row.
                 unsafe {
-                    let weights = panel * call.panel_words + element * channels * A::ROWS;
-                    let sums = index * A::ROWS * stride + element * positions.len() * LANES;
+                    let place = panel * call.panel_words + element * channels * A::ROWS;
+                    let sums = panel * A::ROWS * stride + element * positions.len() * LANES;
                     let walk = Walk {
-                        weights: call.weights.as_ptr().add(weights),
+                        weights: weights.as_ptr().add(place),
                         weight_step: 0,
                         source_step: 0,
                         lines: 1,
@@ -309,8 +333,8 @@ impl Kernel for Multiply<'_> {
 }
 
 /// Transforms the products of a band back, and takes them to their images.
-struct Collect<'a> {
-    call: &'a Call<'a>,
+struct Collect<'a, L> {
+    call: &'a Call<'a, L>,
     band: Band,
     channels: Range<usize>,
     /// From the first position of the band on.
@@ -322,7 +346,7 @@ struct Collect<'a> {
     map: &'a mut [f32],
 }
 
-impl Kernel for Collect<'_> {
+impl<L> Kernel for Collect<'_, L> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
