@@ -7,8 +7,11 @@ use lookalike_base::Stream;
 use super::direct_clr::direct_clr;
 use super::instance_discrimination::Objective;
 use super::moco::MocoOptions;
+use super::graphcl::graphcl;
 use super::simclr::Among;
-use super::{AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Network, SimClr};
+use super::{
+    AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, Network, SimClr, mvgrl,
+};
 use crate::encoder::Encoder;
 use crate::engine::Device;
 use crate::error::LearnError;
@@ -31,10 +34,31 @@ pub struct Parts<'a, E> {
     pub device: &'a Device,
 }
 
+/// MVGRL as `recipe` describes it, on nodes with `features` columns; the same weights for the same seed.
+pub fn mvgrl(
+    recipe: &ValidRecipe,
+    features: usize,
+    labels: Option<Arc<Vec<u32>>>,
+    device: &Device,
+) -> Mvgrl {
+    let options = recipe.recipe();
+    let negatives = &options.negatives;
+    let objective = match options.query_loss() {
+        Some(loss) => {
+            let (mixing, oracle) = (negatives.mixing, negatives.oracle);
+            mvgrl::Objective::Contrast(Contrast { loss, mixing, oracle, labels })
+        }
+        None => mvgrl::Objective::JensenShannon,
+    };
+    let mut stream = recipe.seed().stream("encoder", 0, 0, 0);
+    Mvgrl::new(features, &options.mvgrl(), objective, &mut stream, device)
+}
+
 /// Puts together the method that `recipe` describes; the same weights for the same seed.
 ///
 /// # Errors
-/// [`LearnError::Recipe`] where more coordinates are asked for than the representation has.
+/// [`LearnError::Recipe`] where more coordinates are asked for than the representation has, or for [MVGRL](mvgrl()), which
+/// reads no views.
 pub fn build<E: Encoder + Clone>(
     recipe: &ValidRecipe,
     parts: Parts<'_, E>,
@@ -51,7 +75,7 @@ pub fn build<E: Encoder + Clone>(
         labels,
     };
     let network = |encoder: E, mut stream: Stream| {
-        let head = Projection::new(encoder.dimension(), &method.projection, &mut stream, device);
+        let head = Projection::new(encoder.dimension(), &options.projection(), &mut stream, device);
         Network { encoder, head: Head::Projection(head) }
     };
     Ok(match method.kind {
@@ -62,6 +86,18 @@ pub fn build<E: Encoder + Clone>(
                 _ => Among::AllViews,
             };
             AnyMethod::SimClr(SimClr::with(network(encoder, stream("projection")), contrast, among))
+        }
+        MethodKind::GraphCl => {
+            let dimension = encoder.dimension();
+            let head =
+                Projection::xavier(dimension, &options.projection(), &mut stream("projection"), device);
+            AnyMethod::SimClr(graphcl(encoder, head, contrast, options.variant()))
+        }
+        MethodKind::Mvgrl => {
+            return Err(LearnError::Recipe {
+                place: "method.kind".to_owned(),
+                reason: "`mvgrl` contrasts a graph with its diffusion, not two views by one encoder".to_owned(),
+            });
         }
         MethodKind::EndToEnd => {
             let key = network(second, stream("projection of keys"));

@@ -1,5 +1,6 @@
 //! The sections `[method]`, `[negatives]` and `[loss]`: what is encoded, what it is contrasted with, and by which loss.
 
+use lookalike_data::graphs::Variant;
 use serde::{Deserialize, Serialize};
 
 use super::Recipe;
@@ -7,6 +8,7 @@ use super::combinations::{self, Combination};
 use crate::error::LearnError;
 use crate::head::{HeadNorm, ProjectionOptions};
 use crate::loss::Loss;
+use crate::method::graphcl;
 use crate::negatives::MixingOptions;
 use crate::train::momentum_encoder::{Momentum, MomentumShape};
 
@@ -29,6 +31,11 @@ pub enum MethodKind {
     /// MoCo v3.
     #[serde(rename = "moco-v3")]
     MocoV3,
+    /// GraphCL.
+    #[serde(rename = "graphcl")]
+    GraphCl,
+    /// MVGRL, of whole graphs.
+    Mvgrl,
 }
 
 /// The `[method]` section.
@@ -37,8 +44,11 @@ pub enum MethodKind {
 pub struct MethodOptions {
     /// The method.
     pub kind: MethodKind,
-    /// Its projection head.
-    pub projection: ProjectionOptions,
+    /// Whom to follow, of GraphCL and MVGRL; the paper if absent.
+    pub variant: Option<Variant>,
+    /// Its projection head; if absent GraphCL's own (two layers as wide as the representation, without BatchNorm), SimCLR's for all
+    /// others.
+    pub projection: Option<ProjectionOptions>,
     /// The predictor behind it, of MoCo v3.
     pub predictor: PredictorOptions,
     /// Momentum of the momentum encoder. MoCo: 0.999; its CIFAR-10 demonstration and MoCo v3: 0.99.
@@ -59,7 +69,8 @@ impl Default for MethodOptions {
     fn default() -> Self {
         Self {
             kind: MethodKind::SimClr,
-            projection: ProjectionOptions::default(),
+            variant: None,
+            projection: None,
             predictor: PredictorOptions::default(),
             momentum: 0.999,
             momentum_schedule: None,
@@ -150,8 +161,12 @@ pub enum LossKind {
     Debiased,
     /// The hard negatives' loss, HCL.
     Hard,
+    /// InfoNCE without the positive in the denominator, as GraphCL's published code has it.
+    Decoupled,
     /// Noise-contrastive estimation.
     NoiseContrastive,
+    /// The Jensen-Shannon estimate of mutual information between nodes of one view and graphs of the other, of MVGRL.
+    JensenShannon,
     /// Positives alone, to show collapse.
     Alignment,
 }
@@ -198,12 +213,16 @@ impl Recipe {
         Learning {
             method: self.method.kind,
             negatives: self.negatives.kind.unwrap_or(negatives[0]),
-            loss: self.loss.kind.unwrap_or(losses[0]),
+            loss: self.loss.kind.unwrap_or(match self.variant() {
+                // Where the published code's own is another one than the paper's.
+                Variant::Original if losses.contains(&LossKind::Decoupled) => LossKind::Decoupled,
+                _ => losses[0],
+            }),
             temperature: self.loss.temperature.unwrap_or(*temperature),
         }
     }
 
-    /// The loss of a query; `None` for noise-contrastive estimation, which compares otherwise.
+    /// The loss of a query; `None` for noise-contrastive estimation and Jensen-Shannon, which compare otherwise.
     pub fn query_loss(&self) -> Option<Loss> {
         let Learning { loss, temperature, .. } = self.learning();
         let LossOptions { prior, concentration, .. } = self.loss;
@@ -211,17 +230,27 @@ impl Recipe {
             LossKind::NtXent | LossKind::InfoNce => Some(Loss::InfoNce { temperature }),
             LossKind::Debiased => Some(Loss::Debiased { temperature, prior }),
             LossKind::Hard => Some(Loss::Hard { temperature, prior, concentration }),
+            LossKind::Decoupled => Some(Loss::Decoupled { temperature }),
             LossKind::Alignment => Some(Loss::Alignment),
-            LossKind::NoiseContrastive => None,
+            LossKind::NoiseContrastive | LossKind::JensenShannon => None,
         }
+    }
+
+    /// The projection head, the method's own where the recipe says nothing.
+    pub fn projection(&self) -> ProjectionOptions {
+        let own = || match self.method.kind {
+            MethodKind::GraphCl => graphcl::projection_options(self.dimension()),
+            _ => ProjectionOptions::default(),
+        };
+        self.method.projection.clone().unwrap_or_else(own)
     }
 
     /// Length of what the loss compares.
     pub fn projected(&self) -> usize {
-        let ProjectionOptions { layers, dimension, .. } = self.method.projection;
+        let ProjectionOptions { layers, dimension, .. } = self.projection();
         match (self.method.kind, layers) {
             (MethodKind::DirectClr, _) => self.method.coordinates,
-            (_, 0) => self.encoder.kind.dimension(),
+            (_, 0) => self.dimension(),
             _ => dimension,
         }
     }
@@ -233,6 +262,10 @@ impl Recipe {
         self.negatives.kind = Some(negatives);
         self.loss.kind = Some(loss);
         self.loss.temperature = Some(temperature);
+        self.fill_in_encoder();
+        if self.method.kind != MethodKind::Mvgrl {
+            self.method.projection = Some(self.projection());
+        }
         self.method.momentum_schedule = Some(self.method.momentum().shape);
         Ok(())
     }

@@ -13,7 +13,7 @@ mod smo;
 
 use lookalike_base::{Progress, Rows, Seed};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::check;
 use crate::error::MetricError;
@@ -27,7 +27,7 @@ const SCORE: &str = "SVM accuracy";
 const MOST_ROWS: usize = 1 << 16;
 
 /// Which machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SvmKernel {
     /// A Gaussian kernel, hinge loss, one machine for each pair of classes.
