@@ -17,6 +17,6 @@ pub use arrays::{Array, Arrays, Values};
 pub use error::ArrayFileError;
 pub use mapped::MappedRows;
 pub use matrix::{Matrix, MatrixError, Rows};
-pub use progress::{Cancellation, Progress};
+pub use progress::{Cancellation, Progress, Watch};
 pub use source::RowSource;
 pub use stream::{Seed, Stream};

@@ -39,14 +39,38 @@ impl Cancellation {
     }
 }
 
+/// How long work tells how far it has come, and hears that it is to stop.
+#[derive(Debug, Clone, Copy)]
+pub struct Watch<'a> {
+    /// What is shown of it; the work says what it counts.
+    pub progress: &'a Progress,
+    /// Asks it to stop.
+    pub cancellation: &'a Cancellation,
+}
+
+impl<'a> Watch<'a> {
+    /// Of work whose progress nobody sees.
+    pub fn unseen(cancellation: &'a Cancellation) -> Self {
+        static HIDDEN: Progress = Progress::hidden();
+        Self { progress: &HIDDEN, cancellation }
+    }
+
+    /// Whether the work is to stop.
+    pub fn is_cancelled(self) -> bool {
+        self.cancellation.is_cancelled()
+    }
+}
+
 /// How far some work has come, shown on standard error.
 ///
 /// On a terminal it is a bar with count, rate, time left and a message, in colour unless `NO_COLOR` is set; elsewhere a
 /// line of the same every five seconds. Work that took less than two seconds leaves nothing behind.
+#[derive(Debug)]
 pub struct Progress {
     form: Form,
 }
 
+#[derive(Debug)]
 enum Form {
     Hidden,
     Bar { bar: ProgressBar, started: Instant, placed: AtomicBool },
@@ -69,7 +93,7 @@ impl Progress {
     }
 
     /// Shows nothing, for tests and for work whose caller wants silence.
-    pub fn hidden() -> Self {
+    pub const fn hidden() -> Self {
         Self { form: Form::Hidden }
     }
 

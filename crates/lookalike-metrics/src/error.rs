@@ -82,6 +82,9 @@ pub enum MetricError {
     /// The singular value decomposition did not converge.
     #[error("the singular value decomposition did not converge")]
     Decomposition,
+    /// Whoever asked for it has asked it to stop.
+    #[error("stopped before it was done")]
+    Cancelled,
     /// The kernels refused.
     #[error(transparent)]
     Kernel(#[from] KernelError),

@@ -10,6 +10,7 @@ use super::WORTH_SHOWING;
 const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The state from which lines are made. Time is given, never asked for, so that all of it can be tested.
+#[derive(Debug)]
 pub(super) struct Lines {
     label: String,
     message: String,

@@ -1,7 +1,6 @@
 //! The published protocol of graphs over several seeds of folds: what GraphCL and MVGRL report of one set of embeddings.
 
-use lookalike_base::progress::{Cancellation, Progress};
-use lookalike_base::{Rows, Seed};
+use lookalike_base::{Rows, Seed, Watch};
 use lookalike_metrics::{MetricError, SvmKernel, SvmOptions, svm_accuracy};
 use serde::Serialize;
 
@@ -101,21 +100,21 @@ impl CrossValidation<'_> {
     pub fn score(
         &self,
         embeddings: Rows<'_>,
-        (progress, cancellation): (&Progress, &Cancellation),
+        watch: Watch<'_>,
     ) -> Result<Option<Accuracy>, LearnError> {
         let (mut seeds, mut majority, mut unfinished) = (Vec::new(), 0.0, 0);
         for seed in 0..self.seeds as u64 {
             let options = SvmOptions::published(self.kernel, Seed(self.first.0.wrapping_add(seed)));
             let Labels { labels, classes } = self.labels;
-            match svm_accuracy(embeddings, labels, *classes, &options, progress) {
-                _ if cancellation.is_cancelled() => return Ok(None),
+            match svm_accuracy(embeddings, labels, *classes, &options, watch) {
+                Err(MetricError::Cancelled) => return Ok(None),
                 Ok(score) => {
                     seeds.push(score.accuracy);
                     majority = score.majority;
                     unfinished += score.unfinished;
                 }
                 Err(error @ MetricError::Undefined { .. }) => {
-                    progress.advance(self.total_fits());
+                    watch.progress.advance(self.total_fits());
                     return Ok(Some(Accuracy::undefined(error.to_string())));
                 }
                 Err(error) => return Err(error.into()),
@@ -128,6 +127,7 @@ impl CrossValidation<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lookalike_base::Cancellation;
 
     #[test]
     fn the_spread_is_that_of_a_sample_and_absent_for_one_seed() {
@@ -145,8 +145,7 @@ mod tests {
         let rows = Rows::new(&values, 1).unwrap();
         let message = |labels: &Labels| {
             let protocol = CrossValidation { labels, kernel: SvmKernel::Linear, first: Seed(0), seeds: 2 };
-            let quiet = (&Progress::hidden(), &Cancellation::new());
-            protocol.score(rows, quiet).unwrap().unwrap().to_string()
+            protocol.score(rows, Watch::unseen(&Cancellation::new())).unwrap().unwrap().to_string()
         };
         assert!(message(&labels(&[])).starts_with("undefined: "), "{}", message(&labels(&[])));
         let few: Vec<u32> = (0..24).map(|row| u32::from(row < 5)).collect();

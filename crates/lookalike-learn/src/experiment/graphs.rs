@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lookalike_base::Matrix;
+use lookalike_base::{Matrix, Watch};
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_data::graphs::{
     self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, Diffusions, FeatureRule, Features, GraphAugmentOptions,
@@ -304,7 +304,8 @@ impl<M: GraphMethod> Domain for Graphs<M> {
         };
         let sets = 1 + u64::from(normalizes) + beside;
         let progress = Progress::new(sets * protocol.total_fits(), "support vector machines");
-        let score = |rows: &Matrix| protocol.score(rows.rows(), (&progress, cancellation));
+        let watch = Watch { progress: &progress, cancellation };
+        let score = |rows: &Matrix| protocol.score(rows.rows(), watch);
         let Some(svm) = score(&estimated.representation)? else { return Ok(None) };
         let mut training = None;
         if normalizes {
