@@ -74,7 +74,12 @@ pub(super) fn relu(value: f32) -> f32 {
 
 /// The gradient before a `ReLU` that followed scale and shift.
 #[inline(always)]
-pub(super) fn masked<const FUSED: bool>(gradient: f32, input: f32, mean: f32, mask: Option<(f32, f32)>) -> f32 {
+pub(super) fn masked<const FUSED: bool>(
+    gradient: f32,
+    input: f32,
+    mean: f32,
+    mask: Option<(f32, f32)>,
+) -> f32 {
     match mask {
         Some((scale, shift)) if normalized::<FUSED>(input, mean, scale, shift) <= 0.0 => 0.0,
         _ => gradient,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LearnError;
 
-pub use embed::{Embedded, embed, estimate_statistics};
+pub use embed::{Embedded, Embedder, embed, estimate_statistics};
 pub use scores::{Score, Scores};
 
 /// The `[evaluate]` section of a recipe.
