@@ -1,242 +1,273 @@
-//! Training on graphs from a recipe to scores: on toys, and on MUTAG in the folder that `LOOKALIKE_DATA` names.
+//! Encoders, losses and methods for graphs beside PyTorch's dense arithmetic (`fixtures/make_graphs.py` made the numbers), and
+//! claim by claim.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
 
-use std::fmt::Write;
-use std::path::{Path, PathBuf};
+mod common;
 
-use lookalike_base::progress::{Cancellation, Progress};
-use lookalike_base::{Arrays, Seed};
-use lookalike_data::Split;
-use lookalike_learn::experiment::{
-    AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation,
-};
-use lookalike_learn::module::arrays_of;
-use lookalike_learn::recipe::Recipe;
+use std::sync::Arc;
 
-/// `graphs` graphs of 6 to 12 nodes in the text format of GIN's code: rings, and stars of the same labels.
-fn toys(graphs: usize) -> String {
-    let mut text = format!("{graphs}\n");
-    for graph in 0..graphs {
-        let nodes = 6 + Seed(1).stream("toy", 0, 0, graph as u64).below(7) as usize;
-        let class = graph % 2;
-        writeln!(text, "{nodes} {class}").unwrap();
-        for node in 0..nodes {
-            let neighbors: Vec<usize> = match (class, node) {
-                (0, _) => vec![(node + 1) % nodes, (node + nodes - 1) % nodes],
-                (_, 0) => (1..nodes).collect(),
-                _ => vec![0],
-            };
-            let listed: String = neighbors.iter().map(|neighbor| format!(" {neighbor}")).collect();
-            writeln!(text, "{} {}{listed}", node % 3, neighbors.len()).unwrap();
-        }
-    }
-    text
+use common::{SEED, cpu, fill, fixture, numbers, relative, training, values};
+use lookalike_base::arrays::Arrays;
+use lookalike_base::tensors::{self, TensorFile};
+use lookalike_data::graphs::{DiffusedBatch, GraphBatch, Variant};
+use lookalike_data::{ViewBatch, Views};
+use lookalike_kernels::sparse::Csr;
+use lookalike_learn::encoder::gin::{Gin, GinOptions};
+use lookalike_learn::encoder::{Encoder, Inputs, ReadOut};
+use lookalike_learn::engine::{Tensor, from_host, to_host};
+use lookalike_learn::evaluate::Embedder;
+use lookalike_learn::head::Projection;
+use lookalike_learn::loss::Loss;
+use lookalike_learn::loss::jensen_shannon::local_global;
+use lookalike_learn::method::graphcl::{default_loss, graphcl, projection_options};
+use lookalike_learn::method::mvgrl::{Mvgrl, MvgrlOptions, Objective};
+use lookalike_learn::method::{Method, SimClr};
+use lookalike_learn::module::{Pass, arrays_of};
+use lookalike_learn::negatives::Contrast;
+use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
+
+const FEATURES: usize = 5;
+const WIDTH: usize = 8;
+const TEMPERATURE: f32 = 0.5;
+const FIRST: [usize; 5] = [5, 3, 6, 4, 7];
+const SECOND: [usize; 5] = [4, 3, 0, 4, 5];
+
+fn offsets(sizes: &[usize]) -> Vec<usize> {
+    let ends = sizes.iter().scan(0, |sum, size| {
+        *sum += size;
+        Some(*sum)
+    });
+    [0].into_iter().chain(ends).collect()
 }
 
-/// A folder with toys, and runs.
-struct Place(tempfile::TempDir);
-
-impl Place {
-    fn new(graphs: usize) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("toys.txt"), toys(graphs)).unwrap();
-        Self(folder)
-    }
-
-    fn run(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn open(&self, settings: &[&str]) -> Result<AnyExperiment, String> {
-        open(self.0.path(), settings)
-    }
-}
-
-const TOYS: &str = "[data]\nname = \"toys\"\n[encoder]\nlayers = 2\nwidth = 8\n[method]\nkind = \"graphcl\"\n\
-    [sampler]\nkind = \"uniform\"\nbatch_size = 16\nlast_batch = \"keep\"\ncandidates = 20\nneighbors = 4\nrefresh_every = 2\n\
-    [optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\nweight_decay = 0.0\n\
-    [train]\nepochs = 3\nwarmup_epochs = 0.0\nschedule = \"constant\"\ncheckpoint_every = 2\nlog_every = 1\n\
-    [evaluate]\nfold_seeds = 2\n";
-
-fn open(root: &Path, settings: &[&str]) -> Result<AnyExperiment, String> {
-    let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-    let mut recipe = Recipe::parse(TOYS, Path::new("toys.toml"), &settings).unwrap();
-    recipe.data.root = Some(root.to_owned());
-    let recipe = recipe.validate().map_err(|error| error.to_string())?;
-    AnyExperiment::open(recipe).map(|(experiment, _)| experiment).map_err(|error| error.to_string())
-}
-
-/// Trains in `run` to the end of the recipe and gives the weights.
-fn train<D: Domain>(experiment: &Experiment<D>, run: &Path) -> Arrays {
-    let (mut trainer, _) = experiment.trainer(run).unwrap();
-    trainer.run(&Cancellation::new(), &Progress::hidden()).unwrap();
-    arrays_of(&mut trainer.method)
-}
-
-fn trained(experiment: &AnyExperiment, run: &Path) -> Arrays {
-    match experiment {
-        AnyExperiment::Images(_) => panic!("these are graphs"),
-        AnyExperiment::GraphViews(experiment) => train(experiment, run),
-        AnyExperiment::Mvgrl(experiment) => train(experiment, run),
-    }
-}
-
-const MVGRL: &str = "method.kind=mvgrl";
-const ORIGINAL: &str = "method.variant=original";
-
-#[test]
-fn a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not() {
-    let place = Place::new(37);
-    for (number, settings) in [
-        &[][..],
-        &["sampler.kind=walk"],
-        &[ORIGINAL, "sampler.kind=nearest"],
-        &[ORIGINAL],
-        &[MVGRL, "sampler.kind=walk"],
-        &[MVGRL, ORIGINAL],
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let whole = trained(&place.open(settings).unwrap(), &place.run(&format!("whole-{number}")));
-        let run = place.run(&format!("stopped-{number}"));
-        for steps in [1, 4, 5] {
-            let steps = format!("train.max_steps={steps}");
-            trained(&place.open(&[settings, &[&steps]].concat()).unwrap(), &run);
-        }
-        let stopped = trained(&place.open(settings).unwrap(), &run);
-        assert!(whole == stopped, "{settings:?}");
-        assert_eq!(whole.len(), stopped.len());
-    }
-}
-
-#[test]
-fn every_method_on_two_views_and_every_loss_trains_a_graph_network() {
-    let place = Place::new(37);
-    let short = "train.max_steps=4";
-    let cases: [&[&str]; 14] = [
-        &["method.kind=simclr"],
-        &["method.kind=simclr", "loss.kind=info-nce", "graphs.augment.kind=perturb-edges"],
-        &["method.kind=direct-clr", "method.coordinates=8"],
-        &["method.kind=end-to-end"],
-        &["method.kind=instance-discrimination"],
-        &["method.kind=moco", "negatives.size=32", "method.batch_norm_groups=2", "sampler.last_batch=drop"],
-        &["method.kind=moco-v3", "method.predictor.width=8"],
-        &["loss.kind=debiased"],
-        &["loss.kind=hard"],
-        &["loss.kind=decoupled", "negatives.oracle=true"],
-        &[ORIGINAL, "loss.kind=nt-xent", "negatives.mixing={ hardest = 4, between = 2, with_query = 1, warm_up = 0.0 }"],
-        &[MVGRL, "loss.kind=info-nce"],
-        &[MVGRL, "loss.kind=hard", ORIGINAL],
-        &[MVGRL, "graphs.diffusion={ kind = { heat = { time = 5.0 } }, epsilon = 1e-3 }"],
-    ];
-    for (number, settings) in cases.into_iter().enumerate() {
-        let encoder: &[&str] = if settings.contains(&MVGRL) { &[] } else { &["encoder.kind=gin"] };
-        let run = place.run(&number.to_string());
-        let experiment = place.open(&[settings, encoder, &[short]].concat());
-        let weights = trained(&experiment.unwrap_or_else(|error| panic!("{settings:?}: {error}")), &run);
-        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
-        assert!(weights.values().all(|array| array.as_f32().is_none_or(finite)), "{settings:?}");
-    }
-}
-
-fn evaluate<D: Domain>(experiment: &Experiment<D>, run: &Path, extent: Extent) -> Box<GraphEvaluation> {
-    train(experiment, run);
-    let (network, plan) = experiment.trained(run).unwrap();
-    match experiment.evaluate(&network, &plan, extent, &Cancellation::new()).unwrap().unwrap() {
-        Evaluation::Graphs(evaluation) => evaluation,
-        Evaluation::Images(_) => panic!("these are graphs"),
-    }
-}
-
-#[test]
-fn rings_and_stars_are_told_apart_by_encoders_and_not_by_numbers_of_nodes() {
-    let place = Place::new(60);
-    let AnyExperiment::GraphViews(experiment) = place.open(&[]).unwrap() else { panic!("it has views") };
-    let evaluation = evaluate(&experiment, &place.run("graphcl"), Extent::FULL);
-    let mean = |accuracy: &lookalike_learn::evaluate::Accuracy| accuracy.spread().unwrap().mean;
-    assert!(mean(&evaluation.svm) > 0.9, "{evaluation:?}");
-    assert!(mean(&evaluation.trivial.unwrap().svm_labels) < 0.8);
-    assert_eq!(evaluation.svm.spread().unwrap().seeds.len(), 2);
-    assert!(evaluation.svm_training_statistics.is_some() && evaluation.svm_untrained.is_some());
-    assert!(evaluation.batches.false_negative_rate.value().is_some());
-    assert!((evaluation.batches.hardness.value().unwrap()).is_finite());
-
-    let AnyExperiment::Mvgrl(experiment) = place.open(&[MVGRL]).unwrap() else { panic!("it is MVGRL") };
-    let extent = Extent { beside: Beside::Nothing, fold_seeds: Some(1), ..Extent::FULL };
-    let run = place.run("mvgrl");
-    let evaluation = evaluate(&experiment, &run, extent);
-    assert!(mean(&evaluation.svm) > 0.9, "{evaluation:?}");
-    assert!(evaluation.trivial.is_none() && evaluation.svm_training_statistics.is_none());
-    let (network, _) = experiment.trained(&run).unwrap();
-    experiment.save_model(&run, &network).unwrap();
-    let mut model = experiment.load_model(&run).unwrap();
-    let embedded = experiment.embed(&mut model, Split::Train, &Cancellation::new()).unwrap().unwrap();
-    assert_eq!((embedded.representation.len(), embedded.representation.columns()), (60, 8));
-    let error = experiment.embed(&mut model, Split::Test, &Cancellation::new()).unwrap_err();
-    assert!(error.to_string().contains("cross-validated"), "{error}");
-}
-
-#[test]
-fn what_a_set_cannot_serve_is_refused_with_the_reason() {
-    let place = Place::new(37);
-    let message = |settings: &[&str]| {
-        let experiment = match place.open(settings) {
-            Ok(experiment) => experiment,
-            Err(error) => return error,
+/// As `batch` in the script.
+fn batch(sizes: &[usize], key: u32) -> GraphBatch {
+    let offsets = offsets(sizes);
+    let mut rows = Vec::new();
+    for (graph, size) in sizes.iter().enumerate() {
+        let entry = |i: usize, j: usize| {
+            i.abs_diff(j) == 1 || (i == j && graph % 2 == 0) || (3 * i + 5 * j + size) % 4 == 0
         };
-        let AnyExperiment::GraphViews(experiment) = experiment else { return "opened".to_owned() };
-        experiment.trainer(&place.run("refused")).err().map_or("begun".to_owned(), |error| error.to_string())
+        for i in 0..*size {
+            let row = (0..*size).filter(|j| entry(i, *j));
+            rows.push(row.map(|j| ((offsets[graph] + j) as u32, 1.0)).collect::<Vec<_>>());
+        }
+    }
+    let nodes = offsets[sizes.len()];
+    let edges = Csr::from_rows(rows, nodes).unwrap().without_values();
+    GraphBatch { edges, offsets, features: numbers(nodes * FEATURES, key), columns: FEATURES }
+}
+
+/// As `valued` in the script.
+fn valued(edges: &Csr, key: u32) -> Csr {
+    edges.clone().with_values(numbers(edges.entries(), key)).unwrap()
+}
+
+fn numbers_of_pytorch() -> TensorFile {
+    tensors::read(fixture("graphs.safetensors")).unwrap()
+}
+
+fn is_close(what: &str, ours: &[f32], theirs: &[f32]) {
+    let error = relative(ours, theirs);
+    assert!(error <= 1e-5, "{what}: {error:e}");
+}
+
+fn gin(read_out: ReadOut) -> Gin {
+    let options = GinOptions { width: WIDTH, read_out, ..GinOptions::default() };
+    Gin::new(FEATURES, &options, &mut SEED.stream("encoder", 0, 0, 0), &cpu())
+}
+
+fn method(variant: Variant) -> SimClr<Gin> {
+    let encoder = gin(ReadOut::Sum);
+    let options = projection_options(encoder.dimension());
+    let mut stream = SEED.stream("projection", 0, 0, 0);
+    let projection = Projection::xavier(encoder.dimension(), &options, &mut stream, &cpu());
+    graphcl(encoder, projection, Contrast::plain(default_loss(variant, TEMPERATURE)), variant)
+}
+
+fn views() -> ViewBatch<GraphBatch> {
+    let [first, second] = [batch(&FIRST, 200), batch(&SECOND, 201)];
+    let sizes = [FIRST, SECOND].concat();
+    let stacked = GraphBatch {
+        edges: Csr::block_diagonal([&first.edges, &second.edges]).unwrap(),
+        offsets: offsets(&sizes),
+        features: [first.features, second.features].concat(),
+        columns: FEATURES,
     };
-    for (settings, said) in [
-        (&["sampler.batch_size=38"][..], "sampler"),
-        (&["sampler.batch_size=12"], "leave one of 37 instances"),
-        (&["graphs.features={ parts = [\"attributes\"] }"], "toys has no attributes of nodes"),
-        (&["graphs.features={ parts = [] }"], "no feature is named"),
-        (&["graphs.augment={ kind = \"random2\", drop_ratio = 1.0 }"], "graphs.augment.drop_ratio"),
-        (&["data.name=other"], "other_A.txt"),
-        (&["data.name=toys", "encoder.kind=small", "method.kind=simclr"], "encoder.layers"),
-    ] {
-        let error = message(settings);
-        assert!(error.contains(said), "{settings:?}: {error}");
+    ViewBatch { instances: vec![0, 1, 2, 3, 4], views: Views::Stacked(stacked) }
+}
+
+/// Loss and gradients are those that the script computed.
+fn follows_pytorch<M: Method>(name: &str, method: &mut M, batch: &M::Batch) -> usize {
+    let file = numbers_of_pytorch();
+    fill(method);
+    let outputs = method.encode(batch, &mut training());
+    let loss = method.loss(&outputs).total().unwrap();
+    let value: f32 = loss.clone().inner().into_scalar();
+    is_close(&format!("{name}, loss"), &[value], values(&file, &format!("{name}.loss")));
+    let mut gradients = NamedGradients::new();
+    accumulate(method, loss.backward(), &mut gradients);
+    let theirs = file.tensors.keys().filter(|key| key.starts_with(&format!("{name}.gradient.")));
+    assert_eq!(theirs.count(), gradients.len(), "{name}: as many gradients");
+    let count = gradients.len();
+    for (tensor, gradient) in gradients {
+        let theirs = values(&file, &format!("{name}.gradient.{tensor}"));
+        let ours = to_host(gradient);
+        // What BatchNorm makes of a bias before it has no gradient but rounding.
+        if theirs.iter().all(|value| value.abs() < 1e-9) {
+            assert!(ours.iter().all(|value| value.abs() < 1e-6), "{name}, {tensor}");
+        } else {
+            is_close(&format!("{name}, {tensor}"), &ours, theirs);
+        }
+    }
+    count
+}
+
+#[test]
+fn gin_gives_pytorch_s_graphs_by_every_read_out_and_zeros_for_a_graph_without_nodes() {
+    let file = numbers_of_pytorch();
+    for (name, read_out) in [("sum", ReadOut::Sum), ("mean", ReadOut::Mean), ("max", ReadOut::Max)] {
+        let mut gin = gin(read_out);
+        fill(&mut gin);
+        let training = to_host(gin.forward(&batch(&FIRST, 100), &mut training()));
+        is_close(name, &training, values(&file, &format!("gin.{name}")));
+        let evaluation = to_host(gin.forward(&batch(&SECOND, 101), &mut Pass::evaluation()));
+        is_close(name, &evaluation, values(&file, &format!("gin.{name}.evaluation")));
+        assert!(evaluation.chunks(3 * WIDTH).nth(2).unwrap().iter().all(|value| *value == 0.0));
+    }
+    let nothing = batch(&[0, 0], 1);
+    let zeros = gin(ReadOut::Sum).forward(&nothing, &mut training());
+    assert_eq!(to_host(zeros), vec![0.0; 2 * 3 * WIDTH]);
+}
+
+#[test]
+fn tensors_of_gin_have_the_published_names() {
+    let names: Vec<String> = arrays_of(&mut gin(ReadOut::Sum)).into_keys().collect();
+    assert_eq!(names.len(), 3 * (4 + 4));
+    for name in ["convs.0.nn.0.weight", "convs.2.nn.2.bias", "bns.1.running_var"] {
+        assert!(names.iter().any(|known| known == name), "{name} of {names:?}");
     }
 }
 
 #[test]
-fn too_few_graphs_of_a_class_for_the_folds_leave_the_score_undefined() {
-    let place = Place::new(18);
-    let AnyExperiment::GraphViews(experiment) = place.open(&["train.max_steps=2"]).unwrap() else {
-        panic!("it has views")
-    };
-    let evaluation = evaluate(&experiment, &place.run("few"), Extent::FULL);
-    assert!(evaluation.svm.to_string().contains("class 0 has 9 rows, fewer than the 10 folds"));
-    assert!(evaluation.batches.false_negative_rate.value().is_some());
+fn graphs_chosen_from_a_batch_are_encoded_as_they_were_in_it() {
+    let mut gin = gin(ReadOut::Sum);
+    let whole = batch(&SECOND, 101);
+    let all = to_host(gin.forward(&whole, &mut Pass::evaluation()));
+    let rows = [4, 2, 0, 4];
+    let chosen = whole.select(&rows);
+    assert_eq!((chosen.count(), whole.count()), (4, 5));
+    let some = to_host(gin.forward(&chosen, &mut Pass::evaluation()));
+    for (row, vector) in rows.iter().zip(some.chunks(3 * WIDTH)) {
+        let expected = &all[*row as usize * 3 * WIDTH..][..3 * WIDTH];
+        let worst = vector.iter().zip(expected).fold(0.0, |worst: f32, (a, b)| worst.max((a - b).abs()));
+        assert!(worst < 1e-5, "graph {row} is off by {worst}");
+    }
 }
 
 #[test]
-fn mutag_goes_on_to_the_same_bits_and_is_scored_on_all_its_graphs() {
-    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else {
-        eprintln!("not tested: LOOKALIKE_DATA names no folder that holds tu/MUTAG");
-        return;
-    };
-    let place = Place::new(2);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/graphcl-mutag.toml");
-    let open = |settings: &[&str]| {
-        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut recipe = Recipe::read(&path, &settings).unwrap();
-        recipe.data.root = Some(root.clone());
-        match AnyExperiment::open(recipe.validate().unwrap()).unwrap().0 {
-            AnyExperiment::GraphViews(experiment) => experiment,
-            _ => panic!("GraphCL has views"),
+fn graphcl_has_pytorch_s_loss_gradients_and_running_statistics_in_both_variants() {
+    let file = numbers_of_pytorch();
+    for (name, variant) in [("original", Variant::Original), ("paper", Variant::Paper)] {
+        let mut method = method(variant);
+        assert_eq!(follows_pytorch(name, &mut method, &views()), 3 * 6 + 4);
+        let running: Arrays =
+            arrays_of(&mut method).into_iter().filter(|(tensor, _)| tensor.contains("running")).collect();
+        assert_eq!(running.len(), 6);
+        for (tensor, array) in running {
+            is_close(&tensor, array.as_f32().unwrap(), values(&file, &format!("{name}.{tensor}")));
         }
+    }
+}
+
+#[test]
+fn a_batch_of_one_graph_has_no_negatives_and_no_loss() {
+    let mut method = method(Variant::Original);
+    let ViewBatch { views: Views::Stacked(stacked), .. } = views() else { panic!("views are stacked") };
+    let batch = ViewBatch { instances: vec![3], views: Views::Stacked(stacked.select(&[3, 8])) };
+    let outputs = method.encode(&batch, &mut training());
+    let loss: f32 = method.loss(&outputs).total().unwrap().inner().into_scalar();
+    assert_eq!(loss, 0.0);
+}
+
+#[test]
+fn a_step_has_the_same_bits_on_any_number_of_threads() {
+    let pools = [1, 3].map(|threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap());
+    let [one, three] = pools.map(|pool| {
+        pool.install(|| {
+            let mut method = method(Variant::Paper);
+            let outputs = method.encode(&views(), &mut training());
+            let mut gradients = NamedGradients::new();
+            let loss = method.loss(&outputs).total().unwrap();
+            accumulate(&mut method, loss.backward(), &mut gradients);
+            gradients.into_values().map(to_host).collect::<Vec<_>>()
+        })
+    });
+    assert_eq!(one, three);
+}
+
+#[test]
+fn the_jensen_shannon_estimate_and_its_gradients_are_pytorch_s() {
+    let file = numbers_of_pytorch();
+    let offsets: Arc<[usize]> = offsets(&FIRST).into();
+    let nodes = offsets[FIRST.len()];
+    let leaf = |rows: usize, key: u32| -> Tensor<2> {
+        let values = numbers(rows * 6, key).into_iter().map(|value| 2.0 * value).collect();
+        from_host(values, [rows, 6], &cpu()).autodiff().require_grad()
     };
-    let settings = ["sampler.kind=walk", "train.epochs=3", "train.checkpoint_every=1"];
-    let whole = train(&open(&settings), &place.run("whole"));
-    train(&open(&[&settings[..], &["train.max_steps=3"]].concat()), &place.run("stopped"));
-    assert!(whole == train(&open(&settings), &place.run("stopped")));
-    let extent = Extent { beside: Beside::Nothing, fold_seeds: Some(1), ..Extent::FULL };
-    let evaluation = evaluate(&open(&settings), &place.run("whole"), extent);
-    let spread = evaluation.svm.spread().unwrap();
-    assert!((spread.majority - 125.0 / 188.0).abs() < 1e-12 && spread.mean > spread.majority, "{spread:?}");
+    let (nodes, graphs) = (leaf(nodes, 300), leaf(FIRST.len(), 301));
+    let loss = local_global(nodes.clone(), graphs.clone(), &offsets);
+    is_close("loss", &[loss.clone().inner().into_scalar()], values(&file, "jsd.loss"));
+    let mut gradients = loss.backward();
+    let [nodes, graphs] = [nodes, graphs].map(|leaf| to_host(leaf.grad_remove(&mut gradients).unwrap()));
+    is_close("nodes", &nodes, values(&file, "jsd.nodes"));
+    is_close("graphs", &graphs, values(&file, "jsd.graphs"));
+}
+
+#[test]
+fn large_scores_leave_the_jensen_shannon_estimate_finite_and_exact() {
+    let offsets: Arc<[usize]> = [0, 1, 2].into();
+    let nodes: Tensor<2> = from_host(vec![1e4, 0.0, 0.0, 1e4], [2, 2], &cpu());
+    let estimate = |graphs: [f32; 4]| -> f32 {
+        let graphs = from_host(graphs.to_vec(), [2, 2], &cpu());
+        local_global(nodes.clone(), graphs, &offsets).into_scalar()
+    };
+    let log_2 = std::f32::consts::LN_2;
+    // Nodes far along their own graphs, and far against the others.
+    assert!((estimate([1.0, -1.0, -1.0, 1.0]) + 2.0 * log_2).abs() < 1e-5);
+    // And the other way round.
+    assert!((estimate([-1.0, 1.0, 1.0, -1.0]) - (2e4 - 2.0 * log_2)).abs() < 1e-2);
+}
+
+fn mvgrl(objective: Objective, variant: Variant) -> Mvgrl {
+    let options = MvgrlOptions { layers: 2, width: WIDTH, variant };
+    Mvgrl::new(FEATURES, &options, objective, &mut SEED.stream("encoder", 0, 0, 0), &cpu())
+}
+
+fn diffused() -> DiffusedBatch {
+    let graphs = batch(&FIRST, 400);
+    let (normalized, diffusion) = (valued(&graphs.edges, 401), valued(&graphs.edges, 402));
+    DiffusedBatch { instances: vec![7, 1, 2, 9, 4], graphs, normalized, diffusion }
+}
+
+#[test]
+fn mvgrl_has_pytorch_s_loss_gradients_and_embeddings() {
+    let info_nce = Objective::Contrast(Contrast::plain(Loss::InfoNce { temperature: TEMPERATURE }));
+    let cases = [
+        ("mvgrl-paper", Objective::JensenShannon, Variant::Paper, 2 * 11 + 2 * 6),
+        // Heads alone learn.
+        ("mvgrl-original", Objective::JensenShannon, Variant::Original, 2 * 11),
+        ("mvgrl-contrast", info_nce, Variant::Paper, 11 + 2 * 6),
+    ];
+    let file = numbers_of_pytorch();
+    for (name, objective, variant, gradients) in cases {
+        let mut method = mvgrl(objective, variant);
+        assert_eq!(follows_pytorch(name, &mut method, &diffused()), gradients);
+        let [embedding, _] = method.embed(&diffused(), &mut Pass::evaluation());
+        is_close(name, &to_host(embedding), values(&file, &format!("{name}.embedding")));
+        let outputs = method.encode(&diffused(), &mut Pass::evaluation());
+        let embeddings = method.embeddings(&outputs);
+        assert_eq!((embeddings.len(), embeddings.columns()), (FIRST.len(), 2 * WIDTH));
+    }
 }
