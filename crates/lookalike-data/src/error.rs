@@ -8,7 +8,10 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum DataError {
     /// No data set has this name.
-    #[error("there is no data set {name:?}; known are {}", known.join(", "))]
+    #[error(
+        "there is no data set {name:?}; known are {}; sets of graphs are read where the encoder is gin or gcn",
+        known.join(", ")
+    )]
     UnknownName {
         /// The name asked for.
         name: String,

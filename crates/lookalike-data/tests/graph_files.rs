@@ -323,13 +323,13 @@ fn a_rule_that_the_data_cannot_serve_is_refused() {
     let (set, _) = opened(&[("_node_labels.txt", ""), ("_node_attributes.txt", "")]).unwrap();
     let message = |rule: &FeatureRule| Features::new(rule, &set).unwrap_err().to_string();
     for (rule, wanted) in [
-        (rule(&[]), "data.features: no feature is named"),
-        (rule(&[Feature::NodeLabels]), "data.features: X has no labels of nodes"),
-        (rule(&[Feature::Attributes]), "data.features: X has no attributes of nodes"),
-        (rule(&[Feature::Degree, Feature::Degree]), "data.features: Degree is named twice"),
+        (rule(&[]), "graphs.features: no feature is named"),
+        (rule(&[Feature::NodeLabels]), "graphs.features: X has no labels of nodes"),
+        (rule(&[Feature::Attributes]), "graphs.features: X has no attributes of nodes"),
+        (rule(&[Feature::Degree, Feature::Degree]), "graphs.features: Degree is named twice"),
         (
             FeatureRule { max_degree: Some(3), ..rule(&[Feature::Constant]) },
-            "data.features.max_degree: has no effect",
+            "graphs.features.max_degree: has no effect",
         ),
     ] {
         assert!(message(&rule).starts_with(wanted), "{}", message(&rule));

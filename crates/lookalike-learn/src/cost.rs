@@ -221,7 +221,7 @@ fn shares(tasks: [f64; TASKS], optimizer: f64) -> Shares {
 }
 
 /// The most memory that this process had in use, as Linux counts it.
-fn peak_memory() -> Option<u64> {
+pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;

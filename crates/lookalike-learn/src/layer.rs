@@ -1,6 +1,6 @@
 //! Layers: the engine's functions together with their parameters, named and laid out as PyTorch does.
 
-use burn::tensor::activation::relu;
+use burn::tensor::activation::{prelu, relu};
 use lookalike_base::Stream;
 
 use crate::engine::{Device, Tensor, from_host};
@@ -216,6 +216,18 @@ impl Linear {
         Self { weight, bias }
     }
 
+    /// Weights uniform in ±√(6 / (in + out)) (Glorot and Bengio 2010), bias 0.
+    pub fn xavier([inputs, outputs]: [usize; 2], stream: &mut Stream, device: &Device) -> Self {
+        let bias = Some(Parameter::new(Tensor::zeros([outputs], device)));
+        Self { bias, ..Self::xavier_without_bias([inputs, outputs], stream, device) }
+    }
+
+    /// [`Linear::xavier`] without a bias.
+    pub fn xavier_without_bias([inputs, outputs]: [usize; 2], stream: &mut Stream, device: &Device) -> Self {
+        let bound = (6.0 / (inputs + outputs) as f32).sqrt();
+        Self { weight: Parameter::new(uniform([outputs, inputs], bound, stream, device)), bias: None }
+    }
+
     /// # Shapes
     /// `[N, in]` → `[N, out]`.
     pub fn forward(&self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
@@ -233,6 +245,33 @@ impl Module for Linear {
         if let Some(bias) = &mut self.bias {
             visitor.tensor("bias", Role::Bias, bias);
         }
+    }
+}
+
+/// A `ReLU` whose slope below 0 is learned, one for all channels (He et al. 2015, <https://arxiv.org/abs/1502.01852>).
+#[derive(Debug, Clone)]
+pub struct PRelu {
+    /// `[1]`
+    weight: Parameter<1>,
+}
+
+impl PRelu {
+    /// Slope 0.25, as the paper starts it.
+    pub fn new(device: &Device) -> Self {
+        Self { weight: Parameter::new(Tensor::full([1], 0.25, device)) }
+    }
+
+    /// # Shapes
+    /// `[N, d]` → the same.
+    pub fn forward(&self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        prelu(input, self.weight.read(pass))
+    }
+}
+
+impl Module for PRelu {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        // A slope is no direction in space that weight decay may shrink.
+        visitor.tensor("weight", Role::Bias, &mut self.weight);
     }
 }
 

@@ -42,11 +42,13 @@ fn the_reference_shows_the_table_that_validation_reads() {
 
 #[test]
 fn every_combination_of_the_table_is_accepted_and_no_other() {
-    use LossKind::{Alignment, Debiased, Hard, InfoNce, NoiseContrastive, NtXent};
+    use LossKind::{Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent};
     let mut refused = 0;
     for row in &COMBINATIONS {
         for negatives in [NegativesKind::Batch, NegativesKind::Queue, NegativesKind::Bank] {
-            for loss in [NtXent, InfoNce, Debiased, Hard, NoiseContrastive, Alignment] {
+            for loss in
+                [NtXent, InfoNce, Debiased, Hard, Decoupled, NoiseContrastive, JensenShannon, Alignment]
+            {
                 let [method, kind, loss_kind] = [name(&row.method), name(&negatives), name(&loss)];
                 let set = [
                     format!("method.kind={method}"),
@@ -129,7 +131,8 @@ fn what_depends_on_the_data_is_refused_once_they_are_known() {
 }
 
 /// A value other than the default of each key that not everybody reads.
-const OTHER: [(&str, &str); 15] = [
+const OTHER: [(&str, &str); 16] = [
+    ("method.variant", "original"),
     ("method.projection", "{ layers = 3 }"),
     ("method.predictor", "{ layers = 3 }"),
     ("method.momentum", "0.9"),
@@ -257,5 +260,65 @@ fn every_recipe_of_the_repository_is_valid() {
         assert!(recipe.is_ok(), "{}: {}", path.display(), recipe.unwrap_err());
         count += 1;
     }
-    assert!(count >= 15, "{count}");
+    assert!(count >= 22, "{count}");
+}
+
+#[test]
+fn keys_of_images_are_refused_for_graphs_and_the_other_way_round() {
+    const GRAPHCL: &str = "method.kind=graphcl";
+    const MVGRL: &str = "method.kind=mvgrl";
+    let cases: [(&[&str], &str); 25] = [
+        (&[GRAPHCL, "augment.flip=0.0"], "augment: "),
+        (&[GRAPHCL, "data.skip_corrupt=true"], "data.skip_corrupt"),
+        (&[GRAPHCL, "encoder.stem=cifar"], "encoder.stem"),
+        (&[GRAPHCL, "encoder.kind=resnet18"], "which takes `gin`"),
+        (&[GRAPHCL, "encoder.kind=gcn"], "which takes `gin`"),
+        (&[MVGRL, "encoder.kind=gin"], "which takes `gcn`"),
+        (&["encoder.kind=gcn"], "which takes `resnet18`"),
+        (&["encoder.layers=2"], "encoder.layers"),
+        (&[GRAPHCL, "encoder.layers=0"], "encoder.layers"),
+        (&["encoder.width=2"], "encoder.width"),
+        (&[GRAPHCL, "encoder.width=0"], "encoder.width"),
+        (&["encoder.read_out=sum"], "encoder.read_out"),
+        (&[MVGRL, "encoder.read_out=sum"], "encoder.read_out"),
+        (&["graphs.augment={ kind = \"random2\" }"], "graphs: "),
+        (&[MVGRL, "graphs.augment={ kind = \"random2\" }"], "graphs.augment"),
+        (&[GRAPHCL, "graphs.augment={ kind = \"random2\", mask_ratio = 2.0 }"], "graphs.augment.mask_ratio"),
+        (&[GRAPHCL, "graphs.diffusion={ kind = { ppr = { alpha = 0.2 } } }"], "graphs.diffusion"),
+        (&[MVGRL, "graphs.diffusion={ kind = { ppr = { alpha = 1.2 } } }"], "graphs.diffusion.alpha"),
+        (&[MVGRL, "method.projection.layers=1"], "method.projection"),
+        (&["method.variant=paper"], "method.variant"),
+        (&[GRAPHCL, "train.precision=bf16"], "train.precision"),
+        (&["evaluate.svm=rbf"], "evaluate.svm"),
+        (&["evaluate.fold_seeds=2"], "evaluate.svm"),
+        (&[GRAPHCL, "evaluate.fold_seeds=0"], "evaluate.fold_seeds"),
+        (&[GRAPHCL, "evaluate.knn_k=3"], "evaluate: "),
+    ];
+    for (settings, place) in cases {
+        let error = validate(settings).expect_err(&format!("{settings:?} is accepted"));
+        assert!(error.contains(place), "{settings:?}: {error}");
+    }
+}
+
+#[test]
+fn a_recipe_on_graphs_writes_out_what_its_method_chooses_and_reads_back_the_same() {
+    for settings in [
+        &["method.kind=graphcl"][..],
+        &["method.kind=graphcl", "method.variant=original"],
+        &["method.kind=mvgrl"],
+        &["encoder.kind=gin"],
+    ] {
+        let valid = validate(settings).unwrap();
+        let text = valid.to_toml().unwrap();
+        let again = Recipe::parse(&text, Path::new("again.toml"), &[]).unwrap().validate().unwrap();
+        assert_eq!(again.recipe(), valid.recipe(), "{text}");
+    }
+    let original = validate(&["method.kind=graphcl", "method.variant=original"]).unwrap();
+    let recipe = original.recipe();
+    assert_eq!((recipe.loss.kind, recipe.sampler.reshuffle), (Some(LossKind::Decoupled), Some(false)));
+    let projection = &recipe.method.projection;
+    assert_eq!((projection.layers, projection.dimension), (Some(2), Some(96)));
+    let paper = validate(&["method.kind=graphcl"]).unwrap();
+    assert_eq!((paper.recipe().loss.kind, paper.recipe().sampler.reshuffle), (Some(LossKind::NtXent), None));
+    assert!(!validate(&[]).unwrap().to_toml().unwrap().contains("graphs"));
 }

@@ -1,9 +1,9 @@
 //! Tables of an experiment's arms: every score's mean over the seeds, and its paired difference from the baseline's with the
 //! 95 % t-interval.
 //!
-//! `cargo run --example arms -- FOLDER BASELINE`. Each line of the folder's `results.jsonl` is
-//! `{"set": …, "arm": …, "seed": …, "evaluation": {score: number, …}}`; the events of that run lie beside it as
-//! `SET.ARM.SEED.events.jsonl`.
+//! `cargo run --example arms -- FOLDER BASELINE [SCORE]`; with SCORE one Markdown table of that score alone. Each line of the folder's `results.jsonl` is
+//! `{"set": …, "arm": …, "seed": …, "evaluation": {score: number or {"mean": number, …}, …}}`; the events of that run lie beside it
+//! as `SET.ARM.SEED.events.jsonl`.
 
 #![expect(clippy::print_stdout, reason = "it prints tables")]
 
@@ -15,7 +15,12 @@ use lookalike_metrics::paired;
 use serde_json::Value;
 
 /// What is shown of an evaluation, and as what.
-const SCORES: [(&str, &str); 21] = [
+const SCORES: [(&str, &str); 26] = [
+    ("svm", "SVM"),
+    ("svm_training_statistics", "SVM, BatchNorm as training left it"),
+    ("svm_untrained", "SVM, untrained encoder"),
+    ("svm_labels", "SVM, label histograms"),
+    ("svm_sizes", "SVM, nodes and edges"),
     ("knn_pixels", "kNN, pixels"),
     ("knn_untrained", "kNN, untrained encoder"),
     ("knn", "kNN"),
@@ -44,7 +49,11 @@ type Results = BTreeMap<String, BTreeMap<String, BTreeMap<u64, Value>>>;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, baseline] = &arguments[..] else { return Err("give FOLDER and BASELINE".into()) };
+    let (folder, baseline) = match &arguments[..] {
+        [folder, baseline] => (folder, baseline),
+        [folder, baseline, score] => return table(Path::new(folder), baseline, score),
+        _ => return Err("give FOLDER and BASELINE, and a SCORE for its table alone".into()),
+    };
     for (set, arms) in read(Path::new(folder))? {
         let uniform = arms.get(baseline).ok_or_else(|| format!("{set} has no arm {baseline}"))?;
         for (arm, seeds) in &arms {
@@ -124,6 +133,74 @@ fn show_tenths(seeds: &BTreeMap<u64, Value>) {
     }
 }
 
+/// The number of a score, or the mean of one with a spread.
+fn number(evaluation: &Value, score: &str) -> Option<f64> {
+    let value = &evaluation[score];
+    value.as_f64().or_else(|| value["mean"].as_f64())
+}
+
+/// Mean and standard deviation of the seeds in percent.
+fn spread(seeds: &BTreeMap<u64, Value>, score: &str) -> Option<String> {
+    let values: Vec<f64> = seeds.values().filter_map(|evaluation| number(evaluation, score)).collect();
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    match values.len() {
+        0 => None,
+        1 => Some(format!("{:.2}", 100.0 * mean)),
+        count => Some(format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * (squares / (count - 1) as f64).sqrt())),
+    }
+}
+
+/// What `SET.beside.json` holds, an evaluation with what needs no training, where it is there.
+fn trivial(folder: &Path, set: &str) -> Result<BTreeMap<u64, Value>, Box<dyn Error>> {
+    match std::fs::read_to_string(folder.join(format!("{set}.beside.json"))) {
+        Ok(text) => Ok([(0, serde_json::from_str(&text)?)].into()),
+        Err(_) => Ok(BTreeMap::new()),
+    }
+}
+
+/// The table of one score: every arm, its difference from the baseline, and what needs no training beside it.
+fn table(folder: &Path, baseline: &str, score: &str) -> Result<(), Box<dyn Error>> {
+    println!("| set | batches | seeds | accuracy | minus {baseline}, 95 % | untrained | labels | sizes |");
+    println!("|---|---|---|---|---|---|---|---|");
+    for (set, arms) in &read(folder)? {
+        let trivial = trivial(folder, set)?;
+        let uniform = arms.get(baseline);
+        for (arm, seeds) in arms {
+            let Some(accuracy) = spread(seeds, score) else { continue };
+            let (theirs, ours) = pairs(seeds, uniform.filter(|_| arm != baseline), score);
+            let difference = if ours.len() < 2 {
+                "–".to_owned()
+            } else {
+                let paired = paired(&theirs, &ours)?;
+                let [mean, low, high] = [paired.mean, paired.low, paired.high].map(|share| 100.0 * share);
+                format!("{mean:+.2} [{low:+.2}, {high:+.2}]")
+            };
+            let beside = [
+                spread(seeds, "svm_untrained"),
+                spread(&trivial, "svm_labels"),
+                spread(&trivial, "svm_sizes"),
+            ];
+            let beside = beside.map(|score| score.unwrap_or_else(|| "–".to_owned()));
+            let count = seeds.len();
+            println!("| {set} | {arm} | {count} | {accuracy} | {difference} | {} |", beside.join(" | "));
+        }
+    }
+    Ok(())
+}
+
+/// The scores of the seeds that both have, the baseline's first.
+fn pairs(
+    seeds: &BTreeMap<u64, Value>,
+    baseline: Option<&BTreeMap<u64, Value>>,
+    score: &str,
+) -> (Vec<f64>, Vec<f64>) {
+    let pairs = seeds.iter().filter_map(|(seed, evaluation)| {
+        Some((number(baseline?.get(seed)?, score)?, number(evaluation, score)?))
+    });
+    pairs.unzip()
+}
+
 /// One row: mean, every seed, and the difference from the baseline over the seeds that both have.
 fn show(
     name: &str,
@@ -131,16 +208,13 @@ fn show(
     seeds: &BTreeMap<u64, Value>,
     baseline: Option<&BTreeMap<u64, Value>>,
 ) -> Result<(), Box<dyn Error>> {
-    let values: Vec<f64> = seeds.values().filter_map(|evaluation| evaluation[score].as_f64()).collect();
+    let values: Vec<f64> = seeds.values().filter_map(|evaluation| number(evaluation, score)).collect();
     if values.is_empty() {
         return Ok(());
     }
     let each: Vec<String> = values.iter().map(|value| format!("{value:.4}")).collect();
     let mean = values.iter().sum::<f64>() / values.len() as f64;
-    let pairs = seeds.iter().filter_map(|(seed, evaluation)| {
-        Some((baseline?.get(seed)?[score].as_f64()?, evaluation[score].as_f64()?))
-    });
-    let (theirs, ours): (Vec<f64>, Vec<f64>) = pairs.unzip();
+    let (theirs, ours) = pairs(seeds, baseline, score);
     let difference = if ours.len() < 2 {
         String::new()
     } else {

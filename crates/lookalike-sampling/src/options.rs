@@ -116,6 +116,9 @@ pub struct SamplerOptions {
     pub uniform_epochs: u64,
     /// What happens to the instances that do not fill a batch.
     pub last_batch: LastBatch,
+    /// Whether uniform batches are drawn anew every epoch, as where absent; otherwise they are those of epoch 0 in every epoch, as in
+    /// GraphCL's published program.
+    pub reshuffle: Option<bool>,
 }
 
 impl Default for SamplerOptions {
@@ -135,6 +138,7 @@ impl Default for SamplerOptions {
             refresh_every: 100,
             uniform_epochs: 1,
             last_batch: LastBatch::Drop,
+            reshuffle: None,
         }
     }
 }
@@ -165,6 +169,11 @@ impl SamplerOptions {
             Kind::Walk => Ok(graph.fitted(instances)?.1.into_iter().collect()),
             Kind::Uniform | Kind::Nearest => Ok(Vec::new()),
         }
+    }
+
+    /// The epoch by which uniform batches of `epoch` are drawn.
+    pub(crate) fn drawn_in(&self, epoch: u64) -> u64 {
+        if self.reshuffle == Some(false) { 0 } else { epoch }
     }
 
     /// Checks the options about which edges are walked, and how likely.
@@ -234,6 +243,7 @@ impl SamplerOptions {
                 ("refresh_every", options.refresh_every.to_string()),
                 ("uniform_epochs", options.uniform_epochs.to_string()),
                 ("last_batch", format!("{:?}", options.last_batch)),
+                ("reshuffle", options.reshuffle.unwrap_or(true).to_string()),
             ]
         };
         let both = list(self).into_iter().zip(list(other));

@@ -371,12 +371,13 @@ impl Sampler {
             groups: self.data.groups.as_ref(),
             labels: self.avoided(Avoid::Members),
             seed: self.seed,
-            epoch: self.epoch,
+            epoch: if self.is_uniform() { self.options.drawn_in(self.epoch) } else { self.epoch },
             first_batch,
             batches,
             used: &self.used,
         };
-        plan_segment_until(&input, Watch { progress, cancellation: &self.cancellation })
+        let watch = Watch { progress, cancellation: &self.cancellation };
+        Ok(Segment { epoch: self.epoch, ..plan_segment_until(&input, watch)? })
     }
 
     /// Builds the graph from the embeddings there are; with too few of them batches are uniform until the next refresh.

@@ -416,3 +416,26 @@ fn an_epoch_of_walks_says_where_its_members_came_from() {
     assert!(finished.deciles[0].restarts <= finished.deciles[9].restarts);
     assert!(finished.deciles[0].collected > 50);
 }
+
+#[test]
+fn without_reshuffling_uniform_batches_are_those_of_the_first_epoch_and_walks_are_not() {
+    let plan = |kind, reshuffle| {
+        let options = SamplerOptions {
+            reshuffle,
+            last_batch: LastBatch::Keep,
+            uniform_epochs: 2,
+            ..options(kind, Coverage::Cover)
+        };
+        let (mut sampler, _) = Sampler::new(50, options, Seed(3)).unwrap();
+        let epochs: Vec<Vec<Vec<u32>>> = (0..3).map(|_| train(&mut sampler, 5)).collect();
+        assert_eq!((sampler.epoch(), sampler.report().finished.unwrap().epoch), (3, 2));
+        epochs
+    };
+    let (anew, once) = (plan(Kind::Uniform, None), plan(Kind::Uniform, Some(false)));
+    assert_eq!(anew, plan(Kind::Uniform, Some(true)));
+    assert_ne!(anew[0], anew[1]);
+    assert_eq!(once, [&anew[0], &anew[0], &anew[0]].map(Clone::clone));
+    let walked = plan(Kind::Walk, Some(false));
+    assert_eq!((&walked[0], &walked[1]), (&anew[0], &anew[0]));
+    assert_ne!(walked[2], anew[0]);
+}

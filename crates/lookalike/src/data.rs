@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_data::check::{Verdict, check};
+use lookalike_data::graphs::{self, FeatureRule, Features};
 use lookalike_data::registry::{self, DatasetInfo};
 use lookalike_data::{DataError, DataOptions, Split, download};
 
@@ -23,8 +24,14 @@ pub(crate) struct Arguments {
 enum Action {
     /// Tell which data sets there are
     List,
-    /// Read a data set, and compare its files with the published ones
-    Check(Which),
+    /// Read a data set, and compare its files with the published ones; tell what a set of graphs holds
+    Check {
+        /// Name of the data set; any other is that of a set of graphs, or a path to one
+        name: String,
+        /// Folder that holds the data set's files
+        #[arg(long, value_name = "DIR")]
+        data_root: Option<PathBuf>,
+    },
     /// Download the published files of a data set, or go on where a download broke off
     Get {
         #[command(flatten)]
@@ -48,7 +55,10 @@ struct Which {
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     match &arguments.action {
         Action::List => list()?,
-        Action::Check(which) => check_files(which)?,
+        Action::Check { name, data_root } if registry::NAMES.contains(&name.as_str()) => {
+            check_files(&Which { name: name.clone(), data_root: data_root.clone() })?;
+        }
+        Action::Check { name, data_root } => describe_graphs(name, data_root.as_deref())?,
         Action::Get { which, mirror } => get(which, mirror.as_deref(), cancellation)?,
     }
     Ok(())
@@ -65,6 +75,42 @@ fn list() -> Result<(), Failure> {
             _ => "files, which `data get` fetches",
         };
         table.row(info.name, format!("{:width$}  {files}", info.what));
+    }
+    let graphs = "graphs in TU format or the text format of GIN's code, read by name or path";
+    table.row("NAME or PATH", format!("{graphs:width$}  your own files"));
+    say(table)
+}
+
+/// Reads a set of graphs and tells what it holds.
+fn describe_graphs(name: &str, root: Option<&Path>) -> Result<(), Failure> {
+    let (set, warnings) = graphs::open(name, root.unwrap_or(Path::new(".")))?;
+    warn(&warnings);
+    let count = set.len() as f64;
+    let mut table = Table::default();
+    table.row("name", set.name());
+    table.row("graphs", set.len().to_string());
+    table.row("nodes a graph, mean", format!("{:.1}", set.nodes() as f64 / count));
+    table.row("edges a graph, mean", format!("{:.1}", set.edges() as f64 / 2.0 / count));
+    for (class, name) in set.classes().iter().enumerate() {
+        let members = set.labels().unwrap_or_default().iter().filter(|label| **label as usize == class);
+        table.row(format!("class {name}"), members.count().to_string());
+    }
+    if set.labels().is_none() {
+        table.row("classes", "none: graphs are not labelled");
+    }
+    let none = || "none".to_owned();
+    table
+        .row("labels of nodes", set.node_labels().map_or_else(none, |labels| labels.names.len().to_string()));
+    table.row("attributes of nodes", set.attributes().map_or_else(none, |rows| rows.columns().to_string()));
+    for (method, rule) in [("graphcl", FeatureRule::graphcl(&set)), ("mvgrl", FeatureRule::mvgrl(&set))] {
+        let columns = match Features::new(&rule, &set) {
+            Ok(features) => format!("{} columns", features.columns()),
+            Err(error) => error.to_string(),
+        };
+        let parts = serde_json::to_value(&rule.parts)?;
+        let parts: Vec<&str> =
+            parts.as_array().into_iter().flatten().filter_map(|part| part.as_str()).collect();
+        table.row(format!("features for {method}"), format!("{}: {columns}", parts.join(", ")));
     }
     say(table)
 }

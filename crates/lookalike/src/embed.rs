@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use lookalike_base::npy;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::Split;
+use lookalike_learn::experiment::{Domain, Experiment};
 
 use crate::failure::Failure;
-use crate::run::Place;
+use crate::run::{Place, with_any};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -16,7 +17,7 @@ pub(crate) struct Arguments {
     /// Data set to embed, with its folder as --data-root; the run's own if not given
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
-    /// Which part of it
+    /// Which part of it; graphs have one
     #[arg(long, value_enum, default_value = "train")]
     split: Part,
     /// What to write
@@ -47,13 +48,21 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let mut place = arguments.place.clone();
     place.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
     let experiment = place.open_run(&arguments.run)?;
+    with_any!(&experiment, experiment => embed(arguments, experiment, cancellation))
+}
+
+fn embed<D: Domain>(
+    arguments: &Arguments,
+    experiment: &Experiment<D>,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
     let mut network = experiment.load_model(&arguments.run)?;
     let split = match arguments.split {
         Part::Train => Split::Train,
         Part::Test => Split::Test,
     };
     let embedded = experiment
-        .embed(&mut network, experiment.dataset(split), cancellation)?
+        .embed(&mut network, split, cancellation)?
         .ok_or_else(|| Failure::Interrupted("nothing was written".to_owned()))?;
     let rows = match arguments.layer {
         Layer::Representation => embedded.representation,

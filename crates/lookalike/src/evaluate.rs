@@ -1,21 +1,28 @@
-//! `lookalike evaluate`
+//! `lookalike evaluate`, and the tables of evaluations.
 
 use std::path::PathBuf;
 
 use lookalike_base::progress::Cancellation;
+use lookalike_learn::evaluate::{BatchScores, Geometry, Proxy};
+use lookalike_learn::experiment::{
+    AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation, ImageEvaluation,
+};
 
 use crate::failure::Failure;
 use crate::output::{say, write_json};
-use crate::run::Place;
+use crate::run::{Place, with_any};
 use crate::table::Table;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A finished run
     run: PathBuf,
-    /// Leave out the linear probe
+    /// Of images: leave out the linear probe
     #[arg(long)]
     no_probe: bool,
+    /// Of graphs: what to measure beside the trained encoder
+    #[arg(long, value_enum)]
+    beside: Option<Others>,
     /// Print one line of JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -23,23 +30,77 @@ pub(crate) struct Arguments {
     place: Place,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Others {
+    /// The encoder before training, label histograms, numbers of nodes and edges
+    All,
+    /// The encoder before training
+    Untrained,
+    /// Nothing
+    Nothing,
+}
+
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     let experiment = arguments.place.open_run(&arguments.run)?;
+    match (&experiment, arguments) {
+        (AnyExperiment::Images(_), Arguments { beside: Some(_), .. }) => {
+            return Err(Failure::usage("--beside is of graphs; this run is on images"));
+        }
+        (AnyExperiment::GraphViews(_) | AnyExperiment::Mvgrl(_), Arguments { no_probe: true, .. }) => {
+            return Err(Failure::usage(
+                "--no-probe is of images; this run is on graphs, which have no probe",
+            ));
+        }
+        _ => {}
+    }
+    with_any!(&experiment, experiment => evaluate(arguments, experiment, cancellation))
+}
+
+fn evaluate<D: Domain>(
+    arguments: &Arguments,
+    experiment: &Experiment<D>,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
     let (network, plan) = experiment.trained(&arguments.run)?;
     let interrupted = || Failure::Interrupted("nothing was written".to_owned());
-    let evaluation =
-        experiment.evaluate(&network, &plan, !arguments.no_probe, cancellation)?.ok_or_else(interrupted)?;
+    let beside = match arguments.beside {
+        None | Some(Others::All) => Beside::All,
+        Some(Others::Untrained) => Beside::Untrained,
+        Some(Others::Nothing) => Beside::Nothing,
+    };
+    let extent = Extent { probe: !arguments.no_probe, beside, ..Extent::FULL };
+    let evaluation = experiment.evaluate(&network, &plan, extent, cancellation)?.ok_or_else(interrupted)?;
     write_json(&arguments.run.join("evaluation.json"), &evaluation)?;
     if arguments.json {
         return say(serde_json::to_string(&evaluation)?);
     }
+    match evaluation {
+        Evaluation::Images(evaluation) => say(images(&evaluation)),
+        Evaluation::Graphs(evaluation) => say(graphs(&evaluation)),
+    }
+}
+
+/// The table after training.
+pub(crate) fn after_training(evaluation: &Evaluation) -> Table {
+    let mut table = Table::default();
+    match evaluation {
+        Evaluation::Images(evaluation) => {
+            neighbors(&mut table, evaluation, "encoder after training");
+            batches(&mut table, &evaluation.scores.batches);
+        }
+        Evaluation::Graphs(evaluation) => {
+            accuracies(&mut table, evaluation);
+            batches(&mut table, &evaluation.batches);
+        }
+    }
+    table
+}
+
+fn images(evaluation: &ImageEvaluation) -> Table {
     let scores = &evaluation.scores;
     let mut table = Table::default();
     table.row("layer", evaluation.layer);
-    let knn = format!("kNN accuracy (k = {}, t = {})", evaluation.knn_k, evaluation.knn_temperature);
-    table.share(format!("{knn}: pixels"), &evaluation.knn_pixels);
-    table.share(format!("{knn}: encoder before training"), &evaluation.knn_untrained);
-    table.share(format!("{knn}: encoder"), &scores.knn);
+    neighbors(&mut table, evaluation, "encoder");
     table.share("  with BatchNorm statistics as training left them", &evaluation.knn_training_statistics);
     if let Some(linear) = &scores.linear {
         let labels =
@@ -48,19 +109,69 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         table.share(format!("linear probe accuracy ({labels}{rate})"), linear);
     }
     table.number("alignment (less is better)", &evaluation.alignment);
-    let [hardest, between, with_query] = evaluation.proxy.proxy_mixing;
-    let negatives = evaluation.proxy.proxy_negatives;
-    table.share(format!("proxy task accuracy, {negatives} negatives"), &evaluation.proxy.proxy_accuracy);
+    proxy(&mut table, &evaluation.proxy);
+    geometry(&mut table, &scores.geometry);
+    batches(&mut table, &scores.batches);
+    table
+}
+
+fn graphs(evaluation: &GraphEvaluation) -> Table {
+    let mut table = Table::default();
+    table.row("layer", evaluation.layer);
+    accuracies(&mut table, evaluation);
+    geometry(&mut table, &evaluation.geometry);
+    batches(&mut table, &evaluation.batches);
+    table
+}
+
+fn neighbors(table: &mut Table, evaluation: &ImageEvaluation, trained: &str) {
+    let knn = format!("kNN accuracy (k = {}, t = {})", evaluation.knn_k, evaluation.knn_temperature);
+    table.share(format!("{knn}: pixels"), &evaluation.knn_pixels);
+    table.share(format!("{knn}: encoder before training"), &evaluation.knn_untrained);
+    table.share(format!("{knn}: {trained}"), &evaluation.scores.knn);
+}
+
+fn accuracies(table: &mut Table, evaluation: &GraphEvaluation) {
+    let machine = serde_json::to_value(evaluation.kernel).ok();
+    let machine = machine.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default();
+    let svm = format!("SVM accuracy ({machine}, ten folds, {} fold seeds)", evaluation.fold_seeds);
+    if let Some(spread) = evaluation.svm.spread() {
+        table.row(format!("{svm}: most frequent class"), format!("{:6.2} %", 100.0 * spread.majority));
+    }
+    if let Some(trivial) = &evaluation.trivial {
+        table.row(format!("{svm}: numbers of nodes and edges"), trivial.svm_sizes.to_string());
+        table.row(format!("{svm}: label histogram"), trivial.svm_labels.to_string());
+    }
+    if let Some(untrained) = &evaluation.svm_untrained {
+        table.row(format!("{svm}: encoder before training"), untrained.to_string());
+    }
+    table.row(format!("{svm}: encoder"), evaluation.svm.to_string());
+    if let Some(training) = &evaluation.svm_training_statistics {
+        table.row("  with BatchNorm statistics as training left them", training.to_string());
+    }
+    if let Some(spread) = evaluation.svm.spread().filter(|spread| spread.unfinished > 0) {
+        table.row("fits that ended before the solver's tolerance", spread.unfinished.to_string());
+    }
+}
+
+fn proxy(table: &mut Table, proxy: &Proxy) {
+    let ([hardest, between, with_query], negatives) = (proxy.proxy_mixing, proxy.proxy_negatives);
+    table.share(format!("proxy task accuracy, {negatives} negatives"), &proxy.proxy_accuracy);
     table.share(
         format!("  with mixtures beside them ({hardest}, {between}, {with_query})"),
-        &evaluation.proxy.proxy_accuracy_mixed,
+        &proxy.proxy_accuracy_mixed,
     );
-    table.number("uniformity (less is better)", &scores.uniformity);
-    table.number("effective rank, centred", &scores.effective_rank);
-    table.number("RankMe, not centred", &scores.rank_me);
-    table.number("deviation a dimension", &scores.deviation);
-    table.number("hardness of the last epoch's batches, above uniform", &scores.hardness);
-    table.share("false negatives in them", &scores.false_negative_rate);
-    table.share("false negatives in uniform batches", &scores.false_negative_rate_uniform);
-    say(table)
+}
+
+fn geometry(table: &mut Table, geometry: &Geometry) {
+    table.number("uniformity (less is better)", &geometry.uniformity);
+    table.number("effective rank, centred", &geometry.effective_rank);
+    table.number("RankMe, not centred", &geometry.rank_me);
+    table.number("deviation a dimension", &geometry.deviation);
+}
+
+fn batches(table: &mut Table, batches: &BatchScores) {
+    table.number("hardness of the last epoch's batches, above uniform", &batches.hardness);
+    table.share("false negatives in them", &batches.false_negative_rate);
+    table.share("false negatives in uniform batches", &batches.false_negative_rate_uniform);
 }

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use lookalike_data::DataError;
 use lookalike_learn::LearnError;
 
 /// Exit status after an interrupt, when everything is saved: 128 + SIGINT, as shells have it.
@@ -54,7 +55,11 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
         let status = match error.downcast_ref() {
-            Some(LearnError::Recipe { .. } | LearnError::Device { .. }) => 2,
+            Some(
+                LearnError::Recipe { .. }
+                | LearnError::Device { .. }
+                | LearnError::Data(DataError::Option { .. }),
+            ) => 2,
             _ => 1,
         };
         Self::Error { error, status }

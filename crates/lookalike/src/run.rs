@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lookalike_learn::LearnError;
-use lookalike_learn::experiment::Experiment;
+use lookalike_learn::experiment::AnyExperiment;
 use lookalike_learn::recipe::{Recipe, ValidRecipe};
 
 use crate::failure::Failure;
@@ -47,14 +47,14 @@ impl Place {
     }
 
     /// Opens the experiment of a run folder.
-    pub(crate) fn open_run(&self, run: &Path) -> Result<Experiment, Failure> {
+    pub(crate) fn open_run(&self, run: &Path) -> Result<AnyExperiment, Failure> {
         open(self.run_recipe(run)?)
     }
 }
 
 /// Opens an experiment and tells the user what is to be known about its data.
-pub(crate) fn open(recipe: ValidRecipe) -> Result<Experiment, Failure> {
-    let (experiment, warnings) = Experiment::open(recipe)?;
+pub(crate) fn open(recipe: ValidRecipe) -> Result<AnyExperiment, Failure> {
+    let (experiment, warnings) = AnyExperiment::open(recipe)?;
     warn(&warnings);
     Ok(experiment)
 }
@@ -65,3 +65,15 @@ pub(crate) fn warn(warnings: &[String]) {
         eprintln!("warning: {warning}");
     }
 }
+
+/// Does the same with an experiment on any kind of data.
+macro_rules! with_any {
+    ($any:expr, $experiment:ident => $then:expr) => {
+        match $any {
+            lookalike_learn::experiment::AnyExperiment::Images($experiment) => $then,
+            lookalike_learn::experiment::AnyExperiment::GraphViews($experiment) => $then,
+            lookalike_learn::experiment::AnyExperiment::Mvgrl($experiment) => $then,
+        }
+    };
+}
+pub(crate) use with_any;

@@ -3,16 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use lookalike_base::progress::{Cancellation, Progress};
-use lookalike_data::Split;
 use lookalike_learn::LearnError;
-use lookalike_learn::experiment::{Evaluation, Experiment, MODEL};
+use lookalike_learn::experiment::{AnyExperiment, Domain, Experiment, Extent, MODEL};
 use lookalike_learn::recipe::new_run_folder;
 use lookalike_learn::train::Outcome;
 
+use crate::evaluate::after_training;
 use crate::failure::Failure;
 use crate::output::{say, write_json};
-use crate::run::{Place, open, warn};
-use crate::table::Table;
+use crate::run::{Place, open, warn, with_any};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -45,11 +44,11 @@ pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(
         }
         (None, None) => return Err(Failure::usage("give a recipe, or --resume RUN")),
     };
-    train(&experiment, &run, cancellation)
+    with_any!(&experiment, experiment => train(experiment, &run, cancellation))
 }
 
 /// Opens a new run.
-fn start(recipe: &Path, run: &Path, place: &Place) -> Result<Experiment, Failure> {
+fn start(recipe: &Path, run: &Path, place: &Place) -> Result<AnyExperiment, Failure> {
     if run.join("recipe.toml").exists() {
         let run = run.display();
         return Err(Failure::usage(format!(
@@ -60,7 +59,7 @@ fn start(recipe: &Path, run: &Path, place: &Place) -> Result<Experiment, Failure
 }
 
 /// Writes the recipe that the run has from now on: settings given on resuming hold the next time too.
-fn write_recipe(experiment: &Experiment, run: &Path) -> Result<(), Failure> {
+fn write_recipe<D: Domain>(experiment: &Experiment<D>, run: &Path) -> Result<(), Failure> {
     let (path, text) = (run.join("recipe.toml"), experiment.recipe().to_toml()?);
     lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(text.as_bytes()))
         .map_err(|source| LearnError::Io { path, source })?;
@@ -80,7 +79,11 @@ fn remove_results(run: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
+fn train<D: Domain>(
+    experiment: &Experiment<D>,
+    run: &Path,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
     let (mut trainer, warnings) = experiment.trainer(run)?;
     warn(&warnings);
     // Not before it is certain that the recipe fits data and run.
@@ -88,11 +91,10 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
     if trainer.step() < trainer.last_step() {
         remove_results(run)?;
     }
-    let dataset = experiment.dataset(Split::Train);
     eprintln!(
         "{}: {} instances, {} steps of {}, run in {}",
-        dataset.name(),
-        dataset.len(),
+        experiment.data().name(),
+        experiment.data().instances(),
         trainer.last_step(),
         trainer.sampler().options().batch_size,
         run.display()
@@ -112,30 +114,18 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
         }
         Outcome::AlreadyFinished | Outcome::Finished => {}
     }
-    let network = trainer.method.network().clone();
+    let network = D::kept(&trainer.method).clone();
     experiment.save_model(run, &network)?;
-    let evaluation = experiment.evaluate(&network, trainer.plan(), false, cancellation)?.ok_or_else(go_on)?;
+    let evaluation = experiment
+        .evaluate(&network, trainer.plan(), Extent::AFTER_TRAINING, cancellation)?
+        .ok_or_else(go_on)?;
     let fields = serde_json::to_value(&evaluation)?;
     let step = trainer.step();
     trainer.events().record("evaluation", step, fields)?;
     write_json(&run.join("evaluation.json"), &evaluation)?;
-    say(summary(&evaluation))?;
+    say(after_training(&evaluation))?;
     let run = run.display();
     say(format_args!(
         "next: lookalike evaluate {run}, lookalike embed {run}, lookalike export {run} model.safetensors"
     ))
-}
-
-/// The table after training.
-fn summary(evaluation: &Evaluation) -> Table {
-    let scores = &evaluation.scores;
-    let mut table = Table::default();
-    let knn = format!("kNN accuracy (k = {}, t = {})", evaluation.knn_k, evaluation.knn_temperature);
-    table.share(format!("{knn}: pixels"), &evaluation.knn_pixels);
-    table.share(format!("{knn}: encoder before training"), &evaluation.knn_untrained);
-    table.share(format!("{knn}: encoder after training"), &scores.knn);
-    table.number("hardness of the last epoch's batches, above uniform", &scores.hardness);
-    table.share("false negatives in them", &scores.false_negative_rate);
-    table.share("false negatives in uniform batches", &scores.false_negative_rate_uniform);
-    table
 }

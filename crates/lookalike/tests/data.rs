@@ -29,7 +29,7 @@ fn the_list_names_every_set_and_what_it_needs() {
     let (status, out, _) = data(&["list"]);
     assert_eq!(status, Some(0));
     let rows: Vec<_> = out.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(rows, ["glyphs", "cifar10", "cifar100", "mnist", "fashion-mnist", "folder"]);
+    assert_eq!(rows, ["glyphs", "cifar10", "cifar100", "mnist", "fashion-mnist", "folder", "NAME"]);
     assert!(out.contains("no files needed") && out.contains("your own files"), "{out}");
 }
 
@@ -63,6 +63,25 @@ fn a_check_counts_what_is_there_and_names_what_is_damaged() {
     assert_eq!(status, Some(0), "{error}");
     assert!(error.contains("bad.png"), "{error}");
     assert!(out.contains("2 classes"), "{out}");
+}
+
+#[test]
+fn a_check_of_a_set_of_graphs_tells_what_it_holds() {
+    let root = tempfile::tempdir().unwrap();
+    put(&root.path().join("X_A.txt"), b"1, 2\n2, 1\n3, 4\n4, 3\n");
+    put(&root.path().join("X_graph_indicator.txt"), b"1\n1\n2\n2\n");
+    put(&root.path().join("X_graph_labels.txt"), b"-1\n1\n");
+    let root = root.path().to_str().unwrap();
+    let (status, out, error) = data(&["check", "X", "--data-root", root]);
+    assert_eq!(status, Some(0), "{error}");
+    for row in
+        ["graphs", "nodes a graph, mean    2.0", "class -1", "features for mvgrl      degree: 2 columns"]
+    {
+        assert!(out.contains(row), "{out}");
+    }
+    let (status, _, error) = data(&["check", "Y", "--data-root", root]);
+    assert_eq!(status, Some(1));
+    assert!(error.contains("Y_A.txt"), "{error}");
 }
 
 #[test]

@@ -60,8 +60,8 @@ pub struct GraphAugmentOptions {
     /// Share of nodes that a subgraph keeps; 0.2.
     #[serde(default = "fifth")]
     pub subgraph_ratio: f64,
-    /// Whom to follow.
-    #[serde(default)]
+    /// Whom to follow; recipes say it by `method.variant`.
+    #[serde(skip)]
     pub variant: Variant,
 }
 
@@ -87,7 +87,7 @@ impl GraphAugmentOptions {
     pub fn validate(self) -> Result<GraphAugment, DataError> {
         let wrong = |key: &str, value: f64, needed: &str| {
             Err(DataError::Option {
-                key: format!("augment.{key}"),
+                key: format!("graphs.augment.{key}"),
                 problem: format!("{value} should be {needed}"),
             })
         };

@@ -102,6 +102,24 @@ impl GraphBatch {
         Ok(Self { edges, offsets, features, columns })
     }
 
+    /// The graphs that `graphs` names, in that order.
+    ///
+    /// # Panics
+    /// Where there is no such graph.
+    #[must_use]
+    pub fn chosen(&self, graphs: &[u32]) -> Self {
+        let nodes = |graph: &u32| self.offsets[*graph as usize]..self.offsets[*graph as usize + 1];
+        let mut offsets = Vec::with_capacity(graphs.len() + 1);
+        offsets.push(0);
+        let mut features = Vec::new();
+        for nodes in graphs.iter().map(nodes) {
+            offsets.push(offsets[offsets.len() - 1] + nodes.len());
+            features.extend_from_slice(&self.features[nodes.start * self.columns..nodes.end * self.columns]);
+        }
+        let edges = self.edges.diagonal_blocks(graphs.iter().map(nodes));
+        Self { edges, offsets, features, columns: self.columns }
+    }
+
     /// Number of graphs.
     pub fn len(&self) -> usize {
         self.offsets.len() - 1

@@ -46,8 +46,8 @@ pub struct DiffusionOptions {
     /// Entries of S below ε are left out; by default 10⁻⁴. With 0 all are kept.
     #[serde(default = "epsilon")]
     pub epsilon: f64,
-    /// Whom to follow. The published code's heat is another function, see [`Diffused`].
-    #[serde(default)]
+    /// Whom to follow; recipes say it by `method.variant`. The published code's heat is another function, see [`Diffused`].
+    #[serde(skip)]
     pub variant: Variant,
 }
 
@@ -101,7 +101,7 @@ impl DiffusionOptions {
         {
             if !right {
                 let problem = format!("{value} should be {needed}");
-                return Err(DataError::Option { key: format!("diffusion.{key}"), problem });
+                return Err(DataError::Option { key: format!("graphs.diffusion.{key}"), problem });
             }
         }
         Ok(())

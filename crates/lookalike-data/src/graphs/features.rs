@@ -66,7 +66,7 @@ impl Features {
     /// more columns than 65,536.
     pub fn new(rule: &FeatureRule, set: &GraphSet) -> Result<Self, DataError> {
         let wrong =
-            |key: &str, problem: String| DataError::Option { key: format!("data.features{key}"), problem };
+            |key: &str, problem: String| DataError::Option { key: format!("graphs.features{key}"), problem };
         if rule.parts.is_empty() {
             return Err(wrong(
                 "",

@@ -4,6 +4,7 @@
 //! Sums run over blocks in `f32` and from block to block in `f64`. Images are split by the sizes alone: results do not
 //! depend on the number of threads.
 
+mod rows;
 mod run;
 
 use std::cell::Cell;
@@ -13,6 +14,7 @@ use rayon::prelude::*;
 
 use crate::dot::Level;
 use crate::written::written;
+use rows::{CombineRows, NormalizeRows, RowCovariance, RowMoments};
 use run::{Combine, Covariance, Mask, Moments, Normalize};
 
 /// Sizes of a batch `[N, C, …]`.
@@ -39,11 +41,17 @@ impl Sizes {
         (self.images / self.groups * self.pixels) as f64
     }
 
-    /// Images that one task takes: they are of one group.
+    /// Images that one task takes: they are of one group. Without groups the last task may have fewer.
     fn task_images(&self) -> usize {
         const TASKS: usize = 64;
+        /// Values that are worth a task.
+        const LEAST: usize = 1 << 13;
+        let most = self.images.div_ceil(TASKS).max(1);
+        if self.groups == 1 {
+            return if self.pixels == 1 { most.max(LEAST / self.channels) } else { most };
+        }
         let group = self.images / self.groups;
-        (1..=self.images.div_ceil(TASKS)).rev().find(|task| group.is_multiple_of(*task)).unwrap_or(1)
+        (1..=most).rev().find(|task| group.is_multiple_of(*task)).unwrap_or(1)
     }
 
     /// Values of the images that one task takes.
@@ -151,8 +159,17 @@ fn forward_at(level: Level, sizes: &Sizes, input: &[f32], affine: &Affine<'_>, t
     let origins: Vec<f32> = first_images
         .flat_map(|image| image.iter().step_by(sizes.pixels).take(sizes.channels).copied())
         .collect();
-    let sums = channel_sums(sizes, input.par_chunks(sizes.task()), |first, channel, run, _, _| {
-        level.run(Moments { values: run, origin: origins[first + channel] })
+    let sums = channel_sums(sizes, input.par_chunks(sizes.task()), |first, _, values, totals| {
+        let origins = &origins[first..][..sizes.channels];
+        if sizes.pixels == 1 {
+            return level.run(RowMoments { values, origins, totals });
+        }
+        for (index, run) in values.chunks_exact(sizes.pixels).enumerate() {
+            let channel = index % sizes.channels;
+            let [one, other] = level.run(Moments { values: run, origin: origins[channel] });
+            totals[channel][0] += one;
+            totals[channel][1] += other;
+        }
     });
     let (mut mean, mut variance) = (vec![0.0; sums.len()], vec![0.0; sums.len()]);
     for (index, ([first, second], origin)) in sums.iter().zip(&origins).enumerate() {
@@ -191,11 +208,19 @@ fn normalize_at(
     let residual = if let Then::AddRelu(residual) = then { residual } else { input };
     sizes.check(&[input, residual], affine, &[mean, variance]);
     let deviations = inverse_deviations(variance, affine.epsilon);
+    let scales = scales(affine, &deviations);
+    let (adds, relu) = (matches!(then, Then::AddRelu(_)), !matches!(then, Then::Nothing));
     let write = |out: &mut [MaybeUninit<f32>]| {
         let task = sizes.task();
         let tasks = (out.par_chunks_mut(task), input.par_chunks(task), residual.par_chunks(task));
         tasks.into_par_iter().enumerate().for_each(|(task, (out, input, residual))| {
             let first = sizes.statistics(task);
+            if sizes.pixels == 1 {
+                let [mean, scale] = [mean, &scales].map(|values| &values[first..][..sizes.channels]);
+                let residual = adds.then_some(residual);
+                let shift = affine.shift;
+                return level.run(NormalizeRows { input, mean, scale, shift, residual, relu, out });
+            }
             let runs = out.chunks_exact_mut(sizes.pixels).zip(input.chunks_exact(sizes.pixels));
             let runs = runs.zip(residual.chunks_exact(sizes.pixels));
             for (index, ((out, input), residual)) in runs.enumerate() {
@@ -203,10 +228,10 @@ fn normalize_at(
                 level.run(Normalize {
                     input,
                     mean: mean[first + channel],
-                    scale: affine.scale[channel] * deviations[first + channel],
+                    scale: scales[first + channel],
                     shift: affine.shift[channel],
-                    residual: matches!(then, Then::AddRelu(_)).then_some(residual),
-                    relu: !matches!(then, Then::Nothing),
+                    residual: adds.then_some(residual),
+                    relu,
                     out,
                 });
             }
@@ -243,22 +268,34 @@ fn backward_at(
 ) -> Gradients {
     sizes.check(&[input, gradient], affine, &[mean, variance]);
     let deviations = inverse_deviations(variance, affine.epsilon);
-    let scales: Vec<f32> =
-        affine.scale.iter().cycle().zip(&deviations).map(|(scale, deviation)| scale * deviation).collect();
+    let scales = scales(affine, &deviations);
     // Of a `ReLU` without residual the output is computed again: that is cheaper than reading it.
     let mask = |first: usize, channel: usize| match after {
         After::Relu => Some((scales[first + channel], affine.shift[channel])),
         After::Nothing | After::AddRelu(_) => None,
+    };
+    let masks = |first: usize| {
+        matches!(after, After::Relu).then_some([&scales[first..][..sizes.channels], affine.shift])
     };
     let residual = match after {
         After::AddRelu(output) => Some(behind_relu(level, sizes, gradient, output)),
         After::Nothing | After::Relu => None,
     };
     let gradient = residual.as_deref().unwrap_or(gradient);
-    let sums = channel_sums(sizes, input.par_chunks(sizes.task()), |first, channel, run, task, place| {
-        let gradient = &gradient[task * sizes.task() + place..][..run.len()];
-        let mask = mask(first, channel);
-        level.run(Covariance { input: run, gradient, mean: mean[first + channel], mask })
+    let sums = channel_sums(sizes, input.par_chunks(sizes.task()), |first, task, input, totals| {
+        let gradient = &gradient[task * sizes.task()..][..input.len()];
+        if sizes.pixels == 1 {
+            let mean = &mean[first..][..sizes.channels];
+            return level.run(RowCovariance { input, gradient, mean, mask: masks(first), totals });
+        }
+        let runs = input.chunks_exact(sizes.pixels).zip(gradient.chunks_exact(sizes.pixels));
+        for (index, (input, gradient)) in runs.enumerate() {
+            let channel = index % sizes.channels;
+            let (mean, mask) = (mean[first + channel], mask(first, channel));
+            let [one, other] = level.run(Covariance { input, gradient, mean, mask });
+            totals[channel][0] += one;
+            totals[channel][1] += other;
+        }
     });
     let combine = |([sum, product], deviation): (&[f64; 2], &f32)| {
         let slope = product / sizes.count() * f64::from(*deviation).powi(2);
@@ -270,6 +307,12 @@ fn backward_at(
         let tasks = (out.par_chunks_mut(task), input.par_chunks(task), gradient.par_chunks(task));
         tasks.into_par_iter().enumerate().for_each(|(task, (out, input, gradient))| {
             let first = sizes.statistics(task);
+            if sizes.pixels == 1 {
+                let [mean, scale] = [mean, &scales].map(|values| &values[first..][..sizes.channels]);
+                let combine = &combine[first..][..sizes.channels];
+                let mask = masks(first);
+                return level.run(CombineRows { input, gradient, mean, scale, combine, mask, out });
+            }
             let runs = out.chunks_exact_mut(sizes.pixels).zip(input.chunks_exact(sizes.pixels));
             for (index, ((out, input), gradient)) in runs.zip(gradient.chunks_exact(sizes.pixels)).enumerate()
             {
@@ -308,16 +351,21 @@ fn behind_relu(level: Level, sizes: &Sizes, gradient: &[f32], output: &[f32]) ->
     unsafe { written(gradient.len(), write) }
 }
 
+/// γ / √(variance + ε) of each channel of each group.
+fn scales(affine: &Affine<'_>, deviations: &[f32]) -> Vec<f32> {
+    affine.scale.iter().cycle().zip(deviations).map(|(scale, deviation)| scale * deviation).collect()
+}
+
 fn inverse_deviations(variance: &[f32], epsilon: f64) -> Vec<f32> {
     variance.iter().map(|variance| (1.0 / (f64::from(*variance) + epsilon).sqrt()) as f32).collect()
 }
 
-/// The sums `[G, C]` of what `sums` gives for the runs of a group's channel, called with the place of the group's first
-/// statistic, the channel, the run, its task and where in that it begins. Tasks are added in their order.
+/// The sums `[G, C]` of what `sums` adds to the totals of a task's channels, called with the place of the group's first
+/// statistic, the task and its values. Tasks are added in their order.
 fn channel_sums<'a>(
     sizes: &Sizes,
     tasks: impl IndexedParallelIterator<Item = &'a [f32]>,
-    sums: impl Fn(usize, usize, &[f32], usize, usize) -> [f64; 2] + Sync,
+    sums: impl Fn(usize, usize, &[f32], &mut [[f64; 2]]) + Sync,
 ) -> Vec<[f64; 2]> {
     thread_local! {
         static PARTIALS: Cell<Vec<[f64; 2]>> = const { Cell::new(Vec::new()) };
@@ -327,13 +375,7 @@ fn channel_sums<'a>(
     partials.resize(tasks.len() * sizes.channels, [0.0; 2]);
     let targets = partials.par_chunks_exact_mut(sizes.channels);
     targets.zip(tasks).enumerate().for_each(|(task, (totals, images))| {
-        let first = sizes.statistics(task);
-        for (index, run) in images.chunks_exact(sizes.pixels).enumerate() {
-            let channel = index % sizes.channels;
-            let [one, other] = sums(first, channel, run, task, index * sizes.pixels);
-            totals[channel][0] += one;
-            totals[channel][1] += other;
-        }
+        sums(sizes.statistics(task), task, images, totals);
     });
     let mut totals = vec![[0.0; 2]; sizes.groups * sizes.channels];
     for (task, partial) in partials.chunks_exact(sizes.channels).enumerate() {

@@ -62,19 +62,24 @@ fn sum_of(mut lanes: [f32; LANES]) -> f64 {
 
 /// (input − mean) · scale + shift
 #[inline(always)]
-fn normalized<const FUSED: bool>(input: f32, mean: f32, scale: f32, shift: f32) -> f32 {
+pub(super) fn normalized<const FUSED: bool>(input: f32, mean: f32, scale: f32, shift: f32) -> f32 {
     multiply_add::<FUSED>(input - mean, scale, shift)
 }
 
 /// max(0, value), which unlike [`f32::max`] keeps what is not a number, so that a diverged network shows.
 #[inline(always)]
-fn relu(value: f32) -> f32 {
+pub(super) fn relu(value: f32) -> f32 {
     if value <= 0.0 { 0.0 } else { value }
 }
 
 /// The gradient before a `ReLU` that followed scale and shift.
 #[inline(always)]
-fn masked<const FUSED: bool>(gradient: f32, input: f32, mean: f32, mask: Option<(f32, f32)>) -> f32 {
+pub(super) fn masked<const FUSED: bool>(
+    gradient: f32,
+    input: f32,
+    mean: f32,
+    mask: Option<(f32, f32)>,
+) -> f32 {
     match mask {
         Some((scale, shift)) if normalized::<FUSED>(input, mean, scale, shift) <= 0.0 => 0.0,
         _ => gradient,

@@ -154,6 +154,16 @@ proptest! {
     }
 }
 
+proptest! {
+    #[test]
+    fn rows_of_one_value_a_channel_are_no_exception(
+        images in 4_usize..400, groups in 1_usize..4, channels in 1_usize..75,
+    ) {
+        let images = images.next_multiple_of(groups).max(4 * groups);
+        Case::new(Sizes { images, groups, channels, pixels: 1 }, 0.5).check();
+    }
+}
+
 #[test]
 fn large_maps_are_summed_accurately() {
     Case::new(Sizes { images: 3, groups: 1, channels: 2, pixels: 12_544 }, 1.0).check();

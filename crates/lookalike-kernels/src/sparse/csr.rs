@@ -1,5 +1,7 @@
 //! Sparse matrices by compressed rows (CSR).
 
+use std::ops::Range;
+
 use crate::error::KernelError;
 
 /// A sparse matrix of `f32`: for each row the columns of its entries, ascending, and their values, or 1 each where there
@@ -99,6 +101,33 @@ impl Csr {
             }
         }
         Ok(Self { offsets, columns, values, width })
+    }
+
+    /// The blocks that stand in the rows and columns `blocks` of a square matrix, along the diagonal of a new one in that order:
+    /// graphs chosen from a batch.
+    ///
+    /// # Panics
+    /// Where a block ends behind the last row, or has entries outside its own columns.
+    #[must_use]
+    pub fn diagonal_blocks(&self, blocks: impl IntoIterator<Item = Range<usize>>) -> Self {
+        let (mut offsets, mut columns, mut width) = (vec![0], Vec::new(), 0);
+        let mut values = self.values.as_ref().map(|_| Vec::new());
+        for block in blocks {
+            let entries = self.offsets[block.start]..self.offsets[block.end];
+            let shift = |column: &u32| {
+                assert!(block.contains(&(*column as usize)), "blocks have entries of their own columns");
+                (*column as usize - block.start + width) as u32
+            };
+            let first = columns.len();
+            columns.extend(self.columns[entries.clone()].iter().map(shift));
+            if let (Some(values), Some(own)) = (&mut values, &self.values) {
+                values.extend_from_slice(&own[entries.clone()]);
+            }
+            let ends = &self.offsets[block.start + 1..=block.end];
+            offsets.extend(ends.iter().map(|end| end - entries.start + first));
+            width += block.len();
+        }
+        Self { offsets, columns, values, width }
     }
 
     /// The same entries, each of value 1.

@@ -9,7 +9,7 @@ mod product;
 pub mod segment;
 
 pub use csr::Csr;
-pub use product::product;
+pub use product::{aggregate, product};
 
 #[cfg(test)]
 mod tests;

@@ -25,11 +25,24 @@ const TASK: usize = 1 << 14;
 /// # Panics
 /// Where `dense` has another length, or `columns` is 0.
 pub fn product(matrix: &Csr, dense: &[f32], columns: usize) -> Vec<f32> {
-    product_at(Level::detect(), matrix, dense, columns)
+    product_at(Level::detect(), matrix, 0.0, dense, columns)
+}
+
+/// (`matrix` + `own` · I) · `dense` for a square matrix, what a layer of a graph isomorphism network does: each node's own row
+/// beside those of its neighbours, in one pass. The gradient of `dense` is the same of the transpose.
+///
+/// # Shapes
+/// As [`product`], with as many rows as columns.
+///
+/// # Panics
+/// Where the matrix is not square, and as [`product`].
+pub fn aggregate(matrix: &Csr, own: f32, dense: &[f32], columns: usize) -> Vec<f32> {
+    assert_eq!(matrix.len(), matrix.width(), "only a square matrix has a diagonal");
+    product_at(Level::detect(), matrix, own, dense, columns)
 }
 
 #[expect(unsafe_code, reason = "the product is not cleared before it is written")]
-pub(super) fn product_at(level: Level, matrix: &Csr, dense: &[f32], columns: usize) -> Vec<f32> {
+pub(super) fn product_at(level: Level, matrix: &Csr, own: f32, dense: &[f32], columns: usize) -> Vec<f32> {
     assert!(columns > 0, "rows have at least one column");
     assert_eq!(dense.len(), matrix.width() * columns, "as many rows as the sparse matrix has columns");
     let write = |mut out: &mut [MaybeUninit<f32>]| {
@@ -41,7 +54,7 @@ pub(super) fn product_at(level: Level, matrix: &Csr, dense: &[f32], columns: usi
         }
         parts
             .into_par_iter()
-            .for_each(|(rows, out)| level.run(Product { matrix, dense, columns, rows, out }));
+            .for_each(|(rows, out)| level.run(Product { matrix, own, dense, columns, rows, out }));
     };
     // SAFETY: the tasks' rows follow each other and cover all, and `Product` writes each of its rows whole.
     unsafe { written(matrix.len() * columns, write) }
@@ -64,6 +77,8 @@ fn tasks(offsets: &[usize], columns: usize) -> Vec<Range<usize>> {
 /// The rows `rows` of the product.
 struct Product<'a> {
     matrix: &'a Csr,
+    /// What the diagonal of a square matrix has beside its entries.
+    own: f32,
     dense: &'a [f32],
     columns: usize,
     rows: Range<usize>,
@@ -83,23 +98,32 @@ impl Work for Product<'_> {
             let range = self.matrix.offsets()[row]..self.matrix.offsets()[row + 1];
             let entries = &self.matrix.columns()[range.clone()];
             let values = self.matrix.values().map(|values| &values[range]);
+            let own = (self.own != 0.0).then_some((row as u32, self.own));
+            let row = Row { entries, values, own };
             let (panels, rest) = out.as_chunks_mut::<PANEL>();
             let mut first = 0;
             for panel in panels {
-                sum::<FUSED, PANEL>(entries, values, self.dense, self.columns, first, panel);
+                sum::<FUSED, PANEL>(&row, self.dense, self.columns, first, panel);
                 first += PANEL;
             }
             let (panels, rest) = rest.as_chunks_mut::<16>();
             for panel in panels {
-                sum::<FUSED, 16>(entries, values, self.dense, self.columns, first, panel);
+                sum::<FUSED, 16>(&row, self.dense, self.columns, first, panel);
                 first += 16;
             }
             for panel in rest.as_chunks_mut::<1>().0 {
-                sum::<FUSED, 1>(entries, values, self.dense, self.columns, first, panel);
+                sum::<FUSED, 1>(&row, self.dense, self.columns, first, panel);
                 first += 1;
             }
         }
     }
+}
+
+/// A row of the sparse matrix: columns and values of its entries, and what its diagonal has beside them.
+struct Row<'a> {
+    entries: &'a [u32],
+    values: Option<&'a [f32]>,
+    own: Option<(u32, f32)>,
 }
 
 /// `N` values of a row of the product, from column `first` on.
@@ -109,8 +133,7 @@ impl Work for Product<'_> {
 )]
 #[inline(always)]
 fn sum<const FUSED: bool, const N: usize>(
-    entries: &[u32],
-    values: Option<&[f32]>,
+    row: &Row<'_>,
     dense: &[f32],
     columns: usize,
     first: usize,
@@ -118,9 +141,15 @@ fn sum<const FUSED: bool, const N: usize>(
 ) {
     let mut sums = [0.0; N];
     let panel = |entry: u32| &dense[entry as usize * columns + first..][..N];
-    match values {
+    if let Some((node, own)) = row.own {
+        let panel = panel(node);
+        for lane in 0..N {
+            sums[lane] = own * panel[lane];
+        }
+    }
+    match row.values {
         None => {
-            for entry in entries {
+            for entry in row.entries {
                 let panel = panel(*entry);
                 for lane in 0..N {
                     sums[lane] += panel[lane];
@@ -128,7 +157,7 @@ fn sum<const FUSED: bool, const N: usize>(
             }
         }
         Some(values) => {
-            for (entry, value) in entries.iter().zip(values) {
+            for (entry, value) in row.entries.iter().zip(values) {
                 let panel = panel(*entry);
                 for lane in 0..N {
                     sums[lane] = multiply_add::<FUSED>(*value, panel[lane], sums[lane]);

@@ -54,7 +54,7 @@ fn products_are_those_of_the_definition_at_every_level_and_width() {
             let dense = normals(50 * columns, &mut stream);
             let expected = obvious_product(&matrix, &dense, columns);
             for level in Level::all() {
-                assert_close(&product_at(level, &matrix, &dense, columns), &expected, 1e-5);
+                assert_close(&product_at(level, &matrix, 0.0, &dense, columns), &expected, 1e-5);
             }
         }
     }
@@ -72,6 +72,21 @@ fn the_transpose_gives_the_gradient_of_the_dense_matrix() {
     assert_eq!(matrix.transpose().transpose(), matrix);
     let found = product(&matrix.transpose(), &gradient, 5);
     assert_close(&found, &obvious_product(&matrix.transpose(), &gradient, 5), 1e-5);
+}
+
+#[test]
+fn a_node_s_own_row_counts_as_an_entry_of_the_diagonal_does() {
+    let mut stream = Seed(5).stream("test", 0, 0, 0);
+    for (columns, valued) in [(5, true), (32, false), (37, false)] {
+        let matrix = sparse(40, 40, 0.1, valued, &mut stream);
+        let dense = normals(40 * columns, &mut stream);
+        let mut expected = obvious_product(&matrix, &dense, columns);
+        expected.iter_mut().zip(&dense).for_each(|(sum, own)| *sum += 1.5 * f64::from(*own));
+        for level in Level::all() {
+            assert_close(&product_at(level, &matrix, 1.5, &dense, columns), &expected, 1e-5);
+        }
+        assert_eq!(aggregate(&matrix, 0.0, &dense, columns), product(&matrix, &dense, columns));
+    }
 }
 
 #[test]
@@ -105,6 +120,16 @@ fn blocks_multiply_as_each_alone() {
     assert_eq!(product(&whole, &dense, 3), apart);
     let plain = Csr::block_diagonal([&blocks[2], &blocks[2]]).unwrap();
     assert_eq!(plain.values(), None);
+}
+
+#[test]
+fn blocks_are_chosen_from_a_diagonal_as_they_were_put_there() {
+    let mut stream = Seed(6).stream("test", 0, 0, 0);
+    let blocks: Vec<Csr> = [3, 0, 5].map(|size| sparse(size, size, 0.6, true, &mut stream)).into();
+    let whole = Csr::block_diagonal(&blocks).unwrap();
+    let chosen = whole.diagonal_blocks([3..8, 3..3, 0..3, 3..8]);
+    assert_eq!(chosen, Csr::block_diagonal([&blocks[2], &blocks[1], &blocks[0], &blocks[2]]).unwrap());
+    assert_eq!(whole.diagonal_blocks([]).len(), 0);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use lookalike_base::Matrix;
 use lookalike_data::ImageBatch;
+use lookalike_data::graphs::GraphBatch;
 
 use super::tokens::TokenLists;
 
@@ -52,5 +53,15 @@ impl Inputs for ImageBatch {
             values.extend_from_slice(&self.values[*row as usize * size..][..size]);
         }
         Self { values, shape: [rows.len(), channels, height, width] }
+    }
+}
+
+impl Inputs for GraphBatch {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn select(&self, rows: &[u32]) -> Self {
+        self.chosen(rows)
     }
 }

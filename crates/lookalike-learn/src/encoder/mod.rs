@@ -1,7 +1,10 @@
 //! Encoders: what turns an input into one vector an instance.
 
+pub mod gcn;
+pub mod gin;
 pub mod inputs;
 pub mod mlp;
+pub mod read_out;
 pub mod resnet;
 pub mod tokens;
 
@@ -9,10 +12,11 @@ use crate::engine::Tensor;
 use crate::module::{Module, Pass};
 
 pub use inputs::Inputs;
+pub use read_out::ReadOut;
 
 /// A network from inputs of one kind to vectors.
 pub trait Encoder: Module + Send {
-    /// What it reads: a batch of images, vectors, token lists.
+    /// What it reads: a batch of images or graphs, vectors, token lists.
     type Input: Inputs;
 
     /// # Shapes

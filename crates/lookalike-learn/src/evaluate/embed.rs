@@ -21,13 +21,33 @@ pub struct Embedded {
     pub projection: Matrix,
 }
 
+/// What makes an embedding of each instance of a batch.
+pub trait Embedder {
+    /// What it reads.
+    type Input: Send + 'static;
+
+    /// What is kept and evaluated, and what the loss compares.
+    ///
+    /// # Shapes
+    /// N instances → `[N, d]` and `[N, e]`, neither normalised.
+    fn embed(&mut self, input: &Self::Input, pass: &mut Pass) -> [Tensor<2>; 2];
+}
+
+impl<E: Encoder> Embedder for Network<E> {
+    type Input = E::Input;
+
+    fn embed(&mut self, input: &E::Input, pass: &mut Pass) -> [Tensor<2>; 2] {
+        Network::embed(self, input, pass)
+    }
+}
+
 /// Embeds all `instances` of `source` in evaluation mode. `None` where cancelled.
 ///
 /// # Errors
 /// Whatever the source reports; [`LearnError::Evaluation`] where the data set is empty.
-pub fn embed<E: Encoder>(
-    network: &mut Network<E>,
-    source: Arc<dyn BatchSource<Batch = E::Input>>,
+pub fn embed<N: Embedder>(
+    network: &mut N,
+    source: Arc<dyn BatchSource<Batch = N::Input>>,
     instances: usize,
     batch_size: usize,
     loader: LoaderOptions,
@@ -60,9 +80,9 @@ pub fn embed<E: Encoder>(
 ///
 /// # Errors
 /// Whatever the source reports.
-pub fn estimate_statistics<E: Encoder>(
-    network: &mut Network<E>,
-    source: Arc<dyn BatchSource<Batch = E::Input>>,
+pub fn estimate_statistics<N: Embedder>(
+    network: &mut N,
+    source: Arc<dyn BatchSource<Batch = N::Input>>,
     instances: usize,
     (batch_size, batches): (usize, usize),
     seed: Seed,

@@ -4,17 +4,20 @@
 //! un-augmented batches, because batches of look-alikes bias them. The method that training goes on with is not touched:
 //! everything here works on a copy.
 
+pub mod cross_validation;
 pub mod embed;
 pub mod proxy;
 pub mod scores;
 
+use lookalike_metrics::SvmKernel;
 use serde::{Deserialize, Serialize};
 
 use crate::error::LearnError;
 
-pub use embed::{Embedded, embed, estimate_statistics};
+pub use cross_validation::{Accuracy, CrossValidation};
+pub use embed::{Embedded, Embedder, embed, estimate_statistics};
 pub use proxy::Proxy;
-pub use scores::{Score, Scores};
+pub use scores::{BatchScores, Geometry, Score, Scores};
 
 /// The `[evaluate]` section of a recipe.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,7 +31,11 @@ pub struct EvaluateOptions {
     pub probe_epochs: usize,
     /// Labels a class that the probe may use; absent: all.
     pub probe_labels_per_class: Option<usize>,
-    /// Images a batch.
+    /// The machine that scores embeddings of graphs; the method's paper's if absent.
+    pub svm: Option<SvmKernel>,
+    /// Seeds by which the folds of graphs are drawn; 5 if absent.
+    pub fold_seeds: Option<usize>,
+    /// Instances a batch.
     pub batch_size: usize,
     /// Uniform batches on which BatchNorm's running statistics are estimated anew.
     pub statistics_batches: usize,
@@ -41,6 +48,8 @@ impl Default for EvaluateOptions {
             knn_temperature: 0.1,
             probe_epochs: 100,
             probe_labels_per_class: None,
+            svm: None,
+            fold_seeds: None,
             batch_size: 256,
             statistics_batches: 50,
         }

@@ -92,21 +92,69 @@ pub struct Scores {
     /// Labels a class that the probe was allowed; absent where all were.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub linear_labels_per_class: Option<usize>,
-    /// Uniformity of the test split's normalised representations.
+    /// Geometry of the test split.
+    #[serde(flatten)]
+    pub geometry: Geometry,
+    /// The last epoch's batches, on the train split's projections.
+    #[serde(flatten)]
+    pub batches: BatchScores,
+}
+
+/// How representations lie.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Geometry {
+    /// Uniformity of the normalised representations.
     pub uniformity: Score,
-    /// Effective rank of the test split's centred representations.
+    /// Effective rank of the centred representations.
     pub effective_rank: Score,
-    /// RankMe of the test split's representations, not centred.
+    /// RankMe of the representations, not centred.
     pub rank_me: Score,
-    /// Mean standard deviation a dimension of the test split's normalised representations; 1/√d is healthy, 0 collapsed.
+    /// Mean standard deviation a dimension of the normalised representations; 1/√d is healthy, 0 collapsed.
     pub deviation: Score,
-    /// Mean similarity of anchors to their negatives in the last epoch's batches, less that of uniform batches, on the
-    /// train split's projections.
+}
+
+impl Geometry {
+    /// Measures `representation`.
+    ///
+    /// # Errors
+    /// [`LearnError::Metrics`] where it is not finite.
+    pub fn of(representation: Rows<'_>) -> Result<Self, LearnError> {
+        let spread = UniformityOptions::default();
+        let rank =
+            spectrum(representation, Centering::Centered).and_then(|spectrum| spectrum.effective_rank());
+        Ok(Self {
+            uniformity: Score::of(uniformity(representation, &spread).map(|uniformity| uniformity.value))?,
+            effective_rank: Score::of(rank)?,
+            rank_me: Score::of(rank_me(representation))?,
+            deviation: Score::of(collapse(representation).map(|collapse| collapse.mean))?,
+        })
+    }
+}
+
+/// What the batches of an epoch are like.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BatchScores {
+    /// Mean similarity of anchors to their negatives, less that of uniform batches.
     pub hardness: Score,
-    /// Share of negatives of the anchor's own class in the last epoch's batches.
+    /// Share of negatives of the anchor's own class.
     pub false_negative_rate: Score,
     /// The same for uniform batches.
     pub false_negative_rate_uniform: Score,
+}
+
+impl BatchScores {
+    /// Measures `plan` on the `projection` of the instances, which are of `labels`.
+    ///
+    /// # Errors
+    /// [`LearnError::Metrics`] where projections are not finite.
+    pub fn of(plan: &[Vec<u32>], projection: Rows<'_>, labels: &Labels) -> Result<Self, LearnError> {
+        let negatives = || false_negative_rate(plan, &labels.labels);
+        Ok(Self {
+            hardness: Score::of(hardness(plan, projection).map(|hardness| hardness.difference))?,
+            false_negative_rate: Score::of(negatives().map(|rate| rate.rate))?,
+            false_negative_rate_uniform: Score::of(negatives().map(|rate| rate.uniform))?,
+        })
+    }
 }
 
 impl Scores {
@@ -138,21 +186,13 @@ impl Scores {
             Some((score, rate)) => (Some(score), rate),
             None => (None, None),
         };
-        let spread = UniformityOptions::default();
-        let rank = spectrum(rows[1], Centering::Centered).and_then(|spectrum| spectrum.effective_rank());
-        let negatives = || false_negative_rate(plan, &labels[0].labels);
         Ok(Self {
             knn: knn(rows, labels, options)?,
             linear_labels_per_class: linear.as_ref().and(options.probe_labels_per_class),
             linear,
             linear_rate,
-            uniformity: Score::of(uniformity(rows[1], &spread).map(|uniformity| uniformity.value))?,
-            effective_rank: Score::of(rank)?,
-            rank_me: Score::of(rank_me(rows[1]))?,
-            deviation: Score::of(collapse(rows[1]).map(|collapse| collapse.mean))?,
-            hardness: Score::of(hardness(plan, train.projection.rows()).map(|hardness| hardness.difference))?,
-            false_negative_rate: Score::of(negatives().map(|rate| rate.rate))?,
-            false_negative_rate_uniform: Score::of(negatives().map(|rate| rate.uniform))?,
+            geometry: Geometry::of(rows[1])?,
+            batches: BatchScores::of(plan, train.projection.rows(), labels[0])?,
         })
     }
 }

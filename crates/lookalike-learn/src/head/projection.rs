@@ -51,6 +51,23 @@ pub struct Projection {
 impl Projection {
     /// A head on vectors of length `inputs`.
     pub fn new(inputs: usize, options: &ProjectionOptions, stream: &mut Stream, device: &Device) -> Self {
+        Self::of(inputs, options, device, |widths, bias| Linear::new(widths, bias, stream, device))
+    }
+
+    /// [`new`](Self::new) with the weights of [`Linear::xavier`], as GraphCL draws them.
+    pub fn xavier(inputs: usize, options: &ProjectionOptions, stream: &mut Stream, device: &Device) -> Self {
+        Self::of(inputs, options, device, |widths, bias| match bias {
+            true => Linear::xavier(widths, stream, device),
+            false => Linear::xavier_without_bias(widths, stream, device),
+        })
+    }
+
+    fn of(
+        inputs: usize,
+        options: &ProjectionOptions,
+        device: &Device,
+        mut linear: impl FnMut([usize; 2], bool) -> Linear,
+    ) -> Self {
         let hidden = if options.width == 0 { inputs } else { options.width };
         let mut from = inputs;
         let layers = (1..=options.layers).map(|layer| {
@@ -60,7 +77,7 @@ impl Projection {
                 HeadNorm::Hidden => layer < options.layers,
                 HeadNorm::None => false,
             };
-            let linear = Linear::new([from, to], !normalized, stream, device);
+            let linear = linear([from, to], !normalized);
             from = to;
             (linear, normalized.then(|| BatchNorm::new(to, device)))
         });

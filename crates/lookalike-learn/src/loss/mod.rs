@@ -1,12 +1,15 @@
 //! Losses, one file each: the formula and its source above the function.
 //!
 //! Each takes [`Similarities`] of queries to what they are compared with, and gives one value a query. So each goes with
-//! every method that compares queries with a positive and with negatives, wherever the negatives come from.
+//! every method that compares queries with a positive and with negatives, wherever the negatives come from. [`jensen_shannon`] alone
+//! compares parts with wholes, and takes these.
 
 pub mod alignment;
 pub mod debiased;
+pub mod decoupled;
 pub mod hard;
 pub mod info_nce;
+pub mod jensen_shannon;
 pub mod noise_contrastive;
 pub mod nt_xent;
 
@@ -24,6 +27,11 @@ pub fn normalize(rows: Tensor<2>) -> Tensor<2> {
     rows / norm
 }
 
+/// log (1 + eˣ) without overflow: max(x, 0) + log (1 + e^{−|x|}).
+fn softplus(x: Tensor<2>) -> Tensor<2> {
+    x.clone().clamp_min(0.0) + x.abs().neg().exp().add_scalar(1.0).log()
+}
+
 /// Cosine similarities of Q queries to their positive and to M candidates for negatives.
 #[derive(Debug, Clone)]
 pub struct Similarities {
@@ -35,11 +43,33 @@ pub struct Similarities {
     pub excluded: Option<Excluded>,
 }
 
+impl Similarities {
+    /// s/τ of the candidates, those that are no negatives far below all others, and how many are negatives.
+    ///
+    /// # Shapes
+    /// → `[Q, M]` and `[Q, 1]`.
+    fn negative_logits(&self, temperature: f32) -> (Tensor<2>, Tensor<2>) {
+        let logits = self.negatives.clone().div_scalar(temperature);
+        let [queries, candidates] = logits.dims();
+        let device = logits.device().inner();
+        let count = Tensor::full([queries, 1], candidates as f32, &device);
+        let Some(excluded) = &self.excluded else { return (logits, count) };
+        // Logits lie within ±1/τ, so a finite shift far below that takes a candidate out without an infinity, which would
+        // become NaN where it meets a zero.
+        (excluded.lower(logits, 2.0 / temperature + 1e4), count - excluded.counts(&device))
+    }
+}
+
 /// A loss of a query, its positive and its negatives.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Loss {
     /// [`info_nce`]; over the views of a batch it is [`nt_xent`].
     InfoNce {
+        /// τ > 0.
+        temperature: f32,
+    },
+    /// [`decoupled`]: InfoNCE without the positive in the denominator.
+    Decoupled {
         /// τ > 0.
         temperature: f32,
     },
@@ -71,6 +101,7 @@ impl Loss {
     pub fn of(&self, similarities: &Similarities) -> Tensor<2> {
         match *self {
             Self::InfoNce { temperature } => info_nce::info_nce(similarities, temperature),
+            Self::Decoupled { temperature } => decoupled::decoupled(similarities, temperature),
             Self::Debiased { temperature, prior } => debiased::debiased(similarities, temperature, prior),
             Self::Hard { temperature, prior, concentration } => {
                 hard::hard(similarities, temperature, prior, concentration)
@@ -83,6 +114,7 @@ impl Loss {
     pub fn temperature(&self) -> f32 {
         match *self {
             Self::InfoNce { temperature }
+            | Self::Decoupled { temperature }
             | Self::Debiased { temperature, .. }
             | Self::Hard { temperature, .. } => temperature,
             Self::Alignment => 1.0,
@@ -107,16 +139,7 @@ struct Exponentials {
 impl Exponentials {
     fn new(similarities: &Similarities, temperature: f32) -> Self {
         let positive = similarities.positive.clone().div_scalar(temperature);
-        let mut negatives = similarities.negatives.clone().div_scalar(temperature);
-        let [queries, candidates] = negatives.dims();
-        let device = negatives.device().inner();
-        let mut count = Tensor::full([queries, 1], candidates as f32, &device);
-        if let Some(excluded) = &similarities.excluded {
-            count = count - excluded.counts(&device);
-            // Logits lie within ±1/τ, so a finite shift far below that takes a candidate out without an infinity, which
-            // would become NaN where it meets a zero.
-            negatives = excluded.lower(negatives, 2.0 / temperature + 1e4);
-        }
+        let (negatives, count) = similarities.negative_logits(temperature);
         let largest = positive.clone().inner().max_pair(negatives.clone().inner().max_dim(1));
         let logit = positive - largest.clone();
         let negatives = (negatives - largest.clone()).exp();

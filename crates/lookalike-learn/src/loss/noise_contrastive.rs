@@ -6,7 +6,7 @@
 //! Z is a constant, n times the mean of exp(q·v/τ) over the first batch. The proximal term of section 3.3 is left out, as it is
 //! in the published program.
 
-use super::Similarities;
+use super::{Similarities, softplus};
 use crate::engine::{Tensor, to_host};
 
 /// log Z as the first batch shows it: log (n · mean of exp(s/τ)) over positives and negatives alike.
@@ -33,9 +33,4 @@ pub fn noise_contrastive(
     let logit = |similarity: &Tensor<2>| similarity.clone().div_scalar(temperature).sub_scalar(shift);
     let own = softplus(logit(&similarities.positive).neg());
     own + softplus(logit(&similarities.negatives)).sum_dim(1)
-}
-
-/// log (1 + eˣ) without overflow: max(x, 0) + log (1 + e^{−|x|}).
-fn softplus(x: Tensor<2>) -> Tensor<2> {
-    x.clone().clamp_min(0.0) + x.abs().neg().exp().add_scalar(1.0).log()
 }

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::direct_clr::{direct_clr, leading};
+use super::graphcl::graphcl;
 use super::instance_discrimination::{Noise, Objective};
 use super::moco::MocoOptions;
 use super::simclr::Among;
-use super::{AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Network, SimClr};
+use super::{AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, Network, SimClr, mvgrl};
 use crate::encoder::Encoder;
 use crate::engine::Device;
 use crate::error::LearnError;
@@ -53,16 +54,39 @@ fn projected<E: Encoder>(
     purpose: &'static str,
     device: &Device,
 ) -> Network<E> {
-    let form = recipe.recipe().method.projection();
-    let head =
-        Projection::new(encoder.dimension(), &form, &mut recipe.seed().stream(purpose, 0, 0, 0), device);
+    let head = projection(recipe, encoder.dimension(), purpose, device);
     Network { encoder, head: Head::Projection(head) }
+}
+
+/// A projection head on representations of length `dimension`, drawn from the stream of that purpose.
+fn projection(recipe: &ValidRecipe, dimension: usize, purpose: &'static str, device: &Device) -> Projection {
+    let (form, mut stream) = (recipe.recipe().projection(), recipe.seed().stream(purpose, 0, 0, 0));
+    match recipe.recipe().method.kind {
+        MethodKind::GraphCl => Projection::xavier(dimension, &form, &mut stream, device),
+        _ => Projection::new(dimension, &form, &mut stream, device),
+    }
+}
+
+/// MVGRL as `recipe` describes it, on nodes with `features` columns; the same weights for the same seed.
+pub fn mvgrl(recipe: &ValidRecipe, features: usize, labels: Option<Arc<Vec<u32>>>, device: &Device) -> Mvgrl {
+    let options = recipe.recipe();
+    let negatives = &options.negatives;
+    let objective = match options.query_loss() {
+        Some(loss) => {
+            let (mixing, oracle) = (negatives.mixing, negatives.oracle);
+            mvgrl::Objective::Contrast(Contrast { loss, mixing, oracle, labels })
+        }
+        None => mvgrl::Objective::JensenShannon,
+    };
+    let mut stream = recipe.seed().stream("encoder", 0, 0, 0);
+    Mvgrl::new(features, &options.mvgrl(), objective, &mut stream, device)
 }
 
 /// Puts together the method that `recipe` describes; the same weights for the same seed.
 ///
 /// # Errors
-/// [`LearnError::Recipe`] where more coordinates are asked for than the representation has.
+/// [`LearnError::Recipe`] where more coordinates are asked for than the representation has, or for [MVGRL](mvgrl()), which
+/// reads no views.
 pub fn build<E: Encoder + Clone>(
     recipe: &ValidRecipe,
     parts: Parts<'_, E>,
@@ -88,6 +112,17 @@ pub fn build<E: Encoder + Clone>(
                 _ => Among::AllViews,
             };
             AnyMethod::SimClr(SimClr::with(network(encoder), contrast, among))
+        }
+        MethodKind::GraphCl => {
+            let head = projection(recipe, encoder.dimension(), "projection", device);
+            AnyMethod::SimClr(graphcl(encoder, head, contrast, options.variant()))
+        }
+        MethodKind::Mvgrl => {
+            return Err(LearnError::Recipe {
+                place: "method.kind".to_owned(),
+                reason: "`mvgrl` contrasts a graph with its diffusion, not two views by one encoder"
+                    .to_owned(),
+            });
         }
         MethodKind::EndToEnd => {
             let key = projected(second, "projection of keys");

@@ -4,20 +4,26 @@
 //! |---|---|---|---|
 //! | [`simclr`] | each view, by the encoder | the other view, by the same encoder | all other views of the batch |
 //! | [`direct_clr`] | the same, without a head: the first coordinates of the representation | | |
+//! | [`graphcl`] | each view of a graph; in its published code the graph as it is, alone | the other view | other graphs' views |
 //! | [`end_to_end`] | view 1, by the encoder | view 2, by a second encoder, also trained | keys of the batch |
 //! | [`instance_discrimination`] | view 1 | the instance's entry of the memory bank | other entries |
 //! | [`moco`] | view 1 | view 2, by the momentum encoder | a queue of earlier keys |
+//! | [`mvgrl`] | nodes of a graph, and of its diffusion | the graph in the other view | other graphs in that view |
 //! | [`moco_v3`] | both views, through a predictor | the other view, by the momentum encoder | keys of the batch |
 
 pub mod any;
 pub mod build;
 pub mod direct_clr;
 pub mod end_to_end;
+pub mod graphcl;
 pub mod instance_discrimination;
 pub mod moco;
 pub mod moco_v3;
+pub mod mvgrl;
 pub mod network;
 pub mod simclr;
+
+use std::sync::Arc;
 
 use lookalike_base::arrays::Arrays;
 use lookalike_base::{Matrix, Seed};
@@ -33,6 +39,7 @@ pub use end_to_end::EndToEnd;
 pub use instance_discrimination::InstanceDiscrimination;
 pub use moco::Moco;
 pub use moco_v3::MocoV3;
+pub use mvgrl::Mvgrl;
 pub use network::Network;
 pub use simclr::SimClr;
 
@@ -42,12 +49,29 @@ pub struct Outputs {
     /// The instances, in the order of the rows.
     pub instances: Vec<u32>,
     tensors: Vec<(&'static str, Tensor<2>)>,
+    /// Where tensors have rows for the parts of instances, as the nodes of graphs: instance i has the rows `parts[i]` to
+    /// `parts[i + 1]`, less one.
+    parts: Option<Arc<[usize]>>,
 }
 
 impl Outputs {
     /// Outputs of `instances` under their names.
     pub fn new(instances: Vec<u32>, tensors: Vec<(&'static str, Tensor<2>)>) -> Self {
-        Self { instances, tensors }
+        Self { instances, tensors, parts: None }
+    }
+
+    /// With tensors among them that have a row for each part of an instance, see [`Outputs::parts`].
+    #[must_use]
+    pub fn with_parts(self, parts: Arc<[usize]>) -> Self {
+        Self { parts: Some(parts), ..self }
+    }
+
+    /// Where each instance's parts begin, and behind the last where they end.
+    ///
+    /// # Panics
+    /// Where the method that made the outputs gave no parts: a mistake in the method, not in its input.
+    pub fn parts(&self) -> Arc<[usize]> {
+        self.parts.clone().unwrap_or_else(|| unreachable!("the method made no outputs of parts"))
     }
 
     /// The tensor of that name.

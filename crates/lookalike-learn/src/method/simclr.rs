@@ -6,6 +6,7 @@
 use lookalike_base::Matrix;
 use lookalike_data::{ViewBatch, Views};
 
+use super::network::both_views;
 use super::{Method, Network, Outputs, Position, Terms};
 use crate::encoder::Encoder;
 use crate::head::{Head, Projection};
@@ -20,6 +21,8 @@ pub enum Among {
     AllViews,
     /// The other one, B − 1: each view is compared with the views of the other side, as DirectCLR's program does.
     OtherViews,
+    /// The second one, B − 1, and first views alone are queries, as in [GraphCL](crate::method::graphcl)'s program.
+    SecondViews,
 }
 
 /// An encoder with its projection head.
@@ -29,6 +32,7 @@ pub struct SimClr<E> {
     pub network: Network<E>,
     contrast: Contrast,
     among: Among,
+    apart: bool,
     position: Position,
 }
 
@@ -41,7 +45,14 @@ impl<E: Encoder> SimClr<E> {
 
     /// Trains `network` by any loss.
     pub fn with(network: Network<E>, contrast: Contrast, among: Among) -> Self {
-        Self { network, contrast, among, position: Position::default() }
+        Self { network, contrast, among, apart: false, position: Position::default() }
+    }
+
+    /// Lets each view go through BatchNorm by itself, where SimCLR's published code sends both through together.
+    #[must_use]
+    pub fn normalized_apart(mut self) -> Self {
+        self.apart = true;
+        self
     }
 }
 
@@ -61,14 +72,12 @@ impl<E: Encoder> Method for SimClr<E> {
     fn encode(&mut self, batch: &Self::Batch, pass: &mut Pass) -> Outputs {
         let count = batch.instances.len();
         let (first, second) = match &batch.views {
-            // Both views go through BatchNorm together, as in the published code.
-            Views::Stacked(views) => {
+            Views::Stacked(views) if !self.apart => {
                 let [_, both] = self.network.embed(views, pass);
                 (both.clone().narrow(0, 0, count), both.narrow(0, count, count))
             }
-            Views::Shared(input) => {
-                let [[_, first], [_, second]] =
-                    [self.network.embed(input, pass), self.network.embed(input, pass)];
+            views => {
+                let [[_, first], [_, second]] = both_views(views).map(|view| self.network.embed(&view, pass));
                 (first, second)
             }
         };
@@ -80,6 +89,11 @@ impl<E: Encoder> Method for SimClr<E> {
         match self.among {
             Among::AllViews => {
                 let comparison = nt_xent::views(first, second, &outputs.instances);
+                let (loss, figures) = self.contrast.compare(&comparison, &self.position, 0);
+                Terms::new(vec![("contrast", loss)], figures)
+            }
+            Among::SecondViews => {
+                let [comparison, _] = nt_xent::across(first, second, &outputs.instances);
                 let (loss, figures) = self.contrast.compare(&comparison, &self.position, 0);
                 Terms::new(vec![("contrast", loss)], figures)
             }

@@ -8,8 +8,10 @@ mod batch_norm;
 pub(crate) mod clock;
 mod conv2d;
 mod descent;
+mod read_out;
 mod row_products;
 mod rows;
+mod sparse;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
@@ -22,8 +24,10 @@ pub(crate) use batch_norm::{
 };
 pub(crate) use conv2d::conv2d;
 pub(crate) use descent::{Update, descend};
+pub(crate) use read_out::{maximum, pool, spread};
 pub(crate) use row_products::row_products;
 pub(crate) use rows::{select_rows, with_values};
+pub(crate) use sparse::{Propagation, aggregate};
 
 /// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.
 struct Plain(FlexTensor);

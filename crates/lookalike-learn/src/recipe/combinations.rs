@@ -1,15 +1,21 @@
 //! What goes with what: one table that validation reads and the reference shows, and the refusals beside it.
 
+use lookalike_data::graphs::Variant;
+use lookalike_sampling::{Kind, LastBatch};
+
+use super::encoder::EncoderKind;
+use super::graphs::GRAPH_REFUSALS;
 use super::learning::{LossKind, MethodKind, NegativesKind};
 use super::{Recipe, readers};
 use crate::error::LearnError;
-use lookalike_sampling::Kind;
 
 /// What a method goes with; what comes first is its own choice.
 #[derive(Debug)]
 pub struct Combination {
     /// The method.
     pub method: MethodKind,
+    /// The encoders it can train; `gin` and `gcn` read graphs, the others images.
+    pub encoders: &'static [EncoderKind],
     /// Where its negatives can come from.
     pub negatives: &'static [NegativesKind],
     /// The losses it can minimise.
@@ -19,28 +25,52 @@ pub struct Combination {
 }
 
 /// The table.
-pub const COMBINATIONS: [Combination; 6] = {
-    use LossKind::{Alignment, Debiased, Hard, InfoNce, NoiseContrastive, NtXent};
-    use MethodKind::{DirectClr, EndToEnd, InstanceDiscrimination, Moco, MocoV3, SimClr};
+pub const COMBINATIONS: [Combination; 8] = {
+    use EncoderKind::{Gcn, Gin, ResNet18, ResNet34, ResNet50, Small};
+    use LossKind::{Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent};
+    use MethodKind::{DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, SimClr};
     use NegativesKind::{Bank, Batch, Queue};
+    const ANY: &[EncoderKind] = &[ResNet18, ResNet34, ResNet50, Small, Gin];
     const ALL: &[LossKind] = &[InfoNce, Debiased, Hard, Alignment];
     [
         Combination {
             method: SimClr,
+            encoders: ANY,
             negatives: &[Batch],
             losses: &[NtXent, Debiased, Hard, InfoNce, Alignment],
             temperature: 0.5,
         },
-        Combination { method: DirectClr, negatives: &[Batch], losses: ALL, temperature: 0.1 },
-        Combination { method: EndToEnd, negatives: &[Batch], losses: ALL, temperature: 0.07 },
+        Combination { method: DirectClr, encoders: ANY, negatives: &[Batch], losses: ALL, temperature: 0.1 },
+        Combination { method: EndToEnd, encoders: ANY, negatives: &[Batch], losses: ALL, temperature: 0.07 },
         Combination {
             method: InstanceDiscrimination,
+            encoders: ANY,
             negatives: &[Bank],
             losses: &[InfoNce, Debiased, Hard, NoiseContrastive],
             temperature: 0.07,
         },
-        Combination { method: Moco, negatives: &[Queue, Batch], losses: ALL, temperature: 0.2 },
-        Combination { method: MocoV3, negatives: &[Batch], losses: ALL, temperature: 1.0 },
+        Combination {
+            method: Moco,
+            encoders: ANY,
+            negatives: &[Queue, Batch],
+            losses: ALL,
+            temperature: 0.2,
+        },
+        Combination { method: MocoV3, encoders: ANY, negatives: &[Batch], losses: ALL, temperature: 1.0 },
+        Combination {
+            method: GraphCl,
+            encoders: &[Gin],
+            negatives: &[Batch],
+            losses: &[NtXent, Decoupled, Debiased, Hard],
+            temperature: 0.2,
+        },
+        Combination {
+            method: Mvgrl,
+            encoders: &[Gcn],
+            negatives: &[Batch],
+            losses: &[JensenShannon, InfoNce, Debiased, Hard],
+            temperature: 0.2,
+        },
     ]
 };
 
@@ -62,11 +92,12 @@ pub(super) fn names<K: serde::Serialize>(kinds: &[K]) -> String {
 
 /// The table as the reference shows it.
 pub fn markdown() -> String {
-    let row = |Combination { method, negatives, losses, temperature }: &Combination| {
-        let (method, negatives, losses) = (name(method), names(negatives), names(losses));
-        format!("| `{method}` | {negatives} | {losses} | {temperature} |\n")
+    let row = |Combination { method, encoders, negatives, losses, temperature }: &Combination| {
+        let (method, encoders) = (name(method), names(encoders));
+        let (negatives, losses) = (names(negatives), names(losses));
+        format!("| `{method}` | {encoders} | {negatives} | {losses} | {temperature} |\n")
     };
-    let head = "| `method.kind` | `negatives.kind` | `loss.kind` | `loss.temperature` |\n|---|---|---|---|\n";
+    let head = "| `method.kind` | `encoder.kind` | `negatives.kind` | `loss.kind` | `loss.temperature` |\n|---|---|---|---|---|\n";
     std::iter::once(head.to_owned()).chain(COMBINATIONS.iter().map(row)).collect()
 }
 
@@ -88,14 +119,19 @@ fn pool(recipe: &Recipe) -> Option<usize> {
         NegativesKind::Queue => Some(recipe.negatives.size),
         NegativesKind::Bank => None,
         NegativesKind::Batch => {
-            let all_views = learning.method == MethodKind::SimClr && learning.loss != LossKind::InfoNce;
+            let all_views = match learning.method {
+                MethodKind::SimClr => learning.loss != LossKind::InfoNce,
+                MethodKind::GraphCl => recipe.variant() == Variant::Paper,
+                _ => false,
+            };
             Some(if all_views { 2 * batch.saturating_sub(1) } else { batch.saturating_sub(1) })
         }
     }
 }
 
 fn has_softmax(recipe: &Recipe) -> bool {
-    !matches!(recipe.learning().loss, LossKind::Alignment | LossKind::NoiseContrastive)
+    let without = [LossKind::Alignment, LossKind::NoiseContrastive, LossKind::JensenShannon];
+    !without.contains(&recipe.learning().loss)
 }
 
 fn groups(recipe: &Recipe) -> Option<usize> {
@@ -134,7 +170,7 @@ pub const REFUSALS: [Refusal; 19] = [
         reason: "must be at least 1 and at most the length of the encoder's representation",
         applies: |recipe| {
             recipe.method.kind == MethodKind::DirectClr
-                && !(1..=recipe.encoder.kind.dimension()).contains(&recipe.method.coordinates)
+                && !(1..=recipe.dimension()).contains(&recipe.method.coordinates)
         },
     },
     Refusal {
@@ -231,6 +267,14 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), LearnError> {
     let learning = recipe.learning();
     let row = of(learning.method);
     let method = name(&learning.method);
+    let encoder = recipe.encoder();
+    if !row.encoders.contains(&encoder) {
+        let (asked, known) = (name(&encoder), names(row.encoders));
+        return refuse(
+            "encoder.kind",
+            format!("`{asked}` does not go with method `{method}`, which takes {known}"),
+        );
+    }
     if !row.negatives.contains(&learning.negatives) {
         let (asked, known) = (name(&learning.negatives), names(row.negatives));
         return refuse(
@@ -246,7 +290,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), LearnError> {
         );
     }
     readers::check(recipe)?;
-    match REFUSALS.iter().find(|refusal| (refusal.applies)(recipe)) {
+    match REFUSALS.iter().chain(&GRAPH_REFUSALS).find(|refusal| (refusal.applies)(recipe)) {
         Some(refusal) => refuse(refusal.key, refusal.reason.to_owned()),
         None => Ok(()),
     }
@@ -262,6 +306,15 @@ impl Recipe {
             |place: &str, reason: String| Err(LearnError::Recipe { place: place.to_owned(), reason });
         let negatives = &self.negatives;
         let kind = self.learning().negatives;
+        let batch = self.sampler.batch_size;
+        let rest = self.sampler.last_batch == LastBatch::Keep && instances % batch.max(1) == 1;
+        if kind == NegativesKind::Batch && rest {
+            let reason = format!(
+                "{batch} leave one of {instances} instances for the last batch, which is kept, and it would have no negatives; \
+                 take another size, or sampler.last_batch = \"drop\""
+            );
+            return refuse("sampler.batch_size", reason);
+        }
         let keys = instances * if self.method.symmetric { 2 } else { 1 };
         if negatives.oracle && !labelled {
             return refuse(

@@ -1,5 +1,6 @@
 //! The sections `[method]`, `[negatives]` and `[loss]`: what is encoded, what it is contrasted with, and by which loss.
 
+use lookalike_data::graphs::Variant;
 use serde::{Deserialize, Serialize};
 
 use super::Recipe;
@@ -8,6 +9,7 @@ use super::readers::reads;
 use crate::error::LearnError;
 use crate::head::{HeadNorm, ProjectionOptions};
 use crate::loss::Loss;
+use crate::method::graphcl;
 use crate::negatives::MixingOptions;
 use crate::train::momentum_encoder::{Momentum, MomentumShape};
 
@@ -30,6 +32,11 @@ pub enum MethodKind {
     /// MoCo v3.
     #[serde(rename = "moco-v3")]
     MocoV3,
+    /// GraphCL.
+    #[serde(rename = "graphcl")]
+    GraphCl,
+    /// MVGRL, of whole graphs.
+    Mvgrl,
 }
 
 /// The `[method]` section.
@@ -38,6 +45,8 @@ pub enum MethodKind {
 pub struct MethodOptions {
     /// The method.
     pub kind: MethodKind,
+    /// Whom to follow, of GraphCL and MVGRL; the paper if absent.
+    pub variant: Option<Variant>,
     /// Its projection head.
     pub projection: ProjectionSection,
     /// The predictor behind it, of MoCo v3.
@@ -60,6 +69,7 @@ impl Default for MethodOptions {
     fn default() -> Self {
         Self {
             kind: MethodKind::SimClr,
+            variant: None,
             projection: ProjectionSection::default(),
             predictor: PredictorOptions::default(),
             momentum: None,
@@ -72,39 +82,30 @@ impl Default for MethodOptions {
     }
 }
 
-/// The `method.projection` table: [`ProjectionOptions`] in which the method has a choice of its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// The `method.projection` table: [`ProjectionOptions`], of which whatever is absent is the method's own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProjectionSection {
     /// Number of linear layers.
-    pub layers: usize,
+    pub layers: Option<usize>,
     /// Width of the hidden layers; 0 takes the encoder's own.
-    pub width: usize,
+    pub width: Option<usize>,
     /// Length of the projected vector.
-    pub dimension: usize,
-    /// Which layers BatchNorm follows; the method's own if absent.
+    pub dimension: Option<usize>,
+    /// Which layers BatchNorm follows.
     pub batch_norm: Option<HeadNorm>,
 }
 
-impl Default for ProjectionSection {
-    fn default() -> Self {
-        let ProjectionOptions { layers, width, dimension, .. } = ProjectionOptions::default();
-        Self { layers, width, dimension, batch_norm: None }
+impl ProjectionSection {
+    /// Nothing of it absent.
+    fn of(options: &ProjectionOptions) -> Self {
+        let ProjectionOptions { layers, width, dimension, batch_norm } = *options;
+        let (layers, width, dimension) = (Some(layers), Some(width), Some(dimension));
+        Self { layers, width, dimension, batch_norm: Some(batch_norm) }
     }
 }
 
 impl MethodOptions {
-    /// The projection head. Which layers BatchNorm follows where the recipe does not say: all in SimCLR's and MoCo v3's published
-    /// programs, none in those of MoCo and instance discrimination.
-    pub fn projection(&self) -> ProjectionOptions {
-        let ProjectionSection { layers, width, dimension, batch_norm } = self.projection;
-        let own = match self.kind {
-            MethodKind::SimClr | MethodKind::MocoV3 => HeadNorm::All,
-            _ => HeadNorm::None,
-        };
-        ProjectionOptions { layers, width, dimension, batch_norm: batch_norm.unwrap_or(own) }
-    }
-
     /// The momentum over the run. Where the recipe does not say, 0.999 throughout as MoCo's paper, or as MoCo v3's program from
     /// 0.99 along a cosine.
     pub fn momentum(&self) -> Momentum {
@@ -184,8 +185,12 @@ pub enum LossKind {
     Debiased,
     /// The hard negatives' loss, HCL.
     Hard,
+    /// InfoNCE without the positive in the denominator, as GraphCL's published code has it.
+    Decoupled,
     /// Noise-contrastive estimation.
     NoiseContrastive,
+    /// The Jensen-Shannon estimate of mutual information between nodes of one view and graphs of the other, of MVGRL.
+    JensenShannon,
     /// Positives alone, to show collapse.
     Alignment,
 }
@@ -232,12 +237,16 @@ impl Recipe {
         Learning {
             method: self.method.kind,
             negatives: self.negatives.kind.unwrap_or(negatives[0]),
-            loss: self.loss.kind.unwrap_or(losses[0]),
+            loss: self.loss.kind.unwrap_or(match self.variant() {
+                // Where the published code's own is another one than the paper's.
+                Variant::Original if losses.contains(&LossKind::Decoupled) => LossKind::Decoupled,
+                _ => losses[0],
+            }),
             temperature: self.loss.temperature.unwrap_or(*temperature),
         }
     }
 
-    /// The loss of a query; `None` for noise-contrastive estimation, which compares otherwise.
+    /// The loss of a query; `None` for noise-contrastive estimation and Jensen-Shannon, which compare otherwise.
     pub fn query_loss(&self) -> Option<Loss> {
         let Learning { loss, temperature, .. } = self.learning();
         let LossOptions { prior, concentration, .. } = self.loss;
@@ -245,17 +254,39 @@ impl Recipe {
             LossKind::NtXent | LossKind::InfoNce => Some(Loss::InfoNce { temperature }),
             LossKind::Debiased => Some(Loss::Debiased { temperature, prior }),
             LossKind::Hard => Some(Loss::Hard { temperature, prior, concentration }),
+            LossKind::Decoupled => Some(Loss::Decoupled { temperature }),
             LossKind::Alignment => Some(Loss::Alignment),
-            LossKind::NoiseContrastive => None,
+            LossKind::NoiseContrastive | LossKind::JensenShannon => None,
+        }
+    }
+
+    /// The projection head, the method's own where the recipe says nothing. GraphCL: two layers as wide as the representation, without
+    /// BatchNorm. All others: SimCLR's, with BatchNorm behind all layers in SimCLR's and MoCo v3's published programs, behind none in
+    /// those of MoCo and instance discrimination.
+    pub fn projection(&self) -> ProjectionOptions {
+        let batch_norm = match self.method.kind {
+            MethodKind::SimClr | MethodKind::MocoV3 => HeadNorm::All,
+            _ => HeadNorm::None,
+        };
+        let own = match self.method.kind {
+            MethodKind::GraphCl => graphcl::projection_options(self.dimension()),
+            _ => ProjectionOptions { batch_norm, ..ProjectionOptions::default() },
+        };
+        let given = &self.method.projection;
+        ProjectionOptions {
+            layers: given.layers.unwrap_or(own.layers),
+            width: given.width.unwrap_or(own.width),
+            dimension: given.dimension.unwrap_or(own.dimension),
+            batch_norm: given.batch_norm.unwrap_or(own.batch_norm),
         }
     }
 
     /// Length of what the loss compares.
     pub fn projected(&self) -> usize {
-        let ProjectionOptions { layers, dimension, .. } = self.method.projection();
+        let ProjectionOptions { layers, dimension, .. } = self.projection();
         match (self.method.kind, layers) {
             (MethodKind::DirectClr, _) => self.method.coordinates,
-            (_, 0) => self.encoder.kind.dimension(),
+            (_, 0) => self.dimension(),
             _ => dimension,
         }
     }
@@ -275,8 +306,9 @@ impl Recipe {
             self.method.momentum = Some(momentum.base);
             self.method.momentum_schedule = Some(momentum.shape);
         }
+        self.fill_in_encoder();
         if reads(self, "method.projection") {
-            self.method.projection.batch_norm = Some(self.method.projection().batch_norm);
+            self.method.projection = ProjectionSection::of(&self.projection());
         }
         Ok(())
     }

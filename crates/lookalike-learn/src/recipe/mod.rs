@@ -2,6 +2,8 @@
 //! [`ValidRecipe`] can run.
 
 pub mod combinations;
+pub mod encoder;
+pub mod graphs;
 pub mod learning;
 pub mod readers;
 
@@ -14,12 +16,13 @@ use lookalike_data::{DataOptions, loader::LoaderOptions};
 use lookalike_sampling::SamplerOptions;
 use serde::{Deserialize, Serialize};
 
-use crate::encoder::resnet::{Architecture, Stem};
 use crate::engine::{DeviceName, Precision};
 use crate::error::LearnError;
 use crate::evaluate::EvaluateOptions;
 use crate::train::{OptimizerKind, OptimizerOptions, Schedule, Shape};
 
+pub use encoder::{EncoderKind, EncoderOptions, Modality};
+pub use graphs::GraphsSection;
 pub use learning::{
     Learning, LossKind, LossOptions, MethodKind, MethodOptions, NegativesKind, NegativesOptions,
     PredictorOptions, ProjectionSection,
@@ -32,11 +35,14 @@ pub struct Recipe {
     /// The seed from which every random number of the run derives.
     #[serde(default)]
     pub seed: u64,
-    /// Which images.
+    /// Which images or graphs.
     pub data: DataOptions,
-    /// How views are made of them.
+    /// How views are made of images.
     #[serde(default)]
     pub augment: AugmentOptions,
+    /// How graphs are described and views made of them.
+    #[serde(default, skip_serializing_if = "GraphsSection::is_empty")]
+    pub graphs: GraphsSection,
     /// The network that is kept.
     #[serde(default)]
     pub encoder: EncoderOptions,
@@ -61,22 +67,6 @@ pub struct Recipe {
     /// What is measured at the end.
     #[serde(default)]
     pub evaluate: EvaluateOptions,
-}
-
-/// The `[encoder]` section.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EncoderOptions {
-    /// The network.
-    pub kind: Architecture,
-    /// What stands before its first block.
-    pub stem: Stem,
-}
-
-impl Default for EncoderOptions {
-    fn default() -> Self {
-        Self { kind: Architecture::ResNet18, stem: Stem::Cifar }
-    }
 }
 
 /// The `[train]` section.
@@ -218,7 +208,7 @@ impl Recipe {
         )?;
         let projection = &self.method.projection;
         require(
-            projection.layers == 0 || projection.dimension > 0,
+            projection.layers == Some(0) || projection.dimension != Some(0),
             "method.projection.dimension",
             "must be at least 1",
         )?;
@@ -228,6 +218,7 @@ impl Recipe {
         self.evaluate.validate()?;
         let device = train.device.parse()?;
         self.validate_learning()?;
+        self.validate_graphs()?;
         Ok(ValidRecipe { recipe: self, device })
     }
 }

@@ -36,18 +36,19 @@ macro_rules! given {
 }
 
 /// The table.
-pub const KEYS: [Key; 15] = {
-    use LossKind::{Debiased, Hard, InfoNce, NoiseContrastive, NtXent};
-    use MethodKind::{DirectClr, EndToEnd, InstanceDiscrimination, Moco, MocoV3, SimClr};
+pub const KEYS: [Key; 16] = {
+    use LossKind::{Debiased, Decoupled, Hard, InfoNce, NoiseContrastive, NtXent};
+    use MethodKind::{DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, SimClr};
     use NegativesKind::{Bank, Queue};
     use Readers::{Losses, Methods, Negatives};
     const fn key(key: &'static str, readers: Readers, given: fn(&Recipe) -> bool) -> Key {
         Key { key, readers, given }
     }
     [
+        key("method.variant", Methods(&[GraphCl, Mvgrl]), given!(method: MethodOptions, variant)),
         key(
             "method.projection",
-            Methods(&[SimClr, EndToEnd, InstanceDiscrimination, Moco, MocoV3]),
+            Methods(&[SimClr, EndToEnd, InstanceDiscrimination, Moco, MocoV3, GraphCl]),
             given!(method: MethodOptions, projection),
         ),
         key("method.predictor", Methods(&[MocoV3]), given!(method: MethodOptions, predictor)),
@@ -70,7 +71,7 @@ pub const KEYS: [Key; 15] = {
         ),
         key(
             "loss.temperature",
-            Losses(&[NtXent, InfoNce, Debiased, Hard, NoiseContrastive]),
+            Losses(&[NtXent, InfoNce, Debiased, Hard, Decoupled, NoiseContrastive]),
             given!(loss: LossOptions, temperature),
         ),
         key("loss.prior", Losses(&[Debiased, Hard]), given!(loss: LossOptions, prior)),

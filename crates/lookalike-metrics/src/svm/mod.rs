@@ -11,9 +11,9 @@ mod linear;
 mod rbf;
 mod smo;
 
-use lookalike_base::{Progress, Rows, Seed};
+use lookalike_base::{Rows, Seed, Watch};
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::check;
 use crate::error::MetricError;
@@ -27,7 +27,7 @@ const SCORE: &str = "SVM accuracy";
 const MOST_ROWS: usize = 1 << 16;
 
 /// Which machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SvmKernel {
     /// A Gaussian kernel, hinge loss, one machine for each pair of classes.
@@ -114,7 +114,8 @@ pub struct SvmScore {
     pub unfinished: usize,
 }
 
-/// Scores embeddings by the published protocol. `progress` advances by [`SvmOptions::total_fits`] in all.
+/// Scores embeddings by the published protocol. The progress of `watch` advances by [`SvmOptions::total_fits`] in all, and before each
+/// fit it is asked whether to stop.
 ///
 /// The same input and options give the same result on any number of threads. Squared distances are computed once, in `f64`,
 /// and each fold's kernel once for all costs; 4 · N² bytes hold the former, as many again for each thread the latter.
@@ -125,13 +126,13 @@ pub struct SvmScore {
 /// # Errors
 /// [`MetricError::Undefined`] where labels are missing or of one class, where there are fewer rows than folds, a class has
 /// fewer rows than folds or inner folds, or there are more than 65,536 rows; other variants where inputs do not fit each
-/// other, are not finite, or an option is impossible.
+/// other, are not finite, or an option is impossible; and [`MetricError::Cancelled`] where `watch` said so.
 pub fn svm_accuracy(
     embeddings: Rows<'_>,
     labels: &[u32],
     classes: usize,
     options: &SvmOptions,
-    progress: &Progress,
+    watch: Watch<'_>,
 ) -> Result<SvmScore, MetricError> {
     options.check()?;
     check::classifiable(SCORE, labels, labels)?;
@@ -146,7 +147,7 @@ pub fn svm_accuracy(
         SvmKernel::Rbf => Box::new(Rbf::new(embeddings)),
         SvmKernel::Linear => Box::new(Linear::new(embeddings)),
     };
-    let problem = Problem { machine: &*machine, labels, classes, options, progress };
+    let problem = Problem { machine: &*machine, labels, classes, options, watch };
     let folds: Result<Vec<(SvmFold, usize)>, MetricError> =
         (0..options.folds as u32).into_par_iter().map(|fold| problem.fold(&fold_of, fold)).collect();
     let (folds, unfinished): (Vec<SvmFold>, Vec<usize>) = folds?.into_iter().unzip();
@@ -209,7 +210,7 @@ struct Problem<'a> {
     labels: &'a [u32],
     classes: usize,
     options: &'a SvmOptions,
-    progress: &'a Progress,
+    watch: Watch<'a>,
 }
 
 impl Problem<'_> {
@@ -222,20 +223,23 @@ impl Problem<'_> {
             let (fitted, held_out) = split(&inner_of, inner, Some(&train));
             self.score(&fitted, &held_out, &self.options.costs)
         });
-        let inner: Vec<Vec<(f64, bool)>> = inner.collect();
+        let inner: Vec<Vec<(f64, bool)>> = inner.collect::<Result<_, _>>()?;
         let mean = |cost: usize| inner.iter().map(|fold| fold[cost].0).sum::<f64>() / inner.len() as f64;
         let means: Vec<f64> = (0..self.options.costs.len()).map(mean).collect();
         let best = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let chosen = means.iter().position(|mean| *mean == best).unwrap_or(0);
         let cost = self.options.costs[chosen];
-        let (accuracy, finished) = self.score(&train, &test, &[cost])[0];
+        let (accuracy, finished) = self.score(&train, &test, &[cost])?[0];
         let unfinished = inner.iter().flatten().filter(|(_, finished)| !finished).count();
         let fold = SvmFold { accuracy, cost, inner_accuracy: best, test_rows: test.len() };
         Ok((fold, unfinished + usize::from(!finished)))
     }
 
     /// For each cost the share of `test` classified rightly after a fit to `train`, and whether that was finished.
-    fn score(&self, train: &[u32], test: &[u32], costs: &[f64]) -> Vec<(f64, bool)> {
+    fn score(&self, train: &[u32], test: &[u32], costs: &[f64]) -> Result<Vec<(f64, bool)>, MetricError> {
+        if self.watch.is_cancelled() {
+            return Err(MetricError::Cancelled);
+        }
         let fit = Fit { train, test, labels: self.labels, classes: self.classes };
         let truth: Vec<u32> = test.iter().map(|row| self.labels[*row as usize]).collect();
         // A linear solution is the next one's beginning, and costs rise more gently than they fall.
@@ -246,8 +250,8 @@ impl Problem<'_> {
         for (place, (predicted, finished)) in order.into_iter().zip(self.machine.predict(&fit, &sorted)) {
             scores[place] = (check::share_equal(&predicted, &truth), finished);
         }
-        self.progress.advance(1);
-        scores
+        self.watch.progress.advance(1);
+        Ok(scores)
     }
 }
 

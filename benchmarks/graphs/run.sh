@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# GraphCL and MVGRL with uniform, kNN and look-alike batches, scored by the published protocol. Can be stopped at any moment and
+# called again: finished runs are kept, a broken one goes on from its checkpoint. Prints the tables of what is there at the end.
+#
+#   benchmarks/graphs/run.sh OUT_FOLDER DATA_ROOT RUNS_FOLDER [ROW…]
+#
+# A ROW is a recipe's name, `-paper` or `-original` behind it, graphcl-mutag-paper for instance; all of the table without one. DATA_ROOT
+# holds the sets by name or below tu/. SEEDS="0 1 2 3 4", ARMS="uniform nearest walk", SET="key=value …" for all runs. Every seed is scored on
+# its own draw of folds, as published (FOLD_SEEDS=1). BACKGROUND names a command that every run is started by, such as `nice`.
+set -euo pipefail
+
+here=$(cd "$(dirname "$0")" && pwd)
+root=$here/../..
+out=${1:?folder for the results} data=${2:?folder of the data sets} runs=${3:?folder for the runs}
+shift 3
+rows=("$@")
+((${#rows[@]})) || rows=(
+  graphcl-mutag-paper graphcl-mutag-original graphcl-proteins-paper graphcl-imdb-b-paper
+  mvgrl-mutag-paper mvgrl-mutag-original mvgrl-imdb-b-paper mvgrl-imdb-b-original
+  graphcl-nci1-paper graphcl-nci1-original graphcl-collab-paper
+)
+target=${CARGO_TARGET_DIR:-$root/target}
+export CARGO_TARGET_DIR=$target
+read -ra seeds <<< "${SEEDS:-0 1 2 3 4}"
+read -ra arms <<< "${ARMS:-uniform nearest walk}"
+read -ra background <<< "${BACKGROUND:-}"
+read -ra everywhere <<< "${SET:-}"
+folds=evaluate.fold_seeds=${FOLD_SEEDS:-1}
+
+if [[ -z ${BUILT:-} ]]; then
+  cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p lookalike
+  cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p lookalike-metrics --example arms
+fi
+mkdir -p "$out" "$runs"
+{
+  lscpu | grep -E '^(Model name|CPU\(s\))' | sed 's/: */: /'
+  rustc --version
+} > "$out/machine.txt"
+lookalike=$target/release/lookalike
+
+# Trains and scores RUN of ROW with batches of ARM from SEED; what it prints goes to the run's log.txt.
+run() {
+  local run=$1 row=$2 arm=$3 seed=$4 settings=() setting beside=nothing
+  for setting in "method.variant=${row##*-}" "sampler.kind=$arm" "seed=$seed" "${everywhere[@]}"; do settings+=(--set "$setting"); done
+  [[ $arm == uniform ]] && beside=untrained
+  mkdir -p "$run"
+  {
+    if [[ ! -e $run/trained ]]; then
+      if [[ -e $run/recipe.toml ]]; then
+        "${background[@]}" "$lookalike" train --resume "$run"
+      else
+        "${background[@]}" "$lookalike" train "$root/recipes/${row%-*}.toml" --data-root "$data" --out "$run" "${settings[@]}"
+      fi
+      touch "$run/trained"
+    fi
+    # What needs no training is the same for all arms and seeds: once, on all draws of folds.
+    if [[ $arm == "${arms[0]}" && $seed == "${seeds[0]}" && ! -e $run/beside.json ]]; then
+      "${background[@]}" "$lookalike" evaluate "$run" --set "evaluate.fold_seeds=${#seeds[@]}" --json > "$run/beside.part"
+      mv "$run/beside.part" "$run/beside.json"
+    fi
+    "${background[@]}" "$lookalike" evaluate "$run" --beside "$beside" --set "$folds" --json > "$run/scored.part"
+  } >> "$run/log.txt" 2>&1
+  mv "$run/scored.part" "$run/scored.json"
+}
+
+total=$((${#rows[@]} * ${#arms[@]} * ${#seeds[@]})) done=0 made=0 begun=$SECONDS
+for row in "${rows[@]}"; do
+  for seed in "${seeds[@]}"; do
+    for arm in "${arms[@]}"; do
+      name=$row.$arm.$seed
+      if [[ ! -e $runs/$name/scored.json ]]; then
+        run "$runs/$name" "$row" "$arm" "$seed" || { echo "failed, see $runs/$name/log.txt" >&2 && tail -n 3 "$runs/$name/log.txt" >&2 && exit 1; }
+        made=$((made + 1))
+      fi
+      done=$((done + 1))
+      left=$((made ? (SECONDS - begun) * (total - done) / made : 0))
+      printf '[%d/%d] %s, %d s spent, about %d s left\n' "$done" "$total" "$name" $((SECONDS - begun)) "$left" >&2
+    done
+  done
+done
+
+for run in "$runs"/*.*.*; do
+  [[ -e $run/scored.json ]] || continue
+  IFS=. read -r set arm seed <<< "$(basename "$run")"
+  cp "$run/events.jsonl" "$out/$set.$arm.$seed.events.jsonl"
+  printf '{"set":"%s","arm":"%s","seed":%s,"evaluation":%s}\n' "$set" "$arm" "$seed" "$(tr -d '\n' < "$run/scored.json")"
+  if [[ -e $run/beside.json ]]; then cp "$run/beside.json" "$out/$set.beside.json"; fi
+  cp "$run/recipe.toml" "$out/$set.$arm.toml"
+done > "$out/results.jsonl"
+{
+  "$target/release/examples/arms" "$out" uniform svm
+  echo
+  "$target/release/examples/arms" "$out" uniform
+} | tee "$out/summary.txt"

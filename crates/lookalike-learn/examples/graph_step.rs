@@ -1,0 +1,115 @@
+//! Seconds of an epoch of GraphCL on a set in TU format: views, steps of Adam, no evaluation.
+//!
+//! `cargo run --release -p lookalike-learn --example graph_step -- NCI1 DIR [EPOCHS] [paper|original]`
+
+use std::num::NonZero;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use lookalike_base::Seed;
+use lookalike_data::graphs::{
+    self, DescribedGraphs, FeatureRule, Features, GraphAugmentOptions, GraphAugmentation, GraphViews, Variant,
+};
+use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
+use lookalike_learn::encoder::Encoder;
+use lookalike_learn::encoder::gin::{Gin, GinOptions};
+use lookalike_learn::engine::{self, DeviceName};
+use lookalike_learn::head::Projection;
+use lookalike_learn::method::graphcl::{default_loss, graphcl, projection_options};
+use lookalike_learn::method::{Method, SimClr};
+use lookalike_learn::module::Pass;
+use lookalike_learn::negatives::Contrast;
+use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
+use lookalike_learn::train::{Optimizer, OptimizerKind, OptimizerOptions};
+
+const BATCH: usize = 128;
+const RATE: f64 = 0.01;
+const SEED: Seed = Seed(0);
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    let mut arguments = std::env::args().skip(1);
+    let name = arguments.next().ok_or("give the name of a set and its folder")?;
+    let root = arguments.next().ok_or("give the folder of the set")?;
+    let epochs: u64 = arguments.next().map_or(Ok(10), |epochs| epochs.parse())?;
+    let variant = match arguments.next().as_deref() {
+        None | Some("original") => Variant::Original,
+        Some("paper") => Variant::Paper,
+        Some(other) => return Err(format!("`{other}` is neither `paper` nor `original`").into()),
+    };
+    let (set, _) = graphs::open(&name, Path::new(&root))?;
+    let set = Arc::new(set);
+    let features = Features::new(&FeatureRule::graphcl(&set), &set)?;
+    let columns = features.columns();
+    let augment = |kind| GraphAugmentOptions::published(kind, variant).validate();
+    let first = match variant {
+        Variant::Original => GraphAugmentation::Nothing,
+        Variant::Paper => GraphAugmentation::Random2,
+    };
+    let views = [augment(first)?, augment(GraphAugmentation::Random2)?];
+    let source: Arc<dyn BatchSource<Batch = _>> =
+        Arc::new(GraphViews::new(DescribedGraphs::new(Arc::clone(&set), features), views, SEED));
+
+    let device = engine::open(DeviceName::Cpu)?;
+    let stream = |purpose| SEED.stream(purpose, 0, 0, 0);
+    let encoder = Gin::new(columns, &GinOptions::default(), &mut stream("encoder"), &device);
+    let dimension = encoder.dimension();
+    let head = projection_options(dimension);
+    let projection = Projection::xavier(dimension, &head, &mut stream("projection"), &device);
+    let mut method = graphcl(encoder, projection, Contrast::plain(default_loss(variant, 0.2)), variant);
+    let adam = OptimizerOptions {
+        kind: OptimizerKind::Adam,
+        learning_rate: RATE,
+        weight_decay: 0.0,
+        ..OptimizerOptions::default()
+    };
+    let mut optimizer = Optimizer::new(adam);
+
+    let options = LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::new(4).ok_or("four")? };
+    let batches = set.len().div_ceil(BATCH) as u64;
+    let mut seconds = Vec::new();
+    for epoch in 0..=epochs {
+        let begun = Instant::now();
+        let order = SEED.stream("order", epoch, 0, 0).permutation(set.len() as u32);
+        let requests = order.chunks(BATCH).zip(epoch * batches..);
+        let requests = requests
+            .map(|(instances, step)| BatchRequest { instances: instances.to_vec(), epoch, step })
+            .collect();
+        let mut loader = Loader::start(Arc::clone(&source), requests, options)?;
+        let (mut loss, mut steps) = (0.0, 0);
+        while let Some(batch) = loader.next().transpose()? {
+            loss += step(&mut method, &mut optimizer, &batch);
+            steps += 1;
+        }
+        let elapsed = begun.elapsed().as_secs_f64();
+        let (mean, waited) = (loss / steps as f32, loader.waited().as_secs_f64());
+        println!("epoch {epoch}: {elapsed:.4} s, waited {waited:.4} s for views, loss {mean:.4}");
+        // The first one also fetches memory from the system.
+        if epoch > 0 {
+            seconds.push(elapsed);
+        }
+    }
+    seconds.sort_by(f64::total_cmp);
+    let median = seconds.get(seconds.len() / 2).copied().unwrap_or(f64::NAN);
+    let peak = lookalike_learn::cost::peak_memory().map_or(f64::NAN, |bytes| bytes as f64 / 1e6);
+    println!("lookalike {name}: median {median:.4} s an epoch, peak {peak:.0} MB");
+    Ok(())
+}
+
+type Batch = <SimClr<Gin> as Method>::Batch;
+
+/// One step, as the trainer makes it; returns the loss.
+fn step(method: &mut SimClr<Gin>, optimizer: &mut Optimizer, batch: &Batch) -> f32 {
+    let mut pass = Pass { dropout: None, ..Pass::training(SEED.stream("dropout", 0, 0, 0)) };
+    let outputs = method.encode(batch, &mut pass);
+    let Some(loss) = method.loss(&outputs).total() else { return f32::NAN };
+    let value = loss.clone().inner().into_scalar();
+    let mut gradients = NamedGradients::new();
+    accumulate(method, loss.backward(), &mut gradients);
+    optimizer.step(method, gradients, RATE);
+    method.after_step(&outputs);
+    method.embeddings(&outputs);
+    value
+}

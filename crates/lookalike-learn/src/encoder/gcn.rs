@@ -1,0 +1,86 @@
+//! Graph convolutional network (Kipf and Welling 2017, <https://arxiv.org/abs/1609.02907>, equation 2), with the bias and the
+//! `PReLU` that MVGRL gives it (Hassani and Khasahmadi 2020, <https://arxiv.org/abs/2006.05582>, section 3.2).
+//!
+//! H ← `PReLU` ( Ã H Wᵀ + b ), Ã being any normalised adjacency or diffusion.
+//!
+//! Tensors are named as in MVGRL's published code, whose graph encoders do not register them: `layers.0.fc.weight`,
+//! `layers.0.bias`, `layers.0.act.weight`.
+
+use std::sync::Arc;
+
+use lookalike_base::Stream;
+use lookalike_kernels::sparse::Csr;
+
+use crate::engine::{Device, Tensor};
+use crate::layer::{Linear, PRelu};
+use crate::module::{Module, Parameter, Pass, Role, Visitor};
+use crate::op::{Propagation, aggregate};
+
+/// A graph convolutional network.
+#[derive(Debug, Clone)]
+pub struct Gcn {
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug, Clone)]
+struct Layer {
+    fc: Linear,
+    bias: Parameter<1>,
+    activation: PRelu,
+}
+
+/// The matrix that nodes are multiplied by in every layer, on its way through them.
+#[derive(Debug, Clone)]
+pub struct Adjacency(Arc<Propagation>);
+
+impl From<&Csr> for Adjacency {
+    fn from(matrix: &Csr) -> Self {
+        Self(Propagation::new(matrix.clone()))
+    }
+}
+
+impl Gcn {
+    /// `layers` layers of `width` on nodes of `features` values: weights uniform after Glorot and Bengio, bias 0, slope 0.25.
+    pub fn new(features: usize, layers: usize, width: usize, stream: &mut Stream, device: &Device) -> Self {
+        let layers = (0..layers).map(|layer| Layer {
+            fc: Linear::xavier_without_bias(
+                [if layer == 0 { features } else { width }, width],
+                stream,
+                device,
+            ),
+            bias: Parameter::new(Tensor::zeros([width], device)),
+            activation: PRelu::new(device),
+        });
+        Self { layers: layers.collect() }
+    }
+
+    /// The nodes after every layer.
+    ///
+    /// # Shapes
+    /// Ã `[n, n]`, nodes `[n, features]` → `[n, width]` for each layer.
+    pub fn layers(&self, adjacency: &Adjacency, nodes: Tensor<2>, pass: &Pass) -> Vec<Tensor<2>> {
+        let mut nodes = nodes;
+        let each = self.layers.iter().map(|layer| {
+            let sums = aggregate(&adjacency.0, 0.0, layer.fc.forward(nodes.clone(), pass));
+            nodes = layer.activation.forward(sums + layer.bias.read(pass).unsqueeze(), pass);
+            nodes.clone()
+        });
+        each.collect()
+    }
+}
+
+impl Module for Gcn {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            visitor.module(&format!("layers.{index}"), layer);
+        }
+    }
+}
+
+impl Module for Layer {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.module("fc", &mut self.fc);
+        visitor.tensor("bias", Role::Bias, &mut self.bias);
+        visitor.module("act", &mut self.activation);
+    }
+}

@@ -1,0 +1,101 @@
+//! Graph isomorphism network (Xu et al. 2019, *How Powerful are Graph Neural Networks?*, <https://arxiv.org/abs/1810.00826>,
+//! equation 4.1), as the published GraphCL builds it.
+//!
+//! hᵥ ← BatchNorm ( max(0, MLP ( (1 + ε) hᵥ + Σ_{u ∈ N(v)} hᵤ )) ), MLP being linear, `ReLU`, linear, and ε = 0, not trained.
+//!
+//! A graph's vector is the [`ReadOut`] of every layer's nodes side by side. Tensors have the names of the published state
+//! dict (`convs.0.nn.0.weight`, `bns.0.weight` …), which beside them has ε as `convs.0.eps`.
+
+use std::sync::Arc;
+
+use burn::tensor::activation::relu;
+use lookalike_base::Stream;
+use lookalike_data::graphs::GraphBatch;
+use serde::{Deserialize, Serialize};
+
+use super::{Encoder, ReadOut};
+use crate::engine::{Device, Tensor, from_host};
+use crate::layer::{BatchNorm, Linear};
+use crate::module::{Module, Pass, Visitor};
+use crate::op::{Propagation, aggregate};
+
+/// What the network looks like; the defaults are the published ones.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct GinOptions {
+    /// Number of layers, at least 1: 3.
+    pub layers: usize,
+    /// Length of a node's vector: 32. A graph's is `layers` times as long.
+    pub width: usize,
+    /// How nodes become a graph: by their sum.
+    pub read_out: ReadOut,
+}
+
+impl Default for GinOptions {
+    fn default() -> Self {
+        Self { layers: 3, width: 32, read_out: ReadOut::Sum }
+    }
+}
+
+/// A graph isomorphism network.
+#[derive(Debug, Clone)]
+pub struct Gin {
+    layers: Vec<Layer>,
+    width: usize,
+    read_out: ReadOut,
+    device: Device,
+}
+
+#[derive(Debug, Clone)]
+struct Layer {
+    mlp: [Linear; 2],
+    normalization: BatchNorm,
+}
+
+impl Gin {
+    /// A network on nodes of `features` values. Weights are uniform after Glorot and Bengio and biases 0, as published.
+    pub fn new(features: usize, options: &GinOptions, stream: &mut Stream, device: &Device) -> Self {
+        let &GinOptions { layers, width, read_out } = options;
+        let layers = (0..layers).map(|layer| {
+            let inputs = if layer == 0 { features } else { width };
+            let mlp = [inputs, width].map(|inputs| Linear::xavier([inputs, width], stream, device));
+            Layer { mlp, normalization: BatchNorm::new(width, device) }
+        });
+        Self { layers: layers.collect(), width, read_out, device: device.clone() }
+    }
+}
+
+impl Module for Gin {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        for (index, layer) in self.layers.iter_mut().enumerate() {
+            let [first, second] = &mut layer.mlp;
+            visitor.module(&format!("convs.{index}.nn.0"), first);
+            visitor.module(&format!("convs.{index}.nn.2"), second);
+            visitor.module(&format!("bns.{index}"), &mut layer.normalization);
+        }
+    }
+}
+
+impl Encoder for Gin {
+    type Input = GraphBatch;
+
+    fn forward(&mut self, input: &GraphBatch, pass: &mut Pass) -> Tensor<2> {
+        if input.nodes() == 0 {
+            return Tensor::zeros([input.len(), self.dimension()], &self.device);
+        }
+        let edges = Propagation::new(input.edges.clone());
+        let offsets: Arc<[usize]> = input.offsets.as_slice().into();
+        let mut nodes = from_host(input.features.clone(), [input.nodes(), input.columns], &self.device);
+        let graphs = self.layers.iter_mut().map(|layer| {
+            let [first, second] = &layer.mlp;
+            let hidden = relu(first.forward(aggregate(&edges, 1.0, nodes.clone()), pass));
+            nodes = layer.normalization.forward(relu(second.forward(hidden, pass)), pass);
+            self.read_out.of(nodes.clone(), &offsets)
+        });
+        Tensor::cat(graphs.collect(), 1)
+    }
+
+    fn dimension(&self) -> usize {
+        self.layers.len() * self.width
+    }
+}

@@ -1,0 +1,152 @@
+//! The published protocol of graphs over several seeds of folds: what GraphCL and MVGRL report of one set of embeddings.
+
+use lookalike_base::{Rows, Seed, Watch};
+use lookalike_metrics::{MetricError, SvmKernel, SvmOptions, svm_accuracy};
+use serde::Serialize;
+
+use super::scores::Labels;
+use crate::error::LearnError;
+
+/// Accuracy over seeds of folds, or why it is undefined.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Accuracy {
+    /// The accuracy.
+    Measured(Spread),
+    /// The reason.
+    Undefined {
+        /// In words.
+        undefined: String,
+    },
+}
+
+/// Accuracies of several seeds of folds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Spread {
+    /// Their mean, from 0 to 1.
+    pub mean: f64,
+    /// Their standard deviation (of a sample); absent for a single one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<f64>,
+    /// Each, the mean over its folds.
+    pub seeds: Vec<f64>,
+    /// Share of the most frequent class: what is to be beaten by looking at nothing.
+    pub majority: f64,
+    /// Fits that ended before they were within the solver's tolerance.
+    pub unfinished: usize,
+}
+
+impl Spread {
+    fn of(seeds: Vec<f64>, majority: f64, unfinished: usize) -> Self {
+        let mean = seeds.iter().sum::<f64>() / seeds.len().max(1) as f64;
+        let squares: f64 = seeds.iter().map(|accuracy| (accuracy - mean).powi(2)).sum();
+        let deviation = (seeds.len() > 1).then(|| (squares / (seeds.len() - 1) as f64).sqrt());
+        Self { mean, deviation, seeds, majority, unfinished }
+    }
+}
+
+impl Accuracy {
+    /// The accuracies, where there are any.
+    pub fn spread(&self) -> Option<&Spread> {
+        match self {
+            Self::Measured(spread) => Some(spread),
+            Self::Undefined { .. } => None,
+        }
+    }
+
+    /// No accuracy, for this reason.
+    pub fn undefined(reason: impl Into<String>) -> Self {
+        Self::Undefined { undefined: reason.into() }
+    }
+}
+
+impl std::fmt::Display for Accuracy {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Measured(Spread { mean, deviation, .. }) => {
+                write!(formatter, "{:6.2} %", 100.0 * mean)?;
+                deviation.map_or(Ok(()), |deviation| write!(formatter, " ± {:.2}", 100.0 * deviation))
+            }
+            Self::Undefined { undefined } => write!(formatter, "undefined: {undefined}"),
+        }
+    }
+}
+
+/// The protocol with one machine: ten stratified folds, C chosen within each, anew for every seed of folds.
+#[derive(Debug, Clone, Copy)]
+pub struct CrossValidation<'a> {
+    /// The classes.
+    pub labels: &'a Labels,
+    /// The machine.
+    pub kernel: SvmKernel,
+    /// The first seed of folds: the run's, so that arms of one seed are scored on the same folds, and those of several on
+    /// several, as published.
+    pub first: Seed,
+    /// Seeds of folds from there on.
+    pub seeds: usize,
+}
+
+impl CrossValidation<'_> {
+    /// By how much progress advances for each set of embeddings.
+    pub fn total_fits(&self) -> u64 {
+        self.seeds as u64 * SvmOptions::published(self.kernel, Seed(0)).total_fits()
+    }
+
+    /// Scores `embeddings`; `None` where cancelled. What the data do not determine (no labels, a class with fewer members than
+    /// folds) is [`Accuracy::Undefined`].
+    ///
+    /// # Errors
+    /// [`LearnError::Metrics`] where embeddings are not finite or do not fit the labels.
+    pub fn score(&self, embeddings: Rows<'_>, watch: Watch<'_>) -> Result<Option<Accuracy>, LearnError> {
+        let (mut seeds, mut majority, mut unfinished) = (Vec::new(), 0.0, 0);
+        for seed in 0..self.seeds as u64 {
+            let options = SvmOptions::published(self.kernel, Seed(self.first.0.wrapping_add(seed)));
+            let Labels { labels, classes } = self.labels;
+            match svm_accuracy(embeddings, labels, *classes, &options, watch) {
+                Err(MetricError::Cancelled) => return Ok(None),
+                Ok(score) => {
+                    seeds.push(score.accuracy);
+                    majority = score.majority;
+                    unfinished += score.unfinished;
+                }
+                Err(error @ MetricError::Undefined { .. }) => {
+                    watch.progress.advance(self.total_fits());
+                    return Ok(Some(Accuracy::undefined(error.to_string())));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(Some(Accuracy::Measured(Spread::of(seeds, majority, unfinished))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lookalike_base::Cancellation;
+
+    #[test]
+    fn the_spread_is_that_of_a_sample_and_absent_for_one_seed() {
+        let spread = Spread::of(vec![0.8, 0.9], 0.6, 0);
+        assert!((spread.mean - 0.85).abs() < 1e-12);
+        assert!((spread.deviation.unwrap() - 0.005_f64.sqrt()).abs() < 1e-12);
+        assert_eq!(Accuracy::Measured(spread).to_string(), " 85.00 % ± 7.07");
+        assert_eq!(Accuracy::Measured(Spread::of(vec![0.8], 0.6, 0)).to_string(), " 80.00 %");
+    }
+
+    #[test]
+    fn what_the_labels_do_not_allow_is_said() {
+        let labels = |labels: &[u32]| Labels { labels: labels.to_vec(), classes: 2 };
+        let values: Vec<f32> = (0..24).map(|value| value as f32).collect();
+        let rows = Rows::new(&values, 1).unwrap();
+        let message = |labels: &Labels| {
+            let protocol = CrossValidation { labels, kernel: SvmKernel::Linear, first: Seed(0), seeds: 2 };
+            protocol.score(rows, Watch::unseen(&Cancellation::new())).unwrap().unwrap().to_string()
+        };
+        assert!(message(&labels(&[])).starts_with("undefined: "), "{}", message(&labels(&[])));
+        let few: Vec<u32> = (0..24).map(|row| u32::from(row < 5)).collect();
+        assert!(message(&labels(&few)).contains("class 1 has 5 rows, fewer than the 10 folds"));
+        let enough: Vec<u32> = (0..24).map(|row| u32::from(row < 12)).collect();
+        assert_eq!(message(&labels(&enough)), "100.00 % ± 0.00");
+    }
+}

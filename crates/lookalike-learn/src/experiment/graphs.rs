@@ -1,0 +1,376 @@
+//! Graphs: one set, which is learned from without labels and cross-validated with them, as GraphCL and MVGRL are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::{Matrix, Watch};
+use lookalike_data::graphs::{
+    self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, Diffusions, FeatureRule, Features,
+    GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs, Variant,
+};
+use lookalike_data::{Split, ViewBatch};
+use lookalike_metrics::SvmKernel;
+
+use super::{Beside, Domain, Evaluation, Experiment, Extent, Part, Source};
+use crate::encoder::gin::Gin;
+use crate::engine::Device;
+use crate::error::LearnError;
+use crate::evaluate::scores::Labels;
+use crate::evaluate::{Accuracy, BatchScores, CrossValidation, Embedder, Geometry};
+use crate::method::build::{self, Parts};
+use crate::method::{AnyMethod, Method, Mvgrl, Network};
+use crate::module::Module;
+use crate::recipe::{MethodKind, ValidRecipe};
+
+/// A set of graphs, and what a method makes batches of.
+pub struct Graphs<M: GraphMethod> {
+    set: Arc<GraphSet>,
+    described: DescribedGraphs,
+    columns: usize,
+    made: M::Made,
+}
+
+/// A method on graphs: what it is built from and what it reads.
+pub trait GraphMethod: Method + Sized {
+    /// What is evaluated and kept.
+    type Network: Embedder + Module + Clone;
+    /// What is made of the set once.
+    type Made;
+
+    /// Makes it; the second value tells what a user should know.
+    ///
+    /// # Errors
+    /// [`LearnError::Data`] where it cannot be made of these graphs.
+    fn make(set: &GraphSet, recipe: &ValidRecipe) -> Result<(Self::Made, Vec<String>), LearnError>;
+
+    /// The method before its first step.
+    ///
+    /// # Errors
+    /// As [`build`].
+    fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError>;
+
+    /// What is kept.
+    fn kept(&self) -> &Self::Network;
+
+    /// The same before the first step.
+    ///
+    /// # Errors
+    /// As [`GraphMethod::build`].
+    fn network(
+        graphs: &Graphs<Self>,
+        recipe: &ValidRecipe,
+        device: &Device,
+    ) -> Result<Self::Network, LearnError>;
+
+    /// Batches to learn from.
+    ///
+    /// # Errors
+    /// [`LearnError::Data`] where they cannot be made of these graphs.
+    fn batches(graphs: &Graphs<Self>, recipe: &ValidRecipe) -> Result<Source<Self::Batch>, LearnError>;
+
+    /// Batches to embed.
+    ///
+    /// # Errors
+    /// As [`GraphMethod::batches`].
+    fn plain(
+        graphs: &Graphs<Self>,
+        recipe: &ValidRecipe,
+    ) -> Result<Source<<Self::Network as Embedder>::Input>, LearnError>;
+}
+
+fn gin(graphs: &Graphs<AnyMethod<Gin>>, recipe: &ValidRecipe, purpose: &'static str, device: &Device) -> Gin {
+    let (options, mut stream) = (recipe.recipe().encoder.gin(), recipe.seed().stream(purpose, 0, 0, 0));
+    Gin::new(graphs.columns, &options, &mut stream, device)
+}
+
+impl GraphMethod for AnyMethod<Gin> {
+    type Network = Network<Gin>;
+    type Made = ();
+
+    fn make(_: &GraphSet, _: &ValidRecipe) -> Result<((), Vec<String>), LearnError> {
+        Ok(((), Vec::new()))
+    }
+
+    fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
+        let encoder = |purpose| gin(graphs, recipe, purpose, device);
+        let parts = Parts {
+            encoder: encoder("encoder"),
+            second: encoder("encoder of keys"),
+            instances: graphs.set.len(),
+            labels: graphs.set.labels().map(|labels| Arc::new(labels.to_vec())),
+            device,
+        };
+        build::build(recipe, parts)
+    }
+
+    fn kept(&self) -> &Network<Gin> {
+        self.network()
+    }
+
+    fn network(
+        graphs: &Graphs<Self>,
+        recipe: &ValidRecipe,
+        device: &Device,
+    ) -> Result<Network<Gin>, LearnError> {
+        build::network(recipe, gin(graphs, recipe, "encoder", device), device)
+    }
+
+    fn batches(
+        graphs: &Graphs<Self>,
+        recipe: &ValidRecipe,
+    ) -> Result<Source<ViewBatch<GraphBatch>>, LearnError> {
+        let options = recipe.recipe();
+        let view = options.graph_augment()?;
+        let first = match options.variant() {
+            Variant::Paper => view.clone(),
+            // The published code contrasts the graph itself with one view.
+            variant @ Variant::Original => {
+                GraphAugmentOptions::published(GraphAugmentation::Nothing, variant).validate()?
+            }
+        };
+        Ok(Arc::new(GraphViews::new(graphs.described.clone(), [first, view], recipe.seed())))
+    }
+
+    fn plain(graphs: &Graphs<Self>, recipe: &ValidRecipe) -> Result<Source<GraphBatch>, LearnError> {
+        Ok(Arc::new(PlainGraphs::new(graphs.described.clone(), recipe.recipe().variant())))
+    }
+}
+
+impl GraphMethod for Mvgrl {
+    type Network = Self;
+    type Made = Arc<Diffusions>;
+
+    fn make(set: &GraphSet, recipe: &ValidRecipe) -> Result<(Self::Made, Vec<String>), LearnError> {
+        let progress = Progress::new(set.len() as u64, "diffusing");
+        let diffusions = Diffusions::of(set, &recipe.recipe().diffusion(), &progress);
+        progress.finish();
+        let diffusions = diffusions?;
+        let mut notes = Vec::new();
+        if diffusions.lost > 0.001 {
+            notes.push(format!(
+                "entries left out of the diffusions hold {:.2} % of their mass, {:.2} % of a node's at most; \
+                 graphs.diffusion.epsilon says from which size on entries are kept",
+                100.0 * diffusions.lost,
+                100.0 * diffusions.most_lost
+            ));
+        }
+        Ok((Arc::new(diffusions), notes))
+    }
+
+    fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
+        let labels = graphs.set.labels().map(|labels| Arc::new(labels.to_vec()));
+        Ok(build::mvgrl(recipe, graphs.columns, labels, device))
+    }
+
+    fn kept(&self) -> &Self {
+        self
+    }
+
+    fn network(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
+        Self::build(graphs, recipe, device)
+    }
+
+    fn batches(graphs: &Graphs<Self>, _: &ValidRecipe) -> Result<Source<DiffusedBatch>, LearnError> {
+        Ok(Arc::new(DiffusedGraphs::new(graphs.described.clone(), graphs.made.clone())?))
+    }
+
+    fn plain(graphs: &Graphs<Self>, recipe: &ValidRecipe) -> Result<Source<DiffusedBatch>, LearnError> {
+        <Self as GraphMethod>::batches(graphs, recipe)
+    }
+}
+
+/// Scores on graphs, and what they stand beside.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct GraphEvaluation {
+    /// Accuracy of the published protocol, statistics estimated anew.
+    pub svm: Accuracy,
+    /// The same with BatchNorm's running statistics as training left them, as published; absent where the encoder has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub svm_training_statistics: Option<Accuracy>,
+    /// The same of the encoder before its first step; absent where not asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub svm_untrained: Option<Accuracy>,
+    /// The same of rows that need no encoder; absent where not asked for.
+    #[serde(flatten)]
+    pub trivial: Option<Trivial>,
+    /// How the graphs lie, statistics estimated anew.
+    #[serde(flatten)]
+    pub geometry: Geometry,
+    /// The last epoch's batches.
+    #[serde(flatten)]
+    pub batches: BatchScores,
+    /// What was classified.
+    pub layer: &'static str,
+    /// The machine.
+    pub kernel: SvmKernel,
+    /// Seeds of folds.
+    pub fold_seeds: usize,
+}
+
+/// Accuracies of the same protocol on rows that need no encoder.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Trivial {
+    /// Of how many nodes a graph has of each label.
+    pub svm_labels: Accuracy,
+    /// Of the numbers of its nodes and edges.
+    pub svm_sizes: Accuracy,
+}
+
+impl<M: GraphMethod> Graphs<M> {
+    /// Opens the set and makes of it what the method needs; the second value tells what a user should know.
+    ///
+    /// # Errors
+    /// [`LearnError::Data`] where files are missing or wrong, or cannot serve the recipe's features or diffusion.
+    pub fn open(recipe: &ValidRecipe) -> Result<(Self, Vec<String>), LearnError> {
+        let options = recipe.recipe();
+        let root = options.data.root.as_deref().unwrap_or(Path::new("."));
+        let (set, mut warnings) = graphs::open(&options.data.name, root)?;
+        let rule = options.graphs.features.clone().unwrap_or_else(|| match options.method.kind {
+            MethodKind::Mvgrl => FeatureRule::mvgrl(&set),
+            _ => FeatureRule::graphcl(&set),
+        });
+        let features = Features::new(&rule, &set)?;
+        let columns = features.columns();
+        let (made, notes) = M::make(&set, recipe)?;
+        warnings.extend(notes);
+        let set = Arc::new(set);
+        let described = DescribedGraphs::new(set.clone(), features);
+        Ok((Self { set, described, columns, made }, warnings))
+    }
+
+    /// The set.
+    pub fn set(&self) -> &GraphSet {
+        &self.set
+    }
+
+    /// What is to be beaten. `None` where cancelled.
+    fn trivial(
+        &self,
+        score: &dyn Fn(&Matrix) -> Result<Option<Accuracy>, LearnError>,
+    ) -> Result<Option<Trivial>, LearnError> {
+        let svm_labels = match self.set.label_histograms() {
+            Some(histograms) => score(&histograms)?,
+            None => Some(Accuracy::undefined("the set has no labels of nodes")),
+        };
+        let Some(svm_labels) = svm_labels else { return Ok(None) };
+        let sizes = Matrix::new(self.set.sizes().concat(), 2)?;
+        Ok(score(&sizes)?.map(|svm_sizes| Trivial { svm_labels, svm_sizes }))
+    }
+}
+
+impl<M: GraphMethod> Domain for Graphs<M> {
+    type Method = M;
+    type Network = M::Network;
+
+    fn name(&self) -> String {
+        self.set.name().to_owned()
+    }
+
+    fn instances(&self) -> usize {
+        self.set.len()
+    }
+
+    fn labels(&self) -> Labels {
+        Labels { labels: self.set.labels().unwrap_or_default().to_vec(), classes: self.set.classes().len() }
+    }
+
+    fn method(&self, recipe: &ValidRecipe, device: &Device) -> Result<M, LearnError> {
+        M::build(self, recipe, device)
+    }
+
+    fn kept(method: &M) -> &M::Network {
+        method.kept()
+    }
+
+    fn network(&self, recipe: &ValidRecipe, device: &Device) -> Result<M::Network, LearnError> {
+        M::network(self, recipe, device)
+    }
+
+    fn fingerprint(&self) -> Result<String, LearnError> {
+        let (graphs, nodes, edges) = (self.set.len(), self.set.nodes(), self.set.edges());
+        Ok(format!("{}, {graphs} graphs, {nodes} nodes, {edges} edges", self.set.name()))
+    }
+
+    fn batches(&self, recipe: &ValidRecipe) -> Result<Source<M::Batch>, LearnError> {
+        M::batches(self, recipe)
+    }
+
+    fn part(
+        &self,
+        split: Split,
+        recipe: &ValidRecipe,
+    ) -> Result<Part<<M::Network as Embedder>::Input>, LearnError> {
+        if split == Split::Test {
+            let reason = "a set of graphs has no test part: it is cross-validated as a whole";
+            return Err(LearnError::Evaluation(reason.to_owned()));
+        }
+        Ok(Part { source: M::plain(self, recipe)?, instances: self.set.len(), name: self.name() })
+    }
+
+    fn evaluate(
+        experiment: &Experiment<Self>,
+        network: &M::Network,
+        plan: &[Vec<u32>],
+        extent: Extent,
+        cancellation: &Cancellation,
+    ) -> Result<Option<Evaluation>, LearnError> {
+        let (recipe, data) = (experiment.recipe.recipe(), &experiment.data);
+        let labels = data.labels();
+        let seeds = extent.fold_seeds.map_or(recipe.fold_seeds(), |most| most.min(recipe.fold_seeds()));
+        let first = experiment.recipe.seed();
+        let protocol = CrossValidation { labels: &labels, kernel: recipe.svm(), first, seeds };
+        let embed = |network: &mut M::Network| experiment.embed(network, Split::Train, cancellation);
+
+        let Some(estimated) = embed(&mut experiment.with_estimated_statistics(network)?)? else {
+            return Ok(None);
+        };
+        let Some(as_trained) = embed(&mut network.clone())? else { return Ok(None) };
+        let normalizes = estimated.representation != as_trained.representation;
+        let beside = match extent.beside {
+            Beside::All => 3,
+            Beside::Untrained => 1,
+            Beside::Nothing => 0,
+        };
+        let sets = 1 + u64::from(normalizes) + beside;
+        let progress = Progress::new(sets * protocol.total_fits(), "support vector machines");
+        let watch = Watch { progress: &progress, cancellation };
+        let score = |rows: &Matrix| protocol.score(rows.rows(), watch);
+        let Some(svm) = score(&estimated.representation)? else { return Ok(None) };
+        let mut training = None;
+        if normalizes {
+            training = score(&as_trained.representation)?;
+            if training.is_none() {
+                return Ok(None);
+            }
+        }
+        let mut svm_untrained = None;
+        if extent.beside != Beside::Nothing {
+            let mut network = experiment.with_estimated_statistics(&experiment.network()?)?;
+            let Some(untrained) = embed(&mut network)? else { return Ok(None) };
+            svm_untrained = score(&untrained.representation)?;
+            if svm_untrained.is_none() {
+                return Ok(None);
+            }
+        }
+        let mut trivial = None;
+        if extent.beside == Beside::All {
+            trivial = data.trivial(&score)?;
+            if trivial.is_none() {
+                return Ok(None);
+            }
+        }
+        progress.finish();
+        Ok(Some(Evaluation::Graphs(Box::new(GraphEvaluation {
+            svm,
+            svm_training_statistics: training,
+            svm_untrained,
+            trivial,
+            geometry: Geometry::of(estimated.representation.rows())?,
+            batches: BatchScores::of(plan, estimated.projection.rows(), &labels)?,
+            layer: "representation (before the projection head)",
+            kernel: protocol.kernel,
+            fold_seeds: seeds,
+        }))))
+    }
+}

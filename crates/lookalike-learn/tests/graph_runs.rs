@@ -1,0 +1,246 @@
+//! Training on graphs from a recipe to scores: on toys, and on MUTAG in the folder that `LOOKALIKE_DATA` names.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
+
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::{Arrays, Seed};
+use lookalike_data::Split;
+use lookalike_learn::experiment::{
+    AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation,
+};
+use lookalike_learn::module::arrays_of;
+use lookalike_learn::recipe::Recipe;
+
+/// `graphs` graphs of 6 to 12 nodes in the text format of GIN's code: rings, and stars of the same labels.
+fn toys(graphs: usize) -> String {
+    let mut text = format!("{graphs}\n");
+    for graph in 0..graphs {
+        let nodes = 6 + Seed(1).stream("toy", 0, 0, graph as u64).below(7) as usize;
+        let class = graph % 2;
+        writeln!(text, "{nodes} {class}").unwrap();
+        for node in 0..nodes {
+            let neighbors: Vec<usize> = match (class, node) {
+                (0, _) => vec![(node + 1) % nodes, (node + nodes - 1) % nodes],
+                (_, 0) => (1..nodes).collect(),
+                _ => vec![0],
+            };
+            let listed: String = neighbors.iter().map(|neighbor| format!(" {neighbor}")).collect();
+            writeln!(text, "{} {}{listed}", node % 3, neighbors.len()).unwrap();
+        }
+    }
+    text
+}
+
+/// A folder with toys, and runs.
+struct Place(tempfile::TempDir);
+
+impl Place {
+    fn new(graphs: usize) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("toys.txt"), toys(graphs)).unwrap();
+        Self(folder)
+    }
+
+    fn run(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn open(&self, settings: &[&str]) -> Result<AnyExperiment, String> {
+        open(self.0.path(), settings)
+    }
+}
+
+const TOYS: &str = "[data]\nname = \"toys\"\n[encoder]\nlayers = 2\nwidth = 8\n[method]\nkind = \"graphcl\"\n\
+    [sampler]\nkind = \"uniform\"\nbatch_size = 16\nlast_batch = \"keep\"\ncandidates = 20\nneighbors = 4\nrefresh_every = 2\n\
+    [optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\nweight_decay = 0.0\n\
+    [train]\nepochs = 3\nwarmup_epochs = 0.0\nschedule = \"constant\"\ncheckpoint_every = 2\nlog_every = 1\n\
+    [evaluate]\nfold_seeds = 2\n";
+
+fn open(root: &Path, settings: &[&str]) -> Result<AnyExperiment, String> {
+    let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    let mut recipe = Recipe::parse(TOYS, Path::new("toys.toml"), &settings).unwrap();
+    recipe.data.root = Some(root.to_owned());
+    let recipe = recipe.validate().map_err(|error| error.to_string())?;
+    AnyExperiment::open(recipe).map(|(experiment, _)| experiment).map_err(|error| error.to_string())
+}
+
+/// Trains in `run` to the end of the recipe and gives the weights.
+fn train<D: Domain>(experiment: &Experiment<D>, run: &Path) -> Arrays {
+    let (mut trainer, _) = experiment.trainer(run).unwrap();
+    trainer.run(&Cancellation::new(), &Progress::hidden()).unwrap();
+    arrays_of(&mut trainer.method)
+}
+
+fn trained(experiment: &AnyExperiment, run: &Path) -> Arrays {
+    match experiment {
+        AnyExperiment::Images(_) => panic!("these are graphs"),
+        AnyExperiment::GraphViews(experiment) => train(experiment, run),
+        AnyExperiment::Mvgrl(experiment) => train(experiment, run),
+    }
+}
+
+const MVGRL: &str = "method.kind=mvgrl";
+const ORIGINAL: &str = "method.variant=original";
+
+#[test]
+fn a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not() {
+    let place = Place::new(37);
+    for (number, settings) in [
+        &[][..],
+        &["sampler.kind=walk"],
+        &[ORIGINAL, "sampler.kind=nearest"],
+        &[ORIGINAL],
+        &[MVGRL, "sampler.kind=walk"],
+        &[MVGRL, ORIGINAL],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let whole = trained(&place.open(settings).unwrap(), &place.run(&format!("whole-{number}")));
+        let run = place.run(&format!("stopped-{number}"));
+        for steps in [1, 4, 5] {
+            let steps = format!("train.max_steps={steps}");
+            trained(&place.open(&[settings, &[&steps]].concat()).unwrap(), &run);
+        }
+        let stopped = trained(&place.open(settings).unwrap(), &run);
+        assert!(whole == stopped, "{settings:?}");
+        assert_eq!(whole.len(), stopped.len());
+    }
+}
+
+#[test]
+fn every_method_on_two_views_and_every_loss_trains_a_graph_network() {
+    let place = Place::new(37);
+    let short = "train.max_steps=4";
+    let cases: [&[&str]; 14] = [
+        &["method.kind=simclr"],
+        &["method.kind=simclr", "loss.kind=info-nce", "graphs.augment.kind=perturb-edges"],
+        &["method.kind=direct-clr", "method.coordinates=8"],
+        &["method.kind=end-to-end"],
+        &["method.kind=instance-discrimination"],
+        &["method.kind=moco", "negatives.size=32", "method.batch_norm_groups=2", "sampler.last_batch=drop"],
+        &["method.kind=moco-v3", "method.predictor.width=8"],
+        &["loss.kind=debiased"],
+        &["loss.kind=hard"],
+        &["loss.kind=decoupled", "negatives.oracle=true"],
+        &[
+            ORIGINAL,
+            "loss.kind=nt-xent",
+            "negatives.mixing={ hardest = 4, between = 2, with_query = 1, warm_up = 0.0 }",
+        ],
+        &[MVGRL, "loss.kind=info-nce"],
+        &[MVGRL, "loss.kind=hard", ORIGINAL],
+        &[MVGRL, "graphs.diffusion={ kind = { heat = { time = 5.0 } }, epsilon = 1e-3 }"],
+    ];
+    for (number, settings) in cases.into_iter().enumerate() {
+        let encoder: &[&str] = if settings.contains(&MVGRL) { &[] } else { &["encoder.kind=gin"] };
+        let run = place.run(&number.to_string());
+        let experiment = place.open(&[settings, encoder, &[short]].concat());
+        let weights = trained(&experiment.unwrap_or_else(|error| panic!("{settings:?}: {error}")), &run);
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        assert!(weights.values().all(|array| array.as_f32().is_none_or(finite)), "{settings:?}");
+    }
+}
+
+fn evaluate<D: Domain>(experiment: &Experiment<D>, run: &Path, extent: Extent) -> Box<GraphEvaluation> {
+    train(experiment, run);
+    let (network, plan) = experiment.trained(run).unwrap();
+    match experiment.evaluate(&network, &plan, extent, &Cancellation::new()).unwrap().unwrap() {
+        Evaluation::Graphs(evaluation) => evaluation,
+        Evaluation::Images(_) => panic!("these are graphs"),
+    }
+}
+
+#[test]
+fn rings_and_stars_are_told_apart_by_encoders_and_not_by_numbers_of_nodes() {
+    let place = Place::new(60);
+    let AnyExperiment::GraphViews(experiment) = place.open(&[]).unwrap() else { panic!("it has views") };
+    let evaluation = evaluate(&experiment, &place.run("graphcl"), Extent::FULL);
+    let mean = |accuracy: &lookalike_learn::evaluate::Accuracy| accuracy.spread().unwrap().mean;
+    assert!(mean(&evaluation.svm) > 0.9, "{evaluation:?}");
+    assert!(mean(&evaluation.trivial.unwrap().svm_labels) < 0.8);
+    assert_eq!(evaluation.svm.spread().unwrap().seeds.len(), 2);
+    assert!(evaluation.svm_training_statistics.is_some() && evaluation.svm_untrained.is_some());
+    assert!(evaluation.batches.false_negative_rate.value().is_some());
+    assert!((evaluation.batches.hardness.value().unwrap()).is_finite());
+
+    let AnyExperiment::Mvgrl(experiment) = place.open(&[MVGRL]).unwrap() else { panic!("it is MVGRL") };
+    let extent = Extent { beside: Beside::Nothing, fold_seeds: Some(1), ..Extent::FULL };
+    let run = place.run("mvgrl");
+    let evaluation = evaluate(&experiment, &run, extent);
+    assert!(mean(&evaluation.svm) > 0.9, "{evaluation:?}");
+    assert!(evaluation.trivial.is_none() && evaluation.svm_training_statistics.is_none());
+    let (network, _) = experiment.trained(&run).unwrap();
+    experiment.save_model(&run, &network).unwrap();
+    let mut model = experiment.load_model(&run).unwrap();
+    let embedded = experiment.embed(&mut model, Split::Train, &Cancellation::new()).unwrap().unwrap();
+    assert_eq!((embedded.representation.len(), embedded.representation.columns()), (60, 8));
+    let error = experiment.embed(&mut model, Split::Test, &Cancellation::new()).unwrap_err();
+    assert!(error.to_string().contains("cross-validated"), "{error}");
+}
+
+#[test]
+fn what_a_set_cannot_serve_is_refused_with_the_reason() {
+    let place = Place::new(37);
+    let message = |settings: &[&str]| {
+        let experiment = match place.open(settings) {
+            Ok(experiment) => experiment,
+            Err(error) => return error,
+        };
+        let AnyExperiment::GraphViews(experiment) = experiment else { return "opened".to_owned() };
+        experiment.trainer(&place.run("refused")).err().map_or("begun".to_owned(), |error| error.to_string())
+    };
+    for (settings, said) in [
+        (&["sampler.batch_size=38"][..], "sampler"),
+        (&["sampler.batch_size=12"], "leave one of 37 instances"),
+        (&["graphs.features={ parts = [\"attributes\"] }"], "toys has no attributes of nodes"),
+        (&["graphs.features={ parts = [] }"], "no feature is named"),
+        (&["graphs.augment={ kind = \"random2\", drop_ratio = 1.0 }"], "graphs.augment.drop_ratio"),
+        (&["data.name=other"], "other_A.txt"),
+        (&["data.name=toys", "encoder.kind=small", "method.kind=simclr"], "encoder.layers"),
+    ] {
+        let error = message(settings);
+        assert!(error.contains(said), "{settings:?}: {error}");
+    }
+}
+
+#[test]
+fn too_few_graphs_of_a_class_for_the_folds_leave_the_score_undefined() {
+    let place = Place::new(18);
+    let AnyExperiment::GraphViews(experiment) = place.open(&["train.max_steps=2"]).unwrap() else {
+        panic!("it has views")
+    };
+    let evaluation = evaluate(&experiment, &place.run("few"), Extent::FULL);
+    assert!(evaluation.svm.to_string().contains("class 0 has 9 rows, fewer than the 10 folds"));
+    assert!(evaluation.batches.false_negative_rate.value().is_some());
+}
+
+#[test]
+fn mutag_goes_on_to_the_same_bits_and_is_scored_on_all_its_graphs() {
+    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else {
+        eprintln!("not tested: LOOKALIKE_DATA names no folder that holds tu/MUTAG");
+        return;
+    };
+    let place = Place::new(2);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/graphcl-mutag.toml");
+    let open = |settings: &[&str]| {
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut recipe = Recipe::read(&path, &settings).unwrap();
+        recipe.data.root = Some(root.clone());
+        match AnyExperiment::open(recipe.validate().unwrap()).unwrap().0 {
+            AnyExperiment::GraphViews(experiment) => experiment,
+            _ => panic!("GraphCL has views"),
+        }
+    };
+    let settings = ["sampler.kind=walk", "train.epochs=3", "train.checkpoint_every=1"];
+    let whole = train(&open(&settings), &place.run("whole"));
+    train(&open(&[&settings[..], &["train.max_steps=3"]].concat()), &place.run("stopped"));
+    assert!(whole == train(&open(&settings), &place.run("stopped")));
+    let extent = Extent { beside: Beside::Nothing, fold_seeds: Some(1), ..Extent::FULL };
+    let evaluation = evaluate(&open(&settings), &place.run("whole"), extent);
+    let spread = evaluation.svm.spread().unwrap();
+    assert!((spread.majority - 125.0 / 188.0).abs() < 1e-12 && spread.mean > spread.majority, "{spread:?}");
+}
