@@ -11,7 +11,8 @@
 //!   singular values fall behind by the layers' alignment, with hardly any noise (theorem 2).
 //!
 //! `cargo run --release --example collapse -- [STEPS]` prints the embeddings' effective rank and the spectrum of their covariance,
-//! healthy beside collapsed, in about a minute.
+//! healthy beside collapsed. Measured once, two busy cores, 2026-11-24: 32 s; effective rank 15.96 and 12.60 of 16 (weak and strong
+//! noise; the eight noisy values at most 0.011, the others above 0.13), 12.02 with two layers (four values below 5e-6), 15.96 with one.
 
 use std::error::Error;
 use std::io::Write;

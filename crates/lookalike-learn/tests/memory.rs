@@ -1,7 +1,7 @@
 //! What a queue of 65,536 keys and a bank of 1.28 million entries hold, of 128 dimensions each (MoCo's queue, and an entry for every
 //! image of ImageNet): the numbers and nothing beside them, and no copy is made in a step.
 
-#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
 #![expect(
     unsafe_code,
     reason = "an allocator that counts can only be written so; it passes everything on to the system's"
