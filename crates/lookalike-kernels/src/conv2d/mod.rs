@@ -1,9 +1,9 @@
 //! Convolution of images with square kernels, and its gradients.
 //!
 //! Each function lays its operands out a piece at a time, so that the innermost loops read them in order from the
-//! caches: `correlate` for output and input gradient, `contract` for the weight gradient. Work is split into tasks by
-//! the shape alone: results do not depend on the number of threads. Inputs are expected to be finite: what is not
-//! a number may spread to other images, as padding does not stop it.
+//! caches: `correlate` for output and input gradient, `contract` for the weight gradient, and `winograd` for all three where
+//! tiles need far fewer products. Work is split into tasks by the shape alone: results do not depend on the number of
+//! threads. Inputs are expected to be finite: what is not a number may spread to other images, as padding does not stop it.
 
 mod arithmetic;
 mod contract;
