@@ -133,8 +133,11 @@ class Threads(unittest.TestCase):
 
 #: Work of minutes on one thread, each piece of which is interrupted.
 INTERRUPTED = """
+import signal
 import numpy as np, lookalike
 from lookalike import metrics
+# Whatever runs the tests may ignore Ctrl-C, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 rows = np.random.default_rng(0).standard_normal((600_000, 64), dtype=np.float32)
 sampler = lookalike.LookalikeBatchSampler(len(rows), kind="nearest", embeddings=rows)
 ring = lookalike.Graph.from_arrays(np.ones(100, int), np.roll(np.arange(100), 1), np.ones(100, np.float32))
