@@ -126,7 +126,11 @@ fn every_method_on_two_views_and_every_loss_trains_a_graph_network() {
         &["loss.kind=debiased"],
         &["loss.kind=hard"],
         &["loss.kind=decoupled", "negatives.oracle=true"],
-        &[ORIGINAL, "loss.kind=nt-xent", "negatives.mixing={ hardest = 4, between = 2, with_query = 1, warm_up = 0.0 }"],
+        &[
+            ORIGINAL,
+            "loss.kind=nt-xent",
+            "negatives.mixing={ hardest = 4, between = 2, with_query = 1, warm_up = 0.0 }",
+        ],
         &[MVGRL, "loss.kind=info-nce"],
         &[MVGRL, "loss.kind=hard", ORIGINAL],
         &[MVGRL, "graphs.diffusion={ kind = { heat = { time = 5.0 } }, epsilon = 1e-3 }"],

@@ -39,22 +39,13 @@ fn the_reference_shows_the_table_that_validation_reads() {
 
 #[test]
 fn every_combination_of_the_table_is_accepted_and_no_other() {
-    use LossKind::{
-        Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent,
-    };
+    use LossKind::{Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent};
     let mut refused = 0;
     for row in &COMBINATIONS {
         for negatives in [NegativesKind::Batch, NegativesKind::Queue, NegativesKind::Bank] {
-            for loss in [
-                NtXent,
-                InfoNce,
-                Debiased,
-                Hard,
-                Decoupled,
-                NoiseContrastive,
-                JensenShannon,
-                Alignment,
-            ] {
+            for loss in
+                [NtXent, InfoNce, Debiased, Hard, Decoupled, NoiseContrastive, JensenShannon, Alignment]
+            {
                 let [method, kind, loss_kind] = [name(&row.method), name(&negatives), name(&loss)];
                 let set = [
                     format!("method.kind={method}"),

@@ -99,7 +99,8 @@ fn describe_graphs(name: &str, root: Option<&Path>) -> Result<(), Failure> {
         table.row("classes", "none: graphs are not labelled");
     }
     let none = || "none".to_owned();
-    table.row("labels of nodes", set.node_labels().map_or_else(none, |labels| labels.names.len().to_string()));
+    table
+        .row("labels of nodes", set.node_labels().map_or_else(none, |labels| labels.names.len().to_string()));
     table.row("attributes of nodes", set.attributes().map_or_else(none, |rows| rows.columns().to_string()));
     for (method, rule) in [("graphcl", FeatureRule::graphcl(&set)), ("mvgrl", FeatureRule::mvgrl(&set))] {
         let columns = match Features::new(&rule, &set) {
@@ -107,7 +108,8 @@ fn describe_graphs(name: &str, root: Option<&Path>) -> Result<(), Failure> {
             Err(error) => error.to_string(),
         };
         let parts = serde_json::to_value(&rule.parts)?;
-        let parts: Vec<&str> = parts.as_array().into_iter().flatten().filter_map(|part| part.as_str()).collect();
+        let parts: Vec<&str> =
+            parts.as_array().into_iter().flatten().filter_map(|part| part.as_str()).collect();
         table.row(format!("features for {method}"), format!("{}: {columns}", parts.join(", ")));
     }
     say(table)

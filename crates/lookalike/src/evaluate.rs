@@ -47,7 +47,9 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
             return Err(Failure::usage("--beside is of graphs; this run is on images"));
         }
         (AnyExperiment::GraphViews(_) | AnyExperiment::Mvgrl(_), Arguments { no_probe: true, .. }) => {
-            return Err(Failure::usage("--no-probe is of images; this run is on graphs, which have no probe"));
+            return Err(Failure::usage(
+                "--no-probe is of images; this run is on graphs, which have no probe",
+            ));
         }
         _ => {}
     }
@@ -67,8 +69,7 @@ fn evaluate<D: Domain>(
         Some(Others::Nothing) => Beside::Nothing,
     };
     let extent = Extent { probe: !arguments.no_probe, beside, ..Extent::FULL };
-    let evaluation =
-        experiment.evaluate(&network, &plan, extent, cancellation)?.ok_or_else(interrupted)?;
+    let evaluation = experiment.evaluate(&network, &plan, extent, cancellation)?.ok_or_else(interrupted)?;
     write_json(&arguments.run.join("evaluation.json"), &evaluation)?;
     if arguments.json {
         return say(serde_json::to_string(&evaluation)?);

@@ -97,11 +97,7 @@ impl CrossValidation<'_> {
     ///
     /// # Errors
     /// [`LearnError::Metrics`] where embeddings are not finite or do not fit the labels.
-    pub fn score(
-        &self,
-        embeddings: Rows<'_>,
-        watch: Watch<'_>,
-    ) -> Result<Option<Accuracy>, LearnError> {
+    pub fn score(&self, embeddings: Rows<'_>, watch: Watch<'_>) -> Result<Option<Accuracy>, LearnError> {
         let (mut seeds, mut majority, mut unfinished) = (Vec::new(), 0.0, 0);
         for seed in 0..self.seeds as u64 {
             let options = SvmOptions::published(self.kernel, Seed(self.first.0.wrapping_add(seed)));

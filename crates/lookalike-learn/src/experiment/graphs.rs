@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lookalike_base::{Matrix, Watch};
 use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::{Matrix, Watch};
 use lookalike_data::graphs::{
-    self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, Diffusions, FeatureRule, Features, GraphAugmentOptions,
-    GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs, Variant,
+    self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, Diffusions, FeatureRule, Features,
+    GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs, Variant,
 };
 use lookalike_data::{Split, ViewBatch};
 use lookalike_metrics::SvmKernel;
@@ -79,9 +79,8 @@ impl GraphMethod for AnyMethod<Gin> {
 
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
         let options = recipe.recipe().encoder.gin();
-        let encoder = |purpose| {
-            Gin::new(graphs.columns, &options, &mut recipe.seed().stream(purpose, 0, 0, 0), device)
-        };
+        let encoder =
+            |purpose| Gin::new(graphs.columns, &options, &mut recipe.seed().stream(purpose, 0, 0, 0), device);
         let parts = Parts {
             encoder: encoder("encoder"),
             second: encoder("encoder of keys"),
@@ -248,10 +247,7 @@ impl<M: GraphMethod> Domain for Graphs<M> {
     }
 
     fn labels(&self) -> Labels {
-        Labels {
-            labels: self.set.labels().unwrap_or_default().to_vec(),
-            classes: self.set.classes().len(),
-        }
+        Labels { labels: self.set.labels().unwrap_or_default().to_vec(), classes: self.set.classes().len() }
     }
 
     fn method(&self, recipe: &ValidRecipe, device: &Device) -> Result<M, LearnError> {

@@ -100,8 +100,7 @@ impl Images {
     /// Alignment of two augmented views of the test images.
     fn alignment(&self, network: &mut Network<ResNet>, recipe: &ValidRecipe) -> Result<Score, LearnError> {
         let seed = Seed(recipe.recipe().seed ^ 1);
-        let source =
-            ImageViews::new(self.test.clone(), self.views.clone(), seed, recipe.loader().threads);
+        let source = ImageViews::new(self.test.clone(), self.views.clone(), seed, recipe.loader().threads);
         let order: Vec<u32> = (0..self.test.len() as u32).collect();
         let mut halves = [Vec::new(), Vec::new()];
         let mut columns = 0;

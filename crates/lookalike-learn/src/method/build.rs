@@ -5,13 +5,11 @@ use std::sync::Arc;
 use lookalike_base::Stream;
 
 use super::direct_clr::direct_clr;
+use super::graphcl::graphcl;
 use super::instance_discrimination::Objective;
 use super::moco::MocoOptions;
-use super::graphcl::graphcl;
 use super::simclr::Among;
-use super::{
-    AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, Network, SimClr, mvgrl,
-};
+use super::{AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, Network, SimClr, mvgrl};
 use crate::encoder::Encoder;
 use crate::engine::Device;
 use crate::error::LearnError;
@@ -35,12 +33,7 @@ pub struct Parts<'a, E> {
 }
 
 /// MVGRL as `recipe` describes it, on nodes with `features` columns; the same weights for the same seed.
-pub fn mvgrl(
-    recipe: &ValidRecipe,
-    features: usize,
-    labels: Option<Arc<Vec<u32>>>,
-    device: &Device,
-) -> Mvgrl {
+pub fn mvgrl(recipe: &ValidRecipe, features: usize, labels: Option<Arc<Vec<u32>>>, device: &Device) -> Mvgrl {
     let options = recipe.recipe();
     let negatives = &options.negatives;
     let objective = match options.query_loss() {
@@ -96,7 +89,8 @@ pub fn build<E: Encoder + Clone>(
         MethodKind::Mvgrl => {
             return Err(LearnError::Recipe {
                 place: "method.kind".to_owned(),
-                reason: "`mvgrl` contrasts a graph with its diffusion, not two views by one encoder".to_owned(),
+                reason: "`mvgrl` contrasts a graph with its diffusion, not two views by one encoder"
+                    .to_owned(),
             });
         }
         MethodKind::EndToEnd => {

@@ -27,12 +27,8 @@ pub struct Combination {
 /// The table.
 pub const COMBINATIONS: [Combination; 8] = {
     use EncoderKind::{Gcn, Gin, ResNet18, ResNet34, ResNet50, Small};
-    use LossKind::{
-        Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent,
-    };
-    use MethodKind::{
-        DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, SimClr,
-    };
+    use LossKind::{Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent};
+    use MethodKind::{DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, SimClr};
     use NegativesKind::{Bank, Batch, Queue};
     const ANY: &[EncoderKind] = &[ResNet18, ResNet34, ResNet50, Small, Gin];
     const ALL: &[LossKind] = &[InfoNce, Debiased, Hard, Alignment];
@@ -53,7 +49,13 @@ pub const COMBINATIONS: [Combination; 8] = {
             losses: &[InfoNce, Debiased, Hard, NoiseContrastive],
             temperature: 0.07,
         },
-        Combination { method: Moco, encoders: ANY, negatives: &[Queue, Batch], losses: ALL, temperature: 0.2 },
+        Combination {
+            method: Moco,
+            encoders: ANY,
+            negatives: &[Queue, Batch],
+            losses: ALL,
+            temperature: 0.2,
+        },
         Combination { method: MocoV3, encoders: ANY, negatives: &[Batch], losses: ALL, temperature: 1.0 },
         Combination {
             method: GraphCl,

@@ -53,11 +53,8 @@ impl Recipe {
 
     /// The diffusion that MVGRL contrasts a graph with, after the variant that it follows.
     pub fn diffusion(&self) -> DiffusionOptions {
-        let own = DiffusionOptions {
-            kind: Diffusion::Ppr { alpha: 0.2 },
-            epsilon: 1e-4,
-            variant: Variant::Paper,
-        };
+        let own =
+            DiffusionOptions { kind: Diffusion::Ppr { alpha: 0.2 }, epsilon: 1e-4, variant: Variant::Paper };
         DiffusionOptions { variant: self.variant(), ..self.graphs.diffusion.unwrap_or(own) }
     }
 

@@ -205,9 +205,9 @@ impl Recipe {
             "optimizer.nesterov",
             "is a form of `sgd`; the other kinds have none",
         )?;
-        let projection = self.projection();
+        let projection = self.method.projection.as_ref();
         require(
-            projection.layers == 0 || projection.dimension > 0,
+            projection.is_none_or(|projection| projection.layers == 0 || projection.dimension > 0),
             "method.projection.dimension",
             "must be at least 1",
         )?;

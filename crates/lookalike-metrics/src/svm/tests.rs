@@ -184,7 +184,10 @@ fn the_score_depends_on_the_seed_and_not_on_threads() {
         assert_eq!(pool.install(|| run(kernel, &rows, &labels, 2)).unwrap(), first);
         let other = SvmOptions { seed: Seed(1), ..options(kernel) };
         let rows = Rows::new(&rows, COLUMNS).unwrap();
-        assert_ne!(svm_accuracy(rows, &labels, 2, &other, Watch::unseen(&Cancellation::new())).unwrap(), first);
+        assert_ne!(
+            svm_accuracy(rows, &labels, 2, &other, Watch::unseen(&Cancellation::new())).unwrap(),
+            first
+        );
     }
 }
 

@@ -130,9 +130,12 @@ fn impossible_numbers_are_refused() {
         assert!(message(options(Diffusion::Ppr { alpha })).starts_with("graphs.diffusion.alpha: "));
     }
     assert!(
-        message(options(Diffusion::Heat { time: -1.0 })).starts_with("graphs.diffusion.time: -1 should be above 0")
+        message(options(Diffusion::Heat { time: -1.0 }))
+            .starts_with("graphs.diffusion.time: -1 should be above 0")
     );
-    assert!(message(DiffusionOptions { epsilon: 1.0, ..options(PPR) }).starts_with("graphs.diffusion.epsilon: "));
+    assert!(
+        message(DiffusionOptions { epsilon: 1.0, ..options(PPR) }).starts_with("graphs.diffusion.epsilon: ")
+    );
     let oblong = Csr::new(vec![0, 1], vec![2], None, 3).unwrap();
     assert!(diffuse(&oblong, &options(PPR)).unwrap_err().to_string().contains("no graph"));
 }
