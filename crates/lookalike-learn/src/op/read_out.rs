@@ -281,6 +281,7 @@ impl<B: ReadOut, C: CheckpointStrategy> ReadOut for Autodiff<B, C> {
 
 #[cfg(test)]
 mod tests {
+    use burn::backend::ops::FloatTensorOps;
     use lookalike_base::Seed;
 
     use super::*;
