@@ -66,7 +66,7 @@ arms() {
   local name=$1 seed
   shift
   for seed in $seeds; do
-    train "cifar10.${name}end-to-end.$seed" moco-v2-cifar10.toml "" method.kind=end-to-end negatives.kind=batch "seed=$seed" "$@"
+    train "cifar10.${name}end-to-end.$seed" end-to-end-cifar10.toml "" "seed=$seed" "$@"
     train "cifar10.${name}moco-v2.$seed" moco-v2-cifar10.toml "25 50" "seed=$seed" "$@"
     train "cifar10.${name}mochi-1024-1024-128.$seed" mochi-cifar10.toml "25 50" "seed=$seed" "$@"
     train "cifar10.${name}mochi-oracle.$seed" mochi-oracle-cifar10.toml "25 50" "seed=$seed" "$@"

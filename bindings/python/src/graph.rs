@@ -1,11 +1,12 @@
 //! Graphs, walks and plans as functions on arrays.
 
-use lookalike_base::{Cancellation, Matrix, Seed};
+use lookalike_base::{Cancellation, Matrix, Seed, Watch};
 use lookalike_kernels::{KernelError, top_k_until};
 use lookalike_sampling::walk::walk;
 use lookalike_sampling::{
     BatchOrigins, Coverage, EdgeWeights, GraphOptions, InstanceSet, LastBatch, Method, Moves, PlanContext,
-    PlanInput, ProximityGraph, SamplingError, knn_graph_until, plan_segment_until, proximity_graph_until,
+    PlanInput, ProximityGraph, SamplingError, knn_graph_until, plan_report_until, plan_segment_until,
+    proximity_graph_until,
 };
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -99,7 +100,8 @@ pub(crate) fn proximity_graph(
 ) -> PyResult<(PyGraph, Vec<String>)> {
     let rows = rows(&embeddings)?;
     let options = GraphOptions { candidates, neighbors, scoring: word("scoring", scoring)? };
-    let built = run(py, |flag| proximity_graph_until(rows, None, &options, Seed(seed), build, flag))?;
+    let built =
+        run(py, |flag| proximity_graph_until(rows, None, &options, Seed(seed), build, Watch::unseen(flag)))?;
     let (graph, warnings) = built.map_err(value_error)?;
     Ok((PyGraph(graph), warnings.iter().map(ToString::to_string).collect()))
 }
@@ -112,7 +114,8 @@ pub(crate) fn knn_graph(
     scoring: &str,
 ) -> PyResult<PyGraph> {
     let (rows, scoring) = (rows(&embeddings)?, word("scoring", scoring)?);
-    run(py, |flag| knn_graph_until(rows, None, neighbors, scoring, flag))?.map(PyGraph).map_err(value_error)
+    let built = run(py, |flag| knn_graph_until(rows, None, neighbors, scoring, Watch::unseen(flag)))?;
+    built.map(PyGraph).map_err(value_error)
 }
 
 #[pyfunction]
@@ -177,14 +180,15 @@ pub(crate) fn random_walks<'py>(
         let weights = temperature.map(|temperature| EdgeWeights::new(graph, temperature)).transpose()?;
         let moves = Moves { graph, restart, weights: weights.as_ref() };
         for (number, start) in starts.iter().enumerate() {
-            if flag.is_cancelled() {
-                return Err(SamplingError::Cancelled);
-            }
             let mut stream = Seed(seed).stream("random walk", 0, 0, number as u64);
             walk(&moves, *start, steps, &mut stream, |node| {
                 nodes.push(i64::from(node));
-                true
+                // Looked at once in a while: most walks are short, but one may be as long as memory is.
+                !(nodes.len().is_multiple_of(1024) && flag.is_cancelled())
             });
+            if flag.is_cancelled() {
+                return Err(SamplingError::Cancelled);
+            }
         }
         Ok(nodes)
     };
@@ -239,7 +243,7 @@ pub(crate) fn plan<'py>(
             batches,
             used: &used,
         };
-        plan_segment_until(&input, flag)
+        plan_segment_until(&input, Watch::unseen(flag))
     };
     let segment = run(py, work)?.map_err(|error: SamplingError| value_error(error))?;
     let members = segment.batches.iter().flatten().map(|member| i64::from(*member));
@@ -267,8 +271,9 @@ pub(crate) fn plan_report(
         labels: labels.as_deref(),
         graph: graph.map(|graph| &graph.0),
         origins: origins.as_deref(),
+        batches_per_epoch: None,
     };
-    let report = run(py, |_| lookalike_sampling::plan_report(&plan, rows, &context, Seed(seed)))?;
+    let report = run(py, |flag| plan_report_until(&plan, rows, &context, Seed(seed), Watch::unseen(flag)))?;
     serde_json::to_string(&report.map_err(value_error)?).map_err(value_error)
 }
 

@@ -1,6 +1,6 @@
 //! How good embeddings are, and how hard batches: functions on arrays that answer in JSON.
 
-use lookalike_base::{Progress, Rows, Seed};
+use lookalike_base::{Rows, Seed, Watch};
 use lookalike_metrics::spectrum::Centering;
 use lookalike_metrics::{KnnOptions, ProbeOptions, UniformityOptions};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
@@ -58,7 +58,7 @@ pub(crate) fn linear_probe(
     let (train, test) = (rows(&train)?, rows(&test)?);
     let (train_labels, test_labels) = (classes(&train_labels)?, classes(&test_labels)?);
     let options = ProbeOptions { rates, epochs, batch_size, held_out, labels_per_class, seed: Seed(seed) };
-    let probe = run(py, |_| {
+    let probe = run(py, |flag| {
         let (left, right) = ((train, &train_labels[..]), (test, &test_labels[..]));
         lookalike_metrics::linear_probe(
             left.0,
@@ -67,7 +67,7 @@ pub(crate) fn linear_probe(
             right.1,
             count,
             &options,
-            &Progress::hidden(),
+            Watch::unseen(flag),
         )
     })?;
     json(&probe.map_err(value_error)?)

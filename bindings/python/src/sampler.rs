@@ -1,7 +1,8 @@
 //! The sampler behind `LookalikeBatchSampler`.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
@@ -24,8 +25,43 @@ use crate::work::run;
 pub(crate) struct PySampler {
     inner: Mutex<Inner>,
     /// The process that locked it last.
-    holder: AtomicU32,
+    process: AtomicU32,
+    /// The [thread](this_thread) that has it locked; 0 for none.
+    thread: AtomicUsize,
     instances: usize,
+}
+
+/// The sampler as long as nobody else uses it.
+struct Held<'a> {
+    inner: MutexGuard<'a, Inner>,
+    thread: &'a AtomicUsize,
+}
+
+impl Deref for Held<'_> {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl DerefMut for Held<'_> {
+    fn deref_mut(&mut self) -> &mut Inner {
+        &mut self.inner
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        // Before the lock is released, so that whoever finds a thread here finds the one that holds it.
+        self.thread.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A number of this thread that no other has while it lives; never 0.
+fn this_thread() -> usize {
+    thread_local!(static PLACE: u8 = const { 0 });
+    PLACE.with(|place| std::ptr::from_ref(place).addr())
 }
 
 struct Inner {
@@ -65,7 +101,8 @@ impl PySampler {
         let data = RunData { groups, oracle, ranks: Ranks { rank, count: num_replicas, split } };
         let made = Sampler::with_data(instances, options, Seed(seed), data).map_err(value_error)?;
         let inner = Inner::new(made);
-        Ok(Self { inner: Mutex::new(inner), holder: AtomicU32::new(std::process::id()), instances })
+        let process = AtomicU32::new(std::process::id());
+        Ok(Self { inner: Mutex::new(inner), process, thread: AtomicUsize::new(0), instances })
     }
 
     #[getter]
@@ -199,14 +236,15 @@ impl PySampler {
 }
 
 impl PySampler {
-    /// The sampler, once no other thread uses it. Ctrl-C ends the wait; and in a process that was forked while another
-    /// thread used it, which would never end here, an error does.
-    fn lock(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, Inner>> {
+    /// The sampler, once no other thread uses it. Ctrl-C ends the wait. Where it would never end, an error does: in a process
+    /// that was forked while another thread used the sampler, and in a signal handler that interrupted its own thread at that.
+    fn lock(&self, py: Python<'_>) -> PyResult<Held<'_>> {
         loop {
             match self.inner.try_lock() {
                 Ok(inner) => {
-                    self.holder.store(std::process::id(), Ordering::Relaxed);
-                    return Ok(inner);
+                    self.process.store(std::process::id(), Ordering::Relaxed);
+                    self.thread.store(this_thread(), Ordering::Relaxed);
+                    return Ok(Held { inner, thread: &self.thread });
                 }
                 Err(TryLockError::Poisoned(_)) => {
                     return Err(PyRuntimeError::new_err(
@@ -214,10 +252,15 @@ impl PySampler {
                     ));
                 }
                 Err(TryLockError::WouldBlock)
-                    if self.holder.load(Ordering::Relaxed) != std::process::id() =>
+                    if self.process.load(Ordering::Relaxed) != std::process::id() =>
                 {
                     return Err(PyRuntimeError::new_err(
                         "this process was forked while another thread used the sampler; make a new one here",
+                    ));
+                }
+                Err(TryLockError::WouldBlock) if self.thread.load(Ordering::Relaxed) == this_thread() => {
+                    return Err(PyRuntimeError::new_err(
+                        "this thread is using the sampler already: a signal handler asked it in the middle of its work",
                     ));
                 }
                 Err(TryLockError::WouldBlock) => {

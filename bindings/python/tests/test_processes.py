@@ -131,12 +131,20 @@ class Threads(unittest.TestCase):
         self.assertEqual(failures, [])
 
 
-#: Work of minutes on one thread, of which two pieces are interrupted.
+#: Work of minutes on one thread, each piece of which is interrupted.
 INTERRUPTED = """
 import numpy as np, lookalike
+from lookalike import metrics
 rows = np.random.default_rng(0).standard_normal((600_000, 64), dtype=np.float32)
 sampler = lookalike.LookalikeBatchSampler(len(rows), kind="nearest", embeddings=rows)
-for work in (lambda: lookalike.knn_graph(rows, 10), lambda: next(iter(sampler))):
+ring = lookalike.Graph.from_arrays(np.ones(100, int), np.roll(np.arange(100), 1), np.ones(100, np.float32))
+few, labels = rows[:20_000], np.arange(20_000) % 10
+for work in (
+    lambda: lookalike.knn_graph(rows, 10),
+    lambda: next(iter(sampler)),
+    lambda: lookalike.random_walks(ring, [0], 500_000_000),
+    lambda: metrics.linear_probe(few, labels, few, labels, epochs=100_000),
+):
     try:
         print("begun", flush=True)
         work()
@@ -167,7 +175,7 @@ class Interrupts(unittest.TestCase):
                 if line == "begun\n":
                     time.sleep(0.5)
                     process.send_signal(signal.SIGINT)
-            self.assertEqual(lines, ["begun", "interrupted"] * 2 + ["0 None"], process.stderr.read())
+            self.assertEqual(lines, ["begun", "interrupted"] * 4 + ["0 None"], process.stderr.read())
         finally:
             limit.cancel()
             process.kill()
@@ -176,3 +184,24 @@ class Interrupts(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+    @unittest.skipUnless(hasattr(signal, "setitimer"), "no timer raises signals here")
+    def test_a_signal_handler_that_asks_the_sampler_in_the_middle_of_its_work_gets_an_error(self):
+        rows = np.random.default_rng(0).standard_normal((200_000, 64), dtype=np.float32)
+        sampler = lookalike.LookalikeBatchSampler(len(rows), kind="nearest", embeddings=rows)
+
+        def ask(*_):
+            with self.assertRaisesRegex(RuntimeError, "already"):
+                sampler.state_dict()
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGALRM, ask)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with self.assertRaises(KeyboardInterrupt):
+                next(iter(sampler))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        self.assertEqual(sampler.steps, 0)
+        self.assertEqual(sampler.state_dict()["consumed"], 0)

@@ -254,6 +254,8 @@ class States(unittest.TestCase):
             {**state, "arrays": {}},
             {**state, "arrays": {**state["arrays"], "used": np.array(["x"])}},
             {**state, "epoch": -1},
+            {**state, "epoch": 0},
+            {**state, "consumed": 2},
             {**state, "pending": np.array([500]), "pending_sizes": np.array([1])},
             {**state, "pending_sizes": np.array([3])},
             {**state, "consumed": 9, "pending": np.arange(24), "pending_sizes": np.array([12, 12])},

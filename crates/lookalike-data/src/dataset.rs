@@ -60,4 +60,13 @@ pub trait ImageDataset: Send + Sync {
 
     /// What the set is called in reports, for instance `cifar10/train`.
     fn name(&self) -> String;
+
+    /// Tells this set from others, wherever its files lie: a run does not go on with other data. By default name, number of
+    /// instances and classes, which tell sets apart whose files are known.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] where a file cannot be looked at.
+    fn fingerprint(&self) -> Result<String, DataError> {
+        Ok(format!("{}, {} instances, {} classes", self.name(), self.len(), self.classes().len()))
+    }
 }

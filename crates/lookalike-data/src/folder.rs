@@ -18,6 +18,7 @@ use crate::error::DataError;
 use list::Listing;
 use lookalike_base::progress::Progress;
 use rayon::prelude::*;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Names of the sub-folder to measure on, the first that is there.
@@ -30,6 +31,7 @@ const MAX_NAMED: usize = 20;
 #[derive(Debug)]
 pub struct Folder {
     name: String,
+    root: PathBuf,
     files: Vec<PathBuf>,
     /// One a file, or none at all.
     labels: Vec<u32>,
@@ -50,7 +52,7 @@ pub fn open(root: &Path, split: Split, skip_corrupt: bool) -> Result<(Folder, Ve
     let (listing, classes) = choose(root, split, &mut warnings)?;
     let stem = root.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy());
     let name = format!("{stem}/{}", split.name());
-    let mut folder = Folder { name, files: Vec::new(), labels: Vec::new(), classes };
+    let mut folder = Folder { name, root: root.to_owned(), files: Vec::new(), labels: Vec::new(), classes };
     folder.take(listing);
     if folder.files.is_empty() {
         let hint = "PNG, JPEG or WebP files were looked for, directly in it or in one sub-folder a class";
@@ -190,5 +192,29 @@ impl ImageDataset for Folder {
 
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    /// A hash of names within the folder, sizes and classes of all files in their order, not of where the folder lies; files of
+    /// the same name and size pass for the same.
+    fn fingerprint(&self) -> Result<String, DataError> {
+        let sizes: Vec<u64> = self
+            .files
+            .par_iter()
+            .map(|file| Ok(std::fs::metadata(file).map_err(DataError::io("read", file))?.len()))
+            .collect::<Result<_, DataError>>()?;
+        let mut hash = Sha256::new();
+        for (index, (file, size)) in self.files.iter().zip(sizes).enumerate() {
+            let name = file.strip_prefix(&self.root).unwrap_or(file).to_string_lossy();
+            let class = self.labels.get(index).map_or("", |label| &self.classes[*label as usize]);
+            // Lengths first, so that no two lists of files are the same bytes.
+            for part in [name.as_ref(), class] {
+                hash.update((part.len() as u64).to_le_bytes());
+                hash.update(part);
+            }
+            hash.update(size.to_le_bytes());
+        }
+        let digest: String =
+            hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        Ok(format!("{} files, sha256 {digest}", self.files.len()))
     }
 }

@@ -57,6 +57,22 @@ fn refusal(name: &str, bytes: &[u8]) -> String {
 }
 
 #[test]
+fn a_fingerprint_tells_names_sizes_and_classes_and_not_the_place() {
+    let names = ["train/a/1.png", "train/b/2.png", "test/a/3.png"];
+    let of = |root: &Path| open(root, Split::Train, false).unwrap().0.fingerprint().unwrap();
+    let (one, same) = (folder_of(&names), folder_of(&names));
+    assert_eq!(of(one.path()), of(same.path()));
+    let renamed = folder_of(&["train/a/1.png", "train/b/4.png", "test/a/3.png"]);
+    let relabelled = folder_of(&["train/a/1.png", "train/c/2.png", "test/a/3.png"]);
+    let more = folder_of(&[&names[..], &["train/b/3.png"]].concat());
+    let resized = folder_of(&names);
+    put(resized.path(), names[1], &encode(RgbImage::new(40, 40), ImageFormat::Png));
+    for other in [renamed, relabelled, more, resized] {
+        assert_ne!(of(other.path()), of(one.path()));
+    }
+}
+
+#[test]
 fn sub_folders_are_classes_in_the_order_of_their_names() {
     let root = folder_of(&["dog/2.png", "dog/1.PNG", "cat/deep/er/9.png", "cat/1.png"]);
     let (folder, warnings) = open(root.path(), Split::Train, false).unwrap();

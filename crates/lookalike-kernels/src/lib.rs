@@ -13,6 +13,7 @@ mod normalize;
 pub mod sparse;
 pub mod svm;
 mod top_k;
+mod transpose;
 mod vector;
 mod written;
 

@@ -22,6 +22,8 @@ use std::arch::x86_64::{
 use std::cmp::Ordering::Less;
 
 use crate::dot::Level;
+#[cfg(target_arch = "x86_64")]
+use crate::transpose::transpose_16;
 
 /// A loop to be compiled for each level.
 pub(crate) trait Work {
@@ -220,6 +222,12 @@ impl Vector for __m256 {
     unsafe fn not_below(self, bound: Self) -> u32 {
         // SAFETY: the caller vouches for AVX.
         unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(self, bound)) as u32 }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
+        // SAFETY: as the caller's.
+        unsafe { transpose_16(source, stride, target, target_stride) }
     }
 }
 

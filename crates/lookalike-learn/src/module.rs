@@ -146,6 +146,17 @@ impl Pass {
         result
     }
 
+    /// Calls `run` with this pass, statistics of the batch being those of each of `groups` parts of it; others stay as they are.
+    pub fn in_groups<R>(&mut self, groups: NonZero<usize>, run: impl FnOnce(&mut Self) -> R) -> R {
+        let statistics = self.statistics;
+        if statistics == Statistics::Batch {
+            self.statistics = Statistics::Groups(groups);
+        }
+        let result = run(self);
+        self.statistics = statistics;
+        result
+    }
+
     /// A pass that changes nothing: running statistics, no dropout, no gradient, `f32`.
     pub fn evaluation() -> Self {
         let (statistics, precision) = (Statistics::Running, Precision::F32);

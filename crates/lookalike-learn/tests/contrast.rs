@@ -9,11 +9,11 @@ use lookalike_base::Seed;
 use lookalike_base::tensors;
 use lookalike_learn::engine::{Tensor, from_host, to_host};
 use lookalike_learn::loss::noise_contrastive::{log_normalizer, noise_contrastive};
-use lookalike_learn::loss::{Loss, Similarities, normalize};
+use lookalike_learn::loss::{Loss, Similarities, normalize, nt_xent};
 use lookalike_learn::method::Position;
 use lookalike_learn::module::{AnyTensor, Parameter};
 use lookalike_learn::negatives::mixing::{Draw, MixingOptions, Mixture, QueryDraw, draw};
-use lookalike_learn::negatives::{Comparison, Contrast, NOBODY, Queue};
+use lookalike_learn::negatives::{Comparison, Contrast, Excluded, NOBODY, Owners, Queue};
 use serde_json::Value;
 
 fn parameter(shape: [usize; 2], key: u32) -> Parameter<2> {
@@ -39,10 +39,10 @@ fn gradient(parameter: &Parameter<2>, gradients: &mut lookalike_learn::engine::G
     parameter.take_gradient(gradients).map_or_else(|| vec![0.0; count], to_host)
 }
 
-fn excluded(case: &Value, shape: [usize; 2]) -> Option<Tensor<2>> {
-    let flag = |cell: usize| f32::from(u8::from((cell / shape[1] + 2 * (cell % shape[1])).is_multiple_of(5)));
-    let flags = (0..shape[0] * shape[1]).map(flag).collect();
-    case["mask"].as_bool().unwrap().then(|| from_host(flags, shape, &cpu()))
+fn excluded(case: &Value, [queries, candidates]: [usize; 2]) -> Option<Excluded> {
+    let of_query =
+        |query: u32| (0..candidates as u32).filter(|other| (query + 2 * other).is_multiple_of(5)).collect();
+    Excluded::new((0..queries as u32).map(of_query).collect()).filter(|_| case["mask"].as_bool().unwrap())
 }
 
 #[test]
@@ -130,7 +130,7 @@ fn losses_are_finite_at_the_lowest_temperature_and_without_any_negative() {
         Loss::Hard { temperature: 0.005, prior: 0.3, concentration: 4.0 },
     ];
     for loss in losses {
-        for excluded in [None, Some(Tensor::ones([2, 4], &cpu()))] {
+        for excluded in [None, Excluded::new(vec![vec![0, 1, 2, 3]; 2])] {
             let query = parameter([2, 3], 1);
             let unit = normalize(query.read(&training()));
             let similarities = Similarities {
@@ -179,8 +179,6 @@ fn the_queue_wraps_correctly_where_its_size_is_no_multiple_of_the_batch() {
     assert_eq!(stay, (103..110).collect::<Vec<u32>>());
 }
 
-const NONE: Option<&[f32]> = None;
-
 fn streams(query: u64) -> lookalike_base::Stream {
     Seed(3).stream("mixing", 0, 0, query)
 }
@@ -207,8 +205,8 @@ fn each_query_mixes_its_own_hardest_negatives() {
     let comparison = circle();
     let plain = comparison.similarities(None);
     let options = MixingOptions { hardest: 4, between: 50, with_query: 20, warm_up: 0.0 };
-    let drawn = draw(&plain.negatives, NONE, &options, streams);
-    let similarities = to_host(plain.negatives);
+    let drawn = draw(&plain, &options, streams);
+    let similarities = to_host(plain.negatives.clone());
     let mut all = Vec::new();
     for (row, query) in similarities.chunks(40).zip(&drawn.queries) {
         let mut order: Vec<u32> = (0..40).collect();
@@ -237,14 +235,15 @@ fn each_query_mixes_its_own_hardest_negatives() {
 
 #[test]
 fn what_is_excluded_is_neither_chosen_nor_mixed_and_a_query_without_negatives_has_no_mixtures() {
-    let comparison = Comparison { candidate_instances: vec![0; 40], ..circle() };
+    let comparison = Comparison { candidate_instances: vec![0; 40].into(), ..circle() };
     let labels = [7, 1, 2, 3, 4];
     // All candidates are of instance 0: its own query has none left.
     let excluded = comparison.excluded(Some(&labels)).unwrap();
-    assert!(excluded[..40].iter().all(|flag| *flag == 1.0) && excluded[40..].iter().all(|flag| *flag == 0.0));
-    let plain = comparison.similarities(Some(&excluded));
+    assert_eq!(excluded.of(0), (0..40).collect::<Vec<u32>>());
+    assert!((1..5).all(|query| excluded.of(query).is_empty()));
+    let plain = comparison.similarities(Some(excluded));
     let options = MixingOptions { hardest: 4, between: 3, with_query: 2, warm_up: 0.0 };
-    let drawn = draw(&plain.negatives, Some(&excluded), &options, streams);
+    let drawn = draw(&plain, &options, streams);
     assert_eq!(drawn.queries[0], QueryDraw::default());
     assert!(drawn.queries[1..].iter().all(|query| query.mixtures.len() == 5));
     let with = drawn.append(&comparison, &plain);
@@ -278,7 +277,7 @@ fn mixtures_have_unit_norm() {
     let comparison = circle();
     let plain = comparison.similarities(None);
     let options = MixingOptions { hardest: 12, between: 30, with_query: 30, warm_up: 0.0 };
-    let drawn = draw(&plain.negatives, NONE, &options, streams);
+    let drawn = draw(&plain, &options, streams);
     let found = to_host(drawn.append(&comparison, &plain).negatives);
     let queries = to_host(comparison.query.clone());
     for (query, mixtures) in vectors(&comparison, &drawn).iter().enumerate() {
@@ -338,7 +337,7 @@ fn the_instruments_see_what_can_be_counted_by_hand() {
         instances: vec![0, 1],
         positive: unit(&[[0.8, 0.6], [1.0, 0.0]]),
         candidates: unit(&[[1.0, 0.0], [0.6, -0.8], [-1.0, 0.0], [0.0, 1.0]]),
-        candidate_instances: vec![2, 3, 4, 5],
+        candidate_instances: vec![2, 3, 4, 5].into(),
         exclude_own: false,
         tracked: false,
     };
@@ -383,4 +382,47 @@ fn mixing_waits_for_its_share_of_the_run_and_then_lowers_the_proxy_accuracy() {
     assert!(figures["proxy_accuracy_mixed"].as_f64() <= figures["proxy_accuracy"].as_f64());
     let [before, after] = [before, after].map(|loss| to_host(loss)[0]);
     assert!(after > before, "more and harder negatives: {after} {before}");
+}
+
+#[test]
+fn geometry_is_that_of_one_view_an_instance_where_both_are_queries() {
+    let [first, second] = [units([6, 8], 50), units([6, 8], 51)];
+    let position = Position { instruments: true, ..Position::default() };
+    let contrast = Contrast::plain(Loss::InfoNce { temperature: 0.2 });
+    let both =
+        contrast.compare(&nt_xent::views(first.clone(), second.clone(), &[4, 9, 2, 7, 1, 3]), &position, 0).1;
+    assert_eq!(both["rows"], 6);
+    let [one, _] = nt_xent::across(first, second, &[4, 9, 2, 7, 1, 3]);
+    let one = contrast.compare(&one, &position, 0).1;
+    for name in ["alignment", "uniformity", "deviation", "effective_rank", "rows", "dimension"] {
+        assert_eq!(both[name], one[name], "{name}");
+    }
+}
+
+#[test]
+fn a_query_leaves_out_its_own_entry_of_a_bank_by_a_list_of_one() {
+    let entries = 1_000_000;
+    let comparison = Comparison { candidate_instances: Owners::Rows(entries), ..circle() };
+    let excluded = comparison.excluded(None).unwrap();
+    assert!((0..5).all(|query| excluded.of(query as usize) == [query]));
+    // The same as by looking at every entry.
+    let listed = Comparison { candidate_instances: (0..entries as u32).collect(), ..circle() };
+    assert_eq!(listed.excluded(None), Some(excluded));
+}
+
+#[test]
+fn all_negatives_are_mixed_where_as_many_are_asked_for_as_there_are() {
+    let comparison = circle();
+    let whole = comparison.similarities(None);
+    // Two are left out of the second query's: it has fewer than are asked for.
+    let excluded = Excluded::new(vec![Vec::new(), vec![3, 39], Vec::new(), Vec::new(), Vec::new()]);
+    let plain = Similarities { excluded, ..whole };
+    let options = MixingOptions { hardest: 40, between: 200, with_query: 20, warm_up: 0.0 };
+    let drawn = draw(&plain, &options, streams);
+    let held: Vec<usize> = drawn.queries.iter().map(|query| query.hardest.len()).collect();
+    assert_eq!(held, [40, 38, 40, 40, 40]);
+    assert!(drawn.queries[1].mixtures.iter().all(|mixture| ![3, 39].contains(&mixture.candidate)));
+    let with = drawn.append(&comparison, &plain);
+    assert_eq!(with.negatives.dims(), [5, 260]);
+    assert_eq!(with.excluded, plain.excluded);
 }

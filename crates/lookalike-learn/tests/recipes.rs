@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use lookalike_learn::recipe::combinations::{COMBINATIONS, REFUSALS, markdown, name};
+use lookalike_learn::recipe::readers;
 use lookalike_learn::recipe::{LossKind, MethodKind, NegativesKind, Recipe, ValidRecipe};
 
 const GLYPHS: &str = "[data]\nname = \"glyphs\"\n";
@@ -27,6 +28,8 @@ fn root() -> PathBuf {
 fn the_reference_shows_the_table_that_validation_reads() {
     let reference = std::fs::read_to_string(root().join("docs/reference/recipe.md")).unwrap();
     assert!(reference.contains(&markdown()), "docs/reference/recipe.md should hold:\n{}", markdown());
+    let readers = readers::markdown();
+    assert!(reference.contains(&readers), "docs/reference/recipe.md should hold:\n{readers}");
     for refusal in &REFUSALS {
         let key = refusal.key.rsplit('.').next().unwrap();
         assert!(
@@ -127,6 +130,126 @@ fn what_depends_on_the_data_is_refused_once_they_are_known() {
     assert!(check(&late, true).unwrap_err().contains("40 steps"));
 }
 
+/// A value other than the default of each key that not everybody reads.
+const OTHER: [(&str, &str); 15] = [
+    ("method.projection", "{ layers = 3 }"),
+    ("method.predictor", "{ layers = 3 }"),
+    ("method.momentum", "0.9"),
+    ("method.momentum_schedule", "cosine"),
+    ("method.symmetric", "true"),
+    ("method.batch_norm_groups", "4"),
+    ("method.shuffle", "false"),
+    ("method.coordinates", "12"),
+    ("negatives.size", "4096"),
+    ("negatives.exclude_own", "true"),
+    ("negatives.bank_momentum", "0.25"),
+    ("loss.temperature", "0.3"),
+    ("loss.prior", "0.2"),
+    ("loss.concentration", "2.0"),
+    ("loss.noise", "100"),
+];
+
+#[test]
+fn a_key_that_the_chosen_method_pool_or_loss_does_not_read_is_refused_and_every_other_accepted() {
+    assert!(readers::KEYS.iter().map(|key| key.key).eq(OTHER.map(|(key, _)| key)));
+    let (mut refused, mut accepted) = (0, 0);
+    for row in &COMBINATIONS {
+        for (negatives, loss) in
+            row.negatives.iter().flat_map(|pool| row.losses.iter().map(move |loss| (pool, loss)))
+        {
+            for (key, (_, value)) in readers::KEYS.iter().zip(OTHER) {
+                let [method, pool, loss_kind] = [name(&row.method), name(negatives), name(loss)];
+                let set = [
+                    format!("method.kind={method}"),
+                    format!("negatives.kind={pool}"),
+                    format!("loss.kind={loss_kind}"),
+                    format!("{}={value}", key.key),
+                ];
+                let set: Vec<&str> = set.iter().map(String::as_str).collect();
+                let reads = match key.readers {
+                    readers::Readers::Methods(kinds) => kinds.contains(&row.method),
+                    readers::Readers::Negatives(kinds) => kinds.contains(negatives),
+                    readers::Readers::Losses(kinds) => kinds.contains(loss),
+                };
+                match validate(&set) {
+                    Ok(_) => assert!(reads, "{set:?} is accepted"),
+                    Err(error) => assert!(
+                        !reads && error.contains(key.key) && error.contains("is not read"),
+                        "{set:?}: {error}"
+                    ),
+                }
+                refused += usize::from(!reads);
+                accepted += usize::from(reads);
+            }
+        }
+    }
+    assert!(refused > 100 && accepted > 50, "{refused} {accepted}");
+    // Defaults written out are no mistake, and a recipe that was filled in is valid again.
+    assert!(validate(&["method.shuffle=true", "method.coordinates=360", "negatives.size=65536"]).is_ok());
+    for row in &COMBINATIONS {
+        for loss in row.losses {
+            let set = [format!("method.kind={}", name(&row.method)), format!("loss.kind={}", name(loss))];
+            let set: Vec<&str> = set.iter().map(String::as_str).collect();
+            let filled = validate(&set).unwrap();
+            let again = Recipe::parse(&filled.to_toml().unwrap(), Path::new("filled.toml"), &[]).unwrap();
+            assert_eq!(again.validate().unwrap().recipe(), filled.recipe(), "{set:?}");
+        }
+    }
+}
+
+#[test]
+fn what_a_recipe_does_not_say_is_as_each_method_s_own_program_has_it() {
+    use lookalike_learn::head::HeadNorm;
+    use lookalike_learn::train::momentum_encoder::MomentumShape;
+    let method = |kind: &str| {
+        let valid = validate(&[&format!("method.kind={kind}")]).unwrap();
+        valid.recipe().method.clone()
+    };
+    let moco = method("moco");
+    assert_eq!((moco.momentum, moco.momentum_schedule), (Some(0.999), Some(MomentumShape::Constant)));
+    assert_eq!(moco.projection.batch_norm, Some(HeadNorm::None));
+    let third = method("moco-v3");
+    assert_eq!((third.momentum, third.momentum_schedule), (Some(0.99), Some(MomentumShape::Cosine)));
+    assert_eq!(third.projection.batch_norm, Some(HeadNorm::All));
+    assert_eq!(method("simclr").projection.batch_norm, Some(HeadNorm::All));
+    assert_eq!(method("simclr").momentum, None);
+    for kind in ["end-to-end", "instance-discrimination"] {
+        assert_eq!(method(kind).projection.batch_norm, Some(HeadNorm::None), "{kind}");
+    }
+}
+
+#[test]
+fn a_run_that_ends_before_mixing_or_look_alikes_begin_is_refused_with_the_step() {
+    // 1000 instances in batches of 256: 3 an epoch.
+    let check = |settings: &[&str]| {
+        recipe(settings).check_with_data(1000, true, 40).map_err(|error| error.to_string())
+    };
+    let uniform = "sampler.kind=uniform";
+    let mixing = "negatives.mixing={ hardest = 64, warm_up = 0.25 }";
+    // Steps are counted from 0: mixing is on from step 10, the eleventh.
+    let early = check(&[uniform, mixing, "train.max_steps=10"]).unwrap_err();
+    assert!(early.contains("train.max_steps") && early.contains("10 steps instead of its 40"), "{early}");
+    assert!(early.contains("mixing begins with step 11"), "{early}");
+    assert!(check(&[uniform, mixing, "train.max_steps=11"]).is_ok());
+    assert!(check(&[uniform, mixing, "train.max_steps=1000"]).is_ok());
+
+    let early = check(&["train.max_steps=3"]).unwrap_err();
+    assert!(
+        early.contains("train.max_steps") && early.contains("\"walk\"") && early.contains("step 4"),
+        "{early}"
+    );
+    assert!(check(&["train.max_steps=4"]).is_ok());
+    assert!(check(&[uniform, "train.max_steps=3"]).is_ok());
+    // Two batches a step: the second step has the first batch by the graph.
+    assert!(check(&["train.accumulate=2", "train.max_steps=1"]).is_err());
+    assert!(check(&["train.accumulate=2", "train.max_steps=2"]).is_ok());
+    // Without uniform epochs the first refresh decides, at the latest the end of an epoch.
+    let refresh = ["sampler.uniform_epochs=0", "sampler.refresh_every=2"];
+    assert!(check(&[&refresh[..], &["train.max_steps=2"]].concat()).is_err());
+    assert!(check(&[&refresh[..], &["train.max_steps=3"]].concat()).is_ok());
+    assert!(check(&["sampler.uniform_epochs=14"]).unwrap_err().contains("sampler.uniform_epochs"));
+}
+
 #[test]
 fn every_recipe_of_the_repository_is_valid() {
     let mut count = 0;
@@ -192,8 +315,7 @@ fn a_recipe_on_graphs_writes_out_what_its_method_chooses_and_reads_back_the_same
     let original = validate(&["method.kind=graphcl", "method.variant=original"]).unwrap();
     let recipe = original.recipe();
     assert_eq!((recipe.loss.kind, recipe.sampler.reshuffle), (Some(LossKind::Decoupled), Some(false)));
-    let projection = recipe.method.projection.as_ref().unwrap();
-    assert_eq!((projection.layers, projection.dimension), (2, 96));
+    assert_eq!((recipe.method.projection.layers, recipe.method.projection.dimension), (2, Some(96)));
     let paper = validate(&["method.kind=graphcl"]).unwrap();
     assert_eq!((paper.recipe().loss.kind, paper.recipe().sampler.reshuffle), (Some(LossKind::NtXent), None));
     assert!(!validate(&[]).unwrap().to_toml().unwrap().contains("graphs"));

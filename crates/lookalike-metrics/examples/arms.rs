@@ -15,7 +15,7 @@ use lookalike_metrics::paired;
 use serde_json::Value;
 
 /// What is shown of an evaluation, and as what.
-const SCORES: [(&str, &str); 24] = [
+const SCORES: [(&str, &str); 26] = [
     ("svm", "SVM"),
     ("svm_training_statistics", "SVM, BatchNorm as training left it"),
     ("svm_untrained", "SVM, untrained encoder"),
@@ -34,11 +34,13 @@ const SCORES: [(&str, &str); 24] = [
     ("hardness", "hardness, last epoch"),
     ("false_negative_rate", "false negatives"),
     ("false_negative_rate_uniform", "false negatives, uniform batches"),
-    ("proxy_accuracy", "proxy accuracy, last fifth of the run"),
-    ("proxy_accuracy_mixed", "proxy accuracy with mixtures"),
-    ("false_negatives", "false negatives, all candidates"),
-    ("false_negatives_hardest", "false negatives, hardest"),
-    ("false_negatives_parents", "false negatives, parents of mixtures"),
+    ("proxy_accuracy", "proxy accuracy, test views"),
+    ("proxy_accuracy_mixed", "the same with mixtures"),
+    ("training_proxy_accuracy", "proxy accuracy, last fifth of the run"),
+    ("training_proxy_accuracy_mixed", "proxy accuracy with mixtures"),
+    ("training_false_negatives", "false negatives, all candidates"),
+    ("training_false_negatives_hardest", "false negatives, hardest"),
+    ("training_false_negatives_parents", "false negatives, parents of mixtures"),
     ("seconds_a_step", "seconds a step, graphs included"),
 ];
 
@@ -108,7 +110,8 @@ fn add_events(path: &Path, evaluation: &mut Value) -> Result<(), Box<dyn Error>>
     for name in INSTRUMENTS {
         let values: Vec<f64> = last.iter().filter_map(|event| event[name].as_f64()).collect();
         if !values.is_empty() {
-            evaluation[name] = (values.iter().sum::<f64>() / values.len() as f64).into();
+            evaluation[format!("training_{name}")] =
+                (values.iter().sum::<f64>() / values.len() as f64).into();
         }
     }
     if let (Some(begun), Some((ended, steps))) = (begun, ended) {

@@ -13,6 +13,7 @@ pub mod hardness;
 pub mod knn;
 pub mod linear_probe;
 pub mod paired;
+pub mod proxy;
 pub mod spectrum;
 pub mod sphere;
 pub mod svm;
@@ -23,6 +24,7 @@ pub use hardness::{FalseNegatives, Hardness, PairSum, false_negative_rate, hardn
 pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, knn_accuracy, knn_classify};
 pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
 pub use paired::{Paired, paired};
+pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy};
 pub use spectrum::{Centering, Spectrum, rank_me, spectrum};
 pub use sphere::{Uniformity, UniformityOptions, alignment, uniformity};
 pub use svm::{SvmFold, SvmKernel, SvmOptions, SvmScore, stratified_folds, svm_accuracy};

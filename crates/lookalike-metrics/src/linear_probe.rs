@@ -14,7 +14,7 @@ mod softmax;
 mod split;
 mod standardize;
 
-use lookalike_base::{Matrix, Progress, Rows, Seed};
+use lookalike_base::{Matrix, Rows, Seed, Watch};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -115,8 +115,8 @@ pub struct LinearProbe {
     pub epochs: usize,
 }
 
-/// Trains the probe on `train` and scores it on `test`. `progress` advances by one an epoch,
-/// [`ProbeOptions::total_epochs`] in all.
+/// Trains the probe on `train` and scores it on `test`. The progress of `watch` advances by one an epoch,
+/// [`ProbeOptions::total_epochs`] in all, and after each it is asked whether to stop.
 ///
 /// The same input, options and processor give the same result on any number of threads: rates are trained side by
 /// side, each on one thread.
@@ -127,7 +127,7 @@ pub struct LinearProbe {
 /// # Errors
 /// [`MetricError::Undefined`] without labels, with train rows of one class, where a class has fewer train rows than
 /// `labels_per_class`, where there is nothing to hold out, or where every rate diverged; other variants where inputs do
-/// not fit each other, are not finite, or an option is impossible.
+/// not fit each other, are not finite, or an option is impossible; and [`MetricError::Cancelled`] where `watch` said so.
 pub fn linear_probe(
     train: Rows<'_>,
     train_labels: &[u32],
@@ -135,7 +135,7 @@ pub fn linear_probe(
     test_labels: &[u32],
     classes: usize,
     options: &ProbeOptions,
-    progress: &Progress,
+    watch: Watch<'_>,
 ) -> Result<LinearProbe, MetricError> {
     options.check()?;
     check::classifiable(SCORE, train_labels, test_labels)?;
@@ -149,10 +149,16 @@ pub fn linear_probe(
     let (fitted, held_out) = split::hold_out(&labelled, train_labels, classes, options)?;
     let standardizer = Standardizer::of(train);
     let problem =
-        Problem { features: standardizer.apply(train)?, labels: train_labels, classes, options, progress };
+        Problem { features: standardizer.apply(train)?, labels: train_labels, classes, options, watch };
     let rates = problem.try_rates(&fitted, &held_out);
+    if watch.is_cancelled() {
+        return Err(MetricError::Cancelled);
+    }
     let best = choose(&rates)?;
     let classifier = problem.fit(&labelled, best.rate);
+    if watch.is_cancelled() {
+        return Err(MetricError::Cancelled);
+    }
     let (accuracy, _) = classifier.score(standardizer.apply(test)?.rows(), test_labels);
     Ok(LinearProbe {
         accuracy,
@@ -170,14 +176,17 @@ struct Problem<'a> {
     labels: &'a [u32],
     classes: usize,
     options: &'a ProbeOptions,
-    progress: &'a Progress,
+    watch: Watch<'a>,
 }
 
 impl Problem<'_> {
     fn fit(&self, rows: &[u32], rate: f32) -> Classifier {
         let options = self.options;
         let schedule = Schedule { rate, epochs: options.epochs, batch_size: options.batch_size };
-        let after_epoch = || self.progress.advance(1);
+        let after_epoch = || {
+            self.watch.progress.advance(1);
+            !self.watch.is_cancelled()
+        };
         Classifier::fit(
             self.features.rows(),
             self.labels,

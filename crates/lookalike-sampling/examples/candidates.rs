@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::time::Instant;
 
-use lookalike_base::{Matrix, Seed, npy};
+use lookalike_base::{Cancellation, Matrix, Seed, Watch, npy};
 use lookalike_metrics::{false_negative_rate, hardness};
 use lookalike_sampling::{
     Coverage, GraphOptions, InstanceSet, LastBatch, Method, Moves, PlanInput, ProximityGraph, Scoring,
@@ -34,7 +34,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         let begun = Instant::now();
         let tiles = proximity_graph(embeddings.rows(), None, &options, Seed(1), build)?.0;
         let between = begun.elapsed().as_secs_f64();
-        let drawn = independent_graph(embeddings.rows(), None, &options, Seed(1), build)?.0;
+        let drawn = independent_graph(
+            embeddings.rows(),
+            None,
+            &options,
+            Seed(1),
+            build,
+            Watch::unseen(&Cancellation::new()),
+        )?
+        .0;
         let seconds = [between, begun.elapsed().as_secs_f64() - between];
         for ((kind, graph), seconds) in [("tiles", &tiles), ("independent", &drawn)].into_iter().zip(seconds)
         {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
 use crate::groups::{Groups, fingerprint};
-use crate::options::{Coverage, Kind, LastBatch, SamplerOptions};
+use crate::options::{Coverage, Kind, LastBatch, SamplerOptions, UNIFORM};
 use crate::plan::{batches_per_epoch, shared_batches};
 
 /// What belongs to the data of a run and the machines it runs on, not to its recipe.
@@ -82,7 +82,7 @@ impl Ranks {
     }
 
     /// Planned batches for a batch of each rank.
-    pub(crate) fn planned_at_once(&self) -> usize {
+    pub fn planned_at_once(&self) -> usize {
         if self.split == Split::Within { 1 } else { self.count }
     }
 
@@ -109,6 +109,10 @@ impl RunData {
     /// Checks what can be checked against a data set of `instances` and options that were.
     pub(crate) fn check(&self, instances: usize, options: &SamplerOptions) -> Result<(), SamplingError> {
         self.ranks.check(instances, options)?;
+        if self.oracle.is_some() && options.kind == Kind::Uniform {
+            let reason = "uniform batches do not look at anybody";
+            return Err(SamplingError::Combination { option: "an oracle", with: UNIFORM, reason });
+        }
         if let Some(oracle) = &self.oracle
             && oracle.labels.len() != instances
         {

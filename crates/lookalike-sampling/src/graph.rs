@@ -3,7 +3,9 @@
 //! With few candidates M the neighbours are hardly more similar than chance, with all N − 1 they are the nearest of
 //! all, and with them come the false negatives; M is how hard the batches become.
 
-use lookalike_base::{Cancellation, RowSource, Seed};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lookalike_base::{Cancellation, RowSource, Seed, Watch};
 use lookalike_kernels::{Circulant, KernelError, Scoring, TopK, circulant_top_k_until, normalize};
 use rayon::prelude::*;
 
@@ -224,10 +226,10 @@ pub fn proximity_graph(
     seed: Seed,
     build: u64,
 ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
-    proximity_graph_until(embeddings, present, options, seed, build, &Cancellation::new())
+    proximity_graph_until(embeddings, present, options, seed, build, Watch::unseen(&Cancellation::new()))
 }
 
-/// As [`proximity_graph`], but ends soon after `cancellation` is raised.
+/// As [`proximity_graph`], but tells `watch` how many of the instances in the graph were compared, and ends soon after it says so.
 ///
 /// # Errors
 /// As [`proximity_graph`], and then [`SamplingError::Cancelled`].
@@ -237,18 +239,13 @@ pub fn proximity_graph_until(
     options: &GraphOptions,
     seed: Seed,
     build: u64,
-    cancellation: &Cancellation,
+    watch: Watch<'_>,
 ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
     let members = Members::new(&embeddings, present)?;
     let (options, warning) = options.fitted(members.instances.len())?;
     let candidates = Candidates::draw(members.instances.len() as u32, options.candidates, seed, build);
-    let graph = members.graph(
-        &candidates.circulant,
-        &candidates.order,
-        options.neighbors,
-        options.scoring,
-        cancellation,
-    )?;
+    let graph =
+        members.graph(&candidates.circulant, &candidates.order, options.neighbors, options.scoring, watch)?;
     Ok((graph, warning.into_iter().collect()))
 }
 
@@ -279,10 +276,10 @@ pub fn knn_graph_by(
     neighbors: usize,
     scoring: Scoring,
 ) -> Result<ProximityGraph, SamplingError> {
-    knn_graph_until(embeddings, present, neighbors, scoring, &Cancellation::new())
+    knn_graph_until(embeddings, present, neighbors, scoring, Watch::unseen(&Cancellation::new()))
 }
 
-/// As [`knn_graph_by`], but ends soon after `cancellation` is raised.
+/// As [`knn_graph_by`], but is watched as [`proximity_graph_until`] is.
 ///
 /// # Errors
 /// As [`knn_graph`], and then [`SamplingError::Cancelled`].
@@ -291,13 +288,13 @@ pub fn knn_graph_until(
     present: Option<&InstanceSet>,
     neighbors: usize,
     scoring: Scoring,
-    cancellation: &Cancellation,
+    watch: Watch<'_>,
 ) -> Result<ProximityGraph, SamplingError> {
     let members = Members::new(&embeddings, present)?;
     let count = members.instances.len();
     GraphOptions { candidates: count - 1, neighbors, scoring }.fitted(count)?;
     let order: Vec<u32> = (0..count as u32).collect();
-    members.graph(&Circulant::all(count), &order, neighbors, scoring, cancellation)
+    members.graph(&Circulant::all(count), &order, neighbors, scoring, watch)
 }
 
 /// Those who are in the graph, numbered anew without gaps.
@@ -327,13 +324,19 @@ impl<'a, S: RowSource> Members<'a, S> {
         order: &[u32],
         k: usize,
         scoring: Scoring,
-        cancellation: &Cancellation,
+        watch: Watch<'_>,
     ) -> Result<ProximityGraph, SamplingError> {
         let read = |member: u32, row: &mut [f32]| {
             self.embeddings.read_row(self.instances[member as usize] as usize, row);
             normalize(row)
         };
-        let (columns, stop) = (self.embeddings.columns(), || cancellation.is_cancelled());
+        let (asked, columns) = (AtomicUsize::new(0), self.embeddings.columns());
+        // It is asked before each tile, and once more where there is none left.
+        let stop = || {
+            let begun = asked.fetch_add(1, Ordering::Relaxed).min(circulant.tiles());
+            watch.progress.set_position((order.len() * begun / circulant.tiles().max(1)) as u64);
+            watch.is_cancelled()
+        };
         let kept = match circulant_top_k_until(circulant, order, columns, k, scoring, read, &stop) {
             Err(KernelError::Cancelled) => return Err(SamplingError::Cancelled),
             Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),

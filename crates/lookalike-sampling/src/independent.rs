@@ -1,7 +1,7 @@
 //! The proximity graph as the published program builds it: each instance draws its candidates by itself.
 
-use lookalike_base::{RowSource, Seed};
-use lookalike_kernels::{TopK, dot, normalize};
+use lookalike_base::{RowSource, Seed, Watch};
+use lookalike_kernels::{Scoring, TopK, dot, normalize};
 use rayon::prelude::*;
 
 use crate::error::{SamplingError, Warning};
@@ -12,20 +12,26 @@ use crate::set::InstanceSet;
 /// independently of all others, and their rows gathered one by one.
 ///
 /// As published, but for candidates that come twice, and an instance that is its own. Takes about ten times as long;
-/// rows are always compared as `f32`, whatever `options.scoring` says.
+/// rows are compared as `f32` only.
 ///
 /// # Shapes
 /// `embeddings` N×d, a row for each instance. A copy of all is in memory.
 ///
 /// # Errors
-/// As [`proximity_graph`](crate::proximity_graph).
+/// As [`proximity_graph`](crate::proximity_graph), [`SamplingError::Combination`] for another scoring than `f32`, and
+/// [`SamplingError::Cancelled`] where `watch` said so.
 pub fn independent_graph(
     embeddings: impl RowSource,
     present: Option<&InstanceSet>,
     options: &GraphOptions,
     seed: Seed,
     build: u64,
+    watch: Watch<'_>,
 ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
+    if options.scoring != Scoring::F32 {
+        let (with, reason) = ("independent candidates", "their rows are compared as they are");
+        return Err(SamplingError::Combination { option: "scoring", with, reason });
+    }
     let members = Members::new(&embeddings, present)?;
     let (count, columns) = (members.instances.len(), embeddings.columns());
     let (options, warning) = options.fitted(count)?;
@@ -41,6 +47,10 @@ pub fn independent_graph(
     let mut best = TopK { k, indices: vec![0; count * k], similarities: vec![0.0; count * k] };
     let places = best.indices.par_chunks_mut(k).zip(best.similarities.par_chunks_mut(k)).enumerate();
     places.for_each(|(own, (indices, similarities))| {
+        if watch.is_cancelled() {
+            return;
+        }
+        watch.progress.advance(1);
         let own = own as u32;
         let drawn = seed
             .stream("independent candidates", build, 0, own.into())
@@ -52,5 +62,8 @@ pub fn independent_graph(
             (*index, *similarity) = entry;
         }
     });
+    if watch.is_cancelled() {
+        return Err(SamplingError::Cancelled);
+    }
     Ok((members.named(best), warning.into_iter().collect()))
 }

@@ -43,7 +43,9 @@ pub use options::{Coverage, Kind, LastBatch, RestartSchedule, SamplerOptions};
 pub use plan::{
     BatchOrigins, Method, PlanInput, Segment, batches_per_epoch, plan_segment, plan_segment_until,
 };
-pub use plan_report::{AnchorHistogram, GraphReport, PlanContext, PlanReport, SIMILARITY_BINS, plan_report};
+pub use plan_report::{
+    AnchorHistogram, GraphReport, PlanContext, PlanReport, SIMILARITY_BINS, plan_report, plan_report_until,
+};
 pub use report::{EpochReport, Report, Staleness};
 pub use sampler::Sampler;
 pub use set::InstanceSet;

@@ -143,6 +143,9 @@ impl Default for SamplerOptions {
     }
 }
 
+/// What uniform batches are called in an error.
+pub(crate) const UNIFORM: &str = "kind = \"uniform\"";
+
 impl SamplerOptions {
     /// Checks the options for a data set of `instances`; what had to be put right is returned.
     ///
@@ -159,6 +162,7 @@ impl SamplerOptions {
         self.restart.check()?;
         check_uniform_fraction(self.uniform_fraction)?;
         self.check_edges()?;
+        self.check_uniform()?;
         let graph =
             GraphOptions { candidates: self.candidates, neighbors: self.neighbors, scoring: self.scoring };
         match self.kind {
@@ -200,6 +204,23 @@ impl SamplerOptions {
             return Err(SamplingError::Combination { option, with, reason });
         }
         Ok(())
+    }
+
+    /// Checks that uniform batches are not asked for what only graphs have.
+    fn check_uniform(&self) -> Result<(), SamplingError> {
+        let given = [
+            ("temperature", self.temperature.is_some()),
+            ("uniform_fraction", self.uniform_fraction > 0.0),
+            ("similarity_ceiling", self.similarity_ceiling.is_some()),
+            ("similarity_percentile", self.similarity_percentile.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given && self.kind == Kind::Uniform) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let reason = "it has no graph, and all of its batches are uniform";
+                Err(SamplingError::Combination { option, with: UNIFORM, reason })
+            }
+        }
     }
 
     /// The first option in which `other` differs, with both values.

@@ -17,7 +17,7 @@
 //! reserved in time for the largest groups, so that none is left over. The rare places for which walks and
 //! uniform draws found nobody who may come in are filled from the groups that are outside, and count as uniform.
 
-use lookalike_base::{Cancellation, Seed};
+use lookalike_base::{Cancellation, Seed, Watch};
 
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
@@ -152,30 +152,32 @@ pub(crate) fn shared_batches(batches: usize, ranks: usize) -> usize {
 /// [`SamplingError::BatchSize`] where a batch is empty or does not fit, [`SamplingError::Segment`] where the graph or the used
 /// instances are of another data set, the segment leaves its epoch, or too few unused instances are left for it.
 pub fn plan_segment(input: &PlanInput<'_>) -> Result<Segment, SamplingError> {
-    plan_segment_until(input, &Cancellation::new())
+    plan_segment_until(input, Watch::unseen(&Cancellation::new()))
 }
 
-/// As [`plan_segment`], but ends soon after `cancellation` is raised.
+/// As [`plan_segment`], but tells `watch` of each batch that was planned, and ends soon after it says so.
 ///
 /// # Errors
 /// As [`plan_segment`], and then [`SamplingError::Cancelled`].
-pub fn plan_segment_until(
-    input: &PlanInput<'_>,
-    cancellation: &Cancellation,
-) -> Result<Segment, SamplingError> {
+pub fn plan_segment_until(input: &PlanInput<'_>, watch: Watch<'_>) -> Result<Segment, SamplingError> {
     input.check()?;
     let (batches, origins) = match input.method {
-        Method::Uniform if input.groups.is_none() => uniform(input),
+        Method::Uniform if input.groups.is_none() => {
+            let batches = uniform(input);
+            watch.progress.advance(input.batches as u64);
+            batches
+        }
         _ => {
             let mut planner = Planner::new(input)?;
             let (mut batches, mut origins) = (Vec::new(), Vec::new());
             for batch in input.first_batch..input.first_batch + input.batches {
-                if cancellation.is_cancelled() {
+                if watch.is_cancelled() {
                     return Err(SamplingError::Cancelled);
                 }
                 let (members, from) = planner.batch(batch);
                 batches.push(members);
                 origins.push(from);
+                watch.progress.advance(1);
             }
             (batches, origins)
         }

@@ -4,7 +4,7 @@
 //! with their exact expectation; the histogram of anchors has no closed form, and is compared with that of one
 //! uniform plan of the same batch sizes, drawn by a seed.
 
-use lookalike_base::{RowSource, Seed};
+use lookalike_base::{Cancellation, RowSource, Seed, Watch};
 use lookalike_kernels::normalize;
 use lookalike_metrics::{FalseNegatives, Hardness, false_negative_rate, hardness};
 use serde::{Deserialize, Serialize};
@@ -26,6 +26,8 @@ pub struct PlanContext<'a> {
     pub graph: Option<&'a ProximityGraph>,
     /// Origins of the batches, one for each.
     pub origins: Option<&'a [BatchOrigins]>,
+    /// Batches of each epoch, where the plan holds several: restarts are counted by tenth of an epoch.
+    pub batches_per_epoch: Option<usize>,
 }
 
 /// A plan in numbers.
@@ -47,8 +49,13 @@ pub struct PlanReport {
     pub reach: f64,
     /// The graph, where it was given.
     pub graph: Option<GraphReport>,
-    /// Fresh starts by tenth of the plan, where origins were given.
+    /// Fresh starts by tenth of an epoch, those of all epochs together, where origins were given.
     pub restarts: Option<[u64; 10]>,
+}
+
+impl PlanReport {
+    /// How often [`plan_report_until`] goes through the batches.
+    pub const PASSES: u64 = 3;
 }
 
 /// Anchors by their mean cosine similarity to the other members of their batch, in [`SIMILARITY_BINS`] bins of 0.05.
@@ -86,13 +93,29 @@ pub fn plan_report(
     context: &PlanContext<'_>,
     seed: Seed,
 ) -> Result<PlanReport, SamplingError> {
+    plan_report_until(plan, embeddings, context, seed, Watch::unseen(&Cancellation::new()))
+}
+
+/// As [`plan_report`], but tells `watch` how far it has come, [`PlanReport::PASSES`] times the batches in all, and ends soon after it
+/// says so.
+///
+/// # Errors
+/// As [`plan_report`], and then [`SamplingError::Cancelled`].
+pub fn plan_report_until(
+    plan: &[Vec<u32>],
+    embeddings: impl RowSource,
+    context: &PlanContext<'_>,
+    seed: Seed,
+    watch: Watch<'_>,
+) -> Result<PlanReport, SamplingError> {
     let instances = embeddings.len();
     context.check(instances, plan.len())?;
     let hardness = hardness(plan, &embeddings)?;
+    watch.progress.advance(plan.len() as u64);
     let false_negatives = context.labels.map(|labels| false_negative_rate(plan, labels)).transpose()?;
     let anchors = AnchorHistogram {
-        plan: anchor_histogram(plan, &embeddings),
-        uniform: anchor_histogram(&uniform_plan(plan, instances, seed), &embeddings),
+        plan: anchor_histogram(plan, &embeddings, watch)?,
+        uniform: anchor_histogram(&uniform_plan(plan, instances, seed), &embeddings, watch)?,
     };
     let draws = draws(plan, instances);
     let reach = 1.0 - draws.first().copied().unwrap_or_default() as f64 / instances as f64;
@@ -105,7 +128,7 @@ pub fn plan_report(
         draws,
         reach,
         graph: context.graph.map(GraphReport::of),
-        restarts: context.origins.map(restarts),
+        restarts: context.origins.map(|origins| restarts(origins, context.batches_per_epoch)),
     })
 }
 
@@ -167,19 +190,30 @@ fn draws(plan: &[Vec<u32>], instances: usize) -> Vec<u64> {
     count(times.into_iter().map(|times| times as usize))
 }
 
-fn restarts(origins: &[BatchOrigins]) -> [u64; 10] {
-    let (mut deciles, total) = ([0; 10], origins.len());
+fn restarts(origins: &[BatchOrigins], batches_per_epoch: Option<usize>) -> [u64; 10] {
+    let (mut deciles, total) = ([0; 10], batches_per_epoch.unwrap_or(origins.len()).max(1));
     for (batch, batch_origins) in origins.iter().enumerate() {
-        deciles[decile(batch, total)] += batch_origins.restarts;
+        deciles[decile(batch % total, total)] += batch_origins.restarts;
     }
     deciles
 }
 
 /// The anchors of `plan` by their mean similarity to the others of their batch; batches of one have none.
-fn anchor_histogram(plan: &[Vec<u32>], embeddings: &impl RowSource) -> Vec<u64> {
+fn anchor_histogram(
+    plan: &[Vec<u32>],
+    embeddings: &impl RowSource,
+    watch: Watch<'_>,
+) -> Result<Vec<u64>, SamplingError> {
     let mut counts = vec![0; SIMILARITY_BINS];
     let columns = embeddings.columns();
-    for batch in plan.iter().filter(|batch| batch.len() > 1) {
+    for batch in plan {
+        if watch.is_cancelled() {
+            return Err(SamplingError::Cancelled);
+        }
+        watch.progress.advance(1);
+        if batch.len() < 2 {
+            continue;
+        }
         let mut rows = vec![0.0_f32; batch.len() * columns];
         let mut sum = vec![0.0_f64; columns];
         for (member, row) in batch.iter().zip(rows.chunks_exact_mut(columns)) {
@@ -197,7 +231,7 @@ fn anchor_histogram(plan: &[Vec<u32>], embeddings: &impl RowSource) -> Vec<u64> 
             counts[bin.min(SIMILARITY_BINS - 1)] += 1;
         }
     }
-    counts
+    Ok(counts)
 }
 
 /// Batches of the sizes of those of `plan`, whose members are drawn without replacement within each run of N.

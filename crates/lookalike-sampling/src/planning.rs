@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use lookalike_base::RowSource;
+use lookalike_base::{Progress, RowSource};
 
 use crate::error::SamplingError;
 use crate::plan::Segment;
@@ -12,7 +12,7 @@ use crate::sampler::Sampler;
 impl Sampler {
     /// Rebuilds the graph from embeddings that are kept elsewhere, in a mapped file for instance, and need not fit into memory: a
     /// refresh, after which the next is due in `refresh_every` batches. What was planned ahead is planned anew.
-    /// Uniform sampling only compares their number.
+    /// Uniform sampling only compares their number. `progress` counts the instances that were compared.
     ///
     /// # Shapes
     /// `rows` N×d, a row for each instance.
@@ -21,7 +21,7 @@ impl Sampler {
     /// [`SamplingError::Rows`] for another number of rows, [`SamplingError::Combination`] where embeddings were
     /// [recorded](Sampler::record), which are what the sampler builds its graphs from, and what [`proximity_graph`](crate::proximity_graph) and
     /// [`knn_graph`](crate::knn_graph) refuse.
-    pub fn rebuild_from(&mut self, rows: impl RowSource) -> Result<(), SamplingError> {
+    pub fn rebuild_from(&mut self, rows: impl RowSource, progress: &Progress) -> Result<(), SamplingError> {
         if rows.len() != self.instances {
             return Err(SamplingError::Rows { rows: rows.len(), instances: self.instances });
         }
@@ -33,7 +33,7 @@ impl Sampler {
             return Ok(());
         }
         let begun = Instant::now();
-        let (graph, warnings) = self.build(rows, self.neighbors())?;
+        let (graph, warnings) = self.build(rows, self.neighbors(), progress)?;
         let graph = self.walkable(graph)?;
         self.take_graph(graph)?;
         self.refreshed_at = Some(self.steps);
@@ -49,12 +49,13 @@ impl Sampler {
 
     /// What all ranks together get by [`Sampler::next_segment`]: of [`Split::Batches`](crate::Split::Batches) batch b is of rank b mod W, of
     /// [`Split::Within`](crate::Split::Within) each batch has B·W members, of which rank r gets those at its places r, r + W, r + 2W, ….
+    /// `progress` advances by each of the batches that is planned for it.
     ///
     /// # Errors
     /// As [`Sampler::next_segment`].
-    pub fn next_segment_of_all(&mut self) -> Result<Segment, SamplingError> {
+    pub fn next_segment_of_all(&mut self, progress: &Progress) -> Result<Segment, SamplingError> {
         let first_batch = self.position * self.at_once();
-        let segment = self.planned()?;
+        let segment = self.planned(progress)?;
         let consumed = first_batch - segment.first_batch;
         let (batches, origins) = (segment.batches[consumed..].to_vec(), segment.origins[consumed..].to_vec());
         Ok(Segment { epoch: segment.epoch, first_batch, batches, origins })

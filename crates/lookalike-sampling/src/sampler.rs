@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use lookalike_base::{Cancellation, RowSource, Rows, Seed};
+use lookalike_base::{Cancellation, Progress, RowSource, Rows, Seed, Watch};
 
 use crate::data::{Avoid, RunData, Split};
 use crate::error::{SamplingError, Warning};
@@ -207,7 +207,7 @@ impl Sampler {
     /// none of it can come about from recorded embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
         let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
-        let segment = self.planned()?;
+        let segment = self.planned(&Progress::hidden())?;
         let consumed = position * at_once - segment.first_batch;
         // Batch b is of rank b mod W, or of all.
         let own = segment
@@ -256,7 +256,7 @@ impl Sampler {
     pub fn advance(&mut self) -> Result<(), SamplingError> {
         let (at_once, rounds) = (self.at_once(), self.batches_per_epoch());
         let first = self.position * at_once;
-        let segment = self.planned()?;
+        let segment = self.planned(&Progress::hidden())?;
         let consumed = first - segment.first_batch;
         let origins = segment.origins[consumed..consumed + at_once].to_vec();
         let last = consumed + at_once == segment.batches.len();
@@ -310,20 +310,20 @@ impl Sampler {
         std::mem::take(&mut self.warnings)
     }
 
-    /// The segment that holds the next batch.
-    pub(crate) fn planned(&mut self) -> Result<&Segment, SamplingError> {
+    /// The segment that holds the next batch; `progress` advances by each that is planned for it.
+    pub(crate) fn planned(&mut self, progress: &Progress) -> Result<&Segment, SamplingError> {
         let segment = match self.segment.take() {
             Some(segment) => segment,
-            None => self.plan()?,
+            None => self.plan(progress)?,
         };
         Ok(self.segment.insert(segment))
     }
 
-    fn plan(&mut self) -> Result<Segment, SamplingError> {
+    fn plan(&mut self, progress: &Progress) -> Result<Segment, SamplingError> {
         let (rounds, at_once) = (self.batches_per_epoch(), self.at_once());
         let (first, left) = (self.position * at_once, rounds - self.position);
         if self.is_uniform() {
-            return self.plan_batches(first, left * at_once);
+            return self.plan_batches(first, left * at_once, progress);
         }
         let due = self.refreshed_at.map_or(self.steps, |at| at.saturating_add(self.options.refresh_every));
         if due <= self.steps {
@@ -332,7 +332,7 @@ impl Sampler {
         let refreshed_at = self.refreshed_at.unwrap_or(self.steps);
         let until_refresh = refreshed_at.saturating_add(self.options.refresh_every) - self.steps;
         let batches = usize::try_from(until_refresh).map_or(left, |until| until.min(left));
-        let segment = self.plan_batches(first, batches * at_once)?;
+        let segment = self.plan_batches(first, batches * at_once, progress)?;
         if let Some(rows) = self.store.rows()? {
             let (place, tallies) = ((first, rounds * at_once), &mut self.current.hardness);
             tally(tallies, &segment.batches, place, rows, |instance| self.store.present.contains(instance));
@@ -346,7 +346,12 @@ impl Sampler {
     }
 
     /// The segment of `batches` from `first_batch` on, which must begin where `used` ends.
-    pub(crate) fn plan_batches(&self, first_batch: usize, batches: usize) -> Result<Segment, SamplingError> {
+    pub(crate) fn plan_batches(
+        &self,
+        first_batch: usize,
+        batches: usize,
+        progress: &Progress,
+    ) -> Result<Segment, SamplingError> {
         let method = match self.options.kind {
             _ if self.is_uniform() => Method::Uniform,
             Kind::Nearest => Method::Nearest { graph: &self.graph },
@@ -371,7 +376,8 @@ impl Sampler {
             batches,
             used: &self.used,
         };
-        Ok(Segment { epoch: self.epoch, ..plan_segment_until(&input, &self.cancellation)? })
+        let watch = Watch { progress, cancellation: &self.cancellation };
+        Ok(Segment { epoch: self.epoch, ..plan_segment_until(&input, watch)? })
     }
 
     /// Builds the graph from the embeddings there are; with too few of them batches are uniform until the next refresh.
@@ -380,7 +386,7 @@ impl Sampler {
         let (embedded, neighbors) = (self.store.present.count(), self.neighbors());
         match self.store.rows()? {
             Some(rows) if embedded > neighbors => {
-                let (graph, warnings) = self.build(rows, neighbors)?;
+                let (graph, warnings) = self.build(rows, neighbors, &Progress::hidden())?;
                 let graph = self.walkable(graph)?;
                 self.take_graph(graph)?;
                 self.builds += 1;
@@ -438,19 +444,21 @@ impl Sampler {
         &self,
         rows: impl RowSource,
         neighbors: usize,
+        progress: &Progress,
     ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
+        let watch = Watch { progress, cancellation: &self.cancellation };
         // Rows from elsewhere are there for everybody.
         let present = (self.store.columns > 0).then_some(&self.store.present);
         if self.options.kind == Kind::Nearest {
-            let graph = knn_graph_until(rows, present, neighbors, self.options.scoring, &self.cancellation)?;
+            let graph = knn_graph_until(rows, present, neighbors, self.options.scoring, watch)?;
             return Ok((graph, Vec::new()));
         }
         let SamplerOptions { candidates, scoring, .. } = self.options;
         let options = GraphOptions { candidates, neighbors, scoring };
         if cfg!(feature = "independent-candidates") {
-            return independent_graph(rows, present, &options, self.seed, self.builds);
+            return independent_graph(rows, present, &options, self.seed, self.builds, watch);
         }
-        proximity_graph_until(rows, present, &options, self.seed, self.builds, &self.cancellation)
+        proximity_graph_until(rows, present, &options, self.seed, self.builds, watch)
     }
 
     /// Keeps `warnings` for the caller, but not one that waits already.

@@ -3,7 +3,7 @@
 //! Saved are the position, the embeddings, the graph, and which instances the epoch had used before the running
 //! segment; its batches are planned again, and come out the same.
 
-use lookalike_base::{Array, Arrays, Rows, Seed};
+use lookalike_base::{Array, Arrays, Progress, Rows, Seed};
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Avoid, Oracle, RunData, Split};
@@ -202,7 +202,7 @@ impl Sampler {
                     "its batch {next} is outside its {count} batches from batch {first} on"
                 ));
             }
-            self.segment = Some(self.plan_batches(first, count)?);
+            self.segment = Some(self.plan_batches(first, count, &Progress::hidden())?);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{are_distinct, clustered, sorted};
-use lookalike_base::{Matrix, Seed};
+use lookalike_base::{Matrix, Progress, Seed};
 use lookalike_sampling::{
     Avoid, Coverage, GraphOptions, Groups, Kind, LastBatch, Oracle, Ranks, RunData, Sampler, SamplerOptions,
     SamplerState, SamplingError, Scoring, Split, check_agreement, proximity_graph,
@@ -138,11 +138,11 @@ fn what_all_ranks_get_together_is_what_each_gets_a_part_of() {
         let data = RunData { ranks: Ranks { rank: 0, count: 4, split }, ..RunData::default() };
         let mut ranks = samplers(96, &options, &data);
         for sampler in &mut ranks {
-            sampler.rebuild_from(everything(96, 0).1.rows()).unwrap();
+            sampler.rebuild_from(everything(96, 0).1.rows(), &Progress::hidden()).unwrap();
             sampler.next_segment().unwrap();
             sampler.advance().unwrap();
         }
-        let together = ranks[3].next_segment_of_all().unwrap();
+        let together = ranks[3].next_segment_of_all(&Progress::hidden()).unwrap();
         let parts: Vec<_> = ranks.iter_mut().map(|sampler| sampler.next_segment().unwrap().batches).collect();
         assert_eq!(parts.concat().len(), 12);
         for (rank, part) in parts.iter().enumerate() {
@@ -168,7 +168,7 @@ fn a_graph_from_rows_kept_elsewhere_is_that_of_the_rows_and_the_epoch_goes_on_co
     for step in 0..16 {
         let (_, rows) = everything(96, step);
         if step % 5 == 0 {
-            sampler.rebuild_from(rows.rows()).unwrap();
+            sampler.rebuild_from(rows.rows(), &Progress::hidden()).unwrap();
             let expected = proximity_graph(rows.rows(), None, &graph, Seed(1), step / 5).unwrap().0;
             assert_eq!(*sampler.graph(), expected);
         }
@@ -177,9 +177,15 @@ fn a_graph_from_rows_kept_elsewhere_is_that_of_the_rows_and_the_epoch_goes_on_co
     }
     assert_eq!(sorted(seen), (0..96).collect::<Vec<u32>>());
     let (everybody, rows) = everything(96, 0);
-    assert!(matches!(sampler.rebuild_from(everything(95, 0).1.rows()), Err(SamplingError::Rows { .. })));
+    assert!(matches!(
+        sampler.rebuild_from(everything(95, 0).1.rows(), &Progress::hidden()),
+        Err(SamplingError::Rows { .. })
+    ));
     sampler.record(&everybody, rows.rows(), 0).unwrap();
-    assert!(matches!(sampler.rebuild_from(rows.rows()), Err(SamplingError::Combination { .. })));
+    assert!(matches!(
+        sampler.rebuild_from(rows.rows(), &Progress::hidden()),
+        Err(SamplingError::Combination { .. })
+    ));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{clustered, sorted, with_threads};
-use lookalike_base::{MappedRows, Matrix, Seed, npy};
+use lookalike_base::{Cancellation, MappedRows, Matrix, Seed, Watch, npy};
 use lookalike_sampling::{
     GraphOptions, InstanceSet, ProximityGraph, SamplingError, Scoring, Warning, independent_graph, knn_graph,
     knn_graph_by, proximity_graph,
@@ -95,7 +95,16 @@ fn independent_draws_keep_the_most_similar_of_distinct_others() {
     present.extend((0..150).filter(|instance| instance % 4 != 1));
     let build = |candidates, build| {
         let options = options(candidates, 12);
-        independent_graph(embeddings.rows(), Some(&present), &options, Seed(3), build).unwrap().0
+        independent_graph(
+            embeddings.rows(),
+            Some(&present),
+            &options,
+            Seed(3),
+            build,
+            Watch::unseen(&Cancellation::new()),
+        )
+        .unwrap()
+        .0
     };
     let all = build(present.count() - 1, 0);
     let members: Vec<u32> = (0..150).filter(|instance| present.contains(*instance)).collect();
@@ -157,8 +166,16 @@ fn similarities_and_in_degrees_are_distributed_as_with_independent_draws() {
     for (clusters, columns) in [(10, 16), (4000, 24)] {
         let embeddings = clustered(instances, clusters, columns, 7);
         let tiles = proximity_graph(embeddings.rows(), None, &options(300, neighbors), Seed(1), 0).unwrap().0;
-        let drawn =
-            independent_graph(embeddings.rows(), None, &options(300, neighbors), Seed(2), 0).unwrap().0;
+        let drawn = independent_graph(
+            embeddings.rows(),
+            None,
+            &options(300, neighbors),
+            Seed(2),
+            0,
+            Watch::unseen(&Cancellation::new()),
+        )
+        .unwrap()
+        .0;
         for (found, expected) in similarities(&tiles).into_iter().zip(similarities(&drawn)) {
             assert!((found - expected).abs() < 0.01, "similarity {found}, {expected} with independent draws");
         }

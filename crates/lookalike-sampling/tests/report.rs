@@ -18,7 +18,12 @@ fn a_plan_by_hand_is_reported_as_counted_by_hand() {
     let rows = Rows::new(&OPPOSITES, 2).unwrap();
     let graph = graph_of(&[vec![1, 2, 3], vec![0], vec![0], vec![]]);
     let origins = [3, 4].map(|restarts| BatchOrigins { restarts, ..BatchOrigins::default() });
-    let context = PlanContext { labels: Some(&[0, 0, 1, 1]), graph: Some(&graph), origins: Some(&origins) };
+    let context = PlanContext {
+        labels: Some(&[0, 0, 1, 1]),
+        graph: Some(&graph),
+        origins: Some(&origins),
+        batches_per_epoch: None,
+    };
     let plan = [vec![0, 1], vec![1, 2]];
     let report = plan_report(&plan, rows, &context, Seed(1)).unwrap();
     assert_eq!((report.instances, report.batches, report.reach), (4, 2, 0.75));
@@ -28,6 +33,9 @@ fn a_plan_by_hand_is_reported_as_counted_by_hand() {
     assert_eq!(report.false_negatives.unwrap().rate, 0.5);
     assert_eq!(report.draws, [1, 2, 1]);
     assert_eq!(report.restarts, Some([3, 0, 0, 0, 0, 4, 0, 0, 0, 0]));
+    let epochs = PlanContext { batches_per_epoch: Some(1), ..context };
+    let epochs = plan_report(&plan, rows, &epochs, Seed(1)).unwrap();
+    assert_eq!(epochs.restarts, Some([7, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
     let graph = report.graph.unwrap();
     assert_eq!((graph.in_degrees, graph.out_degrees), (vec![0, 2, 1], vec![1, 2, 1]));
 }
@@ -48,8 +56,12 @@ fn a_sampler_s_epoch_is_reported_and_written_as_json() {
     sampler.record(&(0..600).collect::<Vec<u32>>(), data.rows(), 0).unwrap();
     let epoch = sampler.next_segment().unwrap();
     let labels: Vec<u32> = (0..600).map(|instance| instance % 12).collect();
-    let context =
-        PlanContext { labels: Some(&labels), graph: Some(sampler.graph()), origins: Some(&epoch.origins) };
+    let context = PlanContext {
+        labels: Some(&labels),
+        graph: Some(sampler.graph()),
+        origins: Some(&epoch.origins),
+        ..PlanContext::default()
+    };
     let report = plan_report(&epoch.batches, data.rows(), &context, Seed(1)).unwrap();
     assert_eq!((report.draws.clone(), report.reach), (vec![0, 600], 1.0));
     assert!(report.hardness.difference > 0.05 && report.false_negatives.unwrap().difference > 0.05);

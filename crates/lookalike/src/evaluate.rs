@@ -109,6 +109,13 @@ fn images(evaluation: &ImageEvaluation) -> Table {
         table.share(format!("linear probe accuracy ({labels}{rate})"), linear);
     }
     table.number("alignment (less is better)", &evaluation.alignment);
+    let [hardest, between, with_query] = evaluation.proxy.proxy_mixing;
+    let negatives = evaluation.proxy.proxy_negatives;
+    table.share(format!("proxy task accuracy, {negatives} negatives"), &evaluation.proxy.proxy_accuracy);
+    table.share(
+        format!("  with mixtures beside them ({hardest}, {between}, {with_query})"),
+        &evaluation.proxy.proxy_accuracy_mixed,
+    );
     geometry(&mut table, &scores.geometry);
     batches(&mut table, &scores.batches);
     table

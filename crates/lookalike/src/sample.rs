@@ -2,16 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use lookalike_base::progress::{Cancellation, Progress};
-use lookalike_base::{MappedRows, RowSource, Seed, npy};
+use lookalike_base::{Cancellation, MappedRows, Progress, RowSource, Seed, Watch, npy};
 use lookalike_sampling::{
-    Avoid, BatchOrigins, Coverage, Groups, Kind, Oracle, PlanContext, Ranks, RestartSchedule, RunData,
-    Sampler, SamplerOptions, SamplingError, Scoring, Split, plan_report,
+    Avoid, BatchOrigins, Coverage, Groups, Kind, Oracle, PlanContext, PlanReport, Ranks, RestartSchedule,
+    RunData, Sampler, SamplerOptions, SamplingError, Scoring, Split, plan_report_until,
 };
 
 use crate::failure::Failure;
 use crate::output::write_json;
 use crate::run::warn;
+
+/// Embeddings that are checked between two looks at the progress.
+const CHECKED_AT_ONCE: usize = 4096;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -26,34 +28,34 @@ pub(crate) struct Arguments {
     /// Instances a batch, B
     #[arg(long, default_value_t = 256)]
     batch_size: usize,
-    /// Distinct random candidates of each instance, M
-    #[arg(long, default_value_t = 1000)]
-    candidates: usize,
-    /// Most similar of them that are kept, K
-    #[arg(long, default_value_t = 100)]
-    neighbors: usize,
-    /// In which numbers candidates are compared
-    #[arg(long, value_enum, default_value = "f32")]
-    scoring: Numbers,
-    /// Probability of going back to the start at each step of a walk
-    #[arg(long, default_value_t = 0.1)]
-    restart: f64,
+    /// Distinct random candidates of each instance, M [default: 1000]
+    #[arg(long)]
+    candidates: Option<usize>,
+    /// Most similar of them that are kept, K [default: 100]
+    #[arg(long)]
+    neighbors: Option<usize>,
+    /// In which numbers candidates are compared [default: f32]
+    #[arg(long, value_enum)]
+    scoring: Option<Numbers>,
+    /// Probability of going back to the start at each step of a walk [default: 0.1]
+    #[arg(long)]
+    restart: Option<f64>,
     /// Go to similar neighbours with a probability in proportion to exp(similarity / T); without it to each alike
     #[arg(long, value_name = "T")]
     temperature: Option<f64>,
-    /// Share of each batch that is drawn uniformly
-    #[arg(long, default_value_t = 0.0, value_name = "SHARE")]
-    uniform_fraction: f64,
+    /// Share of each batch that is drawn uniformly [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    uniform_fraction: Option<f64>,
     /// Leave out neighbours that are more similar than this
     #[arg(long, value_name = "SIMILARITY")]
     similarity_ceiling: Option<f64>,
     /// Leave out neighbours that are more similar than this percentage of all
     #[arg(long, value_name = "PERCENT")]
     similarity_percentile: Option<f64>,
-    /// Whether an instance may come more than once an epoch
-    #[arg(long, value_enum, default_value = "cover")]
-    coverage: Filling,
-    /// Epochs to plan, each on a graph of its own
+    /// Whether an instance may come more than once an epoch [default: cover]
+    #[arg(long, value_enum)]
+    coverage: Option<Filling>,
+    /// Epochs to plan; walks go over another graph in each
     #[arg(long, default_value_t = 1)]
     epochs: u64,
     /// Seed of every random number
@@ -122,7 +124,39 @@ enum Numbers {
 }
 
 impl Arguments {
+    /// Refuses what the kind of batches does not read, as if it had been given for nothing.
+    fn check(&self) -> Result<(), Failure> {
+        let of_walks = [
+            ("--candidates", self.candidates.is_some()),
+            ("--neighbors", self.neighbors.is_some()),
+            ("--restart", self.restart.is_some()),
+            ("--temperature", self.temperature.is_some()),
+        ];
+        let of_graphs = [
+            ("--scoring", self.scoring.is_some()),
+            ("--uniform-fraction", self.uniform_fraction.is_some()),
+            ("--similarity-ceiling", self.similarity_ceiling.is_some()),
+            ("--similarity-percentile", self.similarity_percentile.is_some()),
+            ("--coverage", self.coverage.is_some()),
+            ("--oracle", self.oracle.is_some()),
+        ];
+        let (kind, unread, reason) = match self.kind {
+            How::Walk => return Ok(()),
+            How::Nearest => {
+                ("nearest", &[][..], "it ties each instance to the nearest of all, and walks nowhere")
+            }
+            How::Uniform => ("uniform", &of_graphs[..], "it has no graph"),
+        };
+        match of_walks.iter().chain(unread).find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((option, _)) => {
+                Err(Failure::usage(format!("{option} does not go with --kind {kind}: {reason}")))
+            }
+        }
+    }
+
     fn options(&self, batches_per_epoch: u64) -> SamplerOptions {
+        let restart = self.restart.unwrap_or(0.1);
         SamplerOptions {
             kind: match self.kind {
                 How::Walk => Kind::Walk,
@@ -131,21 +165,25 @@ impl Arguments {
             },
             batch_size: self.batch_size,
             coverage: match self.coverage {
-                Filling::Cover => Coverage::Cover,
-                Filling::Repeat => Coverage::Repeat,
+                Some(Filling::Cover) | None => Coverage::Cover,
+                Some(Filling::Repeat) => Coverage::Repeat,
             },
-            candidates: self.candidates,
-            neighbors: self.neighbors,
+            candidates: self.candidates.unwrap_or(1000),
+            neighbors: self.neighbors.unwrap_or(100),
             scoring: match self.scoring {
-                Numbers::F32 => Scoring::F32,
-                Numbers::Bf16 => Scoring::Bf16,
+                Some(Numbers::F32) | None => Scoring::F32,
+                Some(Numbers::Bf16) => Scoring::Bf16,
             },
-            restart: RestartSchedule { from: self.restart, to: self.restart, over_epochs: 0.0 },
+            restart: RestartSchedule { from: restart, to: restart, over_epochs: 0.0 },
             temperature: self.temperature,
-            uniform_fraction: self.uniform_fraction,
+            uniform_fraction: self.uniform_fraction.unwrap_or(0.0),
             similarity_ceiling: self.similarity_ceiling,
             similarity_percentile: self.similarity_percentile,
-            refresh_every: batches_per_epoch.max(1),
+            refresh_every: match self.kind {
+                // The nearest of all are the same in every epoch.
+                How::Nearest => u64::MAX,
+                How::Walk | How::Uniform => batches_per_epoch.max(1),
+            },
             uniform_epochs: 0,
             ..SamplerOptions::default()
         }
@@ -164,6 +202,10 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
             "--labels are for --report REPORT.json or --oracle, and neither is given",
         ));
     }
+    arguments.check()?;
+    for path in [Some(&arguments.out), arguments.report.as_ref()].into_iter().flatten() {
+        check_folder(path)?;
+    }
     let embeddings = MappedRows::open(&arguments.embeddings)?;
     let instances = embeddings.len();
     let steps = instances / arguments.batch_size.max(1) / arguments.num_replicas;
@@ -171,19 +213,37 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let usage = |error: SamplingError| Failure::usage(error.to_string());
     options.check(instances).map_err(usage)?;
     let labels = arguments.labels.as_deref().map(|path| classes(path, instances)).transpose()?;
+    if let (Some(labels), Some(path)) = (&labels, &arguments.labels)
+        && labels.iter().all(|label| *label == labels[0])
+    {
+        let path = path.display();
+        return Err(Failure::usage(format!(
+            "{path}: all instances are of one class, so no negative can be true"
+        )));
+    }
     let data = arguments.data(instances, labels.as_deref())?;
     let (mut sampler, warnings) =
         Sampler::with_data(instances, options, Seed(arguments.seed), data).map_err(usage)?;
     warn(&warnings.iter().map(ToString::to_string).collect::<Vec<String>>());
-    check(&embeddings, &arguments.embeddings)?;
+    check(&embeddings, &arguments.embeddings, cancellation)?;
 
     let (plan, origins) = plan(&mut sampler, &embeddings, arguments.epochs, cancellation)?;
     warn(&sampler.take_warnings().iter().map(ToString::to_string).collect::<Vec<String>>());
     arguments.write(&plan)?;
     if let Some(path) = &arguments.report {
-        let graph = (sampler.graph().edges() > 0).then(|| sampler.graph());
-        let context = PlanContext { labels: labels.as_deref(), graph, origins: Some(&origins) };
-        write_json(path, &plan_report(&plan, &embeddings, &context, Seed(arguments.seed))?)?;
+        let context = PlanContext {
+            labels: labels.as_deref(),
+            graph: (sampler.graph().edges() > 0).then(|| sampler.graph()),
+            origins: Some(&origins),
+            batches_per_epoch: Some(plan.len() / arguments.epochs as usize),
+        };
+        let progress = Progress::new(PlanReport::PASSES * plan.len() as u64, "measuring");
+        let watch = Watch { progress: &progress, cancellation };
+        let report = plan_report_until(&plan, &embeddings, &context, Seed(arguments.seed), watch);
+        let report =
+            report.map_err(|error| interrupted(error, "the plan was written, its report was not"))?;
+        progress.finish();
+        write_json(path, &report)?;
     }
     Ok(())
 }
@@ -238,33 +298,59 @@ fn plan(
     cancellation: &Cancellation,
 ) -> Result<(Vec<Vec<u32>>, Vec<BatchOrigins>), Failure> {
     let steps = sampler.batches_per_epoch();
-    let progress = Progress::new(epochs.saturating_mul(steps as u64), "planning");
     let (mut plan, mut origins) = (Vec::new(), Vec::new());
     sampler.set_cancellation(cancellation.clone());
-    let interrupted = |error| match error {
-        SamplingError::Cancelled => Failure::Interrupted("nothing was written".to_owned()),
-        error => error.into(),
-    };
-    while sampler.epoch() < epochs {
-        sampler.rebuild_from(embeddings).map_err(interrupted)?;
-        let segment = sampler.next_segment_of_all().map_err(interrupted)?;
-        // A refresh is due once an epoch, so this is all of it.
+    let nothing = |error| interrupted(error, "nothing was written");
+    for epoch in 1..=epochs {
+        if epoch == 1 || sampler.options().kind == Kind::Walk {
+            let progress = Progress::new(embeddings.len() as u64, &format!("graph {epoch} of {epochs}"));
+            sampler.rebuild_from(embeddings, &progress).map_err(nothing)?;
+            progress.finish();
+        }
+        let batches = steps * sampler.data().ranks.planned_at_once();
+        let progress = Progress::new(batches as u64, &format!("epoch {epoch} of {epochs}"));
+        let segment = sampler.next_segment_of_all(&progress).map_err(nothing)?;
+        progress.finish();
+        // No refresh is due before the end of the epoch, so this is all of it.
         for _ in 0..steps {
             sampler.advance()?;
         }
-        progress.advance(steps as u64);
         plan.extend(segment.batches);
         origins.extend(segment.origins);
     }
-    progress.finish();
     Ok((plan, origins))
 }
 
+/// Why sampling ended; `left` says what there is after an interrupt.
+fn interrupted(error: SamplingError, left: &str) -> Failure {
+    match error {
+        SamplingError::Cancelled => Failure::Interrupted(left.to_owned()),
+        error => error.into(),
+    }
+}
+
+/// Checks that the folder of a file that is to be written is there.
+fn check_folder(path: &Path) -> Result<(), Failure> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if folder.is_none_or(Path::is_dir) && !path.is_dir() {
+        return Ok(());
+    }
+    let problem = if path.is_dir() { "it is a folder" } else { "its folder is not there" };
+    Err(Failure::usage(format!("{} cannot be written: {problem}", path.display())))
+}
+
 /// Checks that all values are finite, and warns of rows of zeros.
-fn check(embeddings: &MappedRows, path: &Path) -> Result<(), Failure> {
+fn check(embeddings: &MappedRows, path: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
+    let progress = Progress::new(embeddings.len() as u64, "checking");
     let mut row = vec![0.0; embeddings.columns()];
     let mut zeros = (0_usize, 0);
     for instance in 0..embeddings.len() {
+        if instance % CHECKED_AT_ONCE == 0 {
+            progress.set_position(instance as u64);
+            if cancellation.is_cancelled() {
+                return Err(interrupted(SamplingError::Cancelled, "nothing was written"));
+            }
+        }
         embeddings.read_row(instance, &mut row);
         if let Some(column) = row.iter().position(|value| !value.is_finite()) {
             let (path, value) = (path.display(), row[column]);
@@ -276,6 +362,8 @@ fn check(embeddings: &MappedRows, path: &Path) -> Result<(), Failure> {
             zeros = (zeros.0 + 1, if zeros.0 == 0 { instance } else { zeros.1 });
         }
     }
+    progress.set_position(embeddings.len() as u64);
+    progress.finish();
     if let (count @ 1.., first) = zeros {
         warn(&[format!(
             "{count} embeddings are all zeros, the first that of instance {first}: they are similar to nobody"

@@ -36,8 +36,9 @@ fn sample(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let batch = BATCH.to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_lookalike"));
     command.current_dir(folder).arg("sample").args(arguments);
+    let walks = !["nearest", "uniform"].iter().any(|kind| arguments.contains(kind));
     for (option, value) in [("--batch-size", &batch[..]), ("--candidates", "60"), ("--neighbors", "10")] {
-        if !arguments.contains(&option) {
+        if !arguments.contains(&option) && (walks || option == "--batch-size") {
             command.args([option, value]);
         }
     }
@@ -128,6 +129,21 @@ fn mistakes_are_named_and_nothing_is_written() {
         (&["rows.npy", "--num-replicas", "26"], 2, "26"),
         (&["rows.npy", "--temperature", "0"], 2, "temperature"),
         (&["rows.npy", "--uniform-fraction", "1.5"], 2, "uniform_fraction"),
+        (
+            &["rows.npy", "--kind", "uniform", "--candidates", "60"],
+            2,
+            "--candidates does not go with --kind uniform",
+        ),
+        (&["rows.npy", "--kind", "uniform", "--coverage", "repeat"], 2, "--coverage"),
+        (&["rows.npy", "--kind", "uniform", "--labels", "classes.npy", "--oracle", "edges"], 2, "--oracle"),
+        (&["rows.npy", "--kind", "nearest", "--restart", "0.1"], 2, "--restart"),
+        (&["rows.npy", "--kind", "nearest", "--temperature", "0.1"], 2, "--temperature"),
+        (
+            &["rows.npy", "--labels", "one.npy", "--report", "report.json"],
+            2,
+            "one.npy: all instances are of one class",
+        ),
+        (&["rows.npy", "--report", "absent/report.json"], 2, "its folder is not there"),
         (&["torn.npy"], 1, "torn.npy"),
         (&["absent.npy"], 1, "absent.npy"),
     ] {
@@ -135,6 +151,23 @@ fn mistakes_are_named_and_nothing_is_written() {
         assert_eq!(found, Some(status), "{arguments:?}: {error}");
         assert!(error.contains(said), "{arguments:?}: {error}");
         assert!(!place.path().join("plan.npy").exists(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn batches_of_the_nearest_are_planned_anew_each_epoch_on_one_graph() {
+    let place = place();
+    let arguments = ["rows.npy", "--kind", "nearest", "--epochs", "2", "--out", "plan.npy"];
+    let (status, error) = sample(place.path(), &arguments);
+    assert_eq!(status, Some(0), "{error}");
+    let both = plan(place.path().join("plan.npy"));
+    let (first, second) = both.split_at(INSTANCES / BATCH);
+    assert_ne!(first, second);
+    let in_class = |batch: &Vec<i64>| batch.iter().filter(|member| **member % 5 == batch[0] % 5).count();
+    for epoch in [first, second] {
+        // Starts come in a random order, and with them their neighbours, of the same cluster; at the end few are left.
+        let same: usize = epoch[..10].iter().map(in_class).sum();
+        assert!(same > 10 * BATCH * 6 / 10, "{same} of {}", 10 * BATCH);
     }
 }
 

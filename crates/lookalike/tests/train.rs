@@ -108,8 +108,8 @@ fn a_run_does_not_go_on_at_another_precision() {
     } else {
         assert!(ended.error.contains("no instructions that multiply bf16"), "{}", ended.error);
     }
-    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=3"]);
-    let further = ["train", "--resume", "run", "--set", "train.max_steps=6"];
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=6"]);
+    let further = ["train", "--resume", "run", "--set", "train.max_steps=8"];
     let ended = place.run(&[&further[..], &bf16[..]].concat());
     assert!([Some(1), Some(2)].contains(&ended.status), "{}", ended.error);
     assert!(ended.error.contains("bf16") || ended.error.contains("another recipe"), "{}", ended.error);
@@ -119,10 +119,10 @@ fn a_run_does_not_go_on_at_another_precision() {
 #[test]
 fn a_run_that_goes_on_further_keeps_its_new_settings_and_no_old_results() {
     let place = Place::new();
-    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=3"]);
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=6"]);
     place.succeed(&["export", "run", "early.safetensors"]);
-    place.succeed(&["train", "--resume", "run", "--set", "train.max_steps=6"]);
-    assert!(place.succeed(&["train", "--resume", "run"]).contains("all its 6 steps"));
+    place.succeed(&["train", "--resume", "run", "--set", "train.max_steps=8"]);
+    assert!(place.succeed(&["train", "--resume", "run"]).contains("all its 8 steps"));
     place.succeed(&["export", "run", "late.safetensors"]);
     let [early, late] =
         ["early.safetensors", "late.safetensors"].map(|name| fs::read(place.path(name)).unwrap());
@@ -137,9 +137,31 @@ fn a_run_that_goes_on_further_keeps_its_new_settings_and_no_old_results() {
 }
 
 #[test]
+fn a_run_does_not_go_on_with_other_images_under_the_same_name() {
+    let place = Place::new();
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=6"]);
+    let further = ["train", "--resume", "run", "--set", "train.max_steps=8"];
+    // As many images under the same names, one of them another.
+    let image = place.path("photos/dark/00.png");
+    let kept = fs::read(&image).unwrap();
+    image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([x as u8, y as u8, 0])).save(&image).unwrap();
+    let ended = place.run(&further);
+    assert!(
+        ended.status == Some(1) && ended.error.contains("other data"),
+        "{:?} {}",
+        ended.status,
+        ended.error
+    );
+    // The same images elsewhere are the same.
+    fs::write(&image, kept).unwrap();
+    fs::rename(place.path("photos"), place.path("moved")).unwrap();
+    place.succeed(&[&further[..], &["--data-root", "moved"]].concat());
+}
+
+#[test]
 fn a_run_can_be_used_from_another_folder_than_it_was_started_in() {
     let place = Place::new();
-    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=1"]);
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=6"]);
     let run = place.path("run");
     let elsewhere = tempfile::tempdir().unwrap();
     let mut command = place.command(&["evaluate", run.to_str().unwrap(), "--no-probe", "--json"]);
@@ -156,6 +178,8 @@ fn mistakes_in_recipe_and_device_end_with_2_and_leave_the_folder_free() {
         ("sampler.batch_size=41", "sampler"),
         ("sampler.neighbors=30", "neighbors"),
         ("train.accumulate=1000", "train.accumulate"),
+        ("train.max_steps=5", "before batches of look-alikes"),
+        ("method.shuffle=false", "is not read"),
         ("train.device=cuda:0", "cuda"),
         ("optimizer.epsilon=inf", "optimizer.epsilon"),
     ] {
@@ -163,7 +187,7 @@ fn mistakes_in_recipe_and_device_end_with_2_and_leave_the_folder_free() {
         assert_eq!(ended.status, Some(2), "{setting}: {}", ended.error);
         assert!(ended.error.contains(said), "{setting}: {}", ended.error);
     }
-    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=1"]);
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=6"]);
     let ended = place.run(&["train", "photos.toml", "--out", "run"]);
     assert!(ended.status == Some(2) && ended.error.contains("--resume run"), "{}", ended.error);
     assert_eq!(place.run(&["evaluate", "photos"]).status, Some(2));
@@ -202,7 +226,7 @@ fn images_without_classes_are_learned_and_their_scores_said_to_be_undefined() {
         "--set",
         "data.root=flat",
         "--set",
-        "train.max_steps=2",
+        "train.max_steps=6",
     ]);
     assert!(table.contains("after training") && table.contains("undefined: "), "{table}");
 }

@@ -197,8 +197,8 @@ def plan(
     batch_size: int = 256,
     *,
     kind: Kind = "walk",
-    coverage: Coverage = "cover",
-    restart: float = 0.1,
+    coverage: Coverage | None = None,
+    restart: float | None = None,
     temperature: float | None = None,
     uniform_fraction: float = 0.0,
     groups: ArrayLike | None = None,
@@ -209,12 +209,12 @@ def plan(
     """Plans the batches of one epoch over a graph: a pure function of its arguments.
 
     Args:
-        graph: over N instances; for uniform batches the number N will do.
+        graph: over N instances; for uniform batches the number N.
         batch_size: instances a batch, B.
         kind: random walks with restart, a start with its nearest neighbours, or uniform batches.
-        coverage: ``"cover"`` uses each instance at most once, and all but the remainder exactly once; ``"repeat"`` is as published:
-            instances may recur in other batches, and some not come at all.
-        restart: probability of going back to the start at each step of a walk.
+        coverage: ``"cover"``, the default, uses each instance at most once, and all but the remainder exactly once; ``"repeat"`` is as
+            published: instances may recur in other batches, and some not come at all. Uniform batches cover.
+        restart: probability of going back to the start at each step of a walk; by default 0.1.
         temperature: as in `random_walks`.
         uniform_fraction: share of each batch that is drawn uniformly.
         groups: (N,) identifiers; instances with the same one never share a batch.
@@ -233,17 +233,22 @@ def plan(
         raise ValueError(f"kind = {kind!r} is none of 'walk', 'nearest' and 'uniform'")
     if native is None and kind != "uniform":
         raise ValueError(f"kind = {kind!r} needs a graph, not a number of instances")
-    probability = _arrays.number("restart", restart)
+    probability = _arrays.number("restart", 0.1 if restart is None else restart)
     if not 0 <= probability < 1:
         raise ValueError(f"restart = {probability} is out of range: it must be at least 0 and below 1")
-    if temperature is not None and kind != "walk":
-        raise ValueError(f"temperature does not go with kind = {kind!r}: only walks choose among neighbours")
+    for option, given in [("temperature", temperature is not None), ("restart", restart is not None)]:
+        if given and kind != "walk":
+            raise ValueError(f"{option} does not go with kind = {kind!r}: only walks choose where to go")
+    of_graphs = {"graph": native is not None, "coverage": coverage is not None, "labels": labels is not None}
+    for option, given in {**of_graphs, "uniform_fraction": uniform_fraction > 0}.items():
+        if given and kind == "uniform":
+            raise ValueError(f"{option} does not go with kind = 'uniform': give the number of instances, and nothing of a graph")
     batches, origins = _lookalike.plan(
         graph=native,
         count=instances,
         kind=kind,
         batch_size=_arrays.count("batch_size", batch_size),
-        coverage=coverage,
+        coverage=coverage or "cover",
         restart=probability,
         temperature=None if temperature is None else _arrays.number("temperature", temperature),
         uniform_fraction=_arrays.number("uniform_fraction", uniform_fraction),

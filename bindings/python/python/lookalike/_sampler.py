@@ -316,6 +316,13 @@ class LookalikeBatchSampler:
         if consumed + len(sizes) > len(self):
             raise ValueError(f"{consumed} consumed and {len(sizes)} pending batches do not fit an epoch of {len(self)}")
         asked = None if asked is None else _arrays.count("asked_epoch", asked)
+        handed = consumed + len(sizes)
+        expected = (epoch, handed) if handed < len(self) else (epoch + 1, 0)
+        if asked is None and (restored.epoch, restored.position) != expected:
+            at = f"batch {restored.position} of epoch {restored.epoch}"
+            raise ValueError(
+                f"the state's {consumed} consumed and {len(sizes)} pending batches of epoch {epoch} do not lead to {at}, where it is"
+            )
         self._native = restored
         self._repeated, self._pending = [], deque(pending)
         self._asked_epoch = asked

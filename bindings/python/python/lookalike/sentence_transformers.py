@@ -16,6 +16,10 @@ __all__ = ["BatchSamplers", "batch_sampler"]
 Embed = Callable[[Any], "ArrayLike | None"]
 
 
+#: Options of the sampler that uniform batches do not read, and would refuse.
+_OF_GRAPHS = ("temperature", "uniform_fraction", "similarity_ceiling", "similarity_percentile", "oracle")
+
+
 class BatchSamplers:
     """What `batch_sampler` gives: makes a sampler for each data set of a trainer, and keeps them in `samplers`."""
 
@@ -47,6 +51,10 @@ class BatchSamplers:
         }
         if callable(self._embeddings) and known is None:
             options["kind"] = "uniform"
+            for option in _OF_GRAPHS:
+                options.pop(option, None)
+        else:
+            options["neighbors"] = max(1, min(options.get("neighbors", 100), len(dataset) - 1))
         if known is not None and len(known) != len(dataset):
             raise ValueError(
                 f"embeddings of {len(known)} rows do not fit a data set of {len(dataset)}; for several data sets, one for evaluation "
@@ -61,7 +69,9 @@ def batch_sampler(*, embeddings: ArrayLike | Embed | None = None, **options: Any
     """The callable that the training arguments of sentence-transformers take as their ``batch_sampler``.
 
     Batch size, seed and what happens to the last batch are those of the training arguments, unless `options` names them;
-    a batch is never larger than the data set. Several processes need nothing here: the trainer shares the batches out.
+    and neither a batch nor the neighbours of an instance are ever more than the data set. With several processes the trainer
+    shares the batches out, and all must plan the same: they need the same embeddings, to the bit. Encode on one of them and
+    send the result to all, also before ``update``; `lookalike.check_agreement` tells whether they agree.
 
     Args:
         embeddings: (N, d) for the rows of the data set; or a function from a data set to them, which can give None for uniform

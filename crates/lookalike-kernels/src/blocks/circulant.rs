@@ -102,7 +102,8 @@ impl Circulant {
         candidates
     }
 
-    pub(super) fn tiles(&self) -> usize {
+    /// Tiles into which the rows are cut.
+    pub fn tiles(&self) -> usize {
         self.rows.div_ceil(self.tile)
     }
 

@@ -19,10 +19,11 @@ use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
 use super::layout::{LayChannels, LayWindows, Planes};
 use super::scratch::{Scratch, User, first, with_scratch};
+use super::winograd;
 use crate::vector::Vector;
 
 /// Columns of a panel of the input.
-const PANEL: usize = 16;
+pub(super) const PANEL: usize = 16;
 /// Tasks to be had where sizes allow it; each has sums of its own.
 const TASKS: usize = 16;
 /// Output channels of a task.
@@ -38,6 +39,11 @@ const STRETCH: usize = 64;
 
 /// The gradient of the weights, `[O, C, K, K]`.
 pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+    let sides = [(shape.height, shape.output_height()), (shape.width, shape.output_width())];
+    let axes = sides.map(|(input, output)| Axis::of_output(shape, input, output));
+    if winograd::suits(path, &axes, [shape.inputs, shape.outputs]) {
+        return winograd::contract::contract(path, shape, &axes, input, gradient);
+    }
     let call = Call::new(path, shape, input, gradient);
     let mut result = vec![0.0; shape.outputs * shape.terms()];
     with_scratch(User::Call, |scratch| {
@@ -45,8 +51,8 @@ pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32
         sums.par_chunks_exact_mut(call.sums()).enumerate().for_each(|(task, sums)| {
             with_scratch(User::Task, |scratch| call.run(task, sums, scratch));
         });
-        result.par_chunks_exact_mut(shape.terms()).enumerate().for_each(|(output, result)| {
-            call.gather(output, sums, result);
+        result.par_chunks_mut(PANEL * shape.terms()).enumerate().for_each(|(block, result)| {
+            call.gather(block * PANEL, sums, result);
         });
     });
     result
@@ -220,17 +226,23 @@ impl<'a> Call<'a> {
         }
     }
 
-    /// One output's gradients `[C, K, K]` from the sums of all tasks.
-    fn gather(&self, output: usize, sums: &[f32], result: &mut [f32]) {
+    /// The gradients `[outputs, C, K, K]` of up to sixteen outputs, `first` and those after it, from the sums of all tasks.
+    fn gather(&self, first: usize, sums: &[f32], result: &mut [f32]) {
         let taps = self.vertical.taps * self.horizontal.taps;
-        let output_range = output / self.task_outputs;
+        let output_range = first / self.task_outputs;
+        let terms = self.channels * taps;
         for (channel, tap) in (0..self.channels).flat_map(|channel| (0..taps).map(move |tap| (channel, tap)))
         {
             let task = (channel / self.task_channels * self.output_ranges + output_range) * self.ranges;
             let place = (tap * self.task_channels + channel % self.task_channels) * self.task_outputs
-                + output % self.task_outputs;
-            result[channel * taps + tap] =
-                (task..task + self.ranges).map(|task| sums[task * self.sums() + place]).sum();
+                + first % self.task_outputs;
+            let mut total = [0.0; PANEL];
+            for task in task..task + self.ranges {
+                let sums = &sums[task * self.sums() + place..][..PANEL];
+                total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+            }
+            let results = result.iter_mut().skip(channel * taps + tap).step_by(terms);
+            results.zip(total).for_each(|(result, total)| *result = total);
         }
     }
 }
@@ -306,12 +318,7 @@ impl Kernel for Tiles<'_> {
                             .as_ptr()
                             .add(panel * self.panels[1] + target * self.lanes * columns);
                         let sums = self.sums.as_mut_ptr().add(place);
-                        match (A::CONTRACTION_ROWS, columns / A::Register::LANES) {
-                            (8, 2) => walk.tile::<A, 8, 2>(input, gradient, sums),
-                            (8, _) => walk.tile::<A, 8, 1>(input, gradient, sums),
-                            (4, _) => walk.tile::<A, 4, 2>(input, gradient, sums),
-                            _ => walk.tile::<A, 2, 4>(input, gradient, sums),
-                        }
+                        walk.panel::<A>(columns, input, gradient, sums);
                     }
                 }
             }
@@ -320,18 +327,42 @@ impl Kernel for Tiles<'_> {
 }
 
 /// How the tiles of a tap walk through rows, stretches of a row, and the words of a stretch.
-struct Walk {
-    rows: usize,
-    stretches: usize,
-    length: usize,
+pub(super) struct Walk {
+    pub(super) rows: usize,
+    pub(super) stretches: usize,
+    pub(super) length: usize,
     /// Words from row to row, and from stretch to stretch.
-    input_steps: [usize; 2],
-    gradient_steps: [usize; 2],
+    pub(super) input_steps: [usize; 2],
+    pub(super) gradient_steps: [usize; 2],
     /// Sums from one channel to the next.
-    row: usize,
+    pub(super) row: usize,
 }
 
 impl Walk {
+    /// Adds the products of a tile's channels and a panel of the gradient.
+    ///
+    /// # Safety
+    /// The processor has the registers of `A`, every step stays in the panels, whose gradient has `columns`, and as many
+    /// sums of `CONTRACTION_ROWS` rows lie in the target.
+    #[inline(always)]
+    pub(super) unsafe fn panel<A: Arithmetic>(
+        &self,
+        columns: usize,
+        input: *const u32,
+        gradient: *const u32,
+        target: *mut f32,
+    ) {
+        // SAFETY: as the caller's.
+        unsafe {
+            match (A::CONTRACTION_ROWS, columns / A::Register::LANES) {
+                (8, 2) => self.tile::<A, 8, 2>(input, gradient, target),
+                (8, _) => self.tile::<A, 8, 1>(input, gradient, target),
+                (4, _) => self.tile::<A, 4, 2>(input, gradient, target),
+                _ => self.tile::<A, 2, 4>(input, gradient, target),
+            }
+        }
+    }
+
     /// # Safety
     /// The processor has the registers of `A`, every step stays in the panels, and `ROWS` rows of `VECTORS` registers
     /// lie in the sums.

@@ -22,6 +22,7 @@ use super::flat;
 use super::grid::Axis;
 use super::layout::{LayImages, Planes, TakeImages, Target};
 use super::scratch::{Class, Scratch, User, first, with_scratch};
+use super::winograd;
 use crate::vector::Vector;
 use crate::written::written;
 
@@ -51,6 +52,19 @@ pub(super) fn correlate(
         return Vec::new();
     }
     let count = images.len() / from.values();
+    if let [[vertical], [horizontal]] = sides.each_ref().map(Vec::as_slice)
+        && winograd::suits(path, &[*vertical, *horizontal], [from.channels, to.channels])
+    {
+        let axes = [*vertical, *horizontal];
+        return winograd::correlate::correlate(
+            path,
+            &axes,
+            images,
+            [from, to],
+            bias,
+            &|output, channel, taps| weight([0, 0], output, channel, taps),
+        );
+    }
     let mut phases = Vec::new();
     let mut panel_words = 0;
     for (row, vertical) in sides[0].iter().enumerate() {
@@ -363,23 +377,7 @@ impl Kernel for Tiles<'_> {
                         sums: self.sums.as_mut_ptr().add(index * A::ROWS * self.stride),
                         stride: self.stride,
                     };
-                    let mut positions = &self.positions[class.positions.clone()];
-                    while !positions.is_empty() {
-                        // Two tiles of two keep the multipliers busier than one of three and one of one.
-                        let count = match positions.len() {
-                            4 => A::POSITIONS.min(2),
-                            more => A::POSITIONS.min(more),
-                        };
-                        let (now, later) = positions.split_at(count);
-                        match (A::ROWS, count * (LANES / A::Register::LANES)) {
-                            (8, 3) => walk.tile::<A, 8, 3>(now),
-                            (8, 2) => walk.tile::<A, 8, 2>(now),
-                            (8, _) => walk.tile::<A, 8, 1>(now),
-                            (6, _) => walk.tile::<A, 6, 2>(now),
-                            _ => walk.tile::<A, 2, 4>(now),
-                        }
-                        positions = later;
-                    }
+                    walk.all::<A>(&self.positions[class.positions.clone()]);
                 }
             }
         }
@@ -387,26 +385,53 @@ impl Kernel for Tiles<'_> {
 }
 
 /// What the tiles of a panel and a class have in common.
-struct Walk<'a> {
-    weights: *const u32,
-    weight_step: usize,
-    source_step: usize,
+pub(super) struct Walk<'a> {
+    pub(super) weights: *const u32,
+    pub(super) weight_step: usize,
+    pub(super) source_step: usize,
     /// Valid rows of the kernel.
-    lines: usize,
+    pub(super) lines: usize,
     /// Terms of such a row.
-    length: usize,
-    bias: &'a [f32; 8],
-    source: *const u32,
-    sums: *mut f32,
-    stride: usize,
+    pub(super) length: usize,
+    pub(super) bias: &'a [f32; 8],
+    pub(super) source: *const u32,
+    pub(super) sums: *mut f32,
+    pub(super) stride: usize,
 }
 
 impl Walk<'_> {
-    /// Sums `ROWS` outputs in `VECTORS` registers of the `positions`, which the latter just hold.
+    /// Sums the outputs of a panel at all `positions`, in tiles.
     ///
     /// # Safety
     /// The processor has the registers of `A`; each line of each position lies in the source, each line of the weights
-    /// in the panel, and the positions in each of the panel's `ROWS` rows of sums.
+    /// in the panel, and the positions in each of the panel's rows of sums.
+    #[inline(always)]
+    pub(super) unsafe fn all<A: Arithmetic>(&self, mut positions: &[[usize; 2]]) {
+        while !positions.is_empty() {
+            // Two tiles of two keep the multipliers busier than one of three and one of one.
+            let count = match positions.len() {
+                4 => A::POSITIONS.min(2),
+                more => A::POSITIONS.min(more),
+            };
+            let (now, later) = positions.split_at(count);
+            // SAFETY: as the caller's.
+            unsafe {
+                match (A::ROWS, count * (LANES / A::Register::LANES)) {
+                    (8, 3) => self.tile::<A, 8, 3>(now),
+                    (8, 2) => self.tile::<A, 8, 2>(now),
+                    (8, _) => self.tile::<A, 8, 1>(now),
+                    (6, _) => self.tile::<A, 6, 2>(now),
+                    _ => self.tile::<A, 2, 4>(now),
+                }
+            }
+            positions = later;
+        }
+    }
+
+    /// Sums `ROWS` outputs in `VECTORS` registers of the `positions`, which the latter just hold.
+    ///
+    /// # Safety
+    /// As [`all`](Self::all).
     #[inline(always)]
     unsafe fn tile<A: Arithmetic, const ROWS: usize, const VECTORS: usize>(&self, positions: &[[usize; 2]]) {
         let lanes = A::Register::LANES;

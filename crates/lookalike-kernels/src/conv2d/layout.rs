@@ -14,7 +14,7 @@ use crate::bf16;
 use crate::vector::Vector;
 
 /// A side of the blocks that are transposed.
-const BLOCK: usize = 16;
+pub(super) const BLOCK: usize = 16;
 type Block = [[u32; BLOCK]; BLOCK];
 
 /// Sizes of one image: channels, height, width.
@@ -39,17 +39,17 @@ impl Planes {
 
 /// Rows of some images: where they begin in `values`, and how they go on.
 #[derive(Debug, Clone, Copy)]
-struct Source<'a> {
-    values: &'a [f32],
+pub(super) struct Source<'a> {
+    pub(super) values: &'a [f32],
     /// Begin of the second value of a pair, if there is one.
-    partner: Option<usize>,
-    start: usize,
+    pub(super) partner: Option<usize>,
+    pub(super) start: usize,
     /// From one row of the block to the next.
-    stride: usize,
+    pub(super) stride: usize,
     /// Rows there are; the others are 0.
-    rows: usize,
+    pub(super) rows: usize,
     /// Columns there are; the others are 0.
-    columns: usize,
+    pub(super) columns: usize,
 }
 
 impl Source<'_> {
@@ -58,7 +58,7 @@ impl Source<'_> {
     /// # Safety
     /// The processor has the registers of `A`.
     #[inline(always)]
-    unsafe fn transpose<A: Arithmetic>(&self, target: &mut [u32], stride: usize) {
+    pub(super) unsafe fn transpose<A: Arithmetic>(&self, target: &mut [u32], stride: usize) {
         let last = self.start + self.stride * self.rows.saturating_sub(1) + self.columns;
         assert!(last <= self.values.len() && self.rows <= BLOCK && self.columns <= BLOCK);
         assert!((self.columns.max(1) - 1) * stride + BLOCK <= target.len());

@@ -12,6 +12,7 @@ mod flat;
 mod grid;
 mod layout;
 mod scratch;
+mod winograd;
 
 use rayon::prelude::*;
 

@@ -12,6 +12,8 @@ pub(super) struct Scratch {
     pub(super) sums: Vec<f32>,
     pub(super) positions: Vec<[usize; 2]>,
     pub(super) classes: Vec<Class>,
+    /// Of the values of transformed tiles.
+    pub(super) offsets: Vec<u32>,
 }
 
 /// Positions of a correlation that have the same valid taps.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// Calls `visit(output index, input index, weight index)` for every product of the convolution.
-fn each_product(shape: &Shape, mut visit: impl FnMut(usize, usize, usize)) {
+pub(super) fn each_product(shape: &Shape, mut visit: impl FnMut(usize, usize, usize)) {
     let Shape { images, inputs, outputs, height, width, kernel, stride, padding } = *shape;
     let (out_height, out_width) = (shape.output_height(), shape.output_width());
     for image in 0..images {
@@ -30,19 +30,19 @@ fn each_product(shape: &Shape, mut visit: impl FnMut(usize, usize, usize)) {
 }
 
 /// max |a − b| / max |b|
-fn difference(a: &[f32], b: &[f64]) -> f64 {
+pub(super) fn difference(a: &[f32], b: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(1e-30, |largest: f64, b| largest.max(b.abs()));
     a.iter().zip(b).fold(0.0, |worst: f64, (a, b)| worst.max((f64::from(*a) - b).abs())) / largest
 }
 
-fn normals(purpose: &str, count: usize) -> Vec<f32> {
+pub(super) fn normals(purpose: &str, count: usize) -> Vec<f32> {
     let mut stream = lookalike_base::Seed(7).stream(purpose, 0, 0, 0);
     (0..count).map(|_| stream.normal()).collect()
 }
 
 /// The twins of output, input gradient, weight gradient and bias gradient.
-fn twins(shape: &Shape, [input, weight, gradient]: [&[f32]; 3], bias: &[f32]) -> [Vec<f64>; 4] {
+pub(super) fn twins(shape: &Shape, [input, weight, gradient]: [&[f32]; 3], bias: &[f32]) -> [Vec<f64>; 4] {
     let map = shape.output_height() * shape.output_width();
     let mut y: Vec<f64> =
         (0..gradient.len()).map(|index| f64::from(bias[index / map % shape.outputs])).collect();
@@ -136,21 +136,24 @@ fn the_layers_of_residual_networks_are_those_of_the_definition() {
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let shape =
-        Shape { images: 37, inputs: 5, outputs: 20, height: 12, width: 10, kernel: 3, stride: 1, padding: 1 };
-    let input = normals("input", shape.images * shape.input().values());
-    let weight = normals("weight", shape.outputs * shape.terms());
-    let all = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        pool.install(|| {
-            [Precision::F32, Precision::Bf16].map(|precision| {
-                let y = forward(&shape, precision, &input, &weight, None);
-                let dx = input_gradient(&shape, precision, &weight, &y);
-                let dw = weight_gradient(&shape, precision, &input, &y);
-                let db = bias_gradient(&shape, &y);
-                [y, dx, dw, db]
+    // Summed directly, and by tiles.
+    for (inputs, outputs) in [(5, 20), (16, 20)] {
+        let shape =
+            Shape { images: 37, inputs, outputs, height: 12, width: 10, kernel: 3, stride: 1, padding: 1 };
+        let input = normals("input", shape.images * shape.input().values());
+        let weight = normals("weight", shape.outputs * shape.terms());
+        let all = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                [Precision::F32, Precision::Bf16].map(|precision| {
+                    let y = forward(&shape, precision, &input, &weight, None);
+                    let dx = input_gradient(&shape, precision, &weight, &y);
+                    let dw = weight_gradient(&shape, precision, &input, &y);
+                    let db = bias_gradient(&shape, &y);
+                    [y, dx, dw, db]
+                })
             })
-        })
-    };
-    assert!(all(1) == all(3));
+        };
+        assert!(all(1) == all(3));
+    }
 }

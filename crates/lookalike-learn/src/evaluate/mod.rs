@@ -6,6 +6,7 @@
 
 pub mod cross_validation;
 pub mod embed;
+pub mod proxy;
 pub mod scores;
 
 use lookalike_metrics::SvmKernel;
@@ -15,6 +16,7 @@ use crate::error::LearnError;
 
 pub use cross_validation::{Accuracy, CrossValidation};
 pub use embed::{Embedded, Embedder, embed, estimate_statistics};
+pub use proxy::Proxy;
 pub use scores::{BatchScores, Geometry, Score, Scores};
 
 /// The `[evaluate]` section of a recipe.

@@ -1,7 +1,6 @@
 //! The scores of a trained encoder, each either a number or the reason why there is none.
 
-use lookalike_base::progress::Progress;
-use lookalike_base::{Rows, Seed};
+use lookalike_base::{Rows, Seed, Watch};
 use lookalike_metrics::{
     Centering, KnnOptions, MetricError, ProbeOptions, UniformityOptions, collapse, false_negative_rate,
     hardness, knn_accuracy, linear_probe, rank_me, spectrum, uniformity,
@@ -162,16 +161,16 @@ impl Scores {
     /// Measures `train` and `test` embeddings; `plan` are the batches of the run's last epoch.
     ///
     /// # Errors
-    /// [`LearnError::Metrics`] where embeddings are not finite.
+    /// [`LearnError::Metrics`] where embeddings are not finite, or the probe was asked to stop.
     pub fn measure(
         [train, test]: [&Embedded; 2],
         labels: [&Labels; 2],
         plan: &[Vec<u32>],
         options: &EvaluateOptions,
-        probe: Option<(Seed, &Progress)>,
+        probe: Option<(Seed, Watch<'_>)>,
     ) -> Result<Self, LearnError> {
         let rows = [train.representation.rows(), test.representation.rows()];
-        let linear = probe.map(|(seed, progress)| {
+        let linear = probe.map(|(seed, watch)| {
             let probe = ProbeOptions {
                 epochs: options.probe_epochs,
                 labels_per_class: options.probe_labels_per_class,
@@ -179,8 +178,7 @@ impl Scores {
                 ..ProbeOptions::default()
             };
             let ([train, test], classes) = (labels, labels[0].classes.max(labels[1].classes));
-            let result =
-                linear_probe(rows[0], &train.labels, rows[1], &test.labels, classes, &probe, progress);
+            let result = linear_probe(rows[0], &train.labels, rows[1], &test.labels, classes, &probe, watch);
             let rate = result.as_ref().ok().map(|probe| probe.rate);
             Score::of(result.map(|probe| probe.accuracy)).map(|score| (score, rate))
         });

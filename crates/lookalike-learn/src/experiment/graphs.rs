@@ -18,7 +18,7 @@ use crate::engine::Device;
 use crate::error::LearnError;
 use crate::evaluate::scores::Labels;
 use crate::evaluate::{Accuracy, BatchScores, CrossValidation, Embedder, Geometry};
-use crate::method::build::{Parts, build, mvgrl};
+use crate::method::build::{self, Parts};
 use crate::method::{AnyMethod, Method, Mvgrl, Network};
 use crate::module::Module;
 use crate::recipe::{MethodKind, ValidRecipe};
@@ -47,8 +47,18 @@ pub trait GraphMethod: Method + Sized {
     /// The method before its first step.
     ///
     /// # Errors
-    /// As [`build`].
+    /// As [`build::build`].
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError>;
+
+    /// What is kept, before the first step.
+    ///
+    /// # Errors
+    /// As [`GraphMethod::build`].
+    fn untrained(
+        graphs: &Graphs<Self>,
+        recipe: &ValidRecipe,
+        device: &Device,
+    ) -> Result<Self::Network, LearnError>;
 
     /// What is kept.
     fn kept(&self) -> &Self::Network;
@@ -69,6 +79,11 @@ pub trait GraphMethod: Method + Sized {
     ) -> Result<Source<<Self::Network as Embedder>::Input>, LearnError>;
 }
 
+fn gin(features: usize, recipe: &ValidRecipe, purpose: &'static str, device: &Device) -> Gin {
+    let mut stream = recipe.seed().stream(purpose, 0, 0, 0);
+    Gin::new(features, &recipe.recipe().encoder.gin(), &mut stream, device)
+}
+
 impl GraphMethod for AnyMethod<Gin> {
     type Network = Network<Gin>;
     type Made = ();
@@ -78,9 +93,7 @@ impl GraphMethod for AnyMethod<Gin> {
     }
 
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
-        let options = recipe.recipe().encoder.gin();
-        let encoder =
-            |purpose| Gin::new(graphs.columns, &options, &mut recipe.seed().stream(purpose, 0, 0, 0), device);
+        let encoder = |purpose| gin(graphs.columns, recipe, purpose, device);
         let parts = Parts {
             encoder: encoder("encoder"),
             second: encoder("encoder of keys"),
@@ -88,7 +101,15 @@ impl GraphMethod for AnyMethod<Gin> {
             labels: graphs.set.labels().map(|labels| Arc::new(labels.to_vec())),
             device,
         };
-        build(recipe, parts)
+        build::build(recipe, parts)
+    }
+
+    fn untrained(
+        graphs: &Graphs<Self>,
+        recipe: &ValidRecipe,
+        device: &Device,
+    ) -> Result<Network<Gin>, LearnError> {
+        build::network(recipe, gin(graphs.columns, recipe, "encoder", device), device)
     }
 
     fn kept(&self) -> &Network<Gin> {
@@ -139,7 +160,11 @@ impl GraphMethod for Mvgrl {
 
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
         let labels = graphs.set.labels().map(|labels| Arc::new(labels.to_vec()));
-        Ok(mvgrl(recipe, graphs.columns, labels, device))
+        Ok(build::mvgrl(recipe, graphs.columns, labels, device))
+    }
+
+    fn untrained(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
+        <Self as GraphMethod>::build(graphs, recipe, device)
     }
 
     fn kept(&self) -> &Self {
@@ -246,12 +271,26 @@ impl<M: GraphMethod> Domain for Graphs<M> {
         self.set.len()
     }
 
+    fn fingerprint(&self) -> Result<String, LearnError> {
+        let (set, classes) = (&self.set, self.set.classes().len());
+        let sizes = [set.len(), set.nodes(), set.edges(), classes, self.columns];
+        let [graphs, nodes, edges, classes, columns] = sizes;
+        Ok(format!(
+            "{}, {graphs} graphs, {nodes} nodes, {edges} edges, {classes} classes, {columns} features",
+            set.name()
+        ))
+    }
+
     fn labels(&self) -> Labels {
         Labels { labels: self.set.labels().unwrap_or_default().to_vec(), classes: self.set.classes().len() }
     }
 
     fn method(&self, recipe: &ValidRecipe, device: &Device) -> Result<M, LearnError> {
         M::build(self, recipe, device)
+    }
+
+    fn untrained(&self, recipe: &ValidRecipe, device: &Device) -> Result<M::Network, LearnError> {
+        M::untrained(self, recipe, device)
     }
 
     fn network(method: &M) -> &M::Network {
@@ -312,7 +351,7 @@ impl<M: GraphMethod> Domain for Graphs<M> {
         }
         let mut svm_untrained = None;
         if extent.beside != Beside::Nothing {
-            let mut network = experiment.with_estimated_statistics(experiment.method()?.kept())?;
+            let mut network = experiment.with_estimated_statistics(&experiment.network()?)?;
             let Some(untrained) = embed(&mut network)? else { return Ok(None) };
             svm_untrained = score(&untrained.representation)?;
             if svm_untrained.is_none() {

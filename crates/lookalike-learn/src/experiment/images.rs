@@ -4,19 +4,19 @@ use std::num::NonZero;
 use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, Progress};
-use lookalike_base::{Matrix, Seed};
+use lookalike_base::{Matrix, Seed, Watch};
 use lookalike_data::augment::Augmentation;
-use lookalike_data::loader::{BatchRequest, LoaderOptions};
+use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
 use lookalike_data::{ImageBatch, ImageDataset, ImageViews, PlainImages, Split, ViewBatch, Views};
-use lookalike_metrics::alignment;
+use lookalike_metrics::{MetricError, alignment};
 
 use super::{Domain, Evaluation, Experiment, Extent, Part, Source};
 use crate::encoder::resnet::{Architecture, ResNet};
 use crate::engine::{self, Device};
 use crate::error::LearnError;
-use crate::evaluate::Embedded;
 use crate::evaluate::scores::{Labels, Score, Scores, knn};
-use crate::method::build::{Parts, build};
+use crate::evaluate::{Embedded, Proxy};
+use crate::method::build::{self, Parts};
 use crate::method::{AnyMethod, Network};
 use crate::recipe::ValidRecipe;
 
@@ -38,6 +38,9 @@ pub struct ImageEvaluation {
     pub knn_training_statistics: Score,
     /// Mean squared distance between two views of a test image, normalised representations.
     pub alignment: Score,
+    /// The proxy task on projections of two views of the test images.
+    #[serde(flatten)]
+    pub proxy: Proxy,
     /// All other scores, with statistics estimated anew.
     #[serde(flatten)]
     pub scores: Scores,
@@ -97,28 +100,42 @@ impl Images {
         Ok(Matrix::new(values, columns)?)
     }
 
-    /// Alignment of two augmented views of the test images.
-    fn alignment(&self, network: &mut Network<ResNet>, recipe: &ValidRecipe) -> Result<Score, LearnError> {
+    /// Representations of the first and of the second view of the test images, and projections of the same.
+    fn two_views(
+        &self,
+        network: &mut Network<ResNet>,
+        recipe: &ValidRecipe,
+    ) -> Result<[[Matrix; 2]; 2], LearnError> {
         let seed = Seed(recipe.recipe().seed ^ 1);
         let source = ImageViews::new(self.test.clone(), self.views.clone(), seed, recipe.loader().threads);
         let order: Vec<u32> = (0..self.test.len() as u32).collect();
-        let mut halves = [Vec::new(), Vec::new()];
-        let mut columns = 0;
+        let mut values = [(); 2].map(|()| [Vec::new(), Vec::new()]);
+        let mut columns = [0; 2];
         for (chunk, step) in order.chunks(recipe.recipe().evaluate.batch_size).zip(0..) {
-            let request = BatchRequest { instances: chunk.to_vec(), epoch: 0, step };
-            let batch = lookalike_data::BatchSource::batch(&source, &request)?;
+            let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step })?;
             let Views::Stacked(views) = &batch.views else { unreachable!("image views are stacked") };
-            let [both, _] = network.embed(views, &mut crate::module::Pass::evaluation());
-            columns = both.dims()[1];
-            let values = engine::to_host(both);
-            let (first, second) = values.split_at(values.len() / 2);
-            halves[0].extend_from_slice(first);
-            halves[1].extend_from_slice(second);
+            let parts = network.embed(views, &mut crate::module::Pass::evaluation());
+            for ((part, columns), halves) in parts.into_iter().zip(&mut columns).zip(&mut values) {
+                *columns = part.dims()[1];
+                let both = engine::to_host(part);
+                let (first, second) = both.split_at(both.len() / 2);
+                halves[0].extend_from_slice(first);
+                halves[1].extend_from_slice(second);
+            }
         }
-        let [first, second] = halves;
-        let (first, second) = (Matrix::new(first, columns)?, Matrix::new(second, columns)?);
-        Score::of(alignment(first.rows(), second.rows()))
+        let [representations, projections] = values;
+        let matrices = |[first, second]: [Vec<f32>; 2], columns| -> Result<[Matrix; 2], LearnError> {
+            Ok([Matrix::new(first, columns)?, Matrix::new(second, columns)?])
+        };
+        Ok([matrices(representations, columns[0])?, matrices(projections, columns[1])?])
     }
+}
+
+fn encoder(recipe: &ValidRecipe, purpose: &'static str, device: &Device) -> ResNet {
+    let options = recipe.recipe();
+    let architecture = options.encoder().architecture().unwrap_or(Architecture::ResNet18);
+    let mut stream = recipe.seed().stream(purpose, 0, 0, 0);
+    ResNet::new(architecture, options.encoder.stem(), &mut stream, device)
 }
 
 impl Domain for Images {
@@ -133,26 +150,28 @@ impl Domain for Images {
         self.train.len()
     }
 
+    fn fingerprint(&self) -> Result<String, LearnError> {
+        Ok(self.train.fingerprint()?)
+    }
+
     fn labels(&self) -> Labels {
         self.labels_of(Split::Train)
     }
 
     fn method(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Method, LearnError> {
-        let options = recipe.recipe();
-        let architecture = options.encoder().architecture().unwrap_or(Architecture::ResNet18);
-        let encoder = |purpose| {
-            let mut stream = recipe.seed().stream(purpose, 0, 0, 0);
-            ResNet::new(architecture, options.encoder.stem(), &mut stream, device)
-        };
         let labels = self.labels().labels;
         let parts = Parts {
-            encoder: encoder("encoder"),
-            second: encoder("encoder of keys"),
+            encoder: encoder(recipe, "encoder", device),
+            second: encoder(recipe, "encoder of keys", device),
             instances: self.train.len(),
             labels: (labels.len() == self.train.len()).then(|| Arc::new(labels)),
             device,
         };
-        build(recipe, parts)
+        build::build(recipe, parts)
+    }
+
+    fn untrained(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Network, LearnError> {
+        build::network(recipe, encoder(recipe, "encoder", device), device)
     }
 
     fn network(method: &Self::Method) -> &Self::Network {
@@ -200,8 +219,7 @@ impl Domain for Images {
         if cancellation.is_cancelled() {
             return Ok(None);
         }
-        let untrained = experiment.method()?;
-        let mut untrained = experiment.with_estimated_statistics(untrained.network())?;
+        let mut untrained = experiment.with_estimated_statistics(&experiment.network()?)?;
         let Some(untrained) = both(&mut untrained)? else { return Ok(None) };
         let Some(as_trained) = both(&mut network.clone())? else { return Ok(None) };
         let mut estimated = experiment.with_estimated_statistics(network)?;
@@ -214,14 +232,23 @@ impl Domain for Images {
         } else {
             Progress::hidden()
         };
-        let probe = extent.probe.then_some((recipe.seed(), &progress));
-        let scores = Scores::measure([&train, &test], labels, plan, options, probe)?;
+        let watch = Watch { progress: &progress, cancellation };
+        let probe = extent.probe.then_some((recipe.seed(), watch));
+        let scores = match Scores::measure([&train, &test], labels, plan, options, probe) {
+            Err(LearnError::Metrics(MetricError::Cancelled)) => return Ok(None),
+            scores => scores?,
+        };
         progress.finish();
+        let [representations, projections] = data.two_views(&mut estimated, recipe)?;
+        let alignment = Score::of(alignment(representations[0].rows(), representations[1].rows()))?;
+        let mixing = recipe.recipe().negatives.mixing.unwrap_or_default();
+        let proxy = Proxy::measure(projections, mixing, recipe.seed())?;
         Ok(Some(Evaluation::Images(Box::new(ImageEvaluation {
             knn_pixels,
             knn_untrained: knn_of(&untrained)?,
             knn_training_statistics: knn_of(&as_trained)?,
-            alignment: data.alignment(&mut estimated, recipe)?,
+            alignment,
+            proxy,
             scores,
             layer: "representation (before the projection head)",
             knn_k: options.knn_k.min(data.train.len()),

@@ -44,6 +44,12 @@ pub trait Domain: Sized {
     /// Their number, N.
     fn instances(&self) -> usize;
 
+    /// Tells them from other data, wherever the files lie.
+    ///
+    /// # Errors
+    /// [`LearnError::Data`] where a file cannot be looked at.
+    fn fingerprint(&self) -> Result<String, LearnError>;
+
     /// Their classes.
     fn labels(&self) -> Labels;
 
@@ -52,6 +58,12 @@ pub trait Domain: Sized {
     /// # Errors
     /// As [`build`](crate::method::build::build).
     fn method(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Method, LearnError>;
+
+    /// What is kept of that, without queue, bank and whatever else a method has.
+    ///
+    /// # Errors
+    /// As [`Domain::method`].
+    fn untrained(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Network, LearnError>;
 
     /// What is kept of a method.
     fn network(method: &Self::Method) -> &Self::Network;
@@ -202,6 +214,14 @@ impl<D: Domain> Experiment<D> {
         self.data.method(&self.recipe, &self.device)
     }
 
+    /// The network before its first step, without queue, bank and whatever else a method keeps.
+    ///
+    /// # Errors
+    /// As [`Domain::method`].
+    pub fn network(&self) -> Result<D::Network, LearnError> {
+        self.data.untrained(&self.recipe, &self.device)
+    }
+
     /// A trainer in the folder `run`, at its newest checkpoint where there is one.
     ///
     /// # Errors
@@ -228,7 +248,11 @@ impl<D: Domain> Experiment<D> {
         recipe.check_with_data(instances, labels.is_some(), schedule.total)?;
         let options = TrainOptions {
             run: run.to_owned(),
-            identity: self.recipe.identity()?,
+            identity: format!(
+                "{}\n[data-set]\nfingerprint = \"{}\"\n",
+                self.recipe.identity()?,
+                self.data.fingerprint()?
+            ),
             seed: self.recipe.seed(),
             device: self.device.clone(),
             precision: recipe.train.precision,
@@ -301,10 +325,10 @@ impl<D: Domain> Experiment<D> {
             |reason: &str| LearnError::Checkpoint { path: run.to_owned(), reason: reason.to_owned() };
         let newest = Checkpoints::of_run(run).newest()?;
         let (_, arrays, _) = newest.ok_or_else(|| refuse("it has no checkpoint yet"))?;
-        let mut method = self.method()?;
-        load_arrays(&mut method, &arrays, "model.", &self.device)?;
+        let mut network = self.network()?;
+        load_arrays(&mut network, &arrays, "model.", &self.device)?;
         let plan = read_plan(&arrays).ok_or_else(|| refuse("the epoch's batches are missing or damaged"))?;
-        Ok((D::network(&method).clone(), plan))
+        Ok((network, plan))
     }
 
     /// Writes `network` as the result of the run: with statistics estimated anew, under `model.safetensors`.
@@ -323,7 +347,7 @@ impl<D: Domain> Experiment<D> {
     /// [`LearnError::Checkpoint`] where the run has not finished, [`LearnError::Weights`] where the file is of another
     /// network.
     pub fn load_model(&self, run: &Path) -> Result<D::Network, LearnError> {
-        let mut network = D::network(&self.method()?).clone();
+        let mut network = self.network()?;
         load_arrays(&mut network, &read_model(run)?, "", &self.device)?;
         Ok(network)
     }

@@ -14,19 +14,14 @@ use crate::engine::Tensor;
 pub fn hard(similarities: &Similarities, temperature: f32, prior: f32, concentration: f32) -> Tensor<2> {
     let exponentials = Exponentials::new(similarities, temperature);
     // Scaled by the largest, which cancels in w / mean(w), so that no weight exceeds 1 and one is 1.
-    let logits = similarities.negatives.clone().mul_scalar(concentration / temperature);
-    let weights = if let Some(excluded) = &similarities.excluded {
-        let allowed = excluded.clone().neg().add_scalar(1.0);
-        let far = excluded.clone().mul_scalar(1e4 + 2.0 * concentration / temperature);
-        let largest = (logits.clone().inner() - far).max_dim(1);
-        (logits - largest).clamp_max(0.0).exp() * allowed
-    } else {
-        let largest = logits.clone().inner().max_dim(1);
-        (logits - largest).exp()
-    };
-    // A query without any negative has no weights: its sum, 0, is divided by 1.
-    let none = exponentials.count.clone().equal_elem(0.0).float();
-    let total = weights.clone().sum_dim(1) + none;
+    let mut logits = similarities.negatives.clone().mul_scalar(concentration / temperature);
+    if let Some(excluded) = &similarities.excluded {
+        logits = excluded.lower(logits, 1e4 + 2.0 * concentration / temperature);
+    }
+    let largest = logits.clone().inner().max_dim(1);
+    let weights = (logits - largest).exp();
+    // Of a query without any negative all e⁻ are 0, and so is its sum.
+    let total = weights.clone().sum_dim(1);
     let sum = (weights * exponentials.negatives.clone()).sum_dim(1) * exponentials.count.clone() / total;
     exponentials.debiased(sum, temperature, prior)
 }

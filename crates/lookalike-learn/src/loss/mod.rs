@@ -14,6 +14,7 @@ pub mod noise_contrastive;
 pub mod nt_xent;
 
 use crate::engine::Tensor;
+use crate::negatives::Excluded;
 
 /// Scales every row to unit Euclidean length; a row of zeros stays zero, without a NaN in its gradient.
 ///
@@ -38,8 +39,8 @@ pub struct Similarities {
     pub positive: Tensor<2>,
     /// `[Q, M]`
     pub negatives: Tensor<2>,
-    /// `[Q, M]`, 1 where a candidate is no negative of that query, else 0; `None` where all are negatives.
-    pub excluded: Option<Tensor<2>>,
+    /// The candidates that are no negatives of a query; `None` where all are negatives.
+    pub excluded: Option<Excluded>,
 }
 
 impl Similarities {
@@ -50,12 +51,12 @@ impl Similarities {
     fn negative_logits(&self, temperature: f32) -> (Tensor<2>, Tensor<2>) {
         let logits = self.negatives.clone().div_scalar(temperature);
         let [queries, candidates] = logits.dims();
-        let count = Tensor::full([queries, 1], candidates as f32, &logits.device().inner());
+        let device = logits.device().inner();
+        let count = Tensor::full([queries, 1], candidates as f32, &device);
         let Some(excluded) = &self.excluded else { return (logits, count) };
         // Logits lie within ±1/τ, so a finite shift far below that takes a candidate out without an infinity, which would
         // become NaN where it meets a zero.
-        let far = excluded.clone().mul_scalar(2.0 / temperature + 1e4);
-        (logits - far, count - excluded.clone().sum_dim(1))
+        (excluded.lower(logits, 2.0 / temperature + 1e4), count - excluded.counts(&device))
     }
 }
 

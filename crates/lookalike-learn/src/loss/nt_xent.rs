@@ -25,7 +25,7 @@ pub fn views(first: Tensor<2>, second: Tensor<2>, instances: &[u32]) -> Comparis
     Comparison {
         positive: Tensor::cat(vec![second, first], 0),
         candidates: query.clone(),
-        candidate_instances: both.clone(),
+        candidate_instances: both.clone().into(),
         query,
         instances: both,
         exclude_own: true,
@@ -40,8 +40,7 @@ pub fn views(first: Tensor<2>, second: Tensor<2>, instances: &[u32]) -> Comparis
 pub fn nt_xent(first: Tensor<2>, second: Tensor<2>, temperature: f32) -> Tensor<1> {
     let instances: Vec<u32> = (0..first.dims()[0] as u32).collect();
     let comparison = views(first, second, &instances);
-    let excluded = comparison.excluded(None);
-    Loss::InfoNce { temperature }.of(&comparison.similarities(excluded.as_deref())).mean()
+    Loss::InfoNce { temperature }.of(&comparison.similarities(comparison.excluded(None))).mean()
 }
 
 /// The views of each side beside those of the other alone: N queries and N candidates in either direction.
@@ -55,7 +54,7 @@ pub fn across(first: Tensor<2>, second: Tensor<2>, instances: &[u32]) -> [Compar
         instances: instances.to_vec(),
         positive: other.clone(),
         candidates: other,
-        candidate_instances: instances.to_vec(),
+        candidate_instances: instances.to_vec().into(),
         exclude_own: true,
         tracked: true,
     })

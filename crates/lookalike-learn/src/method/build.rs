@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use lookalike_base::Stream;
-
-use super::direct_clr::direct_clr;
+use super::direct_clr::{direct_clr, leading};
 use super::graphcl::graphcl;
-use super::instance_discrimination::Objective;
+use super::instance_discrimination::{Noise, Objective};
 use super::moco::MocoOptions;
 use super::simclr::Among;
 use super::{AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, Network, SimClr, mvgrl};
@@ -47,6 +45,43 @@ pub fn mvgrl(recipe: &ValidRecipe, features: usize, labels: Option<Arc<Vec<u32>>
     Mvgrl::new(features, &options.mvgrl(), objective, &mut stream, device)
 }
 
+/// The network that `recipe` describes before its first step, without what the method keeps beside it: what is loaded to be evaluated.
+/// The same weights for the same seed as those of [`build`].
+///
+/// # Errors
+/// As [`build`].
+pub fn network<E: Encoder>(
+    recipe: &ValidRecipe,
+    encoder: E,
+    device: &Device,
+) -> Result<Network<E>, LearnError> {
+    let method = &recipe.recipe().method;
+    match method.kind {
+        MethodKind::DirectClr => leading(encoder, method.coordinates),
+        _ => Ok(projected(recipe, encoder, "projection", device)),
+    }
+}
+
+/// A projection head drawn from the stream of that purpose.
+fn projection(recipe: &ValidRecipe, dimension: usize, purpose: &'static str, device: &Device) -> Projection {
+    let (form, mut stream) = (recipe.recipe().projection(), recipe.seed().stream(purpose, 0, 0, 0));
+    match recipe.recipe().method.kind {
+        MethodKind::GraphCl => Projection::xavier(dimension, &form, &mut stream, device),
+        _ => Projection::new(dimension, &form, &mut stream, device),
+    }
+}
+
+/// `encoder` with a projection head drawn from the stream of that purpose.
+fn projected<E: Encoder>(
+    recipe: &ValidRecipe,
+    encoder: E,
+    purpose: &'static str,
+    device: &Device,
+) -> Network<E> {
+    let head = projection(recipe, encoder.dimension(), purpose, device);
+    Network { encoder, head: Head::Projection(head) }
+}
+
 /// Puts together the method that `recipe` describes; the same weights for the same seed.
 ///
 /// # Errors
@@ -67,10 +102,8 @@ pub fn build<E: Encoder + Clone>(
         oracle: negatives.oracle,
         labels,
     };
-    let network = |encoder: E, mut stream: Stream| {
-        let head = Projection::new(encoder.dimension(), &options.projection(), &mut stream, device);
-        Network { encoder, head: Head::Projection(head) }
-    };
+    let projected = |encoder: E, purpose| projected(recipe, encoder, purpose, device);
+    let network = |encoder: E| projected(encoder, "projection");
     Ok(match method.kind {
         MethodKind::DirectClr => AnyMethod::SimClr(direct_clr(encoder, method.coordinates, contrast)?),
         MethodKind::SimClr => {
@@ -78,12 +111,10 @@ pub fn build<E: Encoder + Clone>(
                 LossKind::InfoNce => Among::OtherViews,
                 _ => Among::AllViews,
             };
-            AnyMethod::SimClr(SimClr::with(network(encoder, stream("projection")), contrast, among))
+            AnyMethod::SimClr(SimClr::with(network(encoder), contrast, among))
         }
         MethodKind::GraphCl => {
-            let dimension = encoder.dimension();
-            let head =
-                Projection::xavier(dimension, &options.projection(), &mut stream("projection"), device);
+            let head = projection(recipe, encoder.dimension(), "projection", device);
             AnyMethod::SimClr(graphcl(encoder, head, contrast, options.variant()))
         }
         MethodKind::Mvgrl => {
@@ -94,19 +125,20 @@ pub fn build<E: Encoder + Clone>(
             });
         }
         MethodKind::EndToEnd => {
-            let key = network(second, stream("projection of keys"));
-            AnyMethod::EndToEnd(EndToEnd::new(network(encoder, stream("projection")), key, contrast))
+            let key = projected(second, "projection of keys");
+            AnyMethod::EndToEnd(EndToEnd::new(network(encoder), key, contrast))
         }
         MethodKind::InstanceDiscrimination => {
             let shape = [instances, options.projected()];
             let bank = MemoryBank::new(shape, negatives.bank_momentum, &mut stream("bank"), device);
             let objective = match learning {
                 Learning { loss: LossKind::NoiseContrastive, temperature, .. } => {
-                    Objective::Noise { temperature, drawn: options.loss.noise }
+                    let labels = contrast.labels;
+                    Objective::Noise(Noise { temperature, drawn: options.loss.noise, labels })
                 }
                 _ => Objective::Softmax(contrast),
             };
-            let network = network(encoder, stream("projection"));
+            let network = network(encoder);
             AnyMethod::InstanceDiscrimination(InstanceDiscrimination::new(network, bank, objective))
         }
         MethodKind::Moco => {
@@ -119,7 +151,7 @@ pub fn build<E: Encoder + Clone>(
                 shuffle: method.shuffle,
                 exclude_own: negatives.exclude_own,
             };
-            AnyMethod::Moco(Moco::new(network(encoder, stream("projection")), queue, contrast, moco))
+            AnyMethod::Moco(Moco::new(network(encoder), queue, contrast, moco))
         }
         MethodKind::MocoV3 => {
             let predictor = &method.predictor;
@@ -131,7 +163,7 @@ pub fn build<E: Encoder + Clone>(
                 batch_norm: predictor.batch_norm,
             };
             let predictor = Projection::new(dimension, &form, &mut stream("predictor"), device);
-            let network = network(encoder, stream("projection"));
+            let network = network(encoder);
             AnyMethod::MocoV3(MocoV3::new(network, predictor, method.momentum(), contrast))
         }
     })

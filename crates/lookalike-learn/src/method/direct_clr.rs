@@ -13,12 +13,20 @@ use crate::negatives::Contrast;
 /// Trains the first `coordinates` d₀ of the representation (the paper: 360 of ResNet-50's 2048).
 ///
 /// # Errors
-/// [`LearnError::Recipe`] where d₀ is 0 or more than there are.
+/// As [`leading`].
 pub fn direct_clr<E: Encoder>(
     encoder: E,
     coordinates: usize,
     contrast: Contrast,
 ) -> Result<SimClr<E>, LearnError> {
+    Ok(SimClr::with(leading(encoder, coordinates)?, contrast, Among::OtherViews))
+}
+
+/// `encoder` without a head, of which the loss sees the first `coordinates`.
+///
+/// # Errors
+/// [`LearnError::Recipe`] where d₀ is 0 or more than there are.
+pub fn leading<E: Encoder>(encoder: E, coordinates: usize) -> Result<Network<E>, LearnError> {
     let dimension = encoder.dimension();
     if !(1..=dimension).contains(&coordinates) {
         return Err(LearnError::Recipe {
@@ -26,5 +34,5 @@ pub fn direct_clr<E: Encoder>(
             reason: format!("must be at least 1 and at most {dimension}, the length of the representation"),
         });
     }
-    Ok(SimClr::with(Network { encoder, head: Head::Leading(coordinates) }, contrast, Among::OtherViews))
+    Ok(Network { encoder, head: Head::Leading(coordinates) })
 }

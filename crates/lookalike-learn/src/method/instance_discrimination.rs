@@ -6,11 +6,12 @@
 //! ([`noise_contrastive`](crate::loss::noise_contrastive)). An entry is updated when its instance was seen, after the loss.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use lookalike_base::Matrix;
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_data::ViewBatch;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
 use super::network::both_views;
 use super::{Method, Network, Outputs, Position, Terms, rows_of};
@@ -20,7 +21,8 @@ use crate::error::LearnError;
 use crate::loss::noise_contrastive::{log_normalizer, noise_contrastive};
 use crate::loss::{Similarities, normalize};
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::{Comparison, Contrast, MemoryBank};
+use crate::negatives::instruments::{self, Seen};
+use crate::negatives::{Comparison, Contrast, Excluded, MemoryBank, Owners};
 
 /// How a view is told from other instances.
 #[derive(Debug, Clone)]
@@ -28,12 +30,18 @@ pub enum Objective {
     /// A softmax over the whole bank, in one of its forms.
     Softmax(Contrast),
     /// Noise-contrastive estimation.
-    Noise {
-        /// τ > 0. The paper: 0.07.
-        temperature: f32,
-        /// m, entries drawn for each query, uniformly with replacement. The paper: 4096.
-        drawn: usize,
-    },
+    Noise(Noise),
+}
+
+/// What noise-contrastive estimation is made with.
+#[derive(Debug, Clone)]
+pub struct Noise {
+    /// τ > 0. The paper: 0.07.
+    pub temperature: f32,
+    /// m, entries drawn for each query, uniformly with replacement. The paper: 4096.
+    pub drawn: usize,
+    /// Classes of the instances where known, only ever used to report false negatives.
+    pub labels: Option<Arc<Vec<u32>>>,
 }
 
 /// A network and an entry for every instance.
@@ -59,23 +67,56 @@ impl<E: Encoder> InstanceDiscrimination<E> {
         &self.bank
     }
 
-    /// Each query beside its own entry and entries drawn for it.
-    fn against_drawn(&self, query: Tensor<2>, instances: &[u32], drawn: usize) -> Similarities {
+    /// Entries drawn for each of `queries`, `drawn` one after another for each.
+    fn draw(&self, queries: u64, drawn: usize) -> Vec<u32> {
         let entries = self.bank.vectors().dims()[0] as u32;
-        let [queries, dimension] = query.dims();
-        let rows: Vec<u32> = (0..queries as u64)
-            .flat_map(|query| {
-                let mut stream = self.position.seed.stream("noise", 0, self.position.batch, query);
-                (0..drawn).map(move |_| stream.below(entries)).collect::<Vec<u32>>()
-            })
-            .collect();
-        let noise = self.bank.select(&rows).reshape([queries, drawn, dimension]);
-        let negatives = noise.matmul(query.clone().reshape([queries, dimension, 1]));
-        Similarities {
-            positive: (query * self.bank.select(instances)).sum_dim(1),
-            negatives: negatives.reshape([queries, drawn]),
+        let of_query = |query| {
+            let mut stream = self.position.seed.stream("noise", 0, self.position.batch, query);
+            (0..drawn).map(move |_| stream.below(entries))
+        };
+        (0..queries).flat_map(of_query).collect()
+    }
+
+    /// Each query against its own entry and `drawn` others, and what the instruments show of it.
+    fn against_noise(&self, outputs: &Outputs, noise: &Noise) -> (Tensor<1>, Map<String, Value>) {
+        let Noise { temperature, drawn, .. } = *noise;
+        let (query, instances) = (outputs.get("query"), &outputs.instances);
+        let entries = self.bank.vectors().dims()[0];
+        let rows = self.draw(instances.len() as u64, drawn);
+        let own = self.bank.select(instances);
+        let similarities = Similarities {
+            positive: (query.clone() * own.clone()).sum_dim(1),
+            negatives: self.bank.products(query.clone(), rows.clone()),
             excluded: None,
+        };
+        let log_z =
+            self.log_normalizer.get().unwrap_or_else(|| log_normalizer(&similarities, temperature, entries));
+        self.log_normalizer.set(Some(log_z));
+        let loss = noise_contrastive(&similarities, temperature, log_z, entries).mean();
+        if !self.position.instruments {
+            return (loss, Map::new());
         }
+        // The own entry, drawn by chance, is compared as noise but is no negative that could be hard or false.
+        let drawn_for = |query: usize| &rows[query * drawn..][..drawn];
+        let chance = |(query, own): (usize, &u32)| {
+            let columns = drawn_for(query).iter().enumerate().filter(|(_, row)| *row == own);
+            columns.map(|(column, _)| column as u32).collect()
+        };
+        let chance = Excluded::new(instances.iter().enumerate().map(chance).collect());
+        let seen = Similarities { excluded: chance, ..similarities };
+        let mut figures = instruments::figures(&Seen {
+            query: &query,
+            positive: &own,
+            instances,
+            owner: &|query, column| drawn_for(query)[column],
+            plain: &seen,
+            similarities: &seen,
+            draw: None,
+            labels: noise.labels.as_ref().map(|labels| labels.as_slice()),
+            temperature,
+        });
+        figures.insert("log_normalizer".to_owned(), json!(log_z));
+        (loss, figures)
     }
 }
 
@@ -99,31 +140,24 @@ impl<E: Encoder> Method for InstanceDiscrimination<E> {
     }
 
     fn loss(&self, outputs: &Outputs) -> Terms {
-        let (query, instances) = (outputs.get("query"), &outputs.instances);
-        let entries = self.bank.vectors().dims()[0];
         match &self.objective {
             Objective::Softmax(contrast) => {
+                let (query, instances) = (outputs.get("query"), &outputs.instances);
+                let entries = self.bank.vectors().dims()[0];
                 let comparison = Comparison {
                     query,
                     instances: instances.clone(),
                     positive: self.bank.select(instances),
                     candidates: self.bank.vectors(),
-                    candidate_instances: (0..entries as u32).collect(),
+                    candidate_instances: Owners::Rows(entries),
                     exclude_own: true,
                     tracked: false,
                 };
                 let (loss, figures) = contrast.compare(&comparison, &self.position, 0);
                 Terms::new(vec![("contrast", loss)], figures)
             }
-            Objective::Noise { temperature, drawn } => {
-                let similarities = self.against_drawn(query, instances, *drawn);
-                let log_z = self
-                    .log_normalizer
-                    .get()
-                    .unwrap_or_else(|| log_normalizer(&similarities, *temperature, entries));
-                self.log_normalizer.set(Some(log_z));
-                let loss = noise_contrastive(&similarities, *temperature, log_z, entries).mean();
-                let figures = Map::from_iter([("log_normalizer".to_owned(), json!(log_z))]);
+            Objective::Noise(noise) => {
+                let (loss, figures) = self.against_noise(outputs, noise);
                 Terms::new(vec![("noise contrast", loss)], figures)
             }
         }

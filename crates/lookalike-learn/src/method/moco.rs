@@ -92,7 +92,7 @@ impl<E: Encoder + Clone> Moco<E> {
             instances: instances.to_vec(),
             positive: key,
             candidates: queue.keys(),
-            candidate_instances: queue.instances().to_vec(),
+            candidate_instances: queue.owners(),
             exclude_own: self.options.exclude_own,
             tracked: false,
         }

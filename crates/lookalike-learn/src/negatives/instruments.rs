@@ -3,35 +3,45 @@
 //!
 //! Everything is measured on the batch at hand and on what the loss compares (projections of unit length).
 
+use std::collections::HashSet;
+
 use lookalike_base::Rows;
 use lookalike_metrics::{Centering, MetricError, UniformityOptions};
 use serde_json::{Map, Value, json};
 
-use super::{Comparison, mixing::Draw, oracle};
-use crate::engine::to_host;
+use super::{Excluded, mixing::Draw, oracle};
+use crate::engine::{Tensor, to_host};
 use crate::loss::Similarities;
+use crate::op::select_rows;
 
-/// Queries of a batch whose negatives are sorted: enough for a mean.
-const SORTED: usize = 64;
+/// Queries of a batch whose negatives are ranked: enough for a mean.
+const MEASURED: usize = 64;
 
 /// What the instruments look at.
-pub(super) struct Seen<'a> {
-    pub(super) comparison: &'a Comparison,
+pub(crate) struct Seen<'a> {
+    /// `[Q, d]`, of unit length.
+    pub(crate) query: &'a Tensor<2>,
+    /// `[Q, d]`, each query's positive.
+    pub(crate) positive: &'a Tensor<2>,
+    /// Whose query each row is.
+    pub(crate) instances: &'a [u32],
+    /// Whose candidate that of a query and a column is.
+    pub(crate) owner: &'a dyn Fn(usize, usize) -> u32,
     /// Without mixtures.
-    pub(super) plain: &'a Similarities,
+    pub(crate) plain: &'a Similarities,
     /// With mixtures.
-    pub(super) similarities: &'a Similarities,
-    pub(super) draw: Option<&'a Draw>,
-    pub(super) labels: Option<&'a [u32]>,
-    pub(super) temperature: f32,
+    pub(crate) similarities: &'a Similarities,
+    pub(crate) draw: Option<&'a Draw>,
+    pub(crate) labels: Option<&'a [u32]>,
+    pub(crate) temperature: f32,
 }
 
 /// All figures under their names in the `instruments` event.
-pub(super) fn figures(seen: &Seen<'_>) -> Map<String, Value> {
+pub(crate) fn figures(seen: &Seen<'_>) -> Map<String, Value> {
     let table = Table::new(seen.plain);
     let mut figures = Map::new();
     let mut set = |name: &str, value: Value| figures.insert(name.to_owned(), value);
-    set("negatives", json!(table.mean(|query| table.allowed(query).count() as f64)));
+    set("negatives", json!(table.mean(|query| table.count(query) as f64)));
     set("proxy_accuracy", json!(table.proxy_accuracy()));
     if let Some(draw) = seen.draw {
         set("proxy_accuracy_mixed", json!(Table::new(seen.similarities).proxy_accuracy()));
@@ -42,34 +52,43 @@ pub(super) fn figures(seen: &Seen<'_>) -> Map<String, Value> {
     if let Some(labels) = seen.labels {
         false_negatives(seen, &table, labels, &mut set);
     }
-    geometry(seen.comparison, &mut set);
+    geometry(seen, &mut set);
     figures
 }
 
 /// Similarities on the host.
-struct Table {
+struct Table<'a> {
     positive: Vec<f32>,
     negatives: Vec<f32>,
-    excluded: Option<Vec<f32>>,
+    excluded: Option<&'a Excluded>,
     columns: usize,
 }
 
-impl Table {
-    fn new(similarities: &Similarities) -> Self {
+impl<'a> Table<'a> {
+    fn new(similarities: &'a Similarities) -> Self {
         Self {
             positive: to_host(similarities.positive.clone()),
             negatives: to_host(similarities.negatives.clone()),
-            excluded: similarities.excluded.clone().map(to_host),
+            excluded: similarities.excluded.as_ref(),
             columns: similarities.negatives.dims()[1],
         }
     }
 
+    fn excluded(&self, query: usize) -> &[u32] {
+        self.excluded.map_or(&[], |excluded| excluded.of(query))
+    }
+
+    /// Number of the query's negatives.
+    fn count(&self, query: usize) -> usize {
+        self.columns - self.excluded(query).len()
+    }
+
     /// Index and similarity of the query's negatives.
     fn allowed(&self, query: usize) -> impl Iterator<Item = (usize, f32)> {
-        let range = query * self.columns..(query + 1) * self.columns;
-        let excluded = self.excluded.as_ref().map(|flags| &flags[range.clone()]);
-        let values = self.negatives[range].iter().copied().enumerate();
-        values.filter(move |(index, _)| excluded.is_none_or(|flags| flags[*index] == 0.0))
+        let row = &self.negatives[query * self.columns..(query + 1) * self.columns];
+        let mut excluded = self.excluded(query).iter().peekable();
+        let values = row.iter().copied().enumerate();
+        values.filter(move |(index, _)| excluded.next_if(|other| **other as usize == *index).is_none())
     }
 
     fn mean(&self, value: impl Fn(usize) -> f64) -> f64 {
@@ -87,88 +106,114 @@ impl Table {
 }
 
 /// The similarity of the negatives of rank 1, 2, 4, …, and how few of them carry half the negatives' weight in the loss.
-fn ranks(seen: &Seen<'_>, table: &Table, set: &mut impl FnMut(&str, Value) -> Option<Value>) {
-    let queries = table.positive.len().min(SORTED);
-    let sorted: Vec<Vec<f32>> = (0..queries)
-        .map(|query| {
-            let mut values: Vec<f32> = table.allowed(query).map(|(_, value)| value).collect();
-            values.sort_unstable_by(|a, b| b.total_cmp(a));
-            values
-        })
-        .filter(|values| !values.is_empty())
-        .collect();
-    let Some(least) = sorted.iter().map(Vec::len).min() else { return };
-    let by_rank: Vec<Value> = std::iter::successors(Some(1_usize), |rank| Some(2 * rank))
-        .take_while(|rank| *rank <= least)
-        .map(|rank| {
-            let sum: f64 = sorted.iter().map(|values| f64::from(values[rank - 1])).sum();
-            json!([rank, sum / sorted.len() as f64])
-        })
-        .collect();
-    let half = sorted.iter().map(|values| {
-        let weight = |value: f32| f64::from((value - values[0]) / seen.temperature).exp();
-        let total: f64 = values.iter().map(|value| weight(*value)).sum();
-        let mut sum = 0.0;
-        let within = values.iter().take_while(|value| {
-            let before = sum;
-            sum += weight(**value);
-            before < 0.5 * total
-        });
-        within.count() as f64
-    });
-    set("negatives_for_half", json!(half.sum::<f64>() / sorted.len() as f64));
+fn ranks(seen: &Seen<'_>, table: &Table<'_>, set: &mut impl FnMut(&str, Value) -> Option<Value>) {
+    let queries: Vec<usize> =
+        (0..table.positive.len().min(MEASURED)).filter(|query| table.count(*query) > 0).collect();
+    let Some(least) = queries.iter().map(|query| table.count(*query)).min() else { return };
+    let ranks: Vec<usize> =
+        std::iter::successors(Some(1), |rank| Some(2 * rank)).take_while(|rank| *rank <= least).collect();
+    let (mut sums, mut half) = (vec![0.0; ranks.len()], 0.0);
+    for query in &queries {
+        let mut values: Vec<f32> = table.allowed(*query).map(|(_, value)| value).collect();
+        half += carrying_half(&mut values, seen.temperature) as f64;
+        for (sum, value) in sums.iter_mut().zip(at_ranks(&mut values, &ranks)) {
+            *sum += f64::from(value);
+        }
+    }
+    let mean = |sum: f64| sum / queries.len() as f64;
+    let by_rank = ranks.iter().zip(sums).map(|(rank, sum)| json!([rank, mean(sum)])).collect();
+    set("negatives_for_half", json!(mean(half)));
     set("similarity_by_rank", Value::Array(by_rank));
 }
+
+/// The values of the given ascending ranks, 1 being that of the largest; nothing is sorted.
+fn at_ranks(values: &mut [f32], ranks: &[usize]) -> Vec<f32> {
+    let mut end = values.len();
+    let mut found: Vec<f32> = ranks
+        .iter()
+        .rev()
+        .map(|rank| {
+            let (_, value, _) = values[..end].select_nth_unstable_by(rank - 1, |a, b| b.total_cmp(a));
+            end = rank - 1;
+            *value
+        })
+        .collect();
+    found.reverse();
+    found
+}
+
+/// How many of the largest similarities together have half of the sum of exp(similarity/τ). The halves are halved, not sorted.
+fn carrying_half(values: &mut [f32], temperature: f32) -> usize {
+    let largest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weight = |values: &[f32]| -> f64 {
+        values.iter().map(|value| f64::from((value - largest) / temperature).exp()).sum()
+    };
+    let half = 0.5 * weight(values);
+    let (mut counted, mut sum, mut rest) = (0, 0.0, values);
+    while rest.len() > 1 {
+        let middle = rest.len() / 2;
+        rest.select_nth_unstable_by(middle, |a, b| b.total_cmp(a));
+        let (larger, smaller) = rest.split_at_mut(middle);
+        let with = sum + weight(larger);
+        if with >= half {
+            rest = larger;
+        } else {
+            (counted, sum, rest) = (counted + middle, with, smaller);
+        }
+    }
+    counted + rest.len()
+}
+
+/// Shows a query's candidates one by one.
+type Show<'a> = &'a dyn Fn(usize, &mut dyn FnMut(usize));
 
 /// Share of the query's own class among its negatives, among the hardest of them, and among the parents of its mixtures.
 fn false_negatives(
     seen: &Seen<'_>,
-    table: &Table,
+    table: &Table<'_>,
     labels: &[u32],
     set: &mut impl FnMut(&str, Value) -> Option<Value>,
 ) {
-    let Comparison { instances, candidate_instances, .. } = seen.comparison;
-    let is_false = |query: usize, candidate: usize| {
-        oracle::same_class(labels, instances[query], candidate_instances[candidate])
-    };
-    let mut share = |name: &str, candidates: &dyn Fn(usize) -> Vec<usize>| {
+    let mut share = |name: &str, show: Show<'_>| {
         let (mut found, mut all) = (0_usize, 0_usize);
-        for query in 0..instances.len() {
-            let candidates = candidates(query);
-            all += candidates.len();
-            found += candidates.into_iter().filter(|candidate| is_false(query, *candidate)).count();
+        for (query, own) in seen.instances.iter().enumerate() {
+            show(query, &mut |candidate| {
+                all += 1;
+                found += usize::from(oracle::same_class(labels, *own, (seen.owner)(query, candidate)));
+            });
         }
         if all > 0 {
             set(name, json!(found as f64 / all as f64));
         }
     };
-    share("false_negatives", &|query| table.allowed(query).map(|(index, _)| index).collect());
+    share("false_negatives", &|query, see| table.allowed(query).for_each(|(index, _)| see(index)));
     let Some(draw) = seen.draw else {
-        share("false_negatives_hardest", &|query| {
+        share("false_negatives_hardest", &|query, see| {
             let mut values: Vec<(usize, f32)> = table.allowed(query).collect();
-            values.sort_unstable_by(|a, b| b.1.total_cmp(&a.1));
-            values.truncate(values.len().div_ceil(10));
-            values.into_iter().map(|(index, _)| index).collect()
+            let tenth = values.len().div_ceil(10);
+            if tenth < values.len() {
+                values.select_nth_unstable_by(tenth, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            }
+            values[..tenth].iter().for_each(|(index, _)| see(*index));
         });
         return;
     };
-    share("false_negatives_hardest", &|query| {
-        draw.queries[query].hardest.iter().map(|index| *index as usize).collect()
+    share("false_negatives_hardest", &|query, see| {
+        draw.queries[query].hardest.iter().for_each(|index| see(*index as usize));
     });
-    share("false_negatives_parents", &|query| {
+    share("false_negatives_parents", &|query, see| {
         let mixtures = draw.queries[query].mixtures.iter();
-        mixtures
-            .flat_map(|mixture| [Some(mixture.candidate), mixture.partner])
-            .flatten()
-            .map(|index| index as usize)
-            .collect()
+        let parents = mixtures.flat_map(|mixture| [Some(mixture.candidate), mixture.partner]);
+        parents.flatten().for_each(|index| see(index as usize));
     });
 }
 
 /// Alignment, uniformity, deviation and effective rank of the queries; what they do not determine is left out.
-fn geometry(comparison: &Comparison, set: &mut impl FnMut(&str, Value) -> Option<Value>) {
-    let columns = comparison.query.dims()[1];
-    let [query, positive] = [&comparison.query, &comparison.positive].map(|rows| to_host(rows.clone()));
+fn geometry(seen: &Seen<'_>, set: &mut impl FnMut(&str, Value) -> Option<Value>) {
+    let columns = seen.query.dims()[1];
+    let first = first_of_each(seen.instances);
+    let [query, positive] =
+        [seen.query, seen.positive].map(|rows| to_host(select_rows(rows.clone().inner(), &first)));
     let (Ok(query), Ok(positive)) = (Rows::new(&query, columns), Rows::new(&positive, columns)) else {
         return;
     };
@@ -186,4 +231,47 @@ fn geometry(comparison: &Comparison, set: &mut impl FnMut(&str, Value) -> Option
     score("effective_rank", spectrum.and_then(|spectrum| spectrum.effective_rank()));
     set("rows", json!(query.len()));
     set("dimension", json!(columns));
+}
+
+/// The first row of each instance: where both views are queries, two that are near each other by design would pass for a spread
+/// of its own.
+fn first_of_each(instances: &[u32]) -> Vec<u32> {
+    let mut seen = HashSet::new();
+    let first = instances.iter().enumerate().filter(|(_, instance)| seen.insert(**instance));
+    first.map(|(row, _)| row as u32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lookalike_base::Seed;
+
+    /// The obvious twin: everything sorted.
+    fn by_sorting(values: &[f32], temperature: f32, ranks: &[usize]) -> (usize, Vec<f32>) {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(|a, b| b.total_cmp(a));
+        let weights: Vec<f64> =
+            sorted.iter().map(|value| f64::from((value - sorted[0]) / temperature).exp()).collect();
+        let total: f64 = weights.iter().sum();
+        let mut sum = 0.0;
+        let reaches = weights.iter().position(|weight| {
+            sum += weight;
+            sum >= 0.5 * total
+        });
+        (reaches.unwrap() + 1, ranks.iter().map(|rank| sorted[rank - 1]).collect())
+    }
+
+    #[test]
+    fn ranks_and_the_half_are_those_of_sorted_similarities() {
+        for (count, temperature) in
+            [(1_usize, 0.1), (2, 0.1), (7, 5.0), (100, 0.05), (1000, 0.5), (1000, 50.0)]
+        {
+            let mut stream = Seed(3).stream("similarities", 0, count as u64, 0);
+            let mut values: Vec<f32> = (0..count).map(|_| 0.3 * stream.normal()).collect();
+            let ranks: Vec<usize> = [1, 2, 4, 64, 512].into_iter().filter(|rank| *rank <= count).collect();
+            let (half, at) = by_sorting(&values, temperature, &ranks);
+            assert_eq!(carrying_half(&mut values, temperature), half, "{count} at {temperature}");
+            assert_eq!(at_ranks(&mut values, &ranks), at);
+        }
+    }
 }

@@ -4,11 +4,11 @@
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 
+use super::directions;
 use crate::engine::{Device, Tensor, from_host, to_host};
 use crate::error::LearnError;
-use crate::layer::normal;
 use crate::loss::normalize;
-use crate::op::select_rows;
+use crate::op::{row_products, select_rows};
 
 /// N vectors of unit length, that of instance i in row i.
 #[derive(Debug, Clone)]
@@ -18,10 +18,10 @@ pub struct MemoryBank {
 }
 
 impl MemoryBank {
-    /// `size` random directions in `dimension` dimensions; an entry keeps the share `momentum` of itself at an update (the
+    /// Random directions, as many and of as many dimensions as `shape` says; an entry keeps the share `momentum` of itself at an update (the
     /// published program: 0.5).
-    pub fn new([size, dimension]: [usize; 2], momentum: f32, stream: &mut Stream, device: &Device) -> Self {
-        Self { vectors: normalize(normal([size, dimension], 1.0, stream, device)), momentum }
+    pub fn new(shape: [usize; 2], momentum: f32, stream: &mut Stream, device: &Device) -> Self {
+        Self { vectors: directions(shape, stream, device), momentum }
     }
 
     /// # Shapes
@@ -36,6 +36,14 @@ impl MemoryBank {
     /// → `[rows, d]`.
     pub fn select(&self, rows: &[u32]) -> Tensor<2> {
         select_rows(self.vectors(), rows)
+    }
+
+    /// Products of each of Q queries with the entries that are its own among `rows`, Q · m of them; no copy of entries.
+    ///
+    /// # Shapes
+    /// `[Q, d]` → `[Q, m]`; gradient reaches the queries.
+    pub fn products(&self, query: Tensor<2>, rows: Vec<u32>) -> Tensor<2> {
+        row_products(query, self.vectors(), rows)
     }
 
     /// v ← normalised (m v + (1 − m) f) for the entries of `instances`, and for no other.

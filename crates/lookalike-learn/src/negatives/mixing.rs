@@ -12,11 +12,11 @@
 //! similarities that the loss has anyway, times two constants; new is one inner product nᵢ·nⱼ a pair, for the length. That of
 //! h′ needs none but q·nⱼ. A batch costs a selection of N of K a query, s inner products and a few numbers a mixture.
 
-use lookalike_base::Stream;
+use lookalike_base::{Rows, Stream};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::Comparison;
+use super::{Comparison, Excluded};
 use crate::engine::{Int, Tensor, TensorData, from_host};
 use crate::loss::Similarities;
 use crate::method::Position;
@@ -69,6 +69,27 @@ pub struct QueryDraw {
     pub mixtures: Vec<Mixture>,
 }
 
+impl QueryDraw {
+    /// Of a query with these `similarities`, those that `excluded` names in ascending order left out.
+    pub fn new(similarities: &[f32], excluded: &[u32], options: &MixingOptions, stream: &mut Stream) -> Self {
+        let hardest = hardest(similarities, excluded, options.hardest);
+        let mixtures = mixtures(&hardest, options, stream);
+        Self { hardest, mixtures }
+    }
+
+    /// The largest similarity of its mixtures to the query, which has these `similarities` to the rows of `pool`, all of unit length;
+    /// −∞ where there is no mixture.
+    pub fn largest(&self, similarities: &[f32], pool: Rows<'_>) -> f32 {
+        let of = |mixture: &Mixture| {
+            let weights = Weights::of(mixture, similarities, |index| pool.row(index as usize));
+            // The query's similarity to itself is 1.
+            let partner = mixture.partner.map_or(1.0, |partner| similarities[partner as usize]);
+            weights.candidate * similarities[mixture.candidate as usize] + weights.partner * partner
+        };
+        self.mixtures.iter().map(of).fold(f32::NEG_INFINITY, f32::max)
+    }
+}
+
 /// The mixtures of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draw {
@@ -79,33 +100,29 @@ pub struct Draw {
 }
 
 /// Chooses each query's hardest negatives by `similarities` and draws from its `stream` which of them are mixed, and how.
-///
-/// # Shapes
-/// `similarities`: `[Q, K]`; `excluded` as [`Comparison::excluded`] gives it.
 pub fn draw(
-    similarities: &Tensor<2>,
-    excluded: Option<&[f32]>,
+    similarities: &Similarities,
     options: &MixingOptions,
     stream: impl Fn(u64) -> Stream + Sync,
 ) -> Draw {
-    let candidates = similarities.dims()[1];
-    let queries = with_values(similarities, |values| {
+    let candidates = similarities.negatives.dims()[1];
+    let excluded = similarities.excluded.as_ref();
+    let queries = with_values(&similarities.negatives, |values| {
         let rows = values.par_chunks_exact(candidates).enumerate();
         rows.map(|(query, row)| {
-            let excluded = excluded.map(|flags| &flags[query * candidates..(query + 1) * candidates]);
-            let hardest = hardest(row, excluded, options.hardest);
-            let mixtures = mixtures(&hardest, options, &mut stream(query as u64));
-            QueryDraw { hardest, mixtures }
+            let excluded = excluded.map_or(&[][..], |excluded| excluded.of(query));
+            QueryDraw::new(row, excluded, options, &mut stream(query as u64))
         })
         .collect()
     });
     Draw { queries, mixtures: options.between + options.with_query }
 }
 
-/// Indices of the `most` largest of `similarities` that are not excluded.
-fn hardest(similarities: &[f32], excluded: Option<&[f32]>, most: usize) -> Vec<u32> {
-    let allowed = |index: &usize| excluded.is_none_or(|flags| flags[*index] == 0.0);
-    let mut indices: Vec<u32> = (0..similarities.len()).filter(allowed).map(|index| index as u32).collect();
+/// Indices of the `most` largest of `similarities`, those that `excluded` names in ascending order left out.
+fn hardest(similarities: &[f32], excluded: &[u32], most: usize) -> Vec<u32> {
+    let mut excluded = excluded.iter().peekable();
+    let allowed = |index: &u32| excluded.next_if_eq(&index).is_none();
+    let mut indices: Vec<u32> = (0..similarities.len() as u32).filter(allowed).collect();
     if indices.len() > most && most > 0 {
         indices.select_nth_unstable_by(most - 1, |a, b| {
             // Ties by index, so that the choice does not depend on how the selection goes about it.
@@ -151,6 +168,15 @@ impl Weights {
         let length = square.max(1e-12).sqrt();
         Self { candidate: rest / length, partner: share / length }
     }
+
+    /// Of a mixture for a query with these `similarities` to the candidates that `vector` gives.
+    fn of<'a>(mixture: &Mixture, similarities: &[f32], vector: impl Fn(u32) -> &'a [f32]) -> Self {
+        let similarity = match mixture.partner {
+            Some(partner) => lookalike_kernels::dot(vector(mixture.candidate), vector(partner)),
+            None => similarities[mixture.candidate as usize],
+        };
+        Self::new(mixture.share, similarity)
+    }
 }
 
 impl Draw {
@@ -181,13 +207,17 @@ impl Draw {
             + gather(|mixture| mixture.partner.unwrap_or(0))
                 * tensor(|mixture, weights| if mixture.partner.is_some() { weights.partner } else { 0.0 })
             + own * tensor(|mixture, weights| if mixture.partner.is_none() { weights.partner } else { 0.0 });
-        let missing = self.queries.iter().any(|query| query.mixtures.is_empty());
-        let excluded = (missing || plain.excluded.is_some()).then(|| {
-            let before =
-                plain.excluded.clone().unwrap_or_else(|| plain.negatives.clone().inner().zeros_like());
-            let values = self.fill(1.0, |_, _, _| 0.0);
-            Tensor::cat(vec![before, from_host(values, [queries, columns], &device)], 1)
-        });
+        // A query without negatives has no mixtures either.
+        let first = plain.negatives.dims()[1] as u32;
+        let missing = |query: &QueryDraw| {
+            let none = if query.mixtures.is_empty() { columns as u32 } else { 0 };
+            (first..first + none).collect()
+        };
+        let missing: Vec<Vec<u32>> = self.queries.iter().map(missing).collect();
+        let excluded = match plain.excluded.clone() {
+            Some(excluded) => Some(excluded.and(missing)),
+            None => Excluded::new(missing),
+        };
         let negatives = Tensor::cat(vec![plain.negatives.clone(), mixed], 1);
         Similarities { positive: plain.positive.clone(), negatives, excluded }
     }
@@ -210,15 +240,8 @@ impl Draw {
                 let vector = |index: u32| &vectors[index as usize * dimension..][..dimension];
                 let of_query = |(query, drawn): (usize, &QueryDraw)| {
                     let similarities = &similarities[query * count..][..count];
-                    let weights = drawn.mixtures.iter().map(|mixture| {
-                        let similarity = match mixture.partner {
-                            Some(partner) => {
-                                lookalike_kernels::dot(vector(mixture.candidate), vector(partner))
-                            }
-                            None => similarities[mixture.candidate as usize],
-                        };
-                        Weights::new(mixture.share, similarity)
-                    });
+                    let weights =
+                        drawn.mixtures.iter().map(|mixture| Weights::of(mixture, similarities, vector));
                     weights.collect()
                 };
                 self.queries.par_iter().enumerate().map(of_query).collect()

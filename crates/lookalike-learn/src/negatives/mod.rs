@@ -3,6 +3,7 @@
 //!
 //! Whatever the method, a loss is made in one place: [`Contrast::compare`].
 
+pub mod excluded;
 pub mod instruments;
 pub mod memory_bank;
 pub mod mixing;
@@ -11,18 +12,29 @@ pub mod queue;
 
 use std::sync::Arc;
 
+use lookalike_base::{Matrix, Stream};
+use rayon::prelude::*;
 use serde_json::{Map, Value};
 
-use crate::engine::{Tensor, from_host};
+use crate::engine::{Device, Tensor, from_host};
 use crate::loss::{Loss, Similarities};
 use crate::method::Position;
 
+pub use excluded::{Excluded, Owners};
 pub use memory_bank::MemoryBank;
 pub use mixing::MixingOptions;
 pub use queue::Queue;
 
 /// Stands where a candidate belongs to no instance: the random vectors that a queue starts with.
 pub const NOBODY: u32 = u32::MAX;
+
+/// Random directions; nothing but the numbers themselves is held on the way.
+fn directions([count, dimension]: [usize; 2], stream: &mut Stream, device: &Device) -> Tensor<2> {
+    let values = (0..count * dimension).map(|_| stream.normal()).collect();
+    let mut rows = Matrix::new(values, dimension).unwrap_or_else(|error| unreachable!("whole rows: {error}"));
+    rows.normalize_rows();
+    from_host(rows.into_values(), [count, dimension], device)
+}
 
 /// Queries beside what they are compared with; all vectors of unit length.
 #[derive(Debug, Clone)]
@@ -35,8 +47,8 @@ pub struct Comparison {
     pub positive: Tensor<2>,
     /// `[K, d]`, candidates for negatives.
     pub candidates: Tensor<2>,
-    /// Whose candidate each row is, or [`NOBODY`].
-    pub candidate_instances: Vec<u32>,
+    /// Whose candidate each row is.
+    pub candidate_instances: Owners,
     /// Whether candidates of the query's own instance are left out: its positive, itself, its older keys.
     pub exclude_own: bool,
     /// Whether gradient reaches the candidates.
@@ -44,36 +56,33 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Which candidates are no negatives: 1 there, 0 elsewhere, `[Q, K]` row-major; `None` where all are negatives. With
-    /// `labels`, those of the query's class are none.
-    pub fn excluded(&self, labels: Option<&[u32]>) -> Option<Vec<f32>> {
+    /// Which candidates are no negatives; `None` where all are. With `labels`, those of the query's class are none.
+    pub fn excluded(&self, labels: Option<&[u32]>) -> Option<Excluded> {
+        let owners = &self.candidate_instances;
         if !self.exclude_own && labels.is_none() {
             return None;
         }
-        let mut excluded = vec![0.0; self.instances.len() * self.candidate_instances.len()];
-        let mut any = false;
-        let rows = excluded.chunks_exact_mut(self.candidate_instances.len().max(1));
-        for (row, own) in rows.zip(&self.instances) {
-            for (flag, other) in row.iter_mut().zip(&self.candidate_instances) {
-                if (self.exclude_own && own == other)
-                    || labels.is_some_and(|labels| oracle::same_class(labels, *own, *other))
-                {
-                    *flag = 1.0;
-                    any = true;
-                }
+        let of_query = |own: &u32| {
+            if let (Owners::Rows(rows), None) = (owners, labels) {
+                // The one entry of its own, without looking at the others.
+                return Some(*own).filter(|own| (*own as usize) < *rows).into_iter().collect();
             }
-        }
-        any.then_some(excluded)
+            let is_none = |row: &usize| {
+                let other = owners.of(*row);
+                (self.exclude_own && *own == other)
+                    || labels.is_some_and(|labels| oracle::same_class(labels, *own, other))
+            };
+            (0..owners.rows()).filter(is_none).map(|row| row as u32).collect()
+        };
+        Excluded::new(self.instances.par_iter().map(of_query).collect())
     }
 
     /// The similarities by which a loss is made, `excluded` as [`Comparison::excluded`] gives it.
-    pub fn similarities(&self, excluded: Option<&[f32]>) -> Similarities {
-        let shape = [self.instances.len(), self.candidate_instances.len()];
-        let device = self.query.device().inner();
+    pub fn similarities(&self, excluded: Option<Excluded>) -> Similarities {
         Similarities {
             positive: (self.query.clone() * self.positive.clone()).sum_dim(1),
             negatives: self.query.clone().matmul(self.candidates.clone().transpose()),
-            excluded: excluded.map(|values| from_host(values.to_vec(), shape, &device)),
+            excluded,
         }
     }
 }
@@ -106,15 +115,14 @@ impl Contrast {
         direction: u64,
     ) -> (Tensor<1>, Map<String, Value>) {
         let labels = self.labels.as_ref().map(|labels| labels.as_slice());
-        let excluded = comparison.excluded(labels.filter(|_| self.oracle));
-        let plain = comparison.similarities(excluded.as_deref());
+        let plain = comparison.similarities(comparison.excluded(labels.filter(|_| self.oracle)));
         let mixing = self.mixing.filter(|mixing| mixing.is_on(position));
         let draw = mixing.map(|mixing| {
             let stream = |query| {
                 let purpose = ["mixing", "mixing of the second direction"][direction.min(1) as usize];
                 position.seed.stream(purpose, 0, position.batch, query)
             };
-            mixing::draw(&plain.negatives, excluded.as_deref(), &mixing, stream)
+            mixing::draw(&plain, &mixing, stream)
         });
         let similarities = match &draw {
             Some(draw) => draw.append(comparison, &plain),
@@ -122,8 +130,12 @@ impl Contrast {
         };
         let loss = self.loss.of(&similarities).mean();
         let figures = if position.instruments {
+            let owners = &comparison.candidate_instances;
             instruments::figures(&instruments::Seen {
-                comparison,
+                query: &comparison.query,
+                positive: &comparison.positive,
+                instances: &comparison.instances,
+                owner: &|_, candidate| owners.of(candidate),
                 plain: &plain,
                 similarities: &similarities,
                 draw: draw.as_ref(),

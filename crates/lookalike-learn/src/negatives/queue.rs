@@ -3,20 +3,20 @@
 //! It starts with random unit vectors, as in the published program. The newest keys replace the oldest, wherever the end of
 //! the memory falls, so the size need not be a multiple of the batch.
 
+use std::sync::Arc;
+
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 
-use super::NOBODY;
+use super::{NOBODY, Owners, directions};
 use crate::engine::{Device, Tensor, from_host, to_host};
 use crate::error::LearnError;
-use crate::layer::normal;
-use crate::loss::normalize;
 
 /// K keys of unit length, and whose they are.
 #[derive(Debug, Clone)]
 pub struct Queue {
     keys: Tensor<2>,
-    instances: Vec<u32>,
+    instances: Arc<Vec<u32>>,
     /// The row that the next key replaces.
     next: usize,
 }
@@ -24,8 +24,8 @@ pub struct Queue {
 impl Queue {
     /// `size` random directions in `dimension` dimensions.
     pub fn new(size: usize, dimension: usize, stream: &mut Stream, device: &Device) -> Self {
-        let keys = normalize(normal([size, dimension], 1.0, stream, device));
-        Self { keys, instances: vec![NOBODY; size], next: 0 }
+        let keys = directions([size, dimension], stream, device);
+        Self { keys, instances: Arc::new(vec![NOBODY; size]), next: 0 }
     }
 
     /// # Shapes
@@ -37,6 +37,11 @@ impl Queue {
     /// Whose key each row is, or [`NOBODY`].
     pub fn instances(&self) -> &[u32] {
         &self.instances
+    }
+
+    /// The same; no copy.
+    pub fn owners(&self) -> Owners {
+        Owners::Listed(self.instances.clone())
     }
 
     /// The row that the next key replaces.
@@ -62,7 +67,9 @@ impl Queue {
                 // Taken out while it is written to, so that nothing else holds it and no copy is made.
                 let old = std::mem::replace(&mut self.keys, new.clone());
                 self.keys = old.slice_assign([to..to + length, 0..dimension], new);
-                self.instances[to..to + length].copy_from_slice(&instances[from..from + length]);
+                // Shared only while a comparison stands, so that no copy is made here either.
+                Arc::make_mut(&mut self.instances)[to..to + length]
+                    .copy_from_slice(&instances[from..from + length]);
             }
         }
         self.next = (self.next + instances.len()) % size;
@@ -73,7 +80,7 @@ impl Queue {
         let size = self.instances.len();
         Arrays::from([
             ("queue.keys".to_owned(), Array::f32(self.keys.dims(), to_host(self.keys.clone()))),
-            ("queue.instances".to_owned(), Array::u32([size], self.instances.clone())),
+            ("queue.instances".to_owned(), Array::u32([size], self.instances.to_vec())),
             ("queue.next".to_owned(), Array::u64([1], vec![self.next as u64])),
         ])
     }
@@ -96,7 +103,7 @@ impl Queue {
         let next = arrays.get("queue.next").and_then(Array::as_u64).and_then(|next| next.first().copied());
         let next = next.filter(|next| *next < size as u64).ok_or_else(|| refuse("queue.next"))?;
         self.keys = from_host(keys.to_vec(), self.keys.dims(), device);
-        self.instances = instances.to_vec();
+        self.instances = Arc::new(instances.to_vec());
         self.next = next as usize;
         Ok(())
     }

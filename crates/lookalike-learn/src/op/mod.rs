@@ -9,6 +9,7 @@ pub(crate) mod clock;
 mod conv2d;
 mod descent;
 mod read_out;
+mod row_products;
 mod rows;
 mod sparse;
 
@@ -24,6 +25,7 @@ pub(crate) use batch_norm::{
 pub(crate) use conv2d::conv2d;
 pub(crate) use descent::{Update, descend};
 pub(crate) use read_out::{maximum, pool, spread};
+pub(crate) use row_products::row_products;
 pub(crate) use rows::{select_rows, with_values};
 pub(crate) use sparse::{Propagation, aggregate};
 

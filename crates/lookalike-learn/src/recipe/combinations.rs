@@ -1,13 +1,12 @@
 //! What goes with what: one table that validation reads and the reference shows, and the refusals beside it.
 
-use lookalike_data::graphs::Variant;
-use lookalike_sampling::LastBatch;
-
-use super::Recipe;
 use super::encoder::EncoderKind;
 use super::graphs::GRAPH_REFUSALS;
 use super::learning::{LossKind, MethodKind, NegativesKind};
+use super::{Recipe, readers};
 use crate::error::LearnError;
+use lookalike_data::graphs::Variant;
+use lookalike_sampling::{Kind, LastBatch};
 
 /// What a method goes with; what comes first is its own choice.
 #[derive(Debug)]
@@ -68,7 +67,7 @@ pub const COMBINATIONS: [Combination; 8] = {
             method: Mvgrl,
             encoders: &[Gcn],
             negatives: &[Batch],
-            losses: &[JensenShannon, InfoNce, Debiased, Hard],
+            losses: &[JensenShannon, InfoNce, Decoupled, Debiased, Hard],
             temperature: 0.2,
         },
     ]
@@ -85,7 +84,8 @@ pub fn name<K: serde::Serialize>(kind: &K) -> String {
     serde_json::to_value(kind).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-fn names<K: serde::Serialize>(kinds: &[K]) -> String {
+/// The names of `kinds`, as the reference shows them.
+pub(super) fn names<K: serde::Serialize>(kinds: &[K]) -> String {
     kinds.iter().map(|kind| format!("`{}`", name(kind))).collect::<Vec<String>>().join(", ")
 }
 
@@ -162,7 +162,7 @@ pub const REFUSALS: [Refusal; 19] = [
     Refusal {
         key: "method.momentum",
         reason: "must be at least 0 and below 1; at 1 the momentum encoder would never move",
-        applies: |recipe| !(0.0..1.0).contains(&recipe.method.momentum),
+        applies: |recipe| recipe.method.momentum.is_some_and(|momentum| !(0.0..1.0).contains(&momentum)),
     },
     Refusal {
         key: "method.coordinates",
@@ -252,13 +252,12 @@ pub const REFUSALS: [Refusal; 19] = [
         key: "sampler.uniform_epochs",
         reason: "must be below train.epochs: all batches would be uniform; if they are to be, set sampler.kind = \"uniform\"",
         applies: |recipe| {
-            recipe.sampler.kind != lookalike_sampling::Kind::Uniform
-                && recipe.sampler.uniform_epochs >= recipe.train.epochs
+            recipe.sampler.kind != Kind::Uniform && recipe.sampler.uniform_epochs >= recipe.train.epochs
         },
     },
 ];
 
-/// Refuses what the table does not have, then the refusals in their order.
+/// Refuses what the table does not have, then keys that nobody would read, then the refusals in their order.
 ///
 /// # Errors
 /// [`LearnError::Recipe`] names the key, what is wrong and what would be right.
@@ -289,6 +288,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), LearnError> {
             format!("`{asked}` does not go with method `{method}`, which takes {known}"),
         );
     }
+    readers::check(recipe)?;
     match REFUSALS.iter().chain(&GRAPH_REFUSALS).find(|refusal| (refusal.applies)(recipe)) {
         Some(refusal) => refuse(refusal.key, refusal.reason.to_owned()),
         None => Ok(()),
@@ -329,15 +329,44 @@ impl Recipe {
             );
             return refuse("negatives.size", reason);
         }
+        self.check_length(instances, steps)?;
         let Some(mixing) = negatives.mixing else { return Ok(()) };
         if kind == NegativesKind::Bank && mixing.hardest >= instances {
             let reason = format!("must be below {instances}, the number of entries of the bank");
             return refuse("negatives.mixing.hardest", reason);
         }
-        if mixing.warm_up * steps as f64 > steps.saturating_sub(1) as f64 {
-            let reason = format!("of the run's {steps} steps leaves none with mixing");
-            return refuse("negatives.mixing.warm_up", reason);
-        }
         Ok(())
+    }
+
+    /// Checks that what begins later than the run begins before its end, `steps` being those of its schedule.
+    fn check_length(&self, instances: usize, steps: u64) -> Result<(), LearnError> {
+        let (train, sampler) = (&self.train, &self.sampler);
+        let last = train.max_steps.map_or(steps, |most| most.min(steps));
+        let refuse = |place: &str, what: &str, begins: u64| {
+            let (place, whole) = if last < steps {
+                ("train.max_steps", format!(" instead of its {steps}"))
+            } else {
+                (place, String::new())
+            };
+            let reason =
+                format!("the run ends after {last} steps{whole}, before {what} with step {}", begins + 1);
+            Err(LearnError::Recipe { place: place.to_owned(), reason })
+        };
+        let batches =
+            lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch) as u64;
+        // The first graph is made of the embeddings of the uniform epochs, or of those of the batches before the first refresh.
+        let uniform = match sampler.uniform_epochs {
+            0 => batches.min(sampler.refresh_every),
+            epochs => epochs.saturating_mul(batches),
+        };
+        if sampler.kind != Kind::Uniform && uniform / train.accumulate >= last {
+            let what = format!("batches of look-alikes (sampler.kind = \"{}\") begin", name(&sampler.kind));
+            return refuse("sampler.uniform_epochs", &what, uniform / train.accumulate);
+        }
+        let mixing = self.negatives.mixing.map(|mixing| (mixing.warm_up * steps as f64).ceil() as u64);
+        match mixing.filter(|begins| *begins >= last) {
+            Some(begins) => refuse("negatives.mixing.warm_up", "mixing begins", begins),
+            None => Ok(()),
+        }
     }
 }

@@ -112,7 +112,7 @@ fn has_variant(recipe: &Recipe) -> bool {
 }
 
 /// What is refused because it is of the other kind of data.
-pub const GRAPH_REFUSALS: [Refusal; 17] = [
+pub const GRAPH_REFUSALS: [Refusal; 16] = [
     Refusal {
         key: "augment",
         reason: "says how views of images are made; those of graphs are made by `graphs.augment`",
@@ -167,11 +167,6 @@ pub const GRAPH_REFUSALS: [Refusal; 17] = [
         key: "graphs.diffusion",
         reason: "is of method `mvgrl`; the others augment, see `graphs.augment`",
         applies: |recipe| recipe.method.kind != MethodKind::Mvgrl && recipe.graphs.diffusion.is_some(),
-    },
-    Refusal {
-        key: "method.projection",
-        reason: "has no effect: the heads of MVGRL, for nodes and for graphs, are its own, as wide as its encoders",
-        applies: |recipe| recipe.method.kind == MethodKind::Mvgrl && recipe.method.projection.is_some(),
     },
     Refusal {
         key: "method.variant",

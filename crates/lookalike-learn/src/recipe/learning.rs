@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Recipe;
 use super::combinations::{self, Combination};
+use super::readers::reads;
 use crate::error::LearnError;
 use crate::head::{HeadNorm, ProjectionOptions};
 use crate::loss::Loss;
@@ -46,13 +47,12 @@ pub struct MethodOptions {
     pub kind: MethodKind,
     /// Whom to follow, of GraphCL and MVGRL; the paper if absent.
     pub variant: Option<Variant>,
-    /// Its projection head; if absent GraphCL's own (two layers as wide as the representation, without BatchNorm), SimCLR's for all
-    /// others.
-    pub projection: Option<ProjectionOptions>,
+    /// Its projection head.
+    pub projection: ProjectionSection,
     /// The predictor behind it, of MoCo v3.
     pub predictor: PredictorOptions,
-    /// Momentum of the momentum encoder. MoCo: 0.999; its CIFAR-10 demonstration and MoCo v3: 0.99.
-    pub momentum: f64,
+    /// Momentum of the momentum encoder; the method's own if absent. MoCo: 0.999; its CIFAR-10 demonstration and MoCo v3: 0.99.
+    pub momentum: Option<f64>,
     /// How it goes over the run; the method's own if absent.
     pub momentum_schedule: Option<MomentumShape>,
     /// Whether both views are queries, of MoCo; the others are always or never so.
@@ -70,9 +70,9 @@ impl Default for MethodOptions {
         Self {
             kind: MethodKind::SimClr,
             variant: None,
-            projection: None,
+            projection: ProjectionSection::default(),
             predictor: PredictorOptions::default(),
-            momentum: 0.999,
+            momentum: None,
             momentum_schedule: None,
             symmetric: false,
             batch_norm_groups: 8,
@@ -82,14 +82,36 @@ impl Default for MethodOptions {
     }
 }
 
+/// The `method.projection` table: [`ProjectionOptions`] in which the method has a choice of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProjectionSection {
+    /// Number of linear layers.
+    pub layers: usize,
+    /// Width of the hidden layers; 0 takes the encoder's own.
+    pub width: usize,
+    /// Length of the projected vector; the method's own if absent.
+    pub dimension: Option<usize>,
+    /// Which layers BatchNorm follows; the method's own if absent.
+    pub batch_norm: Option<HeadNorm>,
+}
+
+impl Default for ProjectionSection {
+    fn default() -> Self {
+        let ProjectionOptions { layers, width, .. } = ProjectionOptions::default();
+        Self { layers, width, dimension: None, batch_norm: None }
+    }
+}
+
 impl MethodOptions {
-    /// The momentum over the run.
+    /// The momentum over the run. Where the recipe does not say, 0.999 throughout as MoCo's paper, or as MoCo v3's program from
+    /// 0.99 along a cosine.
     pub fn momentum(&self) -> Momentum {
-        let own = match self.kind {
-            MethodKind::MocoV3 => MomentumShape::Cosine,
-            _ => MomentumShape::Constant,
+        let (base, shape) = match self.kind {
+            MethodKind::MocoV3 => (0.99, MomentumShape::Cosine),
+            _ => (0.999, MomentumShape::Constant),
         };
-        Momentum { base: self.momentum, shape: self.momentum_schedule.unwrap_or(own) }
+        Momentum { base: self.momentum.unwrap_or(base), shape: self.momentum_schedule.unwrap_or(shape) }
     }
 }
 
@@ -213,9 +235,9 @@ impl Recipe {
         Learning {
             method: self.method.kind,
             negatives: self.negatives.kind.unwrap_or(negatives[0]),
-            loss: self.loss.kind.unwrap_or(match self.variant() {
+            loss: self.loss.kind.unwrap_or(match (self.method.kind, self.variant()) {
                 // Where the published code's own is another one than the paper's.
-                Variant::Original if losses.contains(&LossKind::Decoupled) => LossKind::Decoupled,
+                (MethodKind::GraphCl, Variant::Original) => LossKind::Decoupled,
                 _ => losses[0],
             }),
             temperature: self.loss.temperature.unwrap_or(*temperature),
@@ -236,13 +258,21 @@ impl Recipe {
         }
     }
 
-    /// The projection head, the method's own where the recipe says nothing.
+    /// The projection head. Where the recipe does not say, BatchNorm follows all layers as in SimCLR's and MoCo v3's published programs, or
+    /// none as in those of MoCo, instance discrimination and GraphCL, whose head is also as wide as the representation.
     pub fn projection(&self) -> ProjectionOptions {
-        let own = || match self.method.kind {
+        let ProjectionSection { layers, width, dimension, batch_norm } = self.method.projection;
+        let own = match self.method.kind {
             MethodKind::GraphCl => graphcl::projection_options(self.dimension()),
-            _ => ProjectionOptions::default(),
+            MethodKind::SimClr | MethodKind::MocoV3 => ProjectionOptions::default(),
+            _ => ProjectionOptions { batch_norm: HeadNorm::None, ..ProjectionOptions::default() },
         };
-        self.method.projection.clone().unwrap_or_else(own)
+        ProjectionOptions {
+            layers,
+            width,
+            dimension: dimension.unwrap_or(own.dimension),
+            batch_norm: batch_norm.unwrap_or(own.batch_norm),
+        }
     }
 
     /// Length of what the loss compares.
@@ -261,12 +291,21 @@ impl Recipe {
         let Learning { negatives, loss, temperature, .. } = self.learning();
         self.negatives.kind = Some(negatives);
         self.loss.kind = Some(loss);
-        self.loss.temperature = Some(temperature);
         self.fill_in_encoder();
-        if self.method.kind != MethodKind::Mvgrl {
-            self.method.projection = Some(self.projection());
+        // What nobody reads stays absent.
+        if reads(self, "loss.temperature") {
+            self.loss.temperature = Some(temperature);
         }
-        self.method.momentum_schedule = Some(self.method.momentum().shape);
+        if reads(self, "method.momentum") {
+            let momentum = self.method.momentum();
+            self.method.momentum = Some(momentum.base);
+            self.method.momentum_schedule = Some(momentum.shape);
+        }
+        if reads(self, "method.projection") {
+            let own = self.projection();
+            self.method.projection.dimension = Some(own.dimension);
+            self.method.projection.batch_norm = Some(own.batch_norm);
+        }
         Ok(())
     }
 }

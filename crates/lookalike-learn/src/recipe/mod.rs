@@ -5,6 +5,7 @@ pub mod combinations;
 pub mod encoder;
 pub mod graphs;
 pub mod learning;
+pub mod readers;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -24,7 +25,7 @@ pub use encoder::{EncoderKind, EncoderOptions, Modality};
 pub use graphs::GraphsSection;
 pub use learning::{
     Learning, LossKind, LossOptions, MethodKind, MethodOptions, NegativesKind, NegativesOptions,
-    PredictorOptions,
+    PredictorOptions, ProjectionSection,
 };
 
 /// A recipe as written: every key known and of the right type, nothing else checked.
@@ -205,9 +206,9 @@ impl Recipe {
             "optimizer.nesterov",
             "is a form of `sgd`; the other kinds have none",
         )?;
-        let projection = self.method.projection.as_ref();
+        let projection = &self.method.projection;
         require(
-            projection.is_none_or(|projection| projection.layers == 0 || projection.dimension > 0),
+            projection.layers == 0 || projection.dimension != Some(0),
             "method.projection.dimension",
             "must be at least 1",
         )?;

@@ -9,6 +9,7 @@ use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors::{self, TensorFile};
 use serde::{Deserialize, Serialize};
 
+use super::collapse::CollapseWatch;
 use crate::error::LearnError;
 
 /// How many checkpoints a run keeps.
@@ -29,6 +30,9 @@ pub struct State {
     pub identity: String,
     /// The sampler's small state.
     pub sampler: lookalike_sampling::SamplerState,
+    /// What has been told of collapse; nothing in checkpoints that do not say.
+    #[serde(default)]
+    pub collapse: CollapseWatch,
 }
 
 /// A folder of checkpoints.

@@ -1,5 +1,6 @@
 //! A run that collapses says so while it runs.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Below this share of 1/√d the embeddings' deviation counts as complete collapse.
@@ -9,10 +10,12 @@ const RANK: f64 = 0.1;
 /// Share of the run that passes before anything is said: an untrained encoder's embeddings are close together too.
 const SPARED: f64 = 0.05;
 
-/// Tells collapse once, when it is seen first.
-#[derive(Debug, Default)]
-pub(super) struct CollapseWatch {
+/// Tells collapse once, when it is seen first; part of a checkpoint, so that a resumed run does not tell it again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollapseWatch {
+    /// Whether complete collapse has been told.
     complete: bool,
+    /// Whether dimensional collapse has been told.
     dimensional: bool,
 }
 

@@ -1,7 +1,7 @@
 //! Training: one loop for every method and modality, and what it needs.
 
 pub mod checkpoint;
-mod collapse;
+pub mod collapse;
 pub mod events;
 pub mod lars;
 pub mod momentum_encoder;

@@ -133,13 +133,14 @@ impl<M: Method> Trainer<M> {
         let (mut sampler, advice) = Sampler::new(instances, options.sampler.clone(), seed)?;
         let mut warnings: Vec<String> = advice.iter().map(ToString::to_string).collect();
         let (mut step, mut batches, mut plan) = (0, 0, Vec::new());
+        let mut watch = CollapseWatch::default();
         let found = Checkpoints::of_run(&options.run).newest()?;
         let keep = found.as_ref().map(|(state, ..)| state.step);
         if let Some((state, arrays, problems)) = found {
             if state.identity != options.identity {
                 return Err(LearnError::Checkpoint {
                     path: options.run.clone(),
-                    reason: "its checkpoints were made by another recipe; give another folder with --out"
+                    reason: "its checkpoints were made by another recipe, or of other data; give another folder with --out"
                         .to_owned(),
                 });
             }
@@ -153,13 +154,12 @@ impl<M: Method> Trainer<M> {
                 path: options.run.clone(),
                 reason: "the epoch's batches are missing or damaged".to_owned(),
             })?;
-            (step, batches) = (state.step, state.batches);
+            (step, batches, watch) = (state.step, state.batches, state.collapse);
             warnings.extend(problems);
         }
         // Opening cuts events: not before it is certain that the run is this one.
         let events = Events::open(&options.run, keep)?;
         let (sum, window) = (NamedGradients::new(), Window::new());
-        let (figures, watch) = (Map::new(), CollapseWatch::default());
         let trainer = Self {
             method,
             source,
@@ -172,7 +172,7 @@ impl<M: Method> Trainer<M> {
             plan,
             sum,
             window,
-            figures,
+            figures: Map::new(),
             watch,
         };
         Ok((trainer, warnings))
@@ -405,6 +405,7 @@ impl<M: Method> Trainer<M> {
             total_steps: self.options.schedule.total,
             identity: self.options.identity.clone(),
             sampler,
+            collapse: self.watch,
         };
         let mut arrays = Arrays::new();
         let parts = [

@@ -6,13 +6,17 @@ use std::sync::Arc;
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_learn::LearnError;
 use lookalike_learn::encoder::mlp::Mlp;
-use lookalike_learn::method::SimClr;
+use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
+use lookalike_learn::loss::Loss;
+use lookalike_learn::method::simclr::Among;
+use lookalike_learn::method::{Network, SimClr};
+use lookalike_learn::negatives::Contrast;
 use lookalike_learn::train::{OptimizerKind, Outcome, TrainOptions, Trainer};
 use lookalike_sampling::{Coverage, Kind, LastBatch};
 
 use crate::common::{
-    NoisyViews, Watched, checkpoints, copy, events, newest_bytes, options, perceptron, points, sampler,
-    series, train,
+    NoisyViews, SEED, Watched, checkpoints, copy, cpu, events, newest_bytes, options, perceptron, points,
+    sampler, series, train,
 };
 
 const INSTANCES: usize = 50;
@@ -267,4 +271,47 @@ fn without_a_checkpoint_a_run_starts_anew() {
     trainer.run(&Cancellation::new(), &Progress::hidden()).unwrap();
     assert!(newest_bytes(&killed) == newest_bytes(&run));
     has_every_step_once(&killed, BATCHES);
+}
+
+/// Warnings of collapse among the events of a run, with their steps.
+fn told(run: &Path) -> Vec<(u64, String)> {
+    let warnings = events(run).into_iter().filter(|event| event["kind"] == "warning");
+    let collapse = warnings.filter(|event| event["message"].as_str().unwrap().contains("collapse"));
+    collapse.map(|event| (event["step"].as_u64().unwrap(), event["message"].to_string())).collect()
+}
+
+#[test]
+fn collapse_is_told_once_however_often_a_run_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    // Positives alone, without BatchNorm to hold them apart: all points go to one.
+    let positives_only = || {
+        let form = ProjectionOptions { layers: 1, width: 0, dimension: 8, batch_norm: HeadNorm::None };
+        let head = Projection::new(16, &form, &mut SEED.stream("projection", 0, 0, 0), &cpu());
+        let network = Network { encoder: perceptron(0.0).network.encoder, head: head.into() };
+        SimClr::with(network, Contrast::plain(Loss::Alignment), Among::AllViews)
+    };
+    let go = |max_steps| {
+        let set = options(folder.path(), INSTANCES, sampler(Kind::Uniform, Coverage::Cover, BATCH), 400);
+        train(
+            positives_only(),
+            source(),
+            TrainOptions { max_steps: Some(max_steps), ..set },
+            &Cancellation::new(),
+        )
+        .unwrap();
+        told(folder.path())
+    };
+    let mut steps = 60;
+    let mut first = go(steps);
+    while first.is_empty() && steps < 400 {
+        steps += 60;
+        first = go(steps);
+    }
+    assert!(!first.is_empty(), "it never collapsed");
+    for more in [10, 20] {
+        let again = go(steps + more);
+        assert_eq!(again[..first.len()], first);
+        let messages = |part: &str| again.iter().filter(|(_, message)| message.contains(part)).count();
+        assert!(messages("to one point") <= 1 && messages("to few dimensions") <= 1, "{again:?}");
+    }
 }

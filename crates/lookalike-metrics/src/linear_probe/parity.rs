@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use lookalike_base::Cancellation;
 use lookalike_base::tensors::{self, TensorFile};
 use serde_json::Value;
 
@@ -24,7 +25,7 @@ fn fit(inputs: &TensorFile, schedule: Schedule) -> (Classifier, Matrix) {
     let features = Standardizer::of(train).apply(train).unwrap();
     let labels = inputs.tensors["train_labels"].as_u32().unwrap();
     let all: Vec<u32> = (0..labels.len() as u32).collect();
-    let classifier = Classifier::fit(features.rows(), labels, 4, &all, schedule, Seed(0), || ());
+    let classifier = Classifier::fit(features.rows(), labels, 4, &all, schedule, Seed(0), || true);
     (classifier, features)
 }
 
@@ -62,10 +63,17 @@ fn the_probe_scores_about_what_scikit_learn_s_optimum_scores() {
     let (inputs, expected) = load();
     let labels = |name: &str| inputs.tensors[name].as_u32().unwrap();
     let (train, test) = (rows(&inputs, "train"), rows(&inputs, "test"));
-    let (options, progress) = (ProbeOptions::default(), Progress::hidden());
-    let probe =
-        linear_probe(train, labels("train_labels"), test, labels("test_labels"), 4, &options, &progress)
-            .unwrap();
+    let (options, flag) = (ProbeOptions::default(), Cancellation::new());
+    let probe = linear_probe(
+        train,
+        labels("train_labels"),
+        test,
+        labels("test_labels"),
+        4,
+        &options,
+        Watch::unseen(&flag),
+    )
+    .unwrap();
     let accuracy = expected["optimum"]["accuracy"].as_f64().unwrap();
     assert!((probe.accuracy - accuracy).abs() < 0.06, "{probe:?} {accuracy}");
 }

@@ -35,7 +35,8 @@ pub(super) struct Classifier {
 }
 
 impl Classifier {
-    /// Fits the chosen `rows`, from zeros: the problem is convex, so the start needs no chance.
+    /// Fits the chosen `rows`, from zeros: the problem is convex, so the start needs no chance. Ends early once `after_epoch` says
+    /// that no other is wanted.
     pub(super) fn fit(
         features: Rows<'_>,
         labels: &[u32],
@@ -43,7 +44,7 @@ impl Classifier {
         rows: &[u32],
         schedule: Schedule,
         seed: Seed,
-        after_epoch: impl Fn(),
+        after_epoch: impl Fn() -> bool,
     ) -> Self {
         let columns = features.columns();
         let mut classifier = Self { weights: vec![0.0; classes * columns], bias: vec![0.0; classes] };
@@ -59,7 +60,9 @@ impl Classifier {
                 step.descend(&mut classifier, schedule.rate_at(done, steps));
                 done += 1;
             }
-            after_epoch();
+            if !after_epoch() {
+                break;
+            }
         }
         classifier
     }

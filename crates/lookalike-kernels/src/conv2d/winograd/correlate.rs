@@ -1,0 +1,396 @@
+//! Output and input gradient by tiles: sixteen images side by side in the lanes, as in a direct correlation.
+
+#![expect(unsafe_code, reason = "registers read and written through pointers whose bounds are asserted")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
+use super::super::correlate::Walk;
+use super::super::grid::Axis;
+use super::super::layout::{Planes, TakeImages, Target};
+use super::super::scratch::{Scratch, User, first, with_scratch};
+use super::tiles::Tiles;
+use super::transform::{Input, Output, Weight, collect, spread};
+use super::{ELEMENTS, INPUTS, OUTPUTS};
+use crate::vector::Vector;
+use crate::written::written;
+
+/// Positions of a task, a tile of sixteen images each, at least where there are so many.
+const POSITIONS: usize = 6;
+/// Tasks to be had where sizes allow it.
+const TASKS: usize = 32;
+/// Output channels of a task, at least: for fewer the inputs would be transformed too often.
+const CHANNELS: usize = 128;
+/// Products that are made before they are transformed back.
+const PRODUCTS: usize = 128 * 1024;
+
+/// As [`correlate`](super::super::correlate::correlate), of one axis along either side.
+pub(in super::super) fn correlate(
+    path: Path,
+    axes: &[Axis; 2],
+    images: &[f32],
+    [from, to]: [Planes; 2],
+    bias: Option<&[f32]>,
+    weight: &(impl Fn(usize, usize, [usize; 2]) -> f32 + Sync),
+) -> Vec<f32> {
+    assert!(super::is_possible(path, axes));
+    let count = images.len() / from.values();
+    let panels = to.channels.div_ceil(path.rows());
+    let panel_words = ELEMENTS * from.channels * path.rows();
+    let tiles = Tiles::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
+    let write = |out: &mut [std::mem::MaybeUninit<f32>]| {
+        let target = Target(out.as_mut_ptr().cast());
+        with_scratch(User::Call, |scratch| {
+            let lay = |panel: usize, words: &mut [u32]| {
+                let outputs = panel * path.rows()..to.channels.min((panel + 1) * path.rows());
+                path.run(LayWeights { outputs, channels: from.channels, weight, words });
+            };
+            let lay = &lay;
+            let weights = &[];
+            let mut call = Call {
+                path,
+                tiles,
+                images,
+                count,
+                from,
+                to,
+                bias,
+                lay,
+                weights,
+                panels,
+                panel_words,
+                target,
+            };
+            let plan = Plan::new(&call);
+            if plan.band_ranges > 1 {
+                let weights = first(&mut scratch.first, panels * panel_words);
+                let each = weights.par_chunks_mut(panel_words.max(1));
+                each.enumerate().for_each(|(panel, words)| lay(panel, words));
+                call.weights = weights;
+            }
+            (0..plan.band_ranges * plan.panel_ranges).into_par_iter().for_each(|task| {
+                with_scratch(User::Task, |scratch| call.run(&plan, task, scratch));
+            });
+        });
+    };
+    // SAFETY: the tiles of all tasks cover every pixel of every image and channel.
+    unsafe { written(count * to.values(), write) }
+}
+
+struct Call<'a, L> {
+    path: Path,
+    tiles: Tiles,
+    images: &'a [f32],
+    count: usize,
+    from: Planes,
+    to: Planes,
+    bias: Option<&'a [f32]>,
+    /// Lays the weights of a panel out as `[elements, C, rows]`.
+    lay: &'a L,
+    /// Those of all panels, if more than one task needs them; a task that is the only one lays them itself, for all of them
+    /// may be more than the caches hold.
+    weights: &'a [u32],
+    panels: usize,
+    panel_words: usize,
+    target: Target,
+}
+
+/// How a call is split into tasks, by its sizes alone: ranges of rows of tiles of sixteen images, and ranges of panels.
+struct Plan {
+    bands: usize,
+    band_ranges: usize,
+    panel_ranges: usize,
+}
+
+impl Plan {
+    fn new<L>(call: &Call<'_, L>) -> Self {
+        let [rows, columns] = call.tiles.count;
+        let bands = call.count.div_ceil(LANES) * rows;
+        let band_ranges = bands.div_ceil(POSITIONS.div_ceil(columns));
+        let panel_ranges = TASKS.div_ceil(band_ranges).min(call.to.channels / CHANNELS).max(1);
+        Self { bands, band_ranges, panel_ranges }
+    }
+}
+
+/// A row of tiles of up to sixteen images.
+#[derive(Debug, Clone)]
+struct Band {
+    row: usize,
+    images: Range<usize>,
+}
+
+impl<L: Fn(usize, &mut [u32]) + Sync> Call<'_, L> {
+    fn band(&self, band: usize) -> Band {
+        let rows = self.tiles.count[0];
+        let start = band / rows * LANES;
+        Band { row: band % rows, images: start..self.count.min(start + LANES) }
+    }
+
+    fn run(&self, plan: &Plan, task: usize, scratch: &mut Scratch) {
+        let at = |count: usize, range: usize, ranges: usize| count * range / ranges;
+        let range = task / plan.panel_ranges;
+        let bands = at(plan.bands, range, plan.band_ranges)..at(plan.bands, range + 1, plan.band_ranges);
+        let range = task % plan.panel_ranges;
+        let panels = at(self.panels, range, plan.panel_ranges)..at(self.panels, range + 1, plan.panel_ranges);
+
+        let positions = bands.len() * self.tiles.count[1];
+        // A line more, lest all elements fall into the same set of a cache.
+        let step = (positions * self.from.channels + 1) * LANES;
+        let source = first(&mut scratch.first, ELEMENTS * step);
+        let laid = first(&mut scratch.second, self.tiles.band_words());
+        for (index, band) in bands.clone().enumerate() {
+            let position = index * self.tiles.count[1];
+            scratch.offsets.clear();
+            self.tiles.list(self.band(band).row, &mut scratch.offsets);
+            let offsets = &scratch.offsets;
+            self.path.run(Spread {
+                call: self,
+                band: self.band(band),
+                offsets,
+                position,
+                laid,
+                source,
+                step,
+            });
+        }
+        scratch.positions.clear();
+        let places = (0..positions).map(|position| [position * self.from.channels * LANES, position]);
+        scratch.positions.extend(places);
+
+        let stride = (ELEMENTS * positions + 1) * LANES;
+        let group = (PRODUCTS / (self.path.rows() * stride)).max(1);
+        let map = OUTPUTS * self.to.width * LANES;
+        for panels in panels.clone().step_by(group).map(|start| start..panels.end.min(start + group)) {
+            let rows = panels.len() * self.path.rows();
+            let (map, products) = first(&mut scratch.sums, map + rows * stride).split_at_mut(map);
+            let positions = &scratch.positions;
+            let words = panels.start * self.panel_words..panels.end * self.panel_words;
+            let weights = if self.weights.is_empty() {
+                let weights = first(&mut scratch.second, words.len());
+                for (panel, words) in panels.clone().zip(weights.chunks_exact_mut(self.panel_words)) {
+                    (self.lay)(panel, words);
+                }
+                weights
+            } else {
+                &self.weights[words]
+            };
+            self.path.run(Multiply { call: self, weights, positions, source, step, products, stride });
+            let channels =
+                panels.start * self.path.rows()..self.to.channels.min(panels.end * self.path.rows());
+            for (index, band) in bands.clone().enumerate() {
+                self.path.run(Collect {
+                    call: self,
+                    band: self.band(band),
+                    channels: channels.clone(),
+                    products: &products[index * self.tiles.count[1] * LANES..],
+                    positions: positions.len(),
+                    stride,
+                    map,
+                });
+            }
+        }
+    }
+}
+
+/// Lays the transformed weights of a panel out as `[elements, C, rows]`, 0 for outputs that do not exist.
+struct LayWeights<'a, W> {
+    outputs: Range<usize>,
+    channels: usize,
+    weight: &'a W,
+    words: &'a mut [u32],
+}
+
+impl<W: Fn(usize, usize, [usize; 2]) -> f32> Kernel for LayWeights<'_, W> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        assert!(!A::PAIRS);
+        const {
+            assert!(A::ROWS <= A::Register::LANES);
+        }
+        // Nine taps of as many outputs as a register holds.
+        let mut taps = [[0.0_f32; LANES]; 9];
+        let mut elements = [[0.0_f32; LANES]; ELEMENTS];
+        let offsets: [u32; 9] = std::array::from_fn(|tap| (tap * LANES) as u32);
+        for channel in 0..self.channels {
+            for (row, output) in self.outputs.clone().enumerate() {
+                for (tap, values) in taps.iter_mut().enumerate() {
+                    values[row] = (self.weight)(output, channel, [tap / 3, tap % 3]);
+                }
+            }
+            // SAFETY: a register is no longer than sixteen values; the caller vouches for the registers.
+            unsafe {
+                let (taps, elements) = (taps.as_ptr().cast(), elements.as_mut_ptr().cast());
+                spread::<Weight, A::Register, 3>(taps, offsets.as_ptr(), elements, LANES);
+            }
+            for (element, values) in elements.iter().enumerate() {
+                let words = &mut self.words[(element * self.channels + channel) * A::ROWS..][..A::ROWS];
+                words.iter_mut().zip(values).for_each(|(word, value)| *word = value.to_bits());
+            }
+        }
+    }
+}
+
+/// Transforms a band into `[elements, positions, C, 16]`, from a position on.
+struct Spread<'a, L> {
+    call: &'a Call<'a, L>,
+    band: Band,
+    offsets: &'a [u32],
+    position: usize,
+    laid: &'a mut [u32],
+    source: &'a mut [u32],
+    /// Words from one element to the next.
+    step: usize,
+}
+
+impl<L> Kernel for Spread<'_, L> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        assert!(!A::PAIRS);
+        let Self { call, band, offsets, position, laid, source, step } = self;
+        let (tiles, planes) = (&call.tiles, call.from);
+        let rows = tiles.rows(band.row);
+        assert_eq!(offsets.len(), tiles.count[1] * ELEMENTS);
+        assert!(offsets.iter().all(|offset| *offset as usize + LANES <= laid.len()));
+        assert!((position + tiles.count[1]) * planes.channels * LANES <= step);
+        assert!(ELEMENTS * step <= source.len());
+        for channel in 0..planes.channels {
+            let start = band.images.start * planes.values() + channel * planes.map();
+            // SAFETY: as the caller's.
+            unsafe { tiles.lay::<A>(call.images, &rows, [start, planes.values(), band.images.len()], laid) };
+            for tile in 0..tiles.count[1] {
+                let place = ((position + tile) * planes.channels + channel) * LANES;
+                for lane in (0..LANES).step_by(A::Register::LANES) {
+                    // SAFETY: by the assertions each square lies in what was laid out and each element in the source.
+                    unsafe {
+                        let offsets = offsets.as_ptr().add(tile * ELEMENTS);
+                        let laid = laid.as_ptr().cast::<f32>().add(lane);
+                        let target = source.as_mut_ptr().cast::<f32>().add(place + lane);
+                        spread::<Input, A::Register, INPUTS>(laid, offsets, target, step);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The products of some panels, `[rows, elements, positions, 16]`.
+struct Multiply<'a, L> {
+    call: &'a Call<'a, L>,
+    /// `[panels, elements, C, rows]`
+    weights: &'a [u32],
+    /// In the source of the first element, and numbers.
+    positions: &'a [[usize; 2]],
+    source: &'a [u32],
+    step: usize,
+    products: &'a mut [f32],
+    stride: usize,
+}
+
+impl<L> Kernel for Multiply<'_, L> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        assert!(!A::PAIRS);
+        let Self { call, weights, positions, source, step, products, stride } = self;
+        let channels = call.from.channels;
+        let panels = weights.len() / call.panel_words;
+        assert_eq!(call.panel_words, ELEMENTS * channels * A::ROWS);
+        assert!(ELEMENTS * step <= source.len() && ELEMENTS * positions.len() * LANES <= stride);
+        assert!(
+            positions
+                .iter()
+                .all(|[place, number]| place + channels * LANES <= step && *number < positions.len())
+        );
+        assert!(panels * A::ROWS * stride <= products.len());
+        for element in 0..ELEMENTS {
+            for panel in 0..panels {
+                // SAFETY: by the assertions the weights of an element lie in the panel's, the positions in the element's
+                // part of the source, and their sums in its part of each row.
+                unsafe {
+                    let place = panel * call.panel_words + element * channels * A::ROWS;
+                    let sums = panel * A::ROWS * stride + element * positions.len() * LANES;
+                    let walk = Walk {
+                        weights: weights.as_ptr().add(place),
+                        weight_step: 0,
+                        source_step: 0,
+                        lines: 1,
+                        length: channels,
+                        bias: &[0.0; 8],
+                        source: source.as_ptr().add(element * step),
+                        sums: products.as_mut_ptr().add(sums),
+                        stride,
+                    };
+                    walk.all::<A>(positions);
+                }
+            }
+        }
+    }
+}
+
+/// Transforms the products of a band back, and takes them to their images.
+struct Collect<'a, L> {
+    call: &'a Call<'a, L>,
+    band: Band,
+    channels: Range<usize>,
+    /// From the first position of the band on.
+    products: &'a [f32],
+    /// Positions of the task.
+    positions: usize,
+    stride: usize,
+    /// Room for the band's rows of one channel.
+    map: &'a mut [f32],
+}
+
+impl<L> Kernel for Collect<'_, L> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        assert!(!A::PAIRS);
+        let Self { call, band, channels, products, positions, stride, map } = self;
+        let columns = call.tiles.count[1];
+        let start = OUTPUTS * band.row;
+        let rows = start..call.to.height.min(start + OUTPUTS);
+        let last = (channels.len().max(1) - 1) * stride + ((ELEMENTS - 1) * positions + columns) * LANES;
+        assert!(last <= products.len() && rows.len() * call.to.width * LANES <= map.len());
+        for (index, channel) in channels.enumerate() {
+            let bias = call.bias.map_or(0.0, |bias| bias[channel]);
+            for tile in 0..columns {
+                let width = OUTPUTS.min(call.to.width - OUTPUTS * tile);
+                for lane in (0..LANES).step_by(A::Register::LANES) {
+                    // SAFETY: by the assertions all elements lie in the products and all pixels in the map.
+                    unsafe {
+                        let products = products.as_ptr().add(index * stride + tile * LANES + lane);
+                        let mut elements = [A::Register::splat(0.0); ELEMENTS];
+                        for (element, value) in elements.iter_mut().enumerate() {
+                            *value = A::Register::load(products.add(element * positions * LANES));
+                        }
+                        let square = collect::<Output, A::Register, OUTPUTS>(&elements);
+                        for (row, values) in square.iter().enumerate().take(rows.len()) {
+                            for (column, value) in values.iter().enumerate().take(width) {
+                                let pixel = row * call.to.width + OUTPUTS * tile + column;
+                                let sum =
+                                    value.multiply_add(A::Register::splat(1.0), A::Register::splat(bias));
+                                sum.store(map.as_mut_ptr().add(pixel * LANES + lane));
+                            }
+                        }
+                    }
+                }
+            }
+            let take = TakeImages {
+                sums: map,
+                stride: 0,
+                planes: call.to,
+                images: band.images.clone(),
+                channels: channel..channel + 1,
+                rows: rows.clone(),
+                target: call.target,
+            };
+            // SAFETY: as the caller's; no other task has these channels of these rows.
+            unsafe { take.run::<A>() };
+        }
+    }
+}

@@ -1,0 +1,47 @@
+//! Kernels of three by three without stride in a quarter of the products: F(4 × 4, 3 × 3) of Lavin and Gray 2016
+//! (<https://arxiv.org/abs/1509.09308>, §4).
+//!
+//! A tile of four by four outputs needs six by six inputs. Both are polynomials, whose product is taken at the points 0,
+//! ±3/4, ±3/2 and ∞: `correlate` and `contract` transform their operands, which leaves for each of the 36 elements of a tile
+//! a product of two matrices, and transform those back. These points lose less to rounding than 0, ±1, ±2, ∞ do; products
+//! of bfloat16 would lose too much, and are taken directly.
+
+pub(super) mod contract;
+pub(super) mod correlate;
+mod tiles;
+mod transform;
+
+use super::arithmetic::Path;
+use super::grid::Axis;
+
+/// Outputs of a tile along a side.
+const OUTPUTS: usize = 4;
+/// Inputs of a tile along a side.
+const INPUTS: usize = 6;
+/// Elements of a transformed tile.
+const ELEMENTS: usize = INPUTS * INPUTS;
+/// Channels on either side, at least: the fewer, the more the transforms weigh.
+const CHANNELS: usize = 12;
+
+/// Whether tiles compute what belongs to these axes, in sufficiently fewer products than a direct sum over valid taps.
+pub(super) fn suits(path: Path, axes: &[Axis; 2], channels: [usize; 2]) -> bool {
+    is_possible(path, axes) && channels.into_iter().all(|channels| channels >= CHANNELS) && {
+        let direct: usize = axes.iter().map(valid_taps).product();
+        let tiles: usize = axes.iter().map(|axis| axis.count.div_ceil(OUTPUTS)).product();
+        direct > 2 * ELEMENTS * tiles
+    }
+}
+
+/// Whether tiles can compute what belongs to these axes.
+fn is_possible(path: Path, axes: &[Axis; 2]) -> bool {
+    let fits = |axis: &Axis| axis.taps == 3 && axis.stride == 1 && axis.step == 1 && axis.first == 0;
+    !path.pairs() && axes.iter().all(fits)
+}
+
+/// Pairs of a pixel and a tap that are not beside the image.
+fn valid_taps(axis: &Axis) -> usize {
+    (0..axis.count).map(|index| axis.taps_of(index).len()).sum()
+}
+
+#[cfg(test)]
+mod tests;

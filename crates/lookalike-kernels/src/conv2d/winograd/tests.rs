@@ -1,0 +1,97 @@
+//! Tiles against the direct sums in f64, on shapes that are and are not taken by themselves.
+
+use proptest::prelude::*;
+
+use super::super::tests::{difference, normals, twins};
+use super::super::{Axis, Path, Precision, Shape, forward_at, input_gradient_at, weight_gradient_at};
+use super::{contract, correlate, is_possible, suits};
+
+/// Output, input gradient and weight gradient by tiles.
+fn by_tiles(
+    path: Path,
+    shape: &Shape,
+    [input, weight, gradient]: [&[f32]; 3],
+    bias: &[f32],
+) -> [Vec<f32>; 3] {
+    let (from, to) = (shape.input(), shape.output());
+    let weight = |output: usize, channel: usize, [row, column]: [usize; 2]| {
+        weight[((output * shape.inputs + channel) * 3 + row) * 3 + column]
+    };
+    let sides = [(from.height, to.height), (from.width, to.width)];
+    let forwards = sides.map(|(input, output)| Axis::of_output(shape, input, output));
+    let backwards = sides.map(|(input, output)| Axis::of_input_phase(shape, 0, input, output));
+    [
+        correlate::correlate(path, &forwards, input, [from, to], Some(bias), &weight),
+        correlate::correlate(
+            path,
+            &backwards,
+            gradient,
+            [to, from],
+            None,
+            &|output, channel, [row, column]| weight(channel, output, [2 - row, 2 - column]),
+        ),
+        contract::contract(path, shape, &forwards, input, gradient),
+    ]
+}
+
+fn check(shape: &Shape, call: impl Fn(Path, [&[f32]; 3], &[f32]) -> [Vec<f32>; 3]) {
+    let operands = [
+        normals("input", shape.images * shape.input().values()),
+        normals("weight", shape.outputs * shape.terms()),
+        normals("gradient", shape.images * shape.output().values()),
+    ];
+    let operands = operands.each_ref().map(Vec::as_slice);
+    let bias = normals("bias", shape.outputs);
+    let twins = twins(shape, operands, &bias);
+    for path in Path::all(Precision::F32) {
+        let names = ["output", "input gradient", "weight gradient"];
+        for ((name, result), twin) in names.iter().zip(call(path, operands, &bias)).zip(&twins) {
+            let difference = difference(&result, twin);
+            assert!(difference <= 1e-5, "{name} at {path:?} is off by {difference:e} for {shape:?}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+    #[test]
+    fn tiles_give_what_the_definition_gives(
+        (images, inputs, outputs) in (1_usize..20, 1_usize..36, 8_usize..36),
+        (height, width, padding) in (4_usize..15, 4_usize..15, 0_usize..5),
+    ) {
+        let shape = Shape { images, inputs, outputs, height, width, kernel: 3, stride: 1, padding };
+        check(&shape, |path, operands, bias| by_tiles(path, &shape, operands, bias));
+    }
+}
+
+#[test]
+fn convolutions_of_many_channels_take_tiles() {
+    for (images, inputs, outputs, side) in [(3, 32, 40, 12), (18, 16, 48, 4), (2, 140, 130, 7)] {
+        let shape =
+            Shape { images, inputs, outputs, height: side, width: side, kernel: 3, stride: 1, padding: 1 };
+        let axes = [Axis::of_output(&shape, side, side); 2];
+        assert!(Path::all(Precision::F32).into_iter().all(|path| suits(path, &axes, [inputs, outputs])));
+        check(&shape, |path, [input, weight, gradient], bias| {
+            [
+                forward_at(path, &shape, [input, weight], Some(bias)),
+                input_gradient_at(path, &shape, [weight, gradient]),
+                weight_gradient_at(path, &shape, [input, gradient]),
+            ]
+        });
+    }
+}
+
+#[test]
+fn what_tiles_cannot_compute_or_hardly_spare_is_computed_directly() {
+    let path = Path::detect(Precision::F32);
+    let shape =
+        Shape { images: 1, inputs: 64, outputs: 64, height: 8, width: 8, kernel: 3, stride: 1, padding: 1 };
+    let axes = |shape: &Shape| [Axis::of_output(shape, shape.height, shape.output_height()); 2];
+    assert!(suits(path, &axes(&shape), [64, 64]));
+    assert!(!suits(path, &axes(&shape), [3, 64]));
+    assert!(!suits(Path::detect(Precision::Bf16), &axes(&shape), [64, 64]));
+    for other in [Shape { stride: 2, ..shape }, Shape { kernel: 1, padding: 0, ..shape }] {
+        assert!(!is_possible(path, &axes(&other)));
+    }
+    assert!(!suits(path, &axes(&Shape { height: 2, width: 2, ..shape }), [64, 64]));
+}
