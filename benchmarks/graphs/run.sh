@@ -53,11 +53,6 @@ run() {
       fi
       touch "$run/trained"
     fi
-    # What needs no training is the same for all arms and seeds: once, on all draws of folds.
-    if [[ $arm == "${arms[0]}" && $seed == "${seeds[0]}" && ! -e $run/beside.json ]]; then
-      "${background[@]}" "$lookalike" evaluate "$run" --set "evaluate.fold_seeds=${#seeds[@]}" --json > "$run/beside.part"
-      mv "$run/beside.part" "$run/beside.json"
-    fi
     "${background[@]}" "$lookalike" evaluate "$run" --beside "$beside" --set "$folds" --json > "$run/scored.part"
   } >> "$run/log.txt" 2>&1
   mv "$run/scored.part" "$run/scored.json"
@@ -77,6 +72,15 @@ for row in "${rows[@]}"; do
       printf '[%d/%d] %s, %d s spent, about %d s left\n' "$done" "$total" "$name" $((SECONDS - begun)) "$left" >&2
     done
   done
+done
+
+# What needs no training is the same for all arms and seeds: once, on all draws of folds.
+for row in "${rows[@]}"; do
+  run=$runs/$row.${arms[0]}.${seeds[0]}
+  [[ -e $run/beside.json ]] && continue
+  echo "$row: what needs no training" >&2
+  "${background[@]}" "$lookalike" evaluate "$run" --set "evaluate.fold_seeds=${#seeds[@]}" --json > "$run/beside.part" 2>> "$run/log.txt"
+  mv "$run/beside.part" "$run/beside.json"
 done
 
 for run in "$runs"/*.*.*; do

@@ -101,7 +101,7 @@ fn a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not() {
     {
         let whole = trained(&place.open(settings).unwrap(), &place.run(&format!("whole-{number}")));
         let run = place.run(&format!("stopped-{number}"));
-        for steps in [1, 4, 5] {
+        for steps in [4, 5, 7] {
             let steps = format!("train.max_steps={steps}");
             trained(&place.open(&[settings, &[&steps]].concat()).unwrap(), &run);
         }

@@ -78,8 +78,8 @@ proptest! {
             neighbors: 5,
             refresh_every,
             uniform_epochs,
-            temperature: (weighted && kind != Kind::Nearest).then_some(0.1),
-            uniform_fraction,
+            temperature: (weighted && kind == Kind::Walk).then_some(0.1),
+            uniform_fraction: if kind == Kind::Uniform { 0.0 } else { uniform_fraction },
             ..SamplerOptions::default()
         };
         let (mut whole, _) = Sampler::new(instances, options.clone(), Seed(seed)).unwrap();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use lookalike_base::progress::Cancellation;
-use lookalike_learn::evaluate::{BatchScores, Geometry, Proxy};
+use lookalike_learn::evaluate::{BatchScores, Geometry};
 use lookalike_learn::experiment::{
     AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation, ImageEvaluation,
 };
@@ -109,7 +109,13 @@ fn images(evaluation: &ImageEvaluation) -> Table {
         table.share(format!("linear probe accuracy ({labels}{rate})"), linear);
     }
     table.number("alignment (less is better)", &evaluation.alignment);
-    proxy(&mut table, &evaluation.proxy);
+    let [hardest, between, with_query] = evaluation.proxy.proxy_mixing;
+    let negatives = evaluation.proxy.proxy_negatives;
+    table.share(format!("proxy task accuracy, {negatives} negatives"), &evaluation.proxy.proxy_accuracy);
+    table.share(
+        format!("  with mixtures beside them ({hardest}, {between}, {with_query})"),
+        &evaluation.proxy.proxy_accuracy_mixed,
+    );
     geometry(&mut table, &scores.geometry);
     batches(&mut table, &scores.batches);
     table
@@ -152,15 +158,6 @@ fn accuracies(table: &mut Table, evaluation: &GraphEvaluation) {
     if let Some(spread) = evaluation.svm.spread().filter(|spread| spread.unfinished > 0) {
         table.row("fits that ended before the solver's tolerance", spread.unfinished.to_string());
     }
-}
-
-fn proxy(table: &mut Table, proxy: &Proxy) {
-    let ([hardest, between, with_query], negatives) = (proxy.proxy_mixing, proxy.proxy_negatives);
-    table.share(format!("proxy task accuracy, {negatives} negatives"), &proxy.proxy_accuracy);
-    table.share(
-        format!("  with mixtures beside them ({hardest}, {between}, {with_query})"),
-        &proxy.proxy_accuracy_mixed,
-    );
 }
 
 fn geometry(table: &mut Table, geometry: &Geometry) {

@@ -114,7 +114,7 @@ fn train<D: Domain>(
         }
         Outcome::AlreadyFinished | Outcome::Finished => {}
     }
-    let network = D::kept(&trainer.method).clone();
+    let network = D::network(&trainer.method).clone();
     experiment.save_model(run, &network)?;
     let evaluation = experiment
         .evaluate(&network, trainer.plan(), Extent::AFTER_TRAINING, cancellation)?

@@ -156,18 +156,18 @@ impl Work for NormalizeRows<'_> {
             };
             match self.residual.map(|residual| &residual[row * channels..][..channels]) {
                 Some(residual) => {
-                    for channel in 0..channels {
-                        out[channel].write(relu(value(channel) + residual[channel]));
+                    for (channel, (out, residual)) in out.iter_mut().zip(residual).enumerate() {
+                        out.write(relu(value(channel) + residual));
                     }
                 }
                 None if self.relu => {
-                    for channel in 0..channels {
-                        out[channel].write(relu(value(channel)));
+                    for (channel, out) in out.iter_mut().enumerate() {
+                        out.write(relu(value(channel)));
                     }
                 }
                 None => {
-                    for channel in 0..channels {
-                        out[channel].write(value(channel));
+                    for (channel, out) in out.iter_mut().enumerate() {
+                        out.write(value(channel));
                     }
                 }
             }

@@ -47,21 +47,21 @@ pub trait GraphMethod: Method + Sized {
     /// The method before its first step.
     ///
     /// # Errors
-    /// As [`build`].
+    /// As [`build::build`].
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError>;
 
-    /// What is kept.
-    fn kept(&self) -> &Self::Network;
-
-    /// The same before the first step.
+    /// What is kept, before the first step.
     ///
     /// # Errors
     /// As [`GraphMethod::build`].
-    fn network(
+    fn untrained(
         graphs: &Graphs<Self>,
         recipe: &ValidRecipe,
         device: &Device,
     ) -> Result<Self::Network, LearnError>;
+
+    /// What is kept.
+    fn kept(&self) -> &Self::Network;
 
     /// Batches to learn from.
     ///
@@ -79,9 +79,9 @@ pub trait GraphMethod: Method + Sized {
     ) -> Result<Source<<Self::Network as Embedder>::Input>, LearnError>;
 }
 
-fn gin(graphs: &Graphs<AnyMethod<Gin>>, recipe: &ValidRecipe, purpose: &'static str, device: &Device) -> Gin {
-    let (options, mut stream) = (recipe.recipe().encoder.gin(), recipe.seed().stream(purpose, 0, 0, 0));
-    Gin::new(graphs.columns, &options, &mut stream, device)
+fn gin(features: usize, recipe: &ValidRecipe, purpose: &'static str, device: &Device) -> Gin {
+    let mut stream = recipe.seed().stream(purpose, 0, 0, 0);
+    Gin::new(features, &recipe.recipe().encoder.gin(), &mut stream, device)
 }
 
 impl GraphMethod for AnyMethod<Gin> {
@@ -93,7 +93,7 @@ impl GraphMethod for AnyMethod<Gin> {
     }
 
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
-        let encoder = |purpose| gin(graphs, recipe, purpose, device);
+        let encoder = |purpose| gin(graphs.columns, recipe, purpose, device);
         let parts = Parts {
             encoder: encoder("encoder"),
             second: encoder("encoder of keys"),
@@ -104,16 +104,16 @@ impl GraphMethod for AnyMethod<Gin> {
         build::build(recipe, parts)
     }
 
-    fn kept(&self) -> &Network<Gin> {
-        self.network()
-    }
-
-    fn network(
+    fn untrained(
         graphs: &Graphs<Self>,
         recipe: &ValidRecipe,
         device: &Device,
     ) -> Result<Network<Gin>, LearnError> {
-        build::network(recipe, gin(graphs, recipe, "encoder", device), device)
+        build::network(recipe, gin(graphs.columns, recipe, "encoder", device), device)
+    }
+
+    fn kept(&self) -> &Network<Gin> {
+        self.network()
     }
 
     fn batches(
@@ -163,12 +163,12 @@ impl GraphMethod for Mvgrl {
         Ok(build::mvgrl(recipe, graphs.columns, labels, device))
     }
 
-    fn kept(&self) -> &Self {
-        self
+    fn untrained(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
+        <Self as GraphMethod>::build(graphs, recipe, device)
     }
 
-    fn network(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
-        Self::build(graphs, recipe, device)
+    fn kept(&self) -> &Self {
+        self
     }
 
     fn batches(graphs: &Graphs<Self>, _: &ValidRecipe) -> Result<Source<DiffusedBatch>, LearnError> {
@@ -271,6 +271,16 @@ impl<M: GraphMethod> Domain for Graphs<M> {
         self.set.len()
     }
 
+    fn fingerprint(&self) -> Result<String, LearnError> {
+        let (set, classes) = (&self.set, self.set.classes().len());
+        let sizes = [set.len(), set.nodes(), set.edges(), classes, self.columns];
+        let [graphs, nodes, edges, classes, columns] = sizes;
+        Ok(format!(
+            "{}, {graphs} graphs, {nodes} nodes, {edges} edges, {classes} classes, {columns} features",
+            set.name()
+        ))
+    }
+
     fn labels(&self) -> Labels {
         Labels { labels: self.set.labels().unwrap_or_default().to_vec(), classes: self.set.classes().len() }
     }
@@ -279,17 +289,12 @@ impl<M: GraphMethod> Domain for Graphs<M> {
         M::build(self, recipe, device)
     }
 
-    fn kept(method: &M) -> &M::Network {
+    fn untrained(&self, recipe: &ValidRecipe, device: &Device) -> Result<M::Network, LearnError> {
+        M::untrained(self, recipe, device)
+    }
+
+    fn network(method: &M) -> &M::Network {
         method.kept()
-    }
-
-    fn network(&self, recipe: &ValidRecipe, device: &Device) -> Result<M::Network, LearnError> {
-        M::network(self, recipe, device)
-    }
-
-    fn fingerprint(&self) -> Result<String, LearnError> {
-        let (graphs, nodes, edges) = (self.set.len(), self.set.nodes(), self.set.edges());
-        Ok(format!("{}, {graphs} graphs, {nodes} nodes, {edges} edges", self.set.name()))
     }
 
     fn batches(&self, recipe: &ValidRecipe) -> Result<Source<M::Batch>, LearnError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::{Matrix, Seed, Watch};
 use lookalike_data::augment::Augmentation;
-use lookalike_data::loader::{BatchRequest, LoaderOptions};
+use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
 use lookalike_data::{ImageBatch, ImageDataset, ImageViews, PlainImages, Split, ViewBatch, Views};
 use lookalike_metrics::{MetricError, alignment};
 
@@ -112,8 +112,7 @@ impl Images {
         let mut values = [(); 2].map(|()| [Vec::new(), Vec::new()]);
         let mut columns = [0; 2];
         for (chunk, step) in order.chunks(recipe.recipe().evaluate.batch_size).zip(0..) {
-            let request = BatchRequest { instances: chunk.to_vec(), epoch: 0, step };
-            let batch = lookalike_data::BatchSource::batch(&source, &request)?;
+            let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step })?;
             let Views::Stacked(views) = &batch.views else { unreachable!("image views are stacked") };
             let parts = network.embed(views, &mut crate::module::Pass::evaluation());
             for ((part, columns), halves) in parts.into_iter().zip(&mut columns).zip(&mut values) {
@@ -130,13 +129,13 @@ impl Images {
         };
         Ok([matrices(representations, columns[0])?, matrices(projections, columns[1])?])
     }
+}
 
-    fn encoder(recipe: &ValidRecipe, purpose: &'static str, device: &Device) -> ResNet {
-        let options = recipe.recipe();
-        let architecture = options.encoder().architecture().unwrap_or(Architecture::ResNet18);
-        let mut stream = recipe.seed().stream(purpose, 0, 0, 0);
-        ResNet::new(architecture, options.encoder.stem(), &mut stream, device)
-    }
+fn encoder(recipe: &ValidRecipe, purpose: &'static str, device: &Device) -> ResNet {
+    let options = recipe.recipe();
+    let architecture = options.encoder().architecture().unwrap_or(Architecture::ResNet18);
+    let mut stream = recipe.seed().stream(purpose, 0, 0, 0);
+    ResNet::new(architecture, options.encoder.stem(), &mut stream, device)
 }
 
 impl Domain for Images {
@@ -151,6 +150,10 @@ impl Domain for Images {
         self.train.len()
     }
 
+    fn fingerprint(&self) -> Result<String, LearnError> {
+        Ok(self.train.fingerprint()?)
+    }
+
     fn labels(&self) -> Labels {
         self.labels_of(Split::Train)
     }
@@ -158,8 +161,8 @@ impl Domain for Images {
     fn method(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Method, LearnError> {
         let labels = self.labels().labels;
         let parts = Parts {
-            encoder: Self::encoder(recipe, "encoder", device),
-            second: Self::encoder(recipe, "encoder of keys", device),
+            encoder: encoder(recipe, "encoder", device),
+            second: encoder(recipe, "encoder of keys", device),
             instances: self.train.len(),
             labels: (labels.len() == self.train.len()).then(|| Arc::new(labels)),
             device,
@@ -167,16 +170,12 @@ impl Domain for Images {
         build::build(recipe, parts)
     }
 
-    fn kept(method: &Self::Method) -> &Self::Network {
+    fn untrained(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Network, LearnError> {
+        build::network(recipe, encoder(recipe, "encoder", device), device)
+    }
+
+    fn network(method: &Self::Method) -> &Self::Network {
         method.network()
-    }
-
-    fn network(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Network, LearnError> {
-        build::network(recipe, Self::encoder(recipe, "encoder", device), device)
-    }
-
-    fn fingerprint(&self) -> Result<String, LearnError> {
-        Ok(self.train.fingerprint()?)
     }
 
     fn batches(&self, recipe: &ValidRecipe) -> Result<Source<ViewBatch<ImageBatch>>, LearnError> {

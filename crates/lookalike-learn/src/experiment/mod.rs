@@ -44,6 +44,12 @@ pub trait Domain: Sized {
     /// Their number, N.
     fn instances(&self) -> usize;
 
+    /// Tells them from other data, wherever the files lie.
+    ///
+    /// # Errors
+    /// [`LearnError::Data`] where a file cannot be looked at.
+    fn fingerprint(&self) -> Result<String, LearnError>;
+
     /// Their classes.
     fn labels(&self) -> Labels;
 
@@ -53,20 +59,14 @@ pub trait Domain: Sized {
     /// As [`build`](crate::method::build::build).
     fn method(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Method, LearnError>;
 
-    /// What is kept of a method.
-    fn kept(method: &Self::Method) -> &Self::Network;
-
-    /// The same before the first step, without queue, bank and whatever else a method has.
+    /// What is kept of that, without queue, bank and whatever else a method has.
     ///
     /// # Errors
     /// As [`Domain::method`].
-    fn network(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Network, LearnError>;
+    fn untrained(&self, recipe: &ValidRecipe, device: &Device) -> Result<Self::Network, LearnError>;
 
-    /// Tells these instances from others, wherever their files lie.
-    ///
-    /// # Errors
-    /// [`LearnError::Data`] where a file cannot be looked at.
-    fn fingerprint(&self) -> Result<String, LearnError>;
+    /// What is kept of a method.
+    fn network(method: &Self::Method) -> &Self::Network;
 
     /// Batches to learn from.
     ///
@@ -217,9 +217,9 @@ impl<D: Domain> Experiment<D> {
     /// The network before its first step, without queue, bank and whatever else a method keeps.
     ///
     /// # Errors
-    /// As [`Domain::network`].
+    /// As [`Domain::method`].
     pub fn network(&self) -> Result<D::Network, LearnError> {
-        self.data.network(&self.recipe, &self.device)
+        self.data.untrained(&self.recipe, &self.device)
     }
 
     /// A trainer in the folder `run`, at its newest checkpoint where there is one.

@@ -30,6 +30,21 @@ pub struct Parts<'a, E> {
     pub device: &'a Device,
 }
 
+/// MVGRL as `recipe` describes it, on nodes with `features` columns; the same weights for the same seed.
+pub fn mvgrl(recipe: &ValidRecipe, features: usize, labels: Option<Arc<Vec<u32>>>, device: &Device) -> Mvgrl {
+    let options = recipe.recipe();
+    let negatives = &options.negatives;
+    let objective = match options.query_loss() {
+        Some(loss) => {
+            let (mixing, oracle) = (negatives.mixing, negatives.oracle);
+            mvgrl::Objective::Contrast(Contrast { loss, mixing, oracle, labels })
+        }
+        None => mvgrl::Objective::JensenShannon,
+    };
+    let mut stream = recipe.seed().stream("encoder", 0, 0, 0);
+    Mvgrl::new(features, &options.mvgrl(), objective, &mut stream, device)
+}
+
 /// The network that `recipe` describes before its first step, without what the method keeps beside it: what is loaded to be evaluated.
 /// The same weights for the same seed as those of [`build`].
 ///
@@ -47,6 +62,15 @@ pub fn network<E: Encoder>(
     }
 }
 
+/// A projection head drawn from the stream of that purpose.
+fn projection(recipe: &ValidRecipe, dimension: usize, purpose: &'static str, device: &Device) -> Projection {
+    let (form, mut stream) = (recipe.recipe().projection(), recipe.seed().stream(purpose, 0, 0, 0));
+    match recipe.recipe().method.kind {
+        MethodKind::GraphCl => Projection::xavier(dimension, &form, &mut stream, device),
+        _ => Projection::new(dimension, &form, &mut stream, device),
+    }
+}
+
 /// `encoder` with a projection head drawn from the stream of that purpose.
 fn projected<E: Encoder>(
     recipe: &ValidRecipe,
@@ -56,30 +80,6 @@ fn projected<E: Encoder>(
 ) -> Network<E> {
     let head = projection(recipe, encoder.dimension(), purpose, device);
     Network { encoder, head: Head::Projection(head) }
-}
-
-/// A projection head on representations of length `dimension`, drawn from the stream of that purpose.
-fn projection(recipe: &ValidRecipe, dimension: usize, purpose: &'static str, device: &Device) -> Projection {
-    let (form, mut stream) = (recipe.recipe().projection(), recipe.seed().stream(purpose, 0, 0, 0));
-    match recipe.recipe().method.kind {
-        MethodKind::GraphCl => Projection::xavier(dimension, &form, &mut stream, device),
-        _ => Projection::new(dimension, &form, &mut stream, device),
-    }
-}
-
-/// MVGRL as `recipe` describes it, on nodes with `features` columns; the same weights for the same seed.
-pub fn mvgrl(recipe: &ValidRecipe, features: usize, labels: Option<Arc<Vec<u32>>>, device: &Device) -> Mvgrl {
-    let options = recipe.recipe();
-    let negatives = &options.negatives;
-    let objective = match options.query_loss() {
-        Some(loss) => {
-            let (mixing, oracle) = (negatives.mixing, negatives.oracle);
-            mvgrl::Objective::Contrast(Contrast { loss, mixing, oracle, labels })
-        }
-        None => mvgrl::Objective::JensenShannon,
-    };
-    let mut stream = recipe.seed().stream("encoder", 0, 0, 0);
-    Mvgrl::new(features, &options.mvgrl(), objective, &mut stream, device)
 }
 
 /// Puts together the method that `recipe` describes; the same weights for the same seed.

@@ -1,13 +1,12 @@
 //! What goes with what: one table that validation reads and the reference shows, and the refusals beside it.
 
-use lookalike_data::graphs::Variant;
-use lookalike_sampling::{Kind, LastBatch};
-
 use super::encoder::EncoderKind;
 use super::graphs::GRAPH_REFUSALS;
 use super::learning::{LossKind, MethodKind, NegativesKind};
 use super::{Recipe, readers};
 use crate::error::LearnError;
+use lookalike_data::graphs::Variant;
+use lookalike_sampling::{Kind, LastBatch};
 
 /// What a method goes with; what comes first is its own choice.
 #[derive(Debug)]
@@ -68,7 +67,7 @@ pub const COMBINATIONS: [Combination; 8] = {
             method: Mvgrl,
             encoders: &[Gcn],
             negatives: &[Batch],
-            losses: &[JensenShannon, InfoNce, Debiased, Hard],
+            losses: &[JensenShannon, InfoNce, Decoupled, Debiased, Hard],
             temperature: 0.2,
         },
     ]

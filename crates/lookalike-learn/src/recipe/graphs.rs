@@ -112,7 +112,7 @@ fn has_variant(recipe: &Recipe) -> bool {
 }
 
 /// What is refused because it is of the other kind of data.
-pub const GRAPH_REFUSALS: [Refusal; 15] = [
+pub const GRAPH_REFUSALS: [Refusal; 16] = [
     Refusal {
         key: "augment",
         reason: "says how views of images are made; those of graphs are made by `graphs.augment`",
@@ -167,6 +167,11 @@ pub const GRAPH_REFUSALS: [Refusal; 15] = [
         key: "graphs.diffusion",
         reason: "is of method `mvgrl`; the others augment, see `graphs.augment`",
         applies: |recipe| recipe.method.kind != MethodKind::Mvgrl && recipe.graphs.diffusion.is_some(),
+    },
+    Refusal {
+        key: "method.variant",
+        reason: "is of `graphcl` and `mvgrl`, whose published code differs from the paper",
+        applies: |recipe| !has_variant(recipe) && recipe.method.variant.is_some(),
     },
     Refusal {
         key: "train.precision",

@@ -82,26 +82,24 @@ impl Default for MethodOptions {
     }
 }
 
-/// The `method.projection` table: [`ProjectionOptions`], of which whatever is absent is the method's own.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+/// The `method.projection` table: [`ProjectionOptions`] in which the method has a choice of its own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProjectionSection {
     /// Number of linear layers.
-    pub layers: Option<usize>,
+    pub layers: usize,
     /// Width of the hidden layers; 0 takes the encoder's own.
-    pub width: Option<usize>,
-    /// Length of the projected vector.
+    pub width: usize,
+    /// Length of the projected vector; the method's own if absent.
     pub dimension: Option<usize>,
-    /// Which layers BatchNorm follows.
+    /// Which layers BatchNorm follows; the method's own if absent.
     pub batch_norm: Option<HeadNorm>,
 }
 
-impl ProjectionSection {
-    /// Nothing of it absent.
-    fn of(options: &ProjectionOptions) -> Self {
-        let ProjectionOptions { layers, width, dimension, batch_norm } = *options;
-        let (layers, width, dimension) = (Some(layers), Some(width), Some(dimension));
-        Self { layers, width, dimension, batch_norm: Some(batch_norm) }
+impl Default for ProjectionSection {
+    fn default() -> Self {
+        let ProjectionOptions { layers, width, .. } = ProjectionOptions::default();
+        Self { layers, width, dimension: None, batch_norm: None }
     }
 }
 
@@ -237,9 +235,9 @@ impl Recipe {
         Learning {
             method: self.method.kind,
             negatives: self.negatives.kind.unwrap_or(negatives[0]),
-            loss: self.loss.kind.unwrap_or(match self.variant() {
+            loss: self.loss.kind.unwrap_or(match (self.method.kind, self.variant()) {
                 // Where the published code's own is another one than the paper's.
-                Variant::Original if losses.contains(&LossKind::Decoupled) => LossKind::Decoupled,
+                (MethodKind::GraphCl, Variant::Original) => LossKind::Decoupled,
                 _ => losses[0],
             }),
             temperature: self.loss.temperature.unwrap_or(*temperature),
@@ -260,24 +258,20 @@ impl Recipe {
         }
     }
 
-    /// The projection head, the method's own where the recipe says nothing. GraphCL: two layers as wide as the representation, without
-    /// BatchNorm. All others: SimCLR's, with BatchNorm behind all layers in SimCLR's and MoCo v3's published programs, behind none in
-    /// those of MoCo and instance discrimination.
+    /// The projection head. Where the recipe does not say, BatchNorm follows all layers as in SimCLR's and MoCo v3's published programs, or
+    /// none as in those of MoCo, instance discrimination and GraphCL, whose head is also as wide as the representation.
     pub fn projection(&self) -> ProjectionOptions {
-        let batch_norm = match self.method.kind {
-            MethodKind::SimClr | MethodKind::MocoV3 => HeadNorm::All,
-            _ => HeadNorm::None,
-        };
+        let ProjectionSection { layers, width, dimension, batch_norm } = self.method.projection;
         let own = match self.method.kind {
             MethodKind::GraphCl => graphcl::projection_options(self.dimension()),
-            _ => ProjectionOptions { batch_norm, ..ProjectionOptions::default() },
+            MethodKind::SimClr | MethodKind::MocoV3 => ProjectionOptions::default(),
+            _ => ProjectionOptions { batch_norm: HeadNorm::None, ..ProjectionOptions::default() },
         };
-        let given = &self.method.projection;
         ProjectionOptions {
-            layers: given.layers.unwrap_or(own.layers),
-            width: given.width.unwrap_or(own.width),
-            dimension: given.dimension.unwrap_or(own.dimension),
-            batch_norm: given.batch_norm.unwrap_or(own.batch_norm),
+            layers,
+            width,
+            dimension: dimension.unwrap_or(own.dimension),
+            batch_norm: batch_norm.unwrap_or(own.batch_norm),
         }
     }
 
@@ -297,6 +291,7 @@ impl Recipe {
         let Learning { negatives, loss, temperature, .. } = self.learning();
         self.negatives.kind = Some(negatives);
         self.loss.kind = Some(loss);
+        self.fill_in_encoder();
         // What nobody reads stays absent.
         if reads(self, "loss.temperature") {
             self.loss.temperature = Some(temperature);
@@ -306,9 +301,10 @@ impl Recipe {
             self.method.momentum = Some(momentum.base);
             self.method.momentum_schedule = Some(momentum.shape);
         }
-        self.fill_in_encoder();
         if reads(self, "method.projection") {
-            self.method.projection = ProjectionSection::of(&self.projection());
+            let own = self.projection();
+            self.method.projection.dimension = Some(own.dimension);
+            self.method.projection.batch_norm = Some(own.batch_norm);
         }
         Ok(())
     }

@@ -208,7 +208,7 @@ impl Recipe {
         )?;
         let projection = &self.method.projection;
         require(
-            projection.layers == Some(0) || projection.dimension != Some(0),
+            projection.layers == 0 || projection.dimension != Some(0),
             "method.projection.dimension",
             "must be at least 1",
         )?;

@@ -36,16 +36,15 @@ macro_rules! given {
 }
 
 /// The table.
-pub const KEYS: [Key; 16] = {
+pub const KEYS: [Key; 15] = {
     use LossKind::{Debiased, Decoupled, Hard, InfoNce, NoiseContrastive, NtXent};
-    use MethodKind::{DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, SimClr};
+    use MethodKind::{DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, SimClr};
     use NegativesKind::{Bank, Queue};
     use Readers::{Losses, Methods, Negatives};
     const fn key(key: &'static str, readers: Readers, given: fn(&Recipe) -> bool) -> Key {
         Key { key, readers, given }
     }
     [
-        key("method.variant", Methods(&[GraphCl, Mvgrl]), given!(method: MethodOptions, variant)),
         key(
             "method.projection",
             Methods(&[SimClr, EndToEnd, InstanceDiscrimination, Moco, MocoV3, GraphCl]),
@@ -71,7 +70,7 @@ pub const KEYS: [Key; 16] = {
         ),
         key(
             "loss.temperature",
-            Losses(&[NtXent, InfoNce, Debiased, Hard, Decoupled, NoiseContrastive]),
+            Losses(&[NtXent, InfoNce, Decoupled, Debiased, Hard, NoiseContrastive]),
             given!(loss: LossOptions, temperature),
         ),
         key("loss.prior", Losses(&[Debiased, Hard]), given!(loss: LossOptions, prior)),
