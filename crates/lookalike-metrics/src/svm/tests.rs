@@ -136,13 +136,13 @@ fn the_same_costs_are_chosen_and_the_same_shares_right_as_in_scikit_learn() {
     let fold_of = stratified_folds(&fixture.labels, 3, 10, None).unwrap();
     for (name, kernel) in [("rbf", SvmKernel::Rbf), ("linear", SvmKernel::Linear)] {
         let machine = fixture.machine(name);
-        let (options, progress) = (options(kernel), Progress::hidden());
+        let (options, flag) = (options(kernel), Cancellation::new());
         let problem = Problem {
             machine: &*machine,
             labels: &fixture.labels,
             classes: 3,
             options: &options,
-            progress: &progress,
+            watch: Watch::unseen(&flag),
         };
         for fold in 0..10 {
             let (found, unfinished) = problem.fold(&fold_of, fold).unwrap();
