@@ -45,15 +45,13 @@ run() {
   [[ $arm == uniform ]] && beside=untrained
   mkdir -p "$run"
   {
-    if [[ ! -e $run/trained ]]; then
-      if [[ -e $run/recipe.toml ]]; then
-        "${background[@]}" "$lookalike" train --resume "$run"
-      else
-        "${background[@]}" "$lookalike" train "$root/recipes/${row%-*}.toml" --data-root "$data" --out "$run" "${settings[@]}"
-      fi
-      touch "$run/trained"
+    # A caller that looks at the status switches `set -e` off in here.
+    if [[ -e $run/recipe.toml ]]; then
+      "${background[@]}" "$lookalike" train --resume "$run" || return
+    else
+      "${background[@]}" "$lookalike" train "$root/recipes/${row%-*}.toml" --data-root "$data" --out "$run" "${settings[@]}" || return
     fi
-    "${background[@]}" "$lookalike" evaluate "$run" --beside "$beside" --set "$folds" --json > "$run/scored.part"
+    "${background[@]}" "$lookalike" evaluate "$run" --beside "$beside" --set "$folds" --json > "$run/scored.part" || return
   } >> "$run/log.txt" 2>&1
   mv "$run/scored.part" "$run/scored.json"
 }
@@ -64,7 +62,12 @@ for row in "${rows[@]}"; do
     for arm in "${arms[@]}"; do
       name=$row.$arm.$seed
       if [[ ! -e $runs/$name/scored.json ]]; then
-        run "$runs/$name" "$row" "$arm" "$seed" || { echo "failed, see $runs/$name/log.txt" >&2 && tail -n 3 "$runs/$name/log.txt" >&2 && exit 1; }
+        run "$runs/$name" "$row" "$arm" "$seed" || {
+          status=$?
+          echo "ended with $status, see $runs/$name/log.txt" >&2
+          tail -n 3 "$runs/$name/log.txt" >&2
+          exit "$status"
+        }
         made=$((made + 1))
       fi
       done=$((done + 1))
@@ -83,13 +86,16 @@ for row in "${rows[@]}"; do
   mv "$run/beside.part" "$run/beside.json"
 done
 
-for run in "$runs"/*.*.*; do
-  [[ -e $run/scored.json ]] || continue
-  IFS=. read -r set arm seed <<< "$(basename "$run")"
-  cp "$run/events.jsonl" "$out/$set.$arm.$seed.events.jsonl"
-  printf '{"set":"%s","arm":"%s","seed":%s,"evaluation":%s}\n' "$set" "$arm" "$seed" "$(tr -d '\n' < "$run/scored.json")"
-  if [[ -e $run/beside.json ]]; then cp "$run/beside.json" "$out/$set.beside.json"; fi
-  cp "$run/recipe.toml" "$out/$set.$arm.toml"
+for row in "${rows[@]}"; do
+  for arm in "${arms[@]}"; do
+    for seed in "${seeds[@]}"; do
+      run=$runs/$row.$arm.$seed
+      printf '{"set":"%s","arm":"%s","seed":%s,"evaluation":%s}\n' "$row" "$arm" "$seed" "$(tr -d '\n' < "$run/scored.json")"
+      if [[ -e $run/beside.json ]]; then cp "$run/beside.json" "$out/$row.beside.json"; fi
+      cp "$run/events.jsonl" "$out/$row.$arm.$seed.events.jsonl"
+      cp "$run/recipe.toml" "$out/$row.$arm.toml"
+    done
+  done
 done > "$out/results.jsonl"
 {
   "$target/release/examples/arms" "$out" uniform svm

@@ -184,10 +184,6 @@ class Interrupts(unittest.TestCase):
             process.kill()
             process.communicate()
 
-
-if __name__ == "__main__":
-    unittest.main()
-
     @unittest.skipUnless(hasattr(signal, "setitimer"), "no timer raises signals here")
     def test_a_signal_handler_that_asks_the_sampler_in_the_middle_of_its_work_gets_an_error(self):
         rows = np.random.default_rng(0).standard_normal((200_000, 64), dtype=np.float32)
@@ -208,3 +204,7 @@ if __name__ == "__main__":
             signal.signal(signal.SIGALRM, before)
         self.assertEqual(sampler.steps, 0)
         self.assertEqual(sampler.state_dict()["consumed"], 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -126,6 +126,8 @@ fn what_depends_on_the_data_is_refused_once_they_are_known() {
     assert!(check(&[MOCO, "negatives.size=2000", "method.symmetric=true"], true).is_err());
     let bank = ["method.kind=instance-discrimination", "negatives.mixing={ hardest = 1000 }"];
     assert!(check(&bank, true).unwrap_err().contains("negatives.mixing.hardest"));
+    let kept = [MOCO, "negatives.size=512", "sampler.last_batch=keep", "sampler.batch_size=64"];
+    assert!(check(&kept, true).unwrap_err().contains("8 groups of at least 2"));
     let late = ["negatives.mixing={ hardest = 64, warm_up = 0.99 }"];
     assert!(check(&late, true).unwrap_err().contains("40 steps"));
 }
@@ -287,6 +289,7 @@ fn keys_of_images_are_refused_for_graphs_and_the_other_way_round() {
         (&[MVGRL, "graphs.diffusion={ kind = { ppr = { alpha = 1.2 } } }"], "graphs.diffusion.alpha"),
         (&[MVGRL, "method.projection.layers=1"], "method.projection"),
         (&["method.variant=paper"], "method.variant"),
+        (&["encoder.kind=gin", MOCO, "method.batch_norm_groups=1"], "method.batch_norm_groups"),
         (&[GRAPHCL, "train.precision=bf16"], "train.precision"),
         (&["evaluate.svm=rbf"], "evaluate.svm"),
         (&["evaluate.fold_seeds=2"], "evaluate.svm"),

@@ -4,12 +4,15 @@
 //! the mean over all of them: in a batch drawn uniformly every ordered pair of distinct instances is equally likely, so
 //! the mean over all plans of any shape is the mean over all such pairs, which has a closed form and no noise.
 
-use lookalike_base::{MatrixError, RowSource};
+use lookalike_base::{Cancellation, MatrixError, RowSource, Watch};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::check;
 use crate::error::MetricError;
+
+/// Rows that are read between two looks at whether to go on.
+const LOOK_EVERY: usize = 4096;
 
 /// Mean similarity of anchors to their negatives.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -51,14 +54,34 @@ pub fn hardness<B: AsRef<[u32]> + Sync>(
     plan: &[B],
     embeddings: impl RowSource,
 ) -> Result<Hardness, MetricError> {
+    hardness_until(plan, embeddings, Watch::unseen(&Cancellation::new()))
+}
+
+/// As [`hardness`], but advances the progress of `watch` by one a batch, and ends soon after it says so.
+///
+/// # Errors
+/// As [`hardness`], and then [`MetricError::Cancelled`].
+pub fn hardness_until<B: AsRef<[u32]> + Sync>(
+    plan: &[B],
+    embeddings: impl RowSource,
+    watch: Watch<'_>,
+) -> Result<Hardness, MetricError> {
     let pairs = check_plan("hardness", plan, embeddings.len())?;
-    check_finite(&embeddings)?;
-    let members =
-        |batch: &B| PairSum::of(&embeddings, batch.as_ref().iter().map(|member| *member as usize)).sum;
+    let goes_on = |row: &usize| !(row.is_multiple_of(LOOK_EVERY) && watch.is_cancelled());
+    check_finite(&embeddings, goes_on)?;
+    let members = |batch: &B| {
+        watch.progress.advance(1);
+        let members = batch.as_ref().iter().map(|member| *member as usize);
+        PairSum::of(&embeddings, members.take_while(|_| !watch.is_cancelled())).sum
+    };
     let batch_sums: Vec<f64> = plan.par_iter().map(members).collect();
     let similarity = batch_sums.iter().sum::<f64>() / pairs as f64;
     let rows = embeddings.len() as f64;
-    let uniform = PairSum::of(&embeddings, 0..embeddings.len()).sum / (rows * (rows - 1.0));
+    let uniform =
+        PairSum::of(&embeddings, (0..embeddings.len()).take_while(goes_on)).sum / (rows * (rows - 1.0));
+    if watch.is_cancelled() {
+        return Err(MetricError::Cancelled);
+    }
     Ok(Hardness { similarity, uniform, difference: similarity - uniform, pairs })
 }
 
@@ -91,10 +114,10 @@ pub fn false_negative_rate<B: AsRef<[u32]> + Sync>(
     Ok(FalseNegatives { rate, uniform, difference: rate - uniform, pairs })
 }
 
-/// Checks that all values are finite, a row at a time.
-fn check_finite(embeddings: &impl RowSource) -> Result<(), MetricError> {
+/// Checks that all values are finite, a row at a time, as long as it `goes_on`.
+fn check_finite(embeddings: &impl RowSource, goes_on: impl Fn(&usize) -> bool) -> Result<(), MetricError> {
     let mut values = vec![0.0; embeddings.columns()];
-    for row in 0..embeddings.len() {
+    for row in (0..embeddings.len()).take_while(goes_on) {
         embeddings.read_row(row, &mut values);
         if let Some(column) = values.iter().position(|value| !value.is_finite()) {
             let problem = MatrixError::NotFinite { row, column };

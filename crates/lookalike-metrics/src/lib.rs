@@ -20,7 +20,7 @@ pub mod svm;
 
 pub use collapse::{Collapse, collapse};
 pub use error::MetricError;
-pub use hardness::{FalseNegatives, Hardness, PairSum, false_negative_rate, hardness};
+pub use hardness::{FalseNegatives, Hardness, PairSum, false_negative_rate, hardness, hardness_until};
 pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, knn_accuracy, knn_classify};
 pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
 pub use paired::{Paired, paired};

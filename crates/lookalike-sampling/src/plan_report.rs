@@ -6,7 +6,7 @@
 
 use lookalike_base::{Cancellation, RowSource, Seed, Watch};
 use lookalike_kernels::normalize;
-use lookalike_metrics::{FalseNegatives, Hardness, false_negative_rate, hardness};
+use lookalike_metrics::{FalseNegatives, Hardness, MetricError, false_negative_rate, hardness_until};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
@@ -110,8 +110,10 @@ pub fn plan_report_until(
 ) -> Result<PlanReport, SamplingError> {
     let instances = embeddings.len();
     context.check(instances, plan.len())?;
-    let hardness = hardness(plan, &embeddings)?;
-    watch.progress.advance(plan.len() as u64);
+    let hardness = match hardness_until(plan, &embeddings, watch) {
+        Err(MetricError::Cancelled) => return Err(SamplingError::Cancelled),
+        hardness => hardness?,
+    };
     let false_negatives = context.labels.map(|labels| false_negative_rate(plan, labels)).transpose()?;
     let anchors = AnchorHistogram {
         plan: anchor_histogram(plan, &embeddings, watch)?,

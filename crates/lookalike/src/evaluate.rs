@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use lookalike_base::progress::Cancellation;
 use lookalike_learn::evaluate::{BatchScores, Geometry};
 use lookalike_learn::experiment::{
-    AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation, ImageEvaluation,
+    AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation, ImageEvaluation, MODEL,
 };
 
 use crate::failure::Failure;
 use crate::output::{say, write_json};
-use crate::run::{Place, with_any};
+use crate::run::{Place, warn, with_any};
 use crate::table::Table;
 
 #[derive(clap::Args)]
@@ -62,6 +62,10 @@ fn evaluate<D: Domain>(
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
     let (network, plan) = experiment.trained(&arguments.run)?;
+    if !arguments.run.join(MODEL).exists() {
+        let run = arguments.run.display();
+        warn(&[format!("{run} has not finished: what is scored is its newest checkpoint")]);
+    }
     let interrupted = || Failure::Interrupted("nothing was written".to_owned());
     let beside = match arguments.beside {
         None | Some(Others::All) => Beside::All,

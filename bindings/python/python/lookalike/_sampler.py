@@ -31,6 +31,9 @@ class LookalikeBatchSampler:
     Without another call to `set_epoch` each iteration is the next epoch, also where the one before was left early. Only the
     newest iteration may go on; an older one raises `RuntimeError`.
 
+    Arms of an experiment differ in `kind` alone: what a kind does not read of `candidates`, `neighbors`, `restart`, `coverage` and
+    `refresh_every` has no effect under it. What only graphs have, `temperature` for instance, is refused for uniform batches.
+
     Args:
         n: instances of the data set, N.
         batch_size: instances a batch, B; with several replicas of each of them.

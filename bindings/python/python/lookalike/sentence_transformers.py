@@ -43,12 +43,13 @@ class BatchSamplers:
 
         known: Any = self._embeddings(dataset) if callable(self._embeddings) else self._embeddings
         options = {
-            "batch_size": min(batch_size, len(dataset)),
+            "batch_size": batch_size,
             "last_batch": "drop" if drop_last else "keep",
             "seed": seed,
             "embeddings": known,
             **self._options,
         }
+        options["batch_size"] = min(options["batch_size"], len(dataset))
         if callable(self._embeddings) and known is None:
             options["kind"] = "uniform"
             for option in _OF_GRAPHS:

@@ -208,12 +208,13 @@ pub const REFUSALS: [Refusal; 19] = [
     },
     Refusal {
         key: "negatives.oracle",
-        reason: "leaves out negatives of a softmax; loss `alignment` has none, and `noise-contrastive` must have them as drawn",
+        reason: "leaves out negatives of a softmax; losses `alignment` and `jensen-shannon` have none, and \
+                 `noise-contrastive` must have them as drawn",
         applies: |recipe| recipe.negatives.oracle && !has_softmax(recipe),
     },
     Refusal {
         key: "negatives.mixing",
-        reason: "adds negatives to a softmax; losses `alignment` and `noise-contrastive` are none",
+        reason: "adds negatives to a softmax; losses `alignment`, `noise-contrastive` and `jensen-shannon` are none",
         applies: |recipe| recipe.negatives.mixing.is_some() && !has_softmax(recipe),
     },
     Refusal {
@@ -311,6 +312,18 @@ impl Recipe {
             let reason = format!(
                 "{batch} leave one of {instances} instances for the last batch, which is kept, and it would have no negatives; \
                  take another size, or sampler.last_batch = \"drop\""
+            );
+            return refuse("sampler.batch_size", reason);
+        }
+        let (groups, rest) = (groups(self).unwrap_or(1), instances % batch.max(1));
+        if self.sampler.last_batch == LastBatch::Keep
+            && groups > 1
+            && rest > 0
+            && (rest % groups > 0 || rest / groups < 2)
+        {
+            let reason = format!(
+                "{batch} leave {rest} of {instances} instances for the last batch, which is kept, and they do not divide into \
+                 {groups} groups of at least 2; take another size, or sampler.last_batch = \"drop\""
             );
             return refuse("sampler.batch_size", reason);
         }

@@ -112,7 +112,7 @@ fn has_variant(recipe: &Recipe) -> bool {
 }
 
 /// What is refused because it is of the other kind of data.
-pub const GRAPH_REFUSALS: [Refusal; 16] = [
+pub const GRAPH_REFUSALS: [Refusal; 17] = [
     Refusal {
         key: "augment",
         reason: "says how views of images are made; those of graphs are made by `graphs.augment`",
@@ -172,6 +172,15 @@ pub const GRAPH_REFUSALS: [Refusal; 16] = [
         key: "method.variant",
         reason: "is of `graphcl` and `mvgrl`, whose published code differs from the paper",
         applies: |recipe| !has_variant(recipe) && recipe.method.variant.is_some(),
+    },
+    Refusal {
+        key: "method.batch_norm_groups",
+        reason: "must be 1 on graphs, with method.shuffle = false: BatchNorm is over nodes there, and groups of them would cut graphs",
+        applies: |recipe| {
+            is(recipe, Modality::Graphs)
+                && recipe.method.kind == MethodKind::Moco
+                && (recipe.method.batch_norm_groups > 1 || recipe.method.shuffle)
+        },
     },
     Refusal {
         key: "train.precision",
