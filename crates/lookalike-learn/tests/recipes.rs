@@ -126,7 +126,7 @@ fn what_depends_on_the_data_is_refused_once_they_are_known() {
     assert!(check(&[MOCO, "negatives.size=2000", "method.symmetric=true"], true).is_err());
     let bank = ["method.kind=instance-discrimination", "negatives.mixing={ hardest = 1000 }"];
     assert!(check(&bank, true).unwrap_err().contains("negatives.mixing.hardest"));
-    let kept = [MOCO, "negatives.size=512", "sampler.last_batch=keep", "sampler.batch_size=64"];
+    let kept = [MOCO, "negatives.size=512", "sampler.last_batch=keep", "sampler.batch_size=248"];
     assert!(check(&kept, true).unwrap_err().contains("8 groups of at least 2"));
     let late = ["negatives.mixing={ hardest = 64, warm_up = 0.99 }"];
     assert!(check(&late, true).unwrap_err().contains("40 steps"));
@@ -268,7 +268,7 @@ fn every_recipe_of_the_repository_is_valid() {
 fn keys_of_images_are_refused_for_graphs_and_the_other_way_round() {
     const GRAPHCL: &str = "method.kind=graphcl";
     const MVGRL: &str = "method.kind=mvgrl";
-    let cases: [(&[&str], &str); 25] = [
+    let cases: [(&[&str], &str); 26] = [
         (&[GRAPHCL, "augment.flip=0.0"], "augment: "),
         (&[GRAPHCL, "data.skip_corrupt=true"], "data.skip_corrupt"),
         (&[GRAPHCL, "encoder.stem=cifar"], "encoder.stem"),

@@ -137,7 +137,8 @@ mod tests {
     #[test]
     fn what_the_labels_do_not_allow_is_said() {
         let labels = |labels: &[u32]| Labels { labels: labels.to_vec(), classes: 2 };
-        let values: Vec<f32> = (0..24).map(|value| value as f32).collect();
+        let values: Vec<f32> =
+            (0..24).map(|row| if row < 12 { 1.0 } else { -1.0 } * (20.0 + row as f32)).collect();
         let rows = Rows::new(&values, 1).unwrap();
         let message = |labels: &Labels| {
             let protocol = CrossValidation { labels, kernel: SvmKernel::Linear, first: Seed(0), seeds: 2 };
