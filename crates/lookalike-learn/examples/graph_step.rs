@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release -p lookalike-learn --example graph_step -- NCI1 DIR [EPOCHS] [paper|original]`
 
+#![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
+
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;

@@ -27,8 +27,11 @@ fn toys(graphs: usize) -> String {
                 (_, 0) => (1..nodes).collect(),
                 _ => vec![0],
             };
-            let listed: String = neighbors.iter().map(|neighbor| format!(" {neighbor}")).collect();
-            writeln!(text, "{} {}{listed}", node % 3, neighbors.len()).unwrap();
+            write!(text, "{} {}", node % 3, neighbors.len()).unwrap();
+            for neighbor in neighbors {
+                write!(text, " {neighbor}").unwrap();
+            }
+            text.push('\n');
         }
     }
     text

@@ -47,7 +47,9 @@ fn batch(sizes: &[usize], key: u32) -> GraphBatch {
     let mut rows = Vec::new();
     for (graph, size) in sizes.iter().enumerate() {
         let entry = |i: usize, j: usize| {
-            i.abs_diff(j) == 1 || (i == j && graph % 2 == 0) || (3 * i + 5 * j + size) % 4 == 0
+            i.abs_diff(j) == 1
+                || (i == j && graph.is_multiple_of(2))
+                || (3 * i + 5 * j + size).is_multiple_of(4)
         };
         for i in 0..*size {
             let row = (0..*size).filter(|j| entry(i, *j));

@@ -56,9 +56,12 @@ impl Projection {
 
     /// [`new`](Self::new) with the weights of [`Linear::xavier`], as GraphCL draws them.
     pub fn xavier(inputs: usize, options: &ProjectionOptions, stream: &mut Stream, device: &Device) -> Self {
-        Self::of(inputs, options, device, |widths, bias| match bias {
-            true => Linear::xavier(widths, stream, device),
-            false => Linear::xavier_without_bias(widths, stream, device),
+        Self::of(inputs, options, device, |widths, bias| {
+            if bias {
+                Linear::xavier(widths, stream, device)
+            } else {
+                Linear::xavier_without_bias(widths, stream, device)
+            }
         })
     }
 

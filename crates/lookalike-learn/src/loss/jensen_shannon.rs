@@ -2,7 +2,7 @@
 //! <https://arxiv.org/abs/1808.06670>; for the nodes and the graph of another view, Hassani and Khasahmadi 2020, section 3.4,
 //! <https://arxiv.org/abs/2006.05582>). No temperature, no normalisation: scores are inner products.
 //!
-//! With s(v, g) = h_v · h_g, sp(x) = log (1 + eˣ), and the n nodes and G graphs of a batch:
+//! With s(v, g) = ⟨v, g⟩, the product of a node's and a graph's vector, sp(x) = log (1 + eˣ), and the n nodes and G graphs of a batch:
 //!
 //! ℓ = 1/(n (G − 1)) Σ_{v} Σ_{g ∌ v} (sp(s(v, g)) − log 2) − 1/n Σ_{v, g ∋ v} (log 2 − sp(−s(v, g)))
 //!

@@ -21,7 +21,7 @@ pub struct GraphsSection {
     pub features: Option<FeatureRule>,
     /// How a view is made, of methods that augment; `random4` with the published amounts if absent.
     pub augment: Option<GraphAugmentOptions>,
-    /// The second view of MVGRL; PageRank with α = 0.2 if absent.
+    /// The second view of MVGRL; `PageRank` with α = 0.2 if absent.
     pub diffusion: Option<DiffusionOptions>,
 }
 
