@@ -5,7 +5,7 @@
 //! With the [GCN](crate::encoder::gcn)s f₁ on Ã and f₂ on S, heads φ for nodes and ψ for graphs, both shared by the views,
 //! Hᵢ = φ(fᵢ) after the last layer, and gᵢ = ψ(sums over the nodes after each layer, side by side):
 //!
-//! ℓ = JSD(H₁, g₂) + JSD(H₂, g₁), see [`local_global`](crate::loss::jensen_shannon::local_global); a graph's embedding is g₁ + g₂.
+//! ℓ = JSD(H₁, g₂) + JSD(H₂, g₁), see [`local_global`]; a graph's embedding is g₁ + g₂.
 //!
 //! In the published code (`graph/train.py` of kavehhassani/mvgrl) no optimiser ever sees the GCNs, which stay as they were drawn; `original` does so too.
 //! Its dense batches are padded to the largest graph of the *set*, padding counts in the loss's denominators, and which nodes
