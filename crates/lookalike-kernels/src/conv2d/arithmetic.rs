@@ -185,6 +185,11 @@ impl Path {
         paths
     }
 
+    /// The same with 256-bit vectors in place of wider ones.
+    pub(super) fn at_most_256_bits(self) -> Self {
+        Self { level: self.level.at_most_256_bits(), ..self }
+    }
+
     /// Whether a word holds two values.
     pub(super) fn pairs(self) -> bool {
         self.precision == Precision::Bf16

@@ -37,6 +37,7 @@ pub(in super::super) fn contract(
     gradient: &[f32],
 ) -> Vec<f32> {
     assert!(super::is_possible(path, axes));
+    let path = path.at_most_256_bits();
     let (from, to) = (shape.input(), shape.output());
     let map = [to.height, to.width];
     let columns = path.contraction_columns(shape.outputs);

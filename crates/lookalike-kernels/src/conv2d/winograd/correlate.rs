@@ -40,6 +40,7 @@ pub(in super::super) fn correlate(
     weight: &(impl Fn(usize, usize, [usize; 2]) -> f32 + Sync),
 ) -> Vec<f32> {
     assert!(super::is_possible(path, axes));
+    let path = path.at_most_256_bits();
     let count = images.len() / from.values();
     let panels = to.channels.div_ceil(path.rows());
     let panel_words = ELEMENTS * from.channels * path.rows();

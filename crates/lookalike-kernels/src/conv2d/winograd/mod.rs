@@ -4,7 +4,7 @@
 //! A tile of four by four outputs needs six by six inputs. Both are polynomials, whose product is taken at the points 0,
 //! ±3/4, ±3/2 and ∞: `correlate` and `contract` transform their operands, which leaves for each of the 36 elements of a tile
 //! a product of two matrices, and transform those back. These points lose less to rounding than 0, ±1, ±2, ∞ do; products
-//! of bfloat16 would lose too much, and are taken directly.
+//! of bfloat16 would lose too much, and are taken directly. Vectors have 256 bits at most: with wider ones tiles were never run.
 
 pub(super) mod contract;
 pub(super) mod correlate;
