@@ -20,5 +20,5 @@ mod written;
 pub use blocks::{Circulant, Scoring, Stop, circulant_top_k, circulant_top_k_until};
 pub use dot::dot;
 pub use error::KernelError;
-pub use normalize::normalize;
+pub use normalize::{normalize, scatter_units, squared_norm};
 pub use top_k::{TopK, top_k, top_k_until};

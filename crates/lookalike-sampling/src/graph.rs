@@ -6,7 +6,9 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lookalike_base::{Cancellation, RowSource, Seed, Watch};
-use lookalike_kernels::{Circulant, KernelError, Scoring, TopK, circulant_top_k_until, normalize};
+use lookalike_kernels::{
+    Circulant, KernelError, Scoring, TopK, circulant_top_k_until, normalize, squared_norm,
+};
 use rayon::prelude::*;
 
 use crate::candidates::Candidates;
@@ -375,14 +377,12 @@ impl<'a, S: RowSource> Members<'a, S> {
     }
 }
 
-/// Checks that the embedding of `instance` is finite.
-pub(crate) fn check_row(row: &[f32], instance: u32) -> Result<(), SamplingError> {
-    // All values at once first: a search that ends at the first would take them one by one.
-    if row.iter().fold(true, |finite, value| finite & value.is_finite()) {
-        return Ok(());
+/// Checks that the embedding of `instance` is finite, and returns its squared norm.
+pub(crate) fn check_row(row: &[f32], instance: u32) -> Result<f64, SamplingError> {
+    let square = squared_norm(row);
+    if square.is_finite() {
+        return Ok(square);
     }
-    match row.iter().position(|value| !value.is_finite()) {
-        None => Ok(()),
-        Some(column) => Err(SamplingError::NotFinite { instance, column }),
-    }
+    let column = row.iter().position(|value| !value.is_finite()).unwrap_or_default();
+    Err(SamplingError::NotFinite { instance, column })
 }

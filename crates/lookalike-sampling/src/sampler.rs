@@ -242,9 +242,9 @@ impl Sampler {
         embeddings: Rows<'_>,
         step: u64,
     ) -> Result<(), SamplingError> {
-        self.store.check(instances, embeddings)?;
+        let squared_norms = self.store.check(instances, embeddings)?;
         if self.needs_embeddings() {
-            self.store.take(instances, embeddings, step);
+            self.store.take(instances, embeddings, &squared_norms, step);
         }
         Ok(())
     }

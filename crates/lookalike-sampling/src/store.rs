@@ -1,17 +1,12 @@
 //! The embeddings that training produced, each with the step it is from.
 
 use lookalike_base::{MatrixError, Rows};
-use lookalike_kernels::normalize;
+use lookalike_kernels::scatter_units;
 
 use crate::error::SamplingError;
 use crate::graph::check_row;
 use crate::report::Staleness;
 use crate::set::InstanceSet;
-
-/// Rows that are fetched side by side.
-const AT_ONCE: usize = 8;
-/// Values of a cache line.
-const LINE: usize = 16;
 
 /// The newest embedding of each instance, scaled to unit length; nothing is allocated before the first.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,36 +28,23 @@ impl EmbeddingStore {
         Self { instances, columns: 0, values: Vec::new(), stamps: Vec::new(), present }
     }
 
-    /// Takes the embeddings of `instances` at `step`, which were checked.
-    pub(crate) fn take(&mut self, instances: &[u32], embeddings: Rows<'_>, step: u64) {
+    /// Takes the embeddings of `instances` at `step`, whose squared norms [`EmbeddingStore::check`] found.
+    pub(crate) fn take(&mut self, instances: &[u32], embeddings: Rows<'_>, squared_norms: &[f64], step: u64) {
         if self.columns == 0 && !instances.is_empty() {
             self.columns = embeddings.columns();
             self.values = vec![0.0; self.instances * self.columns];
             self.stamps = vec![0; self.instances];
         }
-        for (instances, rows) in
-            instances.chunks(AT_ONCE).zip(embeddings.values().chunks(AT_ONCE * self.columns.max(1)))
-        {
-            // They lie anywhere in memory. Looked at before, they are fetched side by side.
-            let seen = instances.iter().flat_map(|instance| self.row(*instance).step_by(LINE));
-            std::hint::black_box(seen.fold(0, |seen, value| seen ^ value.to_bits()));
-            for (&instance, row) in instances.iter().zip(rows.chunks(self.columns.max(1))) {
-                let at = instance as usize;
-                let unit = &mut self.values[at * self.columns..][..self.columns];
-                unit.copy_from_slice(row);
-                normalize(unit);
-                self.stamps[at] = step;
-                self.present.insert(instance);
-            }
+        scatter_units(embeddings.values(), self.columns, squared_norms, instances, &mut self.values);
+        for &instance in instances {
+            self.stamps[instance as usize] = step;
+            self.present.insert(instance);
         }
     }
 
-    fn row(&self, instance: u32) -> std::slice::Iter<'_, f32> {
-        self.values[instance as usize * self.columns..][..self.columns].iter()
-    }
-
-    /// Checks that `embeddings` are finite, and of the shape and instances that they can be taken for.
-    pub(crate) fn check(&self, instances: &[u32], embeddings: Rows<'_>) -> Result<(), SamplingError> {
+    /// Checks that `embeddings` are finite, and of the shape and instances that they can be taken for. Returns the squared
+    /// norm of each.
+    pub(crate) fn check(&self, instances: &[u32], embeddings: Rows<'_>) -> Result<Vec<f64>, SamplingError> {
         if instances.len() != embeddings.len() {
             return Err(SamplingError::Rows { rows: embeddings.len(), instances: instances.len() });
         }
@@ -72,7 +54,7 @@ impl EmbeddingStore {
         if let Some(&instance) = instances.iter().find(|instance| **instance as usize >= self.instances) {
             return Err(SamplingError::Instance { instance, instances: self.instances });
         }
-        instances.iter().zip(embeddings.iter()).try_for_each(|(instance, row)| check_row(row, *instance))
+        instances.iter().zip(embeddings.iter()).map(|(instance, row)| check_row(row, *instance)).collect()
     }
 
     /// The embeddings, a row for each instance; `None` before the first.
