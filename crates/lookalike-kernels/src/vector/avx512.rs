@@ -1,0 +1,182 @@
+//! 512-bit vectors: sixteen values in a register, or sixteen pairs of bfloat16.
+
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+
+use std::arch::x86_64::{
+    __m256i, __m512, __m512bh, _CMP_NLT_UQ, _CMP_ORD_Q, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
+    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cmp_ps_mask,
+    _mm512_cvtepu32_epi64, _mm512_dpbf16_ps, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_cmpge_epu64_mask, _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32,
+    _mm512_maskz_compress_epi64, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32,
+    _mm512_or_si512, _mm512_permutex2var_ps, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps,
+    _mm512_setr_epi32, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srai_epi32,
+    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_xor_si512,
+};
+
+use super::{PANEL, Vector};
+
+impl Vector for __m512 {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe { _mm512_set1_ps(value) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        unsafe { _mm512_loadu_ps(source) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        unsafe { _mm512_storeu_ps(target, self) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe { _mm512_fmadd_ps(self, factor, sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn bf16_halves(self) -> (Self, Self) {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe {
+            let bits = _mm512_castps_si512(self);
+            let upper = _mm512_and_si512(bits, _mm512_set1_epi32(i32::MIN >> 15));
+            (_mm512_castsi512_ps(_mm512_slli_epi32::<16>(bits)), _mm512_castsi512_ps(upper))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(self, bound)) }
+    }
+
+    #[inline(always)]
+    unsafe fn append_keys(self, mask: u32, indices: &[u32], keys: &mut [u64]) {
+        assert!(keys.len() >= 16 && (32 - mask.leading_zeros()) as usize <= indices.len());
+        // SAFETY: the caller vouches for AVX-512F; indices are read where `mask` has bits, which ends within them, and
+        // sixteen keys written.
+        unsafe {
+            let mask = mask as u16;
+            // As in `key`, sixteen at a time.
+            let bits = _mm512_castps_si512(_mm512_add_ps(self, _mm512_setzero_ps()));
+            let flipped = _mm512_or_si512(_mm512_srai_epi32::<31>(bits), _mm512_set1_epi32(i32::MIN));
+            let numbers = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(self, self);
+            let ordered = _mm512_maskz_xor_epi32(numbers, bits, flipped);
+            let indices = _mm512_maskz_loadu_epi32(mask, indices.as_ptr().cast());
+            let ordered = _mm512_maskz_compress_epi32(mask, ordered);
+            let indices = _mm512_maskz_compress_epi32(mask, _mm512_xor_si512(indices, _mm512_set1_epi32(-1)));
+            let widened = |ordered: __m256i, indices: __m256i| {
+                let above = _mm512_slli_epi64::<32>(_mm512_cvtepu32_epi64(ordered));
+                _mm512_or_si512(above, _mm512_cvtepu32_epi64(indices))
+            };
+            let low = widened(_mm512_castsi512_si256(ordered), _mm512_castsi512_si256(indices));
+            let high =
+                widened(_mm512_extracti64x4_epi64::<1>(ordered), _mm512_extracti64x4_epi64::<1>(indices));
+            _mm512_storeu_si512(keys.as_mut_ptr().cast(), low);
+            _mm512_storeu_si512(keys.as_mut_ptr().add(8).cast(), high);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn keep_from(keys: &mut [u64], pivot: u64) -> usize {
+        let mut kept = 0;
+        for at in (0..keys.len()).step_by(8) {
+            // SAFETY: the caller vouches for AVX-512F; only keys that there are, are read and written, and as no more
+            // are kept than were read, none is overwritten before it is read.
+            unsafe {
+                let here = ((1_u32 << (keys.len() - at).min(8)) - 1) as u8;
+                let values = _mm512_maskz_loadu_epi64(here, keys.as_ptr().add(at).cast());
+                let above = _mm512_mask_cmpge_epu64_mask(here, values, _mm512_set1_epi64(pivot as i64));
+                let count = above.count_ones();
+                let dense = _mm512_maskz_compress_epi64(above, values);
+                _mm512_mask_storeu_epi64(
+                    keys.as_mut_ptr().add(kept).cast(),
+                    ((1_u32 << count) - 1) as u8,
+                    dense,
+                );
+                kept += count as usize;
+            }
+        }
+        kept
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
+        // SAFETY: the caller vouches for AVX-512F and for 16 rows of 16 values at both pointers.
+        unsafe {
+            // Interleaving row i with row i + 8, four times, moves the four bits of the row's number to the column's.
+            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            let mut rows: [__m512; PANEL] =
+                std::array::from_fn(|row| _mm512_loadu_ps(source.add(row * stride)));
+            for _ in 0..4 {
+                rows = std::array::from_fn(|row| {
+                    let half = if row % 2 == 0 { low } else { high };
+                    _mm512_permutex2var_ps(rows[row / 2], half, rows[row / 2 + 8])
+                });
+            }
+            for (column, values) in rows.into_iter().enumerate() {
+                _mm512_storeu_ps(target.add(column * target_stride), values);
+            }
+        }
+    }
+}
+
+/// Sixteen pairs of bfloat16 in the bits of as many `f32`, which sums of their products are.
+#[derive(Clone, Copy)]
+pub(crate) struct Pairs(__m512);
+
+impl Vector for Pairs {
+    const LANES: usize = 16;
+
+    #[inline(always)]
+    unsafe fn splat(value: f32) -> Self {
+        // SAFETY: the caller vouches for AVX-512F.
+        Self(unsafe { _mm512_set1_ps(value) })
+    }
+
+    #[inline(always)]
+    unsafe fn load(source: *const f32) -> Self {
+        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        Self(unsafe { _mm512_loadu_ps(source) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, target: *mut f32) {
+        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        unsafe { _mm512_storeu_ps(target, self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
+        // SAFETY: the caller vouches for AVX512-BF16; both types are 512 bits without meaning of their own.
+        unsafe {
+            let pairs = std::mem::transmute::<[__m512; 2], [__m512bh; 2]>([self.0, factor.0]);
+            Self(_mm512_dpbf16_ps(sum.0, pairs[0], pairs[1]))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn bf16_halves(self) -> (Self, Self) {
+        // SAFETY: the caller vouches for AVX-512F.
+        let (low, high) = unsafe { self.0.bf16_halves() };
+        (Self(low), Self(high))
+    }
+
+    #[inline(always)]
+    unsafe fn not_below(self, bound: Self) -> u32 {
+        // SAFETY: the caller vouches for AVX-512F.
+        unsafe { self.0.not_below(bound.0) }
+    }
+}
