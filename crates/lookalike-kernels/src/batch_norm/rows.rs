@@ -13,6 +13,30 @@ use crate::vector::{Work, multiply_add};
 /// Rows whose sum `f32` holds well.
 const BLOCK: usize = 64;
 
+/// A loop over rows whose sums of some channels stay in registers.
+trait Panels {
+    /// The `N` channels from `first` on.
+    fn panel<const FUSED: bool, const N: usize>(&mut self, first: usize);
+}
+
+/// All `channels`, as many at a time as there are registers for.
+#[inline(always)]
+fn in_panels<const FUSED: bool>(channels: usize, of: &mut impl Panels) {
+    let mut first = 0;
+    while first + 32 <= channels {
+        of.panel::<FUSED, 32>(first);
+        first += 32;
+    }
+    while first + 8 <= channels {
+        of.panel::<FUSED, 8>(first);
+        first += 8;
+    }
+    while first < channels {
+        of.panel::<FUSED, 1>(first);
+        first += 1;
+    }
+}
+
 /// Adds to the totals of each channel the sums of `values − origin` and of its square.
 pub(super) struct RowMoments<'a> {
     pub(super) values: &'a [f32],
@@ -27,24 +51,11 @@ impl Work for RowMoments<'_> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(mut self) {
-        let channels = self.origins.len();
-        let mut first = 0;
-        while first + 32 <= channels {
-            self.panel::<FUSED, 32>(first);
-            first += 32;
-        }
-        while first + 8 <= channels {
-            self.panel::<FUSED, 8>(first);
-            first += 8;
-        }
-        while first < channels {
-            self.panel::<FUSED, 1>(first);
-            first += 1;
-        }
+        in_panels::<FUSED>(self.origins.len(), &mut self);
     }
 }
 
-impl RowMoments<'_> {
+impl Panels for RowMoments<'_> {
     #[inline(always)]
     fn panel<const FUSED: bool, const N: usize>(&mut self, first: usize) {
         let channels = self.origins.len();
@@ -89,24 +100,11 @@ impl Work for RowCovariance<'_> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(mut self) {
-        let channels = self.mean.len();
-        let mut first = 0;
-        while first + 32 <= channels {
-            self.panel::<FUSED, 32>(first);
-            first += 32;
-        }
-        while first + 8 <= channels {
-            self.panel::<FUSED, 8>(first);
-            first += 8;
-        }
-        while first < channels {
-            self.panel::<FUSED, 1>(first);
-            first += 1;
-        }
+        in_panels::<FUSED>(self.mean.len(), &mut self);
     }
 }
 
-impl RowCovariance<'_> {
+impl Panels for RowCovariance<'_> {
     #[inline(always)]
     fn panel<const FUSED: bool, const N: usize>(&mut self, first: usize) {
         let channels = self.mean.len();
