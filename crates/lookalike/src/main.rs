@@ -7,6 +7,7 @@ mod embed;
 mod evaluate;
 mod export;
 mod failure;
+mod memory;
 mod output;
 mod run;
 mod sample;
@@ -19,11 +20,6 @@ use clap::{Parser, Subcommand};
 use lookalike_base::progress::Cancellation;
 
 use failure::Failure;
-
-// A training step allocates and frees hundreds of megabytes; the system's allocator gives them back to the kernel each
-// time, which then clears every page again.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Contrastive learning that decides what each example is contrasted with.
 #[derive(Parser)]
@@ -52,6 +48,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    memory::keep();
     let arguments = Arguments::parse();
     let cancellation = Cancellation::new();
     let handler = cancellation.clone();
