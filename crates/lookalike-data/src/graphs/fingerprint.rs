@@ -42,7 +42,9 @@ impl Contents {
 
     fn names(&mut self, names: &[String]) {
         self.part("names", names.iter().map(|name| (name.len() as u64).to_le_bytes()));
-        names.iter().for_each(|name| self.0.update(name));
+        for name in names {
+            self.0.update(name);
+        }
     }
 
     fn digest(self) -> String {

@@ -197,14 +197,14 @@ impl<'a> Pairs<'a> {
 
     /// Takes over the multipliers that a search on some of these rows, the whole problem, came to.
     pub(super) fn catch_up(&mut self, alphas: &[f64]) {
-        let nothing = vec![0.0; self.len()];
-        for row in 0..self.len() {
-            let change = self.signs[row] * (alphas[row] - self.alphas[row]);
+        let n = self.len();
+        let nothing = vec![0.0; n];
+        for (row, alpha) in alphas.iter().enumerate() {
+            let change = self.signs[row] * (alpha - self.alphas[row]);
             if change != 0.0 {
-                let n = self.len();
                 let own = &self.kernel[row * n..][..n];
                 update(&mut self.slopes, change, own, &nothing, &self.grow_bars);
-                self.alphas[row] = alphas[row];
+                self.alphas[row] = *alpha;
                 self.set_bars(row);
             }
         }
