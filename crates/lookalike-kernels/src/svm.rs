@@ -11,9 +11,9 @@ use crate::vector::Work;
 const LANES: usize = 8;
 
 /// Rows of which only the best value is kept, until it is known which of them to look at for the row.
-const BLOCK: usize = 256;
+const BLOCK: usize = 64;
 
-/// In place of a curvature that is not positive.
+/// In place of a curvature that is not positive; rounded to `f32`, kernels give none that is positive and less.
 const LEAST_CURVATURE: f64 = 1e-12;
 
 /// A row and a value of it.
@@ -75,8 +75,7 @@ fn choose_at(level: Level, candidates: &Candidates<'_>) -> Chosen {
 /// The second derivative of the dual along a pair of rows.
 #[inline]
 pub fn curvature(own: f32, other: f32, between: f32) -> f64 {
-    let curvature = (f64::from(own) + f64::from(other)) - 2.0 * f64::from(between);
-    if curvature > 0.0 { curvature } else { LEAST_CURVATURE }
+    greater((f64::from(own) + f64::from(other)) - 2.0 * f64::from(between), LEAST_CURVATURE)
 }
 
 /// The greater; `best` where they are equal or cannot be compared.
@@ -85,24 +84,21 @@ fn greater(value: f64, best: f64) -> f64 {
     if value > best { value } else { best }
 }
 
-/// The greatest of all values, or `bound`.
+/// The greatest of `values`, or `bound`.
 #[expect(
     clippy::inline_always,
     reason = "only code inlined into a function with target features may use them"
 )]
 #[inline(always)]
-fn greatest(
-    bound: f64,
-    chunks: impl Iterator<Item = [f64; LANES]>,
-    rest: impl Iterator<Item = f64>,
-) -> f64 {
+fn greatest(values: &[f64], bound: f64) -> f64 {
     let mut lanes = [bound; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
     for values in chunks {
-        for (best, value) in lanes.iter_mut().zip(values) {
-            *best = greater(value, *best);
+        for lane in 0..LANES {
+            lanes[lane] = greater(values[lane], lanes[lane]);
         }
     }
-    lanes.into_iter().chain(rest).fold(bound, |best, value| greater(value, best))
+    lanes.iter().chain(rest).fold(bound, |best, value| greater(*value, best))
 }
 
 struct Update<'a> {
@@ -123,30 +119,17 @@ impl Work for Update<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) -> Chosen {
         let Self { slopes, change, first, second, bars } = self;
-        let (mut best, mut start) = (f64::NEG_INFINITY, 0);
-        let value = |slope: &mut f64, first: f32, second: f32, bar: f64| {
-            *slope += change * (f64::from(first) - f64::from(second));
-            -(*slope + bar)
-        };
+        let (mut best, mut start, mut values) = (f64::NEG_INFINITY, 0, [0.0; BLOCK]);
         let blocks = slopes.chunks_mut(BLOCK).zip(first.chunks(BLOCK)).zip(second.chunks(BLOCK));
         for (block, (((slopes, first), second), bars)) in blocks.zip(bars.chunks(BLOCK)).enumerate() {
-            let (slopes, slopes_rest) = slopes.as_chunks_mut::<LANES>();
-            let (first, first_rest) = first.as_chunks::<LANES>();
-            let (second, second_rest) = second.as_chunks::<LANES>();
-            let (bars, bars_rest) = bars.as_chunks::<LANES>();
-            let chunks = slopes.iter_mut().zip(first).zip(second).zip(bars);
-            let rest = slopes_rest.iter_mut().zip(first_rest).zip(second_rest).zip(bars_rest);
-            let value = greatest(
-                f64::NEG_INFINITY,
-                chunks.map(|(((slopes, first), second), bars)| {
-                    let mut values = [0.0; LANES];
-                    for lane in 0..LANES {
-                        values[lane] = value(&mut slopes[lane], first[lane], second[lane], bars[lane]);
-                    }
-                    values
-                }),
-                rest.map(|(((slope, first), second), bar)| value(slope, *first, *second, *bar)),
-            );
+            for ((slope, first), second) in slopes.iter_mut().zip(first).zip(second) {
+                *slope += change * (f64::from(*first) - f64::from(*second));
+            }
+            let values = &mut values[..slopes.len()];
+            for ((value, slope), bar) in values.iter_mut().zip(slopes.iter()).zip(bars) {
+                *value = -(*slope + bar);
+            }
+            let value = greatest(values, f64::NEG_INFINITY);
             if value > best {
                 (best, start) = (value, block * BLOCK);
             }
@@ -170,51 +153,29 @@ impl Work for Choose<'_> {
     fn run<const FUSED: bool>(self) -> Chosen {
         let Self(Candidates { slopes, bars, kernel, diagonal, least, own }) = self;
         let violation = |slope: f64, bar: f64| greater(slope - least + bar, 0.0);
-        let gain = |violation: f64, other: f32, between: f32| {
-            violation * violation / curvature(own, other, between)
-        };
+        let gain =
+            |violation: f64, other: f32, between: f32| violation * violation / curvature(own, other, between);
         let (mut best, mut start, mut most) = (0.0, 0, 0.0);
+        let [mut violations, mut gains] = [[0.0; BLOCK]; 2];
         let blocks = slopes.chunks(BLOCK).zip(bars.chunks(BLOCK)).zip(kernel.chunks(BLOCK));
         for (block, (((slopes, bars), kernel), diagonal)) in blocks.zip(diagonal.chunks(BLOCK)).enumerate() {
-            let (slopes, slopes_rest) = slopes.as_chunks::<LANES>();
-            let (bars, bars_rest) = bars.as_chunks::<LANES>();
-            let (kernel, kernel_rest) = kernel.as_chunks::<LANES>();
-            let (diagonal, diagonal_rest) = diagonal.as_chunks::<LANES>();
-            let violations = |slopes: &[f64; LANES], bars: &[f64; LANES]| {
-                let mut values = [0.0; LANES];
-                for lane in 0..LANES {
-                    values[lane] = violation(slopes[lane], bars[lane]);
-                }
-                values
-            };
-            let rest = || slopes_rest.iter().zip(bars_rest).map(|(slope, bar)| violation(*slope, *bar));
-            let violated =
-                greatest(0.0, slopes.iter().zip(bars).map(|(slopes, bars)| violations(slopes, bars)), rest());
-            // A division costs more than the rest, and a block without violation has no gain.
-            if violated == 0.0 {
-                continue;
+            let (violations, gains) = (&mut violations[..slopes.len()], &mut gains[..slopes.len()]);
+            for ((value, slope), bar) in violations.iter_mut().zip(slopes).zip(bars) {
+                *value = violation(*slope, *bar);
             }
-            most = greater(violated, most);
-            let chunks = slopes.iter().zip(bars).zip(kernel).zip(diagonal);
-            let rest = rest().zip(kernel_rest).zip(diagonal_rest);
-            let value = greatest(
-                0.0,
-                chunks.map(|(((slopes, bars), kernel), diagonal)| {
-                    let mut values = violations(slopes, bars);
-                    for lane in 0..LANES {
-                        values[lane] = gain(values[lane], diagonal[lane], kernel[lane]);
-                    }
-                    values
-                }),
-                rest.map(|((violation, between), other)| gain(violation, *other, *between)),
-            );
+            for (((value, violation), between), other) in
+                gains.iter_mut().zip(violations.iter()).zip(kernel).zip(diagonal)
+            {
+                *value = gain(*violation, *other, *between);
+            }
+            most = greater(greatest(violations, 0.0), most);
+            let value = greatest(gains, 0.0);
             if value > best {
                 (best, start) = (value, block * BLOCK);
             }
         }
-        let row = (start..slopes.len()).find(|row| {
-            gain(violation(slopes[*row], bars[*row]), diagonal[*row], kernel[*row]) == best
-        });
+        let row = (start..slopes.len())
+            .find(|row| gain(violation(slopes[*row], bars[*row]), diagonal[*row], kernel[*row]) == best);
         row.filter(|_| best > 0.0).map(|row| (row, most))
     }
 }

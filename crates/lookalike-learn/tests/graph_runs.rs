@@ -226,7 +226,8 @@ fn a_run_holds_what_describes_its_nodes_and_tells_sets_of_equal_sizes_apart() {
     // Two nodes of the first graph change places: nothing that can be counted changes.
     let text = std::fs::read_to_string(place.run("toys.txt")).unwrap();
     let mut lines: Vec<&str> = text.lines().collect();
-    let node = |line: &str| line.split_once(' ').map(|(label, rest)| (label.to_owned(), rest.to_owned())).unwrap();
+    let node =
+        |line: &str| line.split_once(' ').map(|(label, rest)| (label.to_owned(), rest.to_owned())).unwrap();
     let ((first, rest), (second, others)) = (node(lines[2]), node(lines[3]));
     let swapped = [format!("{second} {rest}"), format!("{first} {others}")];
     lines[2] = &swapped[0];

@@ -293,5 +293,8 @@ fn mvgrl_on_nodes_has_pytorch_s_loss_gradients_and_embeddings() {
     let [embedding, _] = method.embed(&batch, &mut Pass::evaluation());
     is_close("embedding", &to_host(embedding), values(&numbers_of_pytorch(), "mvgrl-nodes.embedding"));
     let outputs = method.encode(&batch, &mut Pass::evaluation());
-    assert_eq!((method.embeddings(&outputs).len(), method.embeddings(&outputs).columns()), (nodes, 2 * WIDTH));
+    assert_eq!(
+        (method.embeddings(&outputs).len(), method.embeddings(&outputs).columns()),
+        (nodes, 2 * WIDTH)
+    );
 }

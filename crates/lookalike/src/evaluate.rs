@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use lookalike_base::progress::Cancellation;
 use lookalike_learn::evaluate::{BatchScores, Geometry};
 use lookalike_learn::experiment::{
-    AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation, ImageEvaluation, MODEL, NodeEvaluation,
+    AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation, ImageEvaluation, MODEL,
+    NodeEvaluation,
 };
 
 use crate::failure::Failure;

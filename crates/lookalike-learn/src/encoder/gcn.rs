@@ -35,6 +35,7 @@ pub struct Adjacency(Arc<Propagation>);
 
 /// What describes nodes, n×features.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a pass has one")]
 pub enum Nodes {
     /// Value by value.
     Dense(Tensor<2>),

@@ -335,12 +335,12 @@ impl<M: GraphMethod> Domain for Graphs<M> {
         let Some(estimated) = embed(&mut experiment.with_estimated_statistics(network)?)? else {
             return Ok(None);
         };
-        let as_trained = match has_buffers(&mut network.clone()) {
-            true => match embed(&mut network.clone())? {
-                Some(embedded) => Some(embedded),
-                None => return Ok(None),
-            },
-            false => None,
+        // Without BatchNorm nothing was estimated anew.
+        let as_trained = if has_buffers(&mut network.clone()) {
+            let Some(embedded) = embed(&mut network.clone())? else { return Ok(None) };
+            Some(embedded)
+        } else {
+            None
         };
         let beside = match extent.beside {
             Beside::All => 3,

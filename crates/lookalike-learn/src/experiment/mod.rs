@@ -164,7 +164,6 @@ pub enum Evaluation {
 }
 
 /// An experiment on any kind of data.
-#[expect(clippy::large_enum_variant, reason = "a program has one")]
 pub enum AnyExperiment {
     /// Residual networks on images.
     Images(Experiment<Images>),

@@ -194,7 +194,8 @@ impl Domain for Nodes {
             }
         }
         let epochs = rows.len() as u64 * probe_options(recipe).total_epochs();
-        let progress = if rows.is_empty() { Progress::hidden() } else { Progress::new(epochs, "linear probes") };
+        let progress =
+            if rows.is_empty() { Progress::hidden() } else { Progress::new(epochs, "linear probes") };
         let watch = Watch { progress: &progress, cancellation };
         let mut scores = Vec::new();
         for rows in rows {

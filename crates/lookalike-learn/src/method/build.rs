@@ -8,7 +8,9 @@ use super::instance_discrimination::{Noise, Objective};
 use super::moco::MocoOptions;
 use super::mvgrl::MvgrlOptions;
 use super::simclr::Among;
-use super::{AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, Network, SimClr, mvgrl};
+use super::{
+    AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, Network, SimClr, mvgrl,
+};
 use crate::encoder::Encoder;
 use crate::engine::Device;
 use crate::error::LearnError;

@@ -31,12 +31,7 @@ pub struct MvgrlNodes {
 
 impl MvgrlNodes {
     /// Encoders of `layers` layers of `width` on nodes of `features` values; published: one layer of 512.
-    pub fn new(
-        features: usize,
-        [layers, width]: [usize; 2],
-        stream: &mut Stream,
-        device: &Device,
-    ) -> Self {
+    pub fn new(features: usize, [layers, width]: [usize; 2], stream: &mut Stream, device: &Device) -> Self {
         let encoders = [(); 2].map(|()| Gcn::new(features, layers, width, stream, device));
         Self { encoders, discriminator: Bilinear::new(width, stream, device) }
     }

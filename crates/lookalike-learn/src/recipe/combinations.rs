@@ -27,7 +27,9 @@ pub struct Combination {
 pub const COMBINATIONS: [Combination; 9] = {
     use EncoderKind::{Gcn, Gin, ResNet18, ResNet34, ResNet50, Small};
     use LossKind::{Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent};
-    use MethodKind::{DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, SimClr};
+    use MethodKind::{
+        DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, SimClr,
+    };
     use NegativesKind::{Bank, Batch, Queue};
     const ANY: &[EncoderKind] = &[ResNet18, ResNet34, ResNet50, Small, Gin];
     const ALL: &[LossKind] = &[InfoNce, Debiased, Hard, Alignment];

@@ -262,8 +262,7 @@ pub const GRAPH_REFUSALS: [Refusal; 22] = [
         key: "evaluate.batch_size",
         reason: "is not read where instances are nodes of one graph, which are embedded together",
         applies: |recipe| {
-            is(recipe, Modality::Nodes)
-                && recipe.evaluate.batch_size != EvaluateOptions::default().batch_size
+            is(recipe, Modality::Nodes) && recipe.evaluate.batch_size != EvaluateOptions::default().batch_size
         },
     },
 ];

@@ -16,7 +16,7 @@ const PERIOD: usize = 1000;
 pub(super) struct Smo<'a> {
     whole: Pairs<'a>,
     /// Steps between two looks at who can be set aside; tests set it to never look.
-    period: usize,
+    pub(super) period: usize,
 }
 
 /// What a solution says of a row x: Σ `weights[i]` K(x, i) − `offset`, positive for the first class.

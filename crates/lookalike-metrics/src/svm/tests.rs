@@ -163,6 +163,36 @@ fn clusters(n: usize, distance: f32) -> (Vec<f32>, Vec<u32>) {
 }
 
 #[test]
+fn setting_rows_aside_changes_no_decision() {
+    let n = 700;
+    let (rows, labels) = clusters(n, 0.5);
+    let rbf = Rbf::new(Rows::new(&rows, COLUMNS).unwrap());
+    let places: Vec<u32> = (0..n as u32).collect();
+    let kernel = rbf.kernel(rbf.gamma(&places), &places, &places);
+    let second: Vec<bool> = labels.iter().map(|label| *label == 1).collect();
+    let decisions = |smo: &mut Smo<'_>, cost: f64| -> Vec<f64> {
+        let decision = smo.solve(cost);
+        assert!(decision.converged);
+        let value = |kernel: &[f32]| {
+            let terms =
+                decision.weights.iter().zip(kernel).map(|(weight, kernel)| weight * f64::from(*kernel));
+            terms.sum::<f64>() - decision.offset
+        };
+        kernel.chunks_exact(n).map(value).collect()
+    };
+    let (mut whole, mut smo) = (Smo::new(&kernel, &second), Smo::new(&kernel, &second));
+    whole.period = usize::MAX;
+    // Often, so that rows are also set aside that are wanted again.
+    smo.period = 50;
+    for cost in [0.01, 1.0, 10.0, 100.0] {
+        let worst = decisions(&mut whole, cost).into_iter().zip(decisions(&mut smo, cost));
+        let worst = worst.map(|(whole, smo)| (whole - smo).abs()).fold(0.0, f64::max);
+        // Both stop within 10⁻³ of optimality.
+        assert!(worst < 5e-3, "C = {cost}: {worst}");
+    }
+}
+
+#[test]
 fn clear_clusters_are_told_apart_and_labels_without_meaning_are_not() {
     let (rows, labels) = clusters(120, 4.0);
     let mut shuffled = labels.clone();
