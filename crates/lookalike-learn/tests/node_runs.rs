@@ -117,7 +117,7 @@ fn what_nodes_cannot_serve_is_refused_with_the_reason() {
         (&["loss.kind=info-nce"], "takes `jensen-shannon`"),
         (&["sampler.batch_size=527"], "sampler"),
         (&["data.name=other"], "ind.other.graph"),
-        (&["data.name=tiny", "graphs.diffusion.epsilon=1.0"], "epsilon"),
+        (&["graphs.diffusion={ kind = { ppr = { alpha = 0.2 } }, epsilon = 1.0 }"], "epsilon"),
     ] {
         let error = message(settings);
         assert!(error.contains(said), "{settings:?}: {error}");
