@@ -28,8 +28,11 @@ def load(name, root):
     """All graphs as (edges with the published loops, features)."""
     folder = next(p for p in [Path(root, name), Path(root, name, "raw"), Path(root, "tu", name), Path(root)]
                   if (p / f"{name}_A.txt").is_file())
-    data, slices, _ = read_tu_data(str(folder), name)
-    if data.x is None:
+    data, slices, sizes = read_tu_data(str(folder), name)
+    if data.x is not None:
+        # Attributes stand before the labels; as published, labels alone describe a node.
+        data.x = data.x[:, sizes["num_node_attributes"]:]
+    if data.x is None or data.x.shape[1] == 0:
         data.x = torch.ones(int(slices_of_nodes(slices)[-1]), 1)
     graphs = []
     nodes = slices_of_nodes(slices)

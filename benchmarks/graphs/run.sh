@@ -6,7 +6,8 @@
 #
 # A ROW is a recipe's name, `-paper` or `-original` behind it, graphcl-mutag-paper for instance; all of the table without one. DATA_ROOT
 # holds the sets by name or below tu/. SEEDS="0 1 2 3 4", ARMS="uniform nearest walk", SET="key=value …" for all runs. Every seed is scored on
-# its own draw of folds, as published (FOLD_SEEDS=1). BACKGROUND names a command that every run is started by, such as `nice`.
+# its own draw of folds, as published (FOLD_SEEDS=1). BACKGROUND names a command that every run is started by, such as `nice`. Runs that
+# were begun with other settings are refused, not mixed with these.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -38,20 +39,37 @@ mkdir -p "$out" "$runs"
 } > "$out/machine.txt"
 lookalike=$target/release/lookalike
 
+# What sets a run of ROW with batches of ARM from SEED apart from its recipe.
+settings_of() {
+  local row=$1 arm=$2 seed=$3
+  echo "method.variant=${row##*-} sampler.kind=$arm seed=$seed ${everywhere[*]}"
+}
+
 # Trains and scores RUN of ROW with batches of ARM from SEED; what it prints goes to the run's log.txt.
 run() {
-  local run=$1 row=$2 arm=$3 seed=$4 settings=() setting beside=nothing
-  for setting in "method.variant=${row##*-}" "sampler.kind=$arm" "seed=$seed" "${everywhere[@]}"; do settings+=(--set "$setting"); done
+  local run=$1 row=$2 arm=$3 seed=$4 settings=() setting wanted beside=nothing
+  wanted=$(settings_of "$row" "$arm" "$seed")
+  for setting in $wanted; do settings+=(--set "$setting"); done
   [[ $arm == uniform ]] && beside=untrained
   mkdir -p "$run"
   {
+    if [[ -e $run/recipe.toml && $(cat "$run/settings" 2>&1) != "$wanted" ]]; then
+      echo "$run was begun with other settings than $wanted; give another folder for the runs"
+      return 2
+    fi
+    echo "$wanted" > "$run/settings"
     # A caller that looks at the status switches `set -e` off in here.
     if [[ -e $run/recipe.toml ]]; then
       "${background[@]}" "$lookalike" train --resume "$run" || return
     else
       "${background[@]}" "$lookalike" train "$root/recipes/${row%-*}.toml" --data-root "$data" --out "$run" "${settings[@]}" || return
     fi
-    "${background[@]}" "$lookalike" evaluate "$run" --beside "$beside" --set "$folds" --json > "$run/scored.part" || return
+    # A run ends with what one draw of folds gives: that is not computed again where nothing stands beside it.
+    if [[ $beside == nothing && $folds == evaluate.fold_seeds=1 ]]; then
+      cp "$run/evaluation.json" "$run/scored.part" || return
+    else
+      "${background[@]}" "$lookalike" evaluate "$run" --beside "$beside" --set "$folds" --json > "$run/scored.part" || return
+    fi
   } >> "$run/log.txt" 2>&1
   mv "$run/scored.part" "$run/scored.json"
 }
@@ -61,7 +79,7 @@ for row in "${rows[@]}"; do
   for seed in "${seeds[@]}"; do
     for arm in "${arms[@]}"; do
       name=$row.$arm.$seed
-      if [[ ! -e $runs/$name/scored.json ]]; then
+      if [[ ! -e $runs/$name/scored.json || $(cat "$runs/$name/settings" 2>&1) != "$(settings_of "$row" "$arm" "$seed")" ]]; then
         run "$runs/$name" "$row" "$arm" "$seed" || {
           status=$?
           echo "ended with $status, see $runs/$name/log.txt" >&2

@@ -2,9 +2,14 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
+use lookalike_base::Seed;
 use lookalike_data::graphs::planetoid::{self, NodeSet};
+use lookalike_data::graphs::{DiffusionOptions, NodeGraph, SubGraphs};
+use lookalike_data::{BatchRequest, BatchSource};
+use lookalike_kernels::sparse::Csr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tempfile::TempDir;
 
 const PARTS: [&str; 8] = ["x", "y", "tx", "ty", "allx", "ally", "graph", "test.index"];
@@ -147,4 +152,49 @@ fn cora_has_the_published_nodes_edges_and_split() {
     let ones = set.features.rows().values().iter().filter(|value| **value == 1.0).count();
     let zeros = set.features.rows().values().iter().filter(|value| **value == 0.0).count();
     assert_eq!((ones, ones + zeros), (49_216, 2708 * 1433));
+}
+
+#[test]
+fn a_sub_graph_has_the_entries_of_the_whole_and_its_corruption_the_rows_of_other_nodes() {
+    let (set, _) = planetoid::open("tiny", &fixture()).unwrap();
+    let graph = Arc::new(NodeGraph::of(&set, &DiffusionOptions::default()).unwrap());
+    let row = |features: &Csr, row: usize| features.row_entries(row).collect::<Vec<_>>();
+    for node in 0..graph.nodes() {
+        let sum: f32 = row(&graph.features, node).iter().map(|(_, value)| value).sum();
+        assert!((sum - 1.0).abs() < 1e-5 || row(&graph.features, node).is_empty(), "{node}: {sum}");
+    }
+    let source = SubGraphs::new(graph.clone(), Seed(3));
+    let request = |step| BatchRequest { instances: vec![100, 3, 4, 520, 2], epoch: 1, step };
+    let batch = source.batch(&request(7)).unwrap();
+    assert_eq!(batch, source.batch(&request(7)).unwrap());
+    // 3 is a neighbour of 2, 4 and 100, and of itself.
+    assert_eq!(batch.normalized.row(1), [0, 1, 2, 4]);
+    let between = |matrix: &Csr, from: usize, to: u32| {
+        matrix.row_entries(from).find(|(column, _)| *column == to).map(|(_, value)| value)
+    };
+    assert_eq!(between(&batch.normalized, 1, 0), between(&graph.normalized, 3, 100));
+    assert_eq!(between(&batch.diffusion, 0, 2), between(&graph.diffusion, 100, 4));
+    let mut places: Vec<_> = (0..5).map(|place| row(&batch.features, place)).collect();
+    let mut corrupted: Vec<_> = (0..5).map(|place| row(&batch.corrupted, place)).collect();
+    assert_eq!(places[1], row(&graph.features, 3));
+    let others = (0..40).filter(|step| source.batch(&request(*step)).unwrap().corrupted != batch.corrupted);
+    assert!(others.count() > 20);
+    let order = |rows: &mut Vec<Vec<(u32, f32)>>| rows.sort_by(|a, b| a.partial_cmp(b).unwrap());
+    order(&mut places);
+    order(&mut corrupted);
+    assert_eq!(places, corrupted);
+    let missing = BatchRequest { instances: vec![526], epoch: 0, step: 0 };
+    assert!(source.batch(&missing).unwrap_err().to_string().contains("526"));
+}
+
+#[test]
+fn what_is_in_a_graph_decides_its_fingerprint() {
+    let (set, _) = planetoid::open("tiny", &fixture()).unwrap();
+    let named = NodeSet { name: "other".to_owned(), ..set.clone() };
+    assert_eq!(named.fingerprint(), set.fingerprint());
+    let mut labels = set.labels.clone();
+    labels.swap(0, 1);
+    let test = set.test[1..].to_vec();
+    let changed = [NodeSet { labels, ..set.clone() }, NodeSet { test, ..set.clone() }];
+    assert!(changed.iter().all(|changed| changed.fingerprint() != set.fingerprint()));
 }

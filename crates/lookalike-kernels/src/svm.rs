@@ -8,9 +8,12 @@ use crate::dot::Level;
 use crate::vector::Work;
 
 /// Rows that are compared side by side.
-const LANES: usize = 16;
+const LANES: usize = 8;
 
-/// In place of a curvature that is not positive.
+/// Rows of which only the best value is kept, until it is known which of them to look at for the row.
+const BLOCK: usize = 64;
+
+/// In place of a curvature that is not positive; rounded to `f32`, kernels give none that is positive and less.
 const LEAST_CURVATURE: f64 = 1e-12;
 
 /// A row and a value of it.
@@ -72,51 +75,30 @@ fn choose_at(level: Level, candidates: &Candidates<'_>) -> Chosen {
 /// The second derivative of the dual along a pair of rows.
 #[inline]
 pub fn curvature(own: f32, other: f32, between: f32) -> f64 {
-    let curvature = (f64::from(own) + f64::from(other)) - 2.0 * f64::from(between);
-    if curvature > 0.0 { curvature } else { LEAST_CURVATURE }
+    greater((f64::from(own) + f64::from(other)) - 2.0 * f64::from(between), LEAST_CURVATURE)
 }
 
-/// The greatest value of each lane and the chunk that it came from.
-struct Best {
-    values: [f64; LANES],
-    chunks: [u64; LANES],
+/// The greater; `best` where they are equal or cannot be compared.
+#[inline]
+fn greater(value: f64, best: f64) -> f64 {
+    if value > best { value } else { best }
 }
 
+/// The greatest of `values`, or `bound`.
 #[expect(
     clippy::inline_always,
     reason = "only code inlined into a function with target features may use them"
 )]
-impl Best {
-    #[inline(always)]
-    fn above(bound: f64) -> Self {
-        Self { values: [bound; LANES], chunks: [u64::MAX; LANES] }
-    }
-
-    #[inline(always)]
-    fn offer(&mut self, chunk: u64, values: &[f64; LANES]) {
-        for ((value, best), from) in values.iter().zip(&mut self.values).zip(&mut self.chunks) {
-            let better = *value > *best;
-            *best = if better { *value } else { *best };
-            *from = if better { chunk } else { *from };
+#[inline(always)]
+fn greatest(values: &[f64], bound: f64) -> f64 {
+    let mut lanes = [bound; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for values in chunks {
+        for lane in 0..LANES {
+            lanes[lane] = greater(values[lane], lanes[lane]);
         }
     }
-
-    /// The first row with the greatest value, or `rest` where that is greater yet.
-    #[inline(always)]
-    fn first(&self, rest: Chosen) -> Chosen {
-        let mut best: Chosen = None;
-        for lane in (0..LANES).filter(|lane| self.chunks[*lane] != u64::MAX) {
-            let (row, value) = (self.chunks[lane] as usize * LANES + lane, self.values[lane]);
-            if best.is_none_or(|(first, most)| value > most || (value == most && row < first)) {
-                best = Some((row, value));
-            }
-        }
-        match (best, rest) {
-            (Some((_, most)), Some((_, value))) if value > most => rest,
-            (None, _) => rest,
-            _ => best,
-        }
-    }
+    lanes.iter().chain(rest).fold(bound, |best, value| greater(*value, best))
 }
 
 struct Update<'a> {
@@ -136,32 +118,25 @@ impl Work for Update<'_> {
     )]
     #[inline(always)]
     fn run<const FUSED: bool>(self) -> Chosen {
-        let mut best = Best::above(f64::NEG_INFINITY);
-        let (slopes, slopes_rest) = self.slopes.as_chunks_mut::<LANES>();
-        let (first, first_rest) = self.first.as_chunks::<LANES>();
-        let (second, second_rest) = self.second.as_chunks::<LANES>();
-        let (bars, bars_rest) = self.bars.as_chunks::<LANES>();
-        let rows = slopes.len() * LANES;
-        for (chunk, (((slopes, first), second), bars)) in
-            slopes.iter_mut().zip(first).zip(second).zip(bars).enumerate()
-        {
-            let mut values = [0.0; LANES];
-            for lane in 0..LANES {
-                slopes[lane] += self.change * (f64::from(first[lane]) - f64::from(second[lane]));
-                values[lane] = -(slopes[lane] + bars[lane]);
+        let Self { slopes, change, first, second, bars } = self;
+        let (mut best, mut start, mut values) = (f64::NEG_INFINITY, 0, [0.0; BLOCK]);
+        let blocks = slopes.chunks_mut(BLOCK).zip(first.chunks(BLOCK)).zip(second.chunks(BLOCK));
+        for (block, (((slopes, first), second), bars)) in blocks.zip(bars.chunks(BLOCK)).enumerate() {
+            for ((slope, first), second) in slopes.iter_mut().zip(first).zip(second) {
+                *slope += change * (f64::from(*first) - f64::from(*second));
             }
-            best.offer(chunk as u64, &values);
-        }
-        let mut rest: Chosen = None;
-        let last = slopes_rest.iter_mut().zip(first_rest).zip(second_rest).zip(bars_rest).enumerate();
-        for (row, (((slope, first), second), bar)) in last {
-            *slope += self.change * (f64::from(*first) - f64::from(*second));
-            let value = -(*slope + bar);
-            if value > rest.map_or(f64::NEG_INFINITY, |(_, most)| most) {
-                rest = Some((rows + row, value));
+            let values = &mut values[..slopes.len()];
+            for ((value, slope), bar) in values.iter_mut().zip(slopes.iter()).zip(bars) {
+                *value = -(*slope + bar);
+            }
+            let value = greatest(values, f64::NEG_INFINITY);
+            if value > best {
+                (best, start) = (value, block * BLOCK);
             }
         }
-        best.first(rest).map(|(row, value)| (row, -value))
+        let rows = slopes[start..].iter().zip(&bars[start..]);
+        let row = rows.map(|(slope, bar)| -(slope + bar)).position(|value| value == best);
+        row.filter(|_| best > f64::NEG_INFINITY).map(|row| (start + row, -best))
     }
 }
 
@@ -177,36 +152,31 @@ impl Work for Choose<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) -> Chosen {
         let Self(Candidates { slopes, bars, kernel, diagonal, least, own }) = self;
-        let (mut best, mut greatest) = (Best::above(0.0), [0.0_f64; LANES]);
-        let violation = |slope: f64, bar: f64| {
-            let violation = slope - least + bar;
-            if violation > 0.0 { violation } else { 0.0 }
-        };
-        let (slope_chunks, slopes_rest) = slopes.as_chunks::<LANES>();
-        let (bar_chunks, bars_rest) = bars.as_chunks::<LANES>();
-        let (kernel_chunks, kernel_rest) = kernel.as_chunks::<LANES>();
-        let (diagonal_chunks, diagonal_rest) = diagonal.as_chunks::<LANES>();
-        let chunks = slope_chunks.iter().zip(bar_chunks).zip(kernel_chunks).zip(diagonal_chunks);
-        for (chunk, (((slopes, bars), kernel), diagonal)) in chunks.enumerate() {
-            let mut gains = [0.0; LANES];
-            for lane in 0..LANES {
-                let violation = violation(slopes[lane], bars[lane]);
-                greatest[lane] = if violation > greatest[lane] { violation } else { greatest[lane] };
-                gains[lane] = violation * violation / curvature(own, diagonal[lane], kernel[lane]);
+        let violation = |slope: f64, bar: f64| greater(slope - least + bar, 0.0);
+        let gain =
+            |violation: f64, other: f32, between: f32| violation * violation / curvature(own, other, between);
+        let (mut best, mut start, mut most) = (0.0, 0, 0.0);
+        let [mut violations, mut gains] = [[0.0; BLOCK]; 2];
+        let blocks = slopes.chunks(BLOCK).zip(bars.chunks(BLOCK)).zip(kernel.chunks(BLOCK));
+        for (block, (((slopes, bars), kernel), diagonal)) in blocks.zip(diagonal.chunks(BLOCK)).enumerate() {
+            let (violations, gains) = (&mut violations[..slopes.len()], &mut gains[..slopes.len()]);
+            for ((value, slope), bar) in violations.iter_mut().zip(slopes).zip(bars) {
+                *value = violation(*slope, *bar);
             }
-            best.offer(chunk as u64, &gains);
-        }
-        let (mut rest, mut most): (Chosen, f64) = (None, greatest.into_iter().fold(0.0, f64::max));
-        let last = slopes_rest.iter().zip(bars_rest).zip(kernel_rest).zip(diagonal_rest).enumerate();
-        for (row, (((slope, bar), kernel), diagonal)) in last {
-            let violation = violation(*slope, *bar);
-            most = most.max(violation);
-            let gain = violation * violation / curvature(own, *diagonal, *kernel);
-            if gain > rest.map_or(0.0, |(_, best)| best) {
-                rest = Some((slope_chunks.len() * LANES + row, gain));
+            for (((value, violation), between), other) in
+                gains.iter_mut().zip(violations.iter()).zip(kernel).zip(diagonal)
+            {
+                *value = gain(*violation, *other, *between);
+            }
+            most = greater(greatest(violations, 0.0), most);
+            let value = greatest(gains, 0.0);
+            if value > best {
+                (best, start) = (value, block * BLOCK);
             }
         }
-        best.first(rest).map(|(row, _)| (row, most))
+        let row = (start..slopes.len())
+            .find(|row| gain(violation(slopes[*row], bars[*row]), diagonal[*row], kernel[*row]) == best);
+        row.filter(|_| best > 0.0).map(|row| (row, most))
     }
 }
 
@@ -232,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_update_is_that_of_the_obvious_loop_at_every_level() {
-        for count in [0, 1, 15, 16, 17, 100, 331] {
+        for count in [0, 1, 7, 8, 9, 100, 256, 331, 777] {
             let (first, second) = (narrow(numbers(count, 1)), narrow(numbers(count, 2)));
             let bars = bars(count, f64::INFINITY);
             let mut expected = numbers(count, 3);
@@ -259,7 +229,7 @@ mod tests {
 
     #[test]
     fn a_choice_is_that_of_the_obvious_loop_at_every_level() {
-        for count in [0, 1, 15, 16, 17, 100, 331] {
+        for count in [0, 1, 7, 8, 9, 100, 256, 331, 777] {
             let (slopes, kernel) = (numbers(count, 4), narrow(numbers(count, 5)));
             let (bars, diagonal) = (bars(count, f64::NEG_INFINITY), vec![1.0; count]);
             let candidates = Candidates {

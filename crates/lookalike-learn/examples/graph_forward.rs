@@ -14,7 +14,7 @@ use lookalike_data::graphs::{
 };
 use lookalike_data::loader::{BatchRequest, BatchSource};
 use lookalike_learn::encoder::Encoder;
-use lookalike_learn::encoder::gcn::{Adjacency, Gcn};
+use lookalike_learn::encoder::gcn::{Adjacency, Gcn, Nodes};
 use lookalike_learn::encoder::gin::{Gin, GinOptions};
 use lookalike_learn::engine::{self, DeviceName, from_host, to_host};
 use lookalike_learn::module::{Pass, load_arrays};
@@ -44,7 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let of_graphs = gin.forward(&batch, &mut Pass::evaluation());
     let adjacency = Adjacency::from(&normalized(&batch.edges)?);
     let nodes = from_host(batch.features.clone(), [batch.nodes(), batch.columns], &device);
-    let layers = gcn.layers(&adjacency, nodes, &Pass::evaluation());
+    let layers = gcn.layers(&adjacency, Nodes::Dense(nodes), &Pass::evaluation());
     let last = layers.into_iter().next_back().ok_or("a network has layers")?;
     let array = |tensor: engine::Tensor<2>| Array::f32(tensor.dims().to_vec(), to_host(tensor));
     let tensors = Arrays::from([("gin".to_owned(), array(of_graphs)), ("gcn".to_owned(), array(last))]);

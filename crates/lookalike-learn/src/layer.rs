@@ -228,6 +228,14 @@ impl Linear {
         Self { weight: Parameter::new(uniform([outputs, inputs], bound, stream, device)), bias: None }
     }
 
+    /// The weights, for a product that is no dense one.
+    ///
+    /// # Shapes
+    /// `[out, in]`.
+    pub(crate) fn weight(&self, pass: &Pass) -> Tensor<2> {
+        self.weight.read(pass)
+    }
+
     /// # Shapes
     /// `[N, in]` → `[N, out]`.
     pub fn forward(&self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {

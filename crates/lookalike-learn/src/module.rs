@@ -257,6 +257,13 @@ pub fn load_arrays(
     Ok(())
 }
 
+/// Whether `module` has tensors that are not trained: the running statistics of BatchNorm.
+pub fn has_buffers(module: &mut dyn Module) -> bool {
+    let mut found = false;
+    for_each_tensor(module, &mut |_, role, _| found |= role == Role::Buffer);
+    found
+}
+
 /// Number of trained values of `module`.
 pub fn parameter_count(module: &mut dyn Module) -> usize {
     let mut count = 0;

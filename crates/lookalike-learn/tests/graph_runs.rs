@@ -79,7 +79,7 @@ fn train<D: Domain>(experiment: &Experiment<D>, run: &Path) -> Arrays {
 
 fn trained(experiment: &AnyExperiment, run: &Path) -> Arrays {
     match experiment {
-        AnyExperiment::Images(_) => panic!("these are graphs"),
+        AnyExperiment::Images(_) | AnyExperiment::Nodes(_) => panic!("these are graphs"),
         AnyExperiment::GraphViews(experiment) => train(experiment, run),
         AnyExperiment::Mvgrl(experiment) => train(experiment, run),
     }
@@ -159,7 +159,7 @@ fn evaluate<D: Domain>(experiment: &Experiment<D>, run: &Path, extent: Extent) -
     let (network, plan) = experiment.trained(run).unwrap();
     match experiment.evaluate(&network, &plan, extent, &Cancellation::new()).unwrap().unwrap() {
         Evaluation::Graphs(evaluation) => evaluation,
-        Evaluation::Images(_) => panic!("these are graphs"),
+        Evaluation::Images(_) | Evaluation::Nodes(_) => panic!("these are graphs"),
     }
 }
 
@@ -214,6 +214,27 @@ fn what_a_set_cannot_serve_is_refused_with_the_reason() {
         let error = message(settings);
         assert!(error.contains(said), "{settings:?}: {error}");
     }
+}
+
+#[test]
+fn a_run_holds_what_describes_its_nodes_and_tells_sets_of_equal_sizes_apart() {
+    let place = Place::new(37);
+    let AnyExperiment::GraphViews(experiment) = place.open(&[]).unwrap() else { panic!("it has views") };
+    let recipe = experiment.recipe().to_toml().unwrap();
+    assert!(recipe.contains("[graphs.features]\nparts = [\"node-labels\"]"), "{recipe}");
+    let before = experiment.data().fingerprint().unwrap();
+    // Two nodes of the first graph change places: nothing that can be counted changes.
+    let text = std::fs::read_to_string(place.run("toys.txt")).unwrap();
+    let mut lines: Vec<&str> = text.lines().collect();
+    let node =
+        |line: &str| line.split_once(' ').map(|(label, rest)| (label.to_owned(), rest.to_owned())).unwrap();
+    let ((first, rest), (second, others)) = (node(lines[2]), node(lines[3]));
+    let swapped = [format!("{second} {rest}"), format!("{first} {others}")];
+    lines[2] = &swapped[0];
+    lines[3] = &swapped[1];
+    std::fs::write(place.run("toys.txt"), format!("{}\n", lines.join("\n"))).unwrap();
+    let AnyExperiment::GraphViews(changed) = place.open(&[]).unwrap() else { panic!("it has views") };
+    assert_ne!(before, changed.data().fingerprint().unwrap());
 }
 
 #[test]

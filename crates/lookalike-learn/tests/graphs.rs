@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::{SEED, cpu, fill, fixture, numbers, relative, training, values};
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_data::graphs::{DiffusedBatch, GraphBatch, Variant};
+use lookalike_data::graphs::{DiffusedBatch, GraphBatch, NodeBatch, Variant};
 use lookalike_data::{ViewBatch, Views};
 use lookalike_kernels::sparse::Csr;
 use lookalike_learn::encoder::gin::{Gin, GinOptions};
@@ -22,7 +22,7 @@ use lookalike_learn::loss::Loss;
 use lookalike_learn::loss::jensen_shannon::local_global;
 use lookalike_learn::method::graphcl::{default_loss, graphcl, projection_options};
 use lookalike_learn::method::mvgrl::{Mvgrl, MvgrlOptions, Objective};
-use lookalike_learn::method::{Method, SimClr};
+use lookalike_learn::method::{Method, MvgrlNodes, SimClr};
 use lookalike_learn::module::{Pass, arrays_of};
 use lookalike_learn::negatives::Contrast;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
@@ -272,4 +272,29 @@ fn mvgrl_has_pytorch_s_loss_gradients_and_embeddings() {
         let embeddings = method.embeddings(&outputs);
         assert_eq!((embeddings.len(), embeddings.columns()), (FIRST.len(), 2 * WIDTH));
     }
+}
+
+#[test]
+fn mvgrl_on_nodes_has_pytorch_s_loss_gradients_and_embeddings() {
+    let graphs = batch(&FIRST, 500);
+    let nodes = graphs.nodes();
+    let rows = graphs.features.chunks(FEATURES).map(|row| (0..).zip(row.iter().copied()));
+    let features = Csr::from_rows(rows, FEATURES).unwrap();
+    let shifted: Vec<u32> = (0..nodes as u32).map(|row| (row + 7) % nodes as u32).collect();
+    let batch = NodeBatch {
+        instances: (0..nodes as u32).collect(),
+        normalized: valued(&graphs.edges, 501),
+        diffusion: valued(&graphs.edges, 502),
+        corrupted: features.chosen(&shifted),
+        features,
+    };
+    let mut method = MvgrlNodes::new(FEATURES, [1, WIDTH], &mut SEED.stream("encoder", 0, 0, 0), &cpu());
+    assert_eq!(follows_pytorch("mvgrl-nodes", &mut method, &batch), 2 * 3 + 2);
+    let [embedding, _] = method.embed(&batch, &mut Pass::evaluation());
+    is_close("embedding", &to_host(embedding), values(&numbers_of_pytorch(), "mvgrl-nodes.embedding"));
+    let outputs = method.encode(&batch, &mut Pass::evaluation());
+    assert_eq!(
+        (method.embeddings(&outputs).len(), method.embeddings(&outputs).columns()),
+        (nodes, 2 * WIDTH)
+    );
 }

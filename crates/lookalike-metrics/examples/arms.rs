@@ -139,14 +139,18 @@ fn number(evaluation: &Value, score: &str) -> Option<f64> {
     value.as_f64().or_else(|| value["mean"].as_f64())
 }
 
-/// Mean and standard deviation of the seeds in percent.
+/// Mean and standard deviation of the seeds in percent; of one that has a spread of its own, that.
 fn spread(seeds: &BTreeMap<u64, Value>, score: &str) -> Option<String> {
     let values: Vec<f64> = seeds.values().filter_map(|evaluation| number(evaluation, score)).collect();
     let mean = values.iter().sum::<f64>() / values.len() as f64;
     let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
     match values.len() {
         0 => None,
-        1 => Some(format!("{:.2}", 100.0 * mean)),
+        1 => {
+            let own = seeds.values().find_map(|evaluation| evaluation[score]["deviation"].as_f64());
+            let own = own.map_or(String::new(), |deviation| format!(" ± {:.2}", 100.0 * deviation));
+            Some(format!("{:.2}{own}", 100.0 * mean))
+        }
         count => Some(format!("{:.2} ± {:.2}", 100.0 * mean, 100.0 * (squares / (count - 1) as f64).sqrt())),
     }
 }

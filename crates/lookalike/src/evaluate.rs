@@ -6,6 +6,7 @@ use lookalike_base::progress::Cancellation;
 use lookalike_learn::evaluate::{BatchScores, Geometry};
 use lookalike_learn::experiment::{
     AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation, ImageEvaluation, MODEL,
+    NodeEvaluation,
 };
 
 use crate::failure::Failure;
@@ -17,10 +18,10 @@ use crate::table::Table;
 pub(crate) struct Arguments {
     /// A finished run
     run: PathBuf,
-    /// Of images: leave out the linear probe
+    /// Of images and nodes: leave out the linear probe
     #[arg(long)]
     no_probe: bool,
-    /// Of graphs: what to measure beside the trained encoder
+    /// Of graphs and nodes: what to measure beside the trained encoder
     #[arg(long, value_enum)]
     beside: Option<Others>,
     /// Print one line of JSON instead of a table
@@ -32,7 +33,7 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum Others {
-    /// The encoder before training, label histograms, numbers of nodes and edges
+    /// The encoder before training; label histograms, numbers of nodes and edges; features of nodes
     All,
     /// The encoder before training
     Untrained,
@@ -44,11 +45,11 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let experiment = arguments.place.open_run(&arguments.run)?;
     match (&experiment, arguments) {
         (AnyExperiment::Images(_), Arguments { beside: Some(_), .. }) => {
-            return Err(Failure::usage("--beside is of graphs; this run is on images"));
+            return Err(Failure::usage("--beside is of graphs and nodes; this run is on images"));
         }
         (AnyExperiment::GraphViews(_) | AnyExperiment::Mvgrl(_), Arguments { no_probe: true, .. }) => {
             return Err(Failure::usage(
-                "--no-probe is of images; this run is on graphs, which have no probe",
+                "--no-probe is of images and nodes; this run is on graphs, which have no probe",
             ));
         }
         _ => {}
@@ -81,6 +82,7 @@ fn evaluate<D: Domain>(
     match evaluation {
         Evaluation::Images(evaluation) => say(images(&evaluation)),
         Evaluation::Graphs(evaluation) => say(graphs(&evaluation)),
+        Evaluation::Nodes(evaluation) => say(nodes(&evaluation)),
     }
 }
 
@@ -94,6 +96,10 @@ pub(crate) fn after_training(evaluation: &Evaluation) -> Table {
         }
         Evaluation::Graphs(evaluation) => {
             accuracies(&mut table, evaluation);
+            batches(&mut table, &evaluation.batches);
+        }
+        Evaluation::Nodes(evaluation) => {
+            geometry(&mut table, &evaluation.geometry);
             batches(&mut table, &evaluation.batches);
         }
     }
@@ -129,6 +135,26 @@ fn graphs(evaluation: &GraphEvaluation) -> Table {
     let mut table = Table::default();
     table.row("layer", evaluation.layer);
     accuracies(&mut table, evaluation);
+    geometry(&mut table, &evaluation.geometry);
+    batches(&mut table, &evaluation.batches);
+    table
+}
+
+fn nodes(evaluation: &NodeEvaluation) -> Table {
+    let mut table = Table::default();
+    table.row("layer", evaluation.layer);
+    let (train, test) = (evaluation.train_nodes, evaluation.test_nodes);
+    let probe = format!("linear probe accuracy ({train} nodes to train on, {test} to test)");
+    let rate = evaluation.linear_rate.map_or(String::new(), |rate| format!(", rate {rate}"));
+    for (what, score) in [
+        ("features".to_owned(), &evaluation.linear_features),
+        ("encoder before training".to_owned(), &evaluation.linear_untrained),
+        (format!("encoder{rate}"), &evaluation.linear),
+    ] {
+        if let Some(score) = score {
+            table.share(format!("{probe}: {what}"), score);
+        }
+    }
     geometry(&mut table, &evaluation.geometry);
     batches(&mut table, &evaluation.batches);
     table

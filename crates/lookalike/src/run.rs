@@ -73,6 +73,7 @@ macro_rules! with_any {
             lookalike_learn::experiment::AnyExperiment::Images($experiment) => $then,
             lookalike_learn::experiment::AnyExperiment::GraphViews($experiment) => $then,
             lookalike_learn::experiment::AnyExperiment::Mvgrl($experiment) => $then,
+            lookalike_learn::experiment::AnyExperiment::Nodes($experiment) => $then,
         }
     };
 }

@@ -44,15 +44,22 @@ pub struct DiffusionOptions {
     /// Which.
     pub kind: Diffusion,
     /// Entries of S below ε are left out; by default 10⁻⁴. With 0 all are kept.
-    #[serde(default = "epsilon")]
+    #[serde(default = "own_epsilon")]
     pub epsilon: f64,
     /// Whom to follow; recipes say it by `method.variant`. The published code's heat is another function, see [`Diffused`].
     #[serde(skip)]
     pub variant: Variant,
 }
 
-fn epsilon() -> f64 {
-    1e-4
+fn own_epsilon() -> f64 {
+    DiffusionOptions::default().epsilon
+}
+
+/// `PageRank` with MVGRL's α = 0.2, entries below 10⁻⁴ left out.
+impl Default for DiffusionOptions {
+    fn default() -> Self {
+        Self { kind: Diffusion::Ppr { alpha: 0.2 }, epsilon: 1e-4, variant: Variant::Paper }
+    }
 }
 
 /// A diffusion as a sparse matrix.

@@ -5,8 +5,10 @@ pub mod batch;
 mod builder;
 pub mod diffusion;
 pub mod features;
+mod fingerprint;
 mod gin;
 mod lines;
+pub mod nodes;
 mod pickle;
 pub mod planetoid;
 pub mod set;
@@ -18,6 +20,7 @@ pub use augment::{GraphAugment, GraphAugmentOptions, GraphAugmentation, Variant}
 pub use batch::{Graph, GraphBatch};
 pub use diffusion::{Diffused, Diffusion, DiffusionOptions, Diffusions, diffuse};
 pub use features::{Feature, FeatureRule, Features};
+pub use nodes::{NodeBatch, NodeGraph, SubGraphs};
 pub use planetoid::NodeSet;
 pub use set::{GraphRef, GraphSet, NodeLabels};
 pub use views::{DescribedGraphs, DiffusedBatch, DiffusedGraphs, GraphViews, PlainGraphs, normalized};

@@ -4,6 +4,7 @@
 //! `ind.NAME.test.index` (which nodes the rows of `tx` are), as text.
 
 use super::builder::undirected;
+use super::fingerprint;
 use super::lines::Lines;
 use super::pickle::{Id, Pickle, Value};
 use crate::bounded::read_file;
@@ -40,6 +41,13 @@ pub struct NodeSet {
     pub validation: Vec<u32>,
     /// To test on.
     pub test: Vec<u32>,
+}
+
+impl NodeSet {
+    /// A hash of all that was read of it, which tells it from other graphs of whatever name.
+    pub fn fingerprint(&self) -> String {
+        fingerprint::of_nodes(self)
+    }
 }
 
 /// Reads the files of `name`, for instance `cora`, in `root` or its folders `planetoid`, NAME, `NAME/raw` or

@@ -1,5 +1,6 @@
 //! A data set of graphs in memory.
 
+use super::fingerprint;
 use lookalike_base::Matrix;
 use lookalike_kernels::sparse::Csr;
 
@@ -91,6 +92,11 @@ impl GraphSet {
     /// Where `index` is not below [`GraphSet::len`], as slices do.
     pub fn graph(&self, index: usize) -> GraphRef<'_> {
         GraphRef { set: self, first: self.nodes[index], end: self.nodes[index + 1] }
+    }
+
+    /// A hash of all that was read of it, which tells it from other sets of whatever name.
+    pub fn fingerprint(&self) -> String {
+        fingerprint::of_graphs(self)
     }
 
     /// For each graph how many nodes it has of each label: what a classifier is to beat that sees no edges.

@@ -130,6 +130,51 @@ impl Csr {
         Self { offsets, columns, values, width }
     }
 
+    /// The rows that `rows` names, in that order.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    #[must_use]
+    pub fn chosen(&self, rows: &[u32]) -> Self {
+        let (mut offsets, mut columns) = (vec![0], Vec::new());
+        let mut values = self.values.as_ref().map(|_| Vec::new());
+        for row in rows {
+            let entries = self.offsets[*row as usize]..self.offsets[*row as usize + 1];
+            columns.extend_from_slice(&self.columns[entries.clone()]);
+            if let (Some(values), Some(own)) = (&mut values, &self.values) {
+                values.extend_from_slice(&own[entries]);
+            }
+            offsets.push(columns.len());
+        }
+        Self { offsets, columns, values, width: self.width }
+    }
+
+    /// The rows and columns of a square matrix that `nodes` names, each once, in that order: the sub-graph of these nodes.
+    ///
+    /// # Panics
+    /// Where the matrix is not square or there is no such row.
+    #[must_use]
+    pub fn induced(&self, nodes: &[u32]) -> Self {
+        assert_eq!(self.len(), self.width, "a graph has as many columns as rows");
+        let mut places = vec![u32::MAX; self.width];
+        nodes.iter().zip(0..).for_each(|(node, place)| places[*node as usize] = place);
+        let (mut offsets, mut columns) = (vec![0], Vec::new());
+        let mut values = self.values.as_ref().map(|_| Vec::new());
+        let mut entries = Vec::new();
+        for node in nodes {
+            let among = self.row_entries(*node as usize).map(|(to, value)| (places[to as usize], value));
+            entries.clear();
+            entries.extend(among.filter(|(place, _)| *place != u32::MAX));
+            entries.sort_unstable_by_key(|(place, _)| *place);
+            columns.extend(entries.iter().map(|(place, _)| *place));
+            if let Some(values) = &mut values {
+                values.extend(entries.iter().map(|(_, value)| *value));
+            }
+            offsets.push(columns.len());
+        }
+        Self { offsets, columns, values, width: nodes.len() }
+    }
+
     /// The same entries, each of value 1.
     #[must_use]
     pub fn without_values(self) -> Self {

@@ -205,3 +205,27 @@ fn of_equal_maxima_the_first_row_is_named() {
     let (maxima, from) = maximum(&[0, 3], &[1.0, 5.0, 2.0, 5.0, 2.0, 4.0], 2);
     assert_eq!((maxima, from), (vec![2.0, 5.0], vec![1, 0]));
 }
+
+#[test]
+fn chosen_rows_and_the_sub_graph_of_nodes_hold_the_entries_of_the_whole() {
+    let mut stream = Seed(7).stream("test", 0, 0, 0);
+    for valued in [false, true] {
+        let matrix = sparse(40, 40, 0.2, valued, &mut stream);
+        let entry = |matrix: &Csr, row: usize, column: usize| {
+            matrix.row_entries(row).find(|(to, _)| *to as usize == column).map(|(_, value)| value)
+        };
+        let nodes = &stream.permutation(40)[..25];
+        let (rows, graph) = (matrix.chosen(nodes), matrix.induced(nodes));
+        assert_eq!((rows.len(), rows.width(), graph.len(), graph.width()), (25, 40, 25, 25));
+        for (place, node) in nodes.iter().enumerate() {
+            for column in 0..40 {
+                assert_eq!(entry(&rows, place, column), entry(&matrix, *node as usize, column));
+            }
+            for (other, to) in nodes.iter().enumerate() {
+                assert_eq!(entry(&graph, place, other), entry(&matrix, *node as usize, *to as usize));
+            }
+        }
+        let again = Csr::new(graph.offsets().to_vec(), graph.columns().to_vec(), None, 25);
+        assert!(again.is_ok(), "columns rise: {again:?}");
+    }
+}

@@ -33,6 +33,16 @@ struct Layer {
 #[derive(Debug, Clone)]
 pub struct Adjacency(Arc<Propagation>);
 
+/// What describes nodes, n×features.
+#[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "a pass has one")]
+pub enum Nodes {
+    /// Value by value.
+    Dense(Tensor<2>),
+    /// Mostly zeros, as the words of documents are.
+    Sparse(Adjacency),
+}
+
 impl From<&Csr> for Adjacency {
     fn from(matrix: &Csr) -> Self {
         Self(Propagation::new(matrix.clone()))
@@ -58,12 +68,17 @@ impl Gcn {
     ///
     /// # Shapes
     /// Ã `[n, n]`, nodes `[n, features]` → `[n, width]` for each layer.
-    pub fn layers(&self, adjacency: &Adjacency, nodes: Tensor<2>, pass: &Pass) -> Vec<Tensor<2>> {
+    pub fn layers(&self, adjacency: &Adjacency, nodes: Nodes, pass: &Pass) -> Vec<Tensor<2>> {
         let mut nodes = nodes;
         let each = self.layers.iter().map(|layer| {
-            let sums = aggregate(&adjacency.0, 0.0, layer.fc.forward(nodes.clone(), pass));
-            nodes = layer.activation.forward(sums + layer.bias.read(pass).unsqueeze(), pass);
-            nodes.clone()
+            let products = match &nodes {
+                Nodes::Dense(nodes) => layer.fc.forward(nodes.clone(), pass),
+                Nodes::Sparse(nodes) => aggregate(&nodes.0, 0.0, layer.fc.weight(pass).transpose()),
+            };
+            let sums = aggregate(&adjacency.0, 0.0, products);
+            let layer = layer.activation.forward(sums + layer.bias.read(pass).unsqueeze(), pass);
+            nodes = Nodes::Dense(layer.clone());
+            layer
         });
         each.collect()
     }

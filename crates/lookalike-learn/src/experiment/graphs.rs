@@ -20,12 +20,13 @@ use crate::evaluate::scores::Labels;
 use crate::evaluate::{Accuracy, BatchScores, CrossValidation, Embedder, Geometry};
 use crate::method::build::{self, Parts};
 use crate::method::{AnyMethod, Method, Mvgrl, Network};
-use crate::module::Module;
+use crate::module::{Module, has_buffers};
 use crate::recipe::{MethodKind, ValidRecipe};
 
 /// A set of graphs, and what a method makes batches of.
 pub struct Graphs<M: GraphMethod> {
     set: Arc<GraphSet>,
+    features: FeatureRule,
     described: DescribedGraphs,
     columns: usize,
     made: M::Made,
@@ -77,6 +78,18 @@ pub trait GraphMethod: Method + Sized {
         graphs: &Graphs<Self>,
         recipe: &ValidRecipe,
     ) -> Result<Source<<Self::Network as Embedder>::Input>, LearnError>;
+}
+
+/// What a user should know of the shares of mass that diffusions lost.
+pub(super) fn lost_mass(mean: f64, most: f64) -> Option<String> {
+    (mean > 0.001).then(|| {
+        format!(
+            "entries left out of the diffusions hold {:.2} % of their mass, {:.2} % of a node's at most; \
+             graphs.diffusion.epsilon says from which size on entries are kept",
+            100.0 * mean,
+            100.0 * most
+        )
+    })
 }
 
 fn gin(features: usize, recipe: &ValidRecipe, purpose: &'static str, device: &Device) -> Gin {
@@ -146,16 +159,8 @@ impl GraphMethod for Mvgrl {
         let diffusions = Diffusions::of(set, &recipe.recipe().diffusion(), &progress);
         progress.finish();
         let diffusions = diffusions?;
-        let mut notes = Vec::new();
-        if diffusions.lost > 0.001 {
-            notes.push(format!(
-                "entries left out of the diffusions hold {:.2} % of their mass, {:.2} % of a node's at most; \
-                 graphs.diffusion.epsilon says from which size on entries are kept",
-                100.0 * diffusions.lost,
-                100.0 * diffusions.most_lost
-            ));
-        }
-        Ok((Arc::new(diffusions), notes))
+        let note = lost_mass(diffusions.lost, diffusions.most_lost);
+        Ok((Arc::new(diffusions), note.into_iter().collect()))
     }
 
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
@@ -230,13 +235,18 @@ impl<M: GraphMethod> Graphs<M> {
             MethodKind::Mvgrl => FeatureRule::mvgrl(&set),
             _ => FeatureRule::graphcl(&set),
         });
-        let features = Features::new(&rule, &set)?;
-        let columns = features.columns();
+        let described = Features::new(&rule, &set)?;
+        let columns = described.columns();
         let (made, notes) = M::make(&set, recipe)?;
         warnings.extend(notes);
         let set = Arc::new(set);
-        let described = DescribedGraphs::new(set.clone(), features);
-        Ok((Self { set, described, columns, made }, warnings))
+        let described = DescribedGraphs::new(set.clone(), described);
+        Ok((Self { set, features: rule, described, columns, made }, warnings))
+    }
+
+    /// What describes a node, by the recipe or where that says nothing by the method.
+    pub fn features(&self) -> &FeatureRule {
+        &self.features
     }
 
     /// The set.
@@ -272,13 +282,8 @@ impl<M: GraphMethod> Domain for Graphs<M> {
     }
 
     fn fingerprint(&self) -> Result<String, LearnError> {
-        let (set, classes) = (&self.set, self.set.classes().len());
-        let sizes = [set.len(), set.nodes(), set.edges(), classes, self.columns];
-        let [graphs, nodes, edges, classes, columns] = sizes;
-        Ok(format!(
-            "{}, {graphs} graphs, {nodes} nodes, {edges} edges, {classes} classes, {columns} features",
-            set.name()
-        ))
+        let set = &self.set;
+        Ok(format!("{} graphs, {} nodes, {}", set.len(), set.nodes(), set.fingerprint()))
     }
 
     fn labels(&self) -> Labels {
@@ -330,20 +335,25 @@ impl<M: GraphMethod> Domain for Graphs<M> {
         let Some(estimated) = embed(&mut experiment.with_estimated_statistics(network)?)? else {
             return Ok(None);
         };
-        let Some(as_trained) = embed(&mut network.clone())? else { return Ok(None) };
-        let normalizes = estimated.representation != as_trained.representation;
+        // Without BatchNorm nothing was estimated anew.
+        let as_trained = if has_buffers(&mut network.clone()) {
+            let Some(embedded) = embed(&mut network.clone())? else { return Ok(None) };
+            Some(embedded)
+        } else {
+            None
+        };
         let beside = match extent.beside {
             Beside::All => 3,
             Beside::Untrained => 1,
             Beside::Nothing => 0,
         };
-        let sets = 1 + u64::from(normalizes) + beside;
+        let sets = 1 + u64::from(as_trained.is_some()) + beside;
         let progress = Progress::new(sets * protocol.total_fits(), "support vector machines");
         let watch = Watch { progress: &progress, cancellation };
         let score = |rows: &Matrix| protocol.score(rows.rows(), watch);
         let Some(svm) = score(&estimated.representation)? else { return Ok(None) };
         let mut training = None;
-        if normalizes {
+        if let Some(as_trained) = as_trained {
             training = score(&as_trained.representation)?;
             if training.is_none() {
                 return Ok(None);

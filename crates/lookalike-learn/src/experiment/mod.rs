@@ -1,8 +1,9 @@
-//! An experiment: what a valid recipe describes, opened and put together. What all data have in common is here; what only images
-//! or graphs have is theirs to say, as a [`Domain`].
+//! An experiment: what a valid recipe describes, opened and put together. What all data have in common is here; what only images,
+//! graphs or the nodes of a graph have is theirs to say, as a [`Domain`].
 
 pub mod graphs;
 pub mod images;
+pub mod nodes;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,13 +21,14 @@ use crate::error::LearnError;
 use crate::evaluate::scores::Labels;
 use crate::evaluate::{Embedded, Embedder, embed, estimate_statistics};
 use crate::method::{AnyMethod, Method, Mvgrl};
-use crate::module::{Module, arrays_of, load_arrays};
+use crate::module::{Module, arrays_of, has_buffers, load_arrays};
 use crate::recipe::{EncoderKind, Modality, ValidRecipe};
 use crate::train::checkpoint::Checkpoints;
 use crate::train::trainer::{TrainOptions, Trainer, read_plan};
 
 pub use graphs::{GraphEvaluation, Graphs};
 pub use images::{ImageEvaluation, Images};
+pub use nodes::{NodeEvaluation, Nodes};
 
 /// The file of a finished run that holds the method, BatchNorm's statistics estimated anew.
 pub const MODEL: &str = "model.safetensors";
@@ -89,6 +91,11 @@ pub trait Domain: Sized {
         recipe: &ValidRecipe,
     ) -> Result<Part<<Self::Network as Embedder>::Input>, LearnError>;
 
+    /// How many instances are embedded at once, in evaluation.
+    fn embedded_together(&self, recipe: &ValidRecipe) -> usize {
+        recipe.recipe().evaluate.batch_size
+    }
+
     /// Measures a trained network; `plan` are the batches of its last epoch. `None` where cancelled.
     ///
     /// # Errors
@@ -118,9 +125,9 @@ pub struct Part<B> {
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extent {
-    /// Of images: a linear probe.
+    /// Of images and nodes: a linear probe.
     pub probe: bool,
-    /// Of graphs: what stands beside a result and does not come from training.
+    /// Of graphs and nodes: what stands beside a result and does not come from training.
     pub beside: Beside,
     /// Of graphs: seeds of folds at most; the recipe's where absent.
     pub fold_seeds: Option<usize>,
@@ -133,10 +140,10 @@ impl Extent {
     pub const FULL: Self = Self { probe: true, beside: Beside::All, fold_seeds: None };
 }
 
-/// What stands beside the accuracy of a trained encoder on graphs.
+/// What stands beside the accuracy of a trained encoder on graphs or nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Beside {
-    /// The encoder before its first step, and trivial rows: histograms of labels, numbers of nodes and edges.
+    /// The encoder before its first step, and trivial rows: histograms of labels, numbers of nodes and edges; features of nodes.
     All,
     /// The encoder before its first step.
     Untrained,
@@ -152,10 +159,11 @@ pub enum Evaluation {
     Images(Box<ImageEvaluation>),
     /// On graphs.
     Graphs(Box<GraphEvaluation>),
+    /// On the nodes of a graph.
+    Nodes(Box<NodeEvaluation>),
 }
 
 /// An experiment on any kind of data.
-#[expect(clippy::large_enum_variant, reason = "a program has one")]
 pub enum AnyExperiment {
     /// Residual networks on images.
     Images(Experiment<Images>),
@@ -163,6 +171,8 @@ pub enum AnyExperiment {
     GraphViews(Experiment<Graphs<AnyMethod<Gin>>>),
     /// MVGRL.
     Mvgrl(Experiment<Graphs<Mvgrl>>),
+    /// MVGRL on nodes.
+    Nodes(Experiment<Nodes>),
 }
 
 impl AnyExperiment {
@@ -179,11 +189,17 @@ impl AnyExperiment {
             }
             (Modality::Graphs, EncoderKind::Gcn) => {
                 let (data, warnings) = Graphs::open(&recipe)?;
+                let recipe = recipe.with_features(data.features());
                 Ok((Self::Mvgrl(Experiment { recipe, device, data }), warnings))
             }
             (Modality::Graphs, _) => {
                 let (data, warnings) = Graphs::open(&recipe)?;
+                let recipe = recipe.with_features(data.features());
                 Ok((Self::GraphViews(Experiment { recipe, device, data }), warnings))
+            }
+            (Modality::Nodes, _) => {
+                let (data, warnings) = Nodes::open(&recipe)?;
+                Ok((Self::Nodes(Experiment { recipe, device, data }), warnings))
             }
         }
     }
@@ -283,18 +299,21 @@ impl<D: Domain> Experiment<D> {
     ) -> Result<Option<Embedded>, LearnError> {
         let Part { source, instances, name } = self.data.part(split, &self.recipe)?;
         let progress = Progress::new(instances as u64, &format!("embedding {name}"));
-        let (size, loader) = (self.recipe.recipe().evaluate.batch_size, self.recipe.loader());
+        let (size, loader) = (self.data.embedded_together(&self.recipe), self.recipe.loader());
         let embedded = embed(network, source, instances, size, loader, (&progress, cancellation));
         progress.finish();
         embedded
     }
 
-    /// A copy of `network` whose BatchNorm statistics are estimated anew on uniform, un-augmented train batches.
+    /// A copy of `network` whose BatchNorm statistics are estimated anew on uniform, un-augmented train batches, where it has any.
     ///
     /// # Errors
     /// Whatever the data report.
     pub fn with_estimated_statistics(&self, network: &D::Network) -> Result<D::Network, LearnError> {
         let mut copy = network.clone();
+        if !has_buffers(&mut copy) {
+            return Ok(copy);
+        }
         let options = &self.recipe.recipe().evaluate;
         let sizes = (options.batch_size, options.statistics_batches);
         let (seed, loader) = (self.recipe.seed(), self.recipe.loader());

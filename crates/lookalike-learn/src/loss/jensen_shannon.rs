@@ -14,6 +14,16 @@ use super::softplus;
 use crate::engine::{Tensor, from_host};
 use crate::op::spread;
 
+/// The estimate for pairs that were scored already, those that belong together and those that do not, without its constants
+/// and halved: ½ (mean sp(−s) over the former + mean sp(s) over the latter), which is a classifier's cross-entropy
+/// (Veličković et al. 2019, *Deep Graph Infomax*, <https://arxiv.org/abs/1809.10341>, equation 1).
+///
+/// # Shapes
+/// `[n, 1]` and `[m, 1]` → `[1]`.
+pub fn binary(together: Tensor<2>, apart: Tensor<2>) -> Tensor<1> {
+    (softplus(together.neg()).mean() + softplus(apart).mean()).mul_scalar(0.5)
+}
+
 /// The loss of `nodes` against `graphs`, of which graph g has the nodes `offsets[g]` to `offsets[g + 1]`, less one.
 ///
 /// # Shapes

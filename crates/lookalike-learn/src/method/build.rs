@@ -6,8 +6,11 @@ use super::direct_clr::{direct_clr, leading};
 use super::graphcl::graphcl;
 use super::instance_discrimination::{Noise, Objective};
 use super::moco::MocoOptions;
+use super::mvgrl::MvgrlOptions;
 use super::simclr::Among;
-use super::{AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, Network, SimClr, mvgrl};
+use super::{
+    AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, Network, SimClr, mvgrl,
+};
 use crate::encoder::Encoder;
 use crate::engine::Device;
 use crate::error::LearnError;
@@ -43,6 +46,13 @@ pub fn mvgrl(recipe: &ValidRecipe, features: usize, labels: Option<Arc<Vec<u32>>
     };
     let mut stream = recipe.seed().stream("encoder", 0, 0, 0);
     Mvgrl::new(features, &options.mvgrl(), objective, &mut stream, device)
+}
+
+/// MVGRL on nodes as `recipe` describes it; the same weights for the same seed.
+pub fn mvgrl_nodes(recipe: &ValidRecipe, features: usize, device: &Device) -> MvgrlNodes {
+    let MvgrlOptions { layers, width, .. } = recipe.recipe().mvgrl();
+    let mut stream = recipe.seed().stream("encoder", 0, 0, 0);
+    MvgrlNodes::new(features, [layers, width], &mut stream, device)
 }
 
 /// The network that `recipe` describes before its first step, without what the method keeps beside it: what is loaded to be evaluated.
@@ -117,11 +127,10 @@ pub fn build<E: Encoder + Clone>(
             let head = projection(recipe, encoder.dimension(), "projection", device);
             AnyMethod::SimClr(graphcl(encoder, head, contrast, options.variant()))
         }
-        MethodKind::Mvgrl => {
+        MethodKind::Mvgrl | MethodKind::MvgrlNodes => {
             return Err(LearnError::Recipe {
                 place: "method.kind".to_owned(),
-                reason: "`mvgrl` contrasts a graph with its diffusion, not two views by one encoder"
-                    .to_owned(),
+                reason: "MVGRL contrasts a graph with its diffusion, not two views by one encoder".to_owned(),
             });
         }
         MethodKind::EndToEnd => {

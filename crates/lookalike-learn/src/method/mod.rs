@@ -9,6 +9,7 @@
 //! | [`instance_discrimination`] | view 1 | the instance's entry of the memory bank | other entries |
 //! | [`moco`] | view 1 | view 2, by the momentum encoder | a queue of earlier keys |
 //! | [`mvgrl`] | nodes of a graph, and of its diffusion | the graph in the other view | other graphs in that view |
+//! | [`mvgrl_nodes`] | a sub-graph, and its diffusion | the nodes of the other view | that view's nodes with shuffled features |
 //! | [`moco_v3`] | both views, through a predictor | the other view, by the momentum encoder | keys of the batch |
 
 pub mod any;
@@ -20,6 +21,7 @@ pub mod instance_discrimination;
 pub mod moco;
 pub mod moco_v3;
 pub mod mvgrl;
+pub mod mvgrl_nodes;
 pub mod network;
 pub mod simclr;
 
@@ -40,6 +42,7 @@ pub use instance_discrimination::InstanceDiscrimination;
 pub use moco::Moco;
 pub use moco_v3::MocoV3;
 pub use mvgrl::Mvgrl;
+pub use mvgrl_nodes::MvgrlNodes;
 pub use network::Network;
 pub use simclr::SimClr;
 

@@ -22,7 +22,7 @@ use lookalike_kernels::sparse::segment::Scale;
 use serde::{Deserialize, Serialize};
 
 use super::{Method, Outputs, Position, Terms};
-use crate::encoder::gcn::{Adjacency, Gcn};
+use crate::encoder::gcn::{Adjacency, Gcn, Nodes};
 use crate::engine::{Device, Tensor, from_host};
 use crate::evaluate::Embedder;
 use crate::layer::{Linear, PRelu};
@@ -106,7 +106,7 @@ impl Mvgrl {
         let adjacencies = [&batch.normalized, &batch.diffusion].map(Adjacency::from);
         [0, 1].map(|view| {
             let (encoder, adjacency) = (&self.encoders[view], &adjacencies[view]);
-            let run = |pass: &mut Pass| encoder.layers(adjacency, features.clone(), pass);
+            let run = |pass: &mut Pass| encoder.layers(adjacency, Nodes::Dense(features.clone()), pass);
             let layers = match self.variant {
                 Variant::Original => pass.without_gradient(run),
                 Variant::Paper => run(pass),

@@ -148,7 +148,7 @@ fn composed_maximum_gradient<B: Backend>(
     let (padded, empty) = padded::<B>(rows, offsets);
     let shape = padded.shape();
     let longest = shape[1];
-    let from = B::float_argmax(padded, 1, IntDType::I64);
+    let from = B::float_argmax(padded, 1, IntDType::I32);
     let gradient = B::float_reshape(gradient, Shape::new([segments, 1, columns]));
     let gradient = B::float_mask_fill(gradient, empty, 0.0.into());
     let zeros = B::float_zeros(shape, &device, FloatDType::F32);
@@ -195,26 +195,34 @@ impl ReadOut for Flex {
     }
 }
 
+/// Sums or means where `POOL`, else their transpose: the gradient of either is the other.
 #[derive(Debug)]
-struct PoolBackward;
+struct Linear<const POOL: bool>;
 
-impl<B: ReadOut> Backward<B, 1> for PoolBackward {
-    type State = (Arc<[usize]>, Scale);
+impl<const POOL: bool> Linear<POOL> {
+    fn apply<B: ReadOut>(input: FloatTensor<B>, offsets: Arc<[usize]>, scale: Scale) -> FloatTensor<B> {
+        if POOL { B::pool(input, offsets, scale) } else { B::spread(input, offsets, scale) }
+    }
 
-    fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let [node] = ops.parents;
-        let gradient = gradients.consume::<B>(&ops.node);
-        let (offsets, scale) = ops.state;
-        if let Some(node) = node {
-            gradients.register::<B>(node.id, B::spread(gradient, offsets, scale));
+    /// The same with its gradient.
+    fn differentiable<B: ReadOut, C: CheckpointStrategy>(
+        input: FloatTensor<Autodiff<B, C>>,
+        offsets: Arc<[usize]>,
+        scale: Scale,
+    ) -> FloatTensor<Autodiff<B, C>> {
+        match Self.prepare::<C>([input.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => {
+                let state = (Arc::clone(&offsets), scale);
+                prepared.finish(state, Self::apply::<B>(input.into_primitive(), offsets, scale))
+            }
+            OpsKind::UnTracked(prepared) => {
+                prepared.finish(Self::apply::<B>(input.into_primitive(), offsets, scale))
+            }
         }
     }
 }
 
-#[derive(Debug)]
-struct SpreadBackward;
-
-impl<B: ReadOut> Backward<B, 1> for SpreadBackward {
+impl<B: ReadOut, const POOL: bool> Backward<B, 1> for Linear<POOL> {
     type State = (Arc<[usize]>, Scale);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
@@ -222,7 +230,12 @@ impl<B: ReadOut> Backward<B, 1> for SpreadBackward {
         let gradient = gradients.consume::<B>(&ops.node);
         let (offsets, scale) = ops.state;
         if let Some(node) = node {
-            gradients.register::<B>(node.id, B::pool(gradient, offsets, scale));
+            let gradient = if POOL {
+                Linear::<false>::apply::<B>(gradient, offsets, scale)
+            } else {
+                Linear::<true>::apply::<B>(gradient, offsets, scale)
+            };
+            gradients.register::<B>(node.id, gradient);
         }
     }
 }
@@ -247,25 +260,11 @@ impl<B: ReadOut> Backward<B, 1> for MaximumBackward {
 
 impl<B: ReadOut, C: CheckpointStrategy> ReadOut for Autodiff<B, C> {
     fn pool(rows: FloatTensor<Self>, offsets: Arc<[usize]>, scale: Scale) -> FloatTensor<Self> {
-        match PoolBackward.prepare::<C>([rows.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let state = (Arc::clone(&offsets), scale);
-                prepared.finish(state, B::pool(rows.into_primitive(), offsets, scale))
-            }
-            OpsKind::UnTracked(prepared) => prepared.finish(B::pool(rows.into_primitive(), offsets, scale)),
-        }
+        Linear::<true>::differentiable::<B, C>(rows, offsets, scale)
     }
 
     fn spread(segments: FloatTensor<Self>, offsets: Arc<[usize]>, scale: Scale) -> FloatTensor<Self> {
-        match SpreadBackward.prepare::<C>([segments.node()]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => {
-                let state = (Arc::clone(&offsets), scale);
-                prepared.finish(state, B::spread(segments.into_primitive(), offsets, scale))
-            }
-            OpsKind::UnTracked(prepared) => {
-                prepared.finish(B::spread(segments.into_primitive(), offsets, scale))
-            }
-        }
+        Linear::<false>::differentiable::<B, C>(segments, offsets, scale)
     }
 
     fn maximum(rows: FloatTensor<Self>, offsets: Arc<[usize]>) -> FloatTensor<Self> {

@@ -70,7 +70,7 @@ fn for_each_query<B: Backend>(
     let queries = left.shape()[0];
     let device = table.device();
     let of_query = |(query, rows): (usize, &[u32])| {
-        let rows: Vec<i64> = rows.iter().map(|row| i64::from(*row)).collect();
+        let rows: Vec<i32> = rows.iter().map(|row| row.cast_signed()).collect();
         let count = rows.len();
         let rows = B::int_from_data(TensorData::new(rows, [count]), &device);
         let one = B::float_slice(left.clone(), &[(query..=query).into()]);

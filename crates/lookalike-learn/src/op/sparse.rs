@@ -74,12 +74,12 @@ pub(crate) trait SparseProduct: Backend {
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 impl SparseProduct for burn::backend::Cube {}
 
-/// Numbers as a tensor of indices on the device of `like`.
+/// Numbers as a tensor of indices on the device of `like`, of 32 bits, which every adapter has.
 pub(super) fn indices<B: Backend>(
     numbers: impl IntoIterator<Item = u32>,
     like: &FloatTensor<B>,
 ) -> IntTensor<B> {
-    let numbers: Vec<i64> = numbers.into_iter().map(i64::from).collect();
+    let numbers: Vec<i32> = numbers.into_iter().map(u32::cast_signed).collect();
     let shape = [numbers.len()];
     B::int_from_data(TensorData::new(numbers, shape), &like.device())
 }

@@ -24,10 +24,12 @@ pub struct Combination {
 }
 
 /// The table.
-pub const COMBINATIONS: [Combination; 8] = {
+pub const COMBINATIONS: [Combination; 9] = {
     use EncoderKind::{Gcn, Gin, ResNet18, ResNet34, ResNet50, Small};
     use LossKind::{Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent};
-    use MethodKind::{DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, SimClr};
+    use MethodKind::{
+        DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, SimClr,
+    };
     use NegativesKind::{Bank, Batch, Queue};
     const ANY: &[EncoderKind] = &[ResNet18, ResNet34, ResNet50, Small, Gin];
     const ALL: &[LossKind] = &[InfoNce, Debiased, Hard, Alignment];
@@ -68,6 +70,13 @@ pub const COMBINATIONS: [Combination; 8] = {
             encoders: &[Gcn],
             negatives: &[Batch],
             losses: &[JensenShannon, InfoNce, Decoupled, Debiased, Hard],
+            temperature: 0.2,
+        },
+        Combination {
+            method: MvgrlNodes,
+            encoders: &[Gcn],
+            negatives: &[Batch],
+            losses: &[JensenShannon],
             temperature: 0.2,
         },
     ]

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Recipe;
 use super::combinations;
+use super::{MethodKind, Recipe};
 use crate::encoder::ReadOut;
 use crate::encoder::gin::GinOptions;
 use crate::encoder::resnet::{Architecture, Stem};
@@ -23,7 +23,7 @@ pub enum EncoderKind {
     ResNet50,
     /// A graph isomorphism network, see [`crate::encoder::gin`].
     Gin,
-    /// Two graph convolutional networks, one a view, see [`crate::method::mvgrl`].
+    /// Two graph convolutional networks, one a view, see [`crate::method::mvgrl`] and [`crate::method::mvgrl_nodes`].
     Gcn,
 }
 
@@ -34,17 +34,11 @@ pub enum Modality {
     Images,
     /// Graphs: one set, which is learned from and cross-validated.
     Graphs,
+    /// The nodes of one graph: all are learned from, some are measured on.
+    Nodes,
 }
 
 impl EncoderKind {
-    /// What it reads.
-    pub fn modality(self) -> Modality {
-        match self {
-            Self::Gin | Self::Gcn => Modality::Graphs,
-            Self::Small | Self::ResNet18 | Self::ResNet34 | Self::ResNet50 => Modality::Images,
-        }
-    }
-
     /// The residual network, where it is one.
     pub fn architecture(self) -> Option<Architecture> {
         match self {
@@ -65,7 +59,7 @@ pub struct EncoderOptions {
     pub kind: Option<EncoderKind>,
     /// What stands before the first block, of networks for images; `cifar` if absent.
     pub stem: Option<Stem>,
-    /// Message passing layers, of networks for graphs. GraphCL: 3. MVGRL: chosen from 2, 8 and 12.
+    /// Message passing layers, of networks for graphs. GraphCL: 3. MVGRL: chosen from 2, 8 and 12; on nodes 1.
     pub layers: Option<usize>,
     /// Their width. GraphCL: 32, MVGRL: 512.
     pub width: Option<usize>,
@@ -98,12 +92,19 @@ impl Recipe {
 
     /// What the recipe is about.
     pub fn modality(&self) -> Modality {
-        self.encoder().modality()
+        match (self.encoder(), self.method.kind) {
+            (_, MethodKind::MvgrlNodes) => Modality::Nodes,
+            (EncoderKind::Gin | EncoderKind::Gcn, _) => Modality::Graphs,
+            _ => Modality::Images,
+        }
     }
 
     /// The options of MVGRL.
     pub fn mvgrl(&self) -> MvgrlOptions {
-        let own = MvgrlOptions::default();
+        let own = match self.method.kind {
+            MethodKind::MvgrlNodes => MvgrlOptions { layers: 1, ..MvgrlOptions::default() },
+            _ => MvgrlOptions::default(),
+        };
         MvgrlOptions {
             layers: self.encoder.layers.unwrap_or(own.layers),
             width: self.encoder.width.unwrap_or(own.width),

@@ -2,7 +2,7 @@
 
 use lookalike_data::augment::AugmentOptions;
 use lookalike_data::graphs::{
-    Diffusion, DiffusionOptions, FeatureRule, GraphAugment, GraphAugmentOptions, GraphAugmentation, Variant,
+    DiffusionOptions, Feature, FeatureRule, GraphAugment, GraphAugmentOptions, GraphAugmentation, Variant,
 };
 use lookalike_metrics::SvmKernel;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct GraphsSection {
     pub features: Option<FeatureRule>,
     /// How a view is made, of methods that augment; `random4` with the published amounts if absent.
     pub augment: Option<GraphAugmentOptions>,
-    /// The second view of MVGRL; `PageRank` with α = 0.2 if absent.
+    /// The second view of MVGRL, on graphs and on nodes; `PageRank` with α = 0.2 if absent.
     pub diffusion: Option<DiffusionOptions>,
 }
 
@@ -31,6 +31,10 @@ impl GraphsSection {
         *self == Self::default()
     }
 }
+
+/// Most layers and greatest width of a network for graphs: far above any published, far below what exhausts memory.
+const MOST_LAYERS: usize = 64;
+const MOST_WIDTH: usize = 8192;
 
 /// Fold seeds of the published protocol.
 const FOLD_SEEDS: usize = 5;
@@ -46,16 +50,18 @@ impl Recipe {
     /// # Errors
     /// [`lookalike_data::DataError::Option`] where a share is impossible.
     pub fn graph_augment(&self) -> Result<GraphAugment, lookalike_data::DataError> {
+        GraphAugmentOptions { variant: self.variant(), ..self.augmentation() }.validate()
+    }
+
+    /// The augmentation that the recipe asks for, or GraphCL's own.
+    fn augmentation(&self) -> GraphAugmentOptions {
         let own = || GraphAugmentOptions::published(GraphAugmentation::Random4, Variant::Paper);
-        let options = self.graphs.augment.clone().unwrap_or_else(own);
-        GraphAugmentOptions { variant: self.variant(), ..options }.validate()
+        self.graphs.augment.clone().unwrap_or_else(own)
     }
 
     /// The diffusion that MVGRL contrasts a graph with, after the variant that it follows.
     pub fn diffusion(&self) -> DiffusionOptions {
-        let own =
-            DiffusionOptions { kind: Diffusion::Ppr { alpha: 0.2 }, epsilon: 1e-4, variant: Variant::Paper };
-        DiffusionOptions { variant: self.variant(), ..self.graphs.diffusion.unwrap_or(own) }
+        DiffusionOptions { variant: self.variant(), ..self.graphs.diffusion.unwrap_or_default() }
     }
 
     /// The machine that scores embeddings of graphs: the paper's.
@@ -80,15 +86,13 @@ impl Recipe {
             place: "graphs".to_owned(),
             reason: error.to_string(),
         };
-        if self.method.kind == MethodKind::Mvgrl {
+        if diffuses(self) {
             let diffusion = self.diffusion();
             diffusion.validate().map_err(refuse)?;
             self.graphs.diffusion = Some(DiffusionOptions { variant: Variant::Paper, ..diffusion });
         } else {
             self.graph_augment().map_err(refuse)?;
-            self.graphs.augment.get_or_insert_with(|| {
-                GraphAugmentOptions::published(GraphAugmentation::Random4, Variant::Paper)
-            });
+            self.graphs.augment = Some(self.augmentation());
         }
         if has_variant(self) {
             self.method.variant = Some(self.variant());
@@ -97,14 +101,28 @@ impl Recipe {
             // Its loader never draws batches again.
             self.sampler.reshuffle.get_or_insert(false);
         }
-        self.evaluate.svm = Some(self.svm());
-        self.evaluate.fold_seeds = Some(self.fold_seeds());
+        if self.modality() == Modality::Graphs {
+            self.evaluate.svm = Some(self.svm());
+            self.evaluate.fold_seeds = Some(self.fold_seeds());
+        } else {
+            self.graphs.features = Some(node_features());
+        }
         Ok(())
     }
 }
 
+/// What nodes of one graph are described by.
+fn node_features() -> FeatureRule {
+    FeatureRule { parts: vec![Feature::Attributes], max_degree: None }
+}
+
 fn is(recipe: &Recipe, modality: Modality) -> bool {
     recipe.modality() == modality
+}
+
+/// Whether the method contrasts a graph with its diffusion.
+fn diffuses(recipe: &Recipe) -> bool {
+    matches!(recipe.method.kind, MethodKind::Mvgrl | MethodKind::MvgrlNodes)
 }
 
 fn has_variant(recipe: &Recipe) -> bool {
@@ -112,21 +130,21 @@ fn has_variant(recipe: &Recipe) -> bool {
 }
 
 /// What is refused because it is of the other kind of data.
-pub const GRAPH_REFUSALS: [Refusal; 17] = [
+pub const GRAPH_REFUSALS: [Refusal; 22] = [
     Refusal {
         key: "augment",
         reason: "says how views of images are made; those of graphs are made by `graphs.augment`",
-        applies: |recipe| is(recipe, Modality::Graphs) && recipe.augment != AugmentOptions::default(),
+        applies: |recipe| !is(recipe, Modality::Images) && recipe.augment != AugmentOptions::default(),
     },
     Refusal {
         key: "data.skip_corrupt",
         reason: "is of folders of images; a graph that cannot be read is an error",
-        applies: |recipe| is(recipe, Modality::Graphs) && recipe.data.skip_corrupt,
+        applies: |recipe| !is(recipe, Modality::Images) && recipe.data.skip_corrupt,
     },
     Refusal {
         key: "encoder.stem",
         reason: "is of networks for images",
-        applies: |recipe| is(recipe, Modality::Graphs) && recipe.encoder.stem.is_some(),
+        applies: |recipe| !is(recipe, Modality::Images) && recipe.encoder.stem.is_some(),
     },
     Refusal {
         key: "encoder.layers",
@@ -139,6 +157,11 @@ pub const GRAPH_REFUSALS: [Refusal; 17] = [
         applies: |recipe| recipe.encoder.layers == Some(0),
     },
     Refusal {
+        key: "encoder.layers",
+        reason: "must be at most 64",
+        applies: |recipe| recipe.encoder.layers.is_some_and(|layers| layers > MOST_LAYERS),
+    },
+    Refusal {
         key: "encoder.width",
         reason: "is of `gin` and `gcn`; the widths of networks for images are given by their name",
         applies: |recipe| is(recipe, Modality::Images) && recipe.encoder.width.is_some(),
@@ -147,6 +170,11 @@ pub const GRAPH_REFUSALS: [Refusal; 17] = [
         key: "encoder.width",
         reason: "must be at least 1",
         applies: |recipe| recipe.encoder.width == Some(0),
+    },
+    Refusal {
+        key: "encoder.width",
+        reason: "must be at most 8192",
+        applies: |recipe| recipe.encoder.width.is_some_and(|width| width > MOST_WIDTH),
     },
     Refusal {
         key: "encoder.read_out",
@@ -161,16 +189,24 @@ pub const GRAPH_REFUSALS: [Refusal; 17] = [
     Refusal {
         key: "graphs.augment",
         reason: "has no effect: MVGRL contrasts a graph with its diffusion, see `graphs.diffusion`",
-        applies: |recipe| recipe.method.kind == MethodKind::Mvgrl && recipe.graphs.augment.is_some(),
+        applies: |recipe| diffuses(recipe) && recipe.graphs.augment.is_some(),
     },
     Refusal {
         key: "graphs.diffusion",
-        reason: "is of method `mvgrl`; the others augment, see `graphs.augment`",
-        applies: |recipe| recipe.method.kind != MethodKind::Mvgrl && recipe.graphs.diffusion.is_some(),
+        reason: "is of methods `mvgrl` and `mvgrl-nodes`; the others augment, see `graphs.augment`",
+        applies: |recipe| !diffuses(recipe) && recipe.graphs.diffusion.is_some(),
+    },
+    Refusal {
+        key: "graphs.features",
+        reason: "must be { parts = [\"attributes\"] }, or absent: the nodes of one graph are described by their attributes",
+        applies: |recipe| {
+            is(recipe, Modality::Nodes)
+                && recipe.graphs.features.as_ref().is_some_and(|rule| *rule != node_features())
+        },
     },
     Refusal {
         key: "method.variant",
-        reason: "is of `graphcl` and `mvgrl`, whose published code differs from the paper",
+        reason: "is of `graphcl` and `mvgrl`, whose published code differs from the paper; that of MVGRL on nodes does not",
         applies: |recipe| !has_variant(recipe) && recipe.method.variant.is_some(),
     },
     Refusal {
@@ -185,14 +221,15 @@ pub const GRAPH_REFUSALS: [Refusal; 17] = [
     Refusal {
         key: "train.precision",
         reason: "`bf16` is of convolutions, and networks for graphs have none",
-        applies: |recipe| is(recipe, Modality::Graphs) && recipe.train.precision != Precision::F32,
+        applies: |recipe| !is(recipe, Modality::Images) && recipe.train.precision != Precision::F32,
     },
     Refusal {
         key: "evaluate.svm",
-        reason: "and `fold_seeds` are of graphs, which are cross-validated; images are scored by kNN and a linear probe",
+        reason: "and `fold_seeds` are of graphs, which are cross-validated; images are scored by kNN and a linear probe, \
+                 nodes by the probe",
         applies: |recipe| {
             let evaluate = &recipe.evaluate;
-            is(recipe, Modality::Images) && (evaluate.svm.is_some() || evaluate.fold_seeds.is_some())
+            !is(recipe, Modality::Graphs) && (evaluate.svm.is_some() || evaluate.fold_seeds.is_some())
         },
     },
     Refusal {
@@ -202,15 +239,30 @@ pub const GRAPH_REFUSALS: [Refusal; 17] = [
     },
     Refusal {
         key: "evaluate",
-        reason: "kNN and the linear probe (`knn_k`, `knn_temperature`, `probe_epochs`, `probe_labels_per_class`) are of images; \
-                 graphs are scored by `svm` over `fold_seeds`",
+        reason: "kNN (`knn_k`, `knn_temperature`) is of images; graphs are scored by `svm` over `fold_seeds`, nodes by a \
+                 linear probe",
+        applies: |recipe| {
+            let (given, own) = (&recipe.evaluate, EvaluateOptions::default());
+            let temperature = (given.knn_temperature - own.knn_temperature).abs() > f32::EPSILON;
+            !is(recipe, Modality::Images) && (given.knn_k != own.knn_k || temperature)
+        },
+    },
+    Refusal {
+        key: "evaluate",
+        reason: "the linear probe (`probe_epochs`, `probe_labels_per_class`) is of images and nodes; graphs are scored by \
+                 `svm` over `fold_seeds`",
         applies: |recipe| {
             let (given, own) = (&recipe.evaluate, EvaluateOptions::default());
             is(recipe, Modality::Graphs)
-                && (given.knn_k, given.probe_epochs, given.probe_labels_per_class)
-                    != (own.knn_k, own.probe_epochs, own.probe_labels_per_class)
-                || is(recipe, Modality::Graphs)
-                    && (given.knn_temperature - own.knn_temperature).abs() > f32::EPSILON
+                && (given.probe_epochs, given.probe_labels_per_class)
+                    != (own.probe_epochs, own.probe_labels_per_class)
+        },
+    },
+    Refusal {
+        key: "evaluate.batch_size",
+        reason: "is not read where instances are nodes of one graph, which are embedded together",
+        applies: |recipe| {
+            is(recipe, Modality::Nodes) && recipe.evaluate.batch_size != EvaluateOptions::default().batch_size
         },
     },
 ];

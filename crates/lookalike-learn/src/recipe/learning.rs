@@ -37,6 +37,8 @@ pub enum MethodKind {
     GraphCl,
     /// MVGRL, of whole graphs.
     Mvgrl,
+    /// MVGRL, of the nodes of one graph.
+    MvgrlNodes,
 }
 
 /// The `[method]` section.

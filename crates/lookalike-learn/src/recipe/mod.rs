@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use lookalike_base::Seed;
 use lookalike_data::augment::AugmentOptions;
+use lookalike_data::graphs::FeatureRule;
 use lookalike_data::{DataOptions, loader::LoaderOptions};
 use lookalike_sampling::SamplerOptions;
 use serde::{Deserialize, Serialize};
@@ -227,6 +228,13 @@ impl ValidRecipe {
     /// The recipe that was found valid.
     pub fn recipe(&self) -> &Recipe {
         &self.recipe
+    }
+
+    /// The same recipe with the description of nodes that it leaves to the data written out.
+    #[must_use]
+    pub fn with_features(mut self, features: &FeatureRule) -> Self {
+        self.recipe.graphs.features = Some(features.clone());
+        self
     }
 
     /// Where it is to run.

@@ -8,6 +8,7 @@
 
 mod folds;
 mod linear;
+mod pairs;
 mod rbf;
 mod smo;
 

@@ -163,6 +163,42 @@ fn clusters(n: usize, distance: f32) -> (Vec<f32>, Vec<u32>) {
 }
 
 #[test]
+fn what_was_set_aside_is_optimal_at_the_end_too() {
+    let n = 700;
+    let (rows, labels) = clusters(n, 0.5);
+    let rbf = Rbf::new(Rows::new(&rows, COLUMNS).unwrap());
+    let places: Vec<u32> = (0..n as u32).collect();
+    let kernel = rbf.kernel(rbf.gamma(&places), &places, &places);
+    let first: Vec<bool> = labels.iter().map(|label| *label == 1).collect();
+    // Looked at often, rows are also set aside that are wanted again.
+    for period in [20, 1000, usize::MAX] {
+        let mut smo = Smo::new(&kernel, &first);
+        smo.period = period;
+        for cost in [0.01, 1.0, 10.0, 100.0] {
+            let decision = smo.solve(cost);
+            assert!(decision.converged && decision.weights.iter().sum::<f64>().abs() < 1e-9);
+            let (mut least, mut greatest) = (f64::INFINITY, f64::NEG_INFINITY);
+            for row in 0..n {
+                let terms = decision.weights.iter().zip(&kernel[row * n..][..n]);
+                let sign = if first[row] { 1.0 } else { -1.0 };
+                let slope = terms.map(|(weight, kernel)| weight * f64::from(*kernel)).sum::<f64>() - sign;
+                let (low, high) = if first[row] { (0.0, cost) } else { (-cost, 0.0) };
+                let weight = decision.weights[row];
+                assert!((low..=high).contains(&weight), "C = {cost}: {weight}");
+                if weight < high {
+                    least = least.min(slope);
+                }
+                if weight > low {
+                    greatest = greatest.max(slope);
+                }
+            }
+            // No pair violates optimality by more than the tolerance, whatever rounding does to sums.
+            assert!(greatest - least < 1e-3 + 1e-9, "period {period}, C = {cost}: {}", greatest - least);
+        }
+    }
+}
+
+#[test]
 fn clear_clusters_are_told_apart_and_labels_without_meaning_are_not() {
     let (rows, labels) = clusters(120, 4.0);
     let mut shuffled = labels.clone();

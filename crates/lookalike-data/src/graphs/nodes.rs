@@ -1,0 +1,111 @@
+//! One graph whose nodes are the instances: batches are sub-graphs, each with its diffusion and its corruption (Hassani and
+//! Khasahmadi 2020, *Contrastive Multi-View Representation Learning on Graphs*, <https://arxiv.org/abs/2006.05582>, section 3.1
+//! and `node/train.py` of the published code).
+
+use std::sync::Arc;
+
+use lookalike_base::Seed;
+use lookalike_kernels::sparse::Csr;
+
+use super::batch::impossible;
+use super::diffusion::{DiffusionOptions, diffuse};
+use super::planetoid::NodeSet;
+use super::views::normalized;
+use crate::error::DataError;
+use crate::loader::{BatchRequest, BatchSource};
+
+/// A graph as the encoders see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeGraph {
+    /// Its edges as Ã = D^(−1/2) (A + I) D^(−1/2), n×n.
+    pub normalized: Csr,
+    /// Its diffusion, n×n.
+    pub diffusion: Csr,
+    /// n×d, sparse as words of documents are; each row sums to 1, or is 0.
+    pub features: Csr,
+    /// Share of the mass that was left out of the diffusion: the mean over nodes.
+    pub lost: f64,
+    /// The greatest share left out of a node's.
+    pub most_lost: f64,
+}
+
+impl NodeGraph {
+    /// The graph of `set` with its diffusion.
+    ///
+    /// # Errors
+    /// As [`diffuse`] has.
+    pub fn of(set: &NodeSet, options: &DiffusionOptions) -> Result<Self, DataError> {
+        let diffused = diffuse(&set.edges, options)?;
+        let rows = (0..set.features.len()).map(|node| {
+            let row = set.features.row(node);
+            let sum: f32 = row.iter().sum();
+            let share = move |value: f32| if sum == 0.0 { 0.0 } else { value / sum };
+            let entries = row.iter().zip(0_u32..).filter(|(value, _)| **value != 0.0);
+            entries.map(move |(value, column)| (column, share(*value)))
+        });
+        Ok(Self {
+            normalized: normalized(&set.edges)?,
+            features: Csr::from_rows(rows, set.features.columns()).map_err(impossible)?,
+            diffusion: diffused.matrix,
+            lost: diffused.lost,
+            most_lost: diffused.most_lost,
+        })
+    }
+
+    /// Number of nodes, n.
+    pub fn nodes(&self) -> usize {
+        self.normalized.len()
+    }
+}
+
+/// The sub-graph of some nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeBatch {
+    /// The nodes, in the order of the plan.
+    pub instances: Vec<u32>,
+    /// Ã among them, as it is in the whole graph, b×b.
+    pub normalized: Csr,
+    /// The diffusion among them, as it is in the whole graph, b×b.
+    pub diffusion: Csr,
+    /// What describes them, b×d.
+    pub features: Csr,
+    /// The same rows in another order, so that nodes stand where others belong (Veličković et al. 2019, *Deep Graph Infomax*,
+    /// <https://arxiv.org/abs/1809.10341>, section 3.4); drawn from the stream (`corruption`, epoch, step, 0).
+    pub corrupted: Csr,
+}
+
+/// Sub-graphs of one graph.
+#[derive(Debug, Clone)]
+pub struct SubGraphs {
+    graph: Arc<NodeGraph>,
+    seed: Seed,
+}
+
+impl SubGraphs {
+    /// Sub-graphs of `graph`, features shuffled by `seed`.
+    pub fn new(graph: Arc<NodeGraph>, seed: Seed) -> Self {
+        Self { graph, seed }
+    }
+}
+
+impl BatchSource for SubGraphs {
+    type Batch = NodeBatch;
+
+    fn batch(&self, request: &BatchRequest) -> Result<NodeBatch, DataError> {
+        let (graph, nodes) = (&self.graph, &request.instances);
+        let len = graph.nodes();
+        if let Some(index) = nodes.iter().copied().find(|node| *node as usize >= len) {
+            return Err(DataError::Index { dataset: "the graph".to_owned(), index, len });
+        }
+        let features = graph.features.chosen(nodes);
+        let mut stream = self.seed.stream("corruption", request.epoch, request.step, 0);
+        let corrupted = features.chosen(&stream.permutation(nodes.len() as u32));
+        Ok(NodeBatch {
+            instances: nodes.clone(),
+            normalized: graph.normalized.induced(nodes),
+            diffusion: graph.diffusion.induced(nodes),
+            features,
+            corrupted,
+        })
+    }
+}

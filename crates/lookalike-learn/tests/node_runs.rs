@@ -1,0 +1,155 @@
+//! MVGRL on the nodes of one graph from a recipe to scores: on a small citation graph, and on Cora in the folder that
+//! `LOOKALIKE_DATA` names.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
+
+use std::path::{Path, PathBuf};
+
+use lookalike_base::Arrays;
+use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_data::Split;
+use lookalike_learn::experiment::{
+    AnyExperiment, Beside, Evaluation, Experiment, Extent, NodeEvaluation, Nodes,
+};
+use lookalike_learn::module::arrays_of;
+use lookalike_learn::recipe::Recipe;
+
+const TINY: &str = "[data]\nname = \"tiny\"\n[encoder]\nwidth = 8\n[method]\nkind = \"mvgrl-nodes\"\n\
+    [sampler]\nkind = \"uniform\"\nbatch_size = 200\ncandidates = 60\nneighbors = 6\nrefresh_every = 2\n\
+    [optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\nweight_decay = 0.0\n\
+    [train]\nepochs = 4\nwarmup_epochs = 0.0\nschedule = \"constant\"\naccumulate = 2\ncheckpoint_every = 1\nlog_every = 1\n\
+    [evaluate]\nprobe_epochs = 20\n";
+
+/// The citation graph of 526 nodes that the reader is tested with.
+fn tiny() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../lookalike-data/tests/fixtures/planetoid")
+}
+
+fn open(root: &Path, text: &str, settings: &[&str]) -> Result<Experiment<Nodes>, String> {
+    let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+    let mut recipe = Recipe::parse(text, Path::new("nodes.toml"), &settings).unwrap();
+    recipe.data.root = Some(root.to_owned());
+    let recipe = recipe.validate().map_err(|error| error.to_string())?;
+    match AnyExperiment::open(recipe) {
+        Ok((AnyExperiment::Nodes(experiment), _)) => Ok(experiment),
+        Ok(_) => panic!("it is on nodes"),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// Trains in `run` to the end of the recipe and gives the weights.
+fn train(experiment: &Experiment<Nodes>, run: &Path) -> Arrays {
+    let (mut trainer, _) = experiment.trainer(run).unwrap();
+    trainer.run(&Cancellation::new(), &Progress::hidden()).unwrap();
+    arrays_of(&mut trainer.method)
+}
+
+fn evaluate(experiment: &Experiment<Nodes>, run: &Path, extent: Extent) -> Box<NodeEvaluation> {
+    let (network, plan) = experiment.trained(run).unwrap();
+    match experiment.evaluate(&network, &plan, extent, &Cancellation::new()).unwrap().unwrap() {
+        Evaluation::Nodes(evaluation) => evaluation,
+        _ => panic!("these are nodes"),
+    }
+}
+
+#[test]
+fn a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not() {
+    let place = tempfile::tempdir().unwrap();
+    for (number, settings) in [&[][..], &["sampler.kind=walk"]].into_iter().enumerate() {
+        let run = |name: &str| place.path().join(format!("{name}-{number}"));
+        let whole = train(&open(&tiny(), TINY, settings).unwrap(), &run("whole"));
+        for steps in [1, 3] {
+            let steps = format!("train.max_steps={steps}");
+            let settings = [settings, &[&steps]].concat();
+            // The run must reach its first look-alikes.
+            if settings.len() == 1 || steps.ends_with('3') {
+                train(&open(&tiny(), TINY, &settings).unwrap(), &run("stopped"));
+            }
+        }
+        assert!(whole == train(&open(&tiny(), TINY, settings).unwrap(), &run("stopped")), "{settings:?}");
+    }
+}
+
+#[test]
+fn nodes_to_test_are_scored_beside_features_and_the_encoder_before_training() {
+    let place = tempfile::tempdir().unwrap();
+    let experiment = open(&tiny(), TINY, &["encoder.layers=2"]).unwrap();
+    let run = place.path().join("run");
+    train(&experiment, &run);
+    let evaluation = evaluate(&experiment, &run, Extent::FULL);
+    assert_eq!((evaluation.train_nodes, evaluation.test_nodes), (20, 4));
+    for score in [&evaluation.linear, &evaluation.linear_untrained, &evaluation.linear_features] {
+        let value = score.as_ref().unwrap().value().unwrap();
+        assert!((0.0..=1.0).contains(&value) && (value * 4.0).fract() == 0.0, "{evaluation:?}");
+    }
+    let extent = Extent { beside: Beside::Nothing, ..Extent::FULL };
+    let alone = evaluate(&experiment, &run, extent);
+    assert_eq!((alone.linear, alone.linear_untrained), (evaluation.linear, None));
+    assert!(evaluate(&experiment, &run, Extent::AFTER_TRAINING).linear.is_none());
+
+    let (network, _) = experiment.trained(&run).unwrap();
+    experiment.save_model(&run, &network).unwrap();
+    let mut model = experiment.load_model(&run).unwrap();
+    let embedded = experiment.embed(&mut model, Split::Train, &Cancellation::new()).unwrap().unwrap();
+    assert_eq!((embedded.representation.len(), embedded.representation.columns()), (526, 8));
+    let error = experiment.embed(&mut model, Split::Test, &Cancellation::new()).unwrap_err().to_string();
+    assert!(error.contains("embedded together"), "{error}");
+}
+
+#[test]
+fn what_nodes_cannot_serve_is_refused_with_the_reason() {
+    let message = |settings: &[&str]| match open(&tiny(), TINY, settings) {
+        Err(error) => error,
+        Ok(experiment) => {
+            let place = tempfile::tempdir().unwrap();
+            experiment.trainer(place.path()).err().map_or("begun".to_owned(), |error| error.to_string())
+        }
+    };
+    for (settings, said) in [
+        (&["graphs.features={ parts = [\"node-labels\"] }"][..], "described by their attributes"),
+        (&["graphs.augment={ kind = \"random2\" }"], "contrasts a graph with its diffusion"),
+        (&["method.variant=original"], "that of MVGRL on nodes does not"),
+        (&["evaluate.svm=linear"], "evaluate.svm"),
+        (&["evaluate.knn_k=5"], "kNN"),
+        (&["evaluate.batch_size=64"], "embedded together"),
+        (&["encoder.width=9000"], "at most 8192"),
+        (&["encoder.layers=65"], "at most 64"),
+        (&["loss.kind=info-nce"], "takes `jensen-shannon`"),
+        (&["sampler.batch_size=527"], "sampler"),
+        (&["data.name=other"], "ind.other.graph"),
+        (&["graphs.diffusion={ kind = { ppr = { alpha = 0.2 } }, epsilon = 1.0 }"], "epsilon"),
+    ] {
+        let error = message(settings);
+        assert!(error.contains(said), "{settings:?}: {error}");
+    }
+}
+
+#[test]
+fn a_split_without_nodes_to_test_is_refused() {
+    let place = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(tiny()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), place.path().join(file.file_name())).unwrap();
+    }
+    std::fs::write(place.path().join("ind.tiny.test.index"), "").unwrap();
+    let error = open(place.path(), TINY, &[]).err().unwrap();
+    assert!(error.contains("test.index") || error.contains("no nodes to test"), "{error}");
+}
+
+#[test]
+fn a_few_steps_on_cora_say_more_than_its_words() {
+    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else {
+        eprintln!("not tested: LOOKALIKE_DATA names no folder that holds planetoid/ind.cora.*");
+        return;
+    };
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/mvgrl-cora.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let settings = ["train.epochs=8", "train.checkpoint_every=2", "encoder.width=64"];
+    let experiment = open(&root, &text, &settings).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    train(&experiment, place.path());
+    let evaluation = evaluate(&experiment, place.path(), Extent::FULL);
+    let value = |score: &Option<lookalike_learn::evaluate::Score>| score.as_ref().unwrap().value().unwrap();
+    let [trained, features] = [&evaluation.linear, &evaluation.linear_features].map(value);
+    assert!(trained > features && features > 0.4, "{evaluation:?}");
+}
