@@ -10,6 +10,7 @@
 //! | [`moco`] | view 1 | view 2, by the momentum encoder | a queue of earlier keys |
 //! | [`mvgrl`] | nodes of a graph, and of its diffusion | the graph in the other view | other graphs in that view |
 //! | [`moco_v3`] | both views, through a predictor | the other view, by the momentum encoder | keys of the batch |
+//! | [`supervised`] | view 1, by the encoder and a classifier | its class | the other classes |
 
 pub mod any;
 pub mod build;
@@ -22,6 +23,7 @@ pub mod moco_v3;
 pub mod mvgrl;
 pub mod network;
 pub mod simclr;
+pub mod supervised;
 
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ pub use moco_v3::MocoV3;
 pub use mvgrl::Mvgrl;
 pub use network::Network;
 pub use simclr::SimClr;
+pub use supervised::Supervised;
 
 /// What a method made of one batch: tensors of one row an instance, and whose rows they are.
 #[derive(Debug, Clone)]

@@ -37,6 +37,8 @@ pub enum MethodKind {
     GraphCl,
     /// MVGRL, of whole graphs.
     Mvgrl,
+    /// No contrast, but a classifier by labels.
+    Supervised,
 }
 
 /// The `[method]` section.
@@ -143,6 +145,9 @@ pub enum NegativesKind {
     Queue,
     /// One vector an instance, see [`crate::negatives::memory_bank`].
     Bank,
+    /// Nowhere: nothing is contrasted.
+    #[serde(rename = "none")]
+    Absent,
 }
 
 /// The `[negatives]` section.
@@ -191,6 +196,8 @@ pub enum LossKind {
     JensenShannon,
     /// Positives alone, to show collapse.
     Alignment,
+    /// Classes by their labels, of supervised training.
+    CrossEntropy,
 }
 
 /// The `[loss]` section.
@@ -244,7 +251,7 @@ impl Recipe {
         }
     }
 
-    /// The loss of a query; `None` for noise-contrastive estimation and Jensen-Shannon, which compare otherwise.
+    /// The loss of a query; `None` for noise-contrastive estimation, Jensen-Shannon and cross-entropy, which compare otherwise.
     pub fn query_loss(&self) -> Option<Loss> {
         let Learning { loss, temperature, .. } = self.learning();
         let LossOptions { prior, concentration, .. } = self.loss;
@@ -254,7 +261,7 @@ impl Recipe {
             LossKind::Hard => Some(Loss::Hard { temperature, prior, concentration }),
             LossKind::Decoupled => Some(Loss::Decoupled { temperature }),
             LossKind::Alignment => Some(Loss::Alignment),
-            LossKind::NoiseContrastive | LossKind::JensenShannon => None,
+            LossKind::NoiseContrastive | LossKind::JensenShannon | LossKind::CrossEntropy => None,
         }
     }
 
@@ -280,7 +287,7 @@ impl Recipe {
         let ProjectionOptions { layers, dimension, .. } = self.projection();
         match (self.method.kind, layers) {
             (MethodKind::DirectClr, _) => self.method.coordinates,
-            (_, 0) => self.dimension(),
+            (MethodKind::Supervised, _) | (_, 0) => self.dimension(),
             _ => dimension,
         }
     }
