@@ -173,7 +173,7 @@ pub fn build<E: Encoder + Clone>(
         }
         MethodKind::Supervised => {
             let labels = contrast.labels.ok_or_else(|| labels_needed("method.kind"))?;
-            if labels.iter().all(|label| *label == 0) {
+            if labels.iter().all(|label| *label == labels[0]) {
                 return Err(LearnError::Recipe {
                     place: "method.kind".to_owned(),
                     reason: "`supervised` needs two classes to tell apart; all training images are of one"

@@ -1,13 +1,16 @@
 //! Supervised training.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use lookalike_base::Matrix;
 use lookalike_data::Views;
 use lookalike_learn::encoder::mlp::Mlp;
 use lookalike_learn::engine::to_host;
-use lookalike_learn::method::{Method, Position, Supervised};
+use lookalike_learn::method::build::{self, Parts};
+use lookalike_learn::method::{AnyMethod, Method, Position, Supervised};
 use lookalike_learn::module::arrays_of;
+use lookalike_learn::recipe::Recipe;
 
 use super::{INSTANCES, batch, encoder, follow_pytorch, position, sgd, step};
 use crate::common::{SEED, cpu, fill, training};
@@ -65,4 +68,20 @@ fn its_instrument_is_the_share_of_the_batch_that_the_classifier_tells_right() {
     assert_eq!(figures["accuracy"].as_f64(), Some(expected));
     method.before_step(&position(3));
     assert!(method.loss(&outputs).figures.is_empty(), "nobody asked");
+}
+
+#[test]
+fn without_labels_or_with_those_of_one_class_it_is_refused() {
+    let text = "[data]\nname = \"glyphs\"\n[method]\nkind = \"supervised\"\n";
+    let recipe = Recipe::parse(text, Path::new("test.toml"), &[]).unwrap().validate().unwrap();
+    let build = |labels: Option<Vec<u32>>| {
+        let labels = labels.map(Arc::new);
+        let device = &cpu();
+        let parts = Parts { encoder: encoder(), second: encoder(), instances: 16, labels, device };
+        build::build(&recipe, parts).map_err(|error| error.to_string())
+    };
+    assert!(build(None).unwrap_err().contains("needs a label"));
+    assert!(build(Some(vec![2; 16])).unwrap_err().contains("two classes"));
+    let method = build(Some([1, 2].repeat(8)));
+    assert!(matches!(method, Ok(AnyMethod::Supervised(_))));
 }
