@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Dictionaries and harder negatives on CIFAR-10 with the small encoder: end to end, MoCo v2, MoCHi, the class oracle, memory bank, HCL, no
-# momentum, and queues of four sizes; with uniform batches and with look-alikes. Can be stopped at any moment and called again:
+# Dictionaries and harder negatives on CIFAR-10 with the small encoder: supervised, end to end, MoCo v2, MoCHi, the class oracle, memory
+# bank, HCL, no momentum, and queues of four sizes; with uniform batches and with look-alikes. Can be stopped at any moment and called again:
 # finished runs are kept, a broken one goes on from its checkpoint. Prints the table of what is there at the end.
 #
 #   benchmarks/dictionaries/run.sh OUT_FOLDER DATA_ROOT RUNS_FOLDER
@@ -10,24 +10,10 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$here/../..
 out=${1:?folder for the results} data=${2:?folder of the data sets} runs=${3:?folder for the runs}
-target=${CARGO_TARGET_DIR:-$root/target}
-export CARGO_TARGET_DIR=$target
 seeds=${SEEDS:-0 1 2} epochs=${EPOCHS:-5} parts=${PARTS:-a b c d}
-read -ra background <<< "${BACKGROUND:-}"
-read -ra everywhere <<< "${SET:-}"
-
-if [[ -z ${BUILT:-} ]]; then
-  cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p lookalike
-  cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p lookalike-metrics --example arms
-fi
-mkdir -p "$out" "$runs"
-{
-  lscpu | grep -E '^(Model name|CPU\(s\))' | sed 's/: */: /'
-  rustc --version
-} > "$out/machine.txt"
-lookalike=$target/release/lookalike
+# shellcheck source=benchmarks/common.sh
+. "$here/../common.sh"
 
 # Trains RUN by RECIPE with SETTING… to its end, stopping to evaluate after the shares of its steps that STOPS names.
 train() {
@@ -66,6 +52,7 @@ arms() {
   local name=$1 seed
   shift
   for seed in $seeds; do
+    train "cifar10.${name}supervised.$seed" supervised-cifar10.toml "" "seed=$seed" "$@"
     train "cifar10.${name}end-to-end.$seed" end-to-end-cifar10.toml "" "seed=$seed" "$@"
     train "cifar10.${name}moco-v2.$seed" moco-v2-cifar10.toml "25 50" "seed=$seed" "$@"
     train "cifar10.${name}mochi-1024-1024-128.$seed" mochi-cifar10.toml "25 50" "seed=$seed" "$@"

@@ -11,7 +11,6 @@
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$here/../..
 out=${1:?folder for the results} data=${2:?folder of the data sets} runs=${3:?folder for the runs}
 shift 3
 rows=("$@")
@@ -20,24 +19,11 @@ rows=("$@")
   mvgrl-mutag-paper mvgrl-mutag-original mvgrl-imdb-b-paper mvgrl-imdb-b-original
   graphcl-nci1-paper graphcl-nci1-original graphcl-collab-paper
 )
-target=${CARGO_TARGET_DIR:-$root/target}
-export CARGO_TARGET_DIR=$target
 read -ra seeds <<< "${SEEDS:-0 1 2 3 4}"
 read -ra arms <<< "${ARMS:-uniform nearest walk}"
-read -ra background <<< "${BACKGROUND:-}"
-read -ra everywhere <<< "${SET:-}"
+# shellcheck source=benchmarks/common.sh
+. "$here/../common.sh"
 folds=evaluate.fold_seeds=${FOLD_SEEDS:-1}
-
-if [[ -z ${BUILT:-} ]]; then
-  cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p lookalike
-  cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p lookalike-metrics --example arms
-fi
-mkdir -p "$out" "$runs"
-{
-  lscpu | grep -E '^(Model name|CPU\(s\))' | sed 's/: */: /'
-  rustc --version
-} > "$out/machine.txt"
-lookalike=$target/release/lookalike
 
 # What sets a run of ROW with batches of ARM from SEED apart from its recipe.
 settings_of() {

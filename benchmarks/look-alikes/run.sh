@@ -5,22 +5,14 @@
 #   benchmarks/look-alikes/run.sh OUT_FOLDER DATA_ROOT RUNS_FOLDER
 #
 # DATA_ROOT holds cifar-10-batches-bin/ and fashion-mnist/. Seeds: SEEDS="0 1 2". A run takes about three minutes on two cores.
+# BUILT, BACKGROUND and SET: see ../common.sh.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
-root=$here/../..
 out=${1:?folder for the results} data=${2:?folder of the data sets} runs=${3:?folder for the runs}
-target=${CARGO_TARGET_DIR:-$root/target}
-export CARGO_TARGET_DIR=$target
 seeds=${SEEDS:-0 1 2}
-
-cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p lookalike
-cargo build --release --quiet --manifest-path "$root/Cargo.toml" -p lookalike-metrics --example arms
-mkdir -p "$out" "$runs"
-{
-  lscpu | grep -E '^(Model name|CPU\(s\))' | sed 's/: */: /'
-  rustc --version
-} > "$out/machine.txt"
+# shellcheck source=benchmarks/common.sh
+. "$here/../common.sh"
 
 # train NAME RECIPE ROOT SETTING...
 train() {
@@ -28,11 +20,11 @@ train() {
   shift 3
   [[ -e $run/evaluation.json ]] && return
   if [[ -e $run/recipe.toml ]]; then
-    "$target/release/lookalike" train --resume "$run"
+    "${background[@]}" "$lookalike" train --resume "$run"
   else
     local settings=() setting
-    for setting in "$@"; do settings+=(--set "$setting"); done
-    "$target/release/lookalike" train "$root/recipes/$recipe" --data-root "$folder" --out "$run" "${settings[@]}"
+    for setting in "$@" "${everywhere[@]}"; do settings+=(--set "$setting"); done
+    "${background[@]}" "$lookalike" train "$root/recipes/$recipe" --data-root "$folder" --out "$run" "${settings[@]}"
   fi
 }
 
@@ -53,7 +45,7 @@ for arm in uniform walk-cover; do
   # shellcheck disable=SC2086
   train "$run" fashion-mnist-simclr.toml "$data/fashion-mnist" seed=0 ${arms[$arm]}
   grep -q '"linear"' "$runs/$run/evaluation.json" ||
-    "$target/release/lookalike" evaluate "$runs/$run" --set evaluate.probe_labels_per_class=10
+    "${background[@]}" "$lookalike" evaluate "$runs/$run" --set evaluate.probe_labels_per_class=10
 done
 
 for run in "$runs"/*.*.*; do

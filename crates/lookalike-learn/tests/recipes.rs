@@ -42,13 +42,25 @@ fn the_reference_shows_the_table_that_validation_reads() {
 
 #[test]
 fn every_combination_of_the_table_is_accepted_and_no_other() {
-    use LossKind::{Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent};
+    use LossKind::{
+        Alignment, CrossEntropy, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent,
+    };
+    use NegativesKind::{Absent, Bank, Batch, Queue};
+    const LOSSES: [LossKind; 9] = [
+        NtXent,
+        InfoNce,
+        Debiased,
+        Hard,
+        Decoupled,
+        NoiseContrastive,
+        JensenShannon,
+        Alignment,
+        CrossEntropy,
+    ];
     let mut refused = 0;
     for row in &COMBINATIONS {
-        for negatives in [NegativesKind::Batch, NegativesKind::Queue, NegativesKind::Bank] {
-            for loss in
-                [NtXent, InfoNce, Debiased, Hard, Decoupled, NoiseContrastive, JensenShannon, Alignment]
-            {
+        for negatives in [Batch, Queue, Bank, Absent] {
+            for loss in LOSSES {
                 let [method, kind, loss_kind] = [name(&row.method), name(&negatives), name(&loss)];
                 let set = [
                     format!("method.kind={method}"),
@@ -78,10 +90,11 @@ fn every_combination_of_the_table_is_accepted_and_no_other() {
 
 const MOCO: &str = "method.kind=moco";
 const MIXING: &str = "negatives.mixing={ hardest = 64, between = 8 }";
+const SUPERVISED: &str = "method.kind=supervised";
 
 #[test]
 fn impossible_inert_and_self_defeating_settings_are_refused_by_key() {
-    let cases: [(&[&str], &str); 21] = [
+    let cases: [(&[&str], &str); 28] = [
         (&[MOCO, "negatives.size=255"], "negatives.size"),
         (&[MOCO, "negatives.size=511", "method.symmetric=true"], "negatives.size"),
         (&[MOCO, "negatives.size=512", "negatives.mixing={ hardest = 513 }"], "negatives.mixing.hardest"),
@@ -93,6 +106,13 @@ fn impossible_inert_and_self_defeating_settings_are_refused_by_key() {
         (&["negatives.mixing={ hardest = 8, warm_up = 1.0 }"], "negatives.mixing.warm_up"),
         (&["method.kind=instance-discrimination", "loss.kind=noise-contrastive", MIXING], "negatives.mixing"),
         (&["loss.kind=alignment", "negatives.oracle=true"], "negatives.oracle"),
+        (&[SUPERVISED, MIXING], "negatives.mixing"),
+        (&[SUPERVISED, "negatives.oracle=true"], "negatives.oracle"),
+        (&[SUPERVISED, "negatives.kind=queue"], "which takes `none`"),
+        (&[SUPERVISED, "loss.kind=info-nce"], "which takes `cross-entropy`"),
+        (&[SUPERVISED, "loss.temperature=0.1"], "loss.temperature"),
+        (&[SUPERVISED, "method.projection.layers=1"], "method.projection"),
+        (&[SUPERVISED, "encoder.kind=gin"], "which takes `resnet18`"),
         (&["loss.prior=1.0"], "loss.prior"),
         (&["loss.prior=-0.1"], "loss.prior"),
         (&["loss.temperature=0.0"], "loss.temperature"),
@@ -119,6 +139,9 @@ fn what_depends_on_the_data_is_refused_once_they_are_known() {
     };
     assert!(check(&["negatives.oracle=true"], false).unwrap_err().contains("label"));
     assert!(check(&["negatives.oracle=true"], true).is_ok());
+    let unlabelled = check(&[SUPERVISED], false).unwrap_err();
+    assert!(unlabelled.contains("method.kind") && unlabelled.contains("label"), "{unlabelled}");
+    assert!(check(&[SUPERVISED], true).is_ok());
     let whole = check(&[MOCO, "negatives.size=1000"], true).unwrap_err();
     assert!(whole.contains("negatives.exclude_own"), "{whole}");
     assert!(check(&[MOCO, "negatives.size=1000", "negatives.exclude_own=true"], true).is_ok());
@@ -261,7 +284,7 @@ fn every_recipe_of_the_repository_is_valid() {
         assert!(recipe.is_ok(), "{}: {}", path.display(), recipe.unwrap_err());
         count += 1;
     }
-    assert!(count >= 22, "{count}");
+    assert!(count >= 26, "{count}");
 }
 
 #[test]

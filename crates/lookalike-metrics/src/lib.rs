@@ -24,7 +24,7 @@ pub use hardness::{FalseNegatives, Hardness, PairSum, false_negative_rate, hardn
 pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, knn_accuracy, knn_classify};
 pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
 pub use paired::{Paired, paired};
-pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy};
+pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy, proxy_accuracy_until};
 pub use spectrum::{Centering, Spectrum, rank_me, spectrum};
 pub use sphere::{Uniformity, UniformityOptions, alignment, uniformity};
 pub use svm::{SvmFold, SvmKernel, SvmOptions, SvmScore, stratified_folds, svm_accuracy};

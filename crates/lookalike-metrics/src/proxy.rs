@@ -2,7 +2,7 @@
 //! is nearer to its key than to any negative. The harder the negatives, the lower; on its own it says nothing about how
 //! good the embeddings are.
 
-use lookalike_base::{Matrix, Rows};
+use lookalike_base::{Cancellation, Matrix, Rows, Watch};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -33,6 +33,9 @@ pub struct ProxyAccuracy {
 
 /// Measures the proxy task by cosine similarity. A query as near to a negative as to its key counts as mistaken.
 ///
+/// Every query is compared with every negative: Q · K products of length d. Where that is too many, a sample of the queries with their
+/// keys is a task of its own, and an easier one where the other keys are the negatives.
+///
 /// # Shapes
 /// `query` and `key`: Q×d, row i of both being the same instance; negatives K×d.
 ///
@@ -44,6 +47,20 @@ pub fn proxy_accuracy(
     key: Rows<'_>,
     negatives: ProxyNegatives<'_>,
     synthetic: Option<Synthetic<'_>>,
+) -> Result<ProxyAccuracy, MetricError> {
+    proxy_accuracy_until(query, key, negatives, synthetic, Watch::unseen(&Cancellation::new()))
+}
+
+/// As [`proxy_accuracy`], but advances the progress of `watch` by one a query, and ends soon after it says so.
+///
+/// # Errors
+/// As [`proxy_accuracy`], and then [`MetricError::Cancelled`].
+pub fn proxy_accuracy_until(
+    query: Rows<'_>,
+    key: Rows<'_>,
+    negatives: ProxyNegatives<'_>,
+    synthetic: Option<Synthetic<'_>>,
+    watch: Watch<'_>,
 ) -> Result<ProxyAccuracy, MetricError> {
     check::same_dimensions("queries", query, "keys", key)?;
     if key.len() != query.len() {
@@ -64,6 +81,10 @@ pub fn proxy_accuracy(
     }
     let dot = lookalike_kernels::dot;
     let of_query = |index: usize| {
+        if watch.is_cancelled() {
+            return [0; 2];
+        }
+        watch.progress.advance(1);
         let row = query.row(index);
         let positive = dot(row, key.row(index));
         let mut similarities: Vec<f32> = pool.rows().iter().map(|other| dot(row, other)).collect();
@@ -76,12 +97,17 @@ pub fn proxy_accuracy(
     };
     let sum = |a: [usize; 2], b: [usize; 2]| [a[0] + b[0], a[1] + b[1]];
     let counts = (0..query.len()).into_par_iter().map(of_query).reduce(|| [0; 2], sum);
+    if watch.is_cancelled() {
+        return Err(MetricError::Cancelled);
+    }
     let [plain, mixed] = counts.map(|count| count as f64 / query.len() as f64);
     Ok(ProxyAccuracy { plain, mixed: synthetic.map(|_| mixed) })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     fn rows(values: &[f32]) -> Rows<'_> {
@@ -118,6 +144,24 @@ mod tests {
         let accuracy =
             proxy_accuracy(rows(&QUERIES), rows(&KEYS), ProxyNegatives::OtherKeys, Some(&near)).unwrap();
         assert_eq!(accuracy, ProxyAccuracy { plain: 0.5, mixed: Some(0.25) });
+    }
+
+    #[test]
+    fn who_asks_it_to_stop_gets_no_number_and_no_query_is_looked_at_after_that() {
+        let cancellation = Cancellation::new();
+        let seen = AtomicUsize::new(0);
+        let stop = |_: usize, _: &[f32]| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            cancellation.cancel();
+            f32::NEG_INFINITY
+        };
+        let values = vec![1.0; 2 * 10_000];
+        let watch = Watch::unseen(&cancellation);
+        let result =
+            proxy_accuracy_until(rows(&values), rows(&values), ProxyNegatives::OtherKeys, Some(&stop), watch);
+        assert!(matches!(result, Err(MetricError::Cancelled)));
+        // Each thread may have been at one query.
+        assert!(seen.load(Ordering::Relaxed) <= rayon::current_num_threads());
     }
 
     #[test]

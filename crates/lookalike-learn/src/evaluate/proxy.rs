@@ -1,13 +1,17 @@
 //! The proxy task on a test split: how often a view is nearer to its image's other view than to those of all other images, with and
 //! without negatives mixed from them.
 
-use lookalike_base::{Matrix, Seed};
-use lookalike_metrics::{ProxyNegatives, proxy_accuracy};
+use lookalike_base::{Matrix, Seed, Watch};
+use lookalike_metrics::{ProxyNegatives, proxy_accuracy_until};
 use serde::Serialize;
 
 use super::Score;
+use crate::encoder::Inputs;
 use crate::error::LearnError;
 use crate::negatives::mixing::{MixingOptions, QueryDraw};
+
+/// Images at most that are told from one another: their products are as many as the square of this.
+pub const MOST_IMAGES: usize = 10_000;
 
 /// Accuracy of the proxy task, and of what.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -23,15 +27,24 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Measures two views of the same images, `mixing` having at most as many hardest as there are.
+    /// Measures two views of the same images, or of [`MOST_IMAGES`] of them, drawn by `seed`; `mixing` has at most as many hardest as
+    /// there are. The progress of `watch` advances by one an image.
     ///
     /// # Errors
-    /// [`LearnError::Metrics`] where embeddings are not finite.
+    /// [`LearnError::Metrics`] where embeddings are not finite, or it was asked to stop.
     pub fn measure(
-        [query, mut key]: [Matrix; 2],
+        views: [Matrix; 2],
         mixing: MixingOptions,
         seed: Seed,
+        watch: Watch<'_>,
     ) -> Result<Self, LearnError> {
+        let images = views[0].len();
+        let [query, mut key] = if images <= MOST_IMAGES {
+            views
+        } else {
+            let order = seed.stream("images of the proxy task", 0, 0, 0).permutation(images as u32);
+            views.map(|view| view.select(&order[..MOST_IMAGES]))
+        };
         key.normalize_rows();
         let others = key.len().saturating_sub(1);
         let mixing = MixingOptions { hardest: mixing.hardest.min(others), ..mixing };
@@ -40,7 +53,8 @@ impl Proxy {
             QueryDraw::new(similarities, &[query as u32], &mixing, &mut stream)
                 .largest(similarities, key.rows())
         };
-        let measured = proxy_accuracy(query.rows(), key.rows(), ProxyNegatives::OtherKeys, Some(&synthetic));
+        let negatives = ProxyNegatives::OtherKeys;
+        let measured = proxy_accuracy_until(query.rows(), key.rows(), negatives, Some(&synthetic), watch);
         let mixed = measured.clone().map(|accuracy| accuracy.mixed.unwrap_or(accuracy.plain));
         Ok(Self {
             proxy_accuracy: Score::of(measured.map(|accuracy| accuracy.plain))?,
@@ -48,5 +62,31 @@ impl Proxy {
             proxy_negatives: others,
             proxy_mixing: [mixing.hardest, mixing.between, mixing.with_query],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lookalike_base::{Cancellation, Progress};
+
+    use super::*;
+
+    /// Images on the circle; both views of each are the same.
+    fn views(images: usize) -> [Matrix; 2] {
+        let angles = (0..images).map(|image| image as f32 / images as f32 * std::f32::consts::TAU);
+        let rows = Matrix::new(angles.flat_map(|angle| [angle.cos(), angle.sin()]).collect(), 2).unwrap();
+        [rows.clone(), rows]
+    }
+
+    #[test]
+    fn of_more_images_than_it_tells_apart_a_sample_stands_and_says_so() {
+        let mixing = MixingOptions { hardest: 2, between: 1, with_query: 1, warm_up: 0.0 };
+        let cancellation = Cancellation::new();
+        let watch = Watch { progress: &Progress::hidden(), cancellation: &cancellation };
+        let negatives =
+            |images| Proxy::measure(views(images), mixing, Seed(1), watch).unwrap().proxy_negatives;
+        assert_eq!((negatives(40), negatives(MOST_IMAGES + 40)), (39, MOST_IMAGES - 1));
+        cancellation.cancel();
+        assert!(Proxy::measure(views(40), mixing, Seed(1), watch).is_err());
     }
 }

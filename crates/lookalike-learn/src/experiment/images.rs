@@ -14,6 +14,7 @@ use super::{Domain, Evaluation, Experiment, Extent, Part, Source};
 use crate::encoder::resnet::{Architecture, ResNet};
 use crate::engine::{self, Device};
 use crate::error::LearnError;
+use crate::evaluate::proxy::MOST_IMAGES;
 use crate::evaluate::scores::{Labels, Score, Scores, knn};
 use crate::evaluate::{Embedded, Proxy};
 use crate::method::build::{self, Parts};
@@ -87,31 +88,43 @@ impl Images {
         Arc::new(PlainImages::new(dataset.clone(), view.size(), view.normalization(), threads))
     }
 
-    /// The pixels of a data set, one image a row.
-    fn pixels(&self, dataset: &Arc<dyn ImageDataset>, recipe: &ValidRecipe) -> Result<Matrix, LearnError> {
+    /// The pixels of a data set, one image a row. `None` where cancelled.
+    fn pixels(
+        &self,
+        dataset: &Arc<dyn ImageDataset>,
+        recipe: &ValidRecipe,
+        cancellation: &Cancellation,
+    ) -> Result<Option<Matrix>, LearnError> {
         let source = self.plain(dataset, recipe);
         let mut values = Vec::new();
         let order: Vec<u32> = (0..dataset.len() as u32).collect();
         for chunk in order.chunks(1024) {
+            if cancellation.is_cancelled() {
+                return Ok(None);
+            }
             let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step: 0 })?;
             values.extend(batch.values);
         }
         let columns = values.len() / dataset.len().max(1);
-        Ok(Matrix::new(values, columns)?)
+        Ok(Some(Matrix::new(values, columns)?))
     }
 
-    /// Representations of the first and of the second view of the test images, and projections of the same.
+    /// Representations of the first and of the second view of the test images, and projections of the same. `None` where cancelled.
     fn two_views(
         &self,
         network: &mut Network<ResNet>,
         recipe: &ValidRecipe,
-    ) -> Result<[[Matrix; 2]; 2], LearnError> {
+        cancellation: &Cancellation,
+    ) -> Result<Option<[[Matrix; 2]; 2]>, LearnError> {
         let seed = Seed(recipe.recipe().seed ^ 1);
         let source = ImageViews::new(self.test.clone(), self.views.clone(), seed, recipe.loader().threads);
         let order: Vec<u32> = (0..self.test.len() as u32).collect();
         let mut values = [(); 2].map(|()| [Vec::new(), Vec::new()]);
         let mut columns = [0; 2];
         for (chunk, step) in order.chunks(recipe.recipe().evaluate.batch_size).zip(0..) {
+            if cancellation.is_cancelled() {
+                return Ok(None);
+            }
             let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step })?;
             let Views::Stacked(views) = &batch.views else { unreachable!("image views are stacked") };
             let parts = network.embed(views, &mut crate::module::Pass::evaluation());
@@ -127,7 +140,7 @@ impl Images {
         let matrices = |[first, second]: [Vec<f32>; 2], columns| -> Result<[Matrix; 2], LearnError> {
             Ok([Matrix::new(first, columns)?, Matrix::new(second, columns)?])
         };
-        Ok([matrices(representations, columns[0])?, matrices(projections, columns[1])?])
+        Ok(Some([matrices(representations, columns[0])?, matrices(projections, columns[1])?]))
     }
 }
 
@@ -213,9 +226,10 @@ impl Domain for Images {
             knn([train.representation.rows(), test.representation.rows()], labels, options)
         };
 
-        let pixels = [data.pixels(&data.train, recipe)?, data.pixels(&data.test, recipe)?];
-        let knn_pixels = knn([pixels[0].rows(), pixels[1].rows()], labels, options)?;
-        drop(pixels);
+        let pixels = |dataset| data.pixels(dataset, recipe, cancellation);
+        let (Some(train), Some(test)) = (pixels(&data.train)?, pixels(&data.test)?) else { return Ok(None) };
+        let knn_pixels = knn([train.rows(), test.rows()], labels, options)?;
+        drop((train, test));
         if cancellation.is_cancelled() {
             return Ok(None);
         }
@@ -239,10 +253,19 @@ impl Domain for Images {
             scores => scores?,
         };
         progress.finish();
-        let [representations, projections] = data.two_views(&mut estimated, recipe)?;
+        let Some([representations, projections]) = data.two_views(&mut estimated, recipe, cancellation)?
+        else {
+            return Ok(None);
+        };
         let alignment = Score::of(alignment(representations[0].rows(), representations[1].rows()))?;
         let mixing = recipe.recipe().negatives.mixing.unwrap_or_default();
-        let proxy = Proxy::measure(projections, mixing, recipe.seed())?;
+        let progress = Progress::new(projections[0].len().min(MOST_IMAGES) as u64, "proxy task");
+        let watch = Watch { progress: &progress, cancellation };
+        let proxy = match Proxy::measure(projections, mixing, recipe.seed(), watch) {
+            Err(LearnError::Metrics(MetricError::Cancelled)) => return Ok(None),
+            proxy => proxy?,
+        };
+        progress.finish();
         Ok(Some(Evaluation::Images(Box::new(ImageEvaluation {
             knn_pixels,
             knn_untrained: knn_of(&untrained)?,

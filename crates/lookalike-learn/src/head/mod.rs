@@ -12,7 +12,8 @@ pub use projection::{HeadNorm, Projection, ProjectionOptions};
 pub enum Head {
     /// A projection of it.
     Projection(Projection),
-    /// Its first coordinates, as many as said: [DirectCLR](crate::method::direct_clr), which has no head.
+    /// Its first coordinates, as many as said: [DirectCLR](crate::method::direct_clr), which has no head; all of them under a
+    /// [classifier](crate::method::supervised).
     Leading(usize),
 }
 

@@ -2,9 +2,10 @@
 //!
 //! Each takes [`Similarities`] of queries to what they are compared with, and gives one value a query. So each goes with
 //! every method that compares queries with a positive and with negatives, wherever the negatives come from. [`jensen_shannon`] alone
-//! compares parts with wholes, and takes these.
+//! compares parts with wholes, and takes these; [`cross_entropy`] compares with nothing but takes a classifier's outputs.
 
 pub mod alignment;
+pub mod cross_entropy;
 pub mod debiased;
 pub mod decoupled;
 pub mod hard;

@@ -5,7 +5,8 @@ use lookalike_base::arrays::Arrays;
 use lookalike_data::ViewBatch;
 
 use super::{
-    EndToEnd, InstanceDiscrimination, Method, Moco, MocoV3, Network, Outputs, Position, SimClr, Terms,
+    EndToEnd, InstanceDiscrimination, Method, Moco, MocoV3, Network, Outputs, Position, SimClr, Supervised,
+    Terms,
 };
 use crate::encoder::Encoder;
 use crate::engine::Device;
@@ -25,6 +26,8 @@ pub enum AnyMethod<E> {
     Moco(Moco<E>),
     /// MoCo v3.
     MocoV3(MocoV3<E>),
+    /// By labels.
+    Supervised(Supervised<E>),
 }
 
 impl<E: Encoder + Clone> AnyMethod<E> {
@@ -36,6 +39,7 @@ impl<E: Encoder + Clone> AnyMethod<E> {
             Self::InstanceDiscrimination(method) => &method.network,
             Self::Moco(method) => &method.network,
             Self::MocoV3(method) => &method.network,
+            Self::Supervised(method) => &method.network,
         }
     }
 
@@ -46,6 +50,7 @@ impl<E: Encoder + Clone> AnyMethod<E> {
             Self::InstanceDiscrimination(method) => method,
             Self::Moco(method) => method,
             Self::MocoV3(method) => method,
+            Self::Supervised(method) => method,
         }
     }
 
@@ -56,6 +61,7 @@ impl<E: Encoder + Clone> AnyMethod<E> {
             Self::InstanceDiscrimination(method) => method,
             Self::Moco(method) => method,
             Self::MocoV3(method) => method,
+            Self::Supervised(method) => method,
         }
     }
 }

@@ -8,8 +8,10 @@ use super::instance_discrimination::{Noise, Objective};
 use super::moco::MocoOptions;
 use super::mvgrl::MvgrlOptions;
 use super::simclr::Among;
+use super::supervised::headless;
 use super::{
-    AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, Network, SimClr, mvgrl,
+    AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, Network, SimClr,
+    Supervised, mvgrl,
 };
 use crate::encoder::Encoder;
 use crate::engine::Device;
@@ -17,6 +19,7 @@ use crate::error::LearnError;
 use crate::head::{Head, Projection, ProjectionOptions};
 use crate::loss::Loss;
 use crate::negatives::{Contrast, MemoryBank, Queue};
+use crate::recipe::combinations::labels_needed;
 use crate::recipe::{Learning, LossKind, MethodKind, NegativesKind, ValidRecipe};
 
 /// What a method is made of beside its recipe.
@@ -68,6 +71,7 @@ pub fn network<E: Encoder>(
     let method = &recipe.recipe().method;
     match method.kind {
         MethodKind::DirectClr => leading(encoder, method.coordinates),
+        MethodKind::Supervised => Ok(headless(encoder)),
         _ => Ok(projected(recipe, encoder, "projection", device)),
     }
 }
@@ -95,8 +99,8 @@ fn projected<E: Encoder>(
 /// Puts together the method that `recipe` describes; the same weights for the same seed.
 ///
 /// # Errors
-/// [`LearnError::Recipe`] where more coordinates are asked for than the representation has, or for [MVGRL](mvgrl()), which
-/// reads no views.
+/// [`LearnError::Recipe`] where more coordinates are asked for than the representation has, where labels are missing or all the
+/// same under supervised training, or for [MVGRL](mvgrl()), which reads no views.
 pub fn build<E: Encoder + Clone>(
     recipe: &ValidRecipe,
     parts: Parts<'_, E>,
@@ -174,6 +178,17 @@ pub fn build<E: Encoder + Clone>(
             let predictor = Projection::new(dimension, &form, &mut stream("predictor"), device);
             let network = network(encoder);
             AnyMethod::MocoV3(MocoV3::new(network, predictor, method.momentum(), contrast))
+        }
+        MethodKind::Supervised => {
+            let labels = contrast.labels.ok_or_else(|| labels_needed("method.kind"))?;
+            if labels.iter().all(|label| *label == labels[0]) {
+                return Err(LearnError::Recipe {
+                    place: "method.kind".to_owned(),
+                    reason: "`supervised` needs two classes to tell apart; all training images are of one"
+                        .to_owned(),
+                });
+            }
+            AnyMethod::Supervised(Supervised::new(encoder, labels, &mut stream("classifier"), device))
         }
     })
 }

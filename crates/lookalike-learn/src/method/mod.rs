@@ -11,6 +11,7 @@
 //! | [`mvgrl`] | nodes of a graph, and of its diffusion | the graph in the other view | other graphs in that view |
 //! | [`mvgrl_nodes`] | a sub-graph, and its diffusion | the nodes of the other view | that view's nodes with shuffled features |
 //! | [`moco_v3`] | both views, through a predictor | the other view, by the momentum encoder | keys of the batch |
+//! | [`supervised`] | view 1, by the encoder and a classifier | its class | the other classes |
 
 pub mod any;
 pub mod build;
@@ -24,6 +25,7 @@ pub mod mvgrl;
 pub mod mvgrl_nodes;
 pub mod network;
 pub mod simclr;
+pub mod supervised;
 
 use std::sync::Arc;
 
@@ -45,6 +47,7 @@ pub use mvgrl::Mvgrl;
 pub use mvgrl_nodes::MvgrlNodes;
 pub use network::Network;
 pub use simclr::SimClr;
+pub use supervised::Supervised;
 
 /// What a method made of one batch: tensors of one row an instance, and whose rows they are.
 #[derive(Debug, Clone)]

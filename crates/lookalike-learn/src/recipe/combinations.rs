@@ -19,19 +19,23 @@ pub struct Combination {
     pub negatives: &'static [NegativesKind],
     /// The losses it can minimise.
     pub losses: &'static [LossKind],
-    /// Its own temperature τ.
+    /// Its own temperature τ; 1 where its losses have none.
     pub temperature: f32,
 }
 
 /// The table.
-pub const COMBINATIONS: [Combination; 9] = {
+pub const COMBINATIONS: [Combination; 10] = {
     use EncoderKind::{Gcn, Gin, ResNet18, ResNet34, ResNet50, Small};
-    use LossKind::{Alignment, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent};
+    use LossKind::{
+        Alignment, CrossEntropy, Debiased, Decoupled, Hard, InfoNce, JensenShannon, NoiseContrastive, NtXent,
+    };
     use MethodKind::{
         DirectClr, EndToEnd, GraphCl, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, SimClr,
+        Supervised,
     };
-    use NegativesKind::{Bank, Batch, Queue};
+    use NegativesKind::{Absent, Bank, Batch, Queue};
     const ANY: &[EncoderKind] = &[ResNet18, ResNet34, ResNet50, Small, Gin];
+    const IMAGES: &[EncoderKind] = &[ResNet18, ResNet34, ResNet50, Small];
     const ALL: &[LossKind] = &[InfoNce, Debiased, Hard, Alignment];
     [
         Combination {
@@ -79,6 +83,14 @@ pub const COMBINATIONS: [Combination; 9] = {
             losses: &[JensenShannon],
             temperature: 0.2,
         },
+        // Not of graphs: these are cross-validated on the very set that is learned from, so its labels must not be seen.
+        Combination {
+            method: Supervised,
+            encoders: IMAGES,
+            negatives: &[Absent],
+            losses: &[CrossEntropy],
+            temperature: 1.0,
+        },
     ]
 };
 
@@ -102,6 +114,10 @@ pub(super) fn names<K: serde::Serialize>(kinds: &[K]) -> String {
 pub fn markdown() -> String {
     let row = |Combination { method, encoders, negatives, losses, temperature }: &Combination| {
         let (method, encoders) = (name(method), names(encoders));
+        let temperature = match losses {
+            [LossKind::CrossEntropy] => "–".to_owned(),
+            _ => temperature.to_string(),
+        };
         let (negatives, losses) = (names(negatives), names(losses));
         format!("| `{method}` | {encoders} | {negatives} | {losses} | {temperature} |\n")
     };
@@ -126,6 +142,7 @@ fn pool(recipe: &Recipe) -> Option<usize> {
     match learning.negatives {
         NegativesKind::Queue => Some(recipe.negatives.size),
         NegativesKind::Bank => None,
+        NegativesKind::Absent => Some(0),
         NegativesKind::Batch => {
             let all_views = match learning.method {
                 MethodKind::SimClr => learning.loss != LossKind::InfoNce,
@@ -137,8 +154,10 @@ fn pool(recipe: &Recipe) -> Option<usize> {
     }
 }
 
+/// Whether the loss is a softmax over negatives.
 fn has_softmax(recipe: &Recipe) -> bool {
-    let without = [LossKind::Alignment, LossKind::NoiseContrastive, LossKind::JensenShannon];
+    let without =
+        [LossKind::Alignment, LossKind::NoiseContrastive, LossKind::JensenShannon, LossKind::CrossEntropy];
     !without.contains(&recipe.learning().loss)
 }
 
@@ -217,13 +236,14 @@ pub const REFUSALS: [Refusal; 19] = [
     },
     Refusal {
         key: "negatives.oracle",
-        reason: "leaves out negatives of a softmax; losses `alignment` and `jensen-shannon` have none, and \
+        reason: "leaves out negatives of a softmax; losses `alignment`, `jensen-shannon` and `cross-entropy` have none, and \
                  `noise-contrastive` must have them as drawn",
         applies: |recipe| recipe.negatives.oracle && !has_softmax(recipe),
     },
     Refusal {
         key: "negatives.mixing",
-        reason: "adds negatives to a softmax; losses `alignment`, `noise-contrastive` and `jensen-shannon` are none",
+        reason: "adds negatives to a softmax over negatives; losses `alignment`, `noise-contrastive`, `jensen-shannon` and \
+                 `cross-entropy` are none",
         applies: |recipe| recipe.negatives.mixing.is_some() && !has_softmax(recipe),
     },
     Refusal {
@@ -305,6 +325,12 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), LearnError> {
     }
 }
 
+/// What the key at `place` asks for labels that are not there.
+pub(crate) fn labels_needed(place: &str) -> LearnError {
+    let reason = "needs a label for every training image; the data have none";
+    LearnError::Recipe { place: place.to_owned(), reason: reason.to_owned() }
+}
+
 impl Recipe {
     /// Checks what needs the number of instances and whether they have labels, before a single step.
     ///
@@ -337,11 +363,13 @@ impl Recipe {
             return refuse("sampler.batch_size", reason);
         }
         let keys = instances * if self.method.symmetric { 2 } else { 1 };
-        if negatives.oracle && !labelled {
-            return refuse(
-                "negatives.oracle",
-                "needs a label for every training image; the data have none".to_owned(),
-            );
+        for (asked, place) in [
+            (negatives.oracle, "negatives.oracle"),
+            (self.method.kind == MethodKind::Supervised, "method.kind"),
+        ] {
+            if asked && !labelled {
+                return Err(labels_needed(place));
+            }
         }
         if kind == NegativesKind::Queue && negatives.size >= keys && !negatives.exclude_own {
             let reason = format!(

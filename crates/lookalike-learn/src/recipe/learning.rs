@@ -39,6 +39,8 @@ pub enum MethodKind {
     Mvgrl,
     /// MVGRL, of the nodes of one graph.
     MvgrlNodes,
+    /// No contrast, but a classifier by labels.
+    Supervised,
 }
 
 /// The `[method]` section.
@@ -145,6 +147,9 @@ pub enum NegativesKind {
     Queue,
     /// One vector an instance, see [`crate::negatives::memory_bank`].
     Bank,
+    /// Nowhere: nothing is contrasted.
+    #[serde(rename = "none")]
+    Absent,
 }
 
 /// The `[negatives]` section.
@@ -193,6 +198,8 @@ pub enum LossKind {
     JensenShannon,
     /// Positives alone, to show collapse.
     Alignment,
+    /// Classes by their labels, of supervised training.
+    CrossEntropy,
 }
 
 /// The `[loss]` section.
@@ -246,7 +253,7 @@ impl Recipe {
         }
     }
 
-    /// The loss of a query; `None` for noise-contrastive estimation and Jensen-Shannon, which compare otherwise.
+    /// The loss of a query; `None` for noise-contrastive estimation, Jensen-Shannon and cross-entropy, which compare otherwise.
     pub fn query_loss(&self) -> Option<Loss> {
         let Learning { loss, temperature, .. } = self.learning();
         let LossOptions { prior, concentration, .. } = self.loss;
@@ -256,7 +263,7 @@ impl Recipe {
             LossKind::Hard => Some(Loss::Hard { temperature, prior, concentration }),
             LossKind::Decoupled => Some(Loss::Decoupled { temperature }),
             LossKind::Alignment => Some(Loss::Alignment),
-            LossKind::NoiseContrastive | LossKind::JensenShannon => None,
+            LossKind::NoiseContrastive | LossKind::JensenShannon | LossKind::CrossEntropy => None,
         }
     }
 
@@ -282,7 +289,7 @@ impl Recipe {
         let ProjectionOptions { layers, dimension, .. } = self.projection();
         match (self.method.kind, layers) {
             (MethodKind::DirectClr, _) => self.method.coordinates,
-            (_, 0) => self.dimension(),
+            (MethodKind::Supervised, _) | (_, 0) => self.dimension(),
             _ => dimension,
         }
     }
