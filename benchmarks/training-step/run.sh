@@ -6,7 +6,8 @@
 #
 # TORCH_PYTHON (default python3) needs torch and torchvision. With DATA_ROOT, which holds `cifar-10-batches-bin`, it also runs
 # end to end; LIGHTLY_PYTHON (default TORCH_PYTHON) then needs lightly too. CASES names what to run, for instance
-# CASES="resnet18-cifar-32-64 simclr-small-256".
+# CASES="resnet18-cifar-32-64 simclr-small-256". MEASURE may name a command that is put before each program that is timed, for
+# instance one that waits until the machine is quiet. bf16 is left out where the processor does not multiply it.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -25,19 +26,22 @@ cargo build --release --quiet --manifest-path "$here/../../Cargo.toml" -p lookal
 mkdir -p "$out"
 {
     lscpu | grep -E '^(Model name|CPU\(s\)|L[23] cache)' | sed 's/: */: /'
-    lscpu | grep -oE 'avx512_bf16|amx_bf16' | sort -u | paste -sd' '
+    lscpu | grep -oE 'avx512_bf16|amx_bf16|avx512f|avx2' | sort -u | paste -sd' '
     "$torch" -c 'import torch, torchvision; print("torch", torch.__version__, "torchvision", torchvision.__version__)'
     rustc --version
     git -C "$here" log -1 --format='commit %h'
     echo "rounds $rounds, threads $threads, load at the start $(cut -d" " -f1-3 /proc/loadavg)"
 } >> "$out/machine.txt"
 
+precisions=f32
+if lscpu | grep -qE 'avx512_bf16|amx_bf16'; then precisions='f32 bf16'; fi
 raw="$out/raw.txt"
 touch "$raw"
 record() { # what, command
     local what=$1
     shift
-    echo "$what $("$@")" >> "$raw"
+    # shellcheck disable=SC2086 # a command with its arguments
+    echo "$what $(${MEASURE:-} "$@")" >> "$raw"
 }
 step() { # encoder stem size batch
     local case="$1-$2-$3-$4" steps=10
@@ -46,6 +50,7 @@ step() { # encoder stem size batch
     record "$case lookalike-f32" "${bench[@]}"
     record "$case torch-f32" "$torch" "$here/torch_step.py" "$1" "$2" "$3" "$4" f32 "$steps" "$threads"
     record "$case torch-f32-channels-last" "$torch" "$here/torch_step.py" "$1" "$2" "$3" "$4" f32-channels-last "$steps" "$threads"
+    [[ $precisions == *bf16* ]] || return 0
     record "$case lookalike-bf16" "${bench[@]}" --precision bf16
     record "$case torch-bf16" "$torch" "$here/torch_step.py" "$1" "$2" "$3" "$4" bf16 "$steps" "$threads"
 }
@@ -54,7 +59,7 @@ end_to_end() { # encoder batch
     for workers in 0 1 2; do
         record "$case lightly-f32-workers-$workers" "$lightly" "$here/lightly_simclr.py" "$data" "$1" "$2" "$workers" 8 "$threads" f32
     done
-    for precision in f32 bf16; do
+    for precision in $precisions; do
         record "$case lookalike-$precision" "$torch" "$here/our_simclr.py" "$ours" "$data" "$1" "$2" 8 "$precision"
     done
 }
