@@ -18,5 +18,5 @@ fi
 mkdir -p "$out" "$runs"
 {
   lscpu | grep -E '^(Model name|CPU\(s\))' | sed 's/: */: /'
-  rustc --version
+  rustc --version || true
 } > "$out/machine.txt"

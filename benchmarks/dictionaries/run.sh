@@ -5,8 +5,9 @@
 #
 #   benchmarks/dictionaries/run.sh OUT_FOLDER DATA_ROOT RUNS_FOLDER
 #
-# DATA_ROOT holds cifar-10-batches-bin/. SEEDS="0 1 2", EPOCHS=5, PARTS="a b c d" (see below), STEPS for a run (the shares are of them), SET="key=value …" for all runs, to try it
-# out: EPOCHS=2 SET="data.name=glyphs train.log_every=1". BACKGROUND names a command that every run is started by, such as `nice`.
+# DATA_ROOT holds cifar-10-batches-bin/. SEEDS="0 1 2", EPOCHS=5 (part b needs as many: its first epoch is of uniform batches, and it stops
+# after a quarter), PARTS="a b c d" (see below); to try it out SET="key=value …" for all runs, which those that were begun do not read,
+# and STEPS, what a run of another data set has, of which the shares are. BUILT says that the programs are there. BACKGROUND names a command that every run is started by, such as `nice`.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -24,7 +24,7 @@ pub fn squared_norm(row: &[f32]) -> f64 {
 }
 
 /// Writes each of `rows`, whose [`squared_norm`] stands in its place of `squared_norms`, to the row of `target` that `places`
-/// names, scaled to unit length as by [`normalize`]. What is written goes past the caches, where it can: to be read much later.
+/// names, scaled to unit length as by [`normalize`]; all norms are finite. What is written goes past the caches, where it can: to be read much later.
 ///
 /// # Shapes
 /// `rows` n×`columns`, `squared_norms` n, `places` n, `target` any number of rows × `columns`.
@@ -42,13 +42,20 @@ pub fn scatter_units(
     if columns == 0 {
         return;
     }
+    // Before anything is written: what goes past the caches must be followed by a fence.
+    let available = target.len() / columns;
+    assert!(places.iter().all(|place| (*place as usize) < available), "a place out of the target's range");
     let level = Level::detect();
     for ((row, square), place) in rows.chunks_exact(columns).zip(squared_norms).zip(places) {
         let target = &mut target[*place as usize * columns..][..columns];
         level.run(WriteScaled { row, scale: unit_scale(*square), target });
     }
+    fence();
+}
+
+/// Ends what [`write_line`] began: stores past the caches come in any order.
+fn fence() {
     #[cfg(target_arch = "x86_64")]
-    // Stores past the caches come in any order, unless a fence ends them.
     // SAFETY: every processor of this kind has it.
     unsafe {
         std::arch::x86_64::_mm_sfence();
@@ -164,6 +171,7 @@ mod tests {
                 let scale = unit_scale(level.run(SquaredNorm(&row)));
                 let mut target = vec![7.0; row.len()];
                 level.run(WriteScaled { row: &row, scale, target: &mut target });
+                fence();
                 assert!(level.run(Normalize(&mut row)));
                 assert_eq!(row[..2], expected, "{level:?}");
                 assert_eq!(target, row, "{level:?}");

@@ -11,9 +11,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// `mi_option_purge_delay`, for which the crate has no name: the next one has.
 const PURGE_DELAY: mi_option_t = mi_option_use_numa_nodes - 1;
 
-/// Keeps freed memory for what is allocated next, unless `MIMALLOC_PURGE_DELAY` says after how many milliseconds it is given back.
+/// From now on keeps freed memory for what is allocated next, as training steps want it, unless `MIMALLOC_PURGE_DELAY` says after how many milliseconds it is given back.
 pub(crate) fn keep() {
-    // SAFETY: the option exists in every version of the allocator, takes any number, and can be set at any time.
+    // SAFETY: the option exists in the version that is pinned, takes any number, and can be set at any time.
     unsafe { mi_option_set_default(PURGE_DELAY, -1) }
 }
 

@@ -38,12 +38,22 @@ impl Proxy {
         seed: Seed,
         watch: Watch<'_>,
     ) -> Result<Self, LearnError> {
+        Self::of_at_most(MOST_IMAGES, views, mixing, seed, watch)
+    }
+
+    fn of_at_most(
+        most: usize,
+        views: [Matrix; 2],
+        mixing: MixingOptions,
+        seed: Seed,
+        watch: Watch<'_>,
+    ) -> Result<Self, LearnError> {
         let images = views[0].len();
-        let [query, mut key] = if images <= MOST_IMAGES {
+        let [query, mut key] = if images <= most {
             views
         } else {
             let order = seed.stream("images of the proxy task", 0, 0, 0).permutation(images as u32);
-            views.map(|view| view.select(&order[..MOST_IMAGES]))
+            views.map(|view| view.select(&order[..most]))
         };
         key.normalize_rows();
         let others = key.len().saturating_sub(1);
@@ -83,9 +93,11 @@ mod tests {
         let mixing = MixingOptions { hardest: 2, between: 1, with_query: 1, warm_up: 0.0 };
         let cancellation = Cancellation::new();
         let watch = Watch { progress: &Progress::hidden(), cancellation: &cancellation };
-        let negatives =
-            |images| Proxy::measure(views(images), mixing, Seed(1), watch).unwrap().proxy_negatives;
-        assert_eq!((negatives(40), negatives(MOST_IMAGES + 40)), (39, MOST_IMAGES - 1));
+        let measured = |images| Proxy::of_at_most(40, views(images), mixing, Seed(1), watch).unwrap();
+        assert_eq!((measured(40).proxy_negatives, measured(90).proxy_negatives), (39, 39));
+        // Each view finds its own image again.
+        assert_eq!(measured(90).proxy_accuracy, measured(40).proxy_accuracy);
+        assert_eq!(measured(90).proxy_accuracy, Score::Value(1.0));
         cancellation.cancel();
         assert!(Proxy::measure(views(40), mixing, Seed(1), watch).is_err());
     }

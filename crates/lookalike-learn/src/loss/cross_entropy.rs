@@ -1,6 +1,6 @@
 //! Cross-entropy over classes, which supervised training minimises:
 //!
-//! ℓ(i) = −log ( exp(zᵢ[yᵢ]) / Σⱼ exp(zᵢ[j]) ), z being a classifier's outputs and yᵢ the class of i.
+//! `ℓ(i) = −log ( exp(zᵢ[yᵢ]) / Σⱼ exp(zᵢ[j]) )`, z being a classifier's outputs and yᵢ the class of i.
 
 use crate::engine::{Tensor, from_host};
 
