@@ -1,4 +1,4 @@
-"""The published evaluation of MVGRL on nodes, on embeddings in a file: logistic regression, 300 steps of Adam at 0.01 on the nodes to
+"""The published classifier of MVGRL on nodes, on embeddings in a file and Planetoid's split: logistic regression, 300 steps of Adam at 0.01 on the nodes to
 train on, the share of nodes to test that are right, mean and deviation over 50 beginnings.
 
     python node_probe.py EMBEDDINGS.npy PLANETOID_FOLDER NAME        (torch 2.13.0, NumPy, SciPy)

@@ -94,6 +94,8 @@ fn files_of_different_graphs_do_not_go_together() {
             "520\n521\n523\n9999999\n",
             "ind.tiny.graph, byte 0: it lists 526 nodes, where the other files have 10000000",
         ),
+        ("520\n519\n", "ind.tiny.test.index, line 2: node 519 is one of the 520 that allx describes"),
+        ("521\n520\n521\n", "ind.tiny.test.index, line 3: node 521 comes twice"),
         ("520\n-1\n", "ind.tiny.test.index, line 2: \"-1\" where the number of a node"),
     ] {
         fs::write(folder.path().join("ind.tiny.test.index"), text).unwrap();

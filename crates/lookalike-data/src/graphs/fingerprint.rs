@@ -77,6 +77,7 @@ pub(super) fn of_nodes(set: &NodeSet) -> String {
     let mut contents = Contents::default();
     contents.edges(&set.edges);
     contents.matrix("features", &set.features);
+    contents.part("classes", [(set.classes as u64).to_le_bytes()].into_iter());
     contents.part("labels", set.labels.iter().map(|label| label.map_or(-1, i64::from).to_le_bytes()));
     for (kind, part) in [("train", &set.train), ("validation", &set.validation), ("test", &set.test)] {
         contents.numbers(kind, part);

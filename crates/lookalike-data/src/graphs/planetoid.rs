@@ -11,6 +11,7 @@ use crate::bounded::read_file;
 use crate::error::DataError;
 use lookalike_base::Matrix;
 use lookalike_kernels::sparse::Csr;
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// No file may hold more. Those of `PubMed` have under ten million bytes.
@@ -61,8 +62,8 @@ pub fn open(name: &str, root: &Path) -> Result<(NodeSet, Vec<String>), DataError
     let (all, all_labels) = (files.sparse("allx")?, files.labels("ally")?);
     let (tested, tested_labels) = (files.sparse("tx")?, files.labels("ty")?);
     let train = files.labels("y")?.labels.len();
-    let test = files.test_index()?;
     let described = all.rows;
+    let test = files.test_index(described)?;
     files.agree("ally", all_labels.labels.len() == described, "labels for each row of allx")?;
     files.agree("tx", tested.columns == all.columns, "as many columns as allx has")?;
     files.agree("ty", tested_labels.labels.len() == tested.rows, "labels for each row of tx")?;
@@ -193,14 +194,21 @@ impl Files<'_> {
         Ok(Labels { labels: values.chunks_exact(shape[1]).map(class).collect(), classes: shape[1] })
     }
 
-    fn test_index(&self) -> Result<Vec<u32>, DataError> {
+    /// The nodes to test, each once and none of the `described` ones, whose features and classes other files tell.
+    fn test_index(&self, described: usize) -> Result<Vec<u32>, DataError> {
         let path = self.path("test.index");
         let bytes = read_file(&path, MAX_BYTES)?;
         let mut lines = Lines::new(bytes.as_slice(), path);
-        let mut nodes = Vec::new();
+        let (mut nodes, mut seen) = (Vec::new(), HashSet::new());
         while let Some(node) = lines.number_on_next::<u32>("the number of a node")? {
             if node as usize >= MOST_VALUES {
                 return Err(lines.wrong(format!("node {node} is beyond what can be read here")));
+            }
+            if (node as usize) < described {
+                return Err(lines.wrong(format!("node {node} is one of the {described} that allx describes")));
+            }
+            if !seen.insert(node) {
+                return Err(lines.wrong(format!("node {node} comes twice")));
             }
             nodes.push(node);
         }

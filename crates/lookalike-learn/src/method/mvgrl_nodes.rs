@@ -111,9 +111,9 @@ impl Embedder for MvgrlNodes {
     }
 }
 
-/// 1 / (1 + e⁻ˣ)
+/// 1 / (1 + e⁻ˣ) = ½ (1 + tanh ½x), whose gradient is finite for every x.
 fn sigmoid(x: Tensor<2>) -> Tensor<2> {
-    x.neg().exp().add_scalar(1.0).recip()
+    x.mul_scalar(0.5).tanh().add_scalar(1.0).mul_scalar(0.5)
 }
 
 /// s(h, c) = hᵀ W c + b, PyTorch's `Bilinear` of one output.
