@@ -75,7 +75,7 @@ impl Work for Normalize<'_> {
     #[inline(always)]
     fn run<const FUSED: bool>(self) -> bool {
         let square = SquaredNorm(self.0).run::<FUSED>();
-        if square > 0.0 && square.is_finite() {
+        if square.is_finite() {
             let scale = unit_scale(square);
             for value in self.0 {
                 *value = (f64::from(*value) * scale) as f32;

@@ -15,7 +15,7 @@ use std::arch::x86_64::{
     _mm256_unpackhi_epi32, _mm256_unpacklo_epi32, _mm256_xor_si256,
 };
 
-use super::Vector;
+use super::{Vector, keep_rest};
 use crate::transpose::transpose_16;
 
 /// For each set of four lanes that of the eight halves of its members.
@@ -150,12 +150,7 @@ impl Vector for __m256 {
                 kept += above.count_ones() as usize;
             }
         }
-        for at in whole..keys.len() {
-            let key = keys[at];
-            keys[kept] = key;
-            kept += usize::from(key >= pivot);
-        }
-        kept
+        keep_rest(keys, whole, kept, pivot)
     }
 
     #[inline(always)]

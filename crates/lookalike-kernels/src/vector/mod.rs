@@ -101,14 +101,7 @@ pub(crate) trait Vector: Copy {
     /// Moves those of `keys` that are not below `pivot` to the beginning, and returns how many they are.
     #[inline(always)]
     unsafe fn keep_from(keys: &mut [u64], pivot: u64) -> usize {
-        let mut kept = 0;
-        for at in 0..keys.len() {
-            // Without a branch, which would be mispredicted half of the time.
-            let key = keys[at];
-            keys[kept] = key;
-            kept += usize::from(key >= pivot);
-        }
-        kept
+        keep_rest(keys, 0, 0, pivot)
     }
     /// Writes the transpose of 16 rows of 16 values, `stride` apart, to rows that are `target_stride` apart.
     #[inline(always)]
@@ -120,6 +113,19 @@ pub(crate) trait Vector: Copy {
             }
         }
     }
+}
+
+/// Moves those of `keys` from `first` on that are not below `pivot` behind the `kept` that were moved before, one by one; returns
+/// how many are kept in all.
+#[inline(always)]
+fn keep_rest(keys: &mut [u64], first: usize, mut kept: usize, pivot: u64) -> usize {
+    for at in first..keys.len() {
+        // Without a branch, which would be mispredicted half of the time.
+        let key = keys[at];
+        keys[kept] = key;
+        kept += usize::from(key >= pivot);
+    }
+    kept
 }
 
 /// A number that is the larger the more similar an entry is, and among equals the lower its index; NaN comes last.
