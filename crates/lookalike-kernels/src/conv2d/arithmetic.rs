@@ -141,10 +141,10 @@ impl Arithmetic for NativePairs {
     unsafe fn pair(low: &[f32; LANES], high: &[f32; LANES]) -> [u32; LANES] {
         // SAFETY: sixteen values each; 256 bits are as many in both types; the caller vouches for AVX512-BF16.
         unsafe {
-            let [low, high] = [low, high].map(|values| {
-                let halves = _mm512_cvtneps_pbh(_mm512_loadu_ps(values.as_ptr()));
-                _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(halves))
-            });
+            let low = _mm512_cvtneps_pbh(_mm512_loadu_ps(low.as_ptr()));
+            let high = _mm512_cvtneps_pbh(_mm512_loadu_ps(high.as_ptr()));
+            let low = _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(low));
+            let high = _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(high));
             let pairs = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
             std::mem::transmute::<__m512i, [u32; LANES]>(pairs)
         }

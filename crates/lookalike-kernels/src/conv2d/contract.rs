@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::Shape;
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
-use super::layout::{LayChannels, LayWindows, Planes};
+use super::layout::{LayChannels, LayWindows, Planes, take_columns};
 use super::scratch::{Scratch, User, first, with_scratch};
 use super::winograd;
 use crate::vector::Vector;
@@ -52,7 +52,10 @@ pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32
             with_scratch(User::Task, |scratch| call.run(task, sums, scratch));
         });
         result.par_chunks_mut(PANEL * shape.terms()).enumerate().for_each(|(block, result)| {
-            call.gather(block * PANEL, sums, result);
+            with_scratch(User::Task, |scratch| {
+                let (call, first, rows) = (&call, block * PANEL, &mut scratch.rows);
+                path.run(Gather { call, first, sums, rows, result });
+            });
         });
     });
     result
@@ -225,24 +228,41 @@ impl<'a> Call<'a> {
             });
         }
     }
+}
 
-    /// The gradients `[outputs, C, K, K]` of up to sixteen outputs, `first` and those after it, from the sums of all tasks.
-    fn gather(&self, first: usize, sums: &[f32], result: &mut [f32]) {
-        let taps = self.vertical.taps * self.horizontal.taps;
-        let output_range = first / self.task_outputs;
-        let terms = self.channels * taps;
-        for (channel, tap) in (0..self.channels).flat_map(|channel| (0..taps).map(move |tap| (channel, tap)))
-        {
-            let task = (channel / self.task_channels * self.output_ranges + output_range) * self.ranges;
-            let place = (tap * self.task_channels + channel % self.task_channels) * self.task_outputs
-                + first % self.task_outputs;
-            let mut total = [0.0; PANEL];
-            for task in task..task + self.ranges {
-                let sums = &sums[task * self.sums() + place..][..PANEL];
-                total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+/// The gradients `[outputs, C, K, K]` of up to sixteen outputs, `first` and those after it, from the sums of all tasks.
+struct Gather<'a> {
+    call: &'a Call<'a>,
+    first: usize,
+    sums: &'a [f32],
+    /// Room for the gradients of some channels.
+    rows: &'a mut Vec<[f32; LANES]>,
+    result: &'a mut [f32],
+}
+
+impl Kernel for Gather<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        let Self { call, first: output, sums, rows, result } = self;
+        let taps = call.vertical.taps * call.horizontal.taps;
+        let output_range = output / call.task_outputs;
+        for start in (0..call.channels).step_by(PANEL) {
+            let channels = start..call.channels.min(start + PANEL);
+            let rows = first(rows, channels.len() * taps);
+            for (channel, rows) in channels.zip(rows.chunks_exact_mut(taps)) {
+                let task = (channel / call.task_channels * call.output_ranges + output_range) * call.ranges;
+                for (tap, total) in rows.iter_mut().enumerate() {
+                    let place = (tap * call.task_channels + channel % call.task_channels) * call.task_outputs
+                        + output % call.task_outputs;
+                    *total = [0.0; LANES];
+                    for task in task..task + call.ranges {
+                        let sums = &sums[task * call.sums() + place..][..LANES];
+                        total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+                    }
+                }
             }
-            let results = result.iter_mut().skip(channel * taps + tap).step_by(terms);
-            results.zip(total).for_each(|(result, total)| *result = total);
+            // SAFETY: as the caller's.
+            unsafe { take_columns::<A::Register>(rows, start * taps, call.channels * taps, result) };
         }
     }
 }

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::flat;
 use super::grid::Axis;
-use super::layout::{LayImages, Planes, TakeImages, Target};
+use super::layout::{LayImages, Planes, TakeImages, Target, Weights, pack};
 use super::scratch::{Class, Scratch, User, first, with_scratch};
 use super::winograd;
 use crate::vector::Vector;
@@ -35,18 +35,19 @@ const OUTPUTS: usize = 64;
 pub(super) const SOURCE: usize = 160 * 1024;
 /// Sums that are made before they are taken to their pixels.
 pub(super) const SUMS: usize = 64 * 1024;
+/// Rows of weights that are laid out at once, about.
+const LAID: usize = 192;
 /// Positions of a task, at least: among so many there are enough of each kind to fill the tiles.
 const POSITIONS: usize = 40;
 
-/// Computes every pixel of `to` from images of sizes `from`. Each pixel belongs to one of the axes along either side, and
-/// `weight([vertical axis, horizontal axis], output, channel, [tap row, tap column])` is what it multiplies by.
+/// Computes every pixel of `to` from images of sizes `from`. Each pixel belongs to one of the axes along either side.
 pub(super) fn correlate(
     path: Path,
     sides: &[Vec<Axis>; 2],
     images: &[f32],
     [from, to]: [Planes; 2],
     bias: Option<&[f32]>,
-    weight: &(impl Fn([usize; 2], usize, usize, [usize; 2]) -> f32 + Sync),
+    weights: &Weights<'_>,
 ) -> Vec<f32> {
     if images.is_empty() {
         return Vec::new();
@@ -56,24 +57,13 @@ pub(super) fn correlate(
         && winograd::suits(path, &[*vertical, *horizontal], [from.channels, to.channels])
     {
         let axes = [*vertical, *horizontal];
-        return winograd::correlate::correlate(
-            path,
-            &axes,
-            images,
-            [from, to],
-            bias,
-            &|output, channel, taps| weight([0, 0], output, channel, taps),
-        );
+        return winograd::correlate::correlate(path, &axes, images, [from, to], bias, weights);
     }
     let mut phases = Vec::new();
     let mut panel_words = 0;
-    for (row, vertical) in sides[0].iter().enumerate() {
-        for (column, horizontal) in sides[1].iter().enumerate() {
-            phases.push(Phase {
-                index: [row, column],
-                axes: [*vertical, *horizontal],
-                place: panel_words / path.rows(),
-            });
+    for vertical in &sides[0] {
+        for horizontal in &sides[1] {
+            phases.push(Phase { axes: [*vertical, *horizontal], place: panel_words / path.rows() });
             panel_words += path.rows() * vertical.taps * horizontal.taps * path.words(from.channels);
         }
     }
@@ -85,9 +75,16 @@ pub(super) fn correlate(
         }
         let target = Target(out.as_mut_ptr().cast());
         with_scratch(User::Call, |scratch| {
-            let weights = first(&mut scratch.first, to.channels.div_ceil(path.rows()) * panel_words);
-            pack(path, &phases, [from.channels, to.channels], weights, weight);
             let phases = &phases;
+            let packed = first(&mut scratch.first, to.channels.div_ceil(path.rows()) * panel_words);
+            packed.par_chunks_mut(panel_words.max(1)).enumerate().for_each(|(panel, words)| {
+                let outputs = panel * path.rows()..to.channels.min((panel + 1) * path.rows());
+                with_scratch(User::Task, |scratch| {
+                    let rows = &mut scratch.rows;
+                    path.run(Pack { phases, weights, channels: from.channels, outputs, rows, words });
+                });
+            });
+            let weights = &*packed;
             let call = Call { path, phases, images, count, from, to, bias, weights, panel_words, target };
             if flat {
                 flat::correlate(&call);
@@ -105,46 +102,56 @@ pub(super) fn correlate(
 
 /// The pixels of one axis along either side.
 pub(super) struct Phase {
-    index: [usize; 2],
     pub(super) axes: [Axis; 2],
     /// Where its weights begin, in each row of a panel.
     place: usize,
 }
 
-/// Weights as `[⌈outputs / rows⌉, phase, tap rows, tap columns, words of channels, rows]`, 0 for outputs that do not exist.
-fn pack(
-    path: Path,
-    phases: &[Phase],
-    [channels, outputs]: [usize; 2],
-    weights: &mut [u32],
-    value: &(impl Fn([usize; 2], usize, usize, [usize; 2]) -> f32 + Sync),
-) {
-    let (rows, words) = (path.rows(), path.words(channels));
-    let terms: usize = phases.iter().map(|phase| phase.axes[0].taps * phase.axes[1].taps * words).sum();
-    weights.par_chunks_mut((rows * terms).max(1)).enumerate().for_each(|(panel, weights)| {
-        if (panel + 1) * rows > outputs {
-            weights.fill(0);
+/// Packs the weights of a panel as `[phase, tap rows, tap columns, words of channels, rows]`, 0 for outputs that do not exist.
+struct Pack<'a> {
+    phases: &'a [Phase],
+    weights: &'a Weights<'a>,
+    channels: usize,
+    outputs: Range<usize>,
+    /// Room for what is laid out.
+    rows: &'a mut Vec<[f32; LANES]>,
+    words: &'a mut [u32],
+}
+
+impl Kernel for Pack<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        let Self { phases, weights, channels, outputs, rows, words } = self;
+        if outputs.len() < A::ROWS {
+            words.fill(0);
         }
-        for word in 0..words {
-            for (row, output) in (panel * rows..outputs.min((panel + 1) * rows)).enumerate() {
-                for phase in phases {
-                    let [tap_rows, tap_columns] = [phase.axes[0].taps, phase.axes[1].taps];
-                    for tap in 0..tap_rows * tap_columns {
-                        let taps = [tap / tap_columns, tap % tap_columns];
-                        let value = |channel: usize| {
-                            if channel < channels { value(phase.index, output, channel, taps) } else { 0.0 }
-                        };
-                        let place = (phase.place + tap * words + word) * rows + row;
-                        weights[place] = if path.pairs() {
-                            path.word(value(2 * word), value(2 * word + 1))
-                        } else {
-                            path.word(value(word), 0.0)
-                        };
+        let (taps, each) = (weights.taps(), if A::PAIRS { 2 } else { 1 });
+        let words_of_channels = channels.div_ceil(each);
+        let group = (LAID / taps).max(1).next_multiple_of(each);
+        let rows = first(rows, weights.rows(group));
+        for start in (0..channels).step_by(group) {
+            let group = start..channels.min(start + group);
+            // SAFETY: as the caller's.
+            unsafe { weights.lay::<A::Register>(outputs.start, group.clone(), rows) };
+            for phase in phases {
+                let [vertical, horizontal] = &phase.axes;
+                for tap in 0..vertical.taps * horizontal.taps {
+                    let row = vertical.kernel_of(tap / horizontal.taps);
+                    let of_kernel = row * weights.kernel + horizontal.kernel_of(tap % horizontal.taps);
+                    for channel in group.clone().step_by(each) {
+                        let place = (channel - start) * taps + of_kernel;
+                        let paired = A::PAIRS && channel + 1 < channels;
+                        let high = if paired { &rows[place + taps] } else { &[0.0; LANES] };
+                        let mut packed = [0; LANES];
+                        // SAFETY: as the caller's.
+                        unsafe { pack::<A>(&rows[place], Some(high), &mut packed) };
+                        let place = (phase.place + tap * words_of_channels + channel / each) * A::ROWS;
+                        words[place..][..outputs.len()].copy_from_slice(&packed[..outputs.len()]);
                     }
                 }
             }
         }
-    });
+    }
 }
 
 /// One call.

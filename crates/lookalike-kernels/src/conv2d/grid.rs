@@ -15,6 +15,8 @@ pub(super) struct Axis {
     pub(super) shift: isize,
     pub(super) taps: usize,
     pub(super) source: usize,
+    /// The kernel's row, or column, of the first tap, and how far it is to that of the next.
+    pub(super) kernel: [isize; 2],
 }
 
 impl Axis {
@@ -22,7 +24,7 @@ impl Axis {
     pub(super) fn of_output(shape: &Shape, input: usize, output: usize) -> Self {
         let Shape { kernel, stride, padding, .. } = *shape;
         let shift = -(padding as isize);
-        Self { count: output, first: 0, step: 1, stride, shift, taps: kernel, source: input }
+        Self { count: output, first: 0, step: 1, stride, shift, taps: kernel, source: input, kernel: [0, 1] }
     }
 
     /// The input pixels whose position, padding included, is `phase` modulo the stride; they sum the output's gradient over
@@ -40,7 +42,13 @@ impl Axis {
             shift: index as isize + 1 - taps as isize,
             taps,
             source: output,
+            kernel: [(phase + stride * taps) as isize - stride as isize, -(stride as isize)],
         }
+    }
+
+    /// The kernel's row, or column, of a tap.
+    pub(super) fn kernel_of(&self, tap: usize) -> usize {
+        (self.kernel[0] + self.kernel[1] * tap as isize) as usize
     }
 
     /// The pixel of an index.

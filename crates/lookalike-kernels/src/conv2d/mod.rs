@@ -18,7 +18,7 @@ use rayon::prelude::*;
 
 use arithmetic::Path;
 use grid::Axis;
-use layout::Planes;
+use layout::{Planes, Weights};
 
 /// How the two factors of each product are rounded. Products and sums are `f32`, and so is what goes in and comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -137,10 +137,9 @@ fn forward_at(path: Path, shape: &Shape, [input, weight]: [&[f32]; 2], bias: Opt
     let (from, to) = (shape.input(), shape.output());
     let sides = [(from.height, to.height), (from.width, to.width)]
         .map(|(input, output)| vec![Axis::of_output(shape, input, output)]);
-    let kernel = shape.kernel;
-    correlate::correlate(path, &sides, input, [from, to], bias, &|_, output, channel, [row, column]| {
-        weight[((output * shape.inputs + channel) * kernel + row) * kernel + column]
-    })
+    let taps = shape.kernel * shape.kernel;
+    let weights = Weights { values: weight, output: shape.terms(), channel: taps, kernel: shape.kernel };
+    correlate::correlate(path, &sides, input, [from, to], bias, &weights)
 }
 
 /// The gradient of the input: each pixel sums what it contributed to.
@@ -157,16 +156,12 @@ pub fn input_gradient(shape: &Shape, precision: Precision, weight: &[f32], gradi
 fn input_gradient_at(path: Path, shape: &Shape, [weight, gradient]: [&[f32]; 2]) -> Vec<f32> {
     shape.check_lengths(None, Some(weight), Some(gradient));
     let (from, to) = (shape.output(), shape.input());
-    let (kernel, stride) = (shape.kernel, shape.stride);
     let sides = [(to.height, from.height), (to.width, from.width)].map(|(input, output)| {
-        (0..stride).map(|phase| Axis::of_input_phase(shape, phase, input, output)).collect::<Vec<_>>()
+        (0..shape.stride).map(|phase| Axis::of_input_phase(shape, phase, input, output)).collect::<Vec<_>>()
     });
-    correlate::correlate(path, &sides, gradient, [from, to], None, &|phases, input, output, taps| {
-        // The last tap of the phase comes first.
-        let [row, column] =
-            [0, 1].map(|side| phases[side] + stride * (sides[side][phases[side]].taps - 1 - taps[side]));
-        weight[((output * shape.inputs + input) * kernel + row) * kernel + column]
-    })
+    let taps = shape.kernel * shape.kernel;
+    let weights = Weights { values: weight, output: taps, channel: shape.terms(), kernel: shape.kernel };
+    correlate::correlate(path, &sides, gradient, [from, to], None, &weights)
 }
 
 /// The gradient of the weights, summed over all images.

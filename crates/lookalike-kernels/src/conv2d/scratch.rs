@@ -3,6 +3,8 @@
 use std::cell::Cell;
 use std::ops::Range;
 
+use super::arithmetic::LANES;
+
 /// Buffers of one thread; none of them holds anything between two uses.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
@@ -10,6 +12,8 @@ pub(super) struct Scratch {
     pub(super) first: Vec<u32>,
     pub(super) second: Vec<u32>,
     pub(super) sums: Vec<f32>,
+    /// Weights of sixteen outputs each.
+    pub(super) rows: Vec<[f32; LANES]>,
     pub(super) positions: Vec<[usize; 2]>,
     pub(super) classes: Vec<Class>,
     /// Of the values of transformed tiles.

@@ -7,13 +7,14 @@
 
 use std::arch::x86_64::{
     __m256i, __m512, __m512bh, _CMP_NLT_UQ, _CMP_ORD_Q, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-    _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cmp_ps_mask,
-    _mm512_cvtepu32_epi64, _mm512_dpbf16_ps, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_mask_cmpge_epu64_mask, _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32,
+    _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256,
+    _mm512_cmp_ps_mask, _mm512_cvtepu32_epi64, _mm512_dpbf16_ps, _mm512_extracti64x4_epi64, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_mask_cmpge_epu64_mask, _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32,
     _mm512_maskz_compress_epi64, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32,
-    _mm512_or_si512, _mm512_permutex2var_ps, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps,
-    _mm512_setr_epi32, _mm512_setzero_ps, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srai_epi32,
-    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_xor_si512,
+    _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_shuffle_f32x4, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srai_epi32, _mm512_storeu_ps,
+    _mm512_storeu_si512, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    _mm512_xor_si512,
 };
 
 use super::{PANEL, Vector};
@@ -115,19 +116,39 @@ impl Vector for __m512 {
     unsafe fn transpose(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
         // SAFETY: the caller vouches for AVX-512F and for 16 rows of 16 values at both pointers.
         unsafe {
-            // Interleaving row i with row i + 8, four times, moves the four bits of the row's number to the column's.
-            let low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
-            let mut rows: [__m512; PANEL] =
-                std::array::from_fn(|row| _mm512_loadu_ps(source.add(row * stride)));
-            for _ in 0..4 {
-                rows = std::array::from_fn(|row| {
-                    let half = if row % 2 == 0 { low } else { high };
-                    _mm512_permutex2var_ps(rows[row / 2], half, rows[row / 2 + 8])
-                });
+            // Loops instead of closures: those would not be compiled for these registers. `rows[4 · i + j]` holds, of each four
+            // columns after the other, first value j of rows 4 · i to 4 · i + 3, then what of them column `j` of each four is.
+            let mut rows = [_mm512_setzero_ps(); PANEL];
+            for four in (0..PANEL).step_by(4) {
+                let place = source.add(four * stride);
+                let [a, b] = [_mm512_loadu_ps(place), _mm512_loadu_ps(place.add(stride))];
+                let [c, d] = [_mm512_loadu_ps(place.add(2 * stride)), _mm512_loadu_ps(place.add(3 * stride))];
+                let [ab, cd] = [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)];
+                let [ab, cd] = [_mm512_castps_pd(ab), _mm512_castps_pd(cd)];
+                rows[four] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                rows[four + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+                let [ab, cd] = [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)];
+                let [ab, cd] = [_mm512_castps_pd(ab), _mm512_castps_pd(cd)];
+                rows[four + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                rows[four + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
             }
-            for (column, values) in rows.into_iter().enumerate() {
-                _mm512_storeu_ps(target.add(column * target_stride), values);
+            for column in 0..4 {
+                let [a, b, c, d] = [rows[column], rows[column + 4], rows[column + 8], rows[column + 12]];
+                let [even_ab, odd_ab] =
+                    [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xDD>(a, b)];
+                let [even_cd, odd_cd] =
+                    [_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xDD>(c, d)];
+                let target = target.add(column * target_stride);
+                _mm512_storeu_ps(target, _mm512_shuffle_f32x4::<0x88>(even_ab, even_cd));
+                _mm512_storeu_ps(target.add(4 * target_stride), _mm512_shuffle_f32x4::<0x88>(odd_ab, odd_cd));
+                _mm512_storeu_ps(
+                    target.add(8 * target_stride),
+                    _mm512_shuffle_f32x4::<0xDD>(even_ab, even_cd),
+                );
+                _mm512_storeu_ps(
+                    target.add(12 * target_stride),
+                    _mm512_shuffle_f32x4::<0xDD>(odd_ab, odd_cd),
+                );
             }
         }
     }

@@ -14,7 +14,7 @@ use super::super::Shape;
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::super::contract::{PANEL, Walk};
 use super::super::grid::Axis;
-use super::super::layout::Planes;
+use super::super::layout::{Planes, take_columns};
 use super::super::scratch::{Scratch, User, first, with_scratch};
 use super::tiles::Tiles;
 use super::transform::{Gradient, Input, Line, WeightGradient, collect, spread};
@@ -37,7 +37,6 @@ pub(in super::super) fn contract(
     gradient: &[f32],
 ) -> Vec<f32> {
     assert!(super::is_possible(path, axes));
-    let path = path.at_most_256_bits();
     let (from, to) = (shape.input(), shape.output());
     let map = [to.height, to.width];
     let columns = path.contraction_columns(shape.outputs);
@@ -77,7 +76,10 @@ pub(in super::super) fn contract(
             with_scratch(User::Task, |scratch| call.run(task, sums, scratch));
         });
         result.par_chunks_mut(LANES * shape.terms()).enumerate().for_each(|(block, result)| {
-            path.run(Gather { call: &call, outputs: block * LANES, sums, result });
+            with_scratch(User::Task, |scratch| {
+                let (call, outputs, rows) = (&call, block * LANES, &mut scratch.rows);
+                path.run(Gather { call, outputs, sums, rows, result });
+            });
         });
     });
     result
@@ -298,6 +300,8 @@ struct Gather<'a> {
     /// The first.
     outputs: usize,
     sums: &'a [f32],
+    /// Room for the gradients of some channels.
+    rows: &'a mut Vec<[f32; LANES]>,
     result: &'a mut [f32],
 }
 
@@ -305,10 +309,12 @@ impl Kernel for Gather<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
-        let Self { call, outputs, sums, result } = self;
+        let Self { call, outputs, sums, rows, result } = self;
         let [task_inputs, task_outputs] = call.task_channels;
         let inputs = call.operands[0].planes.channels;
+        let rows = first(rows, 9 * LANES.min(inputs));
         for channel in 0..inputs {
+            let taps = &mut rows[channel % LANES * 9..][..9];
             let range = channel / task_inputs * call.channel_ranges[1] + outputs / task_outputs;
             let tasks = range * call.ranges..(range + 1) * call.ranges;
             let place = channel % task_inputs * task_outputs + outputs % task_outputs;
@@ -316,7 +322,6 @@ impl Kernel for Gather<'_> {
                 (tasks.end - 1) * call.sums() + (ELEMENTS - 1) * task_inputs * task_outputs + place + LANES
                     <= sums.len()
             );
-            let mut taps = [[0.0_f32; LANES]; 9];
             for lane in (0..LANES).step_by(A::Register::LANES) {
                 // SAFETY: by the assertion the elements of sixteen outputs lie in the sums of each task.
                 unsafe {
@@ -334,10 +339,11 @@ impl Kernel for Gather<'_> {
                     }
                 }
             }
-            for (output, result) in result.chunks_exact_mut(inputs * 9).enumerate() {
-                for (tap, result) in result[channel * 9..][..9].iter_mut().enumerate() {
-                    *result = taps[tap][output];
-                }
+            if channel % LANES == LANES - 1 || channel + 1 == inputs {
+                let first = channel / LANES * LANES;
+                let rows = &rows[..9 * (channel + 1 - first)];
+                // SAFETY: as the caller's.
+                unsafe { take_columns::<A::Register>(rows, 9 * first, 9 * inputs, result) };
             }
         }
     }

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::super::correlate::Walk;
 use super::super::grid::Axis;
-use super::super::layout::{Planes, TakeImages, Target};
+use super::super::layout::{Planes, TakeImages, Target, Weights};
 use super::super::scratch::{Scratch, User, first, with_scratch};
 use super::tiles::Tiles;
 use super::transform::{Input, Output, Weight, collect, spread};
@@ -37,23 +37,22 @@ pub(in super::super) fn correlate(
     images: &[f32],
     [from, to]: [Planes; 2],
     bias: Option<&[f32]>,
-    weight: &(impl Fn(usize, usize, [usize; 2]) -> f32 + Sync),
+    weights: &Weights<'_>,
 ) -> Vec<f32> {
     assert!(super::is_possible(path, axes));
-    let path = path.at_most_256_bits();
     let count = images.len() / from.values();
     let panels = to.channels.div_ceil(path.rows());
-    let panel_words = ELEMENTS * from.channels * path.rows();
+    // A line more, lest all elements fall into the same set of a cache.
+    let element_words = from.channels * path.rows() + LANES;
+    let panel_words = ELEMENTS * element_words;
+    let taps = std::array::from_fn(|tap| {
+        let [row, column] = [axes[0].kernel_of(tap / 3), axes[1].kernel_of(tap % 3)];
+        ((row * 3 + column) * LANES) as u32
+    });
     let tiles = Tiles::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
     let write = |out: &mut [std::mem::MaybeUninit<f32>]| {
         let target = Target(out.as_mut_ptr().cast());
         with_scratch(User::Call, |scratch| {
-            let lay = |panel: usize, words: &mut [u32]| {
-                let outputs = panel * path.rows()..to.channels.min((panel + 1) * path.rows());
-                path.run(LayWeights { outputs, channels: from.channels, weight, words });
-            };
-            let lay = &lay;
-            let weights = &[];
             let mut call = Call {
                 path,
                 tiles,
@@ -62,18 +61,20 @@ pub(in super::super) fn correlate(
                 from,
                 to,
                 bias,
-                lay,
                 weights,
+                taps: &taps,
+                laid: &[],
                 panels,
                 panel_words,
                 target,
             };
             let plan = Plan::new(&call);
             if plan.band_ranges > 1 {
-                let weights = first(&mut scratch.first, panels * panel_words);
-                let each = weights.par_chunks_mut(panel_words.max(1));
-                each.enumerate().for_each(|(panel, words)| lay(panel, words));
-                call.weights = weights;
+                let laid = first(&mut scratch.first, panels * panel_words);
+                laid.par_chunks_mut(panel_words).enumerate().for_each(|(panel, words)| {
+                    with_scratch(User::Task, |scratch| call.lay(panel, &mut scratch.rows, words));
+                });
+                call.laid = laid;
             }
             (0..plan.band_ranges * plan.panel_ranges).into_par_iter().for_each(|task| {
                 with_scratch(User::Task, |scratch| call.run(&plan, task, scratch));
@@ -84,7 +85,7 @@ pub(in super::super) fn correlate(
     unsafe { written(count * to.values(), write) }
 }
 
-struct Call<'a, L> {
+struct Call<'a> {
     path: Path,
     tiles: Tiles,
     images: &'a [f32],
@@ -92,11 +93,12 @@ struct Call<'a, L> {
     from: Planes,
     to: Planes,
     bias: Option<&'a [f32]>,
-    /// Lays the weights of a panel out as `[elements, C, rows]`.
-    lay: &'a L,
-    /// Those of all panels, if more than one task needs them; a task that is the only one lays them itself, for all of them
-    /// may be more than the caches hold.
-    weights: &'a [u32],
+    weights: &'a Weights<'a>,
+    /// Where the taps lie among those that are laid out.
+    taps: &'a [u32; 9],
+    /// The transformed weights of all panels, if more than one task needs them; a task that is the only one transforms them
+    /// itself, for all of them may be more than the caches hold.
+    laid: &'a [u32],
     panels: usize,
     panel_words: usize,
     target: Target,
@@ -110,7 +112,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new<L>(call: &Call<'_, L>) -> Self {
+    fn new(call: &Call<'_>) -> Self {
         let [rows, columns] = call.tiles.count;
         let bands = call.count.div_ceil(LANES) * rows;
         let band_ranges = bands.div_ceil(POSITIONS.div_ceil(columns));
@@ -126,7 +128,18 @@ struct Band {
     images: Range<usize>,
 }
 
-impl<L: Fn(usize, &mut [u32]) + Sync> Call<'_, L> {
+impl Call<'_> {
+    /// Words from an element of a panel to the next.
+    fn element_words(&self) -> usize {
+        self.panel_words / ELEMENTS
+    }
+
+    /// Transforms the weights of a panel.
+    fn lay(&self, panel: usize, rows: &mut Vec<[f32; LANES]>, words: &mut [u32]) {
+        let outputs = panel * self.path.rows()..self.to.channels.min((panel + 1) * self.path.rows());
+        self.path.run(LayWeights { call: self, outputs, rows, words });
+    }
+
     fn band(&self, band: usize) -> Band {
         let rows = self.tiles.count[0];
         let start = band / rows * LANES;
@@ -172,14 +185,14 @@ impl<L: Fn(usize, &mut [u32]) + Sync> Call<'_, L> {
             let (map, products) = first(&mut scratch.sums, map + rows * stride).split_at_mut(map);
             let positions = &scratch.positions;
             let words = panels.start * self.panel_words..panels.end * self.panel_words;
-            let weights = if self.weights.is_empty() {
-                let weights = first(&mut scratch.second, words.len());
-                for (panel, words) in panels.clone().zip(weights.chunks_exact_mut(self.panel_words)) {
-                    (self.lay)(panel, words);
+            let weights = if self.laid.is_empty() {
+                let laid = first(&mut scratch.second, words.len());
+                for (panel, words) in panels.clone().zip(laid.chunks_exact_mut(self.panel_words)) {
+                    self.lay(panel, &mut scratch.rows, words);
                 }
-                weights
+                laid
             } else {
-                &self.weights[words]
+                &self.laid[words]
             };
             self.path.run(Multiply { call: self, weights, positions, source, step, products, stride });
             let channels =
@@ -199,47 +212,49 @@ impl<L: Fn(usize, &mut [u32]) + Sync> Call<'_, L> {
     }
 }
 
-/// Lays the transformed weights of a panel out as `[elements, C, rows]`, 0 for outputs that do not exist.
-struct LayWeights<'a, W> {
+/// Lays the transformed weights of a panel out as `[elements, C, rows]`; nothing is said about outputs that do not exist.
+struct LayWeights<'a> {
+    call: &'a Call<'a>,
     outputs: Range<usize>,
-    channels: usize,
-    weight: &'a W,
+    /// Room for the weights of some channels.
+    rows: &'a mut Vec<[f32; LANES]>,
     words: &'a mut [u32],
 }
 
-impl<W: Fn(usize, usize, [usize; 2]) -> f32> Kernel for LayWeights<'_, W> {
+impl Kernel for LayWeights<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        assert!(!A::PAIRS);
         const {
             assert!(A::ROWS <= A::Register::LANES);
         }
-        // Nine taps of as many outputs as a register holds.
-        let mut taps = [[0.0_f32; LANES]; 9];
+        let Self { call, outputs, rows, words } = self;
+        let (weights, step) = (call.weights, call.element_words());
+        assert!(ELEMENTS * step <= words.len() && call.from.channels * A::ROWS <= step);
+        assert!(call.taps.iter().all(|tap| (*tap as usize) < 9 * LANES));
+        let rows = first(rows, weights.rows(LANES));
         let mut elements = [[0.0_f32; LANES]; ELEMENTS];
-        let offsets: [u32; 9] = std::array::from_fn(|tap| (tap * LANES) as u32);
-        for channel in 0..self.channels {
-            for (row, output) in self.outputs.clone().enumerate() {
-                for (tap, values) in taps.iter_mut().enumerate() {
-                    values[row] = (self.weight)(output, channel, [tap / 3, tap % 3]);
+        for start in (0..call.from.channels).step_by(LANES) {
+            let channels = start..call.from.channels.min(start + LANES);
+            // SAFETY: as the caller's.
+            unsafe { weights.lay::<A::Register>(outputs.start, channels.clone(), rows) };
+            for (channel, taps) in channels.zip(rows.chunks_exact(9)) {
+                // SAFETY: nine taps lie in as many rows; no register is longer than a row.
+                unsafe {
+                    let (taps, elements) = (taps.as_ptr().cast(), elements.as_mut_ptr().cast());
+                    spread::<Weight, A::Register, 3>(taps, call.taps.as_ptr(), elements, LANES);
                 }
-            }
-            // SAFETY: a register is no longer than sixteen values; the caller vouches for the registers.
-            unsafe {
-                let (taps, elements) = (taps.as_ptr().cast(), elements.as_mut_ptr().cast());
-                spread::<Weight, A::Register, 3>(taps, offsets.as_ptr(), elements, LANES);
-            }
-            for (element, values) in elements.iter().enumerate() {
-                let words = &mut self.words[(element * self.channels + channel) * A::ROWS..][..A::ROWS];
-                words.iter_mut().zip(values).for_each(|(word, value)| *word = value.to_bits());
+                for (element, values) in elements.iter().enumerate() {
+                    let words = &mut words[element * step + channel * A::ROWS..][..A::ROWS];
+                    words.iter_mut().zip(values).for_each(|(word, value)| *word = value.to_bits());
+                }
             }
         }
     }
 }
 
 /// Transforms a band into `[elements, positions, C, 16]`, from a position on.
-struct Spread<'a, L> {
-    call: &'a Call<'a, L>,
+struct Spread<'a> {
+    call: &'a Call<'a>,
     band: Band,
     offsets: &'a [u32],
     position: usize,
@@ -249,7 +264,7 @@ struct Spread<'a, L> {
     step: usize,
 }
 
-impl<L> Kernel for Spread<'_, L> {
+impl Kernel for Spread<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
@@ -281,8 +296,8 @@ impl<L> Kernel for Spread<'_, L> {
 }
 
 /// The products of some panels, `[rows, elements, positions, 16]`.
-struct Multiply<'a, L> {
-    call: &'a Call<'a, L>,
+struct Multiply<'a> {
+    call: &'a Call<'a>,
     /// `[panels, elements, C, rows]`
     weights: &'a [u32],
     /// In the source of the first element, and numbers.
@@ -293,14 +308,14 @@ struct Multiply<'a, L> {
     stride: usize,
 }
 
-impl<L> Kernel for Multiply<'_, L> {
+impl Kernel for Multiply<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
         let Self { call, weights, positions, source, step, products, stride } = self;
         let channels = call.from.channels;
         let panels = weights.len() / call.panel_words;
-        assert_eq!(call.panel_words, ELEMENTS * channels * A::ROWS);
+        assert!(channels * A::ROWS <= call.element_words());
         assert!(ELEMENTS * step <= source.len() && ELEMENTS * positions.len() * LANES <= stride);
         assert!(
             positions
@@ -313,7 +328,7 @@ impl<L> Kernel for Multiply<'_, L> {
                 // SAFETY: by the assertions the weights of an element lie in the panel's, the positions in the element's
                 // part of the source, and their sums in its part of each row.
                 unsafe {
-                    let place = panel * call.panel_words + element * channels * A::ROWS;
+                    let place = panel * call.panel_words + element * call.element_words();
                     let sums = panel * A::ROWS * stride + element * positions.len() * LANES;
                     let walk = Walk {
                         weights: weights.as_ptr().add(place),
@@ -334,8 +349,8 @@ impl<L> Kernel for Multiply<'_, L> {
 }
 
 /// Transforms the products of a band back, and takes them to their images.
-struct Collect<'a, L> {
-    call: &'a Call<'a, L>,
+struct Collect<'a> {
+    call: &'a Call<'a>,
     band: Band,
     channels: Range<usize>,
     /// From the first position of the band on.
@@ -347,7 +362,7 @@ struct Collect<'a, L> {
     map: &'a mut [f32],
 }
 
-impl<L> Kernel for Collect<'_, L> {
+impl Kernel for Collect<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);

@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::super::tests::{difference, normals, twins};
-use super::super::{Axis, Path, Precision, Shape, forward_at, input_gradient_at, weight_gradient_at};
+use super::super::{
+    Axis, Path, Precision, Shape, Weights, forward_at, input_gradient_at, weight_gradient_at,
+};
 use super::{contract, correlate, is_possible, suits};
 
 /// Output, input gradient and weight gradient by tiles.
@@ -14,22 +16,13 @@ fn by_tiles(
     bias: &[f32],
 ) -> [Vec<f32>; 3] {
     let (from, to) = (shape.input(), shape.output());
-    let weight = |output: usize, channel: usize, [row, column]: [usize; 2]| {
-        weight[((output * shape.inputs + channel) * 3 + row) * 3 + column]
-    };
     let sides = [(from.height, to.height), (from.width, to.width)];
     let forwards = sides.map(|(input, output)| Axis::of_output(shape, input, output));
+    let weights = |output, channel| Weights { values: weight, output, channel, kernel: 3 };
     let backwards = sides.map(|(input, output)| Axis::of_input_phase(shape, 0, input, output));
     [
-        correlate::correlate(path, &forwards, input, [from, to], Some(bias), &weight),
-        correlate::correlate(
-            path,
-            &backwards,
-            gradient,
-            [to, from],
-            None,
-            &|output, channel, [row, column]| weight(channel, output, [2 - row, 2 - column]),
-        ),
+        correlate::correlate(path, &forwards, input, [from, to], Some(bias), &weights(shape.terms(), 9)),
+        correlate::correlate(path, &backwards, gradient, [to, from], None, &weights(9, shape.terms())),
         contract::contract(path, shape, &forwards, input, gradient),
     ]
 }
