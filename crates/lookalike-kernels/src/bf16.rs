@@ -5,25 +5,25 @@
     reason = "only code inlined into a function with target features is vectorised with them"
 )]
 
-/// The nearest bfloat16, ties to even, in the upper half. Infinities and what is not a number stay so.
+/// The bits of the nearest bfloat16 to those of an `f32`, ties to even, in the upper half. Infinities and what is not a
+/// number stay so.
 #[inline(always)]
-fn bits(value: f32) -> u32 {
-    let bits = value.to_bits();
+pub(crate) fn bits(bits: u32) -> u32 {
     let nearest = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000;
     // Of what is not a number the sign and a bit of the fraction are kept, lest it round to an infinity.
-    if value.is_nan() { bits & 0xFFFF_0000 | 0x0040_0000 } else { nearest }
+    if f32::from_bits(bits).is_nan() { bits & 0xFFFF_0000 | 0x0040_0000 } else { nearest }
 }
 
 /// Two values rounded, the first in the lower half.
 #[inline(always)]
 pub(crate) fn pair(low: f32, high: f32) -> u32 {
-    bits(high) | bits(low) >> 16
+    bits(high.to_bits()) | bits(low.to_bits()) >> 16
 }
 
 /// The nearest bfloat16, as an `f32`.
 #[inline(always)]
 pub(crate) fn round(value: f32) -> f32 {
-    f32::from_bits(bits(value))
+    f32::from_bits(bits(value.to_bits()))
 }
 
 #[cfg(test)]

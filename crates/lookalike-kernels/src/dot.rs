@@ -32,15 +32,6 @@ pub(crate) enum Level {
 }
 
 impl Level {
-    /// This level, or 256-bit vectors in place of wider ones.
-    pub(crate) fn at_most_256_bits(self) -> Self {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") => Self::Avx2,
-            level => level,
-        }
-    }
-
     /// The best level that this processor has.
     pub(crate) fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]

@@ -185,9 +185,14 @@ impl Path {
         paths
     }
 
-    /// The same with 256-bit vectors in place of wider ones.
-    pub(super) fn at_most_256_bits(self) -> Self {
-        Self { level: self.level.at_most_256_bits(), ..self }
+    /// The same with a value in each word.
+    pub(super) fn singles(self) -> Self {
+        Self { precision: Precision::F32, ..self }
+    }
+
+    /// Whether pairs are multiplied by instructions made for them.
+    pub(super) fn native_pairs(self) -> bool {
+        self.pairs() && self.native
     }
 
     /// Whether a word holds two values.
@@ -198,11 +203,6 @@ impl Path {
     /// Words for `values` values.
     pub(super) fn words(self, values: usize) -> usize {
         if self.pairs() { values.div_ceil(2) } else { values }
-    }
-
-    /// The word of two values, the second of which is dropped unless words are pairs.
-    pub(super) fn word(self, low: f32, high: f32) -> u32 {
-        if self.pairs() { bf16::pair(low, high) } else { low.to_bits() }
     }
 
     /// As [`Arithmetic::ROWS`].

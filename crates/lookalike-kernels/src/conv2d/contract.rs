@@ -45,20 +45,82 @@ pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32
         return winograd::contract::contract(path, shape, &axes, input, gradient);
     }
     let call = Call::new(path, shape, input, gradient);
-    let mut result = vec![0.0; shape.outputs * shape.terms()];
-    with_scratch(User::Call, |scratch| {
-        let sums = first(&mut scratch.sums, call.tasks() * call.sums());
-        sums.par_chunks_exact_mut(call.sums()).enumerate().for_each(|(task, sums)| {
-            with_scratch(User::Task, |scratch| call.run(task, sums, scratch));
-        });
-        result.par_chunks_mut(PANEL * shape.terms()).enumerate().for_each(|(block, result)| {
-            with_scratch(User::Task, |scratch| {
-                let (call, first, rows) = (&call, block * PANEL, &mut scratch.rows);
-                path.run(Gather { call, first, sums, rows, result });
+    call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
+}
+
+/// How channels, outputs and images are split into tasks, by their sizes alone.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Split {
+    /// Channels and outputs.
+    pub(super) channels: [usize; 2],
+    /// Taps of a pair of both.
+    pub(super) taps: usize,
+    /// Channels and outputs of a task's sums, multiples of the panels.
+    pub(super) task_channels: [usize; 2],
+    /// Units of images and rows.
+    pub(super) units: usize,
+    /// Ranges of units.
+    pub(super) ranges: usize,
+}
+
+impl Split {
+    /// As many ranges of units as are worth sums of their own.
+    pub(super) fn new(channels: [usize; 2], taps: usize, task_channels: [usize; 2], units: usize) -> Self {
+        let split = Self { channels, taps, task_channels, units, ranges: 1 };
+        let [inputs, outputs] = split.channel_ranges();
+        Self { ranges: (TASKS / (inputs * outputs)).clamp(1, units.max(1)), ..split }
+    }
+
+    /// Ranges of channels and of outputs.
+    fn channel_ranges(&self) -> [usize; 2] {
+        [0, 1].map(|side| self.channels[side].div_ceil(self.task_channels[side]))
+    }
+
+    /// Sums of a task, `[taps, task channels, task outputs]`.
+    pub(super) fn sums(&self) -> usize {
+        self.taps * self.task_channels[0] * self.task_channels[1]
+    }
+
+    /// Channels and outputs of a task.
+    pub(super) fn channels_of(&self, task: usize) -> [Range<usize>; 2] {
+        let (range, [_, outputs]) = (task / self.ranges, self.channel_ranges());
+        let range = [range / outputs, range % outputs];
+        [0, 1].map(|side| {
+            let start = range[side] * self.task_channels[side];
+            start..self.channels[side].min(start + self.task_channels[side])
+        })
+    }
+
+    /// Units of a task.
+    pub(super) fn units_of(&self, task: usize) -> Range<usize> {
+        let range = task % self.ranges;
+        self.units * range / self.ranges..self.units * (range + 1) / self.ranges
+    }
+
+    /// Lets `sum(task, sums, scratch)` write the sums of every task, and adds them up to `[outputs, C, taps]`.
+    pub(super) fn run(
+        &self,
+        path: Path,
+        sum: &(impl Fn(usize, &mut [f32], &mut Scratch) + Sync),
+    ) -> Vec<f32> {
+        let [channels, outputs] = self.channels;
+        let terms = channels * self.taps;
+        let mut result = vec![0.0; outputs * terms];
+        with_scratch(User::Call, |scratch| {
+            let tasks = self.channel_ranges().iter().product::<usize>() * self.ranges;
+            let sums = first(&mut scratch.sums, tasks * self.sums());
+            sums.par_chunks_exact_mut(self.sums()).enumerate().for_each(|(task, sums)| {
+                with_scratch(User::Task, |scratch| sum(task, sums, scratch));
+            });
+            result.par_chunks_mut(PANEL * terms).enumerate().for_each(|(block, result)| {
+                with_scratch(User::Task, |scratch| {
+                    let (split, output, rows) = (self, block * PANEL, &mut scratch.rows);
+                    path.run(Gather { split, output, sums, rows, result });
+                });
             });
         });
-    });
-    result
+        result
+    }
 }
 
 /// A call and its split into tasks, which depends on its sizes alone.
@@ -69,24 +131,16 @@ struct Call<'a> {
     gradient: &'a [f32],
     vertical: Axis,
     horizontal: Axis,
-    /// Channels of the laid-out input; the axes are those of it.
-    channels: usize,
-    /// Whether the input is laid out as windows: its taps are channels then, and its pixels those of the output.
+    /// Whether the input is laid out as windows: its taps are channels then, and its pixels those of the output. The axes are
+    /// those of the laid-out input.
     windows: bool,
     /// Images laid out at once.
     images: usize,
     /// Columns of a panel of the gradient.
     columns: usize,
-    /// Channels and outputs of a task's sums, multiples of the panels, and ranges of both.
-    task_channels: usize,
-    task_outputs: usize,
-    channel_ranges: usize,
-    output_ranges: usize,
-    /// Output rows that are laid out at once, ranges of them, and how many such units there are.
+    split: Split,
+    /// Ranges of output rows, one of which is laid out at once.
     row_ranges: usize,
-    units: usize,
-    /// Ranges of units.
-    ranges: usize,
 }
 
 impl<'a> Call<'a> {
@@ -116,8 +170,6 @@ impl<'a> Call<'a> {
         let taps = vertical.taps * horizontal.taps;
         let task_channels = TERMS.div_ceil(taps).min(channels).next_multiple_of(PANEL).min(256);
         let task_outputs = OUTPUTS.min(shape.outputs).next_multiple_of(columns);
-        let channel_ranges = channels.div_ceil(task_channels);
-        let output_ranges = shape.outputs.div_ceil(task_outputs);
         let lanes = path.words(images.min(shape.images));
         let row_words = |rows: usize| {
             let sources = (rows - 1) * vertical.stride + vertical.taps;
@@ -126,7 +178,7 @@ impl<'a> Call<'a> {
         let fits = (1..=rows).rev().find(|rows| row_words(*rows) <= WORDS).unwrap_or(1);
         let row_ranges = rows.div_ceil(fits);
         let units = shape.images.div_ceil(images) * row_ranges;
-        let ranges = (TASKS / (channel_ranges * output_ranges)).clamp(1, units.max(1));
+        let split = Split::new([channels, shape.outputs], taps, [task_channels, task_outputs], units);
         Self {
             path,
             shape,
@@ -134,27 +186,12 @@ impl<'a> Call<'a> {
             gradient,
             vertical,
             horizontal,
-            channels,
             windows,
             images,
             columns,
-            task_channels,
-            task_outputs,
-            channel_ranges,
-            output_ranges,
+            split,
             row_ranges,
-            units,
-            ranges,
         }
-    }
-
-    fn tasks(&self) -> usize {
-        self.channel_ranges * self.output_ranges * self.ranges
-    }
-
-    /// Sums of a task.
-    fn sums(&self) -> usize {
-        self.vertical.taps * self.horizontal.taps * self.task_channels * self.task_outputs
     }
 
     fn planes(&self) -> [Planes; 2] {
@@ -164,13 +201,9 @@ impl<'a> Call<'a> {
     /// The sums `[taps, task channels, task outputs]` of one task.
     fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
         let path = self.path;
-        let range = task % self.ranges;
-        let (channels, outputs) =
-            (task / self.ranges / self.output_ranges, task / self.ranges % self.output_ranges);
-        let channels = channels * self.task_channels..self.channels.min((channels + 1) * self.task_channels);
-        let outputs = outputs * self.task_outputs..self.shape.outputs.min((outputs + 1) * self.task_outputs);
+        let [channels, outputs] = self.split.channels_of(task);
         sums.fill(0.0);
-        for unit in self.units * range / self.ranges..self.units * (range + 1) / self.ranges {
+        for unit in self.split.units_of(task) {
             let images = unit / self.row_ranges * self.images;
             let images = images..self.shape.images.min(images + self.images);
             let row_at = |range: usize| self.vertical.count * range / self.row_ranges;
@@ -230,10 +263,10 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The gradients `[outputs, C, K, K]` of up to sixteen outputs, `first` and those after it, from the sums of all tasks.
+/// The gradients `[outputs, C, taps]` of up to sixteen outputs, `output` and those after it, from the sums of all tasks.
 struct Gather<'a> {
-    call: &'a Call<'a>,
-    first: usize,
+    split: &'a Split,
+    output: usize,
     sums: &'a [f32],
     /// Room for the gradients of some channels.
     rows: &'a mut Vec<[f32; LANES]>,
@@ -243,26 +276,27 @@ struct Gather<'a> {
 impl Kernel for Gather<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { call, first: output, sums, rows, result } = self;
-        let taps = call.vertical.taps * call.horizontal.taps;
-        let output_range = output / call.task_outputs;
-        for start in (0..call.channels).step_by(PANEL) {
-            let channels = start..call.channels.min(start + PANEL);
+        let Self { split, output, sums, rows, result } = self;
+        let Split { channels: [inputs, _], taps, task_channels: [task_inputs, task_outputs], ranges, .. } =
+            *split;
+        let of_task = split.sums();
+        for start in (0..inputs).step_by(PANEL) {
+            let channels = start..inputs.min(start + PANEL);
             let rows = first(rows, channels.len() * taps);
             for (channel, rows) in channels.zip(rows.chunks_exact_mut(taps)) {
-                let task = (channel / call.task_channels * call.output_ranges + output_range) * call.ranges;
+                let range = channel / task_inputs * split.channel_ranges()[1] + output / task_outputs;
                 for (tap, total) in rows.iter_mut().enumerate() {
-                    let place = (tap * call.task_channels + channel % call.task_channels) * call.task_outputs
-                        + output % call.task_outputs;
+                    let place =
+                        (tap * task_inputs + channel % task_inputs) * task_outputs + output % task_outputs;
                     *total = [0.0; LANES];
-                    for task in task..task + call.ranges {
-                        let sums = &sums[task * call.sums() + place..][..LANES];
+                    for task in range * ranges..(range + 1) * ranges {
+                        let sums = &sums[task * of_task + place..][..LANES];
                         total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
                     }
                 }
             }
             // SAFETY: as the caller's.
-            unsafe { take_columns::<A::Register>(rows, start * taps, call.channels * taps, result) };
+            unsafe { take_columns::<A::Register>(rows, start * taps, inputs * taps, result) };
         }
     }
 }
@@ -287,14 +321,15 @@ struct Tiles<'a> {
 impl Kernel for Tiles<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Call { vertical, horizontal, task_channels, task_outputs, columns, .. } = *self.call;
+        let Call { vertical, horizontal, split, columns, .. } = *self.call;
+        let [task_channels, task_outputs] = split.task_channels;
         let [input_panels, gradient_panels] = [self.channels.div_ceil(PANEL), self.outputs.div_ceil(columns)];
         assert!(input_panels * self.panels[0] <= self.input.len());
         assert!(gradient_panels * self.panels[1] <= self.gradient.len());
         assert_eq!(self.panels[0], self.sources.len() * horizontal.source * self.lanes * PANEL);
         assert_eq!(self.panels[1], self.rows.len() * horizontal.count * self.lanes * columns);
         assert!(input_panels * PANEL <= task_channels && gradient_panels * columns <= task_outputs);
-        assert_eq!(self.sums.len(), self.call.sums());
+        assert_eq!(self.sums.len(), split.sums());
         for tap in 0..vertical.taps * horizontal.taps {
             let [tap_row, tap_column] = [tap / horizontal.taps, tap % horizontal.taps];
             let rows = vertical.indices_of(tap_row, self.rows.clone());
@@ -323,6 +358,7 @@ impl Kernel for Tiles<'_> {
                 ],
                 gradient_steps: [horizontal.count * self.lanes * columns, self.lanes * columns],
                 row: task_outputs,
+                add: true,
             };
             for channel in (0..self.channels).step_by(A::CONTRACTION_ROWS) {
                 for panel in 0..gradient_panels {
@@ -356,10 +392,12 @@ pub(super) struct Walk {
     pub(super) gradient_steps: [usize; 2],
     /// Sums from one channel to the next.
     pub(super) row: usize,
+    /// Whether to add to what the sums are, instead of writing over it.
+    pub(super) add: bool,
 }
 
 impl Walk {
-    /// Adds the products of a tile's channels and a panel of the gradient.
+    /// Sums the products of a tile's channels and a panel of the gradient.
     ///
     /// # Safety
     /// The processor has the registers of `A`, every step stays in the panels, whose gradient has `columns`, and as many
@@ -397,7 +435,7 @@ impl Walk {
         // SAFETY: as the caller's.
         unsafe {
             let mut sums = [[A::Register::splat(0.0); VECTORS]; ROWS];
-            for row in 0..ROWS {
+            for row in 0..if self.add { ROWS } else { 0 } {
                 for vector in 0..VECTORS {
                     sums[row][vector] = A::Register::load(target.add(row * self.row + vector * lanes));
                 }

@@ -6,10 +6,10 @@
 )]
 
 use std::arch::x86_64::{
-    __m256i, __m512, __m512bh, _CMP_NLT_UQ, _CMP_ORD_Q, _mm512_add_epi32, _mm512_add_ps, _mm512_and_si512,
-    _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256,
-    _mm512_cmp_ps_mask, _mm512_cvtepu32_epi64, _mm512_dpbf16_ps, _mm512_extracti64x4_epi64, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_cmpge_epu64_mask, _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32,
+    __m256i, __m512, __m512bh, _CMP_NLT_UQ, _CMP_ORD_Q, _mm512_add_ps, _mm512_and_si512, _mm512_castpd_ps,
+    _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cmp_ps_mask,
+    _mm512_cvtepu32_epi64, _mm512_dpbf16_ps, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_cmpge_epu64_mask, _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32,
     _mm512_maskz_compress_epi64, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32,
     _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_ps,
     _mm512_shuffle_f32x4, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srai_epi32, _mm512_storeu_ps,

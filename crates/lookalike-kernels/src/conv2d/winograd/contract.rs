@@ -8,14 +8,12 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
 use super::super::Shape;
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
-use super::super::contract::{PANEL, Walk};
+use super::super::contract::{PANEL, Split, Walk};
 use super::super::grid::Axis;
-use super::super::layout::{Planes, take_columns};
-use super::super::scratch::{Scratch, User, first, with_scratch};
+use super::super::layout::Planes;
+use super::super::scratch::{Scratch, first};
 use super::tiles::Tiles;
 use super::transform::{Gradient, Input, Line, WeightGradient, collect, spread};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
@@ -23,8 +21,6 @@ use crate::vector::Vector;
 
 /// Tiles that are transformed at once, at least where there are so many.
 const POSITIONS: usize = 128;
-/// Tasks to be had where sizes allow it; each has sums of its own.
-const TASKS: usize = 16;
 /// Input and output channels of a task, at most.
 const CHANNELS: usize = 128;
 
@@ -36,22 +32,20 @@ pub(in super::super) fn contract(
     input: &[f32],
     gradient: &[f32],
 ) -> Vec<f32> {
-    assert!(super::is_possible(path, axes));
+    assert!(super::is_possible(axes));
+    let (rounded, path) = (path.pairs(), path.singles());
     let (from, to) = (shape.input(), shape.output());
     let map = [to.height, to.width];
     let columns = path.contraction_columns(shape.outputs);
-    let range = |channels: usize, panel: usize| {
-        let ranges = channels.div_ceil(CHANNELS);
-        let each = channels.div_ceil(ranges).next_multiple_of(panel);
-        [each, channels.div_ceil(each)]
+    let task_channels = |channels: usize, panel: usize| {
+        channels.div_ceil(channels.div_ceil(CHANNELS)).next_multiple_of(panel)
     };
-    let [task_inputs, input_ranges] = range(shape.inputs, PANEL);
-    let [task_outputs, output_ranges] = range(shape.outputs, columns);
+    let task_channels = [task_channels(shape.inputs, PANEL), task_channels(shape.outputs, columns)];
     let bands = shape.images * to.height.div_ceil(OUTPUTS);
     let unit = POSITIONS.div_ceil(to.width.div_ceil(OUTPUTS));
-    let units = bands.div_ceil(unit);
     let call = Call {
         path,
+        rounded,
         operands: [
             Operand {
                 values: input,
@@ -62,27 +56,10 @@ pub(in super::super) fn contract(
         ],
         bands,
         columns,
-        task_channels: [task_inputs, task_outputs],
-        channel_ranges: [input_ranges, output_ranges],
+        split: Split::new([shape.inputs, shape.outputs], 9, task_channels, bands.div_ceil(unit)),
         unit,
-        units,
-        ranges: (TASKS / (input_ranges * output_ranges)).clamp(1, units.max(1)),
     };
-    let mut result = vec![0.0; shape.outputs * shape.terms()];
-    with_scratch(User::Call, |scratch| {
-        let tasks = input_ranges * output_ranges * call.ranges;
-        let sums = first(&mut scratch.sums, tasks * call.sums());
-        sums.par_chunks_exact_mut(call.sums()).enumerate().for_each(|(task, sums)| {
-            with_scratch(User::Task, |scratch| call.run(task, sums, scratch));
-        });
-        result.par_chunks_mut(LANES * shape.terms()).enumerate().for_each(|(block, result)| {
-            with_scratch(User::Task, |scratch| {
-                let (call, outputs, rows) = (&call, block * LANES, &mut scratch.rows);
-                path.run(Gather { call, outputs, sums, rows, result });
-            });
-        });
-    });
-    result
+    call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
 }
 
 /// Input or output gradient.
@@ -92,45 +69,28 @@ struct Operand<'a> {
     tiles: Tiles,
 }
 
-/// A call and its split into tasks, which depends on its sizes alone.
 struct Call<'a> {
     path: Path,
+    /// Whether operands are rounded to bfloat16.
+    rounded: bool,
     operands: [Operand<'a>; 2],
     /// Rows of tiles of all images.
     bands: usize,
     /// Columns of a panel of the gradient.
     columns: usize,
-    /// Inputs and outputs of a task's sums, multiples of the panels, and ranges of both.
-    task_channels: [usize; 2],
-    channel_ranges: [usize; 2],
-    /// Bands that are transformed at once, and how many such units there are.
+    split: Split,
+    /// Bands that are transformed at once.
     unit: usize,
-    units: usize,
-    /// Ranges of units.
-    ranges: usize,
 }
 
 impl Call<'_> {
-    /// Sums of a task, `[elements, inputs, outputs]`.
-    fn sums(&self) -> usize {
-        ELEMENTS * self.task_channels[0] * self.task_channels[1]
-    }
-
-    /// Input and output channels of a task.
-    fn channels(&self, task: usize) -> [Range<usize>; 2] {
-        let range = task / self.ranges;
-        let range = [range / self.channel_ranges[1], range % self.channel_ranges[1]];
-        [0, 1].map(|side| {
-            let start = range[side] * self.task_channels[side];
-            start..self.operands[side].planes.channels.min(start + self.task_channels[side])
-        })
-    }
-
+    /// The sums `[taps, task inputs, task outputs]` of one task.
     fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
-        sums.fill(0.0);
-        let channels = self.channels(task);
-        let range = task % self.ranges;
-        for unit in self.units * range / self.ranges..self.units * (range + 1) / self.ranges {
+        let channels = self.split.channels_of(task);
+        let [task_inputs, task_outputs] = self.split.task_channels;
+        let products = first(&mut scratch.sums, ELEMENTS * task_inputs * task_outputs);
+        let units = self.split.units_of(task);
+        for unit in units.clone() {
             let bands = unit * self.unit..self.bands.min((unit + 1) * self.unit);
             let positions = bands.len() * self.operands[0].tiles.count[1];
             let [inputs, outputs] = channels.each_ref().map(Range::len);
@@ -147,6 +107,7 @@ impl Call<'_> {
                 let offsets = &mut scratch.offsets;
                 let of = |side: usize, words, columns| Spread {
                     operand: &self.operands[side],
+                    rounded: self.rounded,
                     image,
                     row,
                     channels: channels[side].clone(),
@@ -164,14 +125,30 @@ impl Call<'_> {
                 self.operands[1].tiles.list(row, offsets);
                 self.path.run(SpreadGradient(Spread { offsets, laid, ..of(1, gradient, self.columns) }));
             }
-            self.path.run(Multiply { call: self, inputs, panels, positions, steps, input, gradient, sums });
+            let add = unit > units.start;
+            self.path.run(Multiply {
+                call: self,
+                inputs,
+                panels,
+                positions,
+                steps,
+                input,
+                gradient,
+                add,
+                products,
+            });
         }
+        if units.is_empty() {
+            products.fill(0.0);
+        }
+        self.path.run(Collect { products, task_channels: self.split.task_channels, sums });
     }
 }
 
 /// Transforms a row of tiles of an image into `[elements, ⌈channels / columns⌉, positions, columns]`.
 struct Spread<'a> {
     operand: &'a Operand<'a>,
+    rounded: bool,
     image: usize,
     row: usize,
     channels: Range<usize>,
@@ -192,7 +169,8 @@ impl Spread<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic, L: Line<SIDE, INPUTS>, const SIDE: usize>(self) {
         assert!(!A::PAIRS);
-        let Self { operand, image, row, channels, offsets, place, columns, laid, words, step } = self;
+        let Self { operand, rounded, image, row, channels, offsets, place, columns, laid, words, step } =
+            self;
         let [position, positions] = place;
         let Operand { values, planes, tiles } = operand;
         let (rows, count) = (tiles.rows(row), channels.len());
@@ -206,7 +184,7 @@ impl Spread<'_> {
             let maps = count.saturating_sub(channel).min(LANES);
             let start = image * planes.values() + (channels.start + channel.min(count - 1)) * planes.map();
             // SAFETY: as the caller's.
-            unsafe { tiles.lay::<A>(values, &rows, [start, planes.map(), maps], laid) };
+            unsafe { tiles.lay::<A>(values, rounded, &rows, [start, planes.map(), maps], laid) };
             for tile in 0..tiles.count[1] {
                 let place = (channel / columns * positions + position + tile) * columns + channel % columns;
                 for lane in (0..LANES).step_by(A::Register::LANES) {
@@ -243,7 +221,7 @@ impl Kernel for SpreadGradient<'_> {
     }
 }
 
-/// Adds the products of some positions to a task's sums.
+/// Sums the products of some positions.
 struct Multiply<'a> {
     call: &'a Call<'a>,
     inputs: usize,
@@ -254,19 +232,24 @@ struct Multiply<'a> {
     input: &'a [u32],
     /// `[elements, panels, positions, columns]`
     gradient: &'a [u32],
-    sums: &'a mut [f32],
+    /// Whether to add to the products of earlier positions.
+    add: bool,
+    /// `[elements, task inputs, task outputs]`
+    products: &'a mut [f32],
 }
 
 impl Kernel for Multiply<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
-        let Self { call, inputs, panels, positions, steps, input, gradient, sums } = self;
-        let (columns, [task_inputs, task_outputs]) = (call.columns, call.task_channels);
+        let Self { call, inputs, panels, positions, steps, input, gradient, add, products } = self;
+        let (columns, [task_inputs, task_outputs]) = (call.columns, call.split.task_channels);
         assert!(panels[0] * positions * PANEL <= steps[0] && ELEMENTS * steps[0] <= input.len());
         assert!(panels[1] * positions * columns <= steps[1] && ELEMENTS * steps[1] <= gradient.len());
         assert!(inputs <= panels[0] * PANEL && panels[0] * PANEL <= task_inputs);
-        assert!(panels[1] * columns <= task_outputs && ELEMENTS * task_inputs * task_outputs <= sums.len());
+        assert!(
+            panels[1] * columns <= task_outputs && ELEMENTS * task_inputs * task_outputs <= products.len()
+        );
         let walk = Walk {
             rows: 1,
             stretches: 1,
@@ -274,6 +257,7 @@ impl Kernel for Multiply<'_> {
             input_steps: [0; 2],
             gradient_steps: [0; 2],
             row: task_outputs,
+            add,
         };
         for element in 0..ELEMENTS {
             for channel in (0..inputs).step_by(A::CONTRACTION_ROWS) {
@@ -286,7 +270,7 @@ impl Kernel for Multiply<'_> {
                         let gradient =
                             gradient.as_ptr().add(element * steps[1] + panel * positions * columns);
                         let place = (element * task_inputs + channel) * task_outputs + panel * columns;
-                        walk.panel::<A>(columns, input, gradient, sums.as_mut_ptr().add(place));
+                        walk.panel::<A>(columns, input, gradient, products.as_mut_ptr().add(place));
                     }
                 }
             }
@@ -294,56 +278,31 @@ impl Kernel for Multiply<'_> {
     }
 }
 
-/// The gradients `[outputs, C, 3, 3]` of sixteen outputs from the sums of all tasks.
-struct Gather<'a> {
-    call: &'a Call<'a>,
-    /// The first.
-    outputs: usize,
-    sums: &'a [f32],
-    /// Room for the gradients of some channels.
-    rows: &'a mut Vec<[f32; LANES]>,
-    result: &'a mut [f32],
+/// Transforms a task's products back to `[taps, task inputs, task outputs]`.
+struct Collect<'a> {
+    products: &'a [f32],
+    task_channels: [usize; 2],
+    sums: &'a mut [f32],
 }
 
-impl Kernel for Gather<'_> {
+impl Kernel for Collect<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        assert!(!A::PAIRS);
-        let Self { call, outputs, sums, rows, result } = self;
-        let [task_inputs, task_outputs] = call.task_channels;
-        let inputs = call.operands[0].planes.channels;
-        let rows = first(rows, 9 * LANES.min(inputs));
-        for channel in 0..inputs {
-            let taps = &mut rows[channel % LANES * 9..][..9];
-            let range = channel / task_inputs * call.channel_ranges[1] + outputs / task_outputs;
-            let tasks = range * call.ranges..(range + 1) * call.ranges;
-            let place = channel % task_inputs * task_outputs + outputs % task_outputs;
-            assert!(
-                (tasks.end - 1) * call.sums() + (ELEMENTS - 1) * task_inputs * task_outputs + place + LANES
-                    <= sums.len()
-            );
-            for lane in (0..LANES).step_by(A::Register::LANES) {
-                // SAFETY: by the assertion the elements of sixteen outputs lie in the sums of each task.
-                unsafe {
-                    let mut elements = [A::Register::splat(0.0); ELEMENTS];
-                    for task in tasks.clone() {
-                        for (element, value) in elements.iter_mut().enumerate() {
-                            let place = task * call.sums() + element * task_inputs * task_outputs + place;
-                            let sum = A::Register::load(sums.as_ptr().add(place + lane));
-                            *value = sum.multiply_add(A::Register::splat(1.0), *value);
-                        }
-                    }
-                    let square = collect::<WeightGradient, A::Register, 3>(&elements);
-                    for (tap, value) in square.iter().flatten().enumerate() {
-                        value.store(taps[tap].as_mut_ptr().add(lane));
-                    }
+        let Self { products, task_channels: [inputs, outputs], sums } = self;
+        let pairs = inputs * outputs;
+        assert!(pairs.is_multiple_of(LANES));
+        assert!(products.len() == ELEMENTS * pairs && sums.len() == 9 * pairs);
+        for pair in (0..pairs).step_by(A::Register::LANES) {
+            // SAFETY: by the assertions every element and every tap has as many pairs, whose number registers divide.
+            unsafe {
+                let mut elements = [A::Register::splat(0.0); ELEMENTS];
+                for (element, value) in elements.iter_mut().enumerate() {
+                    *value = A::Register::load(products.as_ptr().add(element * pairs + pair));
                 }
-            }
-            if channel % LANES == LANES - 1 || channel + 1 == inputs {
-                let first = channel / LANES * LANES;
-                let rows = &rows[..9 * (channel + 1 - first)];
-                // SAFETY: as the caller's.
-                unsafe { take_columns::<A::Register>(rows, 9 * first, 9 * inputs, result) };
+                let square = collect::<WeightGradient, A::Register, 3>(&elements);
+                for (tap, value) in square.iter().flatten().enumerate() {
+                    value.store(sums.as_mut_ptr().add(tap * pairs + pair));
+                }
             }
         }
     }

@@ -18,6 +18,7 @@ use super::super::scratch::{Scratch, User, first, with_scratch};
 use super::tiles::Tiles;
 use super::transform::{Input, Output, Weight, collect, spread};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
+use crate::bf16;
 use crate::vector::Vector;
 use crate::written::written;
 
@@ -39,7 +40,8 @@ pub(in super::super) fn correlate(
     bias: Option<&[f32]>,
     weights: &Weights<'_>,
 ) -> Vec<f32> {
-    assert!(super::is_possible(path, axes));
+    assert!(super::is_possible(axes));
+    let (rounded, path) = (path.pairs(), path.singles());
     let count = images.len() / from.values();
     let panels = to.channels.div_ceil(path.rows());
     // A line more, lest all elements fall into the same set of a cache.
@@ -55,6 +57,7 @@ pub(in super::super) fn correlate(
         with_scratch(User::Call, |scratch| {
             let mut call = Call {
                 path,
+                rounded,
                 tiles,
                 images,
                 count,
@@ -87,6 +90,8 @@ pub(in super::super) fn correlate(
 
 struct Call<'a> {
     path: Path,
+    /// Whether operands are rounded to bfloat16.
+    rounded: bool,
     tiles: Tiles,
     images: &'a [f32],
     count: usize,
@@ -237,6 +242,9 @@ impl Kernel for LayWeights<'_> {
             let channels = start..call.from.channels.min(start + LANES);
             // SAFETY: as the caller's.
             unsafe { weights.lay::<A::Register>(outputs.start, channels.clone(), rows) };
+            if call.rounded {
+                rows.as_flattened_mut().iter_mut().for_each(|value| *value = bf16::round(*value));
+            }
             for (channel, taps) in channels.zip(rows.chunks_exact(9)) {
                 // SAFETY: nine taps lie in as many rows; no register is longer than a row.
                 unsafe {
@@ -278,7 +286,10 @@ impl Kernel for Spread<'_> {
         for channel in 0..planes.channels {
             let start = band.images.start * planes.values() + channel * planes.map();
             // SAFETY: as the caller's.
-            unsafe { tiles.lay::<A>(call.images, &rows, [start, planes.values(), band.images.len()], laid) };
+            unsafe {
+                let maps = [start, planes.values(), band.images.len()];
+                tiles.lay::<A>(call.images, call.rounded, &rows, maps, laid);
+            }
             for tile in 0..tiles.count[1] {
                 let place = ((position + tile) * planes.channels + channel) * LANES;
                 for lane in (0..LANES).step_by(A::Register::LANES) {

@@ -3,8 +3,9 @@
 //!
 //! A tile of four by four outputs needs six by six inputs. Both are polynomials, whose product is taken at the points 0,
 //! ±3/4, ±3/2 and ∞: `correlate` and `contract` transform their operands, which leaves for each of the 36 elements of a tile
-//! a product of two matrices, and transform those back. These points lose less to rounding than 0, ±1, ±2, ∞ do; products
-//! of bfloat16 would lose too much, and are taken directly. Vectors have 256 bits at most: with wider ones tiles were never run.
+//! a product of two matrices, and transform those back. These points lose less to rounding than 0, ±1, ±2, ∞ do. Elements
+//! rounded to bfloat16 would lose too much: where a convolution is asked for in bfloat16, its operands are rounded to it, but
+//! what tiles make of them is `f32`.
 
 pub(super) mod contract;
 pub(super) mod correlate;
@@ -25,17 +26,18 @@ const CHANNELS: usize = 12;
 
 /// Whether tiles compute what belongs to these axes, in sufficiently fewer products than a direct sum over valid taps.
 pub(super) fn suits(path: Path, axes: &[Axis; 2], channels: [usize; 2]) -> bool {
-    is_possible(path, axes) && channels.into_iter().all(|channels| channels >= CHANNELS) && {
+    is_possible(axes) && channels.into_iter().all(|channels| channels >= CHANNELS) && {
         let direct: usize = axes.iter().map(valid_taps).product();
         let tiles: usize = axes.iter().map(|axis| axis.count.div_ceil(OUTPUTS)).product();
-        direct > 2 * ELEMENTS * tiles
+        // A direct sum of pairs takes half of the instructions.
+        let least = if path.native_pairs() { 7 * ELEMENTS / 2 } else { 2 * ELEMENTS };
+        direct > least * tiles
     }
 }
 
 /// Whether tiles can compute what belongs to these axes.
-fn is_possible(path: Path, axes: &[Axis; 2]) -> bool {
-    let fits = |axis: &Axis| axis.taps == 3 && axis.stride == 1 && axis.step == 1 && axis.first == 0;
-    !path.pairs() && axes.iter().all(fits)
+fn is_possible(axes: &[Axis; 2]) -> bool {
+    axes.iter().all(|axis| axis.taps == 3 && axis.stride == 1 && axis.step == 1 && axis.first == 0)
 }
 
 /// Pairs of a pixel and a tap that are not beside the image.

@@ -11,6 +11,7 @@ use std::ops::Range;
 use super::super::arithmetic::{Arithmetic, LANES};
 use super::super::layout::{BLOCK, Planes, Source};
 use super::OUTPUTS;
+use crate::bf16;
 
 /// Tiles over a map, each of which reads a square of a source.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +58,8 @@ impl Tiles {
         }
     }
 
-    /// Lays `rows` of the maps that begin at `start`, up to sixteen that are `stride` apart, out as `[zeros and pixels, 16]`.
+    /// Lays `rows` of the maps that begin at `start`, up to sixteen that are `stride` apart, out as `[zeros and pixels, 16]`,
+    /// `rounded` to bfloat16 or not.
     ///
     /// # Safety
     /// The processor has the registers of `A`.
@@ -65,6 +67,7 @@ impl Tiles {
     pub(super) unsafe fn lay<A: Arithmetic>(
         &self,
         values: &[f32],
+        rounded: bool,
         rows: &Range<usize>,
         [start, stride, maps]: [usize; 3],
         words: &mut [u32],
@@ -84,6 +87,10 @@ impl Tiles {
             };
             // SAFETY: as the caller's.
             unsafe { source.transpose::<A>(&mut words[(1 + pixel) * LANES..], LANES) };
+        }
+        if rounded {
+            let pixels = rows.len() * self.planes.width;
+            words[LANES..(1 + pixels) * LANES].iter_mut().for_each(|word| *word = bf16::bits(*word));
         }
     }
 }
