@@ -23,13 +23,13 @@ use crate::vector::Vector;
 use crate::written::written;
 
 /// Positions of a task, a tile of sixteen images each, at least where there are so many.
-const POSITIONS: usize = 6;
+const POSITIONS: usize = 8;
 /// Tasks to be had where sizes allow it.
 const TASKS: usize = 32;
 /// Output channels of a task, at least: for fewer the inputs would be transformed too often.
 const CHANNELS: usize = 128;
 /// Products that are made before they are transformed back.
-const PRODUCTS: usize = 128 * 1024;
+const PRODUCTS: usize = 64 * 1024;
 
 /// As [`correlate`](super::super::correlate::correlate), of one axis along either side.
 pub(in super::super) fn correlate(
