@@ -22,7 +22,7 @@ use crate::vector::Vector;
 /// Tiles that are transformed at once, at least where there are so many.
 const POSITIONS: usize = 128;
 /// Input and output channels of a task, at most.
-const CHANNELS: usize = 128;
+const CHANNELS: usize = 64;
 
 /// The gradient of the weights, `[O, C, 3, 3]`; `axes` are those of the output.
 pub(in super::super) fn contract(
