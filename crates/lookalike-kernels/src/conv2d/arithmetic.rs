@@ -190,11 +190,6 @@ impl Path {
         Self { precision: Precision::F32, ..self }
     }
 
-    /// Whether pairs are multiplied by instructions made for them.
-    pub(super) fn native_pairs(self) -> bool {
-        self.pairs() && self.native
-    }
-
     /// Whether a word holds two values.
     pub(super) fn pairs(self) -> bool {
         self.precision == Precision::Bf16

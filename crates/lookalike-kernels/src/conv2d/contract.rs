@@ -41,7 +41,7 @@ const STRETCH: usize = 64;
 pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
     let sides = [(shape.height, shape.output_height()), (shape.width, shape.output_width())];
     let axes = sides.map(|(input, output)| Axis::of_output(shape, input, output));
-    if winograd::suits(path, &axes, [shape.inputs, shape.outputs]) {
+    if winograd::suits(&axes, [shape.inputs, shape.outputs]) {
         return winograd::contract::contract(path, shape, &axes, input, gradient);
     }
     let call = Call::new(path, shape, input, gradient);

@@ -54,7 +54,7 @@ pub(super) fn correlate(
     }
     let count = images.len() / from.values();
     if let [[vertical], [horizontal]] = sides.each_ref().map(Vec::as_slice)
-        && winograd::suits(path, &[*vertical, *horizontal], [from.channels, to.channels])
+        && winograd::suits(&[*vertical, *horizontal], [from.channels, to.channels])
     {
         let axes = [*vertical, *horizontal];
         return winograd::correlate::correlate(path, &axes, images, [from, to], bias, weights);

@@ -12,7 +12,6 @@ pub(super) mod correlate;
 mod tiles;
 mod transform;
 
-use super::arithmetic::Path;
 use super::grid::Axis;
 
 /// Outputs of a tile along a side.
@@ -24,14 +23,13 @@ const ELEMENTS: usize = INPUTS * INPUTS;
 /// Channels on either side, at least: the fewer, the more the transforms weigh.
 const CHANNELS: usize = 12;
 
-/// Whether tiles compute what belongs to these axes, in sufficiently fewer products than a direct sum over valid taps.
-pub(super) fn suits(path: Path, axes: &[Axis; 2], channels: [usize; 2]) -> bool {
+/// Whether tiles compute what belongs to these axes, in sufficiently fewer products than a direct sum over valid taps: even
+/// one of pairs, which takes half of the instructions, is slower.
+pub(super) fn suits(axes: &[Axis; 2], channels: [usize; 2]) -> bool {
     is_possible(axes) && channels.into_iter().all(|channels| channels >= CHANNELS) && {
         let direct: usize = axes.iter().map(valid_taps).product();
         let tiles: usize = axes.iter().map(|axis| axis.count.div_ceil(OUTPUTS)).product();
-        // A direct sum of pairs takes half of the instructions.
-        let least = if path.native_pairs() { 7 * ELEMENTS / 2 } else { 2 * ELEMENTS };
-        direct > least * tiles
+        direct > 2 * ELEMENTS * tiles
     }
 }
 
