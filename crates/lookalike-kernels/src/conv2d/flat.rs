@@ -15,7 +15,7 @@ use super::arithmetic::{Arithmetic, Kernel, LANES};
 use super::correlate::{Call, Phase, SOURCE, SUMS, Tiles, split_panels};
 use super::grid::Axis;
 use super::layout::{Planes, Target, pack};
-use super::scratch::{Class, Scratch, User, first, with_scratch};
+use super::scratch::{Class, Piece, Scratch, User, first, with_scratch};
 
 /// Positions of a task, at least.
 const POSITIONS: usize = 12;
@@ -53,13 +53,22 @@ impl Pixels {
         [image * self.from.values() + source, image * self.to.values() + target]
     }
 
-    /// Whether sixteen pixels follow each other, at their source or at their target.
-    fn follow(&self, pixel: usize) -> [bool; 2] {
+    /// A range of pixels in pieces as long as possible.
+    fn pieces(&self, range: Range<usize>) -> impl Iterator<Item = Piece> + '_ {
         let [vertical, horizontal] = &self.axes;
-        let one_image = pixel % self.of_image() + LANES <= self.of_image();
-        let source = vertical.stride == 1 && horizontal.stride == 1 && horizontal.count == self.from.width;
-        let target = vertical.step == 1 && horizontal.step == 1 && horizontal.count == self.to.width;
-        [one_image && source, one_image && target]
+        let whole = |axis: &Axis, from: usize, to: usize| {
+            (axis.stride, axis.step) == (1, 1) && axis.count == from && axis.count == to
+        };
+        let dense = whole(vertical, self.from.height, self.to.height)
+            && whole(horizontal, self.from.width, self.to.width);
+        let line = if dense { self.of_image() } else { horizontal.count };
+        let mut next = range.start;
+        std::iter::from_fn(move || {
+            let start = next;
+            next = range.end.min(start + line - start % line);
+            let [source, target] = self.place(start);
+            (start < next).then_some(Piece { source, target, count: next - start })
+        })
     }
 }
 
@@ -86,8 +95,12 @@ fn run(call: &Call<'_>, pixels: &Pixels, range: Range<usize>, panels: Range<usiz
     let path = call.path;
     let words = path.words(call.from.channels);
     let blocks = range.len().div_ceil(LANES);
+    scratch.pieces.clear();
+    scratch.pieces.extend(pixels.pieces(range));
+    let pieces = &scratch.pieces;
     let source = first(&mut scratch.first, blocks * words * LANES);
-    path.run(Lay { pixels, range: range.clone(), values: call.images, words: source });
+    let stage = first(&mut scratch.sums, 2 * blocks * LANES).split_at_mut(blocks * LANES);
+    path.run(Lay { pixels, pieces, values: call.images, stage, words: source });
     scratch.positions.clear();
     scratch.positions.extend((0..blocks).map(|block| [block * words * LANES, block]));
     scratch.classes.clear();
@@ -110,55 +123,70 @@ fn run(call: &Call<'_>, pixels: &Pixels, range: Range<usize>, panels: Range<usiz
             stride,
         });
         let channels = panels.start * path.rows()..call.to.channels.min(panels.end * path.rows());
-        path.run(Take { pixels, range: range.clone(), channels, sums, stride, target: call.target });
+        path.run(Take { pixels, pieces, channels, sums, stride, target: call.target });
     }
 }
 
-/// Lays a range of pixels out as `[⌈pixels / 16⌉, words of C, 16]`.
+/// Lays pieces out as `[⌈pixels / 16⌉, words of C, 16]`.
 struct Lay<'a> {
     pixels: &'a Pixels,
-    range: Range<usize>,
+    pieces: &'a [Piece],
     values: &'a [f32],
+    /// Room for the pixels of both channels of a word.
+    stage: (&'a mut [f32], &'a mut [f32]),
     words: &'a mut [u32],
 }
 
 impl Kernel for Lay<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { pixels, range, values, words } = self;
-        let (map, channels) = (pixels.from.map(), pixels.from.channels);
+        let Self { pixels, pieces, values, stage: (low, high), words } = self;
+        let (map, channels, step) = (pixels.from.map(), pixels.from.channels, pixels.axes[1].stride);
         let each = if A::PAIRS { 2 } else { 1 };
         let words_of_channels = channels.div_ceil(each);
-        let blocks = words.as_chunks_mut::<LANES>().0.chunks_exact_mut(words_of_channels);
-        for (block, words) in range.clone().step_by(LANES).zip(blocks) {
-            let places: [usize; LANES] =
-                std::array::from_fn(|lane| pixels.place((block + lane).min(range.end - 1))[0]);
-            let whole = pixels.follow(block)[0] && block + LANES <= range.end;
-            for (word, words) in words.iter_mut().enumerate() {
-                let values_of = |channel: usize, out: &mut [f32; LANES]| {
-                    let values = &values[channel * map..];
-                    if whole {
-                        out.copy_from_slice(&values[places[0]..][..LANES]);
-                    } else {
-                        out.iter_mut().zip(&places).for_each(|(out, place)| *out = values[*place]);
-                    }
-                };
-                let (mut low, mut high) = ([0.0; LANES], [0.0; LANES]);
-                values_of(word * each, &mut low);
-                if A::PAIRS && word * each + 1 < channels {
-                    values_of(word * each + 1, &mut high);
-                }
+        let words = words.as_chunks_mut::<LANES>().0;
+        low.fill(0.0);
+        high.fill(0.0);
+        for word in 0..words_of_channels {
+            read(&values[word * each * map..], pieces, step, low);
+            let paired = A::PAIRS && word * each + 1 < channels;
+            if paired {
+                read(&values[(word * each + 1) * map..], pieces, step, high);
+            }
+            let blocks = words.iter_mut().skip(word).step_by(words_of_channels);
+            let pairs = low.as_chunks::<LANES>().0.iter().zip(high.as_chunks::<LANES>().0);
+            for (words, (low, high)) in blocks.zip(pairs) {
                 // SAFETY: as the caller's.
-                unsafe { pack::<A>(&low, Some(&high), words) };
+                unsafe { pack::<A>(low, paired.then_some(high), words) };
             }
         }
     }
 }
 
-/// Takes sums `[channels, ⌈pixels / 16⌉, 16]` to a range of pixels.
+/// Reads pieces of a channel whose pixels are `step` apart.
+#[inline(always)]
+fn read(values: &[f32], pieces: &[Piece], step: usize, mut out: &mut [f32]) {
+    for piece in pieces {
+        let (now, later) = out.split_at_mut(piece.count);
+        let values = &values[piece.source..];
+        match step {
+            1 => now.copy_from_slice(&values[..piece.count]),
+            2 => {
+                // The last one's neighbour may not exist.
+                let pairs = values.as_chunks::<2>().0;
+                now.iter_mut().zip(pairs).for_each(|(out, [value, _])| *out = *value);
+                now[piece.count - 1] = values[2 * (piece.count - 1)];
+            }
+            _ => now.iter_mut().zip(values.iter().step_by(step)).for_each(|(out, value)| *out = *value),
+        }
+        out = later;
+    }
+}
+
+/// Takes sums `[channels, ⌈pixels / 16⌉, 16]` to pieces.
 struct Take<'a> {
     pixels: &'a Pixels,
-    range: Range<usize>,
+    pieces: &'a [Piece],
     channels: Range<usize>,
     sums: &'a [f32],
     /// Sums from one channel to the next.
@@ -171,26 +199,24 @@ impl Kernel for Take<'_> {
     /// Beside the registers: the target holds the images, and nobody else touches the pixels.
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { pixels, range, channels, sums, stride, target } = self;
-        let map = pixels.to.map();
-        for (index, block) in range.clone().step_by(LANES).enumerate() {
-            let count = LANES.min(range.end - block);
-            let places: [usize; LANES] =
-                std::array::from_fn(|lane| pixels.place((block + lane).min(range.end - 1))[1]);
-            let whole = pixels.follow(block)[1] && count == LANES;
-            for (row, channel) in channels.clone().enumerate() {
-                let sums = &sums[row * stride + index * LANES..][..count];
+        let Self { pixels, pieces, channels, sums, stride, target } = self;
+        let (map, step) = (pixels.to.map(), pixels.axes[1].step);
+        for (row, channel) in channels.enumerate() {
+            let mut sums = &sums[row * stride..][..stride];
+            for piece in pieces {
+                let (now, later) = sums.split_at(piece.count);
                 // SAFETY: the caller vouches for the pixels of these channels.
                 unsafe {
-                    let target = target.0.add(channel * map);
-                    if whole {
-                        target.add(places[0]).copy_from_nonoverlapping(sums.as_ptr(), LANES);
+                    let target = target.0.add(channel * map + piece.target);
+                    if step == 1 {
+                        target.copy_from_nonoverlapping(now.as_ptr(), now.len());
                     } else {
-                        for (place, sum) in places.iter().zip(sums) {
-                            target.add(*place).write(*sum);
+                        for (index, sum) in now.iter().enumerate() {
+                            target.add(step * index).write(*sum);
                         }
                     }
                 }
+                sums = later;
             }
         }
     }

@@ -16,6 +16,7 @@ pub(super) struct Scratch {
     pub(super) rows: Vec<[f32; LANES]>,
     pub(super) positions: Vec<[usize; 2]>,
     pub(super) classes: Vec<Class>,
+    pub(super) pieces: Vec<Piece>,
     /// Of the values of transformed tiles.
     pub(super) offsets: Vec<u32>,
 }
@@ -31,6 +32,14 @@ pub(super) struct Class {
     /// Where in each row of a panel the weights of the first line begin, and from line to line.
     pub(super) weights: usize,
     pub(super) weight_step: usize,
+}
+
+/// Pixels that follow each other at the same distance, in channel 0 of their source and of their target.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Piece {
+    pub(super) source: usize,
+    pub(super) target: usize,
+    pub(super) count: usize,
 }
 
 thread_local! {
