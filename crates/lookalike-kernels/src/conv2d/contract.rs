@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::Shape;
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
-use super::layout::{LayChannels, LayWindows, Planes, take_columns};
+use super::layout::{LayChannels, LayWindows, Planes, every, take_columns};
 use super::scratch::{Scratch, User, first, with_scratch};
 use super::winograd;
 use crate::vector::Vector;
@@ -39,6 +39,15 @@ const STRETCH: usize = 64;
 
 /// The gradient of the weights, `[O, C, K, K]`.
 pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+    if shape.kernel == 1 && shape.stride > 1 && shape.padding == 0 {
+        let thinned =
+            Shape { height: shape.output_height(), width: shape.output_width(), stride: 1, ..*shape };
+        return with_scratch(User::Thinned, |scratch| {
+            let pixels = first(&mut scratch.sums, shape.images * thinned.input().values());
+            thin(shape, input, pixels);
+            contract(path, &thinned, pixels, gradient)
+        });
+    }
     let sides = [(shape.height, shape.output_height()), (shape.width, shape.output_width())];
     let axes = sides.map(|(input, output)| Axis::of_output(shape, input, output));
     if winograd::suits(&axes, [shape.inputs, shape.outputs]) {
@@ -46,6 +55,18 @@ pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32
     }
     let call = Call::new(path, shape, input, gradient);
     call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
+}
+
+/// Takes from each map the pixels that a kernel of one pixel meets.
+fn thin(shape: &Shape, input: &[f32], pixels: &mut [f32]) {
+    let (from, to) = (shape.input(), shape.output());
+    let maps = pixels.par_chunks_exact_mut(to.map()).zip(input.par_chunks_exact(from.map()));
+    maps.with_min_len(16).for_each(|(pixels, map)| {
+        let rows = map.chunks_exact(from.width).step_by(shape.stride);
+        for (pixels, row) in pixels.chunks_exact_mut(to.width).zip(rows) {
+            every(row, shape.stride, pixels);
+        }
+    });
 }
 
 /// How channels, outputs and images are split into tasks, by their sizes alone.
@@ -148,7 +169,7 @@ impl<'a> Call<'a> {
         let rows = shape.output_height();
         let mut vertical = Axis::of_output(shape, shape.height, rows);
         let mut horizontal = Axis::of_output(shape, shape.width, shape.output_width());
-        let windows = if shape.kernel == 1 { shape.stride > 1 } else { shape.inputs < FEW };
+        let windows = shape.kernel > 1 && shape.inputs < FEW;
         let channels = if windows { shape.terms() } else { shape.inputs };
         if windows {
             [vertical, horizontal] = [vertical, horizontal].map(|axis| Axis {

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use super::arithmetic::{Arithmetic, Kernel, LANES};
 use super::correlate::{Call, Phase, SOURCE, SUMS, Tiles, split_panels};
 use super::grid::Axis;
-use super::layout::{Planes, Target, pack};
+use super::layout::{Planes, Target, every, pack};
 use super::scratch::{Class, Piece, Scratch, User, first, with_scratch};
 
 /// Positions of a task, at least.
@@ -168,17 +168,7 @@ impl Kernel for Lay<'_> {
 fn read(values: &[f32], pieces: &[Piece], step: usize, mut out: &mut [f32]) {
     for piece in pieces {
         let (now, later) = out.split_at_mut(piece.count);
-        let values = &values[piece.source..];
-        match step {
-            1 => now.copy_from_slice(&values[..piece.count]),
-            2 => {
-                // The last one's neighbour may not exist.
-                let pairs = values.as_chunks::<2>().0;
-                now.iter_mut().zip(pairs).for_each(|(out, [value, _])| *out = *value);
-                now[piece.count - 1] = values[2 * (piece.count - 1)];
-            }
-            _ => now.iter_mut().zip(values.iter().step_by(step)).for_each(|(out, value)| *out = *value),
-        }
+        every(&values[piece.source..], step, now);
         out = later;
     }
 }

@@ -232,12 +232,21 @@ impl LayWindows<'_> {
         let before = before.div_ceil(stride).min(BLOCK);
         let from = (x + (before * stride) as isize) as usize;
         let Some(line) = line.get(from..) else { return };
-        if stride == 1 {
-            let count = line.len().min(BLOCK - before);
-            out[before..][..count].copy_from_slice(&line[..count]);
-        } else {
-            out[before..].iter_mut().zip(line.iter().step_by(stride)).for_each(|(out, value)| *out = *value);
-        }
+        let count = line.len().div_ceil(stride).min(BLOCK - before);
+        every(line, stride, &mut out[before..][..count]);
+    }
+}
+
+/// Copies every `step`-th value, from the first on.
+#[inline(always)]
+pub(super) fn every(values: &[f32], step: usize, out: &mut [f32]) {
+    let Some((last, others)) = out.split_last_mut() else { return };
+    *last = values[others.len() * step];
+    match step {
+        1 => others.copy_from_slice(&values[..others.len()]),
+        // A loop that the compiler turns into shuffles.
+        2 => others.iter_mut().zip(values.as_chunks::<2>().0).for_each(|(out, [value, _])| *out = *value),
+        _ => others.iter_mut().zip(values.iter().step_by(step)).for_each(|(out, value)| *out = *value),
     }
 }
 

@@ -44,7 +44,7 @@ pub(super) struct Piece {
 
 thread_local! {
     /// Of tasks, and of calls, which wait for tasks that run on the same thread.
-    static SCRATCH: [Cell<Option<Box<Scratch>>>; 2] = const { [Cell::new(None), Cell::new(None)] };
+    static SCRATCH: [Cell<Option<Box<Scratch>>>; 3] = const { [const { Cell::new(None) }; 3] };
 }
 
 /// Whose buffers are lent.
@@ -52,6 +52,8 @@ thread_local! {
 pub(super) enum User {
     Task,
     Call,
+    /// A call that makes another one of fewer pixels.
+    Thinned,
 }
 
 /// Lends buffers. Where those of this thread are in use, as when a thread that waits takes up another call, new ones.
@@ -59,6 +61,7 @@ pub(super) fn with_scratch<T>(user: User, work: impl FnOnce(&mut Scratch) -> T) 
     let place = match user {
         User::Task => 0,
         User::Call => 1,
+        User::Thinned => 2,
     };
     let mut scratch = SCRATCH.with(|cells| cells[place].take()).unwrap_or_default();
     let result = work(&mut scratch);
