@@ -12,6 +12,7 @@ pub(super) mod correlate;
 mod tiles;
 mod transform;
 
+use super::arithmetic::LANES;
 use super::grid::Axis;
 
 /// Outputs of a tile along a side.
@@ -23,13 +24,18 @@ const ELEMENTS: usize = INPUTS * INPUTS;
 /// Channels on either side, at least: the fewer, the more the transforms weigh.
 const CHANNELS: usize = 12;
 
+/// Words of a row of transformed tiles of sixteen images, at most: a task holds one or more. 128 MiB: of 64 channels of a map
+/// of some 3,600 pixels in width, for instance.
+const ROW: usize = 32 << 20;
+
 /// Whether tiles compute what belongs to these axes, in sufficiently fewer products than a direct sum over valid taps: even
 /// one of pairs, which takes half of the instructions, is slower.
 pub(super) fn suits(axes: &[Axis; 2], channels: [usize; 2]) -> bool {
     is_possible(axes) && channels.into_iter().all(|channels| channels >= CHANNELS) && {
         let direct: usize = axes.iter().map(valid_taps).product();
-        let tiles: usize = axes.iter().map(|axis| axis.count.div_ceil(OUTPUTS)).product();
-        direct > 2 * ELEMENTS * tiles
+        let tiles = axes.each_ref().map(|axis| axis.count.div_ceil(OUTPUTS));
+        let row = ELEMENTS * tiles[1] * channels[0] * LANES;
+        direct > 2 * ELEMENTS * tiles[0] * tiles[1] && row <= ROW
     }
 }
 

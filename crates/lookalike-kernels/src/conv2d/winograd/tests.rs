@@ -90,4 +90,6 @@ fn what_tiles_cannot_compute_or_hardly_spare_is_computed_directly() {
         assert!(!is_possible(&axes(&other)));
     }
     assert!(!suits(&axes(&Shape { height: 2, width: 2, ..shape }), [64, 64]));
+    // A row of tiles would not fit.
+    assert!(!suits(&axes(&Shape { height: 4096, width: 4096, ..shape }), [64, 64]));
 }
