@@ -10,17 +10,21 @@ use std::mem::MaybeUninit;
 use crate::vector::{Work, multiply_add};
 
 /// Independent partial sums, enough to hide the latency of addition.
-const LANES: usize = 32;
+pub(super) const LANES: usize = 32;
+/// Those of small maps, which have few values for each.
+pub(super) const FEW: usize = 16;
+/// Values of a map that is small.
+pub(super) const SMALL: usize = 64;
 /// Values whose sum `f32` holds well.
 const BLOCK: usize = 1024;
 
 /// The sums of `values − origin` and of its square.
-pub(super) struct Moments<'a> {
+pub(super) struct Moments<'a, const LANES: usize> {
     pub(super) values: &'a [f32],
     pub(super) origin: f32,
 }
 
-impl Work for Moments<'_> {
+impl<const LANES: usize> Work for Moments<'_, LANES> {
     type Output = [f64; 2];
 
     #[inline(always)]
@@ -49,7 +53,7 @@ impl Work for Moments<'_> {
 }
 
 #[inline(always)]
-fn sum_of(mut lanes: [f32; LANES]) -> f64 {
+fn sum_of<const LANES: usize>(mut lanes: [f32; LANES]) -> f64 {
     let mut width = LANES;
     while width > 1 {
         width /= 2;
@@ -125,7 +129,7 @@ impl Work for Normalize<'_> {
 }
 
 /// The sums of the gradient and of gradient · (input − mean).
-pub(super) struct Covariance<'a> {
+pub(super) struct Covariance<'a, const LANES: usize> {
     pub(super) input: &'a [f32],
     pub(super) gradient: &'a [f32],
     pub(super) mean: f32,
@@ -133,7 +137,7 @@ pub(super) struct Covariance<'a> {
     pub(super) mask: Option<(f32, f32)>,
 }
 
-impl Work for Covariance<'_> {
+impl<const LANES: usize> Work for Covariance<'_, LANES> {
     type Output = [f64; 2];
 
     #[inline(always)]
