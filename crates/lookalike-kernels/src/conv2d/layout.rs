@@ -50,6 +50,18 @@ pub(super) struct Source<'a> {
     pub(super) rows: usize,
     /// Columns there are; the others are 0.
     pub(super) columns: usize,
+    /// Where rows begin that will be wanted soon.
+    pub(super) soon: usize,
+}
+
+/// Values of a row between what is transposed and what is fetched into the caches meanwhile: rows of images often lie a power of
+/// two apart, and so many streams no processor foresees.
+const AHEAD: usize = 2 * BLOCK;
+
+/// What follows [`AHEAD`] after `pixel`, in a run of `pixels` from `start` on or in the next one.
+pub(super) fn soon(start: usize, pixel: usize, pixels: usize, next: usize) -> usize {
+    let ahead = pixel + AHEAD;
+    if ahead < pixels { start + ahead } else { next + (ahead - pixels).min(pixels) }
 }
 
 impl Source<'_> {
@@ -62,6 +74,12 @@ impl Source<'_> {
         let last = self.start + self.stride * self.rows.saturating_sub(1) + self.columns;
         assert!(last <= self.values.len() && self.rows <= BLOCK && self.columns <= BLOCK);
         assert!((self.columns.max(1) - 1) * stride + BLOCK <= target.len());
+        for row in 0..self.rows {
+            fetch(self.values, self.soon + row * self.stride);
+            if let Some(partner) = self.partner {
+                fetch(self.values, self.soon + partner - self.start + row * self.stride);
+            }
+        }
         let whole = self.rows == BLOCK && self.columns == BLOCK;
         if whole && !A::PAIRS {
             // SAFETY: sixteen rows of sixteen lie in both slices, by the assertions.
@@ -94,6 +112,19 @@ impl Source<'_> {
             }
         }
     }
+}
+
+/// Fetches the line of a value, if there is one, into the caches.
+#[inline(always)]
+fn fetch(values: &[f32], index: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this kind has the instruction, which never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(index).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (values, index);
 }
 
 /// The words of up to sixteen values, or of pairs whose second value is 0 where there is none.
@@ -146,6 +177,7 @@ impl Kernel for LayImages<'_> {
                     stride: planes.values(),
                     rows: images.len(),
                     columns: BLOCK.min(pixels - pixel),
+                    soon: soon(start, pixel, pixels, start + each * planes.map()),
                 };
                 // SAFETY: as the caller's.
                 unsafe { source.transpose::<A>(&mut words[pixel * stride + word * LANES..], stride) };
@@ -188,6 +220,7 @@ impl Kernel for LayChannels<'_> {
                         stride: planes.map(),
                         rows: count,
                         columns: BLOCK.min(pixels - pixel),
+                        soon: soon(start, pixel, pixels, start + BLOCK * planes.map()),
                     };
                     let target = &mut words[place + pixel * lanes * columns..];
                     // SAFETY: as the caller's.

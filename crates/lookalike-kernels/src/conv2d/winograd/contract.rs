@@ -184,7 +184,15 @@ impl Spread<'_> {
             let maps = count.saturating_sub(channel).min(LANES);
             let start = image * planes.values() + (channels.start + channel.min(count - 1)) * planes.map();
             // SAFETY: as the caller's.
-            unsafe { tiles.lay::<A>(values, rounded, &rows, [start, planes.map(), maps], laid) };
+            unsafe {
+                tiles.lay::<A>(
+                    values,
+                    rounded,
+                    &rows,
+                    [start, planes.map(), maps, LANES * planes.map()],
+                    laid,
+                )
+            };
             for tile in 0..tiles.count[1] {
                 let place = (channel / columns * positions + position + tile) * columns + channel % columns;
                 for lane in (0..LANES).step_by(A::Register::LANES) {

@@ -287,7 +287,7 @@ impl Kernel for Spread<'_> {
             let start = band.images.start * planes.values() + channel * planes.map();
             // SAFETY: as the caller's.
             unsafe {
-                let maps = [start, planes.values(), band.images.len()];
+                let maps = [start, planes.values(), band.images.len(), planes.map()];
                 tiles.lay::<A>(call.images, call.rounded, &rows, maps, laid);
             }
             for tile in 0..tiles.count[1] {

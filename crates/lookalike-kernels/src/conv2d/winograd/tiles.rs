@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::super::arithmetic::{Arithmetic, LANES};
-use super::super::layout::{BLOCK, Planes, Source};
+use super::super::layout::{BLOCK, Planes, Source, soon};
 use super::OUTPUTS;
 use crate::bf16;
 
@@ -59,7 +59,7 @@ impl Tiles {
     }
 
     /// Lays `rows` of the maps that begin at `start`, up to sixteen that are `stride` apart, out as `[zeros and pixels, 16]`,
-    /// `rounded` to bfloat16 or not.
+    /// `rounded` to bfloat16 or not. `next` maps later they are wanted again.
     ///
     /// # Safety
     /// The processor has the registers of `A`.
@@ -69,12 +69,13 @@ impl Tiles {
         values: &[f32],
         rounded: bool,
         rows: &Range<usize>,
-        [start, stride, maps]: [usize; 3],
+        [start, stride, maps, next]: [usize; 4],
         words: &mut [u32],
     ) {
         words[..LANES].fill(0);
         let start = start + rows.start * self.planes.width;
-        for pixel in (0..rows.len() * self.planes.width).step_by(BLOCK) {
+        let pixels = rows.len() * self.planes.width;
+        for pixel in (0..pixels).step_by(BLOCK) {
             // Where the values go on after the last row, whole blocks are faster, and nobody reads what is too much.
             let left = values.len() - (start + pixel + stride * maps.saturating_sub(1)).min(values.len());
             let source = Source {
@@ -84,12 +85,12 @@ impl Tiles {
                 stride,
                 rows: maps,
                 columns: left.min(BLOCK),
+                soon: soon(start, pixel, pixels, start + next),
             };
             // SAFETY: as the caller's.
             unsafe { source.transpose::<A>(&mut words[(1 + pixel) * LANES..], LANES) };
         }
         if rounded {
-            let pixels = rows.len() * self.planes.width;
             words[LANES..(1 + pixels) * LANES].iter_mut().for_each(|word| *word = bf16::bits(*word));
         }
     }
