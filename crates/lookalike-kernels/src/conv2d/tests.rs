@@ -29,10 +29,11 @@ pub(super) fn each_product(shape: &Shape, mut visit: impl FnMut(usize, usize, us
     }
 }
 
-/// max |a − b| / max |b|
-pub(super) fn difference(a: &[f32], b: &[f64]) -> f64 {
+/// max |a − b| / max |b|, or, where the largest sum all but cancels, a 64th of the sum of the largest sizes.
+pub(super) fn difference(a: &[f32], b: &[f64], sizes: &[f64]) -> f64 {
     assert_eq!(a.len(), b.len());
-    let largest = b.iter().fold(1e-30, |largest: f64, b| largest.max(b.abs()));
+    let least = sizes.iter().fold(1e-30, |largest: f64, size| largest.max(size / 64.0));
+    let largest = b.iter().fold(least, |largest: f64, b| largest.max(b.abs()));
     a.iter().zip(b).fold(0.0, |worst: f64, (a, b)| worst.max((f64::from(*a) - b).abs())) / largest
 }
 
@@ -94,7 +95,7 @@ fn check(shape: &Shape) {
                 Precision::Bf16 => vec![(rounded, 1e-4)],
             };
             for (twin, bound) in bounds {
-                let difference = difference(result, twin);
+                let difference = difference(result, twin, sizes);
                 assert!(difference <= bound, "{name} at {path:?} is off by {difference:e} for {shape:?}");
             }
             for ((result, exact), size) in result.iter().zip(exact).zip(sizes) {
@@ -106,7 +107,7 @@ fn check(shape: &Shape) {
             }
         }
     }
-    let difference = difference(&bias_gradient(shape, gradient), &of_exact[3]);
+    let difference = difference(&bias_gradient(shape, gradient), &of_exact[3], &of_sizes[3]);
     assert!(difference <= 1e-5, "bias gradient is off by {difference:e} for {shape:?}");
 }
 

@@ -39,11 +39,13 @@ fn check(shape: &Shape, call: impl Fn(Path, [&[f32]; 3], &[f32]) -> [Vec<f32>; 3
     let rounded = exact.each_ref().map(|values| values.iter().copied().map(bf16::round).collect::<Vec<_>>());
     let bias = normals("bias", shape.outputs);
     for (precision, operands) in [(Precision::F32, &exact), (Precision::Bf16, &rounded)] {
+        let sizes = operands.each_ref().map(|values| values.iter().map(|v| v.abs()).collect::<Vec<_>>());
+        let of_sizes = twins(shape, sizes.each_ref().map(Vec::as_slice), &bias);
         let twins = twins(shape, operands.each_ref().map(Vec::as_slice), &bias);
         for path in Path::all(precision) {
             let results = call(path, exact.each_ref().map(Vec::as_slice), &bias);
-            for ((name, result), twin) in NAMES.iter().zip(results).zip(&twins) {
-                let difference = difference(&result, twin);
+            for (((name, result), twin), sizes) in NAMES.iter().zip(results).zip(&twins).zip(&of_sizes) {
+                let difference = difference(&result, twin, sizes);
                 assert!(difference <= 1e-5, "{name} at {path:?} is off by {difference:e} for {shape:?}");
             }
         }
