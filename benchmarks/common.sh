@@ -20,3 +20,17 @@ mkdir -p "$out" "$runs"
   lscpu | grep -E '^(Model name|CPU\(s\))' | sed 's/: */: /'
   rustc --version || true
 } > "$out/machine.txt"
+
+# Notes in the folder RUN what it is made of: the text of RECIPE and each SETTING. One that was begun with others is refused, lest
+# their results be mixed.
+made_of() {
+  local run=$1 recipe=$2 wanted
+  shift 2
+  wanted="recipe $(sha256sum < "$recipe" | cut -c1-16) $*"
+  if [[ -e $run/recipe.toml && $(cat "$run/settings" 2> /dev/null) != "$wanted" ]]; then
+    echo "$run was begun with other settings than $wanted; give another folder for the runs" >&2
+    return 2
+  fi
+  mkdir -p "$run"
+  echo "$wanted" > "$run/settings"
+}

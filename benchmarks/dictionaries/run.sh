@@ -6,8 +6,9 @@
 #   benchmarks/dictionaries/run.sh OUT_FOLDER DATA_ROOT RUNS_FOLDER
 #
 # DATA_ROOT holds cifar-10-batches-bin/. SEEDS="0 1 2", EPOCHS=5 (part b needs as many: its first epoch is of uniform batches, and it stops
-# after a quarter), PARTS="a b c d" (see below); to try it out SET="key=value …" for all runs, which those that were begun do not read,
-# and STEPS, what a run of another data set has, of which the shares are. BUILT says that the programs are there. BACKGROUND names a command that every run is started by, such as `nice`.
+# after a quarter), PARTS="a b c d" (see below); to try it out SET="key=value …" for all runs, and STEPS, what a run of another data set has,
+# of which the shares are. BUILT says that the programs are there. BACKGROUND names a command that every run is started by, such as `nice`.
+# Runs that were begun with other settings are refused, not mixed with these.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,6 +21,7 @@ seeds=${SEEDS:-0 1 2} epochs=${EPOCHS:-5} parts=${PARTS:-a b c d}
 train() {
   local run=$runs/$1 recipe=$2 stops=$3 settings=() setting stop steps
   shift 3
+  made_of "$run" "$root/recipes/$recipe" "$@" "train.epochs=$epochs" "${everywhere[@]}"
   [[ -e $run/done ]] && return
   for setting in "$@" "train.epochs=$epochs" "${everywhere[@]}"; do settings+=(--set "$setting"); done
   for stop in $stops 100; do

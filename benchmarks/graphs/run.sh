@@ -33,17 +33,10 @@ settings_of() {
 
 # Trains and scores RUN of ROW with batches of ARM from SEED; what it prints goes to the run's log.txt.
 run() {
-  local run=$1 row=$2 arm=$3 seed=$4 settings=() setting wanted beside=nothing
-  wanted=$(settings_of "$row" "$arm" "$seed")
-  for setting in $wanted; do settings+=(--set "$setting"); done
+  local run=$1 row=$2 arm=$3 seed=$4 settings=() setting beside=nothing
+  for setting in $(settings_of "$row" "$arm" "$seed"); do settings+=(--set "$setting"); done
   [[ $arm == uniform ]] && beside=untrained
-  mkdir -p "$run"
   {
-    if [[ -e $run/recipe.toml && $(cat "$run/settings" 2>&1) != "$wanted" ]]; then
-      echo "$run was begun with other settings than $wanted; give another folder for the runs"
-      return 2
-    fi
-    echo "$wanted" > "$run/settings"
     # A caller that looks at the status switches `set -e` off in here.
     if [[ -e $run/recipe.toml ]]; then
       "${background[@]}" "$lookalike" train --resume "$run" || return
@@ -65,7 +58,9 @@ for row in "${rows[@]}"; do
   for seed in "${seeds[@]}"; do
     for arm in "${arms[@]}"; do
       name=$row.$arm.$seed
-      if [[ ! -e $runs/$name/scored.json || $(cat "$runs/$name/settings" 2>&1) != "$(settings_of "$row" "$arm" "$seed")" ]]; then
+      # shellcheck disable=SC2046 # a list of settings
+      made_of "$runs/$name" "$root/recipes/${row%-*}.toml" $(settings_of "$row" "$arm" "$seed") "$folds"
+      if [[ ! -e $runs/$name/scored.json ]]; then
         run "$runs/$name" "$row" "$arm" "$seed" || {
           status=$?
           echo "ended with $status, see $runs/$name/log.txt" >&2

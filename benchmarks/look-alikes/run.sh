@@ -5,7 +5,7 @@
 #   benchmarks/look-alikes/run.sh OUT_FOLDER DATA_ROOT RUNS_FOLDER
 #
 # DATA_ROOT holds cifar-10-batches-bin/ and fashion-mnist/. Seeds: SEEDS="0 1 2". A run takes about three minutes on two cores.
-# BUILT, BACKGROUND and SET: see ../common.sh.
+# BUILT, BACKGROUND and SET: see ../common.sh. Runs that were begun with other settings are refused, not mixed with these.
 set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -18,6 +18,7 @@ seeds=${SEEDS:-0 1 2}
 train() {
   local run=$runs/$1 recipe=$2 folder=$3
   shift 3
+  made_of "$run" "$root/recipes/$recipe" "$@" "${everywhere[@]}"
   [[ -e $run/evaluation.json ]] && return
   if [[ -e $run/recipe.toml ]]; then
     "${background[@]}" "$lookalike" train --resume "$run"

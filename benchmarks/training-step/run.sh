@@ -38,10 +38,12 @@ if lscpu | grep -qE 'avx512_bf16|amx_bf16'; then precisions='f32 bf16'; fi
 raw="$out/raw.txt"
 touch "$raw"
 record() { # what, command
-    local what=$1
+    local what=$1 result
     shift
+    # A program that fails ends the measurement here, instead of leaving an empty line.
     # shellcheck disable=SC2086 # a command with its arguments
-    echo "$what $(${MEASURE:-} "$@")" >> "$raw"
+    result=$(${MEASURE:-} "$@")
+    echo "$what $result" >> "$raw"
 }
 step() { # encoder stem size batch
     local case="$1-$2-$3-$4" steps=10

@@ -79,4 +79,5 @@ def main():
     print(json.dumps({"images_per_second": rate, "seconds": seconds, "peak_memory": peak}), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    main()

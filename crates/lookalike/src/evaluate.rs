@@ -52,6 +52,14 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
                 "--no-probe is of images and nodes; this run is on graphs, which have no probe",
             ));
         }
+        (
+            AnyExperiment::Nodes(_),
+            Arguments { no_probe: true, beside: Some(Others::All | Others::Untrained), .. },
+        ) => {
+            return Err(Failure::usage(
+                "on nodes --beside is scored by the probe, which --no-probe leaves out: only one of them can be",
+            ));
+        }
         _ => {}
     }
     with_any!(&experiment, experiment => evaluate(arguments, experiment, cancellation))

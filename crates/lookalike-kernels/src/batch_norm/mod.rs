@@ -15,7 +15,7 @@ use rayon::prelude::*;
 use crate::dot::Level;
 use crate::written::written;
 use rows::{CombineRows, NormalizeRows, RowCovariance, RowMoments};
-use run::{Combine, Covariance, FEW, LANES, Mask, Moments, Normalize, SMALL};
+use run::{Combine, Covariance, Mask, Moments, Normalize};
 
 /// Sizes of a batch `[N, C, …]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,12 +166,7 @@ fn forward_at(level: Level, sizes: &Sizes, input: &[f32], affine: &Affine<'_>, t
         }
         for (index, run) in values.chunks_exact(sizes.pixels).enumerate() {
             let channel = index % sizes.channels;
-            let (values, origin) = (run, origins[channel]);
-            let [one, other] = if sizes.pixels < SMALL {
-                level.run(Moments::<FEW> { values, origin })
-            } else {
-                level.run(Moments::<LANES> { values, origin })
-            };
+            let [one, other] = level.run(Moments { values: run, origin: origins[channel] });
             totals[channel][0] += one;
             totals[channel][1] += other;
         }
@@ -297,11 +292,7 @@ fn backward_at(
         for (index, (input, gradient)) in runs.enumerate() {
             let channel = index % sizes.channels;
             let (mean, mask) = (mean[first + channel], mask(first, channel));
-            let [one, other] = if sizes.pixels < SMALL {
-                level.run(Covariance::<FEW> { input, gradient, mean, mask })
-            } else {
-                level.run(Covariance::<LANES> { input, gradient, mean, mask })
-            };
+            let [one, other] = level.run(Covariance { input, gradient, mean, mask });
             totals[channel][0] += one;
             totals[channel][1] += other;
         }

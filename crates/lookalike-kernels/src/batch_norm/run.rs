@@ -10,31 +10,38 @@ use std::mem::MaybeUninit;
 use crate::vector::{Work, multiply_add};
 
 /// Independent partial sums, enough to hide the latency of addition.
-pub(super) const LANES: usize = 32;
+const LANES: usize = 32;
 /// Those of small maps, which have few values for each.
-pub(super) const FEW: usize = 16;
-/// Values of a map that is small.
-pub(super) const SMALL: usize = 64;
+const FEW: usize = 16;
+/// Values of a map that is no longer small.
+const MANY: usize = 64;
 /// Values whose sum `f32` holds well.
 const BLOCK: usize = 1024;
 
 /// The sums of `values − origin` and of its square.
-pub(super) struct Moments<'a, const LANES: usize> {
+pub(super) struct Moments<'a> {
     pub(super) values: &'a [f32],
     pub(super) origin: f32,
 }
 
-impl<const LANES: usize> Work for Moments<'_, LANES> {
+impl Work for Moments<'_> {
     type Output = [f64; 2];
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) -> [f64; 2] {
+        if self.values.len() < MANY { self.sums::<FUSED, FEW>() } else { self.sums::<FUSED, LANES>() }
+    }
+}
+
+impl Moments<'_> {
+    #[inline(always)]
+    fn sums<const FUSED: bool, const N: usize>(self) -> [f64; 2] {
         let mut totals = [0.0; 2];
         for block in self.values.chunks(BLOCK) {
-            let mut sums = [[0.0; LANES]; 2];
-            let (chunks, rest) = block.as_chunks::<LANES>();
+            let mut sums = [[0.0; N]; 2];
+            let (chunks, rest) = block.as_chunks::<N>();
             for chunk in chunks {
-                for lane in 0..LANES {
+                for lane in 0..N {
                     let distance = chunk[lane] - self.origin;
                     sums[0][lane] += distance;
                     sums[1][lane] = multiply_add::<FUSED>(distance, distance, sums[1][lane]);
@@ -53,8 +60,8 @@ impl<const LANES: usize> Work for Moments<'_, LANES> {
 }
 
 #[inline(always)]
-fn sum_of<const LANES: usize>(mut lanes: [f32; LANES]) -> f64 {
-    let mut width = LANES;
+fn sum_of<const N: usize>(mut lanes: [f32; N]) -> f64 {
+    let mut width = N;
     while width > 1 {
         width /= 2;
         for lane in 0..width {
@@ -129,7 +136,7 @@ impl Work for Normalize<'_> {
 }
 
 /// The sums of the gradient and of gradient · (input − mean).
-pub(super) struct Covariance<'a, const LANES: usize> {
+pub(super) struct Covariance<'a> {
     pub(super) input: &'a [f32],
     pub(super) gradient: &'a [f32],
     pub(super) mean: f32,
@@ -137,18 +144,25 @@ pub(super) struct Covariance<'a, const LANES: usize> {
     pub(super) mask: Option<(f32, f32)>,
 }
 
-impl<const LANES: usize> Work for Covariance<'_, LANES> {
+impl Work for Covariance<'_> {
     type Output = [f64; 2];
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) -> [f64; 2] {
+        if self.input.len() < MANY { self.sums::<FUSED, FEW>() } else { self.sums::<FUSED, LANES>() }
+    }
+}
+
+impl Covariance<'_> {
+    #[inline(always)]
+    fn sums<const FUSED: bool, const N: usize>(self) -> [f64; 2] {
         let mut totals = [0.0; 2];
         for (input, gradient) in self.input.chunks(BLOCK).zip(self.gradient.chunks(BLOCK)) {
-            let mut sums = [[0.0; LANES]; 2];
-            let (inputs, input_rest) = input.as_chunks::<LANES>();
-            let (gradients, gradient_rest) = gradient.as_chunks::<LANES>();
+            let mut sums = [[0.0; N]; 2];
+            let (inputs, input_rest) = input.as_chunks::<N>();
+            let (gradients, gradient_rest) = gradient.as_chunks::<N>();
             for (input, gradient) in inputs.iter().zip(gradients) {
-                for lane in 0..LANES {
+                for lane in 0..N {
                     let gradient = masked::<FUSED>(gradient[lane], input[lane], self.mean, self.mask);
                     sums[0][lane] += gradient;
                     sums[1][lane] = multiply_add::<FUSED>(gradient, input[lane] - self.mean, sums[1][lane]);

@@ -61,6 +61,7 @@ pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32
 fn thin(shape: &Shape, input: &[f32], pixels: &mut [f32]) {
     let (from, to) = (shape.input(), shape.output());
     let maps = pixels.par_chunks_exact_mut(to.map()).zip(input.par_chunks_exact(from.map()));
+    // A map is too little work to be sent to a thread alone.
     maps.with_min_len(16).for_each(|(pixels, map)| {
         let rows = map.chunks_exact(from.width).step_by(shape.stride);
         for (pixels, row) in pixels.chunks_exact_mut(to.width).zip(rows) {
@@ -73,15 +74,15 @@ fn thin(shape: &Shape, input: &[f32], pixels: &mut [f32]) {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Split {
     /// Channels and outputs.
-    pub(super) channels: [usize; 2],
+    channels: [usize; 2],
     /// Taps of a pair of both.
-    pub(super) taps: usize,
+    taps: usize,
     /// Channels and outputs of a task's sums, multiples of the panels.
     pub(super) task_channels: [usize; 2],
     /// Units of images and rows.
-    pub(super) units: usize,
+    units: usize,
     /// Ranges of units.
-    pub(super) ranges: usize,
+    ranges: usize,
 }
 
 impl Split {

@@ -23,7 +23,7 @@ use super::grid::Axis;
 use super::layout::{LayImages, Planes, TakeImages, Target, Weights, pack};
 use super::scratch::{Class, Scratch, User, first, with_scratch};
 use super::winograd;
-use crate::vector::Vector;
+use crate::vector::{Vector, fence};
 use crate::written::written;
 
 /// Tasks to be had where sizes allow it.
@@ -73,11 +73,12 @@ pub(super) fn correlate(
             // Only one pixel of each square of the stride is summed.
             out.par_chunks_mut(to.map()).for_each(|map| map.fill(MaybeUninit::new(0.0)));
         }
-        let target = Target(out.as_mut_ptr().cast());
+        // SAFETY: tasks differ in images, rows or channels, and in flat ones in pixels or channels.
+        let target = unsafe { Target::new(out) };
         with_scratch(User::Call, |scratch| {
             let phases = &phases;
             let packed = first(&mut scratch.first, to.channels.div_ceil(path.rows()) * panel_words);
-            packed.par_chunks_mut(panel_words.max(1)).enumerate().for_each(|(panel, words)| {
+            packed.par_chunks_mut(panel_words).enumerate().for_each(|(panel, words)| {
                 let outputs = panel * path.rows()..to.channels.min((panel + 1) * path.rows());
                 with_scratch(User::Task, |scratch| {
                     let rows = &mut scratch.rows;
@@ -127,10 +128,10 @@ impl Kernel for Pack<'_> {
         }
         let (taps, each) = (weights.taps(), if A::PAIRS { 2 } else { 1 });
         let words_of_channels = channels.div_ceil(each);
-        let group = (LAID / taps).max(1).next_multiple_of(each);
-        let rows = first(rows, weights.rows(group));
-        for start in (0..channels).step_by(group) {
-            let group = start..channels.min(start + group);
+        let most = (LAID / taps).max(1).next_multiple_of(each);
+        let rows = first(rows, weights.rows(most));
+        for start in (0..channels).step_by(most) {
+            let group = start..channels.min(start + most);
             // SAFETY: as the caller's.
             unsafe { weights.lay::<A::Register>(outputs.start, group.clone(), rows) };
             for phase in phases {
@@ -271,6 +272,7 @@ impl Call<'_> {
                 });
             }
         }
+        fence();
     }
 
     /// The rows of the source that `rows` of the result need.
@@ -448,7 +450,8 @@ impl Walk<'_> {
             let mut sources = [self.source; VECTORS];
             for vector in 0..VECTORS {
                 let [place, _] = positions[vector / vectors];
-                sources[vector] = self.source.add(place + vector % vectors * lanes);
+                // Where no line is valid there may be no source.
+                sources[vector] = self.source.wrapping_add(place + vector % vectors * lanes);
             }
             let mut sums = [[A::Register::splat(0.0); VECTORS]; ROWS];
             for row in 0..ROWS {

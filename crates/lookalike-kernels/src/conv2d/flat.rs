@@ -132,7 +132,7 @@ struct Lay<'a> {
     pixels: &'a Pixels,
     pieces: &'a [Piece],
     values: &'a [f32],
-    /// Room for the pixels of both channels of a word.
+    /// Room for the pixels of both channels of a word; the latter is not read where words are no pairs.
     stage: (&'a mut [f32], &'a mut [f32]),
     words: &'a mut [u32],
 }

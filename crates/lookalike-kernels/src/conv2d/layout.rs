@@ -6,6 +6,7 @@
     reason = "only code inlined into a function with target features may use them"
 )]
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::arithmetic::{Arithmetic, Kernel, LANES};
@@ -245,7 +246,7 @@ pub(super) struct LayWindows<'a> {
 }
 
 impl LayWindows<'_> {
-    /// Copies what `count` pixels of a row from `column` on meet at a tap of a channel.
+    /// Copies what the pixels of a row from `column` on meet at a tap of a channel.
     #[inline(always)]
     fn window(&self, image: usize, term: usize, [row, column]: [usize; 2], out: &mut [f32; BLOCK]) {
         let [vertical, horizontal] = &self.axes;
@@ -270,7 +271,7 @@ impl LayWindows<'_> {
     }
 }
 
-/// Copies every `step`-th value, from the first on.
+/// Copies every `step`-th value, from the first on; there are enough for `out`.
 #[inline(always)]
 pub(super) fn every(values: &[f32], step: usize, out: &mut [f32]) {
     let Some((last, others)) = out.split_last_mut() else { return };
@@ -340,9 +341,9 @@ impl Weights<'_> {
         self.kernel * self.kernel
     }
 
-    /// Rows that [`lay`](Self::lay) needs for some channels.
+    /// Rows that [`lay`](Self::lay) needs for some channels: whole blocks are written, also after the last of them.
     pub(super) fn rows(&self, channels: usize) -> usize {
-        (channels * self.taps()).next_multiple_of(BLOCK) + BLOCK
+        channels * self.taps() + BLOCK
     }
 
     /// Lays the taps of some channels and sixteen outputs out as `[channels, K², 16]`; nothing is said about those of outputs
@@ -365,6 +366,7 @@ impl Weights<'_> {
             if self.channel == taps { (1, channels.len() * taps) } else { (channels.len(), taps) };
         for index in 0..runs {
             let (start, rows) = (start + index * self.channel, &mut rows[index * run..]);
+            // A row as it is wanted.
             if (run, self.output) == (1, 1) {
                 let rest = &self.values[start..];
                 let count = rest.len().min(LANES);
@@ -372,7 +374,7 @@ impl Weights<'_> {
                 continue;
             }
             for column in (0..run).step_by(BLOCK) {
-                let Some((rows, _)) = rows[column..].split_first_chunk_mut::<BLOCK>() else { return };
+                let rows = &mut rows[column..][..BLOCK];
                 // SAFETY: as the caller's.
                 unsafe { transpose_as_far::<V>(self.values, start + column, self.output, rows) };
             }
@@ -389,8 +391,9 @@ unsafe fn transpose_as_far<V: Vector>(
     values: &[f32],
     start: usize,
     stride: usize,
-    target: &mut [[f32; LANES]; BLOCK],
+    target: &mut [[f32; LANES]],
 ) {
+    assert_eq!(target.len(), BLOCK);
     let target = target.as_mut_ptr().cast();
     if start + (BLOCK - 1) * stride + BLOCK <= values.len() {
         // SAFETY: all values lie in the slice, and the target is a block.
@@ -407,7 +410,7 @@ unsafe fn transpose_as_far<V: Vector>(
     unsafe { V::transpose(block.as_ptr().cast(), BLOCK, target, LANES) };
 }
 
-/// Takes `[columns, 16]` to rows of `stride` values, of which there may be fewer than 16, from a column on.
+/// Takes `[columns, 16]` to at most sixteen rows of `stride` values, from a column on.
 ///
 /// # Safety
 /// The processor has the registers of `V`.
@@ -418,8 +421,8 @@ pub(super) unsafe fn take_columns<V: Vector>(
     stride: usize,
     target: &mut [f32],
 ) {
-    assert!(first + columns.len() <= stride);
     let rows = target.len() / stride;
+    assert!(first + columns.len() <= stride && rows <= BLOCK);
     let blocks = columns.as_chunks::<BLOCK>().0;
     let whole = if rows == BLOCK { blocks.len() } else { 0 };
     for (index, block) in blocks[..whole].iter().enumerate() {
@@ -440,7 +443,15 @@ pub(super) unsafe fn take_columns<V: Vector>(
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target(pub(super) *mut f32);
 
-// SAFETY: whoever writes through the pointer vouches for it; tasks write different values.
+impl Target {
+    /// # Safety
+    /// Whoever is given a copy writes values that exist, different ones from all others.
+    pub(super) unsafe fn new(results: &mut [MaybeUninit<f32>]) -> Self {
+        Self(results.as_mut_ptr().cast())
+    }
+}
+
+// SAFETY: who made the pointer vouched for what is written through it.
 unsafe impl Send for Target {}
 // SAFETY: as above.
 unsafe impl Sync for Target {}
@@ -474,7 +485,7 @@ impl Kernel for TakeImages<'_> {
                 unsafe {
                     let target = target.0.add(first + pixel);
                     if count == BLOCK && images.len() == LANES {
-                        A::Register::transpose(source.as_ptr(), LANES, target, planes.values());
+                        A::Register::transpose_away(source.as_ptr(), LANES, target, planes.values());
                         continue;
                     }
                     let mut block = [[0.0; BLOCK]; BLOCK];

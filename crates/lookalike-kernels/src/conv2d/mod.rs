@@ -3,7 +3,8 @@
 //! Each function lays its operands out a piece at a time, so that the innermost loops read them in order from the
 //! caches: `correlate` for output and input gradient, `contract` for the weight gradient, and `winograd` for all three where
 //! tiles need far fewer products. Work is split into tasks by the shape alone: results do not depend on the number of
-//! threads. Inputs are expected to be finite: what is not a number may spread to other images, as padding does not stop it.
+//! threads. Inputs are expected to be finite: what is not a number, or rounds to an infinity, spreads to other pixels of its tile,
+//! and in the weight gradient to other taps.
 
 mod arithmetic;
 mod contract;
@@ -20,7 +21,7 @@ use arithmetic::Path;
 use grid::Axis;
 use layout::{Planes, Weights};
 
-/// How the two factors of each product are rounded. Products and sums are `f32`, and so is what goes in and comes out.
+/// How both operands are rounded. Products and sums are `f32`, and so is what goes in and comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Precision {
     /// Not at all.
@@ -78,9 +79,9 @@ impl Shape {
 
     fn check(&self) {
         let padded = self.height.min(self.width) + 2 * self.padding;
-        let channels = self.inputs.min(self.outputs);
+        let least = self.inputs.min(self.outputs).min(self.height).min(self.width);
         assert!(
-            self.stride > 0 && channels > 0 && (1..=padded).contains(&self.kernel),
+            self.stride > 0 && least > 0 && (1..=padded).contains(&self.kernel),
             "no convolution has the sizes {self:?}"
         );
     }
@@ -117,7 +118,7 @@ impl Shape {
 /// `input` is `[N, C, H, W]`, `weight` `[O, C, K, K]`, `bias` `[O]`; the output is `[N, O, H′, W′]`.
 ///
 /// # Panics
-/// Where lengths do not fit `shape`, or in `shape` channels, kernel or stride are 0 or the kernel is larger than the
+/// Where lengths do not fit `shape`, or in `shape` channels, pixels, kernel or stride are 0 or the kernel is larger than the
 /// padded image.
 pub fn forward(
     shape: &Shape,

@@ -1,4 +1,5 @@
-//! What a thread keeps from call to call, so that a kernel allocates nothing but its result once it has run.
+//! What a thread keeps from call to call, so that a kernel allocates nothing but its result once it has run: as much as the
+//! largest call needed.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -43,7 +44,7 @@ pub(super) struct Piece {
 }
 
 thread_local! {
-    /// Of tasks, and of calls, which wait for tasks that run on the same thread.
+    /// Of each [`User`]. A call waits for tasks that run on the same thread, and may have been made by another one.
     static SCRATCH: [Cell<Option<Box<Scratch>>>; 3] = const { [const { Cell::new(None) }; 3] };
 }
 
@@ -52,7 +53,7 @@ thread_local! {
 pub(super) enum User {
     Task,
     Call,
-    /// A call that makes another one of fewer pixels.
+    /// A call that makes another one, on the pixels it keeps.
     Thinned,
 }
 

@@ -136,11 +136,23 @@ fn the_layers_of_residual_networks_are_those_of_the_definition() {
 }
 
 #[test]
+fn more_images_than_lanes_are_no_exception() {
+    for (images, side, kernel, stride) in
+        [(16, 9, 3, 2), (17, 9, 5, 2), (37, 4, 3, 2), (37, 7, 1, 2), (33, 5, 5, 1), (19, 6, 1, 1)]
+    {
+        let padding = kernel / 2;
+        check(&Shape { images, inputs: 6, outputs: 18, height: side, width: side, kernel, stride, padding });
+    }
+}
+
+#[test]
 fn the_number_of_threads_changes_no_bit() {
-    // Summed directly, and by tiles.
-    for (inputs, outputs) in [(5, 20), (16, 20)] {
-        let shape =
-            Shape { images: 37, inputs, outputs, height: 12, width: 10, kernel: 3, stride: 1, padding: 1 };
+    // Summed directly, by tiles, in phases, as windows, flat, and flat after thinning.
+    for (inputs, outputs, kernel, stride) in
+        [(5, 20, 3, 1), (16, 20, 3, 1), (16, 20, 3, 2), (3, 20, 5, 1), (16, 20, 1, 1), (16, 20, 1, 2)]
+    {
+        let (images, padding) = (37, kernel / 2);
+        let shape = Shape { images, inputs, outputs, height: 12, width: 10, kernel, stride, padding };
         let input = normals("input", shape.images * shape.input().values());
         let weight = normals("weight", shape.outputs * shape.terms());
         let all = |threads: usize| {

@@ -17,6 +17,8 @@ pub(super) struct Smo<'a> {
     whole: Pairs<'a>,
     /// Steps between two looks at who can be set aside; tests set it to never look.
     pub(super) period: usize,
+    /// Times that rows were set aside, for tests.
+    pub(super) parts: usize,
 }
 
 /// What a solution says of a row x: Σ `weights[i]` K(x, i) − `offset`, positive for the first class.
@@ -32,7 +34,9 @@ impl<'a> Smo<'a> {
     /// The problem of telling rows that are `first` from those that are not; no row counts yet.
     pub(super) fn new(kernel: &'a [f32], first: &[bool]) -> Self {
         let signs = first.iter().map(|first| if *first { 1.0 } else { -1.0 }).collect();
-        Self { whole: Pairs::new(kernel, signs), period: PERIOD }
+        let whole = Pairs::new(kernel, signs);
+        let period = PERIOD.min(whole.len());
+        Self { whole, period, parts: 0 }
     }
 
     /// Solves the problem for `cost`, C, from nothing: beginning with the solution for another cost was found to save no steps.
@@ -45,9 +49,8 @@ impl<'a> Smo<'a> {
 
     /// Improves pairs until none violates optimality by more than the tolerance, or `most` times; whether it was the former.
     fn search(&mut self, mut most: usize) -> bool {
-        let period = self.period.min(self.whole.len());
         while most > 0 {
-            let steps = period.min(most);
+            let steps = self.period.min(most);
             most -= steps;
             let Reached::Bounds { least, greatest } = self.whole.search(steps) else { return true };
             if let Some(part) = self.whole.part(least, greatest) {
@@ -60,6 +63,7 @@ impl<'a> Smo<'a> {
     /// Solves a part of the problem, and smaller ones of it, in at most as many steps as are left; then all rows are told of it.
     fn search_part(&mut self, mut part: Pairs<'static>, most: &mut usize) {
         let mut alphas = self.whole.alphas().to_vec();
+        self.parts += 1;
         while *most > 0 {
             let steps = self.period.min(part.len()).min(*most);
             *most -= steps;
@@ -69,6 +73,7 @@ impl<'a> Smo<'a> {
                     if let Some(smaller) = part.part(least, greatest) {
                         part.write(&mut alphas);
                         part = smaller;
+                        self.parts += 1;
                     }
                 }
             }

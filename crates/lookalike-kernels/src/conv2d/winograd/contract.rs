@@ -14,7 +14,7 @@ use super::super::contract::{PANEL, Split, Walk};
 use super::super::grid::Axis;
 use super::super::layout::Planes;
 use super::super::scratch::{Scratch, first};
-use super::tiles::Tiles;
+use super::tiles::{Maps, Tiles};
 use super::transform::{Gradient, Input, Line, WeightGradient, collect, spread};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::vector::Vector;
@@ -181,18 +181,13 @@ impl Spread<'_> {
         );
         assert!(ELEMENTS * step <= words.len());
         for channel in (0..count.next_multiple_of(columns)).step_by(LANES) {
-            let maps = count.saturating_sub(channel).min(LANES);
+            let there = count.saturating_sub(channel).min(LANES);
             let start = image * planes.values() + (channels.start + channel.min(count - 1)) * planes.map();
             // SAFETY: as the caller's.
             unsafe {
-                tiles.lay::<A>(
-                    values,
-                    rounded,
-                    &rows,
-                    [start, planes.map(), maps, LANES * planes.map()],
-                    laid,
-                )
-            };
+                let maps = Maps { start, stride: planes.map(), count: there, next: LANES * planes.map() };
+                tiles.lay::<A>(values, rounded, &rows, maps, laid);
+            }
             for tile in 0..tiles.count[1] {
                 let place = (channel / columns * positions + position + tile) * columns + channel % columns;
                 for lane in (0..LANES).step_by(A::Register::LANES) {

@@ -15,11 +15,11 @@ use super::super::correlate::Walk;
 use super::super::grid::Axis;
 use super::super::layout::{Planes, TakeImages, Target, Weights};
 use super::super::scratch::{Scratch, User, first, with_scratch};
-use super::tiles::Tiles;
+use super::tiles::{Maps, Tiles};
 use super::transform::{Input, Output, Weight, collect, spread};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::bf16;
-use crate::vector::Vector;
+use crate::vector::{Vector, fence};
 use crate::written::written;
 
 /// Positions of a task, a tile of sixteen images each, at least where there are so many.
@@ -53,7 +53,8 @@ pub(in super::super) fn correlate(
     });
     let tiles = Tiles::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
     let write = |out: &mut [std::mem::MaybeUninit<f32>]| {
-        let target = Target(out.as_mut_ptr().cast());
+        // SAFETY: tasks differ in bands or panels.
+        let target = unsafe { Target::new(out) };
         with_scratch(User::Call, |scratch| {
             let mut call = Call {
                 path,
@@ -66,18 +67,18 @@ pub(in super::super) fn correlate(
                 bias,
                 weights,
                 taps: &taps,
-                laid: &[],
+                transformed: &[],
                 panels,
                 panel_words,
                 target,
             };
             let plan = Plan::new(&call);
             if plan.band_ranges > 1 {
-                let laid = first(&mut scratch.first, panels * panel_words);
-                laid.par_chunks_mut(panel_words).enumerate().for_each(|(panel, words)| {
+                let words = first(&mut scratch.first, panels * panel_words);
+                words.par_chunks_mut(panel_words).enumerate().for_each(|(panel, words)| {
                     with_scratch(User::Task, |scratch| call.lay(panel, &mut scratch.rows, words));
                 });
-                call.laid = laid;
+                call.transformed = words;
             }
             (0..plan.band_ranges * plan.panel_ranges).into_par_iter().for_each(|task| {
                 with_scratch(User::Task, |scratch| call.run(&plan, task, scratch));
@@ -103,7 +104,7 @@ struct Call<'a> {
     taps: &'a [u32; 9],
     /// The transformed weights of all panels, if more than one task needs them; a task that is the only one transforms them
     /// itself, for all of them may be more than the caches hold.
-    laid: &'a [u32],
+    transformed: &'a [u32],
     panels: usize,
     panel_words: usize,
     target: Target,
@@ -190,14 +191,14 @@ impl Call<'_> {
             let (map, products) = first(&mut scratch.sums, map + rows * stride).split_at_mut(map);
             let positions = &scratch.positions;
             let words = panels.start * self.panel_words..panels.end * self.panel_words;
-            let weights = if self.laid.is_empty() {
-                let laid = first(&mut scratch.second, words.len());
-                for (panel, words) in panels.clone().zip(laid.chunks_exact_mut(self.panel_words)) {
+            let weights = if self.transformed.is_empty() {
+                let transformed = first(&mut scratch.second, words.len());
+                for (panel, words) in panels.clone().zip(transformed.chunks_exact_mut(self.panel_words)) {
                     self.lay(panel, &mut scratch.rows, words);
                 }
-                laid
+                transformed
             } else {
-                &self.laid[words]
+                &self.transformed[words]
             };
             self.path.run(Multiply { call: self, weights, positions, source, step, products, stride });
             let channels =
@@ -214,6 +215,7 @@ impl Call<'_> {
                 });
             }
         }
+        fence();
     }
 }
 
@@ -287,7 +289,8 @@ impl Kernel for Spread<'_> {
             let start = band.images.start * planes.values() + channel * planes.map();
             // SAFETY: as the caller's.
             unsafe {
-                let maps = [start, planes.values(), band.images.len(), planes.map()];
+                let maps =
+                    Maps { start, stride: planes.values(), count: band.images.len(), next: planes.map() };
                 tiles.lay::<A>(call.images, call.rounded, &rows, maps, laid);
             }
             for tile in 0..tiles.count[1] {

@@ -24,8 +24,8 @@ const ELEMENTS: usize = INPUTS * INPUTS;
 /// Channels on either side, at least: the fewer, the more the transforms weigh.
 const CHANNELS: usize = 12;
 
-/// Words of a row of transformed tiles of sixteen images, at most: a task holds one or more. 128 MiB: of 64 channels of a map
-/// of some 3,600 pixels in width, for instance.
+/// Words of a row of transformed tiles of sixteen images, at most, which a thread keeps, and about as many of products: 128 MiB,
+/// 64 channels of a map of some 3,600 pixels in width for instance.
 const ROW: usize = 32 << 20;
 
 /// Whether tiles compute what belongs to these axes, in sufficiently fewer products than a direct sum over valid taps: even

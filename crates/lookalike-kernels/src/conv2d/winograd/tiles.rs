@@ -13,6 +13,19 @@ use super::super::layout::{BLOCK, Planes, Source, soon};
 use super::OUTPUTS;
 use crate::bf16;
 
+/// Maps that are laid out side by side.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Maps {
+    /// Where the first begins.
+    pub(super) start: usize,
+    /// From one to the next.
+    pub(super) stride: usize,
+    /// At most sixteen.
+    pub(super) count: usize,
+    /// From these to those that are laid out after them.
+    pub(super) next: usize,
+}
+
 /// Tiles over a map, each of which reads a square of a source.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tiles {
@@ -58,8 +71,7 @@ impl Tiles {
         }
     }
 
-    /// Lays `rows` of the maps that begin at `start`, up to sixteen that are `stride` apart, out as `[zeros and pixels, 16]`,
-    /// `rounded` to bfloat16 or not. `next` maps later they are wanted again.
+    /// Lays `rows` of the maps out as `[zeros and pixels, 16]`, `rounded` to bfloat16 or not.
     ///
     /// # Safety
     /// The processor has the registers of `A`.
@@ -69,21 +81,22 @@ impl Tiles {
         values: &[f32],
         rounded: bool,
         rows: &Range<usize>,
-        [start, stride, maps, next]: [usize; 4],
+        maps: Maps,
         words: &mut [u32],
     ) {
         words[..LANES].fill(0);
-        let start = start + rows.start * self.planes.width;
+        let Maps { stride, count, next, .. } = maps;
+        let start = maps.start + rows.start * self.planes.width;
         let pixels = rows.len() * self.planes.width;
         for pixel in (0..pixels).step_by(BLOCK) {
             // Where the values go on after the last row, whole blocks are faster, and nobody reads what is too much.
-            let left = values.len() - (start + pixel + stride * maps.saturating_sub(1)).min(values.len());
+            let left = values.len() - (start + pixel + stride * count.saturating_sub(1)).min(values.len());
             let source = Source {
                 values,
                 partner: None,
                 start: start + pixel,
                 stride,
-                rows: maps,
+                rows: count,
                 columns: left.min(BLOCK),
                 soon: soon(start, pixel, pixels, start + next),
             };
