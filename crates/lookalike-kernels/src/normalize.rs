@@ -7,7 +7,7 @@
 )]
 
 use crate::dot::Level;
-use crate::vector::{Work, fence};
+use crate::vector::Work;
 
 /// Partial sums: a 512-bit register of `f64`, twice.
 const LANES: usize = 16;
@@ -51,6 +51,15 @@ pub fn scatter_units(
         level.run(WriteScaled { row, scale: unit_scale(*square), target });
     }
     fence();
+}
+
+/// Ends what [`write_line`] began: stores past the caches come in any order.
+fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this kind has it.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
 }
 
 /// What a row is multiplied by.

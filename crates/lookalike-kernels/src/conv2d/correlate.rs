@@ -23,7 +23,7 @@ use super::grid::Axis;
 use super::layout::{LayImages, Planes, TakeImages, Target, Weights, pack};
 use super::scratch::{Class, Scratch, User, first, with_scratch};
 use super::winograd;
-use crate::vector::{Vector, fence};
+use crate::vector::Vector;
 use crate::written::written;
 
 /// Tasks to be had where sizes allow it.
@@ -272,7 +272,6 @@ impl Call<'_> {
                 });
             }
         }
-        fence();
     }
 
     /// The rows of the source that `rows` of the result need.

@@ -485,7 +485,7 @@ impl Kernel for TakeImages<'_> {
                 unsafe {
                     let target = target.0.add(first + pixel);
                     if count == BLOCK && images.len() == LANES {
-                        A::Register::transpose_away(source.as_ptr(), LANES, target, planes.values());
+                        A::Register::transpose(source.as_ptr(), LANES, target, planes.values());
                         continue;
                     }
                     let mut block = [[0.0; BLOCK]; BLOCK];

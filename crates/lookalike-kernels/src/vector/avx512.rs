@@ -13,8 +13,8 @@ use std::arch::x86_64::{
     _mm512_maskz_compress_epi64, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32,
     _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_ps,
     _mm512_shuffle_f32x4, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srai_epi32, _mm512_storeu_ps,
-    _mm512_storeu_si512, _mm512_stream_ps, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd,
-    _mm512_unpacklo_ps, _mm512_xor_si512,
+    _mm512_storeu_si512, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    _mm512_xor_si512,
 };
 
 use super::{PANEL, Vector};
@@ -114,68 +114,44 @@ impl Vector for __m512 {
 
     #[inline(always)]
     unsafe fn transpose(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
-        // SAFETY: as the caller's.
-        unsafe { transpose::<false>(source, stride, target, target_stride) }
-    }
-
-    #[inline(always)]
-    unsafe fn transpose_away(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
-        // SAFETY: as the caller's; lines that are written past the caches begin at multiples of their size.
+        // SAFETY: the caller vouches for AVX-512F and for 16 rows of 16 values at both pointers.
         unsafe {
-            if (target as usize | (4 * target_stride)).is_multiple_of(64) {
-                transpose::<true>(source, stride, target, target_stride);
-            } else {
-                transpose::<false>(source, stride, target, target_stride);
+            // Loops instead of closures: those would not be compiled for these registers. `rows[4 · i + j]` holds, for each four columns
+            // in turn, the values of rows 4 · i to 4 · i + 3 in the `j`-th of them.
+            let mut rows = [_mm512_setzero_ps(); PANEL];
+            for four in (0..PANEL).step_by(4) {
+                let place = source.add(four * stride);
+                let [a, b] = [_mm512_loadu_ps(place), _mm512_loadu_ps(place.add(stride))];
+                let [c, d] = [_mm512_loadu_ps(place.add(2 * stride)), _mm512_loadu_ps(place.add(3 * stride))];
+                let [ab, cd] = [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)];
+                let [ab, cd] = [_mm512_castps_pd(ab), _mm512_castps_pd(cd)];
+                rows[four] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                rows[four + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+                let [ab, cd] = [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)];
+                let [ab, cd] = [_mm512_castps_pd(ab), _mm512_castps_pd(cd)];
+                rows[four + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
+                rows[four + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
+            }
+            for column in 0..4 {
+                let [a, b, c, d] = [rows[column], rows[column + 4], rows[column + 8], rows[column + 12]];
+                let [even_ab, odd_ab] =
+                    [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xDD>(a, b)];
+                let [even_cd, odd_cd] =
+                    [_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xDD>(c, d)];
+                let target = target.add(column * target_stride);
+                _mm512_storeu_ps(target, _mm512_shuffle_f32x4::<0x88>(even_ab, even_cd));
+                _mm512_storeu_ps(target.add(4 * target_stride), _mm512_shuffle_f32x4::<0x88>(odd_ab, odd_cd));
+                _mm512_storeu_ps(
+                    target.add(8 * target_stride),
+                    _mm512_shuffle_f32x4::<0xDD>(even_ab, even_cd),
+                );
+                _mm512_storeu_ps(
+                    target.add(12 * target_stride),
+                    _mm512_shuffle_f32x4::<0xDD>(odd_ab, odd_cd),
+                );
             }
         }
     }
-}
-
-/// As [`Vector::transpose`]; `AWAY` writes past the caches, to addresses that 64 divides.
-#[inline(always)]
-unsafe fn transpose<const AWAY: bool>(
-    source: *const f32,
-    stride: usize,
-    target: *mut f32,
-    target_stride: usize,
-) {
-    // SAFETY: the caller vouches for AVX-512F and for 16 rows of 16 values at both pointers.
-    unsafe {
-        // Loops instead of closures: those would not be compiled for these registers. `rows[4 · i + j]` holds, for each four columns
-        // in turn, the values of rows 4 · i to 4 · i + 3 in the `j`-th of them.
-        let mut rows = [_mm512_setzero_ps(); PANEL];
-        for four in (0..PANEL).step_by(4) {
-            let place = source.add(four * stride);
-            let [a, b] = [_mm512_loadu_ps(place), _mm512_loadu_ps(place.add(stride))];
-            let [c, d] = [_mm512_loadu_ps(place.add(2 * stride)), _mm512_loadu_ps(place.add(3 * stride))];
-            let [ab, cd] = [_mm512_unpacklo_ps(a, b), _mm512_unpacklo_ps(c, d)];
-            let [ab, cd] = [_mm512_castps_pd(ab), _mm512_castps_pd(cd)];
-            rows[four] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
-            rows[four + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
-            let [ab, cd] = [_mm512_unpackhi_ps(a, b), _mm512_unpackhi_ps(c, d)];
-            let [ab, cd] = [_mm512_castps_pd(ab), _mm512_castps_pd(cd)];
-            rows[four + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab, cd));
-            rows[four + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab, cd));
-        }
-        for column in 0..4 {
-            let [a, b, c, d] = [rows[column], rows[column + 4], rows[column + 8], rows[column + 12]];
-            let [even_ab, odd_ab] = [_mm512_shuffle_f32x4::<0x88>(a, b), _mm512_shuffle_f32x4::<0xDD>(a, b)];
-            let [even_cd, odd_cd] = [_mm512_shuffle_f32x4::<0x88>(c, d), _mm512_shuffle_f32x4::<0xDD>(c, d)];
-            let target = target.add(column * target_stride);
-            store::<AWAY>(target, _mm512_shuffle_f32x4::<0x88>(even_ab, even_cd));
-            store::<AWAY>(target.add(4 * target_stride), _mm512_shuffle_f32x4::<0x88>(odd_ab, odd_cd));
-            _mm512_storeu_ps(target.add(8 * target_stride), _mm512_shuffle_f32x4::<0xDD>(even_ab, even_cd));
-            _mm512_storeu_ps(target.add(12 * target_stride), _mm512_shuffle_f32x4::<0xDD>(odd_ab, odd_cd));
-        }
-    }
-}
-
-/// # Safety
-/// The processor has AVX-512F, there is room for sixteen values, and `AWAY` their address is a multiple of 64.
-#[inline(always)]
-unsafe fn store<const AWAY: bool>(target: *mut f32, values: __m512) {
-    // SAFETY: as the caller's.
-    unsafe { if AWAY { _mm512_stream_ps(target, values) } else { _mm512_storeu_ps(target, values) } }
 }
 
 /// Sixteen pairs of bfloat16 in the bits of as many `f32`, which sums of their products are.

@@ -19,7 +19,7 @@ use super::tiles::{Maps, Tiles};
 use super::transform::{Input, Output, Weight, collect, spread};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::bf16;
-use crate::vector::{Vector, fence};
+use crate::vector::Vector;
 use crate::written::written;
 
 /// Positions of a task, a tile of sixteen images each, at least where there are so many.
@@ -215,7 +215,6 @@ impl Call<'_> {
                 });
             }
         }
-        fence();
     }
 }
 
