@@ -223,7 +223,8 @@ fn show(
         String::new()
     } else {
         let paired = paired(&theirs, &ours)?;
-        let verdict = if paired.gain { ", excludes 0" } else { "" };
+        let excludes = paired.low > 0.0 || paired.high < 0.0;
+        let verdict = if excludes { ", excludes 0" } else { "" };
         format!("  {:+.4} [{:+.4}, {:+.4}]{verdict}", paired.mean, paired.low, paired.high)
     };
     println!("  {name:36} {mean:.4}  ({}){difference}", each.join(" "));

@@ -9,7 +9,8 @@ pub mod embed;
 pub mod proxy;
 pub mod scores;
 
-use lookalike_metrics::SvmKernel;
+use lookalike_base::Seed;
+use lookalike_metrics::{ProbeOptions, SvmKernel};
 use serde::{Deserialize, Serialize};
 
 use crate::error::LearnError;
@@ -57,6 +58,12 @@ impl Default for EvaluateOptions {
 }
 
 impl EvaluateOptions {
+    /// How the linear probe learns, its order by `seed`.
+    pub fn probe(&self, seed: Seed) -> ProbeOptions {
+        let Self { probe_epochs: epochs, probe_labels_per_class: labels_per_class, .. } = *self;
+        ProbeOptions { epochs, labels_per_class, seed, ..ProbeOptions::default() }
+    }
+
     /// # Errors
     /// [`LearnError::Recipe`] names the first key whose value is impossible.
     pub fn validate(&self) -> Result<(), LearnError> {

@@ -2,8 +2,8 @@
 
 use lookalike_base::{Rows, Seed, Watch};
 use lookalike_metrics::{
-    Centering, KnnOptions, MetricError, ProbeOptions, UniformityOptions, collapse, false_negative_rate,
-    hardness, knn_accuracy, linear_probe, rank_me, spectrum, uniformity,
+    Centering, KnnOptions, MetricError, UniformityOptions, collapse, false_negative_rate, hardness,
+    knn_accuracy, linear_probe, rank_me, spectrum, uniformity,
 };
 use serde::Serialize;
 
@@ -171,12 +171,7 @@ impl Scores {
     ) -> Result<Self, LearnError> {
         let rows = [train.representation.rows(), test.representation.rows()];
         let linear = probe.map(|(seed, watch)| {
-            let probe = ProbeOptions {
-                epochs: options.probe_epochs,
-                labels_per_class: options.probe_labels_per_class,
-                seed,
-                ..ProbeOptions::default()
-            };
+            let probe = options.probe(seed);
             let ([train, test], classes) = (labels, labels[0].classes.max(labels[1].classes));
             let result = linear_probe(rows[0], &train.labels, rows[1], &test.labels, classes, &probe, watch);
             let rate = result.as_ref().ok().map(|probe| probe.rate);

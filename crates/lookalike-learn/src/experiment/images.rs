@@ -240,9 +240,7 @@ impl Domain for Images {
         let Some([train, test]) = both(&mut estimated)? else { return Ok(None) };
 
         let progress = if extent.probe {
-            let probe =
-                lookalike_metrics::ProbeOptions { epochs: options.probe_epochs, ..Default::default() };
-            Progress::new(probe.total_epochs(), "linear probe")
+            Progress::new(options.probe(recipe.seed()).total_epochs(), "linear probe")
         } else {
             Progress::hidden()
         };

@@ -8,13 +8,13 @@ use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::{Matrix, Watch};
 use lookalike_data::graphs::{NodeBatch, NodeGraph, NodeSet, SubGraphs, planetoid};
 use lookalike_data::{DataError, Split};
-use lookalike_metrics::{MetricError, ProbeOptions, linear_probe};
+use lookalike_metrics::{MetricError, linear_probe};
 
 use super::{Beside, Domain, Evaluation, Experiment, Extent, Part, Source};
 use crate::engine::Device;
 use crate::error::LearnError;
 use crate::evaluate::scores::{Labels, Score};
-use crate::evaluate::{BatchScores, EvaluateOptions, Geometry};
+use crate::evaluate::{BatchScores, Geometry};
 use crate::method::{MvgrlNodes, build};
 use crate::recipe::ValidRecipe;
 
@@ -101,7 +101,7 @@ impl Nodes {
         recipe: &ValidRecipe,
         watch: Watch<'_>,
     ) -> Result<Option<(Score, Option<f32>)>, LearnError> {
-        let options = probe_options(recipe);
+        let options = recipe.recipe().evaluate.probe(recipe.seed());
         let ((train, learned), (test, scored)) =
             (self.labelled(rows, &self.set.train)?, self.labelled(rows, &self.set.test)?);
         let classes = self.set.classes;
@@ -113,12 +113,6 @@ impl Nodes {
             }
         }
     }
-}
-
-fn probe_options(recipe: &ValidRecipe) -> ProbeOptions {
-    let EvaluateOptions { probe_epochs: epochs, probe_labels_per_class: labels_per_class, .. } =
-        recipe.recipe().evaluate;
-    ProbeOptions { epochs, labels_per_class, seed: recipe.seed(), ..ProbeOptions::default() }
 }
 
 impl Domain for Nodes {
@@ -193,7 +187,7 @@ impl Domain for Nodes {
                 rows.push(data.set.features.clone());
             }
         }
-        let epochs = rows.len() as u64 * probe_options(recipe).total_epochs();
+        let epochs = rows.len() as u64 * recipe.recipe().evaluate.probe(recipe.seed()).total_epochs();
         let progress =
             if rows.is_empty() { Progress::hidden() } else { Progress::new(epochs, "linear probes") };
         let watch = Watch { progress: &progress, cancellation };
