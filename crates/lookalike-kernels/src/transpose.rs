@@ -57,26 +57,3 @@ unsafe fn transpose_8(source: *const f32, stride: usize, target: *mut f32, targe
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::dot::Level;
-
-    #[test]
-    fn rows_become_columns_and_nothing_else_is_written() {
-        const STRIDES: [usize; 2] = [19, 23];
-        if !Level::all().contains(&Level::Avx2) {
-            return;
-        }
-        let source: Vec<f32> = (0..16 * STRIDES[0]).map(|place| place as f32).collect();
-        let mut target = vec![-1.0; 16 * STRIDES[1]];
-        // SAFETY: the processor has AVX2, and both hold sixteen rows.
-        unsafe { transpose_16(source.as_ptr(), STRIDES[0], target.as_mut_ptr(), STRIDES[1]) };
-        for (place, value) in target.iter().enumerate() {
-            let (column, row) = (place / STRIDES[1], place % STRIDES[1]);
-            let expected = if row < 16 { (row * STRIDES[0] + column) as f32 } else { -1.0 };
-            assert_eq!(*value, expected, "row {row} of column {column}");
-        }
-    }
-}

@@ -262,3 +262,42 @@ unsafe fn run_avx512_bf16<K: Kernel>(kernel: K) {
     // SAFETY: as the caller's.
     unsafe { kernel.run::<NativePairs>() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STRIDE: usize = 19;
+
+    /// Transposes a square whose rows are [`STRIDE`] values apart to rows that are `stride` apart.
+    struct Turn<'a> {
+        source: &'a [f32],
+        target: &'a mut [f32],
+        stride: usize,
+    }
+
+    impl Kernel for Turn<'_> {
+        #[inline(always)]
+        unsafe fn run<A: Arithmetic>(self) {
+            let (source, target) = (self.source.as_ptr(), self.target.as_mut_ptr());
+            // SAFETY: the caller vouches for the registers, and both hold sixteen rows.
+            unsafe { A::Register::transpose(source, STRIDE, target, self.stride) };
+        }
+    }
+
+    #[test]
+    fn rows_become_columns_and_nothing_else_is_written() {
+        let source: Vec<f32> = (0..16 * STRIDE).map(|place| place as f32).collect();
+        for path in Path::all(Precision::F32) {
+            for stride in [16, 23] {
+                let mut target = vec![-1.0; 16 * stride];
+                path.run(Turn { source: &source, target: &mut target, stride });
+                for (place, value) in target.iter().enumerate() {
+                    let (column, row) = (place / stride, place % stride);
+                    let expected = if row < 16 { (row * STRIDE + column) as f32 } else { -1.0 };
+                    assert_eq!(*value, expected, "row {row} of column {column} at {path:?}");
+                }
+            }
+        }
+    }
+}

@@ -17,8 +17,9 @@ use rayon::prelude::*;
 use super::Shape;
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
-use super::layout::{LayChannels, LayWindows, Planes, every, take_columns};
+use super::layout::{LayChannels, LayWindows, Planes, every};
 use super::scratch::{Scratch, User, first, with_scratch};
+use super::weights::take_columns;
 use super::winograd;
 use crate::vector::Vector;
 

@@ -13,13 +13,15 @@ mod flat;
 mod grid;
 mod layout;
 mod scratch;
+mod weights;
 mod winograd;
 
 use rayon::prelude::*;
 
 use arithmetic::Path;
 use grid::Axis;
-use layout::{Planes, Weights};
+use layout::Planes;
+use weights::Weights;
 
 /// How both operands are rounded. Products and sums are `f32`, and so is what goes in and comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
