@@ -1,4 +1,4 @@
-//! Times batch normalisation in training at the sizes of ResNet-18 for images of 32 px, and of ResNet-50 for 224 px.
+//! Times batch normalisation in training, `batch_norm [f32|bf16]`, at the sizes of ResNet-18 for images of 32 px, and of ResNet-50 for 224 px.
 //!
 //! Prints the median time of output and gradients, with a `ReLU` and with residual and `ReLU`, and the memory they read
 //! and write a second, counting each operand and each result once.
@@ -6,7 +6,9 @@
 
 mod timing;
 
-use lookalike_kernels::batch_norm::{Affine, After, Sizes, Then, backward, forward};
+use lookalike_kernels::batch_norm::maps::{Sizes, backward, forward};
+use lookalike_kernels::batch_norm::{Affine, After, Statistics, Then};
+use lookalike_kernels::map::{self, Precision, lay};
 use timing::median_seconds;
 
 /// As in the command.
@@ -14,6 +16,8 @@ use timing::median_seconds;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
+    let is_bf16 = std::env::args().nth(1).as_deref() == Some("bf16");
+    let precision = if is_bf16 { Precision::Bf16 } else { Precision::F32 };
     println!(
         "{:20} {:>10} {:>7} {:>10} {:>7}",
         "images x C x pixels", "output ms", "GB/s", "grad. ms", "GB/s"
@@ -29,10 +33,12 @@ fn main() {
         [16, 1024, 14],
         [16, 2048, 7],
     ] {
-        let sizes = Sizes { images, groups: 1, channels, pixels: side * side };
-        let numbers = |purpose: &str| -> Vec<f32> {
+        let map = map::Sizes { images, channels, height: side, width: side };
+        let sizes = Sizes { map, groups: 1, precision };
+        let numbers = |purpose: &str| {
             let mut stream = lookalike_base::Seed(1).stream(purpose, 0, 0, 0);
-            (0..images * channels * side * side).map(|_| stream.normal()).collect()
+            let values: Vec<f32> = (0..images * channels * side * side).map(|_| stream.normal()).collect();
+            lay(&map, precision, &values)
         };
         let (input, residual, gradient) = (numbers("input"), numbers("residual"), numbers("gradient"));
         let (scale, shift) = (vec![1.0; channels], vec![0.0; channels]);
@@ -46,8 +52,9 @@ fn main() {
             };
             let statistics = [normal.mean.as_slice(), &normal.variance];
             let output = median_seconds(|| forward(&sizes, &input, &affine, then));
-            let gradients =
-                median_seconds(|| backward(&sizes, &input, &affine, statistics, &gradient, after));
+            let gradients = median_seconds(|| {
+                backward(&sizes, &input, &affine, Statistics::Batch(statistics), &gradient, after)
+            });
             println!(
                 "{:20} {:10.3} {:7.1} {:10.3} {:7.1}  {name}",
                 format!("{images} x {channels} x {side}^2"),

@@ -10,7 +10,8 @@
 
 mod timing;
 
-use lookalike_kernels::conv2d::{Precision, Shape, forward, input_gradient, weight_gradient};
+use lookalike_kernels::conv2d::{Shape, forward, input_gradient, weight_gradient};
+use lookalike_kernels::map::{Precision, Sizes, lay};
 use timing::median_seconds;
 
 /// As in the command.
@@ -61,17 +62,17 @@ fn main() {
 }
 
 fn time_layer(shape: &Shape, precision: Precision) -> [f64; 3] {
-    let Shape { images, inputs, outputs, height, width, kernel, .. } = *shape;
+    let Shape { inputs, outputs, kernel, .. } = *shape;
     let numbers = |count: usize| -> Vec<f32> {
         let mut stream = lookalike_base::Seed(1).stream("numbers", 0, 0, 0);
         (0..count).map(|_| stream.normal()).collect()
     };
-    let input = numbers(images * inputs * height * width);
+    let map = |sizes: Sizes| lay(&sizes, precision, &numbers(sizes.images * sizes.channels * sizes.pixels()));
+    let (input, gradient) = (map(shape.input()), map(shape.output()));
     let weight = numbers(outputs * inputs * kernel * kernel);
-    let gradient = numbers(images * outputs * shape.output_height() * shape.output_width());
     [
         median_seconds(|| forward(shape, precision, &input, &weight, None)),
-        median_seconds(|| input_gradient(shape, precision, &weight, &gradient)),
+        median_seconds(|| input_gradient(shape, precision, &weight, &gradient, None)),
         median_seconds(|| weight_gradient(shape, precision, &input, &gradient)),
     ]
 }

@@ -9,6 +9,7 @@ mod blocks;
 pub mod conv2d;
 mod dot;
 mod error;
+pub mod map;
 mod normalize;
 pub mod sparse;
 pub mod svm;

@@ -5,8 +5,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lookalike_kernels::batch_norm::{self, Affine, After, Sizes, Then};
-use lookalike_kernels::conv2d::{self, Precision, Shape};
+use lookalike_kernels::batch_norm::{Affine, After, Statistics, Then, maps};
+use lookalike_kernels::conv2d::{self, Shape};
+use lookalike_kernels::map::{Precision, Sizes};
 
 struct Counting;
 
@@ -56,15 +57,15 @@ fn convolutions_allocate_their_results() {
     {
         let padding = kernel / 2;
         let shape = Shape { images: 20, inputs, outputs, height: side, width: side, kernel, stride, padding };
-        let input = vec![1.0; shape.images * inputs * side * side];
         let weight = vec![1.0; outputs * inputs * kernel * kernel];
-        let gradient = vec![1.0; shape.images * outputs * shape.output_height() * shape.output_width()];
         for precision in [Precision::F32, Precision::Bf16] {
+            let [input, gradient] =
+                [shape.input(), shape.output()].map(|sizes| vec![0; sizes.words(precision)]);
             check(&format!("the output of {shape:?}"), 4 * gradient.len(), || {
                 conv2d::forward(&shape, precision, &input, &weight, None)
             });
             check(&format!("the input gradient of {shape:?}"), 4 * input.len(), || {
-                conv2d::input_gradient(&shape, precision, &weight, &gradient)
+                conv2d::input_gradient(&shape, precision, &weight, &gradient, Some(&input))
             });
             check(&format!("the weight gradient of {shape:?}"), 4 * weight.len(), || {
                 conv2d::weight_gradient(&shape, precision, &input, &gradient)
@@ -76,16 +77,26 @@ fn convolutions_allocate_their_results() {
 #[test]
 fn batch_normalisation_allocates_its_results() {
     let _turn = TURN.lock().unwrap();
-    let sizes = Sizes { images: 64, groups: 2, channels: 64, pixels: 64 };
-    let values: Vec<f32> = (0..64 * 64 * 64).map(|index| (index % 7) as f32).collect();
+    let map = Sizes { images: 64, channels: 64, height: 8, width: 8 };
     let (scale, shift) = (vec![1.0; 64], vec![0.0; 64]);
     let affine = Affine { scale: &scale, shift: &shift, epsilon: 1e-5 };
-    check("the output", 4 * values.len(), || {
-        batch_norm::forward(&sizes, &values, &affine, Then::AddRelu(&values))
-    });
-    let normal = batch_norm::forward(&sizes, &values, &affine, Then::AddRelu(&values));
-    let statistics = [normal.mean.as_slice(), &normal.variance];
-    check("the gradients", 2 * 4 * values.len(), || {
-        batch_norm::backward(&sizes, &values, &affine, statistics, &values, After::AddRelu(&normal.output))
-    });
+    for precision in [Precision::F32, Precision::Bf16] {
+        let sizes = maps::Sizes { map, groups: 2, precision };
+        let values = vec![0; map.words(precision)];
+        check("the output", 4 * values.len(), || {
+            maps::forward(&sizes, &values, &affine, Then::AddRelu(&values))
+        });
+        let normal = maps::forward(&sizes, &values, &affine, Then::AddRelu(&values));
+        let statistics = [normal.mean.as_slice(), &normal.variance];
+        check("the gradients", 2 * 4 * values.len(), || {
+            maps::backward(
+                &sizes,
+                &values,
+                &affine,
+                Statistics::Batch(statistics),
+                &values,
+                After::AddRelu(&normal.output),
+            )
+        });
+    }
 }

@@ -76,7 +76,7 @@ pub fn check_precision(name: DeviceName, device: &Device, precision: Precision) 
     let (multiplies, reason) = match (precision, name) {
         (Precision::F32, _) => return Ok(()),
         (Precision::Bf16, DeviceName::Cpu) => (
-            lookalike_kernels::conv2d::Precision::Bf16.is_native(),
+            lookalike_kernels::map::Precision::Bf16.is_native(),
             "this processor has no instructions that multiply bf16 (AVX512-BF16)",
         ),
         // The sum of 16 · 16 sums of 16 products of 1.
@@ -167,7 +167,7 @@ mod tests {
     fn bf16_is_refused_where_it_would_not_be_multiplied() {
         let name = DeviceName::Cpu;
         assert!(check_precision(name, &Device::flex(), Precision::F32).is_ok());
-        let native = lookalike_kernels::conv2d::Precision::Bf16.is_native();
+        let native = lookalike_kernels::map::Precision::Bf16.is_native();
         assert_eq!(check_precision(name, &Device::flex(), Precision::Bf16).is_ok(), native);
         let error = refuse_unless(false, name, "it has none").unwrap_err().to_string();
         assert!(error.contains("cpu") && error.contains("train.precision"), "{error}");

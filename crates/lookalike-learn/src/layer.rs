@@ -1,14 +1,12 @@
 //! Layers: the engine's functions together with their parameters, named and laid out as PyTorch does.
 
-use burn::tensor::activation::{prelu, relu};
+use burn::tensor::activation::prelu;
 use lookalike_base::Stream;
 
 use crate::engine::{Device, Tensor, from_host};
 use crate::module::{Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
-use crate::op::{
-    Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu, conv2d,
-    equal_groups,
-};
+pub use crate::op::FeatureMap;
+use crate::op::{Affine, Batch, BatchStatistics, Then, batch_norm, batch_norm_fixed, conv2d, equal_groups};
 
 /// A tensor of normal numbers with the given standard deviation.
 pub(crate) fn normal<const D: usize>(
@@ -56,9 +54,9 @@ impl Conv2d {
     }
 
     /// # Shapes
-    /// `[N, C, H, W]` → `[N, out channels, ⌈H / stride⌉, ⌈W / stride⌉]`.
-    pub fn forward(&self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
-        conv2d(input, self.weight.read(pass), self.stride, self.padding, pass.precision)
+    /// A map of C channels, H × W → one of the out channels, ⌈H / stride⌉ × ⌈W / stride⌉.
+    pub fn forward(&self, input: FeatureMap, pass: &Pass) -> FeatureMap {
+        conv2d(input, self.weight.read(pass), self.stride, self.padding)
     }
 }
 
@@ -101,80 +99,56 @@ impl BatchNorm {
         self
     }
 
-    /// # Shapes
-    /// `[N, C, …]` → the same.
-    pub fn forward<const D: usize>(&mut self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
-        let dims = input.dims();
-        match pass.statistics {
-            Statistics::Running => self.by_running_statistics(input, pass),
-            statistics => {
-                let (output, batch) = batch_norm(input, self.affine(pass), groups(dims[0], statistics));
-                self.remember(&batch, &dims, statistics);
-                output
-            }
-        }
+    /// Normalises rows `[N, C]` or a feature map.
+    #[expect(private_bounds, reason = "there are two kinds of batches")]
+    pub fn forward<T: Batch>(&mut self, input: T, pass: &Pass) -> T {
+        self.run(input, Then::Nothing, pass)
     }
 
     /// max(0, [`forward`](Self::forward)), in one pass over memory.
-    ///
-    /// # Shapes
-    /// `[N, C, …]` → the same.
-    pub fn forward_relu<const D: usize>(&mut self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
-        let dims = input.dims();
-        match pass.statistics {
-            Statistics::Running => relu(self.by_running_statistics(input, pass)),
-            statistics => {
-                let (output, batch) = batch_norm_relu(input, self.affine(pass), groups(dims[0], statistics));
-                self.remember(&batch, &dims, statistics);
-                output
-            }
-        }
+    #[expect(private_bounds, reason = "there are two kinds of batches")]
+    pub fn forward_relu<T: Batch>(&mut self, input: T, pass: &Pass) -> T {
+        self.run(input, Then::Relu, pass)
     }
 
     /// max(0, [`forward`](Self::forward) + `residual`), in one pass over memory: the end of a residual block.
-    ///
-    /// # Shapes
-    /// `[N, C, …]`, twice → the same.
-    pub fn forward_add_relu<const D: usize>(
-        &mut self,
-        input: Tensor<D>,
-        residual: Tensor<D>,
-        pass: &Pass,
-    ) -> Tensor<D> {
-        let dims = input.dims();
-        match pass.statistics {
-            Statistics::Running => relu(self.by_running_statistics(input, pass) + residual),
-            statistics => {
-                let (output, batch) =
-                    batch_norm_add_relu(input, residual, self.affine(pass), groups(dims[0], statistics));
-                self.remember(&batch, &dims, statistics);
-                output
-            }
+    #[expect(private_bounds, reason = "there are two kinds of batches")]
+    pub fn forward_add_relu<T: Batch>(&mut self, input: T, residual: T, pass: &Pass) -> T {
+        self.run(input, Then::AddRelu(residual), pass)
+    }
+
+    fn run<T: Batch>(&mut self, input: T, then: Then<T>, pass: &Pass) -> T {
+        let affine =
+            Affine { scale: self.weight.read(pass), shift: self.bias.read(pass), epsilon: Self::EPSILON };
+        if pass.statistics == Statistics::Running {
+            let [mean, variance] =
+                [&self.running_mean, &self.running_var].map(|buffer| buffer.tensor.clone());
+            return batch_norm_fixed(input, affine, BatchStatistics { mean, variance }, then);
         }
+        let groups = groups(input.count(), pass.statistics);
+        let (values, channels) = (input.count() / groups * input.pixels(), input.channels());
+        let (output, batch) = batch_norm(input, affine, groups, then);
+        self.remember(&batch, [groups, channels], values, pass.statistics);
+        output
     }
 
-    fn affine(&self, pass: &Pass) -> Affine {
-        Affine { scale: self.weight.read(pass), shift: self.bias.read(pass), epsilon: Self::EPSILON }
-    }
-
-    fn by_running_statistics<const D: usize>(&self, input: Tensor<D>, pass: &Pass) -> Tensor<D> {
-        let [mean, variance] = [&self.running_mean, &self.running_var].map(|buffer| buffer.tensor.clone());
-        batch_norm_fixed(input, self.affine(pass), BatchStatistics { mean, variance })
-    }
-
-    /// Moves the running statistics towards those of a batch of shape `[N, C, …]`.
-    fn remember(&mut self, batch: &BatchStatistics, dims: &[usize], statistics: Statistics) {
+    /// Moves the running statistics towards those of a batch, which are `[groups, channels]` and each of that many values.
+    fn remember(
+        &mut self,
+        batch: &BatchStatistics,
+        [groups, channels]: [usize; 2],
+        values: usize,
+        statistics: Statistics,
+    ) {
         let share = match statistics {
             Statistics::Average { seen } => 1.0 / (seen + 1) as f64,
             Statistics::Batch | Statistics::Groups(_) | Statistics::Running => Self::MOMENTUM,
         };
-        let groups = groups(dims[0], statistics);
         // A single value a channel has no unbiased variance; PyTorch refuses such a batch, here its biased 0 is kept.
-        let count = dims.iter().product::<usize>() / dims[1] / groups;
-        let unbiased = count as f64 / count.saturating_sub(1).max(1) as f64;
+        let unbiased = values as f64 / values.saturating_sub(1).max(1) as f64;
         let mean = |of_groups: &Tensor<1>| match groups {
             1 => of_groups.clone().inner(),
-            _ => of_groups.clone().inner().reshape([groups, dims[1]]).mean_dim(0).reshape([dims[1]]),
+            _ => of_groups.clone().inner().reshape([groups, channels]).mean_dim(0).reshape([channels]),
         };
         let blend =
             |old: &Tensor<1>, new: Tensor<1>| old.clone().mul_scalar(1.0 - share).add(new.mul_scalar(share));
@@ -300,23 +274,27 @@ mod tests {
     use lookalike_base::Seed;
 
     use super::*;
-    use crate::engine::to_host;
+    use crate::engine::{Precision, to_host};
 
     #[test]
     fn running_statistics_of_groups_are_the_mean_of_those_that_each_group_gives_alone() {
         let device = Device::flex();
         let batch: Tensor<4> = normal([6, 3, 4, 5], 2.0, &mut Seed(1).stream("batch", 0, 0, 0), &device);
         let pass = |statistics| Pass { statistics, ..Pass::evaluation() };
+        let map = |images| FeatureMap::lay(images, Precision::F32);
         let mut together = BatchNorm::new(3, &device);
-        let output = together.forward(batch.clone(), &pass(Statistics::Groups(NonZero::new(2).unwrap())));
+        let output =
+            together.forward(map(batch.clone()), &pass(Statistics::Groups(NonZero::new(2).unwrap())));
         let mut alone = [BatchNorm::new(3, &device), BatchNorm::new(3, &device)];
         let halves = [0, 3].map(|first| batch.clone().narrow(0, first, 3));
         let outputs: Vec<Tensor<4>> = alone
             .iter_mut()
             .zip(halves)
-            .map(|(layer, half)| layer.forward(half, &pass(Statistics::Batch)))
+            .map(|(layer, half)| layer.forward(map(half), &pass(Statistics::Batch)).take())
             .collect();
-        assert_eq!(to_host(output), to_host(Tensor::cat(outputs, 0)));
+        for (ours, theirs) in to_host(output.take()).into_iter().zip(to_host(Tensor::cat(outputs, 0))) {
+            assert!((ours - theirs).abs() < 1e-5, "{ours} and {theirs}");
+        }
         let statistics = |layer: &BatchNorm| {
             Tensor::cat(vec![layer.running_mean.tensor.clone(), layer.running_var.tensor.clone()], 0)
         };

@@ -3,6 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bf16;
+use crate::dot::Level;
+use crate::map::{self, Precision};
 
 /// Output, gradients of input, residual, scale and shift, mean and variance, as f64.
 struct Twin {
@@ -14,6 +17,42 @@ struct Twin {
     mean: Vec<f64>,
     variance: Vec<f64>,
 }
+
+/// Images, groups, channels, and pixels of a channel of an image.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    images: usize,
+    groups: usize,
+    channels: usize,
+    pixels: usize,
+}
+
+impl Sizes {
+    fn image(&self) -> usize {
+        self.channels * self.pixels
+    }
+
+    fn count(&self) -> f64 {
+        (self.images / self.groups * self.pixels) as f64
+    }
+
+    fn maps(&self, precision: Precision) -> maps::Sizes {
+        let Self { images, channels, pixels, .. } = *self;
+        maps::Sizes {
+            map: map::Sizes { images, channels, height: 1, width: pixels },
+            groups: self.groups,
+            precision,
+        }
+    }
+
+    fn rows(&self) -> rows::Sizes {
+        assert_eq!(self.pixels, 1);
+        rows::Sizes { rows: self.images, groups: self.groups, channels: self.channels }
+    }
+}
+
+/// Output and gradients as values `[N, C, …]`, of maps or rows.
+type Results = (Normalized<f32>, Gradients<f32>);
 
 struct Case {
     sizes: Sizes,
@@ -100,48 +139,160 @@ impl Case {
         twin.variance[group * channels + channel] = variance;
     }
 
+    fn affine(&self) -> Affine<'_> {
+        Affine { scale: &self.scale, shift: &self.shift, epsilon: EPSILON }
+    }
+
+    /// The same with values that this precision holds.
+    fn rounded(&self, precision: Precision) -> Self {
+        let round = |values: &[f32]| match precision {
+            Precision::F32 => values.to_vec(),
+            Precision::Bf16 => values.iter().copied().map(bf16::round).collect(),
+        };
+        Self {
+            sizes: self.sizes,
+            input: round(&self.input),
+            residual: round(&self.residual),
+            gradient: round(&self.gradient),
+            scale: self.scale.clone(),
+            shift: self.shift.clone(),
+        }
+    }
+
+    fn of_maps(&self, level: Level, precision: Precision, kind: Kind) -> Results {
+        let sizes = self.sizes.maps(precision);
+        let [input, residual, gradient] = [&self.input, &self.residual, &self.gradient]
+            .map(|values| map::lay(&sizes.map, precision, values));
+        let then = kind.then(&residual);
+        let normal = maps::forward_at(level, &sizes, &input, &self.affine(), then);
+        let statistics = [normal.mean.as_slice(), &normal.variance];
+        let after = kind.after(&normal.output);
+        let gradients = maps::backward_at(
+            level,
+            &sizes,
+            &input,
+            &self.affine(),
+            Statistics::Batch(statistics),
+            &gradient,
+            after,
+        );
+        let given = maps::normalize(&sizes, &input, &self.affine(), statistics, then);
+        if self.sizes.groups == 1 && level == Level::detect() {
+            assert!(given == normal.output, "given statistics do not normalise as those of the batch");
+        }
+        // Nothing may hide where there is no image.
+        for result in [&normal.output, &gradients.input].into_iter().chain(&gradients.residual) {
+            assert!(&map::lay(&sizes.map, precision, &map::take(&sizes.map, precision, result)) == result);
+        }
+        let take = |map: &[u32]| map::take(&sizes.map, precision, map);
+        (
+            Normalized { output: take(&normal.output), mean: normal.mean, variance: normal.variance },
+            Gradients {
+                input: take(&gradients.input),
+                residual: gradients.residual.as_deref().map(take),
+                scale: gradients.scale,
+                shift: gradients.shift,
+            },
+        )
+    }
+
+    fn of_rows(&self, level: Level, kind: Kind) -> Results {
+        let sizes = self.sizes.rows();
+        let normal = rows::forward_at(level, &sizes, &self.input, &self.affine(), kind.then(&self.residual));
+        let statistics = [normal.mean.as_slice(), &normal.variance];
+        let after = kind.after(&normal.output);
+        let gradients = rows::backward_at(
+            level,
+            &sizes,
+            &self.input,
+            &self.affine(),
+            Statistics::Batch(statistics),
+            &self.gradient,
+            after,
+        );
+        (normal, gradients)
+    }
+
+    /// Maps of either precision, and rows where these are.
     fn check(&self) {
-        let affine = Affine { scale: &self.scale, shift: &self.shift, epsilon: EPSILON };
-        let thens = [Then::Nothing, Then::Relu, Then::AddRelu(&self.residual)];
-        for (level, then) in Level::all().into_iter().flat_map(|level| thens.map(|then| (level, then))) {
-            let normal = forward_at(level, &self.sizes, &self.input, &affine, then);
-            let relu = (!matches!(then, Then::Nothing)).then_some(normal.output.as_slice());
-            let twin = self.twin(matches!(then, Then::AddRelu(_)), relu);
-            let after = match then {
-                Then::Nothing => After::Nothing,
-                Then::Relu => After::Relu,
-                Then::AddRelu(_) => After::AddRelu(&normal.output),
-            };
-            let statistics = [normal.mean.as_slice(), &normal.variance];
-            let gradients =
-                backward_at(level, &self.sizes, &self.input, &affine, statistics, &self.gradient, after);
-            // Gradients of a channel of few values nearly cancel; they are held to the size of what cancels.
-            let gradient_scale = twin.residual.iter().fold(0.0, |largest: f64, g| largest.max(g.abs()));
-            let sum = gradient_scale * self.sizes.count().sqrt();
-            let mut comparisons = vec![
-                ("output", &normal.output, &twin.output, 0.0),
-                ("mean", &normal.mean, &twin.mean, 1.0),
-                ("variance", &normal.variance, &twin.variance, 0.0),
-                ("input gradient", &gradients.input, &twin.input, gradient_scale),
-                ("scale gradient", &gradients.scale, &twin.scale, sum),
-                ("shift gradient", &gradients.shift, &twin.shift, sum),
-            ];
-            if let Some(residual) = &gradients.residual {
-                comparisons.push(("residual gradient", residual, &twin.residual, 0.0));
+        for (level, kind) in Level::all().into_iter().flat_map(|level| KINDS.map(|kind| (level, kind))) {
+            for precision in [Precision::F32, Precision::Bf16] {
+                let case = self.rounded(precision);
+                case.compare(case.of_maps(level, precision, kind), kind, precision, &format!("{level:?}"));
             }
-            for (name, ours, theirs, least) in comparisons {
-                let difference = difference(ours, theirs, least);
-                assert!(difference <= 1e-5, "{name} at {level:?} is off by {difference:e}: {:?}", self.sizes);
+            if self.sizes.pixels == 1 {
+                self.compare(self.of_rows(level, kind), kind, Precision::F32, &format!("rows, {level:?}"));
             }
+        }
+    }
+
+    fn compare(&self, (normal, gradients): Results, kind: Kind, precision: Precision, at: &str) {
+        let relu = (kind != Kind::Nothing).then_some(normal.output.as_slice());
+        let twin = self.twin(kind == Kind::AddRelu, relu);
+        // Gradients of a channel of few values nearly cancel; they are held to the size of what cancels.
+        let gradient_scale = twin.residual.iter().fold(0.0, |largest: f64, g| largest.max(g.abs()));
+        let sum = gradient_scale * self.sizes.count().sqrt();
+        let whole = Precision::F32;
+        let mut comparisons = vec![
+            ("output", &normal.output, &twin.output, 0.0, precision),
+            ("mean", &normal.mean, &twin.mean, 1.0, whole),
+            ("variance", &normal.variance, &twin.variance, 0.0, whole),
+            ("input gradient", &gradients.input, &twin.input, gradient_scale, precision),
+            ("scale gradient", &gradients.scale, &twin.scale, sum, whole),
+            ("shift gradient", &gradients.shift, &twin.shift, sum, whole),
+        ];
+        if let Some(residual) = &gradients.residual {
+            comparisons.push(("residual gradient", residual, &twin.residual, 0.0, precision));
+        }
+        for (name, ours, theirs, least, precision) in comparisons {
+            let difference = difference(ours, theirs, least, precision);
+            let sizes = self.sizes;
+            assert!(difference <= 1e-5, "{name} at {at} is off by {difference:e}: {precision:?}, {sizes:?}");
         }
     }
 }
 
-/// max |a − b| / max(max |b|, least)
-fn difference(a: &[f32], b: &[f64], least: f64) -> f64 {
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Nothing,
+    Relu,
+    AddRelu,
+}
+
+const KINDS: [Kind; 3] = [Kind::Nothing, Kind::Relu, Kind::AddRelu];
+
+impl Kind {
+    fn then<T>(self, residual: &[T]) -> Then<'_, T> {
+        match self {
+            Self::Nothing => Then::Nothing,
+            Self::Relu => Then::Relu,
+            Self::AddRelu => Then::AddRelu(residual),
+        }
+    }
+
+    fn after<T>(self, output: &[T]) -> After<'_, T> {
+        match self {
+            Self::Nothing => After::Nothing,
+            Self::Relu => After::Relu,
+            Self::AddRelu => After::AddRelu(output),
+        }
+    }
+}
+
+/// By how much of max(max |b|, least) a is off b: where results are rounded, off what is rounded to a.
+fn difference(a: &[f32], b: &[f64], least: f64, precision: Precision) -> f64 {
     assert_eq!(a.len(), b.len());
     let largest = b.iter().fold(least.max(1e-30), |largest, b| largest.max(b.abs()));
-    a.iter().zip(b).fold(0.0, |worst: f64, (a, b)| worst.max((f64::from(*a) - b).abs())) / largest
+    let off = |(a, b): (&f32, &f64)| {
+        let rounding = match precision {
+            Precision::F32 => 0.0,
+            // Half the distance to the next that has eight bits.
+            Precision::Bf16 => f64::from(f32::from_bits(a.to_bits() & 0x7F80_0000)) / 256.0,
+        };
+        ((f64::from(*a) - b).abs() - rounding).max(0.0)
+    };
+    a.iter().zip(b).map(off).fold(0.0, f64::max) / largest
 }
 
 proptest! {
@@ -172,37 +323,60 @@ fn large_maps_are_summed_accurately() {
 #[test]
 fn a_mean_far_from_zero_leaves_the_variance_exact() {
     let case = Case::new(Sizes { images: 8, groups: 1, channels: 2, pixels: 100 }, 1000.0);
-    let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
-    let normal = forward(&case.sizes, &case.input, &affine, Then::Nothing);
-    assert!(difference(&normal.variance, &case.twin(false, None).variance, 0.0) < 1e-6);
+    let (normal, _) = case.of_maps(Level::detect(), Precision::F32, Kind::Nothing);
+    let variance = case.twin(false, None).variance;
+    assert!(difference(&normal.variance, &variance, 0.0, Precision::F32) < 1e-6);
 }
 
 #[test]
 fn a_group_is_normalized_as_if_it_were_alone() {
-    let whole = Case::new(Sizes { images: 12, groups: 3, channels: 2, pixels: 5 }, 0.0);
-    let affine = Affine { scale: &whole.scale, shift: &whole.shift, epsilon: EPSILON };
-    let together = forward(&whole.sizes, &whole.input, &affine, Then::Relu);
-    let one = Sizes { images: 4, groups: 1, ..whole.sizes };
-    for (group, input) in whole.input.chunks(40).enumerate() {
-        let alone = forward(&one, input, &affine, Then::Relu);
-        assert_eq!(together.output[group * 40..][..40], alone.output);
-        assert_eq!(together.mean[group * 2..][..2], alone.mean);
-        assert_eq!(together.variance[group * 2..][..2], alone.variance);
+    for (images, pixels) in [(12, 5), (48, 5), (12, 1)] {
+        let whole = Case::new(Sizes { images, groups: 3, channels: 2, pixels }, 0.0);
+        let one = Sizes { images: images / 3, groups: 1, ..whole.sizes };
+        let count = one.images * one.image();
+        let level = Level::detect();
+        for group in 0..3 {
+            let alone = Case { sizes: one, ..whole.part(group * count..(group + 1) * count) };
+            let mut pairs = vec![];
+            for precision in [Precision::F32, Precision::Bf16] {
+                pairs.push([&whole, &alone].map(|case| case.of_maps(level, precision, Kind::Relu).0));
+            }
+            if pixels == 1 {
+                pairs.push([&whole, &alone].map(|case| case.of_rows(level, Kind::Relu).0));
+            }
+            for [together, alone] in pairs {
+                let statistics = group * 2..group * 2 + 2;
+                let close = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-6 * (1.0 + b.abs());
+                assert!(together.mean[statistics.clone()].iter().zip(&alone.mean).all(close));
+                assert!(together.variance[statistics].iter().zip(&alone.variance).all(close));
+                let outputs = together.output[group * count..].iter().zip(&alone.output);
+                assert!(outputs.into_iter().all(|(a, b)| (a - b).abs() <= 0.01 * (1.0 + b.abs())));
+            }
+        }
+    }
+}
+
+impl Case {
+    /// The same affine map of some of the values.
+    fn part(&self, range: std::ops::Range<usize>) -> Self {
+        let [input, residual, gradient] =
+            [&self.input, &self.residual, &self.gradient].map(|values| values[range.clone()].to_vec());
+        let (scale, shift) = (self.scale.clone(), self.shift.clone());
+        Self { sizes: self.sizes, input, residual, gradient, scale, shift }
     }
 }
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let case = Case::new(Sizes { images: 150, groups: 2, channels: 3, pixels: 33 }, 0.0);
-    let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
+    let maps = Case::new(Sizes { images: 150, groups: 2, channels: 3, pixels: 33 }, 0.0);
+    let rows = Case::new(Sizes { images: 900, groups: 2, channels: 30, pixels: 1 }, 0.0);
     let all = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let normal = forward(&case.sizes, &case.input, &affine, Then::Relu);
-            let statistics = [normal.mean.as_slice(), &normal.variance];
-            let gradients =
-                backward(&case.sizes, &case.input, &affine, statistics, &case.gradient, After::Relu);
-            (normal, gradients)
+            let level = Level::detect();
+            let precisions = [Precision::F32, Precision::Bf16];
+            let maps = precisions.map(|precision| maps.of_maps(level, precision, Kind::Relu));
+            (maps, rows.of_rows(level, Kind::Relu))
         })
     };
     assert!(all(1) == all(3));
@@ -210,31 +384,37 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn no_images_are_no_values() {
-    let sizes = Sizes { images: 0, groups: 1, channels: 2, pixels: 4 };
-    let affine = Affine { scale: &[1.0; 2], shift: &[0.0; 2], epsilon: EPSILON };
-    assert!(forward(&sizes, &[], &affine, Then::Relu).output.is_empty());
+    let case = Case::new(Sizes { images: 0, groups: 1, channels: 2, pixels: 1 }, 0.0);
+    assert!(case.of_maps(Level::detect(), Precision::F32, Kind::Relu).0.output.is_empty());
+    assert!(case.of_rows(Level::detect(), Kind::Relu).0.output.is_empty());
 }
 
 #[test]
-fn given_statistics_normalize_as_those_of_the_batch_do() {
-    let case = Case::new(Sizes { images: 5, groups: 1, channels: 3, pixels: 7 }, 0.0);
-    let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
-    let normal = forward(&case.sizes, &case.input, &affine, Then::AddRelu(&case.residual));
+fn given_statistics_normalize_rows_as_those_of_the_batch_do() {
+    let case = Case::new(Sizes { images: 5, groups: 1, channels: 3, pixels: 1 }, 0.0);
+    let (sizes, then) = (case.sizes.rows(), Then::AddRelu(case.residual.as_slice()));
+    let normal = rows::forward(&sizes, &case.input, &case.affine(), then);
     let statistics = [normal.mean.as_slice(), &normal.variance];
-    assert_eq!(
-        normalize(&case.sizes, &case.input, &affine, statistics, Then::AddRelu(&case.residual)),
-        normal.output
-    );
+    assert_eq!(rows::normalize(&sizes, &case.input, &case.affine(), statistics, then), normal.output);
 }
 
 #[test]
 fn what_is_not_a_number_stays_so_behind_a_relu() {
-    let mut case = Case::new(Sizes { images: 5, groups: 1, channels: 3, pixels: 40 }, 0.0);
-    case.input[3] = f32::NAN;
-    let affine = Affine { scale: &case.scale, shift: &case.shift, epsilon: EPSILON };
-    for then in [Then::Relu, Then::AddRelu(&case.residual)] {
-        let normal = forward(&case.sizes, &case.input, &affine, then);
-        assert!(normal.mean[0].is_nan() && normal.mean[1].is_finite());
-        assert!(normal.output[..40].iter().all(|value| value.is_nan()));
+    for pixels in [40, 1] {
+        let mut case = Case::new(Sizes { images: 5, groups: 1, channels: 3, pixels }, 0.0);
+        case.input[0] = f32::NAN;
+        for kind in [Kind::Relu, Kind::AddRelu] {
+            let mut results = vec![];
+            for precision in [Precision::F32, Precision::Bf16] {
+                results.push(case.of_maps(Level::detect(), precision, kind).0);
+            }
+            if pixels == 1 {
+                results.push(case.of_rows(Level::detect(), kind).0);
+            }
+            for normal in results {
+                assert!(normal.mean[0].is_nan() && normal.mean[1].is_finite());
+                assert!(normal.output[..pixels].iter().all(|value| value.is_nan()));
+            }
+        }
     }
 }

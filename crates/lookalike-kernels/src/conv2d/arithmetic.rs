@@ -13,13 +13,10 @@ use std::arch::x86_64::{
 };
 use std::marker::PhantomData;
 
-use super::Precision;
-use crate::bf16;
 use crate::dot::Level;
+pub(super) use crate::map::LANES;
+use crate::map::{Line, Precision, written};
 use crate::vector::Vector;
-
-/// Images side by side in the lanes of a position.
-pub(super) const LANES: usize = 16;
 
 /// Operands are words of 32 bits: an `f32`, or two bfloat16 whose products are both added to the same sum.
 pub(super) trait Arithmetic {
@@ -40,13 +37,13 @@ pub(super) trait Arithmetic {
     /// As those of [`Vector`].
     unsafe fn add_products(a: Self::Register, b: Self::Register, sum: Self::Register) -> Self::Register;
 
-    /// Pairs of bfloat16, `low` in the lower half.
+    /// The line of words that holds values: pairs of bfloat16, the first in the lower half, or the first ones as they are.
     ///
     /// # Safety
     /// As those of [`Vector`].
     #[inline(always)]
-    unsafe fn pair(low: &[f32; LANES], high: &[f32; LANES]) -> [u32; LANES] {
-        std::array::from_fn(|lane| bf16::pair(low[lane], high[lane]))
+    unsafe fn line(values: &[[f32; LANES]; 2]) -> Line {
+        if Self::PAIRS { written::<2>(values) } else { written::<1>(&[values[0]]) }
     }
 }
 
@@ -138,15 +135,15 @@ impl Arithmetic for NativePairs {
     }
 
     #[inline(always)]
-    unsafe fn pair(low: &[f32; LANES], high: &[f32; LANES]) -> [u32; LANES] {
+    unsafe fn line(values: &[[f32; LANES]; 2]) -> Line {
         // SAFETY: sixteen values each; 256 bits are as many in both types; the caller vouches for AVX512-BF16.
         unsafe {
-            let low = _mm512_cvtneps_pbh(_mm512_loadu_ps(low.as_ptr()));
-            let high = _mm512_cvtneps_pbh(_mm512_loadu_ps(high.as_ptr()));
+            let low = _mm512_cvtneps_pbh(_mm512_loadu_ps(values[0].as_ptr()));
+            let high = _mm512_cvtneps_pbh(_mm512_loadu_ps(values[1].as_ptr()));
             let low = _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(low));
             let high = _mm512_cvtepu16_epi32(std::mem::transmute::<__m256bh, __m256i>(high));
             let pairs = _mm512_or_si512(low, _mm512_slli_epi32::<16>(high));
-            std::mem::transmute::<__m512i, [u32; LANES]>(pairs)
+            std::mem::transmute::<__m512i, Line>(pairs)
         }
     }
 }
@@ -190,14 +187,19 @@ impl Path {
         Self { precision: Precision::F32, ..self }
     }
 
+    /// How values are held and multiplied.
+    pub(super) fn precision(self) -> Precision {
+        self.precision
+    }
+
     /// Whether a word holds two values.
     pub(super) fn pairs(self) -> bool {
         self.precision == Precision::Bf16
     }
 
-    /// Words for `values` values.
-    pub(super) fn words(self, values: usize) -> usize {
-        if self.pairs() { values.div_ceil(2) } else { values }
+    /// Values of a word.
+    pub(super) fn each(self) -> usize {
+        self.precision.each()
     }
 
     /// As [`Arithmetic::ROWS`].

@@ -17,7 +17,7 @@ use rayon::prelude::*;
 use super::Shape;
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
-use super::layout::{LayChannels, LayWindows, Planes, every};
+use super::layout::{LayChannels, LayWindows, Source};
 use super::scratch::{Scratch, User, first, with_scratch};
 use super::weights::take_columns;
 use super::winograd;
@@ -35,40 +35,18 @@ const TERMS: usize = 512;
 const WORDS: usize = 192 * 1024;
 /// Input channels whose taps are laid out as if they were channels: alone they would fill no tile.
 const FEW: usize = 5;
-/// Words of a stretch, at least: between two stretches a tile does nothing useful.
-const STRETCH: usize = 64;
 
 /// The gradient of the weights, `[O, C, K, K]`.
-pub(super) fn contract(path: Path, shape: &Shape, input: &[f32], gradient: &[f32]) -> Vec<f32> {
-    if shape.kernel == 1 && shape.stride > 1 && shape.padding == 0 {
-        let thinned =
-            Shape { height: shape.output_height(), width: shape.output_width(), stride: 1, ..*shape };
-        return with_scratch(User::Thinned, |scratch| {
-            let pixels = first(&mut scratch.sums, shape.images * thinned.input().values());
-            thin(shape, input, pixels);
-            contract(path, &thinned, pixels, gradient)
-        });
-    }
-    let sides = [(shape.height, shape.output_height()), (shape.width, shape.output_width())];
+pub(super) fn contract(path: Path, shape: &Shape, input: &[u32], gradient: &[u32]) -> Vec<f32> {
+    let [from, to] = shape.planes(path);
+    let sides = [(from.height, to.height), (from.width, to.width)];
     let axes = sides.map(|(input, output)| Axis::of_output(shape, input, output));
+    let sources = [(input, from), (gradient, to)].map(|(map, planes)| Source { map, planes, step: 1 });
     if winograd::suits(&axes, [shape.inputs, shape.outputs]) {
-        return winograd::contract::contract(path, shape, &axes, input, gradient);
+        return winograd::contract::contract(path, &axes, sources, shape.images);
     }
-    let call = Call::new(path, shape, input, gradient);
+    let call = Call::new(path, shape, axes, sources);
     call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
-}
-
-/// Takes from each map the pixels that a kernel of one pixel meets.
-fn thin(shape: &Shape, input: &[f32], pixels: &mut [f32]) {
-    let (from, to) = (shape.input(), shape.output());
-    let maps = pixels.par_chunks_exact_mut(to.map()).zip(input.par_chunks_exact(from.map()));
-    // A map is too little work to be sent to a thread alone.
-    maps.with_min_len(16).for_each(|(pixels, map)| {
-        let rows = map.chunks_exact(from.width).step_by(shape.stride);
-        for (pixels, row) in pixels.chunks_exact_mut(to.width).zip(rows) {
-            every(row, shape.stride, pixels);
-        }
-    });
 }
 
 /// How channels, outputs and images are split into tasks, by their sizes alone.
@@ -149,16 +127,17 @@ impl Split {
 /// A call and its split into tasks, which depends on its sizes alone.
 struct Call<'a> {
     path: Path,
-    shape: &'a Shape,
-    input: &'a [f32],
-    gradient: &'a [f32],
+    input: Source<'a>,
+    gradient: Source<'a>,
+    /// Of the output.
+    axes: [Axis; 2],
+    /// Those of the laid-out input.
     vertical: Axis,
     horizontal: Axis,
-    /// Whether the input is laid out as windows: its taps are channels then, and its pixels those of the output. The axes are
-    /// those of the laid-out input.
+    /// Whether the input is laid out as windows: its taps are channels then, and its pixels those of the output.
     windows: bool,
-    /// Images laid out at once.
-    images: usize,
+    /// Words of a pixel of a block.
+    lanes: usize,
     /// Columns of a panel of the gradient.
     columns: usize,
     split: Split,
@@ -167,106 +146,75 @@ struct Call<'a> {
 }
 
 impl<'a> Call<'a> {
-    fn new(path: Path, shape: &'a Shape, input: &'a [f32], gradient: &'a [f32]) -> Self {
-        let rows = shape.output_height();
-        let mut vertical = Axis::of_output(shape, shape.height, rows);
-        let mut horizontal = Axis::of_output(shape, shape.width, shape.output_width());
+    fn new(path: Path, shape: &Shape, axes: [Axis; 2], [mut input, gradient]: [Source<'a>; 2]) -> Self {
         let windows = shape.kernel > 1 && shape.inputs < FEW;
         let channels = if windows { shape.terms() } else { shape.inputs };
+        let [mut vertical, mut horizontal] = axes;
+        let output = gradient.planes;
         if windows {
-            [vertical, horizontal] = [vertical, horizontal].map(|axis| Axis {
-                stride: 1,
-                shift: 0,
-                taps: 1,
-                source: axis.count,
-                ..axis
-            });
+            [vertical, horizontal] =
+                [vertical, horizontal].map(|axis| Axis { shift: 0, taps: 1, ..axis }.thinned(axis.count));
+        } else if axes.iter().all(Axis::meets_one) {
+            input.step = vertical.stride;
+            [vertical, horizontal] = [vertical.thinned(output.map()), horizontal.thinned(1)];
         }
-        let width = horizontal.count;
-        let lanes = match (horizontal.stride, vertical.taps * horizontal.taps) {
-            (1, 1) => 1,
-            (1, _) => STRETCH.div_ceil(width).min(LANES),
-            _ => LANES,
-        };
-        let images = if path.pairs() { 2 * lanes } else { lanes };
+        let lanes = LANES / path.each();
         let columns = path.contraction_columns(shape.outputs);
         let taps = vertical.taps * horizontal.taps;
         let task_channels = TERMS.div_ceil(taps).min(channels).next_multiple_of(PANEL).min(256);
         let task_outputs = OUTPUTS.min(shape.outputs).next_multiple_of(columns);
-        let lanes = path.words(images.min(shape.images));
         let row_words = |rows: usize| {
             let sources = (rows - 1) * vertical.stride + vertical.taps;
             lanes * (sources * horizontal.source * task_channels + rows * horizontal.count * task_outputs)
         };
+        let rows = vertical.count;
         let fits = (1..=rows).rev().find(|rows| row_words(*rows) <= WORDS).unwrap_or(1);
         let row_ranges = rows.div_ceil(fits);
-        let units = shape.images.div_ceil(images) * row_ranges;
+        let units = shape.input().blocks() * row_ranges;
         let split = Split::new([channels, shape.outputs], taps, [task_channels, task_outputs], units);
-        Self {
-            path,
-            shape,
-            input,
-            gradient,
-            vertical,
-            horizontal,
-            windows,
-            images,
-            columns,
-            split,
-            row_ranges,
-        }
-    }
-
-    fn planes(&self) -> [Planes; 2] {
-        [self.shape.input(), self.shape.output()]
+        Self { path, input, gradient, axes, vertical, horizontal, windows, lanes, columns, split, row_ranges }
     }
 
     /// The sums `[taps, task channels, task outputs]` of one task.
     fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
-        let path = self.path;
+        let (path, lanes) = (self.path, self.lanes);
         let [channels, outputs] = self.split.channels_of(task);
         sums.fill(0.0);
         for unit in self.split.units_of(task) {
-            let images = unit / self.row_ranges * self.images;
-            let images = images..self.shape.images.min(images + self.images);
+            let block = unit / self.row_ranges;
             let row_at = |range: usize| self.vertical.count * range / self.row_ranges;
             let rows = row_at(unit % self.row_ranges)..row_at(unit % self.row_ranges + 1);
             let sources = self.vertical.sources_of(rows.clone());
-            let lanes = path.words(images.len());
-            let [from, to] = self.planes();
             let panel = sources.len() * self.horizontal.source * lanes * PANEL;
             let input = first(&mut scratch.first, channels.len().div_ceil(PANEL) * panel);
             if self.windows {
-                let axes = [(from.height, to.height), (from.width, to.width)]
-                    .map(|(i, o)| Axis::of_output(self.shape, i, o));
                 path.run(LayWindows {
-                    values: self.input,
-                    planes: from,
-                    images: images.clone(),
+                    source: self.input,
+                    block,
                     terms: channels.clone(),
                     rows: rows.clone(),
-                    axes,
+                    axes: self.axes,
                     words: input,
                 });
             } else {
+                let width = self.horizontal.source;
                 path.run(LayChannels {
-                    values: self.input,
-                    planes: from,
-                    images: images.clone(),
+                    source: self.input,
+                    block,
                     channels: channels.clone(),
-                    rows: sources.clone(),
+                    pixels: sources.start * width..sources.end * width,
                     columns: PANEL,
                     words: input,
                 });
             }
-            let gradient_panel = rows.len() * self.horizontal.count * lanes * self.columns;
+            let width = self.horizontal.count;
+            let gradient_panel = rows.len() * width * lanes * self.columns;
             let gradient = first(&mut scratch.second, outputs.len().div_ceil(self.columns) * gradient_panel);
             path.run(LayChannels {
-                values: self.gradient,
-                planes: to,
-                images,
+                source: self.gradient,
+                block,
                 channels: outputs.clone(),
-                rows: rows.clone(),
+                pixels: rows.start * width..rows.end * width,
                 columns: self.columns,
                 words: gradient,
             });

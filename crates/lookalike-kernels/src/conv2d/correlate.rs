@@ -18,9 +18,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
-use super::flat;
 use super::grid::Axis;
-use super::layout::{LayImages, Planes, TakeImages, Target, pack};
+use super::layout::{LayImages, Planes, Result, Source, TakeImages, Target};
 use super::scratch::{Class, Scratch, User, first, with_scratch};
 use super::weights::Weights;
 use super::winograd;
@@ -33,48 +32,58 @@ const TASKS: usize = 32;
 const OUTPUTS: usize = 64;
 /// Words of the source of a task, at most where enough positions need no more: they and the weights of a panel stay in
 /// the second-level cache.
-pub(super) const SOURCE: usize = 160 * 1024;
+const SOURCE: usize = 160 * 1024;
 /// Sums that are made before they are taken to their pixels.
-pub(super) const SUMS: usize = 64 * 1024;
+const SUMS: usize = 64 * 1024;
 /// Rows of weights that are laid out at once, about.
 const LAID: usize = 192;
 /// Positions of a task, at least: among so many there are enough of each kind to fill the tiles.
 const POSITIONS: usize = 40;
 
-/// Computes every pixel of `to` from images of sizes `from`. Each pixel belongs to one of the axes along either side.
+/// What a correlation reads beside its weights, and adds to what it sums.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Operands<'a> {
+    pub(super) blocks: usize,
+    pub(super) map: &'a [u32],
+    /// One a channel of the result.
+    pub(super) bias: Option<&'a [f32]>,
+    /// As large as the result.
+    pub(super) added: Option<&'a [u32]>,
+}
+
+/// Computes every pixel of `to` from maps of sizes `from`. Each pixel belongs to one of the axes along either side.
 pub(super) fn correlate(
     path: Path,
     sides: &[Vec<Axis>; 2],
-    images: &[f32],
+    operands: &Operands<'_>,
     [from, to]: [Planes; 2],
-    bias: Option<&[f32]>,
     weights: &Weights<'_>,
-) -> Vec<f32> {
-    if images.is_empty() {
+) -> Vec<u32> {
+    if operands.blocks == 0 {
         return Vec::new();
     }
-    let count = images.len() / from.values();
-    if let [[vertical], [horizontal]] = sides.each_ref().map(Vec::as_slice)
-        && winograd::suits(&[*vertical, *horizontal], [from.channels, to.channels])
-    {
-        let axes = [*vertical, *horizontal];
-        return winograd::correlate::correlate(path, &axes, images, [from, to], bias, weights);
-    }
-    let mut phases = Vec::new();
+    let mut source = Source { map: operands.map, planes: from, step: 1 };
+    let (mut phases, mut laid, mut made) = (Vec::new(), from, to);
     let mut panel_words = 0;
     for vertical in &sides[0] {
         for horizontal in &sides[1] {
             phases.push(Phase { axes: [*vertical, *horizontal], place: panel_words / path.rows() });
-            panel_words += path.rows() * vertical.taps * horizontal.taps * path.words(from.channels);
+            panel_words += path.rows() * vertical.taps * horizontal.taps * from.words();
         }
     }
-    let write = |out: &mut [MaybeUninit<f32>]| {
-        let flat = flat::is_flat(&phases);
-        if flat && phases.len() > 1 {
-            // Only one pixel of each square of the stride is summed.
-            out.par_chunks_mut(to.map()).for_each(|map| map.fill(MaybeUninit::new(0.0)));
+    if let [phase] = &mut phases[..] {
+        if winograd::suits(&phase.axes, [from.channels, to.channels]) {
+            return winograd::correlate::correlate(path, &phase.axes, operands, [from, to], weights);
         }
-        // SAFETY: tasks differ in images, rows or channels, and in flat ones in pixels or channels.
+        if phase.axes.iter().all(Axis::meets_one) {
+            // Neighbours do not matter, and pixels that nobody meets are not laid out.
+            source.step = phase.axes[0].stride;
+            phase.axes = [phase.axes[0].thinned(to.map()), phase.axes[1].thinned(1)];
+            (laid, made) = (Planes { channels: from.channels, ..to }.flat(), to.flat());
+        }
+    }
+    let write = |out: &mut [MaybeUninit<u32>]| {
+        // SAFETY: tasks differ in blocks, rows or channels.
         let target = unsafe { Target::new(out) };
         with_scratch(User::Call, |scratch| {
             let phases = &phases;
@@ -86,20 +95,26 @@ pub(super) fn correlate(
                     path.run(Pack { phases, weights, channels: from.channels, outputs, rows, words });
                 });
             });
-            let weights = &*packed;
-            let call = Call { path, phases, images, count, from, to, bias, weights, panel_words, target };
-            if flat {
-                flat::correlate(&call);
-                return;
-            }
+            let call = Call {
+                path,
+                phases,
+                source,
+                blocks: operands.blocks,
+                laid,
+                made,
+                bias: operands.bias,
+                weights: packed,
+                panel_words,
+                result: Result { planes: to, target, added: operands.added },
+            };
             let plan = Plan::new(&call);
             (0..plan.tasks()).into_par_iter().for_each(|task| {
                 with_scratch(User::Task, |scratch| call.run(&plan, task, scratch));
             });
         });
     };
-    // SAFETY: every pixel belongs to a phase, and the tasks cover every image, row and channel.
-    unsafe { written(count * to.values(), write) }
+    // SAFETY: every pixel belongs to a phase, and the tasks cover every block, row and channel.
+    unsafe { written(operands.blocks * to.values(), write) }
 }
 
 /// The pixels of one axis along either side.
@@ -143,10 +158,9 @@ impl Kernel for Pack<'_> {
                     for channel in group.clone().step_by(each) {
                         let place = (channel - start) * taps + of_kernel;
                         let paired = A::PAIRS && channel + 1 < channels;
-                        let high = if paired { &rows[place + taps] } else { &[0.0; LANES] };
-                        let mut packed = [0; LANES];
+                        let high = if paired { rows[place + taps] } else { [0.0; LANES] };
                         // SAFETY: as the caller's.
-                        unsafe { pack::<A>(&rows[place], Some(high), &mut packed) };
+                        let packed = unsafe { A::line(&[rows[place], high]) };
                         let place = (phase.place + tap * words_of_channels + channel / each) * A::ROWS;
                         words[place..][..outputs.len()].copy_from_slice(&packed[..outputs.len()]);
                     }
@@ -157,33 +171,25 @@ impl Kernel for Pack<'_> {
 }
 
 /// One call.
-pub(super) struct Call<'a> {
-    pub(super) path: Path,
-    pub(super) phases: &'a [Phase],
-    pub(super) images: &'a [f32],
-    pub(super) count: usize,
-    pub(super) from: Planes,
-    pub(super) to: Planes,
-    pub(super) bias: Option<&'a [f32]>,
-    pub(super) weights: &'a [u32],
-    pub(super) panel_words: usize,
-    pub(super) target: Target,
-}
-
-/// Splits the panels of a call whose positions give `ranges` tasks: panels of a task, and ranges of them.
-pub(super) fn split_panels(call: &Call<'_>, ranges: usize) -> [usize; 2] {
-    let panels = call.to.channels.div_ceil(call.path.rows());
-    let wanted = TASKS.div_ceil(ranges).min(call.to.channels / OUTPUTS).max(1);
-    let each = panels.div_ceil(wanted);
-    [each, panels.div_ceil(each)]
+struct Call<'a> {
+    path: Path,
+    phases: &'a [Phase],
+    source: Source<'a>,
+    blocks: usize,
+    /// Of what is laid out, and of what is made of it.
+    laid: Planes,
+    made: Planes,
+    bias: Option<&'a [f32]>,
+    weights: &'a [u32],
+    panel_words: usize,
+    result: Result<'a>,
 }
 
 /// How a call is split into tasks: by its sizes alone.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
-    /// Images of a task, a multiple of 16, and ranges of them.
-    images: usize,
-    image_ranges: usize,
+    /// Blocks of a task, and ranges of them.
+    blocks: [usize; 2],
     row_ranges: usize,
     /// Panels of a task, and ranges of them.
     panels: [usize; 2],
@@ -191,11 +197,10 @@ struct Plan {
 
 impl Plan {
     fn new(call: &Call<'_>) -> Self {
-        let (rows, columns) = (call.to.height, call.to.width);
-        let blocks = call.count.div_ceil(LANES).max(1);
-        let task_blocks = (POSITIONS / (rows * columns)).clamp(1, blocks);
-        let image_ranges = blocks.div_ceil(task_blocks);
-        let row_words = task_blocks * call.from.width * call.path.words(call.from.channels) * LANES;
+        let (rows, columns) = (call.made.height, call.made.width);
+        let task_blocks = (POSITIONS / (rows * columns)).clamp(1, call.blocks);
+        let block_ranges = call.blocks.div_ceil(task_blocks);
+        let row_words = task_blocks * call.laid.width * call.laid.words() * LANES;
         let sources = |rows: usize| {
             let of = |phase: &Phase| {
                 let axis = &phase.axes[0];
@@ -206,12 +211,14 @@ impl Plan {
         let least = POSITIONS.div_ceil(task_blocks * columns).min(rows);
         let fits = (least..=rows).rev().find(|rows| sources(*rows) * row_words <= SOURCE).unwrap_or(least);
         let row_ranges = rows.div_ceil(fits);
-        let panels = split_panels(call, image_ranges * row_ranges);
-        Self { images: task_blocks * LANES, image_ranges, row_ranges, panels }
+        let panels = call.made.channels.div_ceil(call.path.rows());
+        let wanted = TASKS.div_ceil(block_ranges * row_ranges).min(call.made.channels / OUTPUTS).max(1);
+        let each = panels.div_ceil(wanted);
+        Self { blocks: [task_blocks, block_ranges], row_ranges, panels: [each, panels.div_ceil(each)] }
     }
 
     fn tasks(&self) -> usize {
-        self.image_ranges * self.row_ranges * self.panels[1]
+        self.blocks[1] * self.row_ranges * self.panels[1]
     }
 }
 
@@ -220,32 +227,27 @@ impl Call<'_> {
         let path = self.path;
         let [task_panels, panel_ranges] = plan.panels;
         let range = task / panel_ranges;
-        let images = range / plan.row_ranges * plan.images;
-        let images = images..self.count.min(images + plan.images);
-        let row_at = |range: usize| self.to.height * range / plan.row_ranges;
+        let blocks = range / plan.row_ranges * plan.blocks[0];
+        let blocks = blocks..self.blocks.min(blocks + plan.blocks[0]);
+        let row_at = |range: usize| self.made.height * range / plan.row_ranges;
         let rows = row_at(range % plan.row_ranges)..row_at(range % plan.row_ranges + 1);
         let panels = task % panel_ranges * task_panels;
-        let panels = panels..self.to.channels.div_ceil(path.rows()).min(panels + task_panels);
+        let panels = panels..self.made.channels.div_ceil(path.rows()).min(panels + task_panels);
         let sources = self.sources(rows.clone());
-        let words = path.words(self.from.channels);
-        let block_words = sources.len() * self.from.width * words * LANES;
-        let blocks = images.len().div_ceil(LANES);
-        let block_images = |block: usize| {
-            let start = images.start + block * LANES;
-            start..images.end.min(start + LANES)
-        };
-        let source = first(&mut scratch.first, blocks * block_words);
-        for (block, words) in source.chunks_exact_mut(block_words.max(1)).enumerate() {
-            let (values, planes, rows) = (self.images, self.from, sources.clone());
-            path.run(LayImages { values, planes, images: block_images(block), rows, words });
+        let words = self.laid.words();
+        let line = self.laid.width * words * LANES;
+        let block_words = sources.len() * line;
+        let source = first(&mut scratch.first, blocks.len() * block_words);
+        for (block, words) in blocks.clone().zip(source.chunks_exact_mut(block_words.max(1))) {
+            let pixels = sources.start * self.laid.width..sources.end * self.laid.width;
+            path.run(LayImages { source: self.source, block, pixels, words });
         }
-        let line = self.from.width * words * LANES;
         let place = |block: usize, row: usize, column: usize| {
             block * block_words + (row - sources.start) * line + column * words * LANES
         };
-        self.list(rows.clone(), blocks, place, &mut scratch.positions, &mut scratch.classes);
-        let block_positions = rows.len() * self.to.width;
-        let stride = blocks * block_positions * LANES;
+        self.list(rows.clone(), blocks.len(), place, &mut scratch.positions, &mut scratch.classes);
+        let block_positions = rows.len() * self.made.width;
+        let stride = blocks.len() * block_positions * LANES;
         let group = (SUMS / (path.rows() * stride)).max(1);
         for panels in panels.clone().step_by(group).map(|start| start..panels.end.min(start + group)) {
             let sums = first(&mut scratch.sums, panels.len() * path.rows() * stride);
@@ -261,15 +263,14 @@ impl Call<'_> {
                 sums,
                 stride,
             });
-            for block in 0..blocks {
+            for (index, block) in blocks.clone().enumerate() {
                 path.run(TakeImages {
-                    sums: &sums[block * block_positions * LANES..],
+                    sums: &sums[index * block_positions * LANES..],
                     stride,
-                    planes: self.to,
-                    images: block_images(block),
-                    channels: panels.start * path.rows()..self.to.channels.min(panels.end * path.rows()),
-                    rows: rows.clone(),
-                    target: self.target,
+                    result: self.result,
+                    block,
+                    channels: panels.start * path.rows()..self.made.channels.min(panels.end * path.rows()),
+                    pixels: rows.start * self.made.width..rows.end * self.made.width,
                 });
             }
         }
@@ -300,7 +301,7 @@ impl Call<'_> {
     ) {
         positions.clear();
         classes.clear();
-        let words = self.path.words(self.from.channels);
+        let words = self.laid.words();
         for phase in self.phases {
             let [vertical, horizontal] = &phase.axes;
             for (row_run, row_taps) in vertical.runs(vertical.indices_in(rows.clone())) {
@@ -318,7 +319,7 @@ impl Call<'_> {
                             place(block, source, horizontal.source_of(column, column_taps.start))
                         };
                         let [y, x] = [vertical.pixel(row), horizontal.pixel(column)];
-                        positions.push([source, (block * rows.len() + y - rows.start) * self.to.width + x]);
+                        positions.push([source, (block * rows.len() + y - rows.start) * self.made.width + x]);
                     }
                     let tap = row_taps.start * horizontal.taps + column_taps.start;
                     classes.push(Class {

@@ -46,6 +46,17 @@ impl Axis {
         }
     }
 
+    /// Whether each pixel sums just one source pixel, of which there are no fewer.
+    pub(super) fn meets_one(&self) -> bool {
+        let one = (self.taps, self.shift, self.first, self.step) == (1, 0, 0, 1);
+        one && self.source.div_ceil(self.stride) == self.count
+    }
+
+    /// Of an axis that [meets one](Self::meets_one): `count` pixels, where those that nobody meets are left out.
+    pub(super) fn thinned(&self, count: usize) -> Self {
+        Self { count, source: count, stride: 1, ..*self }
+    }
+
     /// The kernel's row, or column, of a tap.
     pub(super) fn kernel_of(&self, tap: usize) -> usize {
         (self.kernel[0] + self.kernel[1] * tap as isize) as usize

@@ -1,199 +1,117 @@
-//! From images `[N, C, H, W]` to what the register tiles read, and back.
+//! From maps to what the register tiles read, and back.
 
-#![expect(unsafe_code, reason = "blocks of 16 by 16 are transposed through pointers")]
+#![expect(
+    unsafe_code,
+    reason = "blocks are transposed through pointers, and tasks write to parts of one result"
+)]
 #![expect(
     clippy::inline_always,
     reason = "only code inlined into a function with target features may use them"
 )]
 
-use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use super::arithmetic::{Arithmetic, Kernel, LANES};
 use super::grid::Axis;
-use crate::bf16;
+use crate::map::{Line, lines};
 use crate::vector::Vector;
+pub(super) use crate::written::Target;
 
 /// A side of the blocks that are transposed.
 pub(super) const BLOCK: usize = 16;
-type Block = [[u32; BLOCK]; BLOCK];
+type Block = [Line; BLOCK];
 
-/// Sizes of one image: channels, height, width.
+/// Pixels whose lines are copied together: where rows lie a power of two apart, their lines share a set of the cache.
+const TOGETHER: usize = 4;
+
+/// Sizes of a block of sixteen images: channels, height, width, and channels of a word.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Planes {
     pub(super) channels: usize,
     pub(super) height: usize,
     pub(super) width: usize,
+    pub(super) each: usize,
 }
 
 impl Planes {
-    /// Values of a channel.
+    /// Pixels of a channel.
     pub(super) fn map(&self) -> usize {
         self.height * self.width
     }
 
-    /// Values of an image.
+    /// Words of a pixel.
+    pub(super) fn words(&self) -> usize {
+        self.channels.div_ceil(self.each)
+    }
+
+    /// Words of a block.
     pub(super) fn values(&self) -> usize {
-        self.channels * self.map()
+        self.words() * self.map() * LANES
+    }
+
+    /// All pixels in one column, as kernels of one pixel see them.
+    pub(super) fn flat(&self) -> Self {
+        Self { height: self.map(), width: 1, ..*self }
     }
 }
 
-/// Rows of some images: where they begin in `values`, and how they go on.
+/// A map of which every `step`-th pixel is read along either side; those that are read are numbered row by row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Source<'a> {
-    pub(super) values: &'a [f32],
-    /// Begin of the second value of a pair, if there is one.
-    pub(super) partner: Option<usize>,
-    pub(super) start: usize,
-    /// From one row of the block to the next.
-    pub(super) stride: usize,
-    /// Rows there are; the others are 0.
-    pub(super) rows: usize,
-    /// Columns there are; the others are 0.
-    pub(super) columns: usize,
-    /// Where rows begin that will be wanted soon.
-    pub(super) soon: usize,
-}
-
-/// Values of a row between what is transposed and what is fetched into the caches meanwhile: rows of images often lie a power of
-/// two apart, and so many streams no processor foresees.
-const AHEAD: usize = 2 * BLOCK;
-
-/// What follows [`AHEAD`] after `pixel`, in a run of `pixels` from `start` on or in the next one.
-pub(super) fn soon(start: usize, pixel: usize, pixels: usize, next: usize) -> usize {
-    let ahead = pixel + AHEAD;
-    if ahead < pixels { start + ahead } else { next + (ahead - pixels).min(pixels) }
+    pub(super) map: &'a [u32],
+    pub(super) planes: Planes,
+    pub(super) step: usize,
 }
 
 impl Source<'_> {
-    /// Writes the transpose, whose first `columns` rows exist, to rows of 16 that are `stride` apart.
-    ///
-    /// # Safety
-    /// The processor has the registers of `A`.
+    /// The line of a word at a pixel.
     #[inline(always)]
-    pub(super) unsafe fn transpose<A: Arithmetic>(&self, target: &mut [u32], stride: usize) {
-        let last = self.start + self.stride * self.rows.saturating_sub(1) + self.columns;
-        assert!(last <= self.values.len() && self.rows <= BLOCK && self.columns <= BLOCK);
-        assert!((self.columns.max(1) - 1) * stride + BLOCK <= target.len());
-        for row in 0..self.rows {
-            fetch(self.values, self.soon + row * self.stride);
-            if let Some(partner) = self.partner {
-                fetch(self.values, self.soon + partner - self.start + row * self.stride);
-            }
-        }
-        let whole = self.rows == BLOCK && self.columns == BLOCK;
-        if whole && !A::PAIRS {
-            // SAFETY: sixteen rows of sixteen lie in both slices, by the assertions.
-            unsafe {
-                let source = self.values.as_ptr().add(self.start);
-                A::Register::transpose(source, self.stride, target.as_mut_ptr().cast(), stride);
-            }
-            return;
-        }
-        let mut block: Block = [[0; BLOCK]; BLOCK];
-        for (row, words) in block.iter_mut().enumerate().take(self.rows) {
-            let low = &self.values[self.start + row * self.stride..][..self.columns];
-            let high = self.partner.map(|start| &self.values[start + row * self.stride..][..self.columns]);
-            // SAFETY: as the caller's.
-            unsafe { pack::<A>(low, high, words) };
-        }
-        if self.columns == BLOCK {
-            // SAFETY: a block has sixteen rows of sixteen, and so has the target by the assertion.
-            unsafe {
-                A::Register::transpose(block.as_ptr().cast(), BLOCK, target.as_mut_ptr().cast(), stride);
-            }
+    fn place(&self, block: usize, word: usize, pixel: usize) -> usize {
+        let Planes { width, .. } = self.planes;
+        let pixel = if self.step == 1 {
+            pixel
         } else {
-            let mut turned: Block = [[0; BLOCK]; BLOCK];
-            // SAFETY: both blocks have sixteen rows of sixteen.
-            unsafe {
-                A::Register::transpose(block.as_ptr().cast(), BLOCK, turned.as_mut_ptr().cast(), BLOCK);
-            }
-            for (row, words) in turned.iter().enumerate().take(self.columns) {
-                target[row * stride..][..BLOCK].copy_from_slice(words);
-            }
-        }
+            let columns = width.div_ceil(self.step);
+            (pixel / columns * width + pixel % columns) * self.step
+        };
+        (block * self.planes.words() + word) * self.planes.map() + pixel
     }
 }
 
-/// Fetches the line of a value, if there is one, into the caches.
-#[inline(always)]
-fn fetch(values: &[f32], index: usize) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: every processor of this kind has the instruction, which never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(values.as_ptr().wrapping_add(index).cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (values, index);
-}
-
-/// The words of up to sixteen values, or of pairs whose second value is 0 where there is none.
-///
-/// # Safety
-/// The processor has the registers of `A`.
-#[inline(always)]
-pub(super) unsafe fn pack<A: Arithmetic>(low: &[f32], high: Option<&[f32]>, words: &mut [u32; BLOCK]) {
-    if !A::PAIRS {
-        words.iter_mut().zip(low).for_each(|(word, low)| *word = low.to_bits());
-        return;
-    }
-    match (low.as_array::<BLOCK>(), high.map(|high| high.as_array::<BLOCK>())) {
-        // SAFETY: as the caller's.
-        (Some(low), Some(Some(high))) => *words = unsafe { A::pair(low, high) },
-        // SAFETY: as the caller's.
-        (Some(low), None) => *words = unsafe { A::pair(low, &[0.0; BLOCK]) },
-        _ => {
-            for (lane, (word, low)) in words.iter_mut().zip(low).enumerate() {
-                *word = bf16::pair(*low, high.map_or(0.0, |high| high[lane]));
-            }
-        }
-    }
-}
-
-/// Lays `rows` of up to 16 images out as `[rows · W, words of C, 16 images]`.
+/// Lays some pixels of a block out as `[pixels, words of C, 16 images]`.
 pub(super) struct LayImages<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) planes: Planes,
-    pub(super) images: Range<usize>,
-    pub(super) rows: Range<usize>,
+    pub(super) source: Source<'a>,
+    pub(super) block: usize,
+    pub(super) pixels: Range<usize>,
     pub(super) words: &'a mut [u32],
 }
 
 impl Kernel for LayImages<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { values, planes, images, rows, words } = self;
-        let (pixels, each) = (rows.len() * planes.width, if A::PAIRS { 2 } else { 1 });
-        let stride = planes.channels.div_ceil(each) * LANES;
-        for word in 0..planes.channels.div_ceil(each) {
-            let start =
-                images.start * planes.values() + word * each * planes.map() + rows.start * planes.width;
-            let paired = A::PAIRS && word * each + 1 < planes.channels;
-            for pixel in (0..pixels).step_by(BLOCK) {
-                let source = Source {
-                    values,
-                    partner: paired.then_some(start + planes.map() + pixel),
-                    start: start + pixel,
-                    stride: planes.values(),
-                    rows: images.len(),
-                    columns: BLOCK.min(pixels - pixel),
-                    soon: soon(start, pixel, pixels, start + each * planes.map()),
-                };
-                // SAFETY: as the caller's.
-                unsafe { source.transpose::<A>(&mut words[pixel * stride + word * LANES..], stride) };
+        let Self { source, block, pixels, words } = self;
+        let (count, map) = (source.planes.words(), lines(source.map));
+        let targets = words.as_chunks_mut::<LANES>().0;
+        for (index, start) in pixels.clone().step_by(TOGETHER).enumerate() {
+            let together = start..pixels.end.min(start + TOGETHER);
+            let targets = &mut targets[index * TOGETHER * count..][..together.len() * count];
+            for word in 0..count {
+                for (pixel, target) in together.clone().zip(targets.iter_mut().skip(word).step_by(count)) {
+                    *target = map[source.place(block, word, pixel)];
+                }
             }
         }
     }
 }
 
-/// Lays some channels of `rows` of some images out as `[⌈channels / columns⌉, rows · W, words of images, columns]`.
+/// Lays some channels of some pixels of a block out as `[⌈channels / columns⌉, pixels, words of images, columns]`: where words are
+/// pairs, pairs of images.
 pub(super) struct LayChannels<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) planes: Planes,
-    pub(super) images: Range<usize>,
+    pub(super) source: Source<'a>,
+    pub(super) block: usize,
+    /// From a multiple of 16 on.
     pub(super) channels: Range<usize>,
-    pub(super) rows: Range<usize>,
+    pub(super) pixels: Range<usize>,
     /// A multiple of 16.
     pub(super) columns: usize,
     pub(super) words: &'a mut [u32],
@@ -202,187 +120,214 @@ pub(super) struct LayChannels<'a> {
 impl Kernel for LayChannels<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { values, planes, images, channels, rows, columns, words } = self;
-        let (pixels, each) = (rows.len() * planes.width, if A::PAIRS { 2 } else { 1 });
-        let lanes = images.len().div_ceil(each);
-        let panel = pixels * lanes * columns;
-        for (lane, image) in images.clone().step_by(each).enumerate() {
-            for channel in (0..channels.len().next_multiple_of(columns)).step_by(BLOCK) {
-                let place = channel / columns * panel + lane * columns + channel % columns;
-                let count = channels.len().saturating_sub(channel).min(BLOCK);
-                let first = if count == 0 { channels.start } else { channels.start + channel };
-                let start = image * planes.values() + first * planes.map() + rows.start * planes.width;
-                let paired = A::PAIRS && image + 1 < images.end;
-                for pixel in (0..pixels).step_by(BLOCK) {
-                    let source = Source {
-                        values,
-                        partner: paired.then_some(start + planes.values() + pixel),
-                        start: start + pixel,
-                        stride: planes.map(),
-                        rows: count,
-                        columns: BLOCK.min(pixels - pixel),
-                        soon: soon(start, pixel, pixels, start + BLOCK * planes.map()),
-                    };
-                    let target = &mut words[place + pixel * lanes * columns..];
-                    // SAFETY: as the caller's.
-                    unsafe { source.transpose::<A>(target, lanes * columns) };
-                }
+        let Self { source, block, channels, pixels, columns, words } = self;
+        let each = if A::PAIRS { 2 } else { 1 };
+        assert!(source.planes.each == each && channels.start.is_multiple_of(BLOCK));
+        let (lanes, rows) = (LANES / each, BLOCK / each);
+        let panel = pixels.len() * lanes * columns;
+        let end = channels.end.div_ceil(each);
+        for channel in (0..channels.len().next_multiple_of(columns)).step_by(BLOCK) {
+            let word = (channels.start + channel) / each;
+            let there = end.saturating_sub(word).min(rows);
+            let place = channel / columns * panel + channel % columns;
+            for (index, pixel) in pixels.clone().enumerate() {
+                let target = &mut words[place + index * lanes * columns..];
+                let first = if there == 0 { 0 } else { source.place(block, word, pixel) };
+                // SAFETY: as the caller's.
+                unsafe {
+                    let stride = source.planes.map() * LANES;
+                    turn::<A>(source.map, first * LANES, stride, there, target, columns);
+                };
             }
         }
     }
 }
 
-/// Lays what each output pixel of `rows` of some images meets, all taps of its channels, as
+/// Writes the transpose of a block of sixteen channels, of whose words `there` are, `stride` apart: rows of sixteen channels, one
+/// for each image or pair of images, that are `columns` apart.
+///
+/// # Safety
+/// The processor has the registers of `A`.
+#[inline(always)]
+unsafe fn turn<A: Arithmetic>(
+    map: &[u32],
+    start: usize,
+    stride: usize,
+    there: usize,
+    target: &mut [u32],
+    columns: usize,
+) {
+    let (rows, lanes) = if A::PAIRS { (BLOCK / 2, LANES / 2) } else { (BLOCK, LANES) };
+    assert!((lanes - 1) * columns + BLOCK <= target.len() && there <= rows);
+    assert!(there == 0 || start + (there - 1) * stride + LANES <= map.len());
+    let mut block: Block = [[0; LANES]; BLOCK];
+    let (source, stride) = if there == rows {
+        (map[start..].as_ptr(), stride)
+    } else {
+        for (row, line) in block.iter_mut().enumerate().take(there) {
+            line.copy_from_slice(&map[start + row * stride..][..LANES]);
+        }
+        (block.as_ptr().cast(), LANES)
+    };
+    // SAFETY: by the assertions all rows lie in the source and in the target; the caller vouches for the registers.
+    unsafe {
+        let (source, target) = (source.cast::<f32>(), target.as_mut_ptr().cast::<f32>());
+        if A::PAIRS {
+            A::Register::transpose_pairs(source, stride, target, columns);
+        } else {
+            A::Register::transpose(source, stride, target, columns);
+        }
+    }
+}
+
+/// The channels of a line of pairs, or the only one, as values.
+///
+/// # Safety
+/// The processor has the registers of `A`.
+#[inline(always)]
+pub(super) unsafe fn widen<A: Arithmetic>(line: &Line, targets: [&mut [f32; LANES]; 2]) {
+    let [low, high] = targets;
+    for lane in (0..LANES).step_by(A::Register::LANES) {
+        // SAFETY: registers divide a line; the caller vouches for them.
+        unsafe {
+            let words = A::Register::load(line.as_ptr().add(lane).cast());
+            if A::PAIRS {
+                let (one, other) = words.bf16_halves();
+                one.store(low.as_mut_ptr().add(lane));
+                other.store(high.as_mut_ptr().add(lane));
+            } else {
+                words.store(low.as_mut_ptr().add(lane));
+            }
+        }
+    }
+}
+
+/// Lays what each output pixel of `rows` of a block meets, all taps of its channels, as
 /// `[⌈C · K² / 16⌉, rows · W′, words of images, 16]`, 0 beside the image.
 pub(super) struct LayWindows<'a> {
-    pub(super) values: &'a [f32],
-    pub(super) planes: Planes,
-    pub(super) images: Range<usize>,
-    /// Terms C · K² to lay, counted from that of channel 0 on.
+    pub(super) source: Source<'a>,
+    pub(super) block: usize,
+    /// Terms C · K² to lay, from a multiple of 16 on, counted from that of channel 0 on.
     pub(super) terms: Range<usize>,
     pub(super) rows: Range<usize>,
     pub(super) axes: [Axis; 2],
     pub(super) words: &'a mut [u32],
 }
 
-impl LayWindows<'_> {
-    /// Copies what the pixels of a row from `column` on meet at a tap of a channel.
-    #[inline(always)]
-    fn window(&self, image: usize, term: usize, [row, column]: [usize; 2], out: &mut [f32; BLOCK]) {
-        let [vertical, horizontal] = &self.axes;
-        let taps = vertical.taps * horizontal.taps;
-        let (channel, tap) = (term / taps, term % taps);
-        let y = (vertical.stride * row + tap / horizontal.taps) as isize + vertical.shift;
-        let x = (horizontal.stride * column + tap % horizontal.taps) as isize + horizontal.shift;
-        out.fill(0.0);
-        if y < 0 || y as usize >= self.planes.height {
-            return;
-        }
-        let start =
-            image * self.planes.values() + channel * self.planes.map() + y as usize * self.planes.width;
-        let line = &self.values[start..][..self.planes.width];
-        let stride = horizontal.stride;
-        let before = (-x).max(0) as usize;
-        let before = before.div_ceil(stride).min(BLOCK);
-        let from = (x + (before * stride) as isize) as usize;
-        let Some(line) = line.get(from..) else { return };
-        let count = line.len().div_ceil(stride).min(BLOCK - before);
-        every(line, stride, &mut out[before..][..count]);
-    }
-}
-
-/// Copies every `step`-th value, from the first on; there are enough for `out`.
-#[inline(always)]
-pub(super) fn every(values: &[f32], step: usize, out: &mut [f32]) {
-    let Some((last, others)) = out.split_last_mut() else { return };
-    *last = values[others.len() * step];
-    match step {
-        1 => others.copy_from_slice(&values[..others.len()]),
-        // A loop that the compiler turns into shuffles.
-        2 => others.iter_mut().zip(values.as_chunks::<2>().0).for_each(|(out, [value, _])| *out = *value),
-        _ => others.iter_mut().zip(values.iter().step_by(step)).for_each(|(out, value)| *out = *value),
-    }
-}
-
 impl Kernel for LayWindows<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let each = if A::PAIRS { 2 } else { 1 };
-        let lanes = self.images.len().div_ceil(each);
-        let width = self.axes[1].count;
-        let panel = self.rows.len() * width * lanes * BLOCK;
-        for (lane, image) in self.images.clone().step_by(each).enumerate() {
-            for (index, term) in self.terms.clone().step_by(BLOCK).enumerate() {
-                for (row, column) in self
-                    .rows
-                    .clone()
-                    .flat_map(|row| (0..width).step_by(BLOCK).map(move |column| (row, column)))
-                {
-                    let mut block: Block = [[0; BLOCK]; BLOCK];
-                    for (words, term) in block.iter_mut().zip(term..self.terms.end) {
-                        let (mut low, mut high) = ([0.0; BLOCK], [0.0; BLOCK]);
-                        self.window(image, term, [row, column], &mut low);
-                        if A::PAIRS && image + 1 < self.images.end {
-                            self.window(image + 1, term, [row, column], &mut high);
-                        }
-                        // SAFETY: as the caller's.
-                        unsafe { pack::<A>(&low, Some(&high), words) };
+        let Self { source, block, terms, rows, axes: [vertical, horizontal], words } = self;
+        let (each, map) = (if A::PAIRS { 2 } else { 1 }, lines(source.map));
+        assert!(source.planes.each == each);
+        let (width, height) = (source.planes.width, source.planes.height);
+        let (lanes, taps) = (LANES / each, vertical.taps * horizontal.taps);
+        let pixels = rows.len() * horizontal.count;
+        for (panel, first) in terms.clone().step_by(BLOCK).enumerate() {
+            for pixel in 0..pixels {
+                let (row, column) = (rows.start + pixel / horizontal.count, pixel % horizontal.count);
+                let mut lines: Block = [[0; LANES]; BLOCK];
+                for (index, term) in (first..terms.end.min(first + BLOCK)).enumerate() {
+                    let (channel, tap) = (term / taps, term % taps);
+                    let y = (vertical.stride * row + tap / horizontal.taps) as isize + vertical.shift;
+                    let x = (horizontal.stride * column + tap % horizontal.taps) as isize + horizontal.shift;
+                    if y < 0 || x < 0 || y as usize >= height || x as usize >= width {
+                        continue;
                     }
-                    let mut turned: Block = [[0; BLOCK]; BLOCK];
-                    let place = turned.as_mut_ptr().cast();
-                    // SAFETY: both blocks have sixteen rows of sixteen.
-                    unsafe { A::Register::transpose(block.as_ptr().cast(), BLOCK, place, BLOCK) };
-                    let pixel = (row - self.rows.start) * width + column;
-                    for (pixel, words) in (pixel..).zip(&turned[..BLOCK.min(width - column)]) {
-                        let place = index * panel + (pixel * lanes + lane) * BLOCK;
-                        self.words[place..][..BLOCK].copy_from_slice(words);
+                    let line = &map[source.place(block, channel / each, y as usize * width + x as usize)];
+                    let target = &mut lines[index / each];
+                    for lane in 0..LANES {
+                        // One half of a word becomes one of another.
+                        target[lane] |= match (A::PAIRS, channel % 2, index % 2) {
+                            (false, ..) => line[lane],
+                            (true, 0, 0) => line[lane] & 0xFFFF,
+                            (true, 0, _) => line[lane] << 16,
+                            (true, _, 0) => line[lane] >> 16,
+                            (true, ..) => line[lane] & 0xFFFF_0000,
+                        };
                     }
                 }
+                let target = &mut words[(panel * pixels + pixel) * lanes * BLOCK..];
+                // SAFETY: as the caller's.
+                unsafe { turn::<A>(lines.as_flattened(), 0, LANES, BLOCK / each, target, BLOCK) };
             }
         }
     }
 }
 
-/// Results that tasks write to, each to values of its own.
+/// Where results go: a map, to which another one may be added.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Target(pub(super) *mut f32);
+pub(super) struct Result<'a> {
+    pub(super) planes: Planes,
+    pub(super) target: Target,
+    /// As large as the map.
+    pub(super) added: Option<&'a [u32]>,
+}
 
-impl Target {
+impl Result<'_> {
+    /// Writes sums, `[channels of a word, pixels, 16]`, to pixels from one on of a word of a block; sums of channels are `stride` apart.
+    ///
     /// # Safety
-    /// Whoever is given a copy writes values that exist, different ones from all others.
-    pub(super) unsafe fn new(results: &mut [MaybeUninit<f32>]) -> Self {
-        Self(results.as_mut_ptr().cast())
+    /// The processor has the registers of `A`, the target holds the block, and nobody else touches these pixels of the word.
+    #[inline(always)]
+    pub(super) unsafe fn take<A: Arithmetic>(
+        &self,
+        block: usize,
+        word: usize,
+        pixels: Range<usize>,
+        sums: &[f32],
+        stride: usize,
+    ) {
+        let Planes { channels, each, .. } = self.planes;
+        let paired = A::PAIRS && word * each + 1 < channels;
+        let first = (block * self.planes.words() + word) * self.planes.map() + pixels.start;
+        let low = &sums[..pixels.len() * LANES];
+        let high = if paired { &sums[stride..][..pixels.len() * LANES] } else { low };
+        let added = self.added.map(|map| &lines(map)[first..][..pixels.len()]);
+        let pairs = low.as_chunks::<LANES>().0.iter().zip(high.as_chunks::<LANES>().0);
+        for (index, (low, high)) in pairs.enumerate() {
+            let mut values = [*low, if paired { *high } else { [0.0; LANES] }];
+            if let Some(added) = added {
+                let mut more = [[0.0; LANES]; 2];
+                let [one, other] = &mut more;
+                // SAFETY: as the caller's.
+                unsafe { widen::<A>(&added[index], [one, other]) };
+                for half in 0..if A::PAIRS { 2 } else { 1 } {
+                    for lane in 0..LANES {
+                        values[half][lane] += more[half][lane];
+                    }
+                }
+            }
+            // SAFETY: as the caller's.
+            unsafe { self.target.write(first + index, A::line(&values)) };
+        }
     }
 }
 
-// SAFETY: who made the pointer vouched for what is written through it.
-unsafe impl Send for Target {}
-// SAFETY: as above.
-unsafe impl Sync for Target {}
-
-/// Takes sums `[channels, rows · W, 16 images]` to the pixels of `rows`.
+/// Takes sums `[channels, pixels, 16]` to pixels of a block.
 pub(super) struct TakeImages<'a> {
     pub(super) sums: &'a [f32],
     /// Values from one channel's sums to the next one's.
     pub(super) stride: usize,
-    pub(super) planes: Planes,
-    pub(super) images: Range<usize>,
+    pub(super) result: Result<'a>,
+    pub(super) block: usize,
+    /// From an even one on.
     pub(super) channels: Range<usize>,
-    pub(super) rows: Range<usize>,
-    /// All images; those of `images`, at the channels and rows named, are written.
-    pub(super) target: Target,
+    pub(super) pixels: Range<usize>,
 }
 
 impl Kernel for TakeImages<'_> {
     /// # Safety
-    /// Beside the registers: the target holds every image of `images`, and nobody else touches the pixels.
+    /// Beside the registers: the target holds the block, and nobody else touches the pixels.
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { sums, stride, planes, images, channels, rows, target } = self;
-        let length = rows.len() * planes.width;
-        for (index, channel) in channels.enumerate() {
-            let first = images.start * planes.values() + channel * planes.map() + rows.start * planes.width;
-            for pixel in (0..length).step_by(BLOCK) {
-                let count = BLOCK.min(length - pixel);
-                let source = &sums[index * stride + pixel * LANES..][..count * LANES];
-                // SAFETY: the caller vouches for the images, and their pixels of these rows.
-                unsafe {
-                    let target = target.0.add(first + pixel);
-                    if count == BLOCK && images.len() == LANES {
-                        A::Register::transpose(source.as_ptr(), LANES, target, planes.values());
-                        continue;
-                    }
-                    let mut block = [[0.0; BLOCK]; BLOCK];
-                    for (row, values) in block.iter_mut().zip(source.as_chunks::<LANES>().0) {
-                        *row = *values;
-                    }
-                    let mut turned = [[0.0_f32; BLOCK]; BLOCK];
-                    let place = turned.as_mut_ptr().cast();
-                    A::Register::transpose(block.as_ptr().cast(), BLOCK, place, BLOCK);
-                    for (image, values) in turned.iter().enumerate().take(images.len()) {
-                        target.add(image * planes.values()).copy_from_nonoverlapping(values.as_ptr(), count);
-                    }
-                }
+        let Self { sums, stride, result, block, channels, pixels } = self;
+        let each = result.planes.each;
+        for (index, channel) in channels.step_by(each).enumerate() {
+            // SAFETY: as the caller's.
+            unsafe {
+                let sums = &sums[index * each * stride..];
+                result.take::<A>(block, channel / each, pixels.clone(), sums, stride);
             }
         }
     }

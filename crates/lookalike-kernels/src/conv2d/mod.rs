@@ -1,6 +1,6 @@
 //! Convolution of images with square kernels, and its gradients.
 //!
-//! Each function lays its operands out a piece at a time, so that the innermost loops read them in order from the
+//! Images come in [maps](crate::map). Each function lays its operands out a piece at a time, so that the innermost loops read them in order from the
 //! caches: `correlate` for output and input gradient, `contract` for the weight gradient, and `winograd` for all three where
 //! tiles need far fewer products. Work is split into tasks by the shape alone: results do not depend on the number of
 //! threads. Inputs are expected to be finite: what is not a number, or rounds to an infinity, spreads to other pixels of its tile,
@@ -9,43 +9,19 @@
 mod arithmetic;
 mod contract;
 mod correlate;
-mod flat;
 mod grid;
 mod layout;
 mod scratch;
 mod weights;
 mod winograd;
 
-use rayon::prelude::*;
-
 use arithmetic::Path;
+use correlate::Operands;
 use grid::Axis;
 use layout::Planes;
 use weights::Weights;
 
-/// How both operands are rounded. Products and sums are `f32`, and so is what goes in and comes out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Precision {
-    /// Not at all.
-    #[default]
-    F32,
-    /// To the nearest bfloat16, ties to even.
-    Bf16,
-}
-
-impl Precision {
-    /// Whether this processor has instructions for it. Where it has not, the kernels round and multiply in `f32`: the
-    /// same numbers up to the order of summation, but slower than [`Precision::F32`].
-    pub fn is_native(self) -> bool {
-        match self {
-            Self::F32 => true,
-            #[cfg(target_arch = "x86_64")]
-            Self::Bf16 => is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512f"),
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Bf16 => false,
-        }
-    }
-}
+use crate::map::{Precision, Sizes, mean};
 
 /// A convolution's sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,24 +64,41 @@ impl Shape {
         );
     }
 
-    fn check_lengths(&self, input: Option<&[f32]>, weight: Option<&[f32]>, output: Option<&[f32]>) {
+    fn check_lengths(
+        &self,
+        precision: Precision,
+        input: Option<&[u32]>,
+        weight: Option<&[f32]>,
+        output: Option<&[u32]>,
+    ) {
         self.check();
-        let expect = |name: &str, values: Option<&[f32]>, length: usize| {
-            if let Some(values) = values {
-                assert_eq!(values.len(), length, "values of the {name} in {self:?}");
-            }
-        };
-        expect("input", input, self.images * self.input().values());
-        expect("weight", weight, self.outputs * self.terms());
-        expect("output gradient", output, self.images * self.output().values());
+        if let Some(map) = input {
+            self.input().check(precision, map);
+        }
+        if let Some(map) = output {
+            self.output().check(precision, map);
+        }
+        if let Some(weight) = weight {
+            assert_eq!(weight.len(), self.outputs * self.terms(), "values of the weight in {self:?}");
+        }
     }
 
-    fn input(&self) -> Planes {
-        Planes { channels: self.inputs, height: self.height, width: self.width }
+    /// Sizes of the input.
+    pub fn input(&self) -> Sizes {
+        Sizes { images: self.images, channels: self.inputs, height: self.height, width: self.width }
     }
 
-    fn output(&self) -> Planes {
-        Planes { channels: self.outputs, height: self.output_height(), width: self.output_width() }
+    /// Sizes of the output.
+    pub fn output(&self) -> Sizes {
+        let (height, width) = (self.output_height(), self.output_width());
+        Sizes { images: self.images, channels: self.outputs, height, width }
+    }
+
+    fn planes(&self, path: Path) -> [Planes; 2] {
+        [self.input(), self.output()].map(|sizes| {
+            let Sizes { channels, height, width, .. } = sizes;
+            Planes { channels, height, width, each: path.each() }
+        })
     }
 
     /// Products that one output sums.
@@ -117,7 +110,8 @@ impl Shape {
 /// The convolution (cross-correlation, as deep learning calls it so).
 ///
 /// # Shapes
-/// `input` is `[N, C, H, W]`, `weight` `[O, C, K, K]`, `bias` `[O]`; the output is `[N, O, H′, W′]`.
+/// `input` is a [map](crate::map) of N images and C channels, `weight` `[O, C, K, K]`, `bias` `[O]`; the output is a map of O
+/// channels. A bias is added to the lanes of images that do not exist, too.
 ///
 /// # Panics
 /// Where lengths do not fit `shape`, or in `shape` channels, pixels, kernel or stride are 0 or the kernel is larger than the
@@ -125,79 +119,96 @@ impl Shape {
 pub fn forward(
     shape: &Shape,
     precision: Precision,
-    input: &[f32],
+    input: &[u32],
     weight: &[f32],
     bias: Option<&[f32]>,
-) -> Vec<f32> {
-    forward_at(Path::detect(precision), shape, [input, weight], bias)
+) -> Vec<u32> {
+    forward_at(Path::detect(precision), shape, input, weight, bias)
 }
 
-fn forward_at(path: Path, shape: &Shape, [input, weight]: [&[f32]; 2], bias: Option<&[f32]>) -> Vec<f32> {
-    shape.check_lengths(Some(input), Some(weight), None);
+fn forward_at(path: Path, shape: &Shape, input: &[u32], weight: &[f32], bias: Option<&[f32]>) -> Vec<u32> {
+    shape.check_lengths(path.precision(), Some(input), Some(weight), None);
     if let Some(bias) = bias {
         assert_eq!(bias.len(), shape.outputs, "values of the bias in {shape:?}");
     }
-    let (from, to) = (shape.input(), shape.output());
+    let [from, to] = shape.planes(path);
     let sides = [(from.height, to.height), (from.width, to.width)]
         .map(|(input, output)| vec![Axis::of_output(shape, input, output)]);
     let taps = shape.kernel * shape.kernel;
     let weights = Weights { values: weight, output: shape.terms(), channel: taps, kernel: shape.kernel };
-    correlate::correlate(path, &sides, input, [from, to], bias, &weights)
+    let operands = Operands { blocks: shape.input().blocks(), map: input, bias, added: None };
+    correlate::correlate(path, &sides, &operands, [from, to], &weights)
 }
 
-/// The gradient of the input: each pixel sums what it contributed to.
+/// The gradient of the input, each pixel of which sums what it contributed to, and what is `added` to it: where others read the
+/// same input, the sum of their gradients.
 ///
 /// # Shapes
-/// `weight` is `[O, C, K, K]`, `gradient` (of the output) `[N, O, H′, W′]`; the result is `[N, C, H, W]`.
+/// `weight` is `[O, C, K, K]`, `gradient` (of the output) a [map](crate::map) of O channels; the result and `added` are maps of C
+/// channels.
 ///
 /// # Panics
 /// As [`forward`].
-pub fn input_gradient(shape: &Shape, precision: Precision, weight: &[f32], gradient: &[f32]) -> Vec<f32> {
-    input_gradient_at(Path::detect(precision), shape, [weight, gradient])
+pub fn input_gradient(
+    shape: &Shape,
+    precision: Precision,
+    weight: &[f32],
+    gradient: &[u32],
+    added: Option<&[u32]>,
+) -> Vec<u32> {
+    input_gradient_at(Path::detect(precision), shape, weight, gradient, added)
 }
 
-fn input_gradient_at(path: Path, shape: &Shape, [weight, gradient]: [&[f32]; 2]) -> Vec<f32> {
-    shape.check_lengths(None, Some(weight), Some(gradient));
-    let (from, to) = (shape.output(), shape.input());
+fn input_gradient_at(
+    path: Path,
+    shape: &Shape,
+    weight: &[f32],
+    gradient: &[u32],
+    added: Option<&[u32]>,
+) -> Vec<u32> {
+    shape.check_lengths(path.precision(), added, Some(weight), Some(gradient));
+    let [to, from] = shape.planes(path);
     let sides = [(to.height, from.height), (to.width, from.width)].map(|(input, output)| {
         (0..shape.stride).map(|phase| Axis::of_input_phase(shape, phase, input, output)).collect::<Vec<_>>()
     });
     let taps = shape.kernel * shape.kernel;
     let weights = Weights { values: weight, output: taps, channel: shape.terms(), kernel: shape.kernel };
-    correlate::correlate(path, &sides, gradient, [from, to], None, &weights)
+    let operands = Operands { blocks: shape.input().blocks(), map: gradient, bias: None, added };
+    correlate::correlate(path, &sides, &operands, [from, to], &weights)
 }
 
 /// The gradient of the weights, summed over all images.
 ///
 /// # Shapes
-/// `input` is `[N, C, H, W]`, `gradient` (of the output) `[N, O, H′, W′]`; the result is `[O, C, K, K]`.
+/// `input` is a [map](crate::map) of C channels, `gradient` (of the output) one of O; the result is `[O, C, K, K]`.
 ///
 /// # Panics
 /// As [`forward`].
-pub fn weight_gradient(shape: &Shape, precision: Precision, input: &[f32], gradient: &[f32]) -> Vec<f32> {
+pub fn weight_gradient(shape: &Shape, precision: Precision, input: &[u32], gradient: &[u32]) -> Vec<f32> {
     weight_gradient_at(Path::detect(precision), shape, [input, gradient])
 }
 
-fn weight_gradient_at(path: Path, shape: &Shape, [input, gradient]: [&[f32]; 2]) -> Vec<f32> {
-    shape.check_lengths(Some(input), None, Some(gradient));
+fn weight_gradient_at(path: Path, shape: &Shape, [input, gradient]: [&[u32]; 2]) -> Vec<f32> {
+    shape.check_lengths(path.precision(), Some(input), None, Some(gradient));
     contract::contract(path, shape, input, gradient)
 }
 
-/// The gradient of the bias: that of the output summed over images and pixels, in blocks as large as an image's map.
+/// The gradient of the bias: that of the output summed over images and pixels.
 ///
 /// # Shapes
-/// `gradient` (of the output) is `[N, O, H′, W′]`; the result is `[O]`.
+/// `gradient` (of the output) is a [map](crate::map) of O channels; the result is `[O]`.
 ///
 /// # Panics
 /// As [`forward`].
-pub fn bias_gradient(shape: &Shape, gradient: &[f32]) -> Vec<f32> {
-    shape.check_lengths(None, None, Some(gradient));
-    let map = shape.output_height() * shape.output_width();
+pub fn bias_gradient(shape: &Shape, precision: Precision, gradient: &[u32]) -> Vec<f32> {
+    shape.check_lengths(precision, None, None, Some(gradient));
+    let means = mean(&shape.output(), precision, gradient);
+    let pixels = shape.output().pixels() as f64;
     let sum = |output: usize| {
-        let maps = gradient.chunks_exact(map).skip(output).step_by(shape.outputs);
-        maps.map(|map| map.iter().map(|value| f64::from(*value)).sum::<f64>()).sum::<f64>() as f32
+        let of_images = means.iter().skip(output).step_by(shape.outputs);
+        (of_images.map(|mean| f64::from(*mean)).sum::<f64>() * pixels) as f32
     };
-    (0..shape.outputs).into_par_iter().map(sum).collect()
+    (0..shape.outputs).map(sum).collect()
 }
 
 #[cfg(test)]

@@ -17,7 +17,6 @@ pub(super) struct Scratch {
     pub(super) rows: Vec<[f32; LANES]>,
     pub(super) positions: Vec<[usize; 2]>,
     pub(super) classes: Vec<Class>,
-    pub(super) pieces: Vec<Piece>,
     /// Of the values of transformed tiles.
     pub(super) offsets: Vec<u32>,
 }
@@ -35,17 +34,9 @@ pub(super) struct Class {
     pub(super) weight_step: usize,
 }
 
-/// Pixels that follow each other at the same distance, in channel 0 of their source and of their target.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Piece {
-    pub(super) source: usize,
-    pub(super) target: usize,
-    pub(super) count: usize,
-}
-
 thread_local! {
     /// Of each [`User`]. A call waits for tasks that run on the same thread, and may have been made by another one.
-    static SCRATCH: [Cell<Option<Box<Scratch>>>; 3] = const { [const { Cell::new(None) }; 3] };
+    static SCRATCH: [Cell<Option<Box<Scratch>>>; 2] = const { [const { Cell::new(None) }; 2] };
 }
 
 /// Whose buffers are lent.
@@ -53,8 +44,6 @@ thread_local! {
 pub(super) enum User {
     Task,
     Call,
-    /// A call that makes another one, on the pixels it keeps.
-    Thinned,
 }
 
 /// Lends buffers. Where those of this thread are in use, as when a thread that waits takes up another call, new ones.
@@ -62,7 +51,6 @@ pub(super) fn with_scratch<T>(user: User, work: impl FnOnce(&mut Scratch) -> T) 
     let place = match user {
         User::Task => 0,
         User::Call => 1,
-        User::Thinned => 2,
     };
     let mut scratch = SCRATCH.with(|cells| cells[place].take()).unwrap_or_default();
     let result = work(&mut scratch);

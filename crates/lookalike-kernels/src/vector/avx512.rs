@@ -6,15 +6,16 @@
 )]
 
 use std::arch::x86_64::{
-    __m256i, __m512, __m512bh, _CMP_NLT_UQ, _CMP_ORD_Q, _mm512_add_ps, _mm512_and_si512, _mm512_castpd_ps,
-    _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256, _mm512_cmp_ps_mask,
-    _mm512_cvtepu32_epi64, _mm512_dpbf16_ps, _mm512_extracti64x4_epi64, _mm512_fmadd_ps, _mm512_loadu_ps,
-    _mm512_mask_cmpge_epu64_mask, _mm512_mask_storeu_epi64, _mm512_maskz_compress_epi32,
-    _mm512_maskz_compress_epi64, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32,
-    _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_epi64, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_shuffle_f32x4, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srai_epi32, _mm512_storeu_ps,
-    _mm512_storeu_si512, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
-    _mm512_xor_si512,
+    __m256i, __m512, __m512bh, _CMP_NLT_UQ, _CMP_ORD_Q, _mm512_add_ps, _mm512_and_si512, _mm512_andnot_si512,
+    _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256,
+    _mm512_cmp_ps_mask, _mm512_cvtepu32_epi64, _mm512_dpbf16_ps, _mm512_extracti64x4_epi64, _mm512_fmadd_ps,
+    _mm512_loadu_ps, _mm512_mask_blend_epi32, _mm512_mask_cmpge_epu64_mask, _mm512_mask_storeu_epi64,
+    _mm512_maskz_compress_epi32, _mm512_maskz_compress_epi64, _mm512_maskz_loadu_epi32,
+    _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_epi64,
+    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_shuffle_f32x4,
+    _mm512_shuffle_i64x2, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srai_epi32, _mm512_srli_epi32,
+    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_unpackhi_epi64, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+    _mm512_unpacklo_epi64, _mm512_unpacklo_pd, _mm512_unpacklo_ps, _mm512_xor_si512,
 };
 
 use super::{PANEL, Vector};
@@ -149,6 +150,49 @@ impl Vector for __m512 {
                     target.add(12 * target_stride),
                     _mm512_shuffle_f32x4::<0xDD>(odd_ab, odd_cd),
                 );
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose_pairs(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
+        // SAFETY: the caller vouches for AVX-512F and for 8 rows of 16 values at both pointers.
+        unsafe {
+            let upper = _mm512_set1_epi32(i32::MIN >> 15);
+            // Each 64 bits hold two images of two channels, and shall hold two channels of two images.
+            let mut rows = [_mm512_setzero_si512(); PANEL / 2];
+            for (row, target) in rows.iter_mut().enumerate() {
+                let words = _mm512_castps_si512(_mm512_loadu_ps(source.add(row * stride)));
+                let turned = _mm512_shuffle_epi32::<0b10_11_00_01>(words);
+                let low = _mm512_or_si512(_mm512_andnot_si512(upper, words), _mm512_slli_epi32::<16>(turned));
+                let high = _mm512_or_si512(_mm512_and_si512(upper, words), _mm512_srli_epi32::<16>(turned));
+                *target = _mm512_mask_blend_epi32(0xAAAA, low, high);
+            }
+            // Eight rows of eight such become columns.
+            let mut twos = [_mm512_setzero_si512(); PANEL / 2];
+            for pair in 0..4 {
+                twos[2 * pair] = _mm512_unpacklo_epi64(rows[2 * pair], rows[2 * pair + 1]);
+                twos[2 * pair + 1] = _mm512_unpackhi_epi64(rows[2 * pair], rows[2 * pair + 1]);
+            }
+            for odd in 0..2 {
+                let [a, b, c, d] = [twos[odd], twos[odd + 2], twos[odd + 4], twos[odd + 6]];
+                let even_ab = _mm512_shuffle_i64x2::<0x88>(a, b);
+                let odd_ab = _mm512_shuffle_i64x2::<0xDD>(a, b);
+                let even_cd = _mm512_shuffle_i64x2::<0x88>(c, d);
+                let odd_cd = _mm512_shuffle_i64x2::<0xDD>(c, d);
+                for (row, [ab, cd], late) in [
+                    (odd, [even_ab, even_cd], false),
+                    (odd + 2, [odd_ab, odd_cd], false),
+                    (odd + 4, [even_ab, even_cd], true),
+                    (odd + 6, [odd_ab, odd_cd], true),
+                ] {
+                    let values = if late {
+                        _mm512_shuffle_i64x2::<0xDD>(ab, cd)
+                    } else {
+                        _mm512_shuffle_i64x2::<0x88>(ab, cd)
+                    };
+                    _mm512_storeu_si512(target.add(row * target_stride).cast(), values);
+                }
             }
         }
     }

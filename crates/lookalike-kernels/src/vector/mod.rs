@@ -113,6 +113,23 @@ pub(crate) trait Vector: Copy {
             }
         }
     }
+    /// Of 8 rows of 16 pairs of bfloat16, `stride` apart: writes 8 rows of 16 pairs that are `target_stride` apart. Row p has
+    /// in its columns 2 · r and 2 · r + 1 the lower and the upper halves of columns 2 · p and 2 · p + 1 of row r.
+    #[inline(always)]
+    unsafe fn transpose_pairs(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
+        for row in 0..PANEL / 2 {
+            for pair in 0..PANEL / 2 {
+                // SAFETY: the caller vouches for 8 rows of 16 values at both pointers.
+                unsafe {
+                    let source = source.add(row * stride + 2 * pair);
+                    let [one, other] = [(*source).to_bits(), (*source.add(1)).to_bits()];
+                    let target = target.add(pair * target_stride + 2 * row);
+                    *target = f32::from_bits(one & 0xFFFF | other << 16);
+                    *target.add(1) = f32::from_bits(one >> 16 | other & 0xFFFF_0000);
+                }
+            }
+        }
+    }
 }
 
 /// Moves those of `keys` from `first` on that are not below `pivot` behind the `kept` that were moved before, one by one; returns

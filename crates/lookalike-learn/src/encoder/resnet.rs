@@ -1,14 +1,12 @@
 //! Residual networks (He et al. 2016, <https://arxiv.org/abs/1512.03385>), with torchvision's names and initialisation.
 
-use burn::tensor::module::max_pool2d;
-use burn::tensor::ops::MaxPoolOptions;
 use lookalike_base::Stream;
 use lookalike_data::ImageBatch;
 use serde::{Deserialize, Serialize};
 
 use super::Encoder;
 use crate::engine::{Device, Tensor, from_host};
-use crate::layer::{BatchNorm, Conv2d};
+use crate::layer::{BatchNorm, Conv2d, FeatureMap};
 use crate::module::{Module, Pass, Visitor};
 
 /// The networks on offer.
@@ -90,15 +88,15 @@ impl ResNet {
     /// # Shapes
     /// `[N, 3, H, W]` → `[N, dimension]`, the mean over the last feature map.
     pub fn features(&mut self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        let mut map = self.bn1.forward_relu(self.conv1.forward(images, pass), pass);
+        let map = FeatureMap::lay(images, pass.precision);
+        let mut map = self.bn1.forward_relu(self.conv1.forward(map, pass), pass);
         if self.stem == Stem::ImageNet {
-            map = max_pool2d(map, MaxPoolOptions::new([3, 3]).with_stride([2, 2]).with_padding([1, 1]));
+            map = map.max_pool(3, 2, 1);
         }
         for block in self.stages.iter_mut().flatten() {
             map = block.forward(map, pass);
         }
-        let [images, channels, height, width] = map.dims();
-        map.reshape([images, channels, height * width]).mean_dim(2).reshape([images, channels])
+        map.mean()
     }
 }
 
@@ -169,12 +167,13 @@ impl Block {
         Self { convolutions, downsample, outputs }
     }
 
-    fn forward(&mut self, input: Tensor<4>, pass: &Pass) -> Tensor<4> {
+    fn forward(&mut self, input: FeatureMap, pass: &Pass) -> FeatureMap {
+        let [input, shortcut] = input.split();
         let shortcut = match &mut self.downsample {
             Some(Downsample(convolution, normalization)) => {
-                normalization.forward(convolution.forward(input.clone(), pass), pass)
+                normalization.forward(convolution.forward(shortcut, pass), pass)
             }
-            None => input.clone(),
+            None => shortcut,
         };
         let last = self.convolutions.len() - 1;
         let mut map = input;

@@ -1,4 +1,9 @@
-//! Convolution with square kernels.
+//! Convolution of feature maps with square kernels.
+
+#![expect(
+    clippy::used_underscore_binding,
+    reason = "the engine's macro names what an operation's default does not need"
+)]
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -10,28 +15,28 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::FloatDType;
 use lookalike_kernels::conv2d as kernel;
+use lookalike_kernels::conv2d::Shape;
 
 use super::Plain;
 use super::clock::{Task, timed};
+use super::map::{FeatureMap, Join, Sizes, Words, kernel_precision};
 use crate::engine::{Precision, Tensor};
 
 /// Convolution without bias.
 ///
 /// # Shapes
-/// `[N, C, H, W]` and weights `[O, C, K, K]` → `[N, O, H′, W′]`.
-pub(crate) fn conv2d(
-    input: Tensor<4>,
-    weight: Tensor<4>,
-    stride: usize,
-    padding: usize,
-    precision: Precision,
-) -> Tensor<4> {
-    let (input, weight) = (input.into_dispatch(), weight.into_dispatch());
-    Tensor::from_dispatch(Dispatch::convolve(input, weight, stride, padding, precision))
+/// A map of C channels and weights `[O, C, K, K]` → a map of O channels.
+pub(crate) fn conv2d(input: FeatureMap, weight: Tensor<4>, stride: usize, padding: usize) -> FeatureMap {
+    let [outputs, inputs, kernel, _] = weight.dims();
+    let Sizes { images, height, width, .. } = input.sizes;
+    let shape = Shape { images, inputs, outputs, height, width, kernel, stride, padding };
+    let FeatureMap { values, precision, join, .. } = input;
+    let output = Dispatch::convolve(values.into_dispatch(), weight.into_dispatch(), shape, precision, join);
+    FeatureMap { values: Tensor::from_dispatch(output), sizes: shape.output(), precision, join: None }
 }
 
-fn options(stride: usize, padding: usize) -> ConvOptions<2> {
-    ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1)
+fn options(shape: &Shape) -> ConvOptions<2> {
+    ConvOptions::new([shape.stride; 2], [shape.padding; 2], [1; 2], 1)
 }
 
 /// What the engine's own operation gives for tensors of that precision, as `f32`.
@@ -62,11 +67,11 @@ pub(crate) trait Convolution: Backend {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        shape: Shape,
         precision: Precision,
+        _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let compute = |[input, weight]: [_; 2]| Self::conv2d(input, weight, None, options(stride, padding));
+        let compute = |[input, weight]: [_; 2]| Self::conv2d(input, weight, None, options(&shape));
         at_precision::<Self, 2>(precision, [input, weight], compute)
     }
 
@@ -76,14 +81,26 @@ pub(crate) trait Convolution: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        shape: Shape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let compute = |[input, weight, gradient]: [_; 3]| {
-            Self::conv2d_x_backward(input, weight, gradient, options(stride, padding))
+            Self::conv2d_x_backward(input, weight, gradient, options(&shape))
         };
         at_precision::<Self, 3>(precision, [input, weight, gradient], compute)
+    }
+
+    /// The gradient of the input, for the output's gradient, and what is `added` to it.
+    #[fusion(default)]
+    fn convolve_input_gradient_and(
+        added: FloatTensor<Self>,
+        input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        shape: Shape,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        Self::float_add(Self::convolve_input_gradient(input, weight, gradient, shape, precision), added)
     }
 
     /// The gradient of the weights, for the output's gradient.
@@ -92,12 +109,11 @@ pub(crate) trait Convolution: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        shape: Shape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let compute = |[input, weight, gradient]: [_; 3]| {
-            Self::conv2d_weight_backward(input, weight, gradient, options(stride, padding))
+            Self::conv2d_weight_backward(input, weight, gradient, options(&shape))
         };
         at_precision::<Self, 3>(precision, [input, weight, gradient], compute)
     }
@@ -106,66 +122,72 @@ pub(crate) trait Convolution: Backend {
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 impl Convolution for burn::backend::Cube {}
 
-fn kernel_precision(precision: Precision) -> kernel::Precision {
-    match precision {
-        Precision::F32 => kernel::Precision::F32,
-        Precision::Bf16 => kernel::Precision::Bf16,
-    }
-}
-
-fn kernel_shape(input: &Plain, weight: &Plain, stride: usize, padding: usize) -> kernel::Shape {
-    let [images, inputs, height, width] = input.dims();
-    let [outputs, _, kernel, _] = weight.dims();
-    kernel::Shape { images, inputs, outputs, height, width, kernel, stride, padding }
+/// The input gradient by the kernels, and what is added to it.
+fn input_gradient(
+    weight: FloatTensor<Flex>,
+    gradient: &FloatTensor<Flex>,
+    added: Option<&FloatTensor<Flex>>,
+    shape: &Shape,
+    precision: Precision,
+) -> FloatTensor<Flex> {
+    let (weight, gradient, added) = (Plain::new(weight), Words::new(gradient), added.map(Words::new));
+    let added = added.as_ref().map(Words::words);
+    let map = timed(Task::InputGradient, || {
+        let (weight, gradient) = (weight.values(), gradient.words());
+        kernel::input_gradient(shape, kernel_precision(precision), weight, &gradient, added.as_deref())
+    });
+    Words::tensor(map, &shape.input(), precision)
 }
 
 impl Convolution for Flex {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        shape: Shape,
         precision: Precision,
+        _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let [input, weight] = [input, weight].map(Plain::new);
-        let shape = kernel_shape(&input, &weight, stride, padding);
-        let precision = kernel_precision(precision);
-        let output = timed(Task::Convolution, || {
-            kernel::forward(&shape, precision, input.values(), weight.values(), None)
+        let (input, weight) = (Words::new(&input), Plain::new(weight));
+        let map = timed(Task::Convolution, || {
+            kernel::forward(&shape, kernel_precision(precision), &input.words(), weight.values(), None)
         });
-        Plain::from_values(output, [shape.images, shape.outputs, shape.output_height(), shape.output_width()])
+        Words::tensor(map, &shape.output(), precision)
     }
 
     fn convolve_input_gradient(
-        input: FloatTensor<Self>,
+        _input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        shape: Shape,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        let [input, weight, gradient] = [input, weight, gradient].map(Plain::new);
-        let shape = kernel_shape(&input, &weight, stride, padding);
-        let precision = kernel_precision(precision);
-        timed(Task::InputGradient, || {
-            input.like(kernel::input_gradient(&shape, precision, weight.values(), gradient.values()))
-        })
+        input_gradient(weight, &gradient, None, &shape, precision)
+    }
+
+    fn convolve_input_gradient_and(
+        added: FloatTensor<Self>,
+        _input: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        shape: Shape,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        input_gradient(weight, &gradient, Some(&added), &shape, precision)
     }
 
     fn convolve_weight_gradient(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        shape: Shape,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        let [input, weight, gradient] = [input, weight, gradient].map(Plain::new);
-        let shape = kernel_shape(&input, &weight, stride, padding);
+        let [input, gradient] = [&input, &gradient].map(Words::new);
         let precision = kernel_precision(precision);
-        timed(Task::WeightGradient, || {
-            weight.like(kernel::weight_gradient(&shape, precision, input.values(), gradient.values()))
-        })
+        let values = timed(Task::WeightGradient, || {
+            kernel::weight_gradient(&shape, precision, &input.words(), &gradient.words())
+        });
+        Plain::new(weight).like(values)
     }
 }
 
@@ -173,27 +195,30 @@ impl Convolution for Flex {
 struct ConvolveBackward;
 
 impl<B: Convolution> Backward<B, 2> for ConvolveBackward {
-    /// Input, weight, stride, padding and precision.
-    type State = (NodeId, NodeId, usize, usize, Precision);
+    /// Nodes of input and weight, shape, precision, and the input's other reader.
+    type State = (NodeId, NodeId, Shape, Precision, Option<Join>);
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let [input_node, weight_node] = ops.parents;
         let gradient = gradients.consume::<B>(&ops.node);
-        let (input, weight, stride, padding, precision) = ops.state;
+        let (input, weight, shape, precision, join) = ops.state;
         let input: FloatTensor<B> = checkpointer.retrieve_node_output(input);
         let weight: FloatTensor<B> = checkpointer.retrieve_node_output(weight);
         if let Some(node) = input_node {
             let (input, weight, gradient) = (input.clone(), weight.clone(), gradient.clone());
-            gradients.register::<B>(
-                node.id,
-                B::convolve_input_gradient(input, weight, gradient, stride, padding, precision),
-            );
+            let other = Join::other::<B>(join.as_ref());
+            let is_sum = other.is_some();
+            let gradient = match other {
+                Some(other) => {
+                    B::convolve_input_gradient_and(other, input, weight, gradient, shape, precision)
+                }
+                None => B::convolve_input_gradient(input, weight, gradient, shape, precision),
+            };
+            Join::register::<B>(join.as_ref(), is_sum, gradients, node.id, gradient);
         }
         if let Some(node) = weight_node {
-            gradients.register::<B>(
-                node.id,
-                B::convolve_weight_gradient(input, weight, gradient, stride, padding, precision),
-            );
+            let gradient = B::convolve_weight_gradient(input, weight, gradient, shape, precision);
+            gradients.register::<B>(node.id, gradient);
         }
     }
 }
@@ -202,18 +227,17 @@ impl<B: Convolution, C: CheckpointStrategy> Convolution for Autodiff<B, C> {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        stride: usize,
-        padding: usize,
+        shape: Shape,
         precision: Precision,
+        join: Option<Join>,
     ) -> FloatTensor<Self> {
         let compute = |input: FloatTensor<Self>, weight: FloatTensor<Self>| {
-            B::convolve(input.into_primitive(), weight.into_primitive(), stride, padding, precision)
+            B::convolve(input.into_primitive(), weight.into_primitive(), shape, precision, None)
         };
         match ConvolveBackward.prepare::<C>([input.node(), weight.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prepared) => {
-                let state =
-                    (prepared.checkpoint(&input), prepared.checkpoint(&weight), stride, padding, precision);
-                prepared.finish(state, compute(input, weight))
+                let nodes = (prepared.checkpoint(&input), prepared.checkpoint(&weight));
+                prepared.finish((nodes.0, nodes.1, shape, precision, join), compute(input, weight))
             }
             OpsKind::UnTracked(prepared) => prepared.finish(compute(input, weight)),
         }
@@ -234,7 +258,8 @@ mod tests {
         };
         let (input, weight) = (tensor([2, 8, 9, 9], 37), tensor([6, 8, 3, 3], 23));
         let of = |precision| {
-            let compute = |[input, weight]: [_; 2]| Flex::conv2d(input, weight, None, options(1, 1));
+            let options = || ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
+            let compute = |[input, weight]: [_; 2]| Flex::conv2d(input, weight, None, options());
             at_precision::<Flex, 2>(precision, [input.clone(), weight.clone()], compute)
         };
         let (whole, rounded) = (of(Precision::F32), of(Precision::Bf16));

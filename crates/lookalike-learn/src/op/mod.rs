@@ -8,6 +8,7 @@ mod batch_norm;
 pub(crate) mod clock;
 mod conv2d;
 mod descent;
+mod map;
 mod read_out;
 mod row_products;
 mod rows;
@@ -20,10 +21,11 @@ use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::{FloatDType, TensorData};
 
 pub(crate) use batch_norm::{
-    Affine, BatchStatistics, batch_norm, batch_norm_add_relu, batch_norm_fixed, batch_norm_relu, equal_groups,
+    Affine, Batch, BatchStatistics, Then, batch_norm, batch_norm_fixed, equal_groups,
 };
 pub(crate) use conv2d::conv2d;
 pub(crate) use descent::{Update, descend};
+pub use map::FeatureMap;
 pub(crate) use read_out::{maximum, pool, spread};
 pub(crate) use row_products::row_products;
 pub(crate) use rows::{select_rows, with_values};

@@ -2,8 +2,10 @@
 
 use burn::tensor::Device;
 use burn::tensor::activation::relu;
-use burn::tensor::module::{batch_norm as engine_fixed, batch_norm_train, conv2d as engine_conv2d};
-use burn::tensor::ops::ConvOptions;
+use burn::tensor::module::{
+    batch_norm as engine_fixed, batch_norm_train, conv2d as engine_conv2d, max_pool2d,
+};
+use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use lookalike_base::Seed;
 
 use super::*;
@@ -33,6 +35,53 @@ enum Leaf<'a> {
     Channels(&'a Tensor<1>),
 }
 
+/// A convolution of images, by way of maps.
+fn convolved(
+    input: Tensor<4>,
+    weight: Tensor<4>,
+    stride: usize,
+    padding: usize,
+    precision: Precision,
+) -> Tensor<4> {
+    conv2d(FeatureMap::lay(input, precision), weight, stride, padding).take()
+}
+
+/// A normalisation of images as a map, or, where there is one pixel, as rows.
+fn normalised(
+    input: Tensor<4>,
+    affine: Affine,
+    groups: usize,
+    then: Then<Tensor<4>>,
+    as_rows: bool,
+) -> (Tensor<4>, BatchStatistics) {
+    let shape = input.dims();
+    if as_rows {
+        let rows = |images: Tensor<4>| images.reshape([shape[0], shape[1]]);
+        let (output, statistics) = batch_norm(rows(input), affine, groups, changed(then, rows));
+        return (output.reshape(shape), statistics);
+    }
+    let map = |images| FeatureMap::lay(images, Precision::F32);
+    let (output, statistics) = batch_norm(map(input), affine, groups, changed(then, map));
+    (output.take(), statistics)
+}
+
+fn changed<A, B: Batch>(then: Then<A>, change: impl Fn(A) -> B) -> Then<B> {
+    match then {
+        Then::Nothing => Then::Nothing,
+        Then::Relu => Then::Relu,
+        Then::AddRelu(residual) => Then::AddRelu(change(residual)),
+    }
+}
+
+impl Leaf<'_> {
+    fn again(&self) -> Self {
+        match self {
+            Self::Map(tensor) => Self::Map(tensor),
+            Self::Channels(tensor) => Self::Channels(tensor),
+        }
+    }
+}
+
 fn assert_close(names: &[&str], ours: &[Vec<f32>], theirs: &[Vec<f32>], case: &str) {
     assert_eq!([ours.len(), theirs.len()], [names.len(); 2]);
     for ((name, ours), theirs) in names.iter().zip(ours).zip(theirs) {
@@ -57,7 +106,7 @@ fn a_convolution_has_the_output_and_gradients_of_the_engine() {
         let (input, weight) = (leaf("input", shape), leaf("weight", [outputs, shape[1], kernel, kernel]));
         let leaves = [Leaf::Map(&input), Leaf::Map(&weight)];
         let ours =
-            results(conv2d(input.clone(), weight.clone(), stride, kernel / 2, Precision::F32), &leaves);
+            results(convolved(input.clone(), weight.clone(), stride, kernel / 2, Precision::F32), &leaves);
         let options = ConvOptions::new([stride; 2], [kernel / 2; 2], [1; 2], 1);
         let theirs = results(engine_conv2d(input.clone(), weight.clone(), None, options), &leaves);
         assert_close(&["y", "dx", "dw"], &ours, &theirs, &format!("{shape:?} {outputs} {kernel} {stride}"));
@@ -80,7 +129,7 @@ fn a_convolution_in_bf16_is_that_of_rounded_operands() {
     for (shape, outputs, kernel, stride) in [([4, 3, 16, 16], 16, 3, 1), ([3, 32, 9, 7], 24, 3, 2)] {
         let (input, weight) = (leaf("input", shape), leaf("weight", [outputs, shape[1], kernel, kernel]));
         let of = |input: &Tensor<4>, weight: &Tensor<4>, precision| {
-            let output = conv2d(input.clone(), weight.clone(), stride, kernel / 2, precision);
+            let output = convolved(input.clone(), weight.clone(), stride, kernel / 2, precision);
             // The gradient that arrives is one that bf16 holds.
             let weights = rounded(&leaf("gradient", output.dims())).inner().autodiff();
             let mut gradients = (output.clone() * weights).sum().backward();
@@ -91,7 +140,15 @@ fn a_convolution_in_bf16_is_that_of_rounded_operands() {
         let ours = of(&input, &weight, Precision::Bf16);
         let theirs = of(&near_input, &near_weight, Precision::F32);
         let case = format!("{shape:?} {outputs} {kernel} {stride}");
-        assert_close(&["y", "dx", "dw"], &ours, &theirs, &case);
+        // Maps are held in bf16; what leaves them is not rounded.
+        for ((name, ours), theirs) in ["y", "dx"].iter().zip(&ours).zip(&theirs) {
+            let largest = theirs.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+            let off = ours.iter().zip(theirs).fold(0.0, |worst: f32, (ours, theirs)| {
+                worst.max((ours - theirs).abs() - theirs.abs() / 256.0)
+            });
+            assert!(off <= 1e-5 * largest, "{name} is off by {off:e} of {largest:e}, {case}");
+        }
+        assert_close(&["dw"], &ours[2..], &theirs[2..], &case);
         let whole = of(&input, &weight, Precision::F32);
         let differ = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-3);
         assert!(ours.iter().zip(&whole).all(differ), "nothing was rounded, {case}");
@@ -102,7 +159,7 @@ fn a_convolution_in_bf16_is_that_of_rounded_operands() {
 fn a_convolution_of_an_untracked_input_has_a_weight_gradient() {
     let input = leaf("input", [4, 3, 8, 8]).inner().autodiff();
     let weight = leaf("weight", [6, 3, 3, 3]);
-    let ours = results(conv2d(input.clone(), weight.clone(), 1, 1, Precision::F32), &[Leaf::Map(&weight)]);
+    let ours = results(convolved(input.clone(), weight.clone(), 1, 1, Precision::F32), &[Leaf::Map(&weight)]);
     let options = ConvOptions::new([1; 2], [1; 2], [1; 2], 1);
     let theirs = results(engine_conv2d(input, weight.clone(), None, options), &[Leaf::Map(&weight)]);
     assert_close(&["y", "dw"], &ours, &theirs, "untracked input");
@@ -110,36 +167,44 @@ fn a_convolution_of_an_untracked_input_has_a_weight_gradient() {
 
 #[test]
 fn a_normalisation_has_the_output_and_gradients_of_the_engine() {
-    for shape in [[6, 5, 7, 9], [40, 3, 1, 1], [3, 16, 32, 32]] {
+    let cases =
+        [([6, 5, 7, 9], false), ([40, 3, 1, 1], false), ([40, 3, 1, 1], true), ([3, 16, 32, 32], false)];
+    for (shape, as_rows) in cases {
         let (input, residual) = (leaf("input", shape), leaf("residual", shape));
         let (scale, shift) = (leaf("scale", [shape[1]]), leaf("shift", [shape[1]]));
         let affine = || Affine { scale: scale.clone(), shift: shift.clone(), epsilon: EPSILON };
         let engine = || batch_norm_train(input.clone(), scale.clone(), shift.clone(), EPSILON);
+        let ours = |then| normalised(input.clone(), affine(), 1, then, as_rows);
         let leaves = [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift)];
         let names = ["y", "dx", "dγ", "dβ"];
+        let case = format!("{shape:?}, rows: {as_rows}");
 
-        let (output, statistics) = batch_norm(input.clone(), affine(), 1);
-        let ours = [to_host(statistics.mean), to_host(statistics.variance)];
+        let (output, statistics) = ours(Then::Nothing);
+        let both = [to_host(statistics.mean), to_host(statistics.variance)];
         let theirs = [to_host(engine().mean), to_host(engine().variance)];
-        assert_close(&["mean", "variance"], &ours, &theirs, &format!("{shape:?}"));
-        let (ours, theirs) = (results(output, &leaves), results(engine().output, &leaves));
-        assert_close(&names, &ours, &theirs, &format!("{shape:?}"));
+        assert_close(&["mean", "variance"], &both, &theirs, &case);
+        assert_close(&names, &results(output, &leaves), &results(engine().output, &leaves), &case);
 
-        let ours = results(batch_norm_relu(input.clone(), affine(), 1).0, &leaves);
         let theirs = results(relu(engine().output), &leaves);
-        assert_close(&names, &ours, &theirs, &format!("ReLU {shape:?}"));
+        assert_close(&names, &results(ours(Then::Relu).0, &leaves), &theirs, &format!("ReLU {case}"));
 
         let leaves =
             [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift), Leaf::Map(&residual)];
-        let ours = results(batch_norm_add_relu(input.clone(), residual.clone(), affine(), 1).0, &leaves);
+        let added = results(ours(Then::AddRelu(residual.clone())).0, &leaves);
         let theirs = results(relu(engine().output + residual.clone()), &leaves);
-        assert_close(&["y", "dx", "dγ", "dβ", "dr"], &ours, &theirs, &format!("residual {shape:?}"));
+        assert_close(&["y", "dx", "dγ", "dβ", "dr"], &added, &theirs, &format!("residual {case}"));
     }
 }
 
 #[test]
 fn each_group_is_normalised_as_if_it_were_a_batch() {
-    for (shape, groups) in [([6, 5, 7, 9], 2), ([8, 3, 4, 4], 8), ([9, 4, 5, 5], 3)] {
+    for (shape, groups, as_rows) in [
+        ([6, 5, 7, 9], 2, false),
+        ([8, 3, 4, 4], 8, false),
+        ([9, 4, 5, 5], 3, false),
+        ([36, 4, 2, 2], 2, false),
+        ([36, 4, 1, 1], 2, true),
+    ] {
         let (input, residual) = (leaf("input", shape), leaf("residual", shape));
         let (scale, shift) = (leaf("scale", [shape[1]]), leaf("shift", [shape[1]]));
         let affine = || Affine { scale: scale.clone(), shift: shift.clone(), epsilon: EPSILON };
@@ -155,21 +220,22 @@ fn each_group_is_normalised_as_if_it_were_a_batch() {
         };
         let leaves = [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift)];
         let names = ["y", "dx", "dγ", "dβ"];
-        let case = format!("{groups} groups of {shape:?}");
+        let case = format!("{groups} groups of {shape:?}, rows: {as_rows}");
+        let ours = |then| normalised(input.clone(), affine(), groups, then, as_rows);
 
-        let (output, statistics) = batch_norm(input.clone(), affine(), groups);
+        let (output, statistics) = ours(Then::Nothing);
         assert_eq!(statistics.mean.dims(), [groups * shape[1]]);
         let theirs = results(by_one(&|output, _| output), &leaves);
         assert_close(&names, &results(output, &leaves), &theirs, &case);
 
-        let ours = results(batch_norm_relu(input.clone(), affine(), groups).0, &leaves);
-        assert_close(&names, &ours, &results(by_one(&|output, _| relu(output)), &leaves), &case);
+        let rectified = results(ours(Then::Relu).0, &leaves);
+        assert_close(&names, &rectified, &results(by_one(&|output, _| relu(output)), &leaves), &case);
 
         let leaves =
             [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift), Leaf::Map(&residual)];
-        let ours = batch_norm_add_relu(input.clone(), residual.clone(), affine(), groups).0;
+        let added = ours(Then::AddRelu(residual.clone())).0;
         let theirs = results(by_one(&|output, residual| relu(output + residual)), &leaves);
-        assert_close(&["y", "dx", "dγ", "dβ", "dr"], &results(ours, &leaves), &theirs, &case);
+        assert_close(&["y", "dx", "dγ", "dβ", "dr"], &results(added, &leaves), &theirs, &case);
     }
 }
 
@@ -181,20 +247,75 @@ fn groups_that_do_not_divide_a_batch_are_fewer() {
 
 #[test]
 fn a_normalisation_by_given_statistics_is_that_of_the_engine() {
-    let (input, scale, shift) = (leaf("input", [4, 6, 3, 5]), leaf("scale", [6]), leaf("shift", [6]));
+    let shape = [4, 6, 3, 5];
+    let (input, scale, shift) = (leaf("input", shape), leaf("scale", [6]), leaf("shift", [6]));
+    let residual = leaf("residual", shape);
     let (mean, variance) = (leaf("mean", [6]).inner(), leaf("variance", [6]).inner().abs());
     let statistics = || BatchStatistics { mean: mean.clone(), variance: variance.clone() };
+    let map = |images| FeatureMap::lay(images, Precision::F32);
     let affine = || Affine { scale: scale.clone().inner(), shift: shift.clone().inner(), epsilon: EPSILON };
-    let ours = to_host(batch_norm_fixed(input.clone().inner(), affine(), statistics()));
     let plain = input.clone().inner();
+    let ours = to_host(batch_norm_fixed(map(plain.clone()), affine(), statistics(), Then::Nothing).take());
     let theirs = engine_fixed(plain, affine().scale, affine().shift, mean.clone(), variance.clone(), EPSILON);
     assert_close(&["y"], &[ours], &[to_host(theirs)], "untracked");
 
     // Frozen statistics under trained weights: gradients must pass.
-    let affine = Affine { scale: scale.clone(), shift: shift.clone(), epsilon: EPSILON };
-    let leaves = [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift)];
-    let ours = results(batch_norm_fixed(input.clone(), affine, statistics()), &leaves);
-    let (mean, variance) = (mean.autodiff(), variance.autodiff());
-    let theirs = engine_fixed(input.clone(), scale.clone(), shift.clone(), mean, variance, EPSILON);
-    assert_close(&["y", "dx", "dγ", "dβ"], &ours, &results(theirs, &leaves), "tracked");
+    let affine = || Affine { scale: scale.clone(), shift: shift.clone(), epsilon: EPSILON };
+    let leaves = [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift), Leaf::Map(&residual)];
+    let names = ["y", "dx", "dγ", "dβ", "dr"];
+    let engine = || {
+        let (mean, variance) = (mean.clone().autodiff(), variance.clone().autodiff());
+        engine_fixed(input.clone(), scale.clone(), shift.clone(), mean, variance, EPSILON)
+    };
+    let of = |then| batch_norm_fixed(map(input.clone()), affine(), statistics(), then).take();
+    assert_close(
+        &names[..4],
+        &results(of(Then::Nothing), &leaves[..3]),
+        &results(engine(), &leaves[..3]),
+        "tracked",
+    );
+    let theirs = results(relu(engine()), &leaves[..3]);
+    assert_close(&names[..4], &results(of(Then::Relu), &leaves[..3]), &theirs, "tracked, ReLU");
+    let theirs = results(relu(engine() + residual.clone()), &leaves);
+    let ours = results(of(Then::AddRelu(map(residual.clone()))), &leaves);
+    assert_close(&names, &ours, &theirs, "tracked, residual");
+}
+
+#[test]
+fn the_gradients_of_two_readers_of_a_map_are_added() {
+    let (input, one, other) =
+        (leaf("input", [18, 6, 8, 7]), leaf("one", [6, 6, 3, 3]), leaf("other", [6, 6, 1, 1]));
+    let (scale, shift) = (leaf("scale", [6]), leaf("shift", [6]));
+    let affine = || Affine { scale: scale.clone(), shift: shift.clone(), epsilon: EPSILON };
+    let leaves = [Leaf::Map(&input), Leaf::Map(&one), Leaf::Map(&other), Leaf::Channels(&scale)];
+    let names = ["y", "dx", "dw", "dw′", "dγ"];
+    let engine = |input: Tensor<4>, weight: &Tensor<4>, padding| {
+        engine_conv2d(input, weight.clone(), None, ConvOptions::new([1; 2], [padding; 2], [1; 2], 1))
+    };
+    // What a residual block does: a convolution and the residual, or two convolutions, of one map.
+    for identity in [true, false] {
+        let [map, shortcut] = FeatureMap::lay(input.clone(), Precision::F32).split();
+        let sum = if identity { shortcut } else { conv2d(shortcut, other.clone(), 1, 0) };
+        let ours = batch_norm(conv2d(map, one.clone(), 1, 1), affine(), 1, Then::AddRelu(sum)).0.take();
+        let shortcut = if identity { input.clone() } else { engine(input.clone(), &other, 0) };
+        let map = batch_norm_train(engine(input.clone(), &one, 1), scale.clone(), shift.clone(), EPSILON);
+        let theirs = relu(map.output + shortcut);
+        let kept: Vec<usize> = (0..4).filter(|leaf| !identity || *leaf != 2).collect();
+        let leaves: Vec<Leaf<'_>> = kept.iter().map(|leaf| leaves[*leaf].again()).collect();
+        let names: Vec<&str> =
+            std::iter::once(names[0]).chain(kept.iter().map(|leaf| names[leaf + 1])).collect();
+        let case = format!("identity: {identity}");
+        assert_close(&names, &results(ours, &leaves), &results(theirs, &leaves), &case);
+    }
+    // Other readers add as well, in either order.
+    let [map, again] = FeatureMap::lay(input.clone(), Precision::F32).split();
+    let pooled = |images: Tensor<4>| {
+        max_pool2d(images, MaxPoolOptions::new([3; 2]).with_stride([2; 2]).with_padding([1; 2]))
+    };
+    let mean = |means: Tensor<2>| means.reshape([18, 6, 1, 1]);
+    let ours = map.max_pool(3, 2, 1).take() + mean(again.mean());
+    let means = input.clone().reshape([18, 6, 56]).mean_dim(2).reshape([18, 6]);
+    let theirs = pooled(input.clone()) + mean(means);
+    let leaf = [Leaf::Map(&input)];
+    assert_close(&["y", "dx"], &results(ours, &leaf), &results(theirs, &leaf), "pooling and mean");
 }

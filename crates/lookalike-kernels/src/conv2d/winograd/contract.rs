@@ -8,15 +8,15 @@
 
 use std::ops::Range;
 
-use super::super::Shape;
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::super::contract::{PANEL, Split, Walk};
 use super::super::grid::Axis;
-use super::super::layout::Planes;
+use super::super::layout::{BLOCK, Source, widen};
 use super::super::scratch::{Scratch, first};
-use super::tiles::{Maps, Tiles};
+use super::tiles::Tiles;
 use super::transform::{Gradient, Input, Line, WeightGradient, collect, spread};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
+use crate::map::lines;
 use crate::vector::Vector;
 
 /// Tiles that are transformed at once, at least where there are so many.
@@ -24,39 +24,35 @@ const POSITIONS: usize = 128;
 /// Input and output channels of a task, at most.
 const CHANNELS: usize = 64;
 
-/// The gradient of the weights, `[O, C, 3, 3]`; `axes` are those of the output.
+/// The gradient of the weights, `[O, C, 3, 3]`, from input and output gradient; `axes` are those of the output.
 pub(in super::super) fn contract(
     path: Path,
-    shape: &Shape,
     axes: &[Axis; 2],
-    input: &[f32],
-    gradient: &[f32],
+    sources: [Source<'_>; 2],
+    images: usize,
 ) -> Vec<f32> {
     assert!(super::is_possible(axes));
-    let (rounded, path) = (path.pairs(), path.singles());
-    let (from, to) = (shape.input(), shape.output());
-    let map = [to.height, to.width];
-    let columns = path.contraction_columns(shape.outputs);
+    let channels = sources.map(|source| source.planes.channels);
+    let to = sources[1].planes;
+    let columns = path.contraction_columns(channels[1]);
     let task_channels = |channels: usize, panel: usize| {
         channels.div_ceil(channels.div_ceil(CHANNELS)).next_multiple_of(panel)
     };
-    let task_channels = [task_channels(shape.inputs, PANEL), task_channels(shape.outputs, columns)];
-    let bands = shape.images * to.height.div_ceil(OUTPUTS);
-    let unit = POSITIONS.div_ceil(to.width.div_ceil(OUTPUTS));
+    let task_channels = [task_channels(channels[0], PANEL), task_channels(channels[1], columns)];
+    let bands = images.div_ceil(LANES) * to.height.div_ceil(OUTPUTS);
+    let unit = POSITIONS.div_ceil(to.width.div_ceil(OUTPUTS) * images.min(LANES));
+    let shifts = [axes.map(|axis| axis.shift), [0; 2]];
+    let operand = |side: usize, square: usize| Operand {
+        source: sources[side],
+        tiles: Tiles::new([to.height, to.width], shifts[side], square, sources[side].planes),
+    };
     let call = Call {
         path,
-        rounded,
-        operands: [
-            Operand {
-                values: input,
-                planes: from,
-                tiles: Tiles::new(map, axes.map(|axis| axis.shift), INPUTS, from),
-            },
-            Operand { values: gradient, planes: to, tiles: Tiles::new(map, [0, 0], OUTPUTS, to) },
-        ],
+        operands: [operand(0, INPUTS), operand(1, OUTPUTS)],
+        images,
         bands,
         columns,
-        split: Split::new([shape.inputs, shape.outputs], 9, task_channels, bands.div_ceil(unit)),
+        split: Split::new(channels, 9, task_channels, bands.div_ceil(unit)),
         unit,
     };
     call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
@@ -64,17 +60,16 @@ pub(in super::super) fn contract(
 
 /// Input or output gradient.
 struct Operand<'a> {
-    values: &'a [f32],
-    planes: Planes,
+    source: Source<'a>,
     tiles: Tiles,
 }
 
 struct Call<'a> {
+    /// Of the maps; what tiles make of them is `f32`.
     path: Path,
-    /// Whether operands are rounded to bfloat16.
-    rounded: bool,
     operands: [Operand<'a>; 2],
-    /// Rows of tiles of all images.
+    images: usize,
+    /// Rows of tiles of all blocks.
     bands: usize,
     /// Columns of a panel of the gradient.
     columns: usize,
@@ -84,6 +79,11 @@ struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Images of the block of a band.
+    fn images_of(&self, band: usize) -> usize {
+        LANES.min(self.images - band / self.operands[0].tiles.count[0] * LANES)
+    }
+
     /// The sums `[taps, task inputs, task outputs]` of one task.
     fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
         let channels = self.split.channels_of(task);
@@ -92,24 +92,23 @@ impl Call<'_> {
         let units = self.split.units_of(task);
         for unit in units.clone() {
             let bands = unit * self.unit..self.bands.min((unit + 1) * self.unit);
-            let positions = bands.len() * self.operands[0].tiles.count[1];
+            let [rows, columns] = self.operands[0].tiles.count;
+            let positions = bands.clone().map(|band| self.images_of(band) * columns).sum();
             let [inputs, outputs] = channels.each_ref().map(Range::len);
             let panels = [inputs.div_ceil(PANEL), outputs.div_ceil(self.columns)];
             // A line more, lest all elements fall into the same set of a cache.
             let steps = [panels[0] * positions * PANEL + LANES, panels[1] * positions * self.columns + LANES];
-            let laid = self.operands.iter().map(|operand| operand.tiles.band_words()).max().unwrap_or(0);
+            let laid =
+                self.operands.iter().map(|operand| LANES * operand.tiles.band_words()).max().unwrap_or(0);
             let (laid, input) = first(&mut scratch.first, laid + ELEMENTS * steps[0]).split_at_mut(laid);
             let gradient = first(&mut scratch.second, ELEMENTS * steps[1]);
-            for (index, band) in bands.enumerate() {
-                let [rows, columns] = self.operands[0].tiles.count;
-                let position = index * columns;
-                let [image, row] = [band / rows, band % rows];
+            let mut position = 0;
+            for band in bands {
                 let offsets = &mut scratch.offsets;
                 let of = |side: usize, words, columns| Spread {
                     operand: &self.operands[side],
-                    rounded: self.rounded,
-                    image,
-                    row,
+                    band,
+                    images: self.images_of(band),
                     channels: channels[side].clone(),
                     offsets: &[],
                     place: [position, positions],
@@ -119,14 +118,15 @@ impl Call<'_> {
                     step: steps[side],
                 };
                 offsets.clear();
-                self.operands[0].tiles.list(row, offsets);
+                self.operands[0].tiles.list(band % rows, offsets);
                 self.path.run(SpreadInput(Spread { offsets, laid, ..of(0, input, PANEL) }));
                 offsets.clear();
-                self.operands[1].tiles.list(row, offsets);
+                self.operands[1].tiles.list(band % rows, offsets);
                 self.path.run(SpreadGradient(Spread { offsets, laid, ..of(1, gradient, self.columns) }));
+                position += self.images_of(band) * columns;
             }
             let add = unit > units.start;
-            self.path.run(Multiply {
+            self.path.singles().run(Multiply {
                 call: self,
                 inputs,
                 panels,
@@ -145,18 +145,19 @@ impl Call<'_> {
     }
 }
 
-/// Transforms a row of tiles of an image into `[elements, ⌈channels / columns⌉, positions, columns]`.
+/// Transforms a row of tiles of the images of a block into `[elements, ⌈channels / columns⌉, positions, columns]`.
 struct Spread<'a> {
     operand: &'a Operand<'a>,
-    rounded: bool,
-    image: usize,
-    row: usize,
+    band: usize,
+    images: usize,
+    /// From a multiple of 16 on.
     channels: Range<usize>,
     offsets: &'a [u32],
     /// Of the first tile, and positions there are.
     place: [usize; 2],
     /// A multiple of 16.
     columns: usize,
+    /// Room for the zeros and pixels of sixteen channels of each image.
     laid: &'a mut [u32],
     words: &'a mut [u32],
     /// Words from one element to the next.
@@ -164,39 +165,72 @@ struct Spread<'a> {
 }
 
 impl Spread<'_> {
+    /// Lays sixteen channels of the band out as `[images, zeros and pixels, 16]`, as values.
+    ///
     /// # Safety
     /// The processor has the registers of `A`.
     #[inline(always)]
-    unsafe fn run<A: Arithmetic, L: Line<SIDE, INPUTS>, const SIDE: usize>(self) {
-        assert!(!A::PAIRS);
-        let Self { operand, rounded, image, row, channels, offsets, place, columns, laid, words, step } =
-            self;
-        let [position, positions] = place;
-        let Operand { values, planes, tiles } = operand;
-        let (rows, count) = (tiles.rows(row), channels.len());
-        assert_eq!(offsets.len(), tiles.count[1] * SIDE * SIDE);
-        assert!(offsets.iter().all(|offset| *offset as usize + LANES <= laid.len()));
-        assert!(
-            count.div_ceil(columns) * positions * columns <= step && position + tiles.count[1] <= positions
-        );
-        assert!(ELEMENTS * step <= words.len());
-        for channel in (0..count.next_multiple_of(columns)).step_by(LANES) {
-            let there = count.saturating_sub(channel).min(LANES);
-            let start = image * planes.values() + (channels.start + channel.min(count - 1)) * planes.map();
-            // SAFETY: as the caller's.
+    unsafe fn lay<A: Arithmetic>(&mut self, channel: usize) {
+        let Source { map, planes, .. } = self.operand.source;
+        let tiles = &self.operand.tiles;
+        let (pixels, image) = (tiles.pixels(self.band % tiles.count[0]), tiles.band_words());
+        let rows = BLOCK / planes.each;
+        let word = (self.channels.start + channel) / planes.each;
+        let there = self.channels.end.div_ceil(planes.each).saturating_sub(word).min(rows);
+        let first = (self.band / tiles.count[0] * planes.words() + word) * planes.map() + pixels.start;
+        let map = lines(map);
+        assert!(there == 0 || first + (there - 1) * planes.map() + pixels.len() <= map.len());
+        assert!((1 + pixels.len()) * LANES <= image && LANES * image <= self.laid.len());
+        for laid in self.laid.chunks_exact_mut(image) {
+            laid[..LANES].fill(0);
+        }
+        for pixel in 0..pixels.len() {
+            let mut block = [[0.0; LANES]; BLOCK];
+            // SAFETY: by the assertions sixteen lines lie in the map where they are read from it, and sixteen rows in what is laid
+            // out; the caller vouches for the registers.
             unsafe {
-                let maps = Maps { start, stride: planes.map(), count: there, next: LANES * planes.map() };
-                tiles.lay::<A>(values, rounded, &rows, maps, laid);
+                let (source, stride) = if there == BLOCK {
+                    (map.as_ptr().add(first + pixel).cast::<f32>(), planes.map() * LANES)
+                } else {
+                    for row in 0..there {
+                        let line = &map[first + row * planes.map() + pixel];
+                        let [low, high] = &mut block[row * planes.each..][..2] else { unreachable!() };
+                        widen::<A>(line, [low, high]);
+                    }
+                    (block.as_ptr().cast(), LANES)
+                };
+                let target = self.laid.as_mut_ptr().add((1 + pixel) * LANES);
+                A::Register::transpose(source, stride, target.cast(), image);
             }
-            for tile in 0..tiles.count[1] {
+        }
+    }
+
+    /// # Safety
+    /// The processor has the registers of `A`.
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic, L: Line<SIDE, INPUTS>, const SIDE: usize>(mut self) {
+        let [position, positions] = self.place;
+        let (tiles, count, columns) = (&self.operand.tiles, self.channels.len(), self.columns);
+        let (across, image_words) = (tiles.count[1], tiles.band_words());
+        assert_eq!(self.offsets.len(), across * SIDE * SIDE);
+        assert!(self.offsets.iter().all(|offset| *offset as usize + LANES <= image_words));
+        assert!(LANES * image_words <= self.laid.len() && self.images <= LANES);
+        assert!(count.div_ceil(columns) * positions * columns <= self.step);
+        assert!(position + self.images * across <= positions);
+        assert!(ELEMENTS * self.step <= self.words.len());
+        for channel in (0..count.next_multiple_of(columns)).step_by(LANES) {
+            // SAFETY: as the caller's.
+            unsafe { self.lay::<A>(channel) };
+            for tile in 0..self.images * across {
+                let (image, column) = (tile / across, tile % across);
                 let place = (channel / columns * positions + position + tile) * columns + channel % columns;
                 for lane in (0..LANES).step_by(A::Register::LANES) {
                     // SAFETY: by the assertions each square lies in what was laid out and each element in the words.
                     unsafe {
-                        let offsets = offsets.as_ptr().add(tile * SIDE * SIDE);
-                        let laid = laid.as_ptr().cast::<f32>().add(lane);
-                        let target = words.as_mut_ptr().cast::<f32>().add(place + lane);
-                        spread::<L, A::Register, SIDE>(laid, offsets, target, step);
+                        let offsets = self.offsets.as_ptr().add(column * SIDE * SIDE);
+                        let laid = self.laid.as_ptr().cast::<f32>().add(image * image_words + lane);
+                        let target = self.words.as_mut_ptr().cast::<f32>().add(place + lane);
+                        spread::<L, A::Register, SIDE>(laid, offsets, target, self.step);
                     }
                 }
             }

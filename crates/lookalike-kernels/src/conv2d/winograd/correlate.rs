@@ -11,15 +11,16 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
-use super::super::correlate::Walk;
+use super::super::correlate::{Operands, Walk};
 use super::super::grid::Axis;
-use super::super::layout::{Planes, TakeImages, Target};
+use super::super::layout::{Planes, Result, Source, Target, widen};
 use super::super::scratch::{Scratch, User, first, with_scratch};
 use super::super::weights::Weights;
-use super::tiles::{Maps, Tiles};
+use super::tiles::Tiles;
 use super::transform::{Input, Output, Weight, collect, spread};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::bf16;
+use crate::map::lines;
 use crate::vector::Vector;
 use crate::written::written;
 
@@ -36,14 +37,11 @@ const PRODUCTS: usize = 64 * 1024;
 pub(in super::super) fn correlate(
     path: Path,
     axes: &[Axis; 2],
-    images: &[f32],
+    operands: &Operands<'_>,
     [from, to]: [Planes; 2],
-    bias: Option<&[f32]>,
     weights: &Weights<'_>,
-) -> Vec<f32> {
+) -> Vec<u32> {
     assert!(super::is_possible(axes));
-    let (rounded, path) = (path.pairs(), path.singles());
-    let count = images.len() / from.values();
     let panels = to.channels.div_ceil(path.rows());
     // A line more, lest all elements fall into the same set of a cache.
     let element_words = from.channels * path.rows() + LANES;
@@ -53,25 +51,22 @@ pub(in super::super) fn correlate(
         ((row * 3 + column) * LANES) as u32
     });
     let tiles = Tiles::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
-    let write = |out: &mut [std::mem::MaybeUninit<f32>]| {
+    let write = |out: &mut [std::mem::MaybeUninit<u32>]| {
         // SAFETY: tasks differ in bands or panels.
         let target = unsafe { Target::new(out) };
         with_scratch(User::Call, |scratch| {
             let mut call = Call {
                 path,
-                rounded,
                 tiles,
-                images,
-                count,
-                from,
-                to,
-                bias,
+                blocks: operands.blocks,
+                source: Source { map: operands.map, planes: from, step: 1 },
+                result: Result { planes: to, target, added: operands.added },
+                bias: operands.bias,
                 weights,
                 taps: &taps,
                 transformed: &[],
                 panels,
                 panel_words,
-                target,
             };
             let plan = Plan::new(&call);
             if plan.band_ranges > 1 {
@@ -86,19 +81,17 @@ pub(in super::super) fn correlate(
             });
         });
     };
-    // SAFETY: the tiles of all tasks cover every pixel of every image and channel.
-    unsafe { written(count * to.values(), write) }
+    // SAFETY: the tiles of all tasks cover every pixel of every block and channel.
+    unsafe { written(operands.blocks * to.values(), write) }
 }
 
 struct Call<'a> {
+    /// Of the maps; what tiles make of them is `f32`.
     path: Path,
-    /// Whether operands are rounded to bfloat16.
-    rounded: bool,
     tiles: Tiles,
-    images: &'a [f32],
-    count: usize,
-    from: Planes,
-    to: Planes,
+    blocks: usize,
+    source: Source<'a>,
+    result: Result<'a>,
     bias: Option<&'a [f32]>,
     weights: &'a Weights<'a>,
     /// Where the taps lie among those that are laid out.
@@ -108,7 +101,6 @@ struct Call<'a> {
     transformed: &'a [u32],
     panels: usize,
     panel_words: usize,
-    target: Target,
 }
 
 /// How a call is split into tasks, by its sizes alone: ranges of rows of tiles of sixteen images, and ranges of panels.
@@ -121,18 +113,11 @@ struct Plan {
 impl Plan {
     fn new(call: &Call<'_>) -> Self {
         let [rows, columns] = call.tiles.count;
-        let bands = call.count.div_ceil(LANES) * rows;
+        let bands = call.blocks * rows;
         let band_ranges = bands.div_ceil(POSITIONS.div_ceil(columns));
-        let panel_ranges = TASKS.div_ceil(band_ranges).min(call.to.channels / CHANNELS).max(1);
+        let panel_ranges = TASKS.div_ceil(band_ranges).min(call.result.planes.channels / CHANNELS).max(1);
         Self { bands, band_ranges, panel_ranges }
     }
-}
-
-/// A row of tiles of up to sixteen images.
-#[derive(Debug, Clone)]
-struct Band {
-    row: usize,
-    images: Range<usize>,
 }
 
 impl Call<'_> {
@@ -143,14 +128,9 @@ impl Call<'_> {
 
     /// Transforms the weights of a panel.
     fn lay(&self, panel: usize, rows: &mut Vec<[f32; LANES]>, words: &mut [u32]) {
-        let outputs = panel * self.path.rows()..self.to.channels.min((panel + 1) * self.path.rows());
-        self.path.run(LayWeights { call: self, outputs, rows, words });
-    }
-
-    fn band(&self, band: usize) -> Band {
-        let rows = self.tiles.count[0];
-        let start = band / rows * LANES;
-        Band { row: band % rows, images: start..self.count.min(start + LANES) }
+        let outputs = panel * self.path.rows();
+        let outputs = outputs..self.result.planes.channels.min(outputs + self.path.rows());
+        self.path.singles().run(LayWeights { call: self, outputs, rows, words });
     }
 
     fn run(&self, plan: &Plan, task: usize, scratch: &mut Scratch) {
@@ -159,37 +139,36 @@ impl Call<'_> {
         let bands = at(plan.bands, range, plan.band_ranges)..at(plan.bands, range + 1, plan.band_ranges);
         let range = task % plan.panel_ranges;
         let panels = at(self.panels, range, plan.panel_ranges)..at(self.panels, range + 1, plan.panel_ranges);
+        let (from, to) = (self.source.planes, self.result.planes);
+        let [rows, columns] = self.tiles.count;
 
-        let positions = bands.len() * self.tiles.count[1];
+        let positions = bands.len() * columns;
         // A line more, lest all elements fall into the same set of a cache.
-        let step = (positions * self.from.channels + 1) * LANES;
+        let step = (positions * from.channels + 1) * LANES;
         let source = first(&mut scratch.first, ELEMENTS * step);
-        let laid = first(&mut scratch.second, self.tiles.band_words());
         for (index, band) in bands.clone().enumerate() {
-            let position = index * self.tiles.count[1];
             scratch.offsets.clear();
-            self.tiles.list(self.band(band).row, &mut scratch.offsets);
-            let offsets = &scratch.offsets;
+            self.tiles.list(band % rows, &mut scratch.offsets);
             self.path.run(Spread {
                 call: self,
-                band: self.band(band),
-                offsets,
-                position,
-                laid,
+                band,
+                offsets: &scratch.offsets,
+                position: index * columns,
+                laid: first(&mut scratch.rows, 2 * self.tiles.band_words() / LANES),
                 source,
                 step,
             });
         }
         scratch.positions.clear();
-        let places = (0..positions).map(|position| [position * self.from.channels * LANES, position]);
+        let places = (0..positions).map(|position| [position * from.channels * LANES, position]);
         scratch.positions.extend(places);
 
         let stride = (ELEMENTS * positions + 1) * LANES;
         let group = (PRODUCTS / (self.path.rows() * stride)).max(1);
-        let map = OUTPUTS * self.to.width * LANES;
+        let map = 2 * OUTPUTS * to.width * LANES;
         for panels in panels.clone().step_by(group).map(|start| start..panels.end.min(start + group)) {
-            let rows = panels.len() * self.path.rows();
-            let (map, products) = first(&mut scratch.sums, map + rows * stride).split_at_mut(map);
+            let count = panels.len() * self.path.rows();
+            let (map, products) = first(&mut scratch.sums, map + count * stride).split_at_mut(map);
             let positions = &scratch.positions;
             let words = panels.start * self.panel_words..panels.end * self.panel_words;
             let weights = if self.transformed.is_empty() {
@@ -201,15 +180,22 @@ impl Call<'_> {
             } else {
                 &self.transformed[words]
             };
-            self.path.run(Multiply { call: self, weights, positions, source, step, products, stride });
-            let channels =
-                panels.start * self.path.rows()..self.to.channels.min(panels.end * self.path.rows());
+            self.path.singles().run(Multiply {
+                call: self,
+                weights,
+                positions,
+                source,
+                step,
+                products,
+                stride,
+            });
+            let channels = panels.start * self.path.rows()..to.channels.min(panels.end * self.path.rows());
             for (index, band) in bands.clone().enumerate() {
                 self.path.run(Collect {
                     call: self,
-                    band: self.band(band),
+                    band,
                     channels: channels.clone(),
-                    products: &products[index * self.tiles.count[1] * LANES..],
+                    products: &products[index * columns * LANES..],
                     positions: positions.len(),
                     stride,
                     map,
@@ -236,15 +222,15 @@ impl Kernel for LayWeights<'_> {
         }
         let Self { call, outputs, rows, words } = self;
         let (weights, step) = (call.weights, call.element_words());
-        assert!(ELEMENTS * step <= words.len() && call.from.channels * A::ROWS <= step);
+        assert!(ELEMENTS * step <= words.len() && call.source.planes.channels * A::ROWS <= step);
         assert!(call.taps.iter().all(|tap| (*tap as usize) < 9 * LANES));
         let rows = first(rows, weights.rows(LANES));
         let mut elements = [[0.0_f32; LANES]; ELEMENTS];
-        for start in (0..call.from.channels).step_by(LANES) {
-            let channels = start..call.from.channels.min(start + LANES);
+        for start in (0..call.source.planes.channels).step_by(LANES) {
+            let channels = start..call.source.planes.channels.min(start + LANES);
             // SAFETY: as the caller's.
             unsafe { weights.lay::<A::Register>(outputs.start, channels.clone(), rows) };
-            if call.rounded {
+            if call.path.pairs() {
                 rows.as_flattened_mut().iter_mut().for_each(|value| *value = bf16::round(*value));
             }
             for (channel, taps) in channels.zip(rows.chunks_exact(9)) {
@@ -262,13 +248,15 @@ impl Kernel for LayWeights<'_> {
     }
 }
 
-/// Transforms a band into `[elements, positions, C, 16]`, from a position on.
+/// Transforms a row of tiles of a block into `[elements, positions, C, 16]`, from a position on.
 struct Spread<'a> {
     call: &'a Call<'a>,
-    band: Band,
+    /// Counted over all blocks.
+    band: usize,
     offsets: &'a [u32],
     position: usize,
-    laid: &'a mut [u32],
+    /// Room for the zeros and pixels of the channels of a word.
+    laid: &'a mut [[f32; LANES]],
     source: &'a mut [u32],
     /// Words from one element to the next.
     step: usize,
@@ -277,31 +265,35 @@ struct Spread<'a> {
 impl Kernel for Spread<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        assert!(!A::PAIRS);
         let Self { call, band, offsets, position, laid, source, step } = self;
-        let (tiles, planes) = (&call.tiles, call.from);
-        let rows = tiles.rows(band.row);
-        assert_eq!(offsets.len(), tiles.count[1] * ELEMENTS);
-        assert!(offsets.iter().all(|offset| *offset as usize + LANES <= laid.len()));
-        assert!((position + tiles.count[1]) * planes.channels * LANES <= step);
+        let (tiles, planes) = (&call.tiles, call.source.planes);
+        let [rows, columns] = tiles.count;
+        let pixels = tiles.pixels(band % rows);
+        let (low, high) = laid.split_at_mut(laid.len() / 2);
+        [low[0], high[0]] = [[0.0; LANES]; 2];
+        assert_eq!(offsets.len(), columns * ELEMENTS);
+        assert!(offsets.iter().all(|offset| *offset as usize + LANES <= low.len() * LANES));
+        assert!((position + columns) * planes.channels * LANES <= step);
         assert!(ELEMENTS * step <= source.len());
-        for channel in 0..planes.channels {
-            let start = band.images.start * planes.values() + channel * planes.map();
-            // SAFETY: as the caller's.
-            unsafe {
-                let maps =
-                    Maps { start, stride: planes.values(), count: band.images.len(), next: planes.map() };
-                tiles.lay::<A>(call.images, call.rounded, &rows, maps, laid);
+        for word in 0..planes.words() {
+            let first = (band / rows * planes.words() + word) * planes.map() + pixels.start;
+            let map = &lines(call.source.map)[first..][..pixels.len()];
+            for ((line, low), high) in map.iter().zip(&mut low[1..]).zip(&mut high[1..]) {
+                // SAFETY: as the caller's.
+                unsafe { widen::<A>(line, [low, high]) };
             }
-            for tile in 0..tiles.count[1] {
-                let place = ((position + tile) * planes.channels + channel) * LANES;
-                for lane in (0..LANES).step_by(A::Register::LANES) {
-                    // SAFETY: by the assertions each square lies in what was laid out and each element in the source.
-                    unsafe {
-                        let offsets = offsets.as_ptr().add(tile * ELEMENTS);
-                        let laid = laid.as_ptr().cast::<f32>().add(lane);
-                        let target = source.as_mut_ptr().cast::<f32>().add(place + lane);
-                        spread::<Input, A::Register, INPUTS>(laid, offsets, target, step);
+            let channels = word * planes.each..planes.channels.min((word + 1) * planes.each);
+            for (channel, laid) in channels.zip([&*low, &*high]) {
+                for tile in 0..columns {
+                    let place = ((position + tile) * planes.channels + channel) * LANES;
+                    for lane in (0..LANES).step_by(A::Register::LANES) {
+                        // SAFETY: by the assertions each square lies in what was laid out and each element in the source.
+                        unsafe {
+                            let offsets = offsets.as_ptr().add(tile * ELEMENTS);
+                            let laid = laid.as_ptr().cast::<f32>().add(lane);
+                            let target = source.as_mut_ptr().cast::<f32>().add(place + lane);
+                            spread::<Input, A::Register, INPUTS>(laid, offsets, target, step);
+                        }
                     }
                 }
             }
@@ -327,7 +319,7 @@ impl Kernel for Multiply<'_> {
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
         let Self { call, weights, positions, source, step, products, stride } = self;
-        let channels = call.from.channels;
+        let channels = call.source.planes.channels;
         let panels = weights.len() / call.panel_words;
         assert!(channels * A::ROWS <= call.element_words());
         assert!(ELEMENTS * step <= source.len() && ELEMENTS * positions.len() * LANES <= stride);
@@ -362,34 +354,39 @@ impl Kernel for Multiply<'_> {
     }
 }
 
-/// Transforms the products of a band back, and takes them to their images.
+/// Transforms the products of a row of tiles back, and takes them to their pixels.
 struct Collect<'a> {
     call: &'a Call<'a>,
-    band: Band,
+    /// Counted over all blocks.
+    band: usize,
+    /// From an even one on.
     channels: Range<usize>,
     /// From the first position of the band on.
     products: &'a [f32],
     /// Positions of the task.
     positions: usize,
     stride: usize,
-    /// Room for the band's rows of one channel.
+    /// Room for the band's rows of the channels of a word.
     map: &'a mut [f32],
 }
 
 impl Kernel for Collect<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        assert!(!A::PAIRS);
         let Self { call, band, channels, products, positions, stride, map } = self;
-        let columns = call.tiles.count[1];
-        let start = OUTPUTS * band.row;
-        let rows = start..call.to.height.min(start + OUTPUTS);
+        let [bands, columns] = call.tiles.count;
+        let to = call.result.planes;
+        let start = OUTPUTS * (band % bands);
+        let rows = start..to.height.min(start + OUTPUTS);
+        let pixels = rows.start * to.width..rows.end * to.width;
+        let of_channel = map.len() / 2;
         let last = (channels.len().max(1) - 1) * stride + ((ELEMENTS - 1) * positions + columns) * LANES;
-        assert!(last <= products.len() && rows.len() * call.to.width * LANES <= map.len());
-        for (index, channel) in channels.enumerate() {
+        assert!(last <= products.len() && pixels.len() * LANES <= of_channel);
+        for (index, channel) in channels.clone().enumerate() {
             let bias = call.bias.map_or(0.0, |bias| bias[channel]);
+            let half = channel % to.each;
             for tile in 0..columns {
-                let width = OUTPUTS.min(call.to.width - OUTPUTS * tile);
+                let width = OUTPUTS.min(to.width - OUTPUTS * tile);
                 for lane in (0..LANES).step_by(A::Register::LANES) {
                     // SAFETY: by the assertions all elements lie in the products and all pixels in the map.
                     unsafe {
@@ -399,28 +396,24 @@ impl Kernel for Collect<'_> {
                             *value = A::Register::load(products.add(element * positions * LANES));
                         }
                         let square = collect::<Output, A::Register, OUTPUTS>(&elements);
+                        let map = map.as_mut_ptr().add(half * of_channel);
                         for (row, values) in square.iter().enumerate().take(rows.len()) {
                             for (column, value) in values.iter().enumerate().take(width) {
-                                let pixel = row * call.to.width + OUTPUTS * tile + column;
+                                let pixel = row * to.width + OUTPUTS * tile + column;
                                 let sum =
                                     value.multiply_add(A::Register::splat(1.0), A::Register::splat(bias));
-                                sum.store(map.as_mut_ptr().add(pixel * LANES + lane));
+                                sum.store(map.add(pixel * LANES + lane));
                             }
                         }
                     }
                 }
             }
-            let take = TakeImages {
-                sums: map,
-                stride: 0,
-                planes: call.to,
-                images: band.images.clone(),
-                channels: channel..channel + 1,
-                rows: rows.clone(),
-                target: call.target,
-            };
-            // SAFETY: as the caller's; no other task has these channels of these rows.
-            unsafe { take.run::<A>() };
+            if half + 1 == to.each || channel + 1 == channels.end {
+                // SAFETY: as the caller's; no other task has these channels of these rows.
+                unsafe {
+                    call.result.take::<A>(band / bands, channel / to.each, pixels.clone(), map, of_channel);
+                }
+            }
         }
     }
 }

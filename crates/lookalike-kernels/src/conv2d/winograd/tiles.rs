@@ -1,30 +1,10 @@
 //! Rows of tiles, and where the values of a tile lie among those of its row.
 
-#![expect(unsafe_code, reason = "transposed blocks")]
-#![expect(
-    clippy::inline_always,
-    reason = "only code inlined into a function with target features may use them"
-)]
-
 use std::ops::Range;
 
-use super::super::arithmetic::{Arithmetic, LANES};
-use super::super::layout::{BLOCK, Planes, Source, soon};
+use super::super::arithmetic::LANES;
+use super::super::layout::Planes;
 use super::OUTPUTS;
-use crate::bf16;
-
-/// Maps that are laid out side by side.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Maps {
-    /// Where the first begins.
-    pub(super) start: usize,
-    /// From one to the next.
-    pub(super) stride: usize,
-    /// At most sixteen.
-    pub(super) count: usize,
-    /// From these to those that are laid out after them.
-    pub(super) next: usize,
-}
 
 /// Tiles over a map, each of which reads a square of a source.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +24,7 @@ impl Tiles {
     }
 
     /// Rows of the source that a row of tiles reads.
-    pub(super) fn rows(&self, band: usize) -> Range<usize> {
+    fn rows(&self, band: usize) -> Range<usize> {
         let start = (OUTPUTS * band) as isize + self.shift[0];
         let limit = |row: isize| row.clamp(0, self.planes.height as isize) as usize;
         limit(start)..limit(start + self.side as isize)
@@ -52,7 +32,7 @@ impl Tiles {
 
     /// Words of a row of tiles that is laid out: sixteen zeros and its pixels.
     pub(super) fn band_words(&self) -> usize {
-        (1 + (self.side * self.planes.width).next_multiple_of(BLOCK)) * LANES
+        (1 + self.side * self.planes.width) * LANES
     }
 
     /// Appends, for each tile of a row of them, where its values lie in the laid-out row; beside the image are zeros.
@@ -71,40 +51,9 @@ impl Tiles {
         }
     }
 
-    /// Lays `rows` of the maps out as `[zeros and pixels, 16]`, `rounded` to bfloat16 or not.
-    ///
-    /// # Safety
-    /// The processor has the registers of `A`.
-    #[inline(always)]
-    pub(super) unsafe fn lay<A: Arithmetic>(
-        &self,
-        values: &[f32],
-        rounded: bool,
-        rows: &Range<usize>,
-        maps: Maps,
-        words: &mut [u32],
-    ) {
-        words[..LANES].fill(0);
-        let Maps { stride, count, next, .. } = maps;
-        let start = maps.start + rows.start * self.planes.width;
-        let pixels = rows.len() * self.planes.width;
-        for pixel in (0..pixels).step_by(BLOCK) {
-            // Where the values go on after the last row, whole blocks are faster, and nobody reads what is too much.
-            let left = values.len() - (start + pixel + stride * count.saturating_sub(1)).min(values.len());
-            let source = Source {
-                values,
-                partner: None,
-                start: start + pixel,
-                stride,
-                rows: count,
-                columns: left.min(BLOCK),
-                soon: soon(start, pixel, pixels, start + next),
-            };
-            // SAFETY: as the caller's.
-            unsafe { source.transpose::<A>(&mut words[(1 + pixel) * LANES..], LANES) };
-        }
-        if rounded {
-            words[LANES..(1 + pixels) * LANES].iter_mut().for_each(|word| *word = bf16::bits(*word));
-        }
+    /// The pixels of a row of tiles, in the order in which it is laid out.
+    pub(super) fn pixels(&self, band: usize) -> Range<usize> {
+        let rows = self.rows(band);
+        rows.start * self.planes.width..rows.end * self.planes.width
     }
 }

@@ -8,7 +8,8 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend};
 
-use super::Normalization;
+use super::super::map::Join;
+use super::{Kind, Normalization};
 
 /// What both backward passes keep; input, scale and shift are kept by the engine's graph.
 #[derive(Debug, Clone)]
@@ -16,33 +17,28 @@ struct Saved<B: Backend> {
     nodes: [NodeId; 3],
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
-    groups: usize,
-    epsilon: f64,
+    kind: Kind,
+    /// The input's other reader.
+    join: Option<Join>,
 }
 
 #[derive(Debug)]
 struct NormalizeBackward;
 
 impl<B: Normalization> Backward<B, 3> for NormalizeBackward {
-    /// And whether a `ReLU` followed.
-    type State = (Saved<B>, bool);
+    type State = Saved<B>;
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let (saved, relu) = ops.state;
-        let [input, scale, shift] = saved.nodes.map(|node| checkpointer.retrieve_node_output(node));
-        let (input, scale, shift) = B::normalize_gradients(
-            input,
-            scale,
-            shift,
-            saved.mean,
-            saved.variance,
-            gradient,
-            saved.groups,
-            saved.epsilon,
-            relu,
-        );
-        for (node, gradient) in ops.parents.into_iter().zip([input, scale, shift]) {
+        let Saved { nodes, mean, variance, kind, join } = ops.state;
+        let [input, scale, shift] = nodes.map(|node| checkpointer.retrieve_node_output(node));
+        let (input, scale, shift) =
+            B::normalize_gradients(input, scale, shift, mean, variance, gradient, kind);
+        let [input_node, scale_node, shift_node] = ops.parents;
+        if let Some(node) = input_node {
+            Join::add::<B>(join.as_ref(), gradients, node.id, input);
+        }
+        for (node, gradient) in [(scale_node, scale), (shift_node, shift)] {
             if let Some(node) = node {
                 gradients.register::<B>(node.id, gradient);
             }
@@ -54,28 +50,77 @@ impl<B: Normalization> Backward<B, 3> for NormalizeBackward {
 struct NormalizeAddReluBackward;
 
 impl<B: Normalization> Backward<B, 4> for NormalizeAddReluBackward {
-    /// And the output.
-    type State = (Saved<B>, FloatTensor<B>);
+    /// And the output, and the residual's other reader.
+    type State = (Saved<B>, FloatTensor<B>, Option<Join>);
 
     fn backward(self, ops: Ops<Self::State, 4>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let (saved, output) = ops.state;
-        let [input, scale, shift] = saved.nodes.map(|node| checkpointer.retrieve_node_output(node));
-        let (input, residual, scale, shift) = B::normalize_add_relu_gradients(
-            input,
-            scale,
-            shift,
-            saved.mean,
-            saved.variance,
-            output,
-            gradient,
-            saved.groups,
-            saved.epsilon,
-        );
-        for (node, gradient) in ops.parents.into_iter().zip([input, residual, scale, shift]) {
+        let (Saved { nodes, mean, variance, kind, join }, output, other) = ops.state;
+        let [input, scale, shift] = nodes.map(|node| checkpointer.retrieve_node_output(node));
+        let (input, residual, scale, shift) =
+            B::normalize_add_relu_gradients(input, scale, shift, mean, variance, output, gradient, kind);
+        let [input_node, residual_node, scale_node, shift_node] = ops.parents;
+        for (join, node, gradient) in [(join, input_node, input), (other, residual_node, residual)] {
+            if let Some(node) = node {
+                Join::add::<B>(join.as_ref(), gradients, node.id, gradient);
+            }
+        }
+        for (node, gradient) in [(scale_node, scale), (shift_node, shift)] {
             if let Some(node) = node {
                 gradients.register::<B>(node.id, gradient);
             }
+        }
+    }
+}
+
+/// Output, mean and variance, from input, scale and shift.
+type Normal<B> = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
+
+/// Computes a normalisation and, where it is tracked, remembers what its backward pass needs.
+fn tracked<B: Normalization, C: CheckpointStrategy>(
+    inputs: [FloatTensor<Autodiff<B, C>>; 3],
+    kind: Kind,
+    join: Option<Join>,
+    compute: impl FnOnce([FloatTensor<B>; 3]) -> Normal<B>,
+) -> (FloatTensor<Autodiff<B, C>>, FloatTensor<B>, FloatTensor<B>) {
+    let nodes = inputs.each_ref().map(FloatTensor::<Autodiff<B, C>>::node);
+    match NormalizeBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(mut prepared) => {
+            let nodes = inputs.each_ref().map(|tensor| prepared.checkpoint(tensor));
+            let (output, mean, variance) = compute(inputs.map(FloatTensor::<Autodiff<B, C>>::into_primitive));
+            let saved = Saved { nodes, mean: mean.clone(), variance: variance.clone(), kind, join };
+            (prepared.finish(saved, output), mean, variance)
+        }
+        OpsKind::UnTracked(prepared) => {
+            let (output, mean, variance) = compute(inputs.map(FloatTensor::<Autodiff<B, C>>::into_primitive));
+            (prepared.finish(output), mean, variance)
+        }
+    }
+}
+
+/// As [`tracked`], with a residual and its other reader.
+fn tracked_with_residual<B: Normalization, C: CheckpointStrategy>(
+    inputs: [FloatTensor<Autodiff<B, C>>; 3],
+    residual: FloatTensor<Autodiff<B, C>>,
+    kind: Kind,
+    [join, other]: [Option<Join>; 2],
+    compute: impl FnOnce([FloatTensor<B>; 3], FloatTensor<B>) -> Normal<B>,
+) -> (FloatTensor<Autodiff<B, C>>, FloatTensor<B>, FloatTensor<B>) {
+    let [input, scale, shift] = inputs.each_ref().map(FloatTensor::<Autodiff<B, C>>::node);
+    let nodes = [input, residual.node(), scale, shift];
+    let residual = residual.into_primitive();
+    match NormalizeAddReluBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(mut prepared) => {
+            let nodes = inputs.each_ref().map(|tensor| prepared.checkpoint(tensor));
+            let (output, mean, variance) =
+                compute(inputs.map(FloatTensor::<Autodiff<B, C>>::into_primitive), residual);
+            let saved = Saved { nodes, mean: mean.clone(), variance: variance.clone(), kind, join };
+            (prepared.finish((saved, output.clone(), other), output), mean, variance)
+        }
+        OpsKind::UnTracked(prepared) => {
+            let (output, mean, variance) =
+                compute(inputs.map(FloatTensor::<Autodiff<B, C>>::into_primitive), residual);
+            (prepared.finish(output), mean, variance)
         }
     }
 }
@@ -85,35 +130,11 @@ impl<B: Normalization, C: CheckpointStrategy> Normalization for Autodiff<B, C> {
         input: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
-        relu: bool,
+        kind: Kind,
+        join: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let nodes = [input.node(), scale.node(), shift.node()];
-        let compute = |[input, scale, shift]: [FloatTensor<Self>; 3]| {
-            B::normalize(
-                input.into_primitive(),
-                scale.into_primitive(),
-                shift.into_primitive(),
-                groups,
-                epsilon,
-                relu,
-            )
-        };
-        let (output, mean, variance) = match NormalizeBackward.prepare::<C>(nodes).compute_bound().stateful()
-        {
-            OpsKind::Tracked(mut prepared) => {
-                let inputs = [input, scale, shift];
-                let nodes = inputs.each_ref().map(|tensor| prepared.checkpoint(tensor));
-                let (output, mean, variance) = compute(inputs);
-                let saved = Saved { nodes, mean: mean.clone(), variance: variance.clone(), groups, epsilon };
-                (prepared.finish((saved, relu), output), mean, variance)
-            }
-            OpsKind::UnTracked(prepared) => {
-                let (output, mean, variance) = compute([input, scale, shift]);
-                (prepared.finish(output), mean, variance)
-            }
-        };
+        let compute = |[input, scale, shift]: [_; 3]| B::normalize(input, scale, shift, kind, None);
+        let (output, mean, variance) = tracked::<B, C>([input, scale, shift], kind, join, compute);
         (output, FloatTensor::<Self>::new(mean), FloatTensor::<Self>::new(variance))
     }
 
@@ -122,30 +143,54 @@ impl<B: Normalization, C: CheckpointStrategy> Normalization for Autodiff<B, C> {
         residual: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
+        kind: Kind,
+        join: Option<Join>,
+        other: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let nodes = [input.node(), residual.node(), scale.node(), shift.node()];
-        let residual = residual.into_primitive();
-        let compute = |[input, scale, shift]: [FloatTensor<Self>; 3], residual: FloatTensor<B>| {
-            let (scale, shift) = (scale.into_primitive(), shift.into_primitive());
-            B::normalize_add_relu(input.into_primitive(), residual, scale, shift, groups, epsilon)
+        let compute = |[input, scale, shift]: [_; 3], residual| {
+            B::normalize_add_relu(input, residual, scale, shift, kind, None, None)
         };
         let (output, mean, variance) =
-            match NormalizeAddReluBackward.prepare::<C>(nodes).compute_bound().stateful() {
-                OpsKind::Tracked(mut prepared) => {
-                    let inputs = [input, scale, shift];
-                    let nodes = inputs.each_ref().map(|tensor| prepared.checkpoint(tensor));
-                    let (output, mean, variance) = compute(inputs, residual);
-                    let saved =
-                        Saved { nodes, mean: mean.clone(), variance: variance.clone(), groups, epsilon };
-                    (prepared.finish((saved, output.clone()), output), mean, variance)
-                }
-                OpsKind::UnTracked(prepared) => {
-                    let (output, mean, variance) = compute([input, scale, shift], residual);
-                    (prepared.finish(output), mean, variance)
-                }
-            };
+            tracked_with_residual::<B, C>([input, scale, shift], residual, kind, [join, other], compute);
         (output, FloatTensor::<Self>::new(mean), FloatTensor::<Self>::new(variance))
+    }
+
+    fn normalize_fixed(
+        input: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        kind: Kind,
+        join: Option<Join>,
+    ) -> FloatTensor<Self> {
+        let [mean, variance] = [mean, variance].map(FloatTensor::<Self>::into_primitive);
+        let compute = |[input, scale, shift]: [_; 3]| {
+            let given = (mean.clone(), variance.clone());
+            (B::normalize_fixed(input, scale, shift, given.0, given.1, kind, None), mean, variance)
+        };
+        tracked::<B, C>([input, scale, shift], kind, join, compute).0
+    }
+
+    fn normalize_fixed_add_relu(
+        input: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        kind: Kind,
+        join: Option<Join>,
+        other: Option<Join>,
+    ) -> FloatTensor<Self> {
+        let [mean, variance] = [mean, variance].map(FloatTensor::<Self>::into_primitive);
+        let compute = |[input, scale, shift]: [_; 3], residual| {
+            let given = (mean.clone(), variance.clone());
+            let output = B::normalize_fixed_add_relu(
+                input, residual, scale, shift, given.0, given.1, kind, None, None,
+            );
+            (output, mean, variance)
+        };
+        tracked_with_residual::<B, C>([input, scale, shift], residual, kind, [join, other], compute).0
     }
 }

@@ -3,24 +3,149 @@
 use burn::backend::Flex;
 use burn::backend::tensor::FloatTensor;
 use lookalike_kernels::batch_norm as kernel;
+use lookalike_kernels::batch_norm::{Affine, After, Statistics, Then, maps, rows};
 
 use super::super::Plain;
 use super::super::clock::{Task, timed};
-use super::Normalization;
+use super::super::map::{Words, kernel_precision};
+use super::{Join, Kind, Layout, Normalization};
 
-fn kernel_sizes(input: &Plain, groups: usize) -> kernel::Sizes {
-    let [images, channels] = input.dims();
-    kernel::Sizes { images, groups, channels, pixels: input.values().len() / (images * channels).max(1) }
+/// Input, scale and shift, and the statistics where they are given.
+struct Operands {
+    input: FloatTensor<Flex>,
+    affine: [Plain; 2],
+    statistics: Option<[Plain; 2]>,
+    kind: Kind,
 }
 
-/// Output, mean and variance as tensors, the first with the shape of `input`.
-fn tensors(
-    input: &Plain,
-    normal: kernel::Normalized,
-) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
-    let count = normal.mean.len();
-    let [mean, variance] = [normal.mean, normal.variance].map(|values| Plain::from_values(values, [count]));
-    (input.like(normal.output), mean, variance)
+impl Operands {
+    fn new(
+        input: FloatTensor<Flex>,
+        affine: [FloatTensor<Flex>; 2],
+        statistics: Option<[FloatTensor<Flex>; 2]>,
+        kind: Kind,
+    ) -> Self {
+        let statistics = statistics.map(|statistics| statistics.map(Plain::new));
+        Self { input, affine: affine.map(Plain::new), statistics, kind }
+    }
+
+    fn affine(&self) -> Affine<'_> {
+        let [scale, shift] = &self.affine;
+        Affine { scale: scale.values(), shift: shift.values(), epsilon: self.kind.epsilon }
+    }
+
+    /// Those that are given.
+    fn statistics(&self) -> [&[f32]; 2] {
+        let given = self.statistics.as_ref().unwrap_or_else(|| unreachable!("statistics are given"));
+        given.each_ref().map(Plain::values)
+    }
+
+    fn rows(&self, input: &Plain) -> rows::Sizes {
+        let [rows, channels] = input.dims();
+        rows::Sizes { rows, groups: self.kind.groups, channels }
+    }
+
+    /// Output, mean and variance; the latter two are empty where they are given.
+    fn forward(
+        &self,
+        residual: Option<FloatTensor<Flex>>,
+    ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+        timed(Task::Normalization, || match self.kind.layout {
+            Layout::Rows => {
+                let (input, residual) = (Plain::new(self.input.clone()), residual.map(Plain::new));
+                let then = then(self.kind.relu, residual.as_ref().map(Plain::values));
+                let (sizes, values) = (self.rows(&input), input.values());
+                let normal = match self.statistics {
+                    None => rows::forward(&sizes, values, &self.affine(), then),
+                    Some(_) => {
+                        given(rows::normalize(&sizes, values, &self.affine(), self.statistics(), then))
+                    }
+                };
+                let (mean, variance) = statistics(normal.mean, normal.variance);
+                (input.like(normal.output), mean, variance)
+            }
+            Layout::Map(map, precision) => {
+                let (input, residual) = (Words::new(&self.input), residual.as_ref().map(Words::new));
+                let residual = residual.as_ref().map(Words::words);
+                let then = then(self.kind.relu, residual.as_deref());
+                let groups = self.kind.groups;
+                let sizes = maps::Sizes { map, groups, precision: kernel_precision(precision) };
+                let words = input.words();
+                let normal = match self.statistics {
+                    None => maps::forward(&sizes, &words, &self.affine(), then),
+                    Some(_) => {
+                        given(maps::normalize(&sizes, &words, &self.affine(), self.statistics(), then))
+                    }
+                };
+                let (mean, variance) = statistics(normal.mean, normal.variance);
+                (Words::tensor(normal.output, &map, precision), mean, variance)
+            }
+        })
+    }
+
+    /// Gradients of input, residual, scale and shift, given the output's; that of the residual is the given one where there was
+    /// none.
+    fn backward(
+        &self,
+        output: Option<FloatTensor<Flex>>,
+        gradient: FloatTensor<Flex>,
+    ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+        let (relu, [scale, shift]) = (self.kind.relu, &self.affine);
+        let of = if self.kind.fixed { Statistics::Given } else { Statistics::Batch };
+        let statistics = of(self.statistics());
+        timed(Task::NormalizationGradient, || match self.kind.layout {
+            Layout::Rows => {
+                let (input, output) = (Plain::new(self.input.clone()), output.map(Plain::new));
+                let gradient = Plain::new(gradient);
+                let after = after(relu, output.as_ref().map(Plain::values));
+                let (sizes, values, affine) = (self.rows(&input), input.values(), self.affine());
+                let gradients = rows::backward(&sizes, values, &affine, statistics, gradient.values(), after);
+                let residual =
+                    gradients.residual.map_or_else(|| gradient.0.clone(), |values| input.like(values));
+                let (scale, shift) = (scale.like(gradients.scale), shift.like(gradients.shift));
+                (input.like(gradients.input), residual, scale, shift)
+            }
+            Layout::Map(map, precision) => {
+                let (input, output) = (Words::new(&self.input), output.as_ref().map(Words::new));
+                let words = Words::new(&gradient);
+                let output = output.as_ref().map(Words::words);
+                let after = after(relu, output.as_deref());
+                let groups = self.kind.groups;
+                let sizes = maps::Sizes { map, groups, precision: kernel_precision(precision) };
+                let gradients =
+                    maps::backward(&sizes, &input.words(), &self.affine(), statistics, &words.words(), after);
+                let residual = gradients.residual;
+                let residual = residual.map_or(gradient, |words| Words::tensor(words, &map, precision));
+                let (scale, shift) = (scale.like(gradients.scale), shift.like(gradients.shift));
+                (Words::tensor(gradients.input, &map, precision), residual, scale, shift)
+            }
+        })
+    }
+}
+
+fn then<T>(relu: bool, residual: Option<&[T]>) -> Then<'_, T> {
+    match residual {
+        Some(residual) => Then::AddRelu(residual),
+        None if relu => Then::Relu,
+        None => Then::Nothing,
+    }
+}
+
+fn after<T>(relu: bool, output: Option<&[T]>) -> After<'_, T> {
+    match output {
+        Some(output) => After::AddRelu(output),
+        None if relu => After::Relu,
+        None => After::Nothing,
+    }
+}
+
+fn given<T>(output: Vec<T>) -> kernel::Normalized<T> {
+    kernel::Normalized { output, mean: Vec::new(), variance: Vec::new() }
+}
+
+fn statistics(mean: Vec<f32>, variance: Vec<f32>) -> (FloatTensor<Flex>, FloatTensor<Flex>) {
+    let count = mean.len();
+    (Plain::from_values(mean, [count]), Plain::from_values(variance, [count]))
 }
 
 impl Normalization for Flex {
@@ -28,16 +153,10 @@ impl Normalization for Flex {
         input: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
-        relu: bool,
+        kind: Kind,
+        _join: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [input, scale, shift] = [input, scale, shift].map(Plain::new);
-        let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
-        let then = if relu { kernel::Then::Relu } else { kernel::Then::Nothing };
-        let sizes = kernel_sizes(&input, groups);
-        let forward = || kernel::forward(&sizes, input.values(), &affine, then);
-        tensors(&input, timed(Task::Normalization, forward))
+        Operands::new(input, [scale, shift], None, kind).forward(None)
     }
 
     fn normalize_add_relu(
@@ -45,15 +164,11 @@ impl Normalization for Flex {
         residual: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
+        kind: Kind,
+        _join: Option<Join>,
+        _other: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let [input, residual, scale, shift] = [input, residual, scale, shift].map(Plain::new);
-        let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
-        let then = kernel::Then::AddRelu(residual.values());
-        let sizes = kernel_sizes(&input, groups);
-        let forward = || kernel::forward(&sizes, input.values(), &affine, then);
-        tensors(&input, timed(Task::Normalization, forward))
+        Operands::new(input, [scale, shift], None, kind).forward(Some(residual))
     }
 
     fn normalize_fixed(
@@ -62,13 +177,24 @@ impl Normalization for Flex {
         shift: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        epsilon: f64,
+        kind: Kind,
+        _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let [input, scale, shift, mean, variance] = [input, scale, shift, mean, variance].map(Plain::new);
-        let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
-        let statistics = [mean.values(), variance.values()];
-        let sizes = kernel_sizes(&input, 1);
-        input.like(kernel::normalize(&sizes, input.values(), &affine, statistics, kernel::Then::Nothing))
+        Operands::new(input, [scale, shift], Some([mean, variance]), kind).forward(None).0
+    }
+
+    fn normalize_fixed_add_relu(
+        input: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        kind: Kind,
+        _join: Option<Join>,
+        _other: Option<Join>,
+    ) -> FloatTensor<Self> {
+        Operands::new(input, [scale, shift], Some([mean, variance]), kind).forward(Some(residual)).0
     }
 
     fn normalize_gradients(
@@ -78,13 +204,10 @@ impl Normalization for Flex {
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
-        relu: bool,
+        kind: Kind,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let after = if relu { kernel::After::Relu } else { kernel::After::Nothing };
-        let tensors = [input, scale, shift, mean, variance, gradient].map(Plain::new);
-        let (input, _, scale, shift) = backward(&tensors, groups, epsilon, after);
+        let operands = Operands::new(input, [scale, shift], Some([mean, variance]), kind);
+        let (input, _, scale, shift) = operands.backward(None, gradient);
         (input, scale, shift)
     }
 
@@ -96,27 +219,8 @@ impl Normalization for Flex {
         variance: FloatTensor<Self>,
         output: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
+        kind: Kind,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let output = Plain::new(output);
-        let tensors = [input, scale, shift, mean, variance, gradient].map(Plain::new);
-        backward(&tensors, groups, epsilon, kernel::After::AddRelu(output.values()))
+        Operands::new(input, [scale, shift], Some([mean, variance]), kind).backward(Some(output), gradient)
     }
-}
-
-/// Gradients of input, residual, scale and shift; that of the residual is the given one where there was none.
-fn backward(
-    [input, scale, shift, mean, variance, gradient]: &[Plain; 6],
-    groups: usize,
-    epsilon: f64,
-    after: kernel::After<'_>,
-) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
-    let affine = kernel::Affine { scale: scale.values(), shift: shift.values(), epsilon };
-    let statistics = [mean.values(), variance.values()];
-    let sizes = kernel_sizes(input, groups);
-    let backward = || kernel::backward(&sizes, input.values(), &affine, statistics, gradient.values(), after);
-    let gradients = timed(Task::NormalizationGradient, backward);
-    let residual = gradients.residual.map_or_else(|| gradient.0.clone(), |residual| input.like(residual));
-    (input.like(gradients.input), residual, scale.like(gradients.scale), shift.like(gradients.shift))
 }

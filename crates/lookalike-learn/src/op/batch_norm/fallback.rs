@@ -47,6 +47,41 @@ pub(super) fn gradients<B: Backend>(
     (joined::<B>(inputs), sum::<B>(scales), sum::<B>(shifts))
 }
 
+/// As [`gradients`], where the statistics were given: they do not depend on the input.
+pub(super) fn fixed_gradients<B: Backend>(
+    [input, scale, shift, mean, variance, gradient]: [FloatTensor<B>; 6],
+    epsilon: f64,
+    relu: bool,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let shape = input.shape();
+    let channels = shape[1];
+    // `[C]` against `[N, C, …]`.
+    let across = |tensor: FloatTensor<B>| {
+        let mut ones = vec![1; shape.num_dims()];
+        ones[1] = channels;
+        B::float_reshape(tensor, ones.into())
+    };
+    let gradient = if relu {
+        let (input, mean, variance) = (input.clone(), mean.clone(), variance.clone());
+        let output = B::batch_norm(input, scale.clone(), shift, mean, variance, epsilon);
+        B::relu_backward(B::relu(output), gradient)
+    } else {
+        gradient
+    };
+    let deviation = B::float_sqrt(B::float_add_scalar(variance, epsilon.into()));
+    let standard = B::float_div(B::float_sub(input, across(mean)), across(deviation.clone()));
+    let of_channels = |tensor: FloatTensor<B>| {
+        let mut sum = tensor;
+        for dimension in (0..shape.num_dims()).filter(|dimension| *dimension != 1) {
+            sum = B::float_sum_dim(sum, dimension);
+        }
+        B::float_reshape(sum, [channels].into())
+    };
+    let input = B::float_mul(gradient.clone(), across(B::float_div(scale, deviation)));
+    let scale = of_channels(B::float_mul(gradient.clone(), standard));
+    (input, scale, of_channels(gradient))
+}
+
 /// One of `groups` equal parts of `tensor` along its first dimension.
 fn part<B: Backend>(tensor: &FloatTensor<B>, group: usize, groups: usize) -> FloatTensor<B> {
     if groups == 1 {
@@ -69,10 +104,13 @@ fn sum<B: Backend>(tensors: Vec<FloatTensor<B>>) -> FloatTensor<B> {
 #[cfg(test)]
 mod tests {
     use burn::backend::Flex;
+    use burn::backend::ops::{ActivationOps, FloatTensorOps, ModuleOps};
 
     use super::super::super::Plain;
-    use super::super::Normalization;
+    use super::super::super::map::{Maps, Sizes};
+    use super::super::{Kind, Layout, Normalization};
     use super::*;
+    use crate::engine::Precision;
 
     fn tensor<const D: usize>(shape: [usize; D], factor: usize) -> FloatTensor<Flex> {
         let values = (0..shape.iter().product()).map(|at: usize| (at * factor % 97) as f32 / 31.0 - 1.2);
@@ -89,23 +127,58 @@ mod tests {
         }
     }
 
+    /// The engine on `[N, C, H, W]` beside the kernels on the same as a map.
     #[test]
     fn the_engine_and_the_kernels_agree_on_every_grouping() {
-        for (groups, relu) in [(1, false), (1, true), (2, true), (3, false), (6, true)] {
-            let case = format!("{groups} groups, ReLU {relu}");
+        let sizes = Sizes { images: 6, channels: 4, height: 5, width: 7 };
+        let lay = |tensor| Flex::lay(tensor, sizes, Precision::F32);
+        let take = |map| Flex::take(map, sizes, Precision::F32, None);
+        for (groups, relu, fixed) in [
+            (1, false, false),
+            (1, true, false),
+            (2, true, false),
+            (3, false, false),
+            (6, true, false),
+            (1, false, true),
+            (1, true, true),
+        ] {
+            let case = format!("{groups} groups, ReLU {relu}, fixed {fixed}");
             let (input, gradient) = (tensor([6, 4, 5, 7], 41), tensor([6, 4, 5, 7], 53));
             let (scale, shift) = (tensor([4], 29), tensor([4], 11));
-            let kernels = Flex::normalize(input.clone(), scale.clone(), shift.clone(), groups, 1e-5, relu);
-            let engine =
-                normalize::<Flex>(&[input.clone(), scale.clone(), shift.clone()], groups, 1e-5, relu);
-            let (mean, variance) = (engine.1.clone(), engine.2.clone());
-            assert_same(kernels.into(), engine.into(), &case);
-
+            let layout = Layout::Map(sizes, Precision::F32);
+            let kind = Kind { layout, groups, epsilon: 1e-5, relu, fixed };
+            let (mean, variance) = if fixed {
+                let (mean, variance) = (tensor([4], 7), Flex::float_abs(tensor([4], 13)));
+                let given = || (scale.clone(), shift.clone(), mean.clone(), variance.clone());
+                let (scale, shift, mean, variance) = given();
+                let ours =
+                    take(Flex::normalize_fixed(lay(input.clone()), scale, shift, mean, variance, kind, None));
+                let (scale, shift, mean, variance) = given();
+                let theirs = Flex::batch_norm(input.clone(), scale, shift, mean, variance, 1e-5);
+                let theirs = if relu { Flex::relu(theirs) } else { theirs };
+                let (_, _, mean, variance) = given();
+                let again = (mean.clone(), variance.clone());
+                assert_same([ours, again.0, again.1], [theirs, mean.clone(), variance.clone()], &case);
+                (mean, variance)
+            } else {
+                let (output, mean, variance) =
+                    Flex::normalize(lay(input.clone()), scale.clone(), shift.clone(), kind, None);
+                let engine =
+                    normalize::<Flex>(&[input.clone(), scale.clone(), shift.clone()], groups, 1e-5, relu);
+                let statistics = (engine.1.clone(), engine.2.clone());
+                assert_same([take(output), mean, variance], engine.into(), &case);
+                statistics
+            };
             let tensors = [input, scale, shift, mean, variance, gradient];
             let [input, scale, shift, mean, variance, gradient] = tensors.clone();
-            let kernels =
-                Flex::normalize_gradients(input, scale, shift, mean, variance, gradient, groups, 1e-5, relu);
-            assert_same(kernels.into(), gradients::<Flex>(&tensors, groups, 1e-5, relu).into(), &case);
+            let (input, gradient) = (lay(input), lay(gradient));
+            let kernels = Flex::normalize_gradients(input, scale, shift, mean, variance, gradient, kind);
+            let theirs = if fixed {
+                fixed_gradients::<Flex>(tensors, 1e-5, relu)
+            } else {
+                gradients::<Flex>(&tensors, groups, 1e-5, relu)
+            };
+            assert_same([take(kernels.0), kernels.1, kernels.2], theirs.into(), &case);
         }
     }
 }

@@ -1,10 +1,14 @@
-//! Batch normalisation by the statistics of the batch, alone or with the `ReLU` or the residual sum and `ReLU` behind it.
+//! Batch normalisation of feature maps and of rows, by the statistics of the batch or given ones, alone or with the `ReLU` or the residual sum and `ReLU` behind it.
 //!
 //! Statistics are those of the whole batch or of groups of images that follow one another, as each GPU has its own where
 //! a batch is spread over several: MoCo's shuffled normalisation (He et al. 2020, <https://arxiv.org/abs/1911.05722>,
 //! section 3.3) relies on it.
 
 #![expect(clippy::too_many_arguments, reason = "an operation of the engine takes its tensors one by one")]
+#![expect(
+    clippy::used_underscore_binding,
+    reason = "the engine's macro names what an operation's default does not need"
+)]
 
 mod backward;
 mod cpu;
@@ -13,7 +17,8 @@ mod fallback;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 
-use crate::engine::Tensor;
+use super::map::{FeatureMap, Join, Sizes};
+use crate::engine::{Precision, Tensor};
 
 /// Scale and shift of a normalisation layer, `[C]` each, and what is added to the variance.
 #[derive(Debug, Clone)]
@@ -30,78 +35,154 @@ pub(crate) struct BatchStatistics {
     pub(crate) variance: Tensor<1>,
 }
 
-/// Normalises each of `groups` equal groups of images by its own statistics; see [`equal_groups`].
-///
-/// # Shapes
-/// `[N, C, …]` → the same.
-pub(crate) fn batch_norm<const D: usize>(
-    input: Tensor<D>,
-    affine: Affine,
-    groups: usize,
-) -> (Tensor<D>, BatchStatistics) {
-    batch_norm_then(input, affine, groups, false)
+/// What is normalised.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Layout {
+    /// `[N, C]`
+    Rows,
+    /// A feature map.
+    Map(Sizes, Precision),
 }
 
-/// max(0, [`batch_norm`])
-pub(crate) fn batch_norm_relu<const D: usize>(
-    input: Tensor<D>,
-    affine: Affine,
-    groups: usize,
-) -> (Tensor<D>, BatchStatistics) {
-    batch_norm_then(input, affine, groups, true)
+/// What a normalisation reads and writes.
+pub(crate) trait Batch: Sized {
+    /// How it lies in memory.
+    fn layout(&self) -> Layout;
+    /// Images or rows, N.
+    fn count(&self) -> usize;
+    /// Channels, C.
+    fn channels(&self) -> usize;
+    /// Values of a channel of an image.
+    fn pixels(&self) -> usize;
+    /// The values, and where their gradient meets another one.
+    fn into_values(self) -> (FloatTensor<Dispatch>, Option<Join>);
+    /// Another batch of that layout.
+    fn from_values(values: FloatTensor<Dispatch>, layout: Layout) -> Self;
 }
 
-fn batch_norm_then<const D: usize>(
-    input: Tensor<D>,
-    affine: Affine,
+impl Batch for Tensor<2> {
+    fn layout(&self) -> Layout {
+        Layout::Rows
+    }
+
+    fn count(&self) -> usize {
+        self.dims()[0]
+    }
+
+    fn channels(&self) -> usize {
+        self.dims()[1]
+    }
+
+    fn pixels(&self) -> usize {
+        1
+    }
+
+    fn into_values(self) -> (FloatTensor<Dispatch>, Option<Join>) {
+        (self.into_dispatch(), None)
+    }
+
+    fn from_values(values: FloatTensor<Dispatch>, _layout: Layout) -> Self {
+        Self::from_dispatch(values)
+    }
+}
+
+impl Batch for FeatureMap {
+    fn layout(&self) -> Layout {
+        Layout::Map(self.sizes, self.precision)
+    }
+
+    fn count(&self) -> usize {
+        self.sizes.images
+    }
+
+    fn channels(&self) -> usize {
+        self.sizes.channels
+    }
+
+    fn pixels(&self) -> usize {
+        self.sizes.pixels()
+    }
+
+    fn into_values(self) -> (FloatTensor<Dispatch>, Option<Join>) {
+        (self.values.into_dispatch(), self.join)
+    }
+
+    fn from_values(values: FloatTensor<Dispatch>, layout: Layout) -> Self {
+        let Layout::Map(sizes, precision) = layout else { unreachable!("a map has the layout of one") };
+        Self { values: Tensor::from_dispatch(values), sizes, precision, join: None }
+    }
+}
+
+/// What follows a normalisation.
+#[derive(Debug)]
+pub(crate) enum Then<T> {
+    Nothing,
+    /// max(0, ·)
+    Relu,
+    /// max(0, · + residual)
+    AddRelu(T),
+}
+
+/// A normalisation, as each of its operations needs to know it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    layout: Layout,
+    /// Equal groups of images with statistics of their own.
     groups: usize,
+    epsilon: f64,
+    /// Whether a `ReLU` without residual follows.
     relu: bool,
-) -> (Tensor<D>, BatchStatistics) {
-    let Affine { scale, shift, epsilon } = affine;
-    let (input, scale, shift) = (input.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
-    let (output, mean, variance) = Dispatch::normalize(input, scale, shift, groups, epsilon, relu);
-    let statistics =
-        BatchStatistics { mean: Tensor::from_dispatch(mean), variance: Tensor::from_dispatch(variance) };
-    (Tensor::from_dispatch(output), statistics)
+    /// Whether the statistics are given, and no gradients pass through them.
+    fixed: bool,
 }
 
-/// max(0, [`batch_norm`] + `residual`)
-pub(crate) fn batch_norm_add_relu<const D: usize>(
-    input: Tensor<D>,
-    residual: Tensor<D>,
+/// Normalises each of `groups` equal groups of images by its own statistics, see [`equal_groups`]; and what follows.
+pub(crate) fn batch_norm<T: Batch>(
+    input: T,
     affine: Affine,
     groups: usize,
-) -> (Tensor<D>, BatchStatistics) {
+    then: Then<T>,
+) -> (T, BatchStatistics) {
     let Affine { scale, shift, epsilon } = affine;
-    let (input, residual) = (input.into_dispatch(), residual.into_dispatch());
-    let (scale, shift) = (scale.into_dispatch(), shift.into_dispatch());
-    let (output, mean, variance) =
-        Dispatch::normalize_add_relu(input, residual, scale, shift, groups, epsilon);
-    let statistics =
-        BatchStatistics { mean: Tensor::from_dispatch(mean), variance: Tensor::from_dispatch(variance) };
-    (Tensor::from_dispatch(output), statistics)
+    let (layout, relu) = (input.layout(), matches!(then, Then::Relu));
+    let kind = Kind { layout, groups, epsilon, relu, fixed: false };
+    let ((input, join), scale, shift) = (input.into_values(), scale.into_dispatch(), shift.into_dispatch());
+    let (output, mean, variance) = match then {
+        Then::Nothing | Then::Relu => Dispatch::normalize(input, scale, shift, kind, join),
+        Then::AddRelu(residual) => {
+            let (residual, other) = residual.into_values();
+            Dispatch::normalize_add_relu(input, residual, scale, shift, kind, join, other)
+        }
+    };
+    let [mean, variance] = [mean, variance].map(Tensor::from_dispatch);
+    (T::from_values(output, layout), BatchStatistics { mean, variance })
 }
 
-/// Normalises by given statistics, `[C]` each.
-///
-/// # Shapes
-/// `[N, C, …]` → the same.
-pub(crate) fn batch_norm_fixed<const D: usize>(
-    input: Tensor<D>,
+/// Normalises by given statistics, `[C]` each; and what follows.
+pub(crate) fn batch_norm_fixed<T: Batch>(
+    input: T,
     affine: Affine,
     statistics: BatchStatistics,
-) -> Tensor<D> {
+    then: Then<T>,
+) -> T {
     let Affine { scale, shift, epsilon } = affine;
+    let (layout, relu) = (input.layout(), matches!(then, Then::Relu));
+    let kind = Kind { layout, groups: 1, epsilon, relu, fixed: true };
+    let (input, join) = input.into_values();
     let [scale, shift, mean, variance] =
         [scale, shift, statistics.mean, statistics.variance].map(Tensor::into_dispatch);
-    Tensor::from_dispatch(Dispatch::normalize_fixed(
-        input.into_dispatch(),
-        scale,
-        shift,
-        mean,
-        variance,
-        epsilon,
-    ))
+    let output = match then {
+        Then::Nothing | Then::Relu => {
+            Dispatch::normalize_fixed(input, scale, shift, mean, variance, kind, join)
+        }
+        Then::AddRelu(residual) => {
+            let (residual, other) = residual.into_values();
+            Dispatch::normalize_fixed_add_relu(
+                input, residual, scale, shift, mean, variance, kind, join, other,
+            )
+        }
+    };
+    T::from_values(output, layout)
 }
 
 /// How many groups of equal size `images` are split into where `asked` are wanted: as many, or where these do not divide
@@ -124,11 +205,10 @@ pub(crate) trait Normalization: Backend {
         input: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
-        relu: bool,
+        kind: Kind,
+        _join: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        fallback::normalize::<Self>(&[input, scale, shift], groups, epsilon, relu)
+        fallback::normalize::<Self>(&[input, scale, shift], kind.groups, kind.epsilon, kind.relu)
     }
 
     /// Output, and mean and variance of each group.
@@ -138,10 +218,11 @@ pub(crate) trait Normalization: Backend {
         residual: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
+        kind: Kind,
+        _join: Option<Join>,
+        _other: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let (output, mean, variance) = Self::normalize(input, scale, shift, groups, epsilon, false);
+        let (output, mean, variance) = Self::normalize(input, scale, shift, kind, None);
         (Self::relu(Self::float_add(output, residual)), mean, variance)
     }
 
@@ -153,12 +234,31 @@ pub(crate) trait Normalization: Backend {
         shift: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        epsilon: f64,
+        kind: Kind,
+        _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        Self::batch_norm(input, scale, shift, mean, variance, epsilon)
+        let output = Self::batch_norm(input, scale, shift, mean, variance, kind.epsilon);
+        if kind.relu { Self::relu(output) } else { output }
     }
 
-    /// Gradients of input, scale and shift, given the output's gradient; `relu` as in the forward pass.
+    /// The output.
+    #[fusion(default)]
+    fn normalize_fixed_add_relu(
+        input: FloatTensor<Self>,
+        residual: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        mean: FloatTensor<Self>,
+        variance: FloatTensor<Self>,
+        kind: Kind,
+        _join: Option<Join>,
+        _other: Option<Join>,
+    ) -> FloatTensor<Self> {
+        let output = Self::normalize_fixed(input, scale, shift, mean, variance, kind, None);
+        Self::relu(Self::float_add(output, residual))
+    }
+
+    /// Gradients of input, scale and shift, given the output's gradient.
     #[fusion(default)]
     fn normalize_gradients(
         input: FloatTensor<Self>,
@@ -167,11 +267,14 @@ pub(crate) trait Normalization: Backend {
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
-        relu: bool,
+        kind: Kind,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        fallback::gradients::<Self>(&[input, scale, shift, mean, variance, gradient], groups, epsilon, relu)
+        let tensors = [input, scale, shift, mean, variance, gradient];
+        if kind.fixed {
+            fallback::fixed_gradients::<Self>(tensors, kind.epsilon, kind.relu)
+        } else {
+            fallback::gradients::<Self>(&tensors, kind.groups, kind.epsilon, kind.relu)
+        }
     }
 
     /// Gradients of input, residual, scale and shift, given the output and its gradient.
@@ -184,14 +287,13 @@ pub(crate) trait Normalization: Backend {
         variance: FloatTensor<Self>,
         output: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        groups: usize,
-        epsilon: f64,
+        kind: Kind,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         // What passed the `ReLU` is read off the output.
         let residual = Self::relu_backward(output, gradient);
         let gradient = residual.clone();
         let (input, scale, shift) =
-            Self::normalize_gradients(input, scale, shift, mean, variance, gradient, groups, epsilon, false);
+            Self::normalize_gradients(input, scale, shift, mean, variance, gradient, kind);
         (input, residual, scale, shift)
     }
 }

@@ -1,0 +1,566 @@
+//! Batch normalisation of [maps](crate::map). A task takes a channel, or the pair of a word: its values fill no more than a core's
+//! cache as a rule, so that the second pass over them reads no memory.
+
+#![expect(unsafe_code, reason = "tasks write to parts of one result")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+#![expect(clippy::needless_range_loop, reason = "half and lane number values of several arrays at once")]
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use rayon::prelude::*;
+
+use super::{
+    Affine, After, Gradients, Normalized, Statistics, Sums, Then, inverse_deviation, losses, moments,
+    normalized, relu,
+};
+use crate::dot::Level;
+use crate::map::{self, LANES, Line, Precision, lines, read};
+use crate::vector::{Work, multiply_add};
+use crate::written::{Target, written};
+
+/// Lines whose sum `f32` holds well.
+const BLOCK: usize = 64;
+
+/// A value of each image of a block.
+type Lanes = [f32; LANES];
+
+/// Sizes of a map, and how its images are grouped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of the map.
+    pub map: map::Sizes,
+    /// Groups of N / G consecutive images, each normalised by statistics of its own; G divides N. More than one is what
+    /// training in several processes gives, and what MoCo's shuffled batch normalisation needs (He et al. 2020, §3.3).
+    pub groups: usize,
+    /// How the map is held.
+    pub precision: Precision,
+}
+
+impl Sizes {
+    /// Values over which a channel is normalised.
+    fn count(&self) -> f64 {
+        (self.map.images / self.groups * self.map.pixels()) as f64
+    }
+
+    /// The group of a lane, if it has an image.
+    #[inline(always)]
+    fn group(&self, block: usize, lane: usize) -> Option<usize> {
+        let image = block * LANES + lane;
+        (image < self.map.images).then(|| image / (self.map.images / self.groups))
+    }
+
+    /// What is said of the groups, for each lane of a block: 0 where there is no image.
+    #[inline(always)]
+    fn lanes(&self, block: usize, mut of_group: impl FnMut(usize) -> f32) -> Lanes {
+        if self.groups == 1 && (block + 1) * LANES <= self.map.images {
+            return [of_group(0); LANES];
+        }
+        let (mut lanes, mut last) = ([0.0; LANES], (usize::MAX, 0.0));
+        for (lane, value) in lanes.iter_mut().enumerate() {
+            let Some(group) = self.group(block, lane) else { break };
+            if group != last.0 {
+                last = (group, of_group(group));
+            }
+            *value = last.1;
+        }
+        lanes
+    }
+
+    /// The lines of a word of a block.
+    #[inline(always)]
+    fn lines_of(&self, block: usize, word: usize) -> Range<usize> {
+        let pixels = self.map.pixels();
+        let start = (block * self.map.channel_words(self.precision) + word) * pixels;
+        start..start + pixels
+    }
+
+    /// The channels of a word.
+    #[inline(always)]
+    fn channels(&self, word: usize) -> Range<usize> {
+        let each = self.precision.each();
+        word * each..self.map.channels.min((word + 1) * each)
+    }
+
+    fn check(&self, maps: &[&[u32]], affine: &Affine<'_>, statistics: &[&[f32]]) {
+        assert!(
+            self.groups > 0 && self.map.images.is_multiple_of(self.groups),
+            "images do not split into groups in {self:?}"
+        );
+        for map in maps {
+            self.map.check(self.precision, map);
+        }
+        for channel in [affine.scale, affine.shift] {
+            assert_eq!(channel.len(), self.map.channels, "one value a channel in {self:?}");
+        }
+        for statistic in statistics {
+            assert_eq!(
+                statistic.len(),
+                self.groups * self.map.channels,
+                "one value a group and channel in {self:?}"
+            );
+        }
+    }
+
+    /// Runs `of_word` for every word, with room of its own: an element for each group of each channel of the word.
+    fn of_words<T: Copy + Send>(&self, empty: T, of_word: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
+        let each = self.precision.each() * self.groups;
+        let mut all = vec![empty; self.map.channel_words(self.precision) * each];
+        all.par_chunks_exact_mut(each).enumerate().for_each(|(word, own)| of_word(word, own));
+        all
+    }
+
+    /// Where the room of a channel and group lies.
+    fn place(&self, channel: usize, group: usize) -> usize {
+        channel * self.groups + group
+    }
+}
+
+/// Runs `work` compiled for words of this precision.
+macro_rules! for_words {
+    ($level:expr, $precision:expr, $work:ident { $($field:tt)* }) => {
+        match $precision {
+            Precision::F32 => $level.run($work::<1> { $($field)* }),
+            Precision::Bf16 => $level.run($work::<2> { $($field)* }),
+        }
+    };
+}
+
+/// γ · (x − mean) / √(variance + ε) + β with mean and biased variance of each channel of each group, and
+/// `then`. Lanes without an image are 0.
+///
+/// # Panics
+/// Where lengths do not fit `sizes`, there are no channels or pixels, or the groups do not divide the images.
+pub fn forward(sizes: &Sizes, input: &[u32], affine: &Affine<'_>, then: Then<'_, u32>) -> Normalized<u32> {
+    forward_at(Level::detect(), sizes, input, affine, then)
+}
+
+pub(super) fn forward_at(
+    level: Level,
+    sizes: &Sizes,
+    input: &[u32],
+    affine: &Affine<'_>,
+    then: Then<'_, u32>,
+) -> Normalized<u32> {
+    let mut statistics = Vec::new();
+    let output = normalize_at(level, sizes, input, affine, None, then, &mut statistics);
+    let (mut mean, mut variance) = (Vec::new(), Vec::new());
+    for group in 0..sizes.groups {
+        let of_channel = |channel: usize| statistics[sizes.place(channel, group)];
+        mean.extend((0..sizes.map.channels).map(|channel| of_channel(channel)[0]));
+        variance.extend((0..sizes.map.channels).map(|channel| of_channel(channel)[1]));
+    }
+    Normalized { output, mean, variance }
+}
+
+/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `then`: with one group, what a
+/// network does when it is evaluated with running statistics.
+///
+/// # Panics
+/// As [`forward`].
+pub fn normalize(
+    sizes: &Sizes,
+    input: &[u32],
+    affine: &Affine<'_>,
+    statistics: [&[f32]; 2],
+    then: Then<'_, u32>,
+) -> Vec<u32> {
+    normalize_at(Level::detect(), sizes, input, affine, Some(statistics), then, &mut Vec::new())
+}
+
+/// Where no statistics are given, writes those of the input.
+fn normalize_at(
+    level: Level,
+    sizes: &Sizes,
+    input: &[u32],
+    affine: &Affine<'_>,
+    given: Option<[&[f32]; 2]>,
+    then: Then<'_, u32>,
+    statistics: &mut Vec<[f32; 2]>,
+) -> Vec<u32> {
+    let residual = if let Then::AddRelu(residual) = then { residual } else { input };
+    sizes.check(&[input, residual], affine, given.as_ref().map_or(&[], |given| given));
+    let write = |out: &mut [MaybeUninit<u32>]| {
+        // SAFETY: each task writes the lines of its word.
+        let target = unsafe { Target::new(out) };
+        *statistics = sizes.of_words([0.0; 2], |word, statistics| {
+            let input = lines(input);
+            for_words!(
+                level,
+                sizes.precision,
+                Normalize { sizes, word, input, affine, given, then, statistics, target }
+            );
+        });
+    };
+    // SAFETY: the words of all blocks cover the output, and each is written whole.
+    unsafe { written(input.len(), write) }
+}
+
+/// Normalises the channels of a word.
+struct Normalize<'a, const EACH: usize> {
+    sizes: &'a Sizes,
+    word: usize,
+    input: &'a [Line],
+    affine: &'a Affine<'a>,
+    given: Option<[&'a [f32]; 2]>,
+    then: Then<'a, u32>,
+    /// Mean and variance, `[EACH, G]`, to be written where none are given.
+    statistics: &'a mut [[f32; 2]],
+    target: Target,
+}
+
+impl<const EACH: usize> Work for Normalize<'_, EACH> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Self { sizes, word, input, affine, given, then, statistics, target } = self;
+        let (groups, channels) = (sizes.groups, sizes.map.channels);
+        if let Some([mean, variance]) = given {
+            for (half, channel) in sizes.channels(word).enumerate() {
+                for group in 0..groups {
+                    let place = group * channels + channel;
+                    statistics[half * groups + group] = [mean[place], variance[place]];
+                }
+            }
+        } else {
+            measure::<FUSED, EACH>(sizes, word, input, statistics);
+        }
+        for block in 0..sizes.map.blocks() {
+            let range = sizes.lines_of(block, word);
+            let [mut mean, mut scale, mut shift] = [[[0.0; LANES]; EACH]; 3];
+            for (half, channel) in sizes.channels(word).enumerate() {
+                let of = |group: usize| statistics[half * groups + group];
+                mean[half] = sizes.lanes(block, |group| of(group)[0]);
+                scale[half] = sizes.lanes(block, |group| {
+                    affine.scale[channel] * inverse_deviation(of(group)[1], affine.epsilon)
+                });
+                shift[half] = sizes.lanes(block, |_| affine.shift[channel]);
+            }
+            let residual = match then {
+                Then::AddRelu(residual) => Some(&lines(residual)[range.clone()]),
+                Then::Nothing | Then::Relu => None,
+            };
+            let rectified = !matches!(then, Then::Nothing);
+            for (index, line) in input[range.clone()].iter().enumerate() {
+                let mut values = read::<EACH>(line);
+                let added = match residual {
+                    Some(residual) => read::<EACH>(&residual[index]),
+                    None => [[0.0; LANES]; EACH],
+                };
+                for half in 0..EACH {
+                    for lane in 0..LANES {
+                        let value = normalized::<FUSED>(
+                            values[half][lane],
+                            mean[half][lane],
+                            scale[half][lane],
+                            shift[half][lane],
+                        );
+                        let value = value + added[half][lane];
+                        values[half][lane] = if rectified { relu(value) } else { value };
+                    }
+                }
+                // SAFETY: this word's lines are those of this task.
+                unsafe { target.write(range.start + index, map::written::<EACH>(&values)) };
+            }
+        }
+    }
+}
+
+/// Mean and variance of the channels of a word, `[EACH, G]`.
+#[inline(always)]
+fn measure<const FUSED: bool, const EACH: usize>(
+    sizes: &Sizes,
+    word: usize,
+    input: &[Line],
+    statistics: &mut [[f32; 2]],
+) {
+    let (groups, of_group) = (sizes.groups, sizes.map.images / sizes.groups);
+    // Squares are taken of the distance to some value of the channel, lest a large mean swallow the variance.
+    let origin = |half: usize, group: usize| {
+        let image = group * of_group;
+        let line = &input[sizes.lines_of(image / LANES, word)][0];
+        read::<EACH>(line)[half][image % LANES]
+    };
+    let mut totals = [[0.0; 2]; EACH];
+    for block in 0..sizes.map.blocks() {
+        let lines = &input[sizes.lines_of(block, word)];
+        let mut origins = [[0.0; LANES]; EACH];
+        for half in 0..EACH {
+            origins[half] = sizes.lanes(block, |group| origin(half, group));
+        }
+        let mut sums = [[[0.0; LANES]; 2]; EACH];
+        for lines in lines.chunks(BLOCK) {
+            let mut partial = [[[0.0; LANES]; 2]; EACH];
+            for line in lines {
+                let values = read::<EACH>(line);
+                for half in 0..EACH {
+                    for lane in 0..LANES {
+                        let distance = values[half][lane] - origins[half][lane];
+                        let [sum, square] = [partial[half][0][lane], partial[half][1][lane]];
+                        partial[half][0][lane] = sum + distance;
+                        partial[half][1][lane] = multiply_add::<FUSED>(distance, distance, square);
+                    }
+                }
+            }
+            add(&mut sums, &partial);
+        }
+        // What groups there are, are met in their order.
+        for lane in 0..LANES {
+            let Some(group) = sizes.group(block, lane) else { break };
+            for half in 0..EACH {
+                totals[half][0] += sums[half][0][lane];
+                totals[half][1] += sums[half][1][lane];
+            }
+            if (block * LANES + lane + 1).is_multiple_of(of_group) {
+                for half in 0..EACH {
+                    statistics[half * groups + group] =
+                        moments(totals[half], origin(half, group), sizes.count());
+                    totals[half] = [0.0; 2];
+                }
+            }
+        }
+    }
+}
+
+/// Adds the sums of a block of lines.
+#[inline(always)]
+fn add<const EACH: usize>(sums: &mut [[[f64; LANES]; 2]; EACH], partial: &[[Lanes; 2]; EACH]) {
+    for half in 0..EACH {
+        for kind in 0..2 {
+            for lane in 0..LANES {
+                sums[half][kind][lane] += f64::from(partial[half][kind][lane]);
+            }
+        }
+    }
+}
+
+/// The gradients of [`forward`], given the gradient of its output, the same `input` and `affine`, and the statistics
+/// that it returned, or those of [`normalize`].
+///
+/// # Panics
+/// As [`forward`].
+pub fn backward(
+    sizes: &Sizes,
+    input: &[u32],
+    affine: &Affine<'_>,
+    statistics: Statistics<'_>,
+    gradient: &[u32],
+    after: After<'_, u32>,
+) -> Gradients<u32> {
+    backward_at(Level::detect(), sizes, input, affine, statistics, gradient, after)
+}
+
+pub(super) fn backward_at(
+    level: Level,
+    sizes: &Sizes,
+    input: &[u32],
+    affine: &Affine<'_>,
+    statistics: Statistics<'_>,
+    gradient: &[u32],
+    after: After<'_, u32>,
+) -> Gradients<u32> {
+    let ([mean, variance], fixed) = statistics.parts();
+    let output = if let After::AddRelu(output) = after { output } else { input };
+    sizes.check(&[input, gradient, output], affine, &[mean, variance]);
+    let adds = matches!(after, After::AddRelu(_));
+    let mut sums = Vec::new();
+    let mut residual = Vec::new();
+    let write = |out: &mut [MaybeUninit<u32>]| {
+        let all = |masked: &mut [MaybeUninit<u32>]| {
+            // SAFETY: each task writes the lines of its word, of both.
+            let targets = unsafe { [Target::new(out), Target::new(masked)] };
+            sums = sizes.of_words([0.0; 2], |word, sums: &mut [Sums]| {
+                let (input, gradient, statistics) = (lines(input), lines(gradient), [mean, variance]);
+                for_words!(
+                    level,
+                    sizes.precision,
+                    Differentiate {
+                        sizes,
+                        word,
+                        input,
+                        affine,
+                        statistics,
+                        fixed,
+                        gradient,
+                        after,
+                        sums,
+                        targets
+                    }
+                );
+            });
+        };
+        // SAFETY: the words of all blocks cover the gradient of the residual, and each is written whole where there is one.
+        residual = unsafe { written(if adds { input.len() } else { 0 }, all) };
+    };
+    // SAFETY: the words of all blocks cover the gradient, and each is written whole.
+    let input = unsafe { written(input.len(), write) };
+    let (mut scale, mut shift) = (Vec::new(), Vec::new());
+    for channel in 0..sizes.map.channels {
+        let mut gradients = [0.0; 2];
+        for group in 0..sizes.groups {
+            let [sum, product] = sums[sizes.place(channel, group)];
+            let variance = variance[group * sizes.map.channels + channel];
+            gradients[0] += product * f64::from(inverse_deviation(variance, affine.epsilon));
+            gradients[1] += sum;
+        }
+        scale.push(gradients[0] as f32);
+        shift.push(gradients[1] as f32);
+    }
+    Gradients { input, residual: adds.then_some(residual), scale, shift }
+}
+
+/// The outputs of means, scales and shifts.
+#[inline(always)]
+fn outputs<const FUSED: bool, const EACH: usize>(
+    input: &[Lanes; EACH],
+    [mean, scale, shift]: &[[Lanes; EACH]; 3],
+) -> [Lanes; EACH] {
+    let mut outputs = [[0.0; LANES]; EACH];
+    for half in 0..EACH {
+        for lane in 0..LANES {
+            let (input, mean) = (input[half][lane], mean[half][lane]);
+            outputs[half][lane] = normalized::<FUSED>(input, mean, scale[half][lane], shift[half][lane]);
+        }
+    }
+    outputs
+}
+
+/// The gradients of what a `ReLU` read, given its outputs, or what they are before they are rectified.
+#[inline(always)]
+fn behind_relu<const EACH: usize>(gradient: [Lanes; EACH], outputs: &[Lanes; EACH]) -> [Lanes; EACH] {
+    let mut passed = [[0.0; LANES]; EACH];
+    for half in 0..EACH {
+        for lane in 0..LANES {
+            // As bits: of a choice the compiler would make branches.
+            let passes = u32::from(outputs[half][lane] <= 0.0).wrapping_sub(1);
+            passed[half][lane] = f32::from_bits(gradient[half][lane].to_bits() & passes);
+        }
+    }
+    passed
+}
+
+/// The gradients of the channels of a word.
+struct Differentiate<'a, const EACH: usize> {
+    sizes: &'a Sizes,
+    word: usize,
+    input: &'a [Line],
+    affine: &'a Affine<'a>,
+    statistics: [&'a [f32]; 2],
+    fixed: bool,
+    gradient: &'a [Line],
+    after: After<'a, u32>,
+    /// `[EACH, G]`, zeros, to be written.
+    sums: &'a mut [Sums],
+    /// The input's gradient, and the residual's where there was one.
+    targets: [Target; 2],
+}
+
+impl<const EACH: usize> Differentiate<'_, EACH> {
+    /// Means, scales and shifts of the lanes of a block.
+    #[inline(always)]
+    fn affine_of(&self, block: usize) -> [[Lanes; EACH]; 3] {
+        let Self { sizes, word, affine, statistics: [mean, variance], .. } = self;
+        let channels = sizes.map.channels;
+        let mut values = [[[0.0; LANES]; EACH]; 3];
+        for (half, channel) in sizes.channels(*word).enumerate() {
+            values[0][half] = sizes.lanes(block, |group| mean[group * channels + channel]);
+            values[1][half] = sizes.lanes(block, |group| {
+                let deviation = inverse_deviation(variance[group * channels + channel], affine.epsilon);
+                affine.scale[channel] * deviation
+            });
+            values[2][half] = sizes.lanes(block, |_| affine.shift[channel]);
+        }
+        values
+    }
+}
+
+impl<const EACH: usize> Work for Differentiate<'_, EACH> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let (sizes, groups, relu) = (self.sizes, self.sizes.groups, matches!(self.after, After::Relu));
+        let blocks = sizes.map.blocks();
+        for block in 0..blocks {
+            let range = sizes.lines_of(block, self.word);
+            let affine = self.affine_of(block);
+            let output = match self.after {
+                After::AddRelu(output) => Some(lines(output)),
+                After::Nothing | After::Relu => None,
+            };
+            let mut sums = [[[0.0; LANES]; 2]; EACH];
+            for start in range.clone().step_by(BLOCK) {
+                let mut partial = [[[0.0; LANES]; 2]; EACH];
+                for place in start..range.end.min(start + BLOCK) {
+                    let input = read::<EACH>(&self.input[place]);
+                    let mut gradient = read::<EACH>(&self.gradient[place]);
+                    if let Some(output) = output {
+                        gradient = behind_relu(gradient, &read::<EACH>(&output[place]));
+                        // SAFETY: this word's lines are those of this task.
+                        unsafe { self.targets[1].write(place, map::written::<EACH>(&gradient)) };
+                    } else if relu {
+                        gradient = behind_relu(gradient, &outputs::<FUSED, EACH>(&input, &affine));
+                    }
+                    for half in 0..EACH {
+                        for lane in 0..LANES {
+                            let distance = input[half][lane] - affine[0][half][lane];
+                            let [sum, product] = [partial[half][0][lane], partial[half][1][lane]];
+                            let gradient = gradient[half][lane];
+                            partial[half][0][lane] = sum + gradient;
+                            partial[half][1][lane] = multiply_add::<FUSED>(gradient, distance, product);
+                        }
+                    }
+                }
+                add(&mut sums, &partial);
+            }
+            for lane in 0..LANES {
+                let Some(group) = sizes.group(block, lane) else { break };
+                for half in 0..EACH {
+                    let total = &mut self.sums[half * groups + group];
+                    total[0] += sums[half][0][lane];
+                    total[1] += sums[half][1][lane];
+                }
+            }
+        }
+        for block in 0..blocks {
+            let range = sizes.lines_of(block, self.word);
+            let affine = self.affine_of(block);
+            let mut lost = [[[0.0; LANES]; EACH]; 2];
+            let channels = if self.fixed { 0..0 } else { sizes.channels(self.word) };
+            for (half, channel) in channels.enumerate() {
+                let losses = |group: usize| {
+                    let variance = self.statistics[1][group * sizes.map.channels + channel];
+                    let deviation = inverse_deviation(variance, self.affine.epsilon);
+                    losses(self.sums[half * groups + group], deviation, sizes.count())
+                };
+                lost[0][half] = sizes.lanes(block, |group| losses(group)[0]);
+                lost[1][half] = sizes.lanes(block, |group| losses(group)[1]);
+            }
+            for place in range {
+                let input = read::<EACH>(&self.input[place]);
+                let mut values = match self.after {
+                    // SAFETY: written above, by this task.
+                    After::AddRelu(_) => read::<EACH>(&unsafe { self.targets[1].read(place) }),
+                    After::Nothing | After::Relu => read::<EACH>(&self.gradient[place]),
+                };
+                if relu {
+                    values = behind_relu(values, &outputs::<FUSED, EACH>(&input, &affine));
+                }
+                for half in 0..EACH {
+                    for lane in 0..LANES {
+                        let distance = input[half][lane] - affine[0][half][lane];
+                        let gradient = values[half][lane] - lost[0][half][lane];
+                        values[half][lane] = affine[1][half][lane]
+                            * multiply_add::<FUSED>(distance, -lost[1][half][lane], gradient);
+                    }
+                }
+                // SAFETY: as above.
+                unsafe { self.targets[0].write(place, map::written::<EACH>(&values)) };
+            }
+        }
+    }
+}

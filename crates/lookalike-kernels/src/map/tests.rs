@@ -1,0 +1,120 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn normals(purpose: &str, count: usize) -> Vec<f32> {
+    let mut stream = lookalike_base::Seed(7).stream(purpose, 0, 0, 0);
+    (0..count).map(|_| stream.normal()).collect()
+}
+
+const PRECISIONS: [Precision; 2] = [Precision::F32, Precision::Bf16];
+
+/// Values that this precision holds.
+fn held(precision: Precision, values: Vec<f32>) -> Vec<f32> {
+    match precision {
+        Precision::F32 => values,
+        Precision::Bf16 => values.into_iter().map(bf16::round).collect(),
+    }
+}
+
+fn values(sizes: &Sizes, precision: Precision, purpose: &str) -> Vec<f32> {
+    held(precision, normals(purpose, sizes.images * sizes.channels * sizes.pixels()))
+}
+
+proptest! {
+    #[test]
+    fn what_is_laid_out_is_taken_back(
+        images in 0_usize..40, channels in 1_usize..6, height in 1_usize..6, width in 1_usize..6,
+    ) {
+        let sizes = Sizes { images, channels, height, width };
+        for precision in PRECISIONS {
+            let values = values(&sizes, precision, "values");
+            let map = lay(&sizes, precision, &values);
+            prop_assert_eq!(map.len(), images.div_ceil(16) * channels.div_ceil(precision.each()) * height * width * 16);
+            prop_assert_eq!(&take(&sizes, precision, &map), &values);
+        }
+    }
+
+    #[test]
+    fn means_and_largest_values_are_those_of_the_definition(
+        images in 1_usize..20, channels in 1_usize..4, height in 2_usize..9, width in 2_usize..9,
+        side in 1_usize..4, stride in 1_usize..4, padding in 0_usize..2,
+    ) {
+        let sizes = Sizes { images, channels, height, width };
+        let window = Window { side, stride, padding: padding.min(side / 2) };
+        prop_assume!(side <= height.min(width) + 2 * window.padding);
+        for precision in PRECISIONS {
+            check(&sizes, &window, precision);
+        }
+    }
+}
+
+fn check(sizes: &Sizes, window: &Window, precision: Precision) {
+    let Sizes { height, width, .. } = *sizes;
+    let pooled = window.pooled(sizes);
+    let (input, gradient) = (values(sizes, precision, "input"), values(&pooled, precision, "gradient"));
+    let map = lay(sizes, precision, &input);
+
+    let means = mean(sizes, precision, &map);
+    for (mean, channel) in means.iter().zip(input.chunks_exact(sizes.pixels())) {
+        let twin = channel.iter().map(|value| f64::from(*value)).sum::<f64>() / sizes.pixels() as f64;
+        assert!((f64::from(*mean) - twin).abs() < 1e-6, "{mean} is not {twin} of {sizes:?}");
+    }
+    let returned = take(sizes, precision, &mean_gradient(sizes, precision, &means));
+    for (pixels, mean) in returned.chunks_exact(sizes.pixels()).zip(&means) {
+        let expected = held(precision, vec![mean / sizes.pixels() as f32])[0];
+        assert!(pixels.iter().all(|pixel| *pixel == expected));
+    }
+
+    let output = max_pool(sizes, window, precision, &map);
+    let gradients = lay(&pooled, precision, &gradient);
+    let returned =
+        take(sizes, precision, &max_pool_gradient(sizes, window, precision, [&map, &output, &gradients]));
+    let output = take(&pooled, precision, &output);
+    for (index, channel) in input.chunks_exact(sizes.pixels()).enumerate() {
+        let mut twin = vec![0.0; sizes.pixels()];
+        for place in 0..pooled.pixels() {
+            let (row, column) = (place / pooled.width * window.stride, place % pooled.width * window.stride);
+            let mut largest: Option<usize> = None;
+            for (y, x) in
+                (row..row + window.side).flat_map(|y| (column..column + window.side).map(move |x| (y, x)))
+            {
+                let (y, x) = (y.wrapping_sub(window.padding), x.wrapping_sub(window.padding));
+                let pixel = y.wrapping_mul(width).wrapping_add(x);
+                if y < height && x < width && largest.is_none_or(|largest| channel[pixel] > channel[largest])
+                {
+                    largest = Some(pixel);
+                }
+            }
+            let place = index * pooled.pixels() + place;
+            assert_eq!(output[place], channel[largest.unwrap()], "{window:?} over {sizes:?}");
+            twin[largest.unwrap()] += f64::from(gradient[place]);
+        }
+        for (returned, twin) in returned[index * sizes.pixels()..].iter().zip(twin) {
+            let bound = if precision == Precision::F32 { 1e-5 } else { 0.004 * twin.abs() + 1e-5 };
+            assert!((f64::from(*returned) - twin).abs() <= bound, "{returned} is not {twin}");
+        }
+    }
+}
+
+#[test]
+fn of_equal_values_the_first_is_given_the_gradient() {
+    let sizes = Sizes { images: 1, channels: 1, height: 2, width: 2 };
+    let window = Window { side: 2, stride: 2, padding: 0 };
+    let map = lay(&sizes, Precision::F32, &[1.0, 2.0, 2.0, 2.0]);
+    let output = max_pool(&sizes, &window, Precision::F32, &map);
+    let gradient = lay(&window.pooled(&sizes), Precision::F32, &[5.0]);
+    let returned = max_pool_gradient(&sizes, &window, Precision::F32, [&map, &output, &gradient]);
+    assert_eq!(take(&sizes, Precision::F32, &returned), [0.0, 5.0, 0.0, 0.0]);
+}
+
+#[test]
+fn what_is_not_a_number_is_the_largest() {
+    let sizes = Sizes { images: 1, channels: 1, height: 1, width: 3 };
+    let window = Window { side: 1, stride: 1, padding: 0 };
+    for precision in PRECISIONS {
+        let map = lay(&sizes, precision, &[1.0, f32::NAN, 3.0]);
+        let output = take(&sizes, precision, &max_pool(&sizes, &window, precision, &map));
+        assert!(output[1].is_nan() && output[0] == 1.0 && output[2] == 3.0);
+    }
+}
