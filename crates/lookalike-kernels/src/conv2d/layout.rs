@@ -24,6 +24,9 @@ type Block = [Line; BLOCK];
 /// Pixels whose lines are copied together: where rows lie a power of two apart, their lines share a set of the cache.
 const TOGETHER: usize = 4;
 
+/// Pixels between what is copied and what is fetched into the caches meanwhile.
+const AHEAD: usize = 2 * TOGETHER;
+
 /// Sizes of a block of sixteen images: channels, height, width, and channels of a word.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Planes {
@@ -78,6 +81,19 @@ impl Source<'_> {
     }
 }
 
+/// Fetches a line into the caches.
+#[inline(always)]
+fn fetch(map: &[Line], line: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every processor of this kind has the instruction, which never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(map.as_ptr().wrapping_add(line).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (map, line);
+}
+
 /// Lays some pixels of a block out as `[pixels, words of C, 16 images]`.
 pub(super) struct LayImages<'a> {
     pub(super) source: Source<'a>,
@@ -96,6 +112,9 @@ impl Kernel for LayImages<'_> {
             let together = start..pixels.end.min(start + TOGETHER);
             let targets = &mut targets[index * TOGETHER * count..][..together.len() * count];
             for word in 0..count {
+                for pixel in together.clone() {
+                    fetch(map, source.place(block, word, (pixel + AHEAD).min(pixels.end - 1)));
+                }
                 for (pixel, target) in together.clone().zip(targets.iter_mut().skip(word).step_by(count)) {
                     *target = map[source.place(block, word, pixel)];
                 }
