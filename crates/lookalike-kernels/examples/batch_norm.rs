@@ -1,4 +1,4 @@
-//! Times batch normalisation in training, `batch_norm [f32|bf16]`, at the sizes of ResNet-18 for images of 32 px, and of ResNet-50 for 224 px.
+//! Times batch normalisation in training, `batch_norm [f32|bf16]`, at the sizes of the small encoder and of ResNet-18 for images of 32 px, and of ResNet-50 for 224 px.
 //!
 //! Prints the median time of output and gradients, with a `ReLU` and with residual and `ReLU`, and the memory they read
 //! and write a second, counting each operand and each result once.
@@ -23,6 +23,9 @@ fn main() {
         "images x C x pixels", "output ms", "GB/s", "grad. ms", "GB/s"
     );
     for [images, channels, side] in [
+        [256, 16, 32],
+        [256, 32, 16],
+        [256, 64, 8],
         [64, 64, 32],
         [64, 128, 16],
         [64, 256, 8],

@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::LearnError;
 
-/// What the factors of a convolution's products are rounded to. Tensors, sums and weights are `f32` either way.
+/// What the factors of a convolution's products are rounded to, and on the CPU the values of feature maps. Sums, weights, their gradients
+/// and statistics are `f32` either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {

@@ -229,7 +229,8 @@ impl<const EACH: usize> Work for Normalize<'_, EACH> {
         } else {
             measure::<FUSED, EACH>(sizes, word, input, statistics);
         }
-        for block in 0..sizes.map.blocks() {
+        // Backwards, for what was read last is still in the cache.
+        for block in (0..sizes.map.blocks()).rev() {
             let range = sizes.lines_of(block, word);
             let [mut mean, mut scale, mut shift] = [[[0.0; LANES]; EACH]; 3];
             for (half, channel) in sizes.channels(word).enumerate() {
@@ -526,7 +527,8 @@ impl<const EACH: usize> Work for Differentiate<'_, EACH> {
                 }
             }
         }
-        for block in 0..blocks {
+        // Backwards, for what was read last is still in the cache.
+        for block in (0..blocks).rev() {
             let range = sizes.lines_of(block, self.word);
             let affine = self.affine_of(block);
             let mut lost = [[[0.0; LANES]; EACH]; 2];

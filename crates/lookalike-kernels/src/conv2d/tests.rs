@@ -183,6 +183,21 @@ fn more_images_than_lanes_are_no_exception() {
 }
 
 #[test]
+fn no_images_are_no_values() {
+    for (kernel, stride) in [(3, 1), (3, 2), (1, 1), (1, 2)] {
+        let padding = kernel / 2;
+        let shape =
+            Shape { images: 0, inputs: 16, outputs: 16, height: 9, width: 9, kernel, stride, padding };
+        let weight = vec![1.0; shape.outputs * shape.terms()];
+        for precision in [Precision::F32, Precision::Bf16] {
+            assert!(forward(&shape, precision, &[], &weight, None).is_empty());
+            assert!(input_gradient(&shape, precision, &weight, &[], None).is_empty());
+            assert!(weight_gradient(&shape, precision, &[], &[]).iter().all(|value| *value == 0.0));
+        }
+    }
+}
+
+#[test]
 fn what_is_added_to_an_input_gradient_is_in_the_result() {
     // By tiles, directly, in phases, and without neighbours.
     for (kernel, stride) in [(3, 1), (5, 1), (3, 2), (1, 1), (1, 2)] {

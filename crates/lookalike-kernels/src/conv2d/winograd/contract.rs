@@ -40,7 +40,7 @@ pub(in super::super) fn contract(
     };
     let task_channels = [task_channels(channels[0], PANEL), task_channels(channels[1], columns)];
     let bands = images.div_ceil(LANES) * to.height.div_ceil(OUTPUTS);
-    let unit = POSITIONS.div_ceil(to.width.div_ceil(OUTPUTS) * images.min(LANES));
+    let unit = POSITIONS.div_ceil(to.width.div_ceil(OUTPUTS) * images.clamp(1, LANES));
     let shifts = [axes.map(|axis| axis.shift), [0; 2]];
     let operand = |side: usize, square: usize| Operand {
         source: sources[side],
@@ -104,26 +104,29 @@ impl Call<'_> {
             let gradient = first(&mut scratch.second, ELEMENTS * steps[1]);
             let mut position = 0;
             for band in bands {
-                let offsets = &mut scratch.offsets;
-                let of = |side: usize, words, columns| Spread {
-                    operand: &self.operands[side],
-                    band,
-                    images: self.images_of(band),
-                    channels: channels[side].clone(),
-                    offsets: &[],
-                    place: [position, positions],
-                    columns,
-                    laid: &mut [],
-                    words,
-                    step: steps[side],
-                };
-                offsets.clear();
-                self.operands[0].tiles.list(band % rows, offsets);
-                self.path.run(SpreadInput(Spread { offsets, laid, ..of(0, input, PANEL) }));
-                offsets.clear();
-                self.operands[1].tiles.list(band % rows, offsets);
-                self.path.run(SpreadGradient(Spread { offsets, laid, ..of(1, gradient, self.columns) }));
-                position += self.images_of(band) * columns;
+                let images = self.images_of(band);
+                for (side, words) in [&mut *input, &mut *gradient].into_iter().enumerate() {
+                    let operand = &self.operands[side];
+                    scratch.offsets.clear();
+                    operand.tiles.list(band % rows, &mut scratch.offsets);
+                    let spread = Spread {
+                        operand,
+                        band,
+                        images,
+                        channels: channels[side].clone(),
+                        offsets: &scratch.offsets,
+                        place: [position, positions],
+                        columns: [PANEL, self.columns][side],
+                        laid: &mut *laid,
+                        words,
+                        step: steps[side],
+                    };
+                    match side {
+                        0 => self.path.run(SpreadInput(spread)),
+                        _ => self.path.run(SpreadGradient(spread)),
+                    }
+                }
+                position += images * columns;
             }
             let add = unit > units.start;
             self.path.singles().run(Multiply {
