@@ -1,7 +1,8 @@
 //! Feature maps as the kernels of residual networks read and write them: sixteen images side by side.
 //!
-//! A map of N images of C channels is `[⌈N / 16⌉, words of C, H, W, 16]`: a pixel of sixteen images is a line of a cache, which
-//! convolution, normalisation and pooling read, and write for each other, without taking it apart. Lanes of images that do not
+//! A map of N images of C channels is `[⌈N / 16⌉, words of C, H, W, 16]`: a pixel of sixteen images is 64 bytes, as many
+//! as a line of a cache or a vector has, which convolution, normalisation and pooling read, and write for each other, without taking it
+//! apart. Lanes of images that do not
 //! exist are 0. A word is an `f32`, or two channels as bfloat16, the first in its lower half; the second of the last word is 0
 //! where channels are odd. What goes into an encoder and comes out of it is the convention, `[N, C, H, W]`: [`lay`] and [`take`]
 //! lead there and back.
@@ -16,6 +17,7 @@ mod pool;
 use rayon::prelude::*;
 
 use crate::bf16;
+pub(crate) use pool::sums;
 pub use pool::{Window, max_pool, max_pool_gradient, mean, mean_gradient};
 
 /// Images side by side.
@@ -91,7 +93,9 @@ impl Sizes {
     }
 
     pub(crate) fn check(&self, precision: Precision, map: &[u32]) {
-        assert!(self.channels * self.pixels() > 0, "no map has the sizes {self:?}");
+        let sides = [self.channels, self.height, self.width, LANES * self.blocks().max(1)];
+        let values = sides.into_iter().try_fold(1_usize, usize::checked_mul);
+        assert!(values.is_some_and(|values| values > 0), "no map has the sizes {self:?}");
         assert_eq!(map.len(), self.words(precision), "words of a map of {self:?}");
     }
 
@@ -100,6 +104,17 @@ impl Sizes {
         block * LANES..self.images.min((block + 1) * LANES)
     }
 }
+
+/// Runs work compiled for words of this precision, and for this level.
+macro_rules! for_words {
+    ($level:expr, $precision:expr, $work:ident { $($field:tt)* }) => {
+        match $precision {
+            crate::map::Precision::F32 => $level.run($work::<1> { $($field)* }),
+            crate::map::Precision::Bf16 => $level.run($work::<2> { $($field)* }),
+        }
+    };
+}
+pub(crate) use for_words;
 
 /// The lines of a map.
 #[inline(always)]

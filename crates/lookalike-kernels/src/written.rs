@@ -24,14 +24,16 @@ pub(crate) unsafe fn written<T>(length: usize, write: impl FnOnce(&mut [MaybeUni
 
 /// A map that tasks write to, each to lines of its own.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Target(*mut u32);
+pub(crate) struct Target {
+    lines: usize,
+    words: *mut u32,
+}
 
 #[expect(unsafe_code, reason = "each caller vouches for the lines")]
 impl Target {
-    /// # Safety
-    /// Whoever is given a copy writes lines that exist, different ones from all others.
-    pub(crate) unsafe fn new(results: &mut [MaybeUninit<u32>]) -> Self {
-        Self(results.as_mut_ptr().cast())
+    /// Whoever is given a copy vouches for the lines it writes, and that `results` lives so long.
+    pub(crate) fn new(results: &mut [MaybeUninit<u32>]) -> Self {
+        Self { lines: results.len() / LANES, words: results.as_mut_ptr().cast() }
     }
 
     /// Writes a line.
@@ -40,8 +42,9 @@ impl Target {
     /// There is one, and nobody else touches it.
     #[inline(always)]
     pub(crate) unsafe fn write(self, line: usize, words: Line) {
+        debug_assert!(line < self.lines, "line {line} of {}", self.lines);
         // SAFETY: as the caller's; a line needs no more alignment than a word.
-        unsafe { self.0.add(line * LANES).cast::<Line>().write(words) };
+        unsafe { self.words.add(line * LANES).cast::<Line>().write(words) };
     }
 
     /// Reads a line.
@@ -50,12 +53,13 @@ impl Target {
     /// The caller has written it.
     #[inline(always)]
     pub(crate) unsafe fn read(self, line: usize) -> Line {
+        debug_assert!(line < self.lines, "line {line} of {}", self.lines);
         // SAFETY: as the caller's.
-        unsafe { self.0.add(line * LANES).cast::<Line>().read() }
+        unsafe { self.words.add(line * LANES).cast::<Line>().read() }
     }
 }
 
-// SAFETY: who made the pointer vouched for what is written through it.
+// SAFETY: who writes vouches for the lines.
 #[expect(unsafe_code, reason = "tasks of several threads write to one map")]
 unsafe impl Send for Target {}
 // SAFETY: as above.

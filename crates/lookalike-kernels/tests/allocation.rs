@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lookalike_kernels::batch_norm::{Affine, After, Statistics, Then, maps};
 use lookalike_kernels::conv2d::{self, Shape};
-use lookalike_kernels::map::{Precision, Sizes};
+use lookalike_kernels::map::{Precision, Sizes, Window, max_pool, max_pool_gradient};
 
 struct Counting;
 
@@ -97,6 +97,21 @@ fn batch_normalisation_allocates_its_results() {
                 &values,
                 After::AddRelu(&normal.output),
             )
+        });
+    }
+}
+
+#[test]
+fn pooling_allocates_its_results() {
+    let _turn = TURN.lock().unwrap();
+    let sizes = Sizes { images: 20, channels: 64, height: 16, width: 16 };
+    let window = Window { side: 3, stride: 2, padding: 1 };
+    for precision in [Precision::F32, Precision::Bf16] {
+        let map = vec![0; sizes.words(precision)];
+        let output = max_pool(&sizes, &window, precision, &map);
+        check("the largest values", 4 * output.len(), || max_pool(&sizes, &window, precision, &map));
+        check("their gradient", 4 * map.len(), || {
+            max_pool_gradient(&sizes, &window, precision, [&map, &output, &output])
         });
     }
 }

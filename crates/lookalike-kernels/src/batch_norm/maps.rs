@@ -18,7 +18,7 @@ use super::{
     normalized, relu,
 };
 use crate::dot::Level;
-use crate::map::{self, LANES, Line, Precision, lines, read};
+use crate::map::{self, LANES, Line, Precision, for_words, lines, read};
 use crate::vector::{Work, multiply_add};
 use crate::written::{Target, written};
 
@@ -119,16 +119,6 @@ impl Sizes {
     }
 }
 
-/// Runs `work` compiled for words of this precision.
-macro_rules! for_words {
-    ($level:expr, $precision:expr, $work:ident { $($field:tt)* }) => {
-        match $precision {
-            Precision::F32 => $level.run($work::<1> { $($field)* }),
-            Precision::Bf16 => $level.run($work::<2> { $($field)* }),
-        }
-    };
-}
-
 /// γ · (x − mean) / √(variance + ε) + β with mean and biased variance of each channel of each group, and
 /// `then`. Lanes without an image are 0.
 ///
@@ -184,8 +174,8 @@ fn normalize_at(
     let residual = if let Then::AddRelu(residual) = then { residual } else { input };
     sizes.check(&[input, residual], affine, given.as_ref().map_or(&[], |given| given));
     let write = |out: &mut [MaybeUninit<u32>]| {
-        // SAFETY: each task writes the lines of its word.
-        let target = unsafe { Target::new(out) };
+        // Each task writes the lines of its word.
+        let target = Target::new(out);
         *statistics = sizes.of_words([0.0; 2], |word, statistics| {
             let input = lines(input);
             for_words!(
@@ -372,8 +362,8 @@ pub(super) fn backward_at(
     let mut residual = Vec::new();
     let write = |out: &mut [MaybeUninit<u32>]| {
         let all = |masked: &mut [MaybeUninit<u32>]| {
-            // SAFETY: each task writes the lines of its word, of both.
-            let targets = unsafe { [Target::new(out), Target::new(masked)] };
+            // Each task writes the lines of its word, of both.
+            let targets = [Target::new(out), Target::new(masked)];
             sums = sizes.of_words([0.0; 2], |word, sums: &mut [Sums]| {
                 let (input, gradient, statistics) = (lines(input), lines(gradient), [mean, variance]);
                 for_words!(

@@ -1,4 +1,4 @@
-//! Batch normalisation in training (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, Algorithm 1), with the
+//! Batch normalisation (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, Algorithms 1 and 2), with the
 //! `ReLU` and the residual sum that follow it in a residual network fused into its passes: of [`maps`], and of [`rows`] as behind a
 //! linear layer.
 //!
@@ -125,15 +125,6 @@ fn normalized<const FUSED: bool>(input: f32, mean: f32, scale: f32, shift: f32) 
 #[inline(always)]
 fn relu(value: f32) -> f32 {
     if value <= 0.0 { 0.0 } else { value }
-}
-
-/// The gradient before a `ReLU` that followed scale and shift.
-#[inline(always)]
-fn masked<const FUSED: bool>(gradient: f32, input: f32, mean: f32, mask: Option<(f32, f32)>) -> f32 {
-    match mask {
-        Some((scale, shift)) if normalized::<FUSED>(input, mean, scale, shift) <= 0.0 => 0.0,
-        _ => gradient,
-    }
 }
 
 #[cfg(test)]

@@ -287,6 +287,48 @@ mod tests {
         }
     }
 
+    /// Transposes eight rows of pairs.
+    struct TurnPairs<'a> {
+        source: &'a [f32],
+        target: &'a mut [f32],
+        stride: usize,
+    }
+
+    impl Kernel for TurnPairs<'_> {
+        #[inline(always)]
+        unsafe fn run<A: Arithmetic>(self) {
+            let (source, target) = (self.source.as_ptr(), self.target.as_mut_ptr());
+            // SAFETY: the caller vouches for the registers, and both hold eight rows.
+            unsafe { A::Register::transpose_pairs(source, STRIDE, target, self.stride) };
+        }
+    }
+
+    #[test]
+    fn pairs_of_channels_become_pairs_of_images_and_nothing_else_is_written() {
+        // Channel and image of each half of a word.
+        let half = |channel: usize, image: usize| (channel * 16 + image) as u32;
+        let mut source = vec![0.0; 8 * STRIDE];
+        for (row, image) in (0..8).flat_map(|row| (0..16).map(move |image| (row, image))) {
+            let word = half(2 * row, image) | half(2 * row + 1, image) << 16;
+            source[row * STRIDE + image] = f32::from_bits(word);
+        }
+        for path in Path::all(Precision::Bf16) {
+            for stride in [16, 23] {
+                let mut target = vec![f32::from_bits(u32::MAX); 8 * stride];
+                path.run(TurnPairs { source: &source, target: &mut target, stride });
+                for (place, word) in target.iter().enumerate() {
+                    let (pair, channel) = (place / stride, place % stride);
+                    let expected = if channel < 16 {
+                        half(channel, 2 * pair) | half(channel, 2 * pair + 1) << 16
+                    } else {
+                        u32::MAX
+                    };
+                    assert_eq!(word.to_bits(), expected, "channel {channel} of pair {pair} at {path:?}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn rows_become_columns_and_nothing_else_is_written() {
         let source: Vec<f32> = (0..16 * STRIDE).map(|place| place as f32).collect();

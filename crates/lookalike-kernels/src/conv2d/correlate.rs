@@ -19,7 +19,7 @@ use rayon::prelude::*;
 
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
-use super::layout::{LayImages, Planes, Result, Source, TakeImages, Target};
+use super::layout::{Destination, LayImages, Planes, Source, TakeImages, Target};
 use super::scratch::{Class, Scratch, User, first, with_scratch};
 use super::weights::Weights;
 use super::winograd;
@@ -43,7 +43,7 @@ const POSITIONS: usize = 40;
 /// What a correlation reads beside its weights, and adds to what it sums.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operands<'a> {
-    pub(super) blocks: usize,
+    pub(super) images: usize,
     pub(super) map: &'a [u32],
     /// One a channel of the result.
     pub(super) bias: Option<&'a [f32]>,
@@ -59,7 +59,8 @@ pub(super) fn correlate(
     [from, to]: [Planes; 2],
     weights: &Weights<'_>,
 ) -> Vec<u32> {
-    if operands.blocks == 0 {
+    let blocks = operands.images.div_ceil(LANES);
+    if blocks == 0 {
         return Vec::new();
     }
     let mut source = Source { map: operands.map, planes: from, step: 1 };
@@ -83,12 +84,12 @@ pub(super) fn correlate(
         }
     }
     let write = |out: &mut [MaybeUninit<u32>]| {
-        // SAFETY: tasks differ in blocks, rows or channels.
-        let target = unsafe { Target::new(out) };
+        // Tasks differ in blocks, rows or channels.
+        let target = Target::new(out);
         with_scratch(User::Call, |scratch| {
             let phases = &phases;
             let packed = first(&mut scratch.first, to.channels.div_ceil(path.rows()) * panel_words);
-            packed.par_chunks_mut(panel_words).enumerate().for_each(|(panel, words)| {
+            packed.par_chunks_mut(panel_words.max(1)).enumerate().for_each(|(panel, words)| {
                 let outputs = panel * path.rows()..to.channels.min((panel + 1) * path.rows());
                 with_scratch(User::Task, |scratch| {
                     let rows = &mut scratch.rows;
@@ -99,13 +100,13 @@ pub(super) fn correlate(
                 path,
                 phases,
                 source,
-                blocks: operands.blocks,
+                blocks,
                 laid,
                 made,
                 bias: operands.bias,
                 weights: packed,
                 panel_words,
-                result: Result { planes: to, target, added: operands.added },
+                result: Destination { images: operands.images, planes: to, target, added: operands.added },
             };
             let plan = Plan::new(&call);
             (0..plan.tasks()).into_par_iter().for_each(|task| {
@@ -114,7 +115,7 @@ pub(super) fn correlate(
         });
     };
     // SAFETY: every pixel belongs to a phase, and the tasks cover every block, row and channel.
-    unsafe { written(operands.blocks * to.values(), write) }
+    unsafe { written(blocks * to.values(), write) }
 }
 
 /// The pixels of one axis along either side.
@@ -182,7 +183,7 @@ struct Call<'a> {
     bias: Option<&'a [f32]>,
     weights: &'a [u32],
     panel_words: usize,
-    result: Result<'a>,
+    result: Destination<'a>,
 }
 
 /// How a call is split into tasks: by its sizes alone.

@@ -276,15 +276,16 @@ impl Kernel for LayWindows<'_> {
 
 /// Where results go: a map, to which another one may be added.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Result<'a> {
+pub(super) struct Destination<'a> {
+    pub(super) images: usize,
     pub(super) planes: Planes,
     pub(super) target: Target,
     /// As large as the map.
     pub(super) added: Option<&'a [u32]>,
 }
 
-impl Result<'_> {
-    /// Writes sums, `[channels of a word, pixels, 16]`, to pixels from one on of a word of a block; sums of channels are `stride` apart.
+impl Destination<'_> {
+    /// Writes sums, `[channels of a word, pixels, 16]`, to the images there are: pixels from one on of a word of a block; sums of channels are `stride` apart.
     ///
     /// # Safety
     /// The processor has the registers of `A`, the target holds the block, and nobody else touches these pixels of the word.
@@ -302,6 +303,7 @@ impl Result<'_> {
         let first = (block * self.planes.words() + word) * self.planes.map() + pixels.start;
         let low = &sums[..pixels.len() * LANES];
         let high = if paired { &sums[stride..][..pixels.len() * LANES] } else { low };
+        let there = LANES.min(self.images - block * LANES);
         let added = self.added.map(|map| &lines(map)[first..][..pixels.len()]);
         let pairs = low.as_chunks::<LANES>().0.iter().zip(high.as_chunks::<LANES>().0);
         for (index, (low, high)) in pairs.enumerate() {
@@ -317,6 +319,9 @@ impl Result<'_> {
                     }
                 }
             }
+            for values in &mut values {
+                values[there..].fill(0.0);
+            }
             // SAFETY: as the caller's.
             unsafe { self.target.write(first + index, A::line(&values)) };
         }
@@ -328,7 +333,7 @@ pub(super) struct TakeImages<'a> {
     pub(super) sums: &'a [f32],
     /// Values from one channel's sums to the next one's.
     pub(super) stride: usize,
-    pub(super) result: Result<'a>,
+    pub(super) result: Destination<'a>,
     pub(super) block: usize,
     /// From an even one on.
     pub(super) channels: Range<usize>,

@@ -21,7 +21,7 @@ use grid::Axis;
 use layout::Planes;
 use weights::Weights;
 
-use crate::map::{Precision, Sizes, mean};
+use crate::map::{Precision, Sizes, sums};
 
 /// A convolution's sizes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Shape {
 ///
 /// # Shapes
 /// `input` is a [map](crate::map) of N images and C channels, `weight` `[O, C, K, K]`, `bias` `[O]`; the output is a map of O
-/// channels. A bias is added to the lanes of images that do not exist, too.
+/// channels.
 ///
 /// # Panics
 /// Where lengths do not fit `shape`, or in `shape` channels, pixels, kernel or stride are 0 or the kernel is larger than the
@@ -136,7 +136,7 @@ fn forward_at(path: Path, shape: &Shape, input: &[u32], weight: &[f32], bias: Op
         .map(|(input, output)| vec![Axis::of_output(shape, input, output)]);
     let taps = shape.kernel * shape.kernel;
     let weights = Weights { values: weight, output: shape.terms(), channel: taps, kernel: shape.kernel };
-    let operands = Operands { blocks: shape.input().blocks(), map: input, bias, added: None };
+    let operands = Operands { images: shape.images, map: input, bias, added: None };
     correlate::correlate(path, &sides, &operands, [from, to], &weights)
 }
 
@@ -169,11 +169,12 @@ fn input_gradient_at(
     shape.check_lengths(path.precision(), added, Some(weight), Some(gradient));
     let [to, from] = shape.planes(path);
     let sides = [(to.height, from.height), (to.width, from.width)].map(|(input, output)| {
-        (0..shape.stride).map(|phase| Axis::of_input_phase(shape, phase, input, output)).collect::<Vec<_>>()
+        let phases = (0..shape.stride).map(|phase| Axis::of_input_phase(shape, phase, input, output));
+        phases.filter(|axis| axis.count > 0).collect::<Vec<_>>()
     });
     let taps = shape.kernel * shape.kernel;
     let weights = Weights { values: weight, output: taps, channel: shape.terms(), kernel: shape.kernel };
-    let operands = Operands { blocks: shape.input().blocks(), map: gradient, bias: None, added };
+    let operands = Operands { images: shape.images, map: gradient, bias: None, added };
     correlate::correlate(path, &sides, &operands, [from, to], &weights)
 }
 
@@ -202,11 +203,11 @@ fn weight_gradient_at(path: Path, shape: &Shape, [input, gradient]: [&[u32]; 2])
 /// As [`forward`].
 pub fn bias_gradient(shape: &Shape, precision: Precision, gradient: &[u32]) -> Vec<f32> {
     shape.check_lengths(precision, None, None, Some(gradient));
-    let means = mean(&shape.output(), precision, gradient);
-    let pixels = shape.output().pixels() as f64;
+    let (sums, each) = (sums(&shape.output(), precision, gradient), precision.each());
+    let words = shape.output().channel_words(precision);
     let sum = |output: usize| {
-        let of_images = means.iter().skip(output).step_by(shape.outputs);
-        (of_images.map(|mean| f64::from(*mean)).sum::<f64>() * pixels) as f32
+        let of_blocks = sums.iter().skip(output / each).step_by(words);
+        of_blocks.flat_map(|sums| sums[output % each]).sum::<f64>() as f32
     };
     (0..shape.outputs).map(sum).collect()
 }

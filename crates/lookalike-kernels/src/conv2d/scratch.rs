@@ -13,7 +13,7 @@ pub(super) struct Scratch {
     pub(super) first: Vec<u32>,
     pub(super) second: Vec<u32>,
     pub(super) sums: Vec<f32>,
-    /// Weights of sixteen outputs each.
+    /// Weights of sixteen outputs each, or pixels of sixteen images.
     pub(super) rows: Vec<[f32; LANES]>,
     pub(super) positions: Vec<[usize; 2]>,
     pub(super) classes: Vec<Class>,

@@ -174,11 +174,37 @@ fn the_layers_of_residual_networks_are_those_of_the_definition() {
 
 #[test]
 fn more_images_than_lanes_are_no_exception() {
-    for (images, side, kernel, stride) in
-        [(16, 9, 3, 2), (17, 9, 5, 2), (37, 4, 3, 2), (37, 7, 1, 2), (33, 5, 5, 1), (19, 6, 1, 1)]
-    {
+    for (images, inputs, side, kernel, stride) in [
+        (16, 5, 9, 3, 2),
+        (17, 6, 9, 5, 2),
+        (37, 5, 4, 3, 2),
+        (37, 7, 7, 1, 2),
+        (33, 5, 5, 5, 1),
+        (19, 9, 6, 1, 1),
+        (37, 3, 7, 3, 2),
+        (33, 2, 6, 5, 1),
+        (20, 4, 9, 7, 3),
+    ] {
         let padding = kernel / 2;
-        check(&Shape { images, inputs: 6, outputs: 18, height: side, width: side, kernel, stride, padding });
+        check(&Shape { images, inputs, outputs: 19, height: side, width: side, kernel, stride, padding });
+    }
+}
+
+#[test]
+fn pixels_that_no_output_meets_have_no_gradient() {
+    for (side, kernel, stride, padding) in
+        [(7, 1, 3, 0), (7, 2, 5, 1), (1, 1, 3, 1), (1, 1, 100_000, 0), (3, 2, 4, 2)]
+    {
+        check(&Shape {
+            images: 3,
+            inputs: 4,
+            outputs: 5,
+            height: side,
+            width: side,
+            kernel,
+            stride,
+            padding,
+        });
     }
 }
 
@@ -243,7 +269,8 @@ fn lanes_without_an_image_stay_zero() {
         for precision in [Precision::F32, Precision::Bf16] {
             let input = lay(&shape.input(), precision, &vec![1.0; shape.input().images * 16 * 81]);
             let weight = normals("weight", shape.outputs * shape.terms());
-            let output = forward(&shape, precision, &input, &weight, None);
+            let bias = normals("bias", shape.outputs);
+            let output = forward(&shape, precision, &input, &weight, Some(&bias));
             let gradient = input_gradient(&shape, precision, &weight, &output, None);
             for (map, sizes) in [(&output, shape.output()), (&gradient, shape.input())] {
                 let last = &map[map.len() / 2..];

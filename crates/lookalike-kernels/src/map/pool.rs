@@ -6,9 +6,11 @@
 )]
 #![expect(clippy::needless_range_loop, reason = "half and lane number values of several arrays at once")]
 
+use std::cell::Cell;
+
 use rayon::prelude::*;
 
-use super::{LANES, Line, Precision, Sizes, lines, read, written};
+use super::{LANES, Line, Precision, Sizes, for_words, lines, read, written};
 use crate::dot::Level;
 use crate::vector::Work;
 
@@ -50,28 +52,12 @@ impl Window {
     }
 }
 
-/// Runs `work` compiled for words of this precision.
-macro_rules! for_words {
-    ($precision:expr, $level:expr, $work:ident { $($field:tt)* }) => {
-        match $precision {
-            Precision::F32 => $level.run($work::<1> { $($field)* }),
-            Precision::Bf16 => $level.run($work::<2> { $($field)* }),
-        }
-    };
-}
-
 /// The mean of each channel over all pixels, `[N, C]`.
 ///
 /// # Panics
 /// Where the map does not fit `sizes`.
 pub fn mean(sizes: &Sizes, precision: Precision, map: &[u32]) -> Vec<f32> {
-    sizes.check(precision, map);
-    let (words, each, level) = (sizes.channel_words(precision), precision.each(), Level::detect());
-    let mut sums = vec![[[0.0; LANES]; 2]; sizes.blocks() * words];
-    let maps = map.par_chunks_exact(sizes.pixels() * LANES);
-    sums.par_iter_mut()
-        .zip(maps)
-        .for_each(|(sums, map)| for_words!(precision, level, Sum { lines: lines(map), sums }));
+    let (sums, words, each) = (sums(sizes, precision, map), sizes.channel_words(precision), precision.each());
     let mut means = Vec::with_capacity(sizes.images * sizes.channels);
     for image in 0..sizes.images {
         means.extend((0..sizes.channels).map(|channel| {
@@ -80,6 +66,17 @@ pub fn mean(sizes: &Sizes, precision: Precision, map: &[u32]) -> Vec<f32> {
         }));
     }
     means
+}
+
+/// The sum of each channel over all pixels, of the images of each block: `[blocks, words of C, channels of a word, 16]`.
+pub(crate) fn sums(sizes: &Sizes, precision: Precision, map: &[u32]) -> Vec<[[f64; LANES]; 2]> {
+    sizes.check(precision, map);
+    let level = Level::detect();
+    let mut sums = vec![[[0.0; LANES]; 2]; sizes.blocks() * sizes.channel_words(precision)];
+    let maps = map.par_chunks_exact(sizes.pixels() * LANES);
+    let both = sums.par_iter_mut().zip(maps);
+    both.for_each(|(sums, map)| for_words!(level, precision, Sum { lines: lines(map), sums }));
+    sums
 }
 
 /// Pixels whose sum `f32` holds well.
@@ -151,7 +148,7 @@ pub fn max_pool(sizes: &Sizes, window: &Window, precision: Precision, map: &[u32
     let maps = map.par_chunks_exact(sizes.pixels() * LANES);
     out.par_chunks_exact_mut(pooled.pixels() * LANES).zip(maps).for_each(|(out, map)| {
         let (lines, out) = (lines(map), out.as_chunks_mut().0);
-        for_words!(precision, level, MaxPool { sizes, window, lines, out });
+        for_words!(level, precision, MaxPool { sizes, window, lines, out });
     });
     out
 }
@@ -210,17 +207,26 @@ pub fn max_pool_gradient(
     let (from, to) = (sizes.pixels() * LANES, pooled.pixels() * LANES);
     let operands = map.par_chunks_exact(from).zip(output.par_chunks_exact(to));
     let operands = operands.zip(gradient.par_chunks_exact(to));
-    out.par_chunks_exact_mut(from).zip(operands).for_each_init(
-        Vec::new,
-        |sums, (out, ((map, output), gradient))| {
-            let [map, output, gradient] = [map, output, gradient].map(lines);
-            let out = out.as_chunks_mut().0;
-            sums.clear();
-            sums.resize(out.len(), [[0.0; LANES]; 2]);
-            for_words!(precision, level, MaxPoolGradient { sizes, window, map, output, gradient, sums, out });
-        },
-    );
+    out.par_chunks_exact_mut(from).zip(operands).for_each(|(out, ((map, output), gradient))| {
+        let [map, output, gradient] = [map, output, gradient].map(lines);
+        let out = out.as_chunks_mut().0;
+        let mut sums = SUMS.take();
+        sums.clear();
+        sums.resize(out.len(), [[0.0; LANES]; 2]);
+        let sums_of = sums.as_mut_slice();
+        for_words!(
+            level,
+            precision,
+            MaxPoolGradient { sizes, window, map, output, gradient, sums: sums_of, out }
+        );
+        SUMS.set(sums);
+    });
     out
+}
+
+thread_local! {
+    /// What a thread keeps from call to call, so that nothing but results is allocated.
+    static SUMS: Cell<Vec<[[f32; LANES]; 2]>> = const { Cell::new(Vec::new()) };
 }
 
 struct MaxPoolGradient<'a, const EACH: usize> {

@@ -28,7 +28,8 @@ use crate::engine::{Precision, Tensor};
 /// A map of C channels and weights `[O, C, K, K]` → a map of O channels.
 pub(crate) fn conv2d(input: FeatureMap, weight: Tensor<4>, stride: usize, padding: usize) -> FeatureMap {
     let [outputs, inputs, kernel, _] = weight.dims();
-    let Sizes { images, height, width, .. } = input.sizes;
+    let Sizes { images, channels, height, width } = input.sizes;
+    assert_eq!(inputs, channels, "channels of weights and map");
     let shape = Shape { images, inputs, outputs, height, width, kernel, stride, padding };
     let FeatureMap { values, precision, join, .. } = input;
     let output = Dispatch::convolve(values.into_dispatch(), weight.into_dispatch(), shape, precision, join);

@@ -26,8 +26,8 @@ pub(crate) use lookalike_kernels::map::{Sizes, Window};
 use super::Plain;
 use crate::engine::{Precision, Tensor};
 
-/// A feature map of N images, as the backend holds it.
-#[derive(Debug, Clone)]
+/// A feature map of N images, as the backend holds it. Who wants to read it twice [splits](Self::split) it.
+#[derive(Debug)]
 pub struct FeatureMap {
     pub(super) values: Tensor<4>,
     pub(super) sizes: Sizes,
@@ -80,11 +80,17 @@ impl FeatureMap {
     /// where it is computed, instead of by a pass of its own.
     ///
     /// # Panics
-    /// Where this is such a reader itself.
+    /// Where this is such a reader itself; and the backward pass does where a reader is left out.
     pub fn split(self) -> [Self; 2] {
         assert!(self.join.is_none(), "a map is split between two readers, no more");
-        let half = Self { join: Some(Join::default()), ..self };
-        [half.clone(), half]
+        let Self { values, sizes, precision, .. } = self;
+        let join = Join::default();
+        [(values.clone(), join.clone()), (values, join)].map(|(values, join)| Self {
+            values,
+            sizes,
+            precision,
+            join: Some(join),
+        })
     }
 }
 
@@ -101,7 +107,8 @@ impl Join {
     /// The gradient of the other reader, if it was the first.
     pub(super) fn other<B: Backend>(join: Option<&Self>) -> Option<FloatTensor<B>> {
         let waiting = join?.exchange(None)?;
-        waiting.downcast::<FloatTensor<B>>().ok().map(|gradient| *gradient)
+        let gradient = waiting.downcast::<FloatTensor<B>>();
+        Some(*gradient.unwrap_or_else(|_| unreachable!("both readers are of one backend")))
     }
 
     /// Hands a gradient on that holds that of the `other` reader, or leaves it where there is one to come.
@@ -323,7 +330,7 @@ impl Maps for Flex {
     }
 }
 
-/// Between images and maps, either way.
+/// From images to maps.
 #[derive(Debug)]
 struct LayBackward;
 
@@ -339,6 +346,7 @@ impl<B: Maps> Backward<B, 1> for LayBackward {
     }
 }
 
+/// From maps to images.
 #[derive(Debug)]
 struct TakeBackward;
 

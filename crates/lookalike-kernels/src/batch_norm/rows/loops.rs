@@ -7,8 +7,17 @@
 
 use std::mem::MaybeUninit;
 
-use super::super::{Sums, masked, normalized, relu};
+use super::super::{Sums, normalized, relu};
 use crate::vector::{Work, multiply_add};
+
+/// The gradient before a `ReLU` that followed scale and shift.
+#[inline(always)]
+fn masked<const FUSED: bool>(gradient: f32, input: f32, mean: f32, mask: Option<(f32, f32)>) -> f32 {
+    match mask {
+        Some((scale, shift)) if normalized::<FUSED>(input, mean, scale, shift) <= 0.0 => 0.0,
+        _ => gradient,
+    }
+}
 
 /// Rows whose sum `f32` holds well.
 const BLOCK: usize = 64;

@@ -14,7 +14,7 @@ use super::super::grid::Axis;
 use super::super::layout::{BLOCK, Source, widen};
 use super::super::scratch::{Scratch, first};
 use super::tiles::Tiles;
-use super::transform::{Gradient, Input, Line, WeightGradient, collect, spread};
+use super::transform::{Gradient, Input, Transform, WeightGradient, collect, spread};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::map::lines;
 use crate::vector::Vector;
@@ -211,7 +211,7 @@ impl Spread<'_> {
     /// # Safety
     /// The processor has the registers of `A`.
     #[inline(always)]
-    unsafe fn run<A: Arithmetic, L: Line<SIDE, INPUTS>, const SIDE: usize>(mut self) {
+    unsafe fn run<A: Arithmetic, L: Transform<SIDE, INPUTS>, const SIDE: usize>(mut self) {
         let [position, positions] = self.place;
         let (tiles, count, columns) = (&self.operand.tiles, self.channels.len(), self.columns);
         let (across, image_words) = (tiles.count[1], tiles.band_words());

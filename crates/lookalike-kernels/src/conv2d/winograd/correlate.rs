@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::super::correlate::{Operands, Walk};
 use super::super::grid::Axis;
-use super::super::layout::{Planes, Result, Source, Target, widen};
+use super::super::layout::{Destination, Planes, Source, Target, widen};
 use super::super::scratch::{Scratch, User, first, with_scratch};
 use super::super::weights::Weights;
 use super::tiles::Tiles;
@@ -42,6 +42,7 @@ pub(in super::super) fn correlate(
     weights: &Weights<'_>,
 ) -> Vec<u32> {
     assert!(super::is_possible(axes));
+    let blocks = operands.images.div_ceil(LANES);
     let panels = to.channels.div_ceil(path.rows());
     // A line more, lest all elements fall into the same set of a cache.
     let element_words = from.channels * path.rows() + LANES;
@@ -52,15 +53,15 @@ pub(in super::super) fn correlate(
     });
     let tiles = Tiles::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
     let write = |out: &mut [std::mem::MaybeUninit<u32>]| {
-        // SAFETY: tasks differ in bands or panels.
-        let target = unsafe { Target::new(out) };
+        // Tasks differ in bands or panels.
+        let target = Target::new(out);
         with_scratch(User::Call, |scratch| {
             let mut call = Call {
                 path,
                 tiles,
-                blocks: operands.blocks,
+                blocks,
                 source: Source { map: operands.map, planes: from, step: 1 },
-                result: Result { planes: to, target, added: operands.added },
+                result: Destination { images: operands.images, planes: to, target, added: operands.added },
                 bias: operands.bias,
                 weights,
                 taps: &taps,
@@ -82,7 +83,7 @@ pub(in super::super) fn correlate(
         });
     };
     // SAFETY: the tiles of all tasks cover every pixel of every block and channel.
-    unsafe { written(operands.blocks * to.values(), write) }
+    unsafe { written(blocks * to.values(), write) }
 }
 
 struct Call<'a> {
@@ -91,7 +92,7 @@ struct Call<'a> {
     tiles: Tiles,
     blocks: usize,
     source: Source<'a>,
-    result: Result<'a>,
+    result: Destination<'a>,
     bias: Option<&'a [f32]>,
     weights: &'a Weights<'a>,
     /// Where the taps lie among those that are laid out.

@@ -25,8 +25,8 @@ fn by_tiles(
     let forwards = sides.map(|(input, output)| Axis::of_output(shape, input, output));
     let weights = |output, channel| Weights { values: weight, output, channel, kernel: 3 };
     let backwards = sides.map(|(input, output)| Axis::of_input_phase(shape, 0, input, output));
-    let blocks = shape.input().blocks();
-    let operands = |map, bias| Operands { blocks, map, bias, added: None };
+    let images = shape.images;
+    let operands = |map, bias| Operands { images, map, bias, added: None };
     let sources = [(&input, from), (&gradient, to)].map(|(map, planes)| Source { map, planes, step: 1 });
     let forwarded = operands(&input, Some(bias));
     let output = correlate::correlate(path, &forwards, &forwarded, [from, to], &weights(9 * shape.inputs, 9));

@@ -25,7 +25,7 @@ const AT_P: f32 = 2.0 * PP * (PP - QQ);
 const AT_Q: f32 = 2.0 * QQ * (QQ - PP);
 
 /// A transform along a side.
-pub(super) trait Line<const FROM: usize, const TO: usize> {
+pub(super) trait Transform<const FROM: usize, const TO: usize> {
     /// # Safety
     /// As that of [`Vector`].
     unsafe fn apply<V: Vector>(values: [V; FROM]) -> [V; TO];
@@ -56,7 +56,7 @@ unsafe fn scaled<V: Vector>(value: V, factor: f32) -> V {
     unsafe { value.multiply_add(V::splat(factor), V::splat(0.0)) }
 }
 
-impl Line<6, 6> for Input {
+impl Transform<6, 6> for Input {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 6]) -> [V; 6] {
         // SAFETY: as the caller's.
@@ -72,7 +72,7 @@ impl Line<6, 6> for Input {
     }
 }
 
-impl Line<3, 6> for Weight {
+impl Transform<3, 6> for Weight {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 3]) -> [V; 6] {
         // SAFETY: as the caller's.
@@ -86,7 +86,7 @@ impl Line<3, 6> for Weight {
     }
 }
 
-impl Line<4, 6> for Gradient {
+impl Transform<4, 6> for Gradient {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 4]) -> [V; 6] {
         // SAFETY: as the caller's.
@@ -110,7 +110,7 @@ unsafe fn even_and_odd<V: Vector>(x: &[V; 6]) -> [V; 4] {
     }
 }
 
-impl Line<6, 4> for Output {
+impl Transform<6, 4> for Output {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 6]) -> [V; 4] {
         // SAFETY: as the caller's.
@@ -127,7 +127,7 @@ impl Line<6, 4> for Output {
     }
 }
 
-impl Line<6, 3> for WeightGradient {
+impl Transform<6, 3> for WeightGradient {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 6]) -> [V; 3] {
         // SAFETY: as the caller's.
@@ -149,7 +149,7 @@ impl Line<6, 3> for WeightGradient {
 /// # Safety
 /// As that of [`Vector`], at `SIDE`² offsets and at 36 steps.
 #[inline(always)]
-pub(super) unsafe fn spread<L: Line<SIDE, INPUTS>, V: Vector, const SIDE: usize>(
+pub(super) unsafe fn spread<L: Transform<SIDE, INPUTS>, V: Vector, const SIDE: usize>(
     source: *const f32,
     offsets: *const u32,
     target: *mut f32,
@@ -182,7 +182,7 @@ pub(super) unsafe fn spread<L: Line<SIDE, INPUTS>, V: Vector, const SIDE: usize>
 /// # Safety
 /// As that of [`Vector`].
 #[inline(always)]
-pub(super) unsafe fn collect<L: Line<INPUTS, SIDE>, V: Vector, const SIDE: usize>(
+pub(super) unsafe fn collect<L: Transform<INPUTS, SIDE>, V: Vector, const SIDE: usize>(
     elements: &[V; ELEMENTS],
 ) -> [[V; SIDE]; SIDE] {
     // SAFETY: as the caller's.

@@ -83,13 +83,12 @@ impl Operands {
         })
     }
 
-    /// Gradients of input, residual, scale and shift, given the output's; that of the residual is the given one where there was
-    /// none.
+    /// Gradients of input, scale and shift, and of the residual where there was one, given the output's.
     fn backward(
         &self,
         output: Option<FloatTensor<Flex>>,
         gradient: FloatTensor<Flex>,
-    ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
+    ) -> ([FloatTensor<Flex>; 3], Option<FloatTensor<Flex>>) {
         let (relu, [scale, shift]) = (self.kind.relu, &self.affine);
         let of = if self.kind.fixed { Statistics::Given } else { Statistics::Batch };
         let statistics = of(self.statistics());
@@ -100,10 +99,9 @@ impl Operands {
                 let after = after(relu, output.as_ref().map(Plain::values));
                 let (sizes, values, affine) = (self.rows(&input), input.values(), self.affine());
                 let gradients = rows::backward(&sizes, values, &affine, statistics, gradient.values(), after);
-                let residual =
-                    gradients.residual.map_or_else(|| gradient.0.clone(), |values| input.like(values));
+                let residual = gradients.residual.map(|values| input.like(values));
                 let (scale, shift) = (scale.like(gradients.scale), shift.like(gradients.shift));
-                (input.like(gradients.input), residual, scale, shift)
+                ([input.like(gradients.input), scale, shift], residual)
             }
             Layout::Map(map, precision) => {
                 let (input, output) = (Words::new(&self.input), output.as_ref().map(Words::new));
@@ -114,10 +112,9 @@ impl Operands {
                 let sizes = maps::Sizes { map, groups, precision: kernel_precision(precision) };
                 let gradients =
                     maps::backward(&sizes, &input.words(), &self.affine(), statistics, &words.words(), after);
-                let residual = gradients.residual;
-                let residual = residual.map_or(gradient, |words| Words::tensor(words, &map, precision));
+                let residual = gradients.residual.map(|words| Words::tensor(words, &map, precision));
                 let (scale, shift) = (scale.like(gradients.scale), shift.like(gradients.shift));
-                (Words::tensor(gradients.input, &map, precision), residual, scale, shift)
+                ([Words::tensor(gradients.input, &map, precision), scale, shift], residual)
             }
         })
     }
@@ -207,8 +204,7 @@ impl Normalization for Flex {
         kind: Kind,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let operands = Operands::new(input, [scale, shift], Some([mean, variance]), kind);
-        let (input, _, scale, shift) = operands.backward(None, gradient);
-        (input, scale, shift)
+        operands.backward(None, gradient).0.into()
     }
 
     fn normalize_add_relu_gradients(
@@ -221,6 +217,9 @@ impl Normalization for Flex {
         gradient: FloatTensor<Self>,
         kind: Kind,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        Operands::new(input, [scale, shift], Some([mean, variance]), kind).backward(Some(output), gradient)
+        let operands = Operands::new(input, [scale, shift], Some([mean, variance]), kind);
+        let ([input, scale, shift], residual) = operands.backward(Some(output), gradient);
+        let residual = residual.unwrap_or_else(|| unreachable!("there was a residual"));
+        (input, residual, scale, shift)
     }
 }

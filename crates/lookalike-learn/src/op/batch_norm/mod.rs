@@ -36,7 +36,7 @@ pub(crate) struct BatchStatistics {
 }
 
 /// What is normalised.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Layout {
     /// `[N, C]`
     Rows,
@@ -150,6 +150,7 @@ pub(crate) fn batch_norm<T: Batch>(
     let (output, mean, variance) = match then {
         Then::Nothing | Then::Relu => Dispatch::normalize(input, scale, shift, kind, join),
         Then::AddRelu(residual) => {
+            assert_eq!(residual.layout(), layout, "residual and input");
             let (residual, other) = residual.into_values();
             Dispatch::normalize_add_relu(input, residual, scale, shift, kind, join, other)
         }
@@ -176,6 +177,7 @@ pub(crate) fn batch_norm_fixed<T: Batch>(
             Dispatch::normalize_fixed(input, scale, shift, mean, variance, kind, join)
         }
         Then::AddRelu(residual) => {
+            assert_eq!(residual.layout(), layout, "residual and input");
             let (residual, other) = residual.into_values();
             Dispatch::normalize_fixed_add_relu(
                 input, residual, scale, shift, mean, variance, kind, join, other,
