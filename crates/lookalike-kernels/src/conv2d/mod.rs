@@ -1,6 +1,6 @@
-//! Convolution of images with square kernels, and its gradients.
+//! Convolution of [maps](crate::map) with square kernels, and its gradients.
 //!
-//! Images come in [maps](crate::map). Each function lays its operands out a piece at a time, so that the innermost loops read them in order from the
+//! Each function lays its operands out a piece at a time, so that the innermost loops read them in order from the
 //! caches: `correlate` for output and input gradient, `contract` for the weight gradient, and `winograd` for all three where
 //! tiles need far fewer products. Work is split into tasks by the shape alone: results do not depend on the number of
 //! threads. Inputs are expected to be finite: what is not a number, or rounds to an infinity, spreads to other pixels of its tile,
