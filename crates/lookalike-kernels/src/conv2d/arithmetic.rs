@@ -215,6 +215,8 @@ impl Path {
 
     /// Columns of the register tile of a contraction.
     pub(super) fn contraction_columns(self, outputs: usize) -> usize {
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = outputs;
         match self.level {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 if outputs > 16 => 32,
