@@ -26,6 +26,12 @@ pub(crate) fn round(value: f32) -> f32 {
     f32::from_bits(bits(value.to_bits()))
 }
 
+/// Half the distance from a bfloat16 to the next: by so much at most is off what was rounded to it.
+#[cfg(test)]
+pub(crate) fn half_step(value: f32) -> f64 {
+    f64::from(f32::from_bits(value.to_bits() & 0x7F80_0000)) / 256.0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

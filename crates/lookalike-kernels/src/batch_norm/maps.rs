@@ -14,8 +14,8 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    Affine, After, Gradients, Normalized, Statistics, Sums, Then, inverse_deviation, losses, moments,
-    normalized, relu,
+    Affine, After, Gradients, Normalized, Statistics, Sums, Then, check, inverse_deviation, losses, moments,
+    normalized,
 };
 use crate::dot::Level;
 use crate::map::{self, LANES, Line, Precision, for_words, lines, read};
@@ -86,23 +86,30 @@ impl Sizes {
     }
 
     fn check(&self, maps: &[&[u32]], affine: &Affine<'_>, statistics: &[&[f32]]) {
-        assert!(
-            self.groups > 0 && self.map.images.is_multiple_of(self.groups),
-            "images do not split into groups in {self:?}"
-        );
         for map in maps {
             self.map.check(self.precision, map);
         }
-        for channel in [affine.scale, affine.shift] {
-            assert_eq!(channel.len(), self.map.channels, "one value a channel in {self:?}");
+        check(self, [self.map.images, self.groups, self.map.channels], affine, statistics);
+    }
+
+    /// Means, scales and shifts of the lanes of a block, given mean and variance of a channel and group.
+    #[inline(always)]
+    fn affine_of<const EACH: usize>(
+        &self,
+        affine: &Affine<'_>,
+        block: usize,
+        word: usize,
+        statistics: impl Fn(usize, usize) -> [f32; 2],
+    ) -> [[Lanes; EACH]; 3] {
+        let mut values = [[[0.0; LANES]; EACH]; 3];
+        for (half, channel) in self.channels(word).enumerate() {
+            values[0][half] = self.lanes(block, |group| statistics(channel, group)[0]);
+            values[1][half] = self.lanes(block, |group| {
+                affine.scale[channel] * inverse_deviation(statistics(channel, group)[1], affine.epsilon)
+            });
+            values[2][half] = self.lanes(block, |_| affine.shift[channel]);
         }
-        for statistic in statistics {
-            assert_eq!(
-                statistic.len(),
-                self.groups * self.map.channels,
-                "one value a group and channel in {self:?}"
-            );
-        }
+        values
     }
 
     /// Runs `of_word` for every word, with room of its own: an element for each group of each channel of the word.
@@ -222,37 +229,26 @@ impl<const EACH: usize> Work for Normalize<'_, EACH> {
         // Backwards, for what was read last is still in the cache.
         for block in (0..sizes.map.blocks()).rev() {
             let range = sizes.lines_of(block, word);
-            let [mut mean, mut scale, mut shift] = [[[0.0; LANES]; EACH]; 3];
-            for (half, channel) in sizes.channels(word).enumerate() {
-                let of = |group: usize| statistics[half * groups + group];
-                mean[half] = sizes.lanes(block, |group| of(group)[0]);
-                scale[half] = sizes.lanes(block, |group| {
-                    affine.scale[channel] * inverse_deviation(of(group)[1], affine.epsilon)
-                });
-                shift[half] = sizes.lanes(block, |_| affine.shift[channel]);
-            }
+            let lanes = sizes.affine_of::<EACH>(affine, block, word, |channel, group| {
+                statistics[channel % EACH * groups + group]
+            });
             let residual = match then {
                 Then::AddRelu(residual) => Some(&lines(residual)[range.clone()]),
                 Then::Nothing | Then::Relu => None,
             };
             let rectified = !matches!(then, Then::Nothing);
             for (index, line) in input[range.clone()].iter().enumerate() {
-                let mut values = read::<EACH>(line);
-                let added = match residual {
-                    Some(residual) => read::<EACH>(&residual[index]),
-                    None => [[0.0; LANES]; EACH],
-                };
-                for half in 0..EACH {
-                    for lane in 0..LANES {
-                        let value = normalized::<FUSED>(
-                            values[half][lane],
-                            mean[half][lane],
-                            scale[half][lane],
-                            shift[half][lane],
-                        );
-                        let value = value + added[half][lane];
-                        values[half][lane] = if rectified { relu(value) } else { value };
+                let mut values = outputs::<FUSED, EACH>(&read::<EACH>(line), &lanes);
+                if let Some(residual) = residual {
+                    let added = read::<EACH>(&residual[index]);
+                    for half in 0..EACH {
+                        for lane in 0..LANES {
+                            values[half][lane] += added[half][lane];
+                        }
                     }
+                }
+                if rectified {
+                    values = behind_relu(values, &values);
                 }
                 // SAFETY: this word's lines are those of this task.
                 unsafe { target.write(range.start + index, map::written::<EACH>(&values)) };
@@ -420,7 +416,7 @@ fn outputs<const FUSED: bool, const EACH: usize>(
     outputs
 }
 
-/// The gradients of what a `ReLU` read, given its outputs, or what they are before they are rectified.
+/// What a `ReLU` passes, gradients or values, given its outputs, or what they are before they are rectified.
 #[inline(always)]
 fn behind_relu<const EACH: usize>(gradient: [Lanes; EACH], outputs: &[Lanes; EACH]) -> [Lanes; EACH] {
     let mut passed = [[0.0; LANES]; EACH];
@@ -450,35 +446,22 @@ struct Differentiate<'a, const EACH: usize> {
     targets: [Target; 2],
 }
 
-impl<const EACH: usize> Differentiate<'_, EACH> {
-    /// Means, scales and shifts of the lanes of a block.
-    #[inline(always)]
-    fn affine_of(&self, block: usize) -> [[Lanes; EACH]; 3] {
-        let Self { sizes, word, affine, statistics: [mean, variance], .. } = self;
-        let channels = sizes.map.channels;
-        let mut values = [[[0.0; LANES]; EACH]; 3];
-        for (half, channel) in sizes.channels(*word).enumerate() {
-            values[0][half] = sizes.lanes(block, |group| mean[group * channels + channel]);
-            values[1][half] = sizes.lanes(block, |group| {
-                let deviation = inverse_deviation(variance[group * channels + channel], affine.epsilon);
-                affine.scale[channel] * deviation
-            });
-            values[2][half] = sizes.lanes(block, |_| affine.shift[channel]);
-        }
-        values
-    }
-}
-
 impl<const EACH: usize> Work for Differentiate<'_, EACH> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         let (sizes, groups, relu) = (self.sizes, self.sizes.groups, matches!(self.after, After::Relu));
+        let ([mean, variance], channels) = (self.statistics, sizes.map.channels);
+        let affine_of = |block: usize| {
+            sizes.affine_of::<EACH>(self.affine, block, self.word, |channel, group| {
+                [mean, variance].map(|of_groups| of_groups[group * channels + channel])
+            })
+        };
         let blocks = sizes.map.blocks();
         for block in 0..blocks {
             let range = sizes.lines_of(block, self.word);
-            let affine = self.affine_of(block);
+            let affine = affine_of(block);
             let output = match self.after {
                 After::AddRelu(output) => Some(lines(output)),
                 After::Nothing | After::Relu => None,
@@ -520,13 +503,13 @@ impl<const EACH: usize> Work for Differentiate<'_, EACH> {
         // Backwards, for what was read last is still in the cache.
         for block in (0..blocks).rev() {
             let range = sizes.lines_of(block, self.word);
-            let affine = self.affine_of(block);
+            let affine = affine_of(block);
             let mut lost = [[[0.0; LANES]; EACH]; 2];
-            let channels = if self.fixed { 0..0 } else { sizes.channels(self.word) };
-            for (half, channel) in channels.enumerate() {
+            let of_word = if self.fixed { 0..0 } else { sizes.channels(self.word) };
+            for (half, channel) in of_word.enumerate() {
                 let losses = |group: usize| {
-                    let variance = self.statistics[1][group * sizes.map.channels + channel];
-                    let deviation = inverse_deviation(variance, self.affine.epsilon);
+                    let deviation =
+                        inverse_deviation(variance[group * channels + channel], self.affine.epsilon);
                     losses(self.sums[half * groups + group], deviation, sizes.count())
                 };
                 lost[0][half] = sizes.lanes(block, |group| losses(group)[0]);

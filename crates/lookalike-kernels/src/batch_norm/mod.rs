@@ -13,6 +13,8 @@
 pub mod maps;
 pub mod rows;
 
+use std::fmt::Debug;
+
 use crate::vector::multiply_add;
 
 /// Learned scale and shift, one a channel, and what is added to the variance.
@@ -89,6 +91,22 @@ pub struct Gradients<T> {
     pub scale: Vec<f32>,
     /// Of β.
     pub shift: Vec<f32>,
+}
+
+/// Panics where groups do not divide images or rows, or scale, shift and statistics do not fit the channels, in `sizes`.
+fn check(
+    sizes: &impl Debug,
+    [images, groups, channels]: [usize; 3],
+    affine: &Affine<'_>,
+    statistics: &[&[f32]],
+) {
+    assert!(groups > 0 && images.is_multiple_of(groups), "images do not split into groups in {sizes:?}");
+    for channel in [affine.scale, affine.shift] {
+        assert_eq!(channel.len(), channels, "one value a channel in {sizes:?}");
+    }
+    for statistic in statistics {
+        assert_eq!(statistic.len(), groups * channels, "one value a group and channel in {sizes:?}");
+    }
 }
 
 /// The sums of a channel of a group: of distances to a value and their squares, or of gradients and their products with distances to

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::{
-    Affine, After, Gradients, Normalized, Statistics, Sums, Then, inverse_deviation, losses, moments,
+    Affine, After, Gradients, Normalized, Statistics, Sums, Then, check, inverse_deviation, losses, moments,
 };
 use crate::dot::Level;
 use crate::written::written;
@@ -56,23 +56,10 @@ impl Sizes {
 
     fn check(&self, values: &[&[f32]], affine: &Affine<'_>, statistics: &[&[f32]]) {
         assert!(self.channels > 0, "no batch has the sizes {self:?}");
-        assert!(
-            self.groups > 0 && self.rows.is_multiple_of(self.groups),
-            "rows do not split into groups in {self:?}"
-        );
         for values in values {
             assert_eq!(values.len(), self.rows * self.channels, "values in {self:?}");
         }
-        for channel in [affine.scale, affine.shift] {
-            assert_eq!(channel.len(), self.channels, "one value a channel in {self:?}");
-        }
-        for statistic in statistics {
-            assert_eq!(
-                statistic.len(),
-                self.groups * self.channels,
-                "one value a group and channel in {self:?}"
-            );
-        }
+        check(self, [self.rows, self.groups, self.channels], affine, statistics);
     }
 }
 

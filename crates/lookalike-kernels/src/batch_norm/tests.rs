@@ -287,8 +287,7 @@ fn difference(a: &[f32], b: &[f64], least: f64, precision: Precision) -> f64 {
     let off = |(a, b): (&f32, &f64)| {
         let rounding = match precision {
             Precision::F32 => 0.0,
-            // Half the distance to the next that has eight bits.
-            Precision::Bf16 => f64::from(f32::from_bits(a.to_bits() & 0x7F80_0000)) / 256.0,
+            Precision::Bf16 => bf16::half_step(*a),
         };
         ((f64::from(*a) - b).abs() - rounding).max(0.0)
     };

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::bf16::half_step;
 use crate::map::{lay, take};
 
 /// Calls `visit(output index, input index, weight index)` for every product of the convolution.
@@ -39,17 +40,21 @@ pub(super) fn difference(a: &[f32], b: &[f64], sizes: &[f64], precision: Precisi
     let off = |(a, b): (&f32, &f64)| {
         let rounding = match precision {
             Precision::F32 => 0.0,
-            // Half the distance to the next that has eight bits.
-            Precision::Bf16 => f64::from(exponent(*a)) / 256.0,
+            Precision::Bf16 => half_step(*a),
         };
         ((f64::from(*a) - b).abs() - rounding).max(0.0)
     };
     a.iter().zip(b).map(off).fold(0.0, f64::max) / largest
 }
 
-/// The largest power of two that is not above |a|.
-fn exponent(a: f32) -> f32 {
-    f32::from_bits(a.to_bits() & 0x7F80_0000)
+/// Input, weights and gradient of the output.
+pub(super) fn operands(shape: &Shape) -> [Vec<f32>; 3] {
+    let values = |sizes: Sizes| sizes.images * sizes.channels * sizes.pixels();
+    [
+        normals("input", values(shape.input())),
+        normals("weight", shape.outputs * shape.terms()),
+        normals("gradient", values(shape.output())),
+    ]
 }
 
 /// Output, input gradient and weight gradient at a path, by way of maps.
@@ -92,11 +97,7 @@ pub(super) fn twins(shape: &Shape, [input, weight, gradient]: [&[f32]; 3], bias:
 }
 
 fn check(shape: &Shape) {
-    let exact = [
-        normals("input", shape.images * shape.inputs * shape.height * shape.width),
-        normals("weight", shape.outputs * shape.terms()),
-        normals("gradient", shape.images * shape.outputs * shape.output().pixels()),
-    ];
+    let exact = operands(shape);
     let bias = normals("bias", shape.outputs);
     let [input, weight, gradient] = exact.each_ref().map(Vec::as_slice);
     let rounded =
@@ -130,8 +131,7 @@ fn check(shape: &Shape) {
             }
             for ((result, exact), size) in result.iter().zip(exact).zip(sizes) {
                 let off = (f64::from(*result) - exact).abs();
-                let rounding =
-                    if leaves == Precision::F32 { 0.0 } else { f64::from(exponent(*result)) / 256.0 };
+                let rounding = if leaves == Precision::F32 { 0.0 } else { half_step(*result) };
                 let bound = 0.00783 * size + 1e-5 + rounding;
                 assert!(off <= bound, "{name} at {path:?} is off by {off:e} of {size} for {shape:?}");
             }
@@ -251,7 +251,7 @@ fn what_is_added_to_an_input_gradient_is_in_the_result() {
                     let off = (f64::from(*sum) - expected).abs();
                     let bound = match precision {
                         Precision::F32 => 1e-6 * (1.0 + f64::from(alone.abs())),
-                        Precision::Bf16 => f64::from(exponent(*sum) + exponent(alone)) / 256.0 + 1e-4,
+                        Precision::Bf16 => half_step(*sum) + half_step(alone) + 1e-4,
                     };
                     assert!(off <= bound, "{sum} is not {expected} at {path:?} for {shape:?}");
                 }

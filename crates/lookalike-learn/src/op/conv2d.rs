@@ -207,15 +207,12 @@ impl<B: Convolution> Backward<B, 2> for ConvolveBackward {
         let weight: FloatTensor<B> = checkpointer.retrieve_node_output(weight);
         if let Some(node) = input_node {
             let (input, weight, gradient) = (input.clone(), weight.clone(), gradient.clone());
-            let other = Join::other::<B>(join.as_ref());
-            let is_sum = other.is_some();
-            let gradient = match other {
+            Join::register::<B>(join.as_ref(), gradients, node.id, |other| match other {
                 Some(other) => {
                     B::convolve_input_gradient_and(other, input, weight, gradient, shape, precision)
                 }
                 None => B::convolve_input_gradient(input, weight, gradient, shape, precision),
-            };
-            Join::register::<B>(join.as_ref(), is_sum, gradients, node.id, gradient);
+            });
         }
         if let Some(node) = weight_node {
             let gradient = B::convolve_weight_gradient(input, weight, gradient, shape, precision);

@@ -104,41 +104,36 @@ impl Join {
         std::mem::replace(&mut *waiting, gradient)
     }
 
-    /// The gradient of the other reader, if it was the first.
-    pub(super) fn other<B: Backend>(join: Option<&Self>) -> Option<FloatTensor<B>> {
-        let waiting = join?.exchange(None)?;
-        let gradient = waiting.downcast::<FloatTensor<B>>();
-        Some(*gradient.unwrap_or_else(|_| unreachable!("both readers are of one backend")))
-    }
-
-    /// Hands a gradient on that holds that of the `other` reader, or leaves it where there is one to come.
+    /// Registers a reader's gradient, made of that of the other reader where this is the second to arrive; the first one's waits.
     pub(super) fn register<B: Backend>(
         join: Option<&Self>,
-        other: bool,
         gradients: &mut Gradients,
         node: NodeId,
-        gradient: FloatTensor<B>,
+        of_both: impl FnOnce(Option<FloatTensor<B>>) -> FloatTensor<B>,
     ) {
+        let other = join.and_then(|join| join.exchange(None)).map(|waiting| {
+            let gradient = waiting.downcast::<FloatTensor<B>>();
+            *gradient.unwrap_or_else(|_| unreachable!("both readers are of one backend"))
+        });
+        let is_first = other.is_none();
+        let gradient = of_both(other);
         match join {
-            Some(join) if !other => drop(join.exchange(Some(Box::new(gradient)))),
+            Some(join) if is_first => drop(join.exchange(Some(Box::new(gradient)))),
             _ => gradients.register::<B>(node, gradient),
         }
     }
 
-    /// As [`register`](Self::register), of a gradient that does not hold the other's.
+    /// As [`register`](Self::register), of a gradient that the engine adds to the other's.
     pub(super) fn add<B: Backend>(
         join: Option<&Self>,
         gradients: &mut Gradients,
         node: NodeId,
         gradient: FloatTensor<B>,
     ) {
-        let other = Self::other::<B>(join);
-        let is_sum = other.is_some();
-        let gradient = match other {
+        Self::register::<B>(join, gradients, node, |other| match other {
             Some(other) => B::float_add(gradient, other),
             None => gradient,
-        };
-        Self::register::<B>(join, is_sum, gradients, node, gradient);
+        });
     }
 }
 

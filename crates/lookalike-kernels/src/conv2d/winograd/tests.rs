@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::correlate::Operands;
 use super::super::layout::Source;
-use super::super::tests::{NAMES, difference, normals, results, twins};
+use super::super::tests::{NAMES, difference, normals, operands, results, twins};
 use super::super::{Axis, Path, Precision, Shape, Weights};
 use super::{contract, correlate, is_possible, suits};
 use crate::bf16;
@@ -40,11 +40,7 @@ fn by_tiles(
 }
 
 fn check(shape: &Shape, call: impl Fn(Path, [&[f32]; 3], &[f32]) -> [Vec<f32>; 3]) {
-    let exact = [
-        normals("input", shape.images * shape.inputs * shape.height * shape.width),
-        normals("weight", shape.outputs * shape.inputs * 9),
-        normals("gradient", shape.images * shape.outputs * shape.output().pixels()),
-    ];
+    let exact = operands(shape);
     let rounded = exact.each_ref().map(|values| values.iter().copied().map(bf16::round).collect::<Vec<_>>());
     let bias = normals("bias", shape.outputs);
     for (precision, operands) in [(Precision::F32, &exact), (Precision::Bf16, &rounded)] {
