@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_data::check::{Verdict, check};
-use lookalike_data::graphs::{self, FeatureRule, Features};
+use lookalike_data::graphs::{self, FeatureRule, Features, GraphSet, NodeSet, planetoid};
 use lookalike_data::registry::{self, DatasetInfo};
 use lookalike_data::{DataError, DataOptions, Split, download};
 
@@ -26,7 +26,7 @@ enum Action {
     List,
     /// Read a data set, and compare its files with the published ones; tell what a set of graphs holds
     Check {
-        /// Name of the data set; any other is that of a set of graphs, or a path to one
+        /// Name of the data set; any other is that of a set of graphs or of a graph in Planetoid's files, or a path to graphs
         name: String,
         /// Folder that holds the data set's files
         #[arg(long, value_name = "DIR")]
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         Action::Check { name, data_root } if registry::NAMES.contains(&name.as_str()) => {
             check_files(&Which { name: name.clone(), data_root: data_root.clone() })?;
         }
-        Action::Check { name, data_root } => describe_graphs(name, data_root.as_deref())?,
+        Action::Check { name, data_root } => describe(name, data_root.as_deref().unwrap_or(Path::new(".")))?,
         Action::Get { which, mirror } => get(which, mirror.as_deref(), cancellation)?,
     }
     Ok(())
@@ -76,15 +76,50 @@ fn list() -> Result<(), Failure> {
         };
         table.row(info.name, format!("{:width$}  {files}", info.what));
     }
-    let graphs = "graphs in TU format or the text format of GIN's code, read by name or path";
+    let graphs = "graphs in TU format, the text format of GIN's code or Planetoid's, by name or path";
     table.row("NAME or PATH", format!("{graphs:width$}  your own files"));
     say(table)
 }
 
-/// Reads a set of graphs and tells what it holds.
-fn describe_graphs(name: &str, root: Option<&Path>) -> Result<(), Failure> {
-    let (set, warnings) = graphs::open(name, root.unwrap_or(Path::new(".")))?;
-    warn(&warnings);
+/// Reads a set of graphs, or one graph whose nodes have classes, and tells what it holds.
+fn describe(name: &str, root: &Path) -> Result<(), Failure> {
+    match graphs::open(name, root) {
+        Ok((set, warnings)) => {
+            warn(&warnings);
+            describe_graphs(&set)
+        }
+        Err(DataError::NoGraphs { name, place, mut wanted }) => match planetoid::open(&name, root) {
+            Ok((set, warnings)) => {
+                warn(&warnings);
+                describe_nodes(&set)
+            }
+            Err(DataError::NoGraphs { wanted: other, .. }) => {
+                wanted.extend(other);
+                Err(DataError::NoGraphs { name, place, wanted }.into())
+            }
+            Err(error) => Err(error.into()),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn describe_nodes(set: &NodeSet) -> Result<(), Failure> {
+    let mut table = Table::default();
+    table.row("name", set.name.as_str());
+    table.row("nodes of one graph", set.features.len().to_string());
+    table.row("edges", (set.edges.entries() / 2).to_string());
+    for class in 0..set.classes as u32 {
+        let members = set.labels.iter().filter(|label| **label == Some(class));
+        table.row(format!("class {class}"), members.count().to_string());
+    }
+    table.row("attributes of nodes", set.features.columns().to_string());
+    for (part, nodes) in [("train on", &set.train), ("validate on", &set.validation), ("test", &set.test)] {
+        table.row(format!("nodes to {part}"), nodes.len().to_string());
+    }
+    say(table)
+}
+
+fn describe_graphs(set: &GraphSet) -> Result<(), Failure> {
     let count = set.len() as f64;
     let mut table = Table::default();
     table.row("name", set.name());
@@ -102,8 +137,8 @@ fn describe_graphs(name: &str, root: Option<&Path>) -> Result<(), Failure> {
     table
         .row("labels of nodes", set.node_labels().map_or_else(none, |labels| labels.names.len().to_string()));
     table.row("attributes of nodes", set.attributes().map_or_else(none, |rows| rows.columns().to_string()));
-    for (method, rule) in [("graphcl", FeatureRule::graphcl(&set)), ("mvgrl", FeatureRule::mvgrl(&set))] {
-        let columns = match Features::new(&rule, &set) {
+    for (method, rule) in [("graphcl", FeatureRule::graphcl(set)), ("mvgrl", FeatureRule::mvgrl(set))] {
+        let columns = match Features::new(&rule, set) {
             Ok(features) => format!("{} columns", features.columns()),
             Err(error) => error.to_string(),
         };

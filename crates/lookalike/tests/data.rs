@@ -80,7 +80,19 @@ fn a_check_of_a_set_of_graphs_tells_what_it_holds() {
     }
     let (status, _, error) = data(&["check", "Y", "--data-root", root]);
     assert_eq!(status, Some(1));
-    assert!(error.contains("Y_A.txt"), "{error}");
+    assert!(error.contains("Y_A.txt") && error.contains("ind.Y.graph"), "{error}");
+}
+
+#[test]
+fn a_check_of_a_graph_with_classes_of_nodes_tells_what_it_holds() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../lookalike-data/tests/fixtures/planetoid");
+    let (status, out, error) = data(&["check", "tiny", "--data-root", root]);
+    assert_eq!(status, Some(0), "{error}");
+    assert!(error.contains("2 nodes without a class"), "{error}");
+    let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    for row in ["nodes of one graph 526", "edges 527", "nodes to train on 20", "nodes to test 4"] {
+        assert!(out.contains(row), "{out}");
+    }
 }
 
 #[test]
