@@ -4,9 +4,10 @@
 #
 #   benchmarks/graphs/run.sh OUT_FOLDER DATA_ROOT RUNS_FOLDER [ROW…]
 #
-# A ROW is a recipe's name, `-paper` or `-original` behind it, graphcl-mutag-paper for instance; all of the table without one. DATA_ROOT
-# holds the sets by name or below tu/. SEEDS="0 1 2 3 4", ARMS="uniform nearest walk", SET="key=value …" for all runs. Every seed is scored on
-# its own draw of folds, as published (FOLD_SEEDS=1). BACKGROUND names a command that every run is started by, such as `nice`. Runs that
+# A ROW is a recipe's name, `-paper` or `-original` behind it, graphcl-mutag-paper for instance, or mvgrl-cora, which has no variants; all of
+# the table without one. DATA_ROOT holds the sets by name or below tu/ and planetoid/. SEEDS="0 1 2 3 4", ARMS="uniform nearest walk",
+# SET="key=value …" for all runs. Every seed is scored on its own draw of folds, as published (FOLD_SEEDS=1), or nodes on their split by a
+# linear probe. BACKGROUND names a command that every run is started by, such as `nice`. Runs that
 # were begun with other settings are refused, not mixed with these.
 set -euo pipefail
 
@@ -17,23 +18,34 @@ rows=("$@")
 ((${#rows[@]})) || rows=(
   graphcl-mutag-paper graphcl-mutag-original graphcl-proteins-paper graphcl-imdb-b-paper
   mvgrl-mutag-paper mvgrl-mutag-original mvgrl-imdb-b-paper mvgrl-imdb-b-original
-  graphcl-nci1-paper graphcl-nci1-original graphcl-collab-paper
+  graphcl-nci1-paper graphcl-nci1-original graphcl-collab-paper mvgrl-cora
 )
 read -ra seeds <<< "${SEEDS:-0 1 2 3 4}"
 read -ra arms <<< "${ARMS:-uniform nearest walk}"
 # shellcheck source=benchmarks/common.sh
 . "$here/../common.sh"
-folds=evaluate.fold_seeds=${FOLD_SEEDS:-1}
+
+# The recipe of ROW.
+recipe_of() {
+  if [[ -e $root/recipes/$1.toml ]]; then echo "$root/recipes/$1.toml"; else echo "$root/recipes/${1%-*}.toml"; fi
+}
 
 # What sets a run of ROW with batches of ARM from SEED apart from its recipe.
 settings_of() {
-  local row=$1 arm=$2 seed=$3
-  echo "method.variant=${row##*-} sampler.kind=$arm seed=$seed ${everywhere[*]}"
+  local row=$1 arm=$2 seed=$3 variant=
+  [[ -e $root/recipes/$row.toml ]] || variant="method.variant=${row##*-} "
+  echo "${variant}sampler.kind=$arm seed=$seed ${everywhere[*]}"
+}
+
+# How many draws of folds the runs of ROW are scored on; nothing for nodes, which have a split.
+folds_of() {
+  grep -q '^kind = "mvgrl-nodes"' "$(recipe_of "$1")" || echo "evaluate.fold_seeds=$2"
 }
 
 # Trains and scores RUN of ROW with batches of ARM from SEED; what it prints goes to the run's log.txt.
 run() {
-  local run=$1 row=$2 arm=$3 seed=$4 settings=() setting beside=nothing
+  local run=$1 row=$2 arm=$3 seed=$4 settings=() setting beside=nothing folds
+  folds=$(folds_of "$row" "${FOLD_SEEDS:-1}")
   for setting in $(settings_of "$row" "$arm" "$seed"); do settings+=(--set "$setting"); done
   [[ $arm == uniform ]] && beside=untrained
   {
@@ -41,13 +53,13 @@ run() {
     if [[ -e $run/recipe.toml ]]; then
       "${background[@]}" "$lookalike" train --resume "$run" || return
     else
-      "${background[@]}" "$lookalike" train "$root/recipes/${row%-*}.toml" --data-root "$data" --out "$run" "${settings[@]}" || return
+      "${background[@]}" "$lookalike" train "$(recipe_of "$row")" --data-root "$data" --out "$run" "${settings[@]}" || return
     fi
     # A run ends with what one draw of folds gives: that is not computed again where nothing stands beside it.
     if [[ $beside == nothing && $folds == evaluate.fold_seeds=1 ]]; then
       cp "$run/evaluation.json" "$run/scored.part" || return
     else
-      "${background[@]}" "$lookalike" evaluate "$run" --beside "$beside" --set "$folds" --json > "$run/scored.part" || return
+      "${background[@]}" "$lookalike" evaluate "$run" --beside "$beside" ${folds:+--set "$folds"} --json > "$run/scored.part" || return
     fi
   } >> "$run/log.txt" 2>&1
   mv "$run/scored.part" "$run/scored.json"
@@ -58,8 +70,8 @@ for row in "${rows[@]}"; do
   for seed in "${seeds[@]}"; do
     for arm in "${arms[@]}"; do
       name=$row.$arm.$seed
-      # shellcheck disable=SC2046 # a list of settings
-      made_of "$runs/$name" "$root/recipes/${row%-*}.toml" $(settings_of "$row" "$arm" "$seed") "$folds"
+      # shellcheck disable=SC2046 # lists of settings
+      made_of "$runs/$name" "$(recipe_of "$row")" $(settings_of "$row" "$arm" "$seed") $(folds_of "$row" "${FOLD_SEEDS:-1}")
       if [[ ! -e $runs/$name/scored.json ]]; then
         run "$runs/$name" "$row" "$arm" "$seed" || {
           status=$?
@@ -71,7 +83,8 @@ for row in "${rows[@]}"; do
       fi
       done=$((done + 1))
       left=$((made ? (SECONDS - begun) * (total - done) / made : 0))
-      printf '[%d/%d] %s, %d s spent, about %d s left\n' "$done" "$total" "$name" $((SECONDS - begun)) "$left" >&2
+      bar=$(printf '%*s' $((30 * done / total)) '')
+      printf '[%-30s] %d of %d, %s, %d s spent, about %d s left\n' "${bar// /#}" "$done" "$total" "$name" $((SECONDS - begun)) "$left" >&2
     done
   done
 done
@@ -81,7 +94,8 @@ for row in "${rows[@]}"; do
   run=$runs/$row.${arms[0]}.${seeds[0]}
   [[ -e $run/beside.json ]] && continue
   echo "$row: what needs no training" >&2
-  "${background[@]}" "$lookalike" evaluate "$run" --set "evaluate.fold_seeds=${#seeds[@]}" --json > "$run/beside.part" 2>> "$run/log.txt"
+  folds=$(folds_of "$row" "${#seeds[@]}")
+  "${background[@]}" "$lookalike" evaluate "$run" ${folds:+--set "$folds"} --json > "$run/beside.part" 2>> "$run/log.txt"
   mv "$run/beside.part" "$run/beside.json"
 done
 
@@ -97,7 +111,7 @@ for row in "${rows[@]}"; do
   done
 done > "$out/results.jsonl"
 {
-  "$target/release/examples/arms" "$out" uniform svm
+  for score in svm linear; do "$target/release/examples/arms" "$out" uniform "$score"; done
   echo
   "$target/release/examples/arms" "$out" uniform
 } | tee "$out/summary.txt"

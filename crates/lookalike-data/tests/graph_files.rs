@@ -99,6 +99,18 @@ fn a_folder_or_a_zip_is_found_by_name_and_by_path() {
     }
     let absolute = root.path().join("zips/X.zip");
     assert_is_small(&graphs::open(absolute.to_str().unwrap(), Path::new("/nowhere")).unwrap().0);
+    let other = plain.iter().map(|(name, text)| (name.replacen('X', "Z", 1), text.clone()));
+    let both: Vec<(String, String)> = plain.iter().cloned().chain(other).collect();
+    write("both.zip", &zipped("", &both));
+    for (name, text) in &both {
+        write(&format!("both/{name}"), text.as_bytes());
+    }
+    assert_is_small(&graphs::open("X", &root.path().join("both")).unwrap().0);
+    assert_is_small(&graphs::open("X", &root.path().join("both.zip")).unwrap().0);
+    for path in ["both/", "both.zip"] {
+        let message = graphs::open(path, root.path()).unwrap_err().to_string();
+        assert!(message.contains("both") && message.contains("several sets, X, Z"), "{message}");
+    }
     for name in ["Y", "own/Y", "Y.zip"] {
         let message = graphs::open(name, root.path()).unwrap_err().to_string();
         assert!(message.contains('Y') && !message.contains('\n'), "{message}");
@@ -295,7 +307,7 @@ fn what_gin_s_format_does_not_allow_is_refused_with_its_line() {
 }
 
 fn rule(parts: &[Feature]) -> FeatureRule {
-    FeatureRule { parts: parts.to_vec(), max_degree: None }
+    FeatureRule::of(parts.to_vec())
 }
 
 #[test]
@@ -319,6 +331,24 @@ fn features_are_those_of_the_rule() {
 }
 
 #[test]
+fn a_fitted_rule_gives_another_set_the_same_columns_or_refuses_it() {
+    let labels = |labels| opened(&[("_node_labels.txt", labels)]).unwrap().0;
+    let set = labels("2\n7\n2\n2\n7\n2\n");
+    let fitted = rule(&[Feature::NodeLabels, Feature::Degree]).fitted(&set);
+    assert_eq!(
+        (fitted.max_degree, fitted.node_labels.clone().unwrap()),
+        (Some(2), vec!["2".into(), "7".into()])
+    );
+    assert_eq!(fitted.clone().fitted(&labels("7\n7\n7\n7\n7\n7\n")), fitted);
+    assert_eq!(Features::new(&fitted, &set).unwrap(), Features::new(&rule(&fitted.parts), &set).unwrap());
+    let one = labels("7\n7\n7\n7\n7\n7\n");
+    let features = Features::new(&fitted, &one).unwrap();
+    assert_eq!((features.columns(), &features.of(&one, one.graph(0))[..2]), (5, &[0.0, 1.0][..]));
+    let refused = Features::new(&fitted, &labels("2\n2\n2\n9\n2\n2\n")).unwrap_err().to_string();
+    assert!(refused.contains("X has nodes labelled 9, which is not one of 2, 7"), "{refused}");
+}
+
+#[test]
 fn a_rule_that_the_data_cannot_serve_is_refused() {
     let (set, _) = opened(&[("_node_labels.txt", ""), ("_node_attributes.txt", "")]).unwrap();
     let message = |rule: &FeatureRule| Features::new(rule, &set).unwrap_err().to_string();
@@ -330,6 +360,10 @@ fn a_rule_that_the_data_cannot_serve_is_refused() {
         (
             FeatureRule { max_degree: Some(3), ..rule(&[Feature::Constant]) },
             "graphs.features.max_degree: has no effect",
+        ),
+        (
+            FeatureRule { node_labels: Some(vec!["1".into()]), ..rule(&[Feature::Constant]) },
+            "graphs.features.node_labels: has no effect",
         ),
     ] {
         assert!(message(&rule).starts_with(wanted), "{}", message(&rule));

@@ -244,7 +244,9 @@ fn too_few_graphs_of_a_class_for_the_folds_leave_the_score_undefined() {
         panic!("it has views")
     };
     let evaluation = evaluate(&experiment, &place.run("few"), Extent::FULL);
-    assert!(evaluation.svm.to_string().contains("class 0 has 9 rows, fewer than the 10 folds"));
+    assert!(
+        evaluation.svm.to_string().contains("class 0, counted from 0, has 9 rows, fewer than the 10 folds")
+    );
     assert!(evaluation.batches.false_negative_rate.value().is_some());
 }
 

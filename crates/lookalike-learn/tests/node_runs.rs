@@ -136,6 +136,7 @@ fn what_nodes_cannot_serve_is_refused_with_the_reason() {
         (&["evaluate.svm=linear"], "evaluate.svm"),
         (&["evaluate.knn_k=5"], "kNN"),
         (&["evaluate.batch_size=64"], "embedded together"),
+        (&["evaluate.statistics_batches=7"], "BatchNorm"),
         (&["encoder.width=9000"], "at most 8192"),
         (&["encoder.layers=65"], "at most 64"),
         (&["loss.kind=info-nce"], "takes `jensen-shannon`"),

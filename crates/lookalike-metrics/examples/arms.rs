@@ -15,7 +15,7 @@ use lookalike_metrics::paired;
 use serde_json::Value;
 
 /// What is shown of an evaluation, and as what.
-const SCORES: [(&str, &str); 26] = [
+const SCORES: [(&str, &str); 28] = [
     ("svm", "SVM"),
     ("svm_training_statistics", "SVM, BatchNorm as training left it"),
     ("svm_untrained", "SVM, untrained encoder"),
@@ -27,6 +27,8 @@ const SCORES: [(&str, &str); 26] = [
     ("knn_25", "kNN after 25 % of the steps"),
     ("knn_50", "kNN after 50 % of the steps"),
     ("knn_training_statistics", "kNN, BatchNorm as training left it"),
+    ("linear_features", "linear probe, features"),
+    ("linear_untrained", "linear probe, untrained encoder"),
     ("linear", "linear probe"),
     ("alignment", "alignment"),
     ("uniformity", "uniformity"),
@@ -163,11 +165,20 @@ fn trivial(folder: &Path, set: &str) -> Result<BTreeMap<u64, Value>, Box<dyn Err
     }
 }
 
-/// The table of one score: every arm, its difference from the baseline, and what needs no training beside it.
+/// What stands beside a score: the same of the encoder before training, of label histograms, of sizes, of features.
+const BESIDE: [&str; 4] = ["untrained", "labels", "sizes", "features"];
+
+/// The table of one score: every arm, its difference from the baseline, and what needs no training beside it. Nothing where no
+/// run has that score.
 fn table(folder: &Path, baseline: &str, score: &str) -> Result<(), Box<dyn Error>> {
-    println!("| set | batches | seeds | accuracy | minus {baseline}, 95 % | untrained | labels | sizes |");
-    println!("|---|---|---|---|---|---|---|---|");
-    for (set, arms) in &read(folder)? {
+    let results = read(folder)?;
+    let scored = |arms: &BTreeMap<_, _>| arms.values().any(|seeds| spread(seeds, score).is_some());
+    if !results.values().any(scored) {
+        return Ok(());
+    }
+    println!("| set | batches | seeds | accuracy | minus {baseline}, 95 % | {} |", BESIDE.join(" | "));
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (set, arms) in &results {
         let trivial = trivial(folder, set)?;
         let uniform = arms.get(baseline);
         for (arm, seeds) in arms {
@@ -180,12 +191,11 @@ fn table(folder: &Path, baseline: &str, score: &str) -> Result<(), Box<dyn Error
                 let [mean, low, high] = [paired.mean, paired.low, paired.high].map(|share| 100.0 * share);
                 format!("{mean:+.2} [{low:+.2}, {high:+.2}]")
             };
-            let beside = [
-                spread(seeds, "svm_untrained"),
-                spread(&trivial, "svm_labels"),
-                spread(&trivial, "svm_sizes"),
-            ];
-            let beside = beside.map(|score| score.unwrap_or_else(|| "–".to_owned()));
+            let beside = BESIDE.map(|what| {
+                let beside = format!("{score}_{what}");
+                let found = spread(seeds, &beside).or_else(|| spread(&trivial, &beside));
+                found.unwrap_or_else(|| "–".to_owned())
+            });
             let count = seeds.len();
             println!("| {set} | {arm} | {count} | {accuracy} | {difference} | {} |", beside.join(" | "));
         }

@@ -1,4 +1,4 @@
-//! The `lookalike` command: trains image encoders by contrast with batches of look-alikes, and evaluates, embeds and
+//! The `lookalike` command: trains encoders of images and graphs by contrast with batches of look-alikes, and evaluates, embeds and
 //! exports what was trained.
 
 mod bench;

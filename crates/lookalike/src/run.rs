@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use lookalike_learn::LearnError;
 use lookalike_learn::experiment::AnyExperiment;
-use lookalike_learn::recipe::{Recipe, ValidRecipe};
+use lookalike_learn::recipe::{Modality, Recipe, ValidRecipe};
 
 use crate::failure::Failure;
 
@@ -28,6 +28,10 @@ impl Place {
         let mut recipe = Recipe::read(path, &self.settings)?;
         if let Some(root) = &self.data_root {
             recipe.data.root = Some(root.clone());
+        }
+        if recipe.modality() != Modality::Images {
+            // Where graphs are looked for otherwise.
+            recipe.data.root.get_or_insert_with(|| PathBuf::from("."));
         }
         // A run may be resumed from elsewhere.
         recipe.data.root = recipe.data.root.map(|root| std::path::absolute(&root).unwrap_or(root));

@@ -99,6 +99,9 @@ fn train<D: Domain>(
         trainer.sampler().options().batch_size,
         run.display()
     );
+    if let Some(note) = experiment.data().note(experiment.recipe()) {
+        eprintln!("{note}");
+    }
     if trainer.step() > 0 {
         eprintln!("going on from step {}", trainer.step());
     }

@@ -171,6 +171,52 @@ fn a_run_can_be_used_from_another_folder_than_it_was_started_in() {
 }
 
 #[test]
+fn a_run_on_graphs_finds_them_from_another_folder_and_embeds_no_labels_that_it_has_not_seen() {
+    let place = Place::new();
+    // Triangles and paths of three nodes in turn, of which the last node has another label.
+    let write = |set: &str, last: &str| {
+        let folder = place.path(set);
+        fs::create_dir_all(&folder).unwrap();
+        let [mut edges, mut indicator, mut classes, mut labels] = [(); 4].map(|()| String::new());
+        for graph in 0..24 {
+            let [a, b, c] = [1, 2, 3].map(|node| 3 * graph + node);
+            let closing = if graph % 2 == 0 { format!("{a}, {c}\n") } else { String::new() };
+            edges = format!("{edges}{a}, {b}\n{b}, {c}\n{closing}");
+            indicator = format!("{indicator}{0}\n{0}\n{0}\n", graph + 1);
+            classes = format!("{classes}{}\n", graph % 2);
+            labels = format!("{labels}0\n0\n{last}\n");
+        }
+        for (end, text) in [
+            ("A", &edges),
+            ("graph_indicator", &indicator),
+            ("graph_labels", &classes),
+            ("node_labels", &labels),
+        ] {
+            fs::write(folder.join(format!("{set}_{end}.txt")), text).unwrap();
+        }
+    };
+    write("toys", "1");
+    write("others", "5");
+    fs::write(
+        place.path("toys.toml"),
+        "[data]\nname = \"toys/\"\n[encoder]\nkind = \"gin\"\n[method]\nkind = \"graphcl\"\n[optimizer]\nkind = \"adam\"\n\
+         weight_decay = 0.0\n[sampler]\nkind = \"uniform\"\nbatch_size = 8\n[train]\nepochs = 2\nwarmup_epochs = 0.0\n",
+    )
+    .unwrap();
+    place.succeed(&["train", "toys.toml", "--out", "run"]);
+    let run = place.path("run");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let mut command = place.command(&["evaluate", run.to_str().unwrap(), "--beside", "nothing", "--json"]);
+    let ended = ended(command.current_dir(elsewhere.path()).output().unwrap());
+    assert!(ended.status == Some(0) && ended.out.contains("\"svm\""), "{}", ended.error);
+    place.succeed(&["embed", "run", "--out", "toys.npy"]);
+    assert_eq!(place.shape("toys.npy"), (24, 96));
+    let ended = place.run(&["embed", "run", "--data", "others/", "--out", "others.npy"]);
+    assert_eq!(ended.status, Some(2), "{}", ended.error);
+    assert!(ended.error.contains("others has nodes labelled 5, which is not one of 0, 1"), "{}", ended.error);
+}
+
+#[test]
 fn mistakes_in_recipe_and_device_end_with_2_and_leave_the_folder_free() {
     let place = Place::new();
     for (setting, said) in [

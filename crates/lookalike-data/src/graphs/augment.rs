@@ -42,6 +42,18 @@ pub enum GraphAugmentation {
     Random4,
 }
 
+impl GraphAugmentation {
+    /// Those of which one is drawn for each graph.
+    fn drawn(&self) -> &[Self] {
+        match self {
+            Self::Random2 => &[Self::DropNodes, Self::Subgraph],
+            Self::Random3 => &[Self::DropNodes, Self::PerturbEdges, Self::Subgraph],
+            Self::Random4 => &[Self::DropNodes, Self::PerturbEdges, Self::Subgraph, Self::MaskAttributes],
+            kind => std::slice::from_ref(kind),
+        }
+    }
+}
+
 /// An augmentation with its amounts, which default to those of the published code.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,14 +95,26 @@ impl GraphAugmentOptions {
     /// Checks the amounts.
     ///
     /// # Errors
-    /// [`DataError::Option`] where a share is not from 0 to 1, or would drop all nodes or keep none.
+    /// [`DataError::Option`] where a share is not from 0 to 1, or would drop all nodes or keep none; or is not the published one
+    /// though `kind` never draws its augmentation.
     pub fn validate(self) -> Result<GraphAugment, DataError> {
+        use GraphAugmentation::{DropNodes, MaskAttributes, PerturbEdges, Subgraph};
         let wrong = |key: &str, value: f64, needed: &str| {
             Err(DataError::Option {
                 key: format!("graphs.augment.{key}"),
                 problem: format!("{value} should be {needed}"),
             })
         };
+        for (key, value, published, read_by) in [
+            ("drop_ratio", self.drop_ratio, tenth(), DropNodes),
+            ("edge_ratio", self.edge_ratio, tenth(), PerturbEdges),
+            ("mask_ratio", self.mask_ratio, tenth(), MaskAttributes),
+            ("subgraph_ratio", self.subgraph_ratio, fifth(), Subgraph),
+        ] {
+            if value.to_bits() != published.to_bits() && !self.kind.drawn().contains(&read_by) {
+                return wrong(key, value, "left out: this kind of augmentation does not read it");
+            }
+        }
         if !(0.0..1.0).contains(&self.drop_ratio) {
             return wrong("drop_ratio", self.drop_ratio, "from 0 to below 1");
         }
@@ -141,18 +165,12 @@ impl GraphAugment {
         }
     }
 
-    /// The augmentation for one graph.
+    /// The augmentation for one graph. Nothing is drawn where there is no choice.
     fn drawn(&self, stream: &mut Stream) -> GraphAugmentation {
-        use GraphAugmentation::{
-            DropNodes, MaskAttributes, PerturbEdges, Random2, Random3, Random4, Subgraph,
-        };
-        let drawn: &[GraphAugmentation] = match self.0.kind {
-            Random2 => &[DropNodes, Subgraph],
-            Random3 => &[DropNodes, PerturbEdges, Subgraph],
-            Random4 => &[DropNodes, PerturbEdges, Subgraph, MaskAttributes],
-            kind => return kind,
-        };
-        drawn[stream.below(drawn.len() as u32) as usize]
+        match self.0.kind.drawn() {
+            [kind] => *kind,
+            kinds => kinds[stream.below(kinds.len() as u32) as usize],
+        }
     }
 }
 

@@ -55,18 +55,10 @@ impl Graph {
     }
 
     /// The graph of the nodes that `kept` names, ascending, with all edges among them.
-    pub(super) fn induced(&self, kept: &[u32]) -> Result<Self, DataError> {
-        let mut number = vec![u32::MAX; self.nodes()];
-        kept.iter().zip(0..).for_each(|(node, new)| number[*node as usize] = new);
-        let (mut offsets, mut columns) = (vec![0], Vec::new());
-        for node in kept {
-            let neighbors = self.edges.row(*node as usize).iter().map(|neighbor| number[*neighbor as usize]);
-            columns.extend(neighbors.filter(|neighbor| *neighbor != u32::MAX));
-            offsets.push(columns.len());
-        }
-        let edges = Csr::new(offsets, columns, None, kept.len()).map_err(impossible)?;
+    pub(super) fn induced(&self, kept: &[u32]) -> Self {
         let row = |node: &u32| &self.features[*node as usize * self.columns..][..self.columns];
-        Ok(Self { edges, features: kept.iter().flat_map(row).copied().collect(), columns: self.columns })
+        let features = kept.iter().flat_map(row).copied().collect();
+        Self { edges: self.edges.induced(kept), features, columns: self.columns }
     }
 
     /// The same nodes with the edges for which `keep` holds.

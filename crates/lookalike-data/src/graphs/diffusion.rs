@@ -115,12 +115,12 @@ impl DiffusionOptions {
     }
 }
 
-/// The diffusion of one graph, whose edges go both ways and from no node to itself.
+/// The diffusion of one graph, whose edges go both ways and from no node to itself. `progress` advances by one a node.
 ///
 /// # Errors
 /// [`DataError::Option`] where options are impossible; [`DataError::Graph`] where `edges` are not square, or the published
 /// code's heat is asked for of more than [`EXACT_NODES`] nodes.
-pub fn diffuse(edges: &Csr, options: &DiffusionOptions) -> Result<Diffused, DataError> {
+pub fn diffuse(edges: &Csr, options: &DiffusionOptions, progress: &Progress) -> Result<Diffused, DataError> {
     options.validate()?;
     let nodes = edges.len();
     if nodes != edges.width() {
@@ -140,8 +140,11 @@ pub fn diffuse(edges: &Csr, options: &DiffusionOptions) -> Result<Diffused, Data
             dense::published_heat(edges, &degrees, time, options.epsilon)
         }
         _ if nodes <= EXACT_NODES => dense::exact(edges, &degrees, options)?,
-        _ => series::truncated(edges, &degrees, options),
+        _ => series::truncated(edges, &degrees, options, progress),
     };
+    if nodes <= EXACT_NODES {
+        progress.advance(nodes as u64);
+    }
     let lost = rows.iter().map(|row| row.lost).sum::<f64>() / nodes.max(1) as f64;
     let most_lost = rows.iter().map(|row| row.lost).fold(0.0, f64::max);
     let matrix = Csr::from_rows(rows.into_iter().map(|row| row.entries), nodes).map_err(impossible)?;
@@ -159,7 +162,7 @@ impl Diffusions {
             let graph = set.graph(index);
             let rows = (0..graph.nodes()).map(|node| graph.neighbors(node).map(|to| (to, 1.0)));
             let edges = Csr::from_rows(rows, graph.nodes()).map_err(impossible)?;
-            let diffused = diffuse(&edges, options);
+            let diffused = diffuse(&edges, options, &Progress::hidden());
             progress.advance(1);
             diffused
         });

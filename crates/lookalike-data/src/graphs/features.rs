@@ -27,27 +27,46 @@ pub enum Feature {
 pub struct FeatureRule {
     /// The parts, in their order.
     pub parts: Vec<Feature>,
-    /// Where given, nodes with more neighbours share the column of those with so many.
-    #[serde(default)]
+    /// The greatest degree that has a column, which nodes with more neighbours share; if absent the greatest of the set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_degree: Option<u32>,
+    /// The labels of nodes that have a column, in this order, as the files write them; if absent those of the set, ascending.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_labels: Option<Vec<String>>,
 }
 
 impl FeatureRule {
+    /// Parts whose columns are those of the set.
+    pub fn of(parts: Vec<Feature>) -> Self {
+        Self { parts, max_degree: None, node_labels: None }
+    }
+
+    /// The same rule with what it leaves to `set` written out, so that it gives nodes of another set the same columns.
+    #[must_use]
+    pub fn fitted(mut self, set: &GraphSet) -> Self {
+        if self.parts.contains(&Feature::Degree) {
+            self.max_degree.get_or_insert(set.max_degree() as u32);
+        }
+        if let Some(labels) = set.node_labels().filter(|_| self.parts.contains(&Feature::NodeLabels)) {
+            self.node_labels.get_or_insert_with(|| labels.names.clone());
+        }
+        self
+    }
+
     /// What GraphCL's published results rest on: labels of nodes where the set has them, else the constant.
     pub fn graphcl(set: &GraphSet) -> Self {
         let part = if set.node_labels().is_some() { Feature::NodeLabels } else { Feature::Constant };
-        Self { parts: vec![part], max_degree: None }
+        Self::of(vec![part])
     }
 
     /// What MVGRL's published results rest on: attributes where the set has them; else the degree, behind labels of nodes
     /// where there are any.
     pub fn mvgrl(set: &GraphSet) -> Self {
-        let parts = match (set.attributes(), set.node_labels()) {
+        Self::of(match (set.attributes(), set.node_labels()) {
             (Some(_), _) => vec![Feature::Attributes],
             (None, Some(_)) => vec![Feature::NodeLabels, Feature::Degree],
             (None, None) => vec![Feature::Degree],
-        };
-        Self { parts, max_degree: None }
+        })
     }
 }
 
@@ -56,14 +75,16 @@ impl FeatureRule {
 pub struct Features {
     /// Each part with its number of columns.
     parts: Vec<(Feature, usize)>,
+    /// The column of each label of nodes of the set.
+    label_columns: Vec<usize>,
 }
 
 impl Features {
     /// Checks `rule` against `set`.
     ///
     /// # Errors
-    /// [`DataError::Option`] where the rule is empty, asks twice for the same or for what the set does not hold, or gives
-    /// more columns than 65,536.
+    /// [`DataError::Option`] where the rule is empty, asks twice for the same or for what the set does not hold, has no column
+    /// for a label of the set, or gives more columns than 65,536.
     pub fn new(rule: &FeatureRule, set: &GraphSet) -> Result<Self, DataError> {
         let wrong =
             |key: &str, problem: String| DataError::Option { key: format!("graphs.features{key}"), problem };
@@ -73,7 +94,7 @@ impl Features {
                 "no feature is named, and a node needs one; `constant` is the least".to_owned(),
             ));
         }
-        let mut parts = Vec::new();
+        let (mut parts, mut label_columns) = (Vec::new(), Vec::new());
         for part in &rule.parts {
             if parts.iter().any(|(before, _)| before == part) {
                 return Err(wrong("", format!("{part:?} is named twice")));
@@ -85,15 +106,25 @@ impl Features {
             };
             let columns = match part {
                 Feature::NodeLabels => {
-                    set.node_labels().ok_or_else(|| missing("labels of nodes"))?.names.len()
+                    let own = &set.node_labels().ok_or_else(|| missing("labels of nodes"))?.names;
+                    let known = rule.node_labels.as_ref().unwrap_or(own);
+                    for label in own {
+                        let column = known.iter().position(|other| other == label).ok_or_else(|| {
+                            let problem = format!(
+                                "{} has nodes labelled {label}, which is not one of {}",
+                                set.name(),
+                                known.join(", ")
+                            );
+                            wrong(".node_labels", problem)
+                        })?;
+                        label_columns.push(column);
+                    }
+                    known.len()
                 }
                 Feature::Attributes => {
                     set.attributes().ok_or_else(|| missing("attributes of nodes"))?.columns()
                 }
-                Feature::Degree => {
-                    let greatest = set.max_degree();
-                    rule.max_degree.map_or(greatest, |most| greatest.min(most as usize)) + 1
-                }
+                Feature::Degree => rule.max_degree.map_or(set.max_degree(), |most| most as usize) + 1,
                 Feature::Constant => 1,
             };
             parts.push((*part, columns));
@@ -101,11 +132,14 @@ impl Features {
         if rule.max_degree.is_some() && !rule.parts.contains(&Feature::Degree) {
             return Err(wrong(".max_degree", "has no effect without the feature `degree`".to_owned()));
         }
+        if rule.node_labels.is_some() && !rule.parts.contains(&Feature::NodeLabels) {
+            return Err(wrong(".node_labels", "has no effect without the feature `node-labels`".to_owned()));
+        }
         let columns: usize = parts.iter().map(|(_, columns)| columns).sum();
         if columns > MOST_COLUMNS {
             return Err(wrong("", format!("{columns} columns are more than {MOST_COLUMNS}; set max_degree")));
         }
-        Ok(Self { parts })
+        Ok(Self { parts, label_columns })
     }
 
     /// Number of columns, d.
@@ -126,7 +160,7 @@ impl Features {
                 match part {
                     Feature::NodeLabels => {
                         if let Some(labels) = set.node_labels() {
-                            own[labels.labels[place] as usize] = 1.0;
+                            own[self.label_columns[labels.labels[place] as usize]] = 1.0;
                         }
                     }
                     Feature::Attributes => {

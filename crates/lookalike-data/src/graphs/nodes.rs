@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use lookalike_base::Seed;
+use lookalike_base::{Progress, Seed};
 use lookalike_kernels::sparse::Csr;
 
 use super::batch::impossible;
@@ -30,12 +30,12 @@ pub struct NodeGraph {
 }
 
 impl NodeGraph {
-    /// The graph of `set` with its diffusion.
+    /// The graph of `set` with its diffusion. `progress` advances by one a node.
     ///
     /// # Errors
     /// As [`diffuse`] has.
-    pub fn of(set: &NodeSet, options: &DiffusionOptions) -> Result<Self, DataError> {
-        let diffused = diffuse(&set.edges, options)?;
+    pub fn of(set: &NodeSet, options: &DiffusionOptions, progress: &Progress) -> Result<Self, DataError> {
+        let diffused = diffuse(&set.edges, options, progress)?;
         let rows = (0..set.features.len()).map(|node| {
             let row = set.features.row(node);
             let sum: f32 = row.iter().sum();

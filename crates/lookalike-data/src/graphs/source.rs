@@ -83,7 +83,8 @@ impl Source {
     fn at_path(name: &str, root: &Path) -> Result<Self, DataError> {
         let below = root.join(name);
         let path = if below.exists() { below } else { PathBuf::from(name) };
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
+        let own = if path.is_dir() { path.file_name() } else { path.file_stem() };
+        let stem = own.and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
         if path.extension().is_some_and(|end| end == "zip") {
             return Self::in_zip(&path, None);
         }
@@ -92,8 +93,7 @@ impl Source {
             let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
             let mut sets: Vec<String> =
                 names.filter_map(|file| file.strip_suffix(EDGES).map(str::to_owned)).collect();
-            sets.sort_unstable();
-            if let Some(set) = sets.into_iter().next() {
+            if let Some(set) = only(&mut sets, &path)? {
                 return Ok(Self { place: Place::Folder(path), name: set, format: Format::Tu });
             }
             if path.join(format!("{stem}.txt")).is_file() {
@@ -110,28 +110,35 @@ impl Source {
         Err(DataError::NoGraphs { name: name.to_owned(), place: path, wanted })
     }
 
-    /// The set in an archive: that of the name given, or else the first in TU format or the one named like the archive.
+    /// The set in an archive: that of the name given, or else the only one in TU format or the one named like the archive.
     fn in_zip(path: &Path, name: Option<&str>) -> Result<Self, DataError> {
         let archive = open_zip(path)?;
         let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
-        let stem = file.split('.').next().unwrap_or_default();
+        let stem = file.strip_suffix(".zip").unwrap_or(file);
+        let stem = stem.strip_suffix(".gin").unwrap_or(stem);
         let mut members = Vec::new();
         for member in archive.file_names() {
             members.push(member.map_err(DataError::archive(path))?.into_owned());
         }
         members.retain(|member| !member.starts_with("__MACOSX"));
         members.sort_unstable();
-        let find = |format: Format, set: Option<&str>| {
-            members.iter().find_map(|member| {
-                let file = member.rsplit('/').next().unwrap_or_default();
-                let folder = &member[..member.len() - file.len()];
-                let end = if format == Format::Tu { EDGES } else { ".txt" };
-                let found = file.strip_suffix(end).filter(|found| set.is_none_or(|set| set == *found))?;
-                let place = Place::Zip(path.to_owned(), folder.to_owned());
-                Some(Self { place, name: found.to_owned(), format })
-            })
+        let file_of = |member: &str| member.rsplit('/').next().unwrap_or_default().to_owned();
+        let find = |format: Format, set: &str| {
+            let wanted = format!("{set}{}", if format == Format::Tu { EDGES } else { ".txt" });
+            let member = members.iter().find(|member| file_of(member) == wanted)?;
+            let place = Place::Zip(path.to_owned(), member[..member.len() - wanted.len()].to_owned());
+            Some(Self { place, name: set.to_owned(), format })
         };
-        let found = find(Format::Tu, name).or_else(|| find(Format::Gin, Some(name.unwrap_or(stem))));
+        let mut sets: Vec<String> = members
+            .iter()
+            .filter_map(|member| file_of(member).strip_suffix(EDGES).map(str::to_owned))
+            .collect();
+        let tu = match name {
+            Some(name) => Some(name.to_owned()),
+            None => only(&mut sets, path)?,
+        };
+        let found = tu.and_then(|set| find(Format::Tu, &set));
+        let found = found.or_else(|| find(Format::Gin, name.unwrap_or(stem)));
         found.ok_or_else(|| {
             let set = name.unwrap_or(stem);
             let wanted = vec![format!("{}{EDGES}", name.unwrap_or("*")), format!("{set}.txt")];
@@ -184,6 +191,21 @@ impl Source {
             }
         }
     }
+}
+
+/// The only one of `sets`; none where there are none.
+fn only(sets: &mut Vec<String>, place: &Path) -> Result<Option<String>, DataError> {
+    sets.sort_unstable();
+    sets.dedup();
+    if sets.len() > 1 {
+        let problem = format!(
+            "{} holds several sets, {}; name one, with data.root set to it",
+            place.display(),
+            sets.join(", ")
+        );
+        return Err(DataError::Graph { problem });
+    }
+    Ok(sets.pop())
 }
 
 /// Whether `name` is a path rather than the name of a set.

@@ -35,7 +35,10 @@ fn sizes(lines: &mut Lines<'_>) -> Result<Vec<usize>, DataError> {
             sizes.push(0);
         } else if graph > last {
             return Err(
-                lines.wrong(format!("graph {graph} follows graph {last}: graph {} has no nodes", last + 1))
+                lines.wrong(format!(
+                    "graph {graph} follows graph {last}: graph {} has no nodes, or nodes do not stand in the order of their graphs",
+                    last + 1
+                ))
             );
         } else if graph < last || last == 0 {
             let problem = format!(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::{Matrix, Watch};
+use lookalike_data::graphs::diffusion::EXACT_NODES;
 use lookalike_data::graphs::{
     self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, Diffusions, FeatureRule, Features,
     GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs, Variant,
@@ -39,11 +40,17 @@ pub trait GraphMethod: Method + Sized {
     /// What is made of the set once.
     type Made;
 
-    /// Makes it; the second value tells what a user should know.
+    /// What was classified, in words.
+    const LAYER: &'static str;
+
+    /// Makes it.
     ///
     /// # Errors
     /// [`LearnError::Data`] where it cannot be made of these graphs.
-    fn make(set: &GraphSet, recipe: &ValidRecipe) -> Result<(Self::Made, Vec<String>), LearnError>;
+    fn make(set: &GraphSet, recipe: &ValidRecipe) -> Result<Self::Made, LearnError>;
+
+    /// What a user should know of it.
+    fn note(made: &Self::Made, recipe: &ValidRecipe) -> Option<String>;
 
     /// The method before its first step.
     ///
@@ -81,15 +88,13 @@ pub trait GraphMethod: Method + Sized {
 }
 
 /// What a user should know of the shares of mass that diffusions lost.
-pub(super) fn lost_mass(mean: f64, most: f64) -> Option<String> {
-    (mean > 0.001).then(|| {
-        format!(
-            "entries left out of the diffusions hold {:.2} % of their mass, {:.2} % of a node's at most; \
-             graphs.diffusion.epsilon says from which size on entries are kept",
-            100.0 * mean,
-            100.0 * most
-        )
-    })
+pub(super) fn lost_mass(recipe: &ValidRecipe, mean: f64, most: f64) -> String {
+    format!(
+        "diffusion: entries below {} are left out (graphs.diffusion.epsilon), {:.2} % of the mass, {:.2} % of a node's at most",
+        recipe.recipe().diffusion().epsilon,
+        100.0 * mean,
+        100.0 * most
+    )
 }
 
 fn gin(features: usize, recipe: &ValidRecipe, purpose: &'static str, device: &Device) -> Gin {
@@ -101,8 +106,14 @@ impl GraphMethod for AnyMethod<Gin> {
     type Network = Network<Gin>;
     type Made = ();
 
-    fn make(_: &GraphSet, _: &ValidRecipe) -> Result<((), Vec<String>), LearnError> {
-        Ok(((), Vec::new()))
+    const LAYER: &'static str = "representation (before the projection head)";
+
+    fn make(_: &GraphSet, _: &ValidRecipe) -> Result<(), LearnError> {
+        Ok(())
+    }
+
+    fn note((): &(), _: &ValidRecipe) -> Option<String> {
+        None
     }
 
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
@@ -154,13 +165,23 @@ impl GraphMethod for Mvgrl {
     type Network = Self;
     type Made = Arc<Diffusions>;
 
-    fn make(set: &GraphSet, recipe: &ValidRecipe) -> Result<(Self::Made, Vec<String>), LearnError> {
+    const LAYER: &'static str = "representation (sum of both views, behind the head of graphs)";
+
+    fn make(set: &GraphSet, recipe: &ValidRecipe) -> Result<Self::Made, LearnError> {
         let progress = Progress::new(set.len() as u64, "diffusing");
         let diffusions = Diffusions::of(set, &recipe.recipe().diffusion(), &progress);
         progress.finish();
-        let diffusions = diffusions?;
-        let note = lost_mass(diffusions.lost, diffusions.most_lost);
-        Ok((Arc::new(diffusions), note.into_iter().collect()))
+        Ok(Arc::new(diffusions?))
+    }
+
+    fn note(made: &Self::Made, recipe: &ValidRecipe) -> Option<String> {
+        let series = match made.truncated {
+            0 => String::new(),
+            graphs => {
+                format!("; {graphs} graphs of more than {EXACT_NODES} nodes by a series that is cut off")
+            }
+        };
+        Some(lost_mass(recipe, made.lost, made.most_lost) + &series)
     }
 
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {
@@ -230,21 +251,21 @@ impl<M: GraphMethod> Graphs<M> {
     pub fn open(recipe: &ValidRecipe) -> Result<(Self, Vec<String>), LearnError> {
         let options = recipe.recipe();
         let root = options.data.root.as_deref().unwrap_or(Path::new("."));
-        let (set, mut warnings) = graphs::open(&options.data.name, root)?;
+        let (set, warnings) = graphs::open(&options.data.name, root)?;
         let rule = options.graphs.features.clone().unwrap_or_else(|| match options.method.kind {
             MethodKind::Mvgrl => FeatureRule::mvgrl(&set),
             _ => FeatureRule::graphcl(&set),
         });
+        let rule = rule.fitted(&set);
         let described = Features::new(&rule, &set)?;
         let columns = described.columns();
-        let (made, notes) = M::make(&set, recipe)?;
-        warnings.extend(notes);
+        let made = M::make(&set, recipe)?;
         let set = Arc::new(set);
         let described = DescribedGraphs::new(set.clone(), described);
         Ok((Self { set, features: rule, described, columns, made }, warnings))
     }
 
-    /// What describes a node, by the recipe or where that says nothing by the method.
+    /// What describes a node, by the recipe or where that says nothing by the method and the set.
     pub fn features(&self) -> &FeatureRule {
         &self.features
     }
@@ -284,6 +305,10 @@ impl<M: GraphMethod> Domain for Graphs<M> {
     fn fingerprint(&self) -> Result<String, LearnError> {
         let set = &self.set;
         Ok(format!("{} graphs, {} nodes, {}", set.len(), set.nodes(), set.fingerprint()))
+    }
+
+    fn note(&self, recipe: &ValidRecipe) -> Option<String> {
+        M::note(&self.made, recipe)
     }
 
     fn labels(&self) -> Labels {
@@ -383,7 +408,7 @@ impl<M: GraphMethod> Domain for Graphs<M> {
             trivial,
             geometry: Geometry::of(estimated.representation.rows())?,
             batches: BatchScores::of(plan, estimated.projection.rows(), &labels)?,
-            layer: "representation (before the projection head)",
+            layer: M::LAYER,
             kernel: protocol.kernel,
             fold_seeds: seeds,
         }))))

@@ -46,6 +46,11 @@ pub trait Domain: Sized {
     /// Their number, N.
     fn instances(&self) -> usize;
 
+    /// What a user should know of what was made of them.
+    fn note(&self, _: &ValidRecipe) -> Option<String> {
+        None
+    }
+
     /// Tells them from other data, wherever the files lie.
     ///
     /// # Errors

@@ -61,15 +61,17 @@ impl Nodes {
     pub fn open(recipe: &ValidRecipe) -> Result<(Self, Vec<String>), LearnError> {
         let options = recipe.recipe();
         let root = options.data.root.as_deref().unwrap_or(Path::new("."));
-        let (set, mut warnings) = planetoid::open(&options.data.name, root)?;
+        let (set, warnings) = planetoid::open(&options.data.name, root)?;
         for (part, nodes) in [("train on", &set.train), ("test", &set.test)] {
             if nodes.is_empty() {
                 let problem = format!("the split of {} has no nodes to {part}", set.name);
                 return Err(DataError::Graph { problem }.into());
             }
         }
-        let graph = NodeGraph::of(&set, &options.diffusion())?;
-        warnings.extend(super::graphs::lost_mass(graph.lost, graph.most_lost));
+        let progress = Progress::new(set.features.len() as u64, "diffusing");
+        let graph = NodeGraph::of(&set, &options.diffusion(), &progress);
+        progress.finish();
+        let graph = graph?;
         Ok((Self { set, graph: Arc::new(graph) }, warnings))
     }
 
@@ -92,6 +94,11 @@ impl Nodes {
             }
         }
         Ok((Matrix::new(values, rows.columns())?, labels))
+    }
+
+    /// How many of `nodes` have a class.
+    fn with_class(&self, nodes: &[u32]) -> usize {
+        nodes.iter().filter(|node| self.set.labels[**node as usize].is_some()).count()
     }
 
     /// Accuracy and rate of a linear probe on `rows`, one a node. `None` where cancelled.
@@ -125,6 +132,10 @@ impl Domain for Nodes {
 
     fn instances(&self) -> usize {
         self.graph.nodes()
+    }
+
+    fn note(&self, recipe: &ValidRecipe) -> Option<String> {
+        Some(super::graphs::lost_mass(recipe, self.graph.lost, self.graph.most_lost))
     }
 
     fn fingerprint(&self) -> Result<String, LearnError> {
@@ -208,8 +219,8 @@ impl Domain for Nodes {
             geometry: Geometry::of(embedded.representation.rows())?,
             batches: BatchScores::of(plan, embedded.projection.rows(), &data.labels())?,
             layer: "representation (sum of both views)",
-            train_nodes: data.set.train.len(),
-            test_nodes: data.set.test.len(),
+            train_nodes: data.with_class(&data.set.train),
+            test_nodes: data.with_class(&data.set.test),
         }))))
     }
 }

@@ -327,7 +327,7 @@ pub(super) fn check(recipe: &Recipe) -> Result<(), LearnError> {
 
 /// What the key at `place` asks for labels that are not there.
 pub(crate) fn labels_needed(place: &str) -> LearnError {
-    let reason = "needs a label for every training image; the data have none";
+    let reason = "needs a label for every instance to train on; the data have none";
     LearnError::Recipe { place: place.to_owned(), reason: reason.to_owned() }
 }
 

@@ -113,7 +113,7 @@ impl Recipe {
 
 /// What nodes of one graph are described by.
 fn node_features() -> FeatureRule {
-    FeatureRule { parts: vec![Feature::Attributes], max_degree: None }
+    FeatureRule::of(vec![Feature::Attributes])
 }
 
 fn is(recipe: &Recipe, modality: Modality) -> bool {
@@ -130,7 +130,7 @@ fn has_variant(recipe: &Recipe) -> bool {
 }
 
 /// What is refused because it is of the other kind of data.
-pub const GRAPH_REFUSALS: [Refusal; 22] = [
+pub const GRAPH_REFUSALS: [Refusal; 23] = [
     Refusal {
         key: "augment",
         reason: "says how views of images are made; those of graphs are made by `graphs.augment`",
@@ -256,6 +256,14 @@ pub const GRAPH_REFUSALS: [Refusal; 22] = [
             is(recipe, Modality::Graphs)
                 && (given.probe_epochs, given.probe_labels_per_class)
                     != (own.probe_epochs, own.probe_labels_per_class)
+        },
+    },
+    Refusal {
+        key: "evaluate.statistics_batches",
+        reason: "is of BatchNorm, which MVGRL has none of",
+        applies: |recipe| {
+            diffuses(recipe)
+                && recipe.evaluate.statistics_batches != EvaluateOptions::default().statistics_batches
         },
     },
     Refusal {

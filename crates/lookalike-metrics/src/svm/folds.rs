@@ -38,7 +38,7 @@ pub fn stratified_folds(
     }
     if let Some(class) = order.iter().copied().filter(|class| counts[*class] < folds).min() {
         let reason = format!(
-            "class {class} has {} rows, fewer than the {folds} folds; choose fewer folds or leave the class out",
+            "class {class}, counted from 0, has {} rows, fewer than the {folds} folds; leave the class out, or join it with another",
             counts[class]
         );
         return Err(MetricError::undefined(SCORE, reason));

@@ -109,8 +109,6 @@ pub struct SvmScore {
     pub majority: f64,
     /// The folds, in their order.
     pub folds: Vec<SvmFold>,
-    /// Folds whose cost is the least or greatest on offer of several, so that a better one may lie beyond.
-    pub costs_at_edge: usize,
     /// Fits, inner ones included, that ended before they were within the solver's tolerance.
     pub unfinished: usize,
 }
@@ -159,7 +157,6 @@ pub fn svm_accuracy(
     Ok(SvmScore {
         accuracy: folds.iter().map(|fold| fold.accuracy).sum::<f64>() / folds.len() as f64,
         majority: counts.into_iter().max().unwrap_or(0) as f64 / labels.len() as f64,
-        costs_at_edge: folds.iter().filter(|fold| at_edge(fold.cost, &options.costs)).count(),
         unfinished: unfinished.into_iter().sum(),
         folds,
     })
@@ -262,13 +259,6 @@ fn split(fold_of: &[u32], fold: u32, rows: Option<&[u32]>) -> (Vec<u32>, Vec<u32
     let (test, train): (Vec<usize>, Vec<usize>) =
         (0..fold_of.len()).partition(|place| fold_of[*place] == fold);
     (train.into_iter().map(row).collect(), test.into_iter().map(row).collect())
-}
-
-/// Whether `cost` is the least or greatest of several.
-fn at_edge(cost: f64, costs: &[f64]) -> bool {
-    let least = costs.iter().copied().fold(f64::INFINITY, f64::min);
-    let greatest = costs.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    least < greatest && (cost == least || cost == greatest)
 }
 
 #[cfg(test)]

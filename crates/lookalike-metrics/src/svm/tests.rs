@@ -274,7 +274,7 @@ fn too_few_rows_small_classes_and_impossible_options_are_errors() {
     let mut rare = labels.clone();
     rare[..4].fill(2);
     let text = message(&rare, &rbf);
-    assert!(text.contains("class 2 has 4 rows, fewer than the 10 folds"), "{text}");
+    assert!(text.contains("class 2, counted from 0, has 4 rows, fewer than the 10 folds"), "{text}");
     assert!(message(&[1; 60], &rbf).contains("one class"));
     assert!(message(&[3; 60], &rbf).contains("one class"));
     assert!(message(&[], &rbf).contains("no train labels"));

@@ -30,7 +30,7 @@ pub(super) fn without_isolated(graph: &Graph) -> Result<Graph, DataError> {
         }
     }
     let kept: Vec<u32> = (0..graph.nodes() as u32).filter(|node| occurs[*node as usize]).collect();
-    graph.induced(&kept)?.retained(|from, to| from != to)
+    graph.induced(&kept).retained(|from, to| from != to)
 }
 
 pub(super) fn apply(

@@ -21,11 +21,11 @@ pub(super) fn apply(
             let amount = share(graph.nodes(), options.drop_ratio);
             let dropped: BTreeSet<u32> = stream.distinct(amount, graph.nodes() as u32).into_iter().collect();
             let kept: Vec<u32> = (0..graph.nodes() as u32).filter(|node| !dropped.contains(node)).collect();
-            graph.induced(&kept)
+            Ok(graph.induced(&kept))
         }
         GraphAugmentation::PerturbEdges => perturb(graph, options.edge_ratio, stream),
         GraphAugmentation::MaskAttributes => Ok(mask(graph, options.mask_ratio, stream)),
-        GraphAugmentation::Subgraph => walk(graph, options.subgraph_ratio, stream),
+        GraphAugmentation::Subgraph => Ok(walk(graph, options.subgraph_ratio, stream)),
         _ => Ok(graph.clone()),
     }
 }
@@ -77,20 +77,33 @@ fn absent(graph: &Graph, amount: u64, free: u64, stream: &mut Stream) -> BTreeSe
 
 /// The nodes that a random walk from a random node meets, until they are ⌊`ratio` · n⌋ and one at least. It ends with fewer
 /// where no more can be reached or after a hundred steps for each node of the graph.
-fn walk(graph: &Graph, ratio: f64, stream: &mut Stream) -> Result<Graph, DataError> {
+fn walk(graph: &Graph, ratio: f64, stream: &mut Stream) -> Graph {
     if graph.nodes() == 0 {
-        return Ok(graph.clone());
+        return graph.clone();
     }
-    let wanted = share(graph.nodes(), ratio).max(1) as usize;
     let mut node = stream.below(graph.nodes() as u32);
+    let wanted = reached(graph, node, share(graph.nodes(), ratio).max(1) as usize);
     let mut met = BTreeSet::from([node]);
     for _ in 0..STEPS * graph.nodes() {
-        let neighbors = graph.edges.row(node as usize);
-        if met.len() == wanted || neighbors.is_empty() {
+        if met.len() == wanted {
             break;
         }
+        let neighbors = graph.edges.row(node as usize);
         node = neighbors[stream.below(neighbors.len() as u32) as usize];
         met.insert(node);
     }
     graph.induced(&met.into_iter().collect::<Vec<_>>())
+}
+
+/// How many nodes can be reached from `start`, itself among them; `most` where they are more.
+fn reached(graph: &Graph, start: u32, most: usize) -> usize {
+    let (mut seen, mut waiting) = (BTreeSet::from([start]), vec![start]);
+    while let Some(node) = waiting.pop() {
+        for neighbor in graph.edges.row(node as usize) {
+            if seen.len() < most && seen.insert(*neighbor) {
+                waiting.push(*neighbor);
+            }
+        }
+    }
+    seen.len()
 }

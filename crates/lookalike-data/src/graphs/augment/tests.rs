@@ -194,13 +194,17 @@ fn each_of_a_random_choice_occurs() {
 
 #[test]
 fn impossible_amounts_are_refused_by_their_key() {
-    let options = GraphAugmentOptions::published(GraphAugmentation::Nothing, Variant::Paper);
+    let options = GraphAugmentOptions::published(GraphAugmentation::Random4, Variant::Paper);
     for (options, key) in [
         (
             GraphAugmentOptions { drop_ratio: 1.0, ..options.clone() },
             "graphs.augment.drop_ratio: 1 should be",
         ),
         (GraphAugmentOptions { edge_ratio: -0.1, ..options.clone() }, "graphs.augment.edge_ratio: -0.1"),
+        (
+            GraphAugmentOptions { kind: GraphAugmentation::Random2, edge_ratio: 0.2, ..options.clone() },
+            "graphs.augment.edge_ratio: 0.2 should be left out",
+        ),
         (GraphAugmentOptions { mask_ratio: f64::NAN, ..options.clone() }, "graphs.augment.mask_ratio: NaN"),
         (GraphAugmentOptions { subgraph_ratio: 0.0, ..options.clone() }, "graphs.augment.subgraph_ratio: 0"),
     ] {

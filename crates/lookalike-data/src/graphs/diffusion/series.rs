@@ -1,12 +1,19 @@
 //! Diffusions of large graphs: Σₖ θₖ Ã^k up to a rest that is known, node after node, without a dense matrix.
 
 use super::{Diffusion, DiffusionOptions, Row};
+use lookalike_base::progress::Progress;
 use lookalike_kernels::sparse::Csr;
 use rayon::prelude::*;
 
 /// Rows of S by the walk from each node: after k steps it is at j with the probability that entry j of e Pᵏ has,
 /// P = D⁻¹ (A + I), and Sᵢⱼ = √(dᵢ / dⱼ) Σₖ θₖ (eᵢ Pᵏ)ⱼ.
-pub(super) fn truncated(edges: &Csr, degrees: &[f64], options: &DiffusionOptions) -> Vec<Row> {
+/// `progress` advances by one a row.
+pub(super) fn truncated(
+    edges: &Csr,
+    degrees: &[f64],
+    options: &DiffusionOptions,
+    progress: &Progress,
+) -> Vec<Row> {
     let rest = if options.epsilon > 0.0 { options.epsilon * 1e-3 } else { 1e-9 };
     let weights = weights(options.kind, rest);
     let scratch = || [(); 3].map(|()| vec![0.0; edges.len()]);
@@ -21,6 +28,7 @@ pub(super) fn truncated(edges: &Csr, degrees: &[f64], options: &DiffusionOptions
             }
             sum.iter_mut().zip(here.iter()).for_each(|(sum, here)| *sum += weight * here);
         }
+        progress.advance(1);
         let values = sum.iter().zip(degrees).map(|(sum, degree)| sum * (degrees[node] / degree).sqrt());
         Row::kept(node, values, degrees, options.epsilon)
     };

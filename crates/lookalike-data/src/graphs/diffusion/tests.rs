@@ -3,6 +3,10 @@ use lookalike_base::Seed;
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors;
 
+fn diffused(edges: &Csr, options: &DiffusionOptions) -> Result<Diffused, DataError> {
+    diffuse(edges, options, &Progress::hidden())
+}
+
 const NODES: usize = 14;
 
 /// A graph and its diffusions by NumPy and `SciPy`; `tests/fixtures/diffusion.py` made them.
@@ -39,12 +43,12 @@ fn assert_is(found: &Csr, expected: &[f32], tolerance: f32) {
 fn small_graphs_diffuse_as_in_numpy_and_scipy() {
     let (edges, arrays) = fixture();
     for (kind, name) in [(PPR, "ppr"), (HEAT, "heat")] {
-        let found = diffuse(&edges, &options(kind)).unwrap();
+        let found = diffused(&edges, &options(kind)).unwrap();
         assert_is(&found.matrix, arrays[name].as_f32().unwrap(), 1e-6);
         assert!(found.most_lost < 1e-9, "{found:?}");
     }
     let published = DiffusionOptions { variant: Variant::Original, ..options(HEAT) };
-    let found = diffuse(&edges, &published).unwrap();
+    let found = diffused(&edges, &published).unwrap();
     assert_is(&found.matrix, arrays["published_heat"].as_f32().unwrap(), 1e-6);
     let found = crate::graphs::normalized(&edges).unwrap();
     assert_is(&found, arrays["normalized"].as_f32().unwrap(), 1e-6);
@@ -55,7 +59,7 @@ fn the_series_of_a_large_graph_is_what_a_small_one_s_solution_is() {
     let (edges, arrays) = fixture();
     let degrees: Vec<f64> = (0..NODES).map(|node| edges.row(node).len() as f64 + 1.0).collect();
     for (kind, name) in [(PPR, "ppr"), (HEAT, "heat")] {
-        let rows = series::truncated(&edges, &degrees, &options(kind));
+        let rows = series::truncated(&edges, &degrees, &options(kind), &Progress::hidden());
         assert!(rows.iter().all(|row| row.lost < 1.1e-9));
         let found = Csr::from_rows(rows.into_iter().map(|row| row.entries), NODES).unwrap();
         assert_is(&found, arrays[name].as_f32().unwrap(), 1e-6);
@@ -67,9 +71,9 @@ fn entries_below_epsilon_are_left_out_and_their_mass_is_stated() {
     let (edges, _) = fixture();
     let degrees: Vec<f64> = (0..NODES).map(|node| edges.row(node).len() as f64 + 1.0).collect();
     for kind in [PPR, HEAT] {
-        let all = diffuse(&edges, &options(kind)).unwrap();
+        let all = diffused(&edges, &options(kind)).unwrap();
         let some = DiffusionOptions { epsilon: 0.02, ..options(kind) };
-        let found = diffuse(&edges, &some).unwrap();
+        let found = diffused(&edges, &some).unwrap();
         assert!(found.matrix.entries() < all.matrix.entries());
         let mut total = 0.0;
         for row in 0..NODES {
@@ -104,28 +108,28 @@ fn tree(nodes: u32) -> Csr {
 fn above_the_limit_a_series_goes_on_where_the_solution_ended() {
     let large = tree(EXACT_NODES as u32 + 20);
     for kind in [PPR, HEAT] {
-        let found = diffuse(&large, &DiffusionOptions { epsilon: 1e-4, ..options(kind) }).unwrap();
+        let found = diffused(&large, &DiffusionOptions { epsilon: 1e-4, ..options(kind) }).unwrap();
         assert!(found.lost > 0.0 && found.most_lost < 0.5, "{} {}", found.lost, found.most_lost);
         assert!(found.matrix.entries() < large.len() * large.len() / 2);
     }
     let published = DiffusionOptions { variant: Variant::Original, ..options(HEAT) };
-    let message = diffuse(&large, &published).unwrap_err().to_string();
+    let message = diffused(&large, &published).unwrap_err().to_string();
     assert!(message.contains("1020 nodes are more than the 1000"), "{message}");
 }
 
 #[test]
 fn graphs_without_edges_or_nodes_keep_all_mass_where_it_is() {
     let lonely = Csr::new(vec![0, 0, 0], vec![], None, 2).unwrap();
-    let found = diffuse(&lonely, &options(PPR)).unwrap();
+    let found = diffused(&lonely, &options(PPR)).unwrap();
     assert_is(&found.matrix, &[1.0, 0.0, 0.0, 1.0], 1e-6);
     let nothing = Csr::new(vec![0], vec![], None, 0).unwrap();
-    assert_eq!(diffuse(&nothing, &options(HEAT)).unwrap().matrix.len(), 0);
+    assert_eq!(diffused(&nothing, &options(HEAT)).unwrap().matrix.len(), 0);
 }
 
 #[test]
 fn impossible_numbers_are_refused() {
     let (edges, _) = fixture();
-    let message = |options: DiffusionOptions| diffuse(&edges, &options).unwrap_err().to_string();
+    let message = |options: DiffusionOptions| diffused(&edges, &options).unwrap_err().to_string();
     for alpha in [0.0, 1.0, f64::NAN] {
         assert!(message(options(Diffusion::Ppr { alpha })).starts_with("graphs.diffusion.alpha: "));
     }
@@ -137,5 +141,5 @@ fn impossible_numbers_are_refused() {
         message(DiffusionOptions { epsilon: 1.0, ..options(PPR) }).starts_with("graphs.diffusion.epsilon: ")
     );
     let oblong = Csr::new(vec![0, 1], vec![2], None, 3).unwrap();
-    assert!(diffuse(&oblong, &options(PPR)).unwrap_err().to_string().contains("no graph"));
+    assert!(diffused(&oblong, &options(PPR)).unwrap_err().to_string().contains("no graph"));
 }
