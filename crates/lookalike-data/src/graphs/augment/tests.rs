@@ -192,6 +192,33 @@ fn each_of_a_random_choice_occurs() {
     assert_eq!(kinds, BTreeSet::from([(54, false), (12, false), (60, false), (60, true)]));
 }
 
+/// Nodes and edges of views are as many, on average over 20,000, as the published code's; `tests/fixtures/graph_views.py` counted those.
+#[test]
+fn views_of_the_published_code_have_its_sizes() {
+    const VIEWS: u32 = 20_000;
+    let star = graph(15, &(1..15).map(|node| (0, node)).collect::<Vec<_>>());
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/graph_views.npy");
+    let expected = lookalike_base::npy::read_rows(path).unwrap();
+    let kinds = [GraphAugmentation::DropNodes, GraphAugmentation::PerturbEdges, GraphAugmentation::Subgraph];
+    let cases = [ring(20), star].into_iter().flat_map(|graph| kinds.map(|kind| (graph.clone(), kind)));
+    for (at, (graph, kind)) in cases.enumerate() {
+        let views = (0..VIEWS).map(|instance| view(kind, Variant::Original, &graph, u64::from(instance)));
+        let sums = views.fold([0.0; 2], |[nodes, edges], view| {
+            [nodes + view.nodes() as f64, edges + view.edges.entries() as f64]
+        });
+        for (sum, expected) in sums.into_iter().zip(expected.row(at).chunks(2)) {
+            let (mean, variance) = (f64::from(expected[0]), f64::from(expected[1]));
+            // Four standard errors of the difference of two means.
+            let tolerance = 4.0 * (2.0 * variance / f64::from(VIEWS)).sqrt() + 1e-5;
+            let found = sum / f64::from(VIEWS);
+            assert!(
+                (found - mean).abs() < tolerance,
+                "{kind:?}, case {at}: {found} is not {mean} ± {tolerance}"
+            );
+        }
+    }
+}
+
 #[test]
 fn impossible_amounts_are_refused_by_their_key() {
     let options = GraphAugmentOptions::published(GraphAugmentation::Random4, Variant::Paper);
