@@ -37,8 +37,9 @@ def nodes_of(content, graph):
         nodes_with.setdefault(words.tobytes(), []).append(node)
     for line in open(content):
         paper = line.rstrip("\n").split("\t")
-        if len(paper) == graph.words.shape[1] + 2:
-            nodes.append(nodes_with[np.array(paper[1:-1], int).astype(bool).tobytes()].pop(0))
+        if len(paper) != graph.words.shape[1] + 2:
+            break
+        nodes.append(nodes_with[np.array(paper[1:-1], int).astype(bool).tobytes()].pop(0))
     return np.array(nodes)
 
 

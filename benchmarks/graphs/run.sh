@@ -111,7 +111,9 @@ for row in "${rows[@]}"; do
   done
 done > "$out/results.jsonl"
 {
-  for score in svm linear; do "$target/release/examples/arms" "$out" uniform "$score"; done
-  echo
+  for score in svm linear; do
+    "$target/release/examples/arms" "$out" uniform "$score"
+    echo
+  done
   "$target/release/examples/arms" "$out" uniform
 } | tee "$out/summary.txt"

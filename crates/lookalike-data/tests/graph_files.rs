@@ -107,6 +107,21 @@ fn a_folder_or_a_zip_is_found_by_name_and_by_path() {
     }
     assert_is_small(&graphs::open("X", &root.path().join("both")).unwrap().0);
     assert_is_small(&graphs::open("X", &root.path().join("both.zip")).unwrap().0);
+    // What another system's archiver leaves beside the files of a set is none.
+    write("both/._W_A.txt", b"no edges");
+    write("hidden/._X_A.txt", b"no edges");
+    for (name, text) in &plain {
+        write(&format!("hidden/{name}"), text.as_bytes());
+    }
+    assert_is_small(&graphs::open("hidden/", root.path()).unwrap().0);
+    let placed = |place: &str| -> Vec<(String, String)> {
+        plain.iter().map(|(name, text)| (format!("{place}/{name}"), text.clone())).collect()
+    };
+    write("twice.zip", &zipped("", &[placed("a"), placed("b")].concat()));
+    for (name, root) in [("twice.zip", root.path().to_owned()), ("X", root.path().join("twice.zip"))] {
+        let message = graphs::open(name, &root).unwrap_err().to_string();
+        assert!(message.contains("several sets, X, X"), "{message}");
+    }
     for path in ["both/", "both.zip"] {
         let message = graphs::open(path, root.path()).unwrap_err().to_string();
         assert!(message.contains("both") && message.contains("several sets, X, Z"), "{message}");
@@ -345,7 +360,13 @@ fn a_fitted_rule_gives_another_set_the_same_columns_or_refuses_it() {
     let features = Features::new(&fitted, &one).unwrap();
     assert_eq!((features.columns(), &features.of(&one, one.graph(0))[..2]), (5, &[0.0, 1.0][..]));
     let refused = Features::new(&fitted, &labels("2\n2\n2\n9\n2\n2\n")).unwrap_err().to_string();
-    assert!(refused.contains("X has nodes labelled 9, which is not one of 2, 7"), "{refused}");
+    let twice = FeatureRule { node_labels: Some(vec!["2".into(), "7".into(), "2".into()]), ..fitted.clone() };
+    let message = Features::new(&twice, &set).unwrap_err().to_string();
+    assert!(message.starts_with("graphs.features.node_labels: a label is named twice"), "{message}");
+    assert!(
+        refused.contains("X has nodes labelled 9, which is none of the 2 labels that have a column"),
+        "{refused}"
+    );
 }
 
 #[test]

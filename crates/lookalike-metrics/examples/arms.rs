@@ -176,6 +176,7 @@ fn table(folder: &Path, baseline: &str, score: &str) -> Result<(), Box<dyn Error
     if !results.values().any(scored) {
         return Ok(());
     }
+    println!("{}\n", SCORES.iter().find(|(key, _)| *key == score).map_or(score, |(_, name)| name));
     println!("| set | batches | seeds | accuracy | minus {baseline}, 95 % | {} |", BESIDE.join(" | "));
     println!("|---|---|---|---|---|---|---|---|---|");
     for (set, arms) in &results {

@@ -88,14 +88,14 @@ fn describe(name: &str, root: &Path) -> Result<(), Failure> {
             warn(&warnings);
             describe_graphs(&set)
         }
-        Err(DataError::NoGraphs { name, place, mut wanted }) => match planetoid::open(&name, root) {
+        Err(DataError::NoGraphs { name: set, place, mut wanted }) => match planetoid::open(name, root) {
             Ok((set, warnings)) => {
                 warn(&warnings);
                 describe_nodes(&set)
             }
             Err(DataError::NoGraphs { wanted: other, .. }) => {
                 wanted.extend(other);
-                Err(DataError::NoGraphs { name, place, wanted }.into())
+                Err(DataError::NoGraphs { name: set, place, wanted }.into())
             }
             Err(error) => Err(error.into()),
         },

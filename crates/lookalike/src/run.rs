@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lookalike_data::graphs::is_path;
 use lookalike_learn::LearnError;
 use lookalike_learn::experiment::AnyExperiment;
 use lookalike_learn::recipe::{Modality, Recipe, ValidRecipe};
@@ -31,7 +32,12 @@ impl Place {
         }
         if recipe.modality() != Modality::Images {
             // Where graphs are looked for otherwise.
-            recipe.data.root.get_or_insert_with(|| PathBuf::from("."));
+            let root = recipe.data.root.get_or_insert_with(|| PathBuf::from("."));
+            let path = Path::new(&recipe.data.name);
+            if is_path(&recipe.data.name) && !root.join(path).exists() && path.exists() {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                recipe.data.name = path.to_string_lossy().into_owned();
+            }
         }
         // A run may be resumed from elsewhere.
         recipe.data.root = recipe.data.root.map(|root| std::path::absolute(&root).unwrap_or(root));

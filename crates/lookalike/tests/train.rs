@@ -206,14 +206,33 @@ fn a_run_on_graphs_finds_them_from_another_folder_and_embeds_no_labels_that_it_h
     place.succeed(&["train", "toys.toml", "--out", "run"]);
     let run = place.path("run");
     let elsewhere = tempfile::tempdir().unwrap();
-    let mut command = place.command(&["evaluate", run.to_str().unwrap(), "--beside", "nothing", "--json"]);
-    let ended = ended(command.current_dir(elsewhere.path()).output().unwrap());
-    assert!(ended.status == Some(0) && ended.out.contains("\"svm\""), "{}", ended.error);
+    let from_elsewhere =
+        |arguments: &[&str]| ended(place.command(arguments).current_dir(elsewhere.path()).output().unwrap());
+    let evaluated = from_elsewhere(&["evaluate", run.to_str().unwrap(), "--beside", "nothing", "--json"]);
+    assert!(evaluated.status == Some(0) && evaluated.out.contains("\"svm\""), "{}", evaluated.error);
+    // A path that is not below the root is one from here.
+    let empty = elsewhere.path().to_str().unwrap();
+    place.succeed(&[
+        "train",
+        "toys.toml",
+        "--data-root",
+        empty,
+        "--out",
+        "again",
+        "--set",
+        "train.max_steps=2",
+    ]);
+    let resumed = from_elsewhere(&["train", "--resume", place.path("again").to_str().unwrap()]);
+    assert!(resumed.status == Some(0) && resumed.out.contains("nothing is left"), "{}", resumed.error);
     place.succeed(&["embed", "run", "--out", "toys.npy"]);
     assert_eq!(place.shape("toys.npy"), (24, 96));
     let ended = place.run(&["embed", "run", "--data", "others/", "--out", "others.npy"]);
     assert_eq!(ended.status, Some(2), "{}", ended.error);
-    assert!(ended.error.contains("others has nodes labelled 5, which is not one of 0, 1"), "{}", ended.error);
+    assert!(
+        ended.error.contains("others has nodes labelled 5, which is none of the 2 labels"),
+        "{}",
+        ended.error
+    );
 }
 
 #[test]

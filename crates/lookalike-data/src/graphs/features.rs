@@ -3,6 +3,7 @@
 use super::set::{GraphRef, GraphSet};
 use crate::error::DataError;
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// Most columns of features. A wider description wants a limit of degrees.
 const MOST_COLUMNS: usize = 1 << 16;
@@ -108,16 +109,20 @@ impl Features {
                 Feature::NodeLabels => {
                     let own = &set.node_labels().ok_or_else(|| missing("labels of nodes"))?.names;
                     let known = rule.node_labels.as_ref().unwrap_or(own);
+                    let column_of: HashMap<&String, usize> = known.iter().zip(0..).collect();
+                    if column_of.len() < known.len() {
+                        return Err(wrong(".node_labels", "a label is named twice".to_owned()));
+                    }
                     for label in own {
-                        let column = known.iter().position(|other| other == label).ok_or_else(|| {
+                        let column = column_of.get(label).ok_or_else(|| {
                             let problem = format!(
-                                "{} has nodes labelled {label}, which is not one of {}",
+                                "{} has nodes labelled {label}, which is none of the {} labels that have a column",
                                 set.name(),
-                                known.join(", ")
+                                known.len()
                             );
                             wrong(".node_labels", problem)
                         })?;
-                        label_columns.push(column);
+                        label_columns.push(*column);
                     }
                     known.len()
                 }
@@ -137,7 +142,9 @@ impl Features {
         }
         let columns: usize = parts.iter().map(|(_, columns)| columns).sum();
         if columns > MOST_COLUMNS {
-            return Err(wrong("", format!("{columns} columns are more than {MOST_COLUMNS}; set max_degree")));
+            let problem =
+                format!("{columns} columns are more than {MOST_COLUMNS}; set max_degree, or lower it");
+            return Err(wrong("", problem));
         }
         Ok(Self { parts, label_columns })
     }

@@ -23,6 +23,7 @@ pub use features::{Feature, FeatureRule, Features};
 pub use nodes::{NodeBatch, NodeGraph, SubGraphs};
 pub use planetoid::NodeSet;
 pub use set::{GraphRef, GraphSet, NodeLabels};
+pub use source::is_path;
 pub use views::{DescribedGraphs, DiffusedBatch, DiffusedGraphs, GraphViews, PlainGraphs, normalized};
 
 use crate::error::DataError;

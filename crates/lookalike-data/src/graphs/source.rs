@@ -91,9 +91,8 @@ impl Source {
         if path.is_dir() {
             let entries = path.read_dir().map_err(DataError::io("list", &path))?;
             let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-            let mut sets: Vec<String> =
-                names.filter_map(|file| file.strip_suffix(EDGES).map(str::to_owned)).collect();
-            if let Some(set) = only(&mut sets, &path)? {
+            let sets = names.filter_map(|file| set_of(&file).map(str::to_owned)).collect();
+            if let Some(set) = only(sets, &path)? {
                 return Ok(Self { place: Place::Folder(path), name: set, format: Format::Tu });
             }
             if path.join(format!("{stem}.txt")).is_file() {
@@ -129,14 +128,9 @@ impl Source {
             let place = Place::Zip(path.to_owned(), member[..member.len() - wanted.len()].to_owned());
             Some(Self { place, name: set.to_owned(), format })
         };
-        let mut sets: Vec<String> = members
-            .iter()
-            .filter_map(|member| file_of(member).strip_suffix(EDGES).map(str::to_owned))
-            .collect();
-        let tu = match name {
-            Some(name) => Some(name.to_owned()),
-            None => only(&mut sets, path)?,
-        };
+        let sets = members.iter().filter_map(|member| set_of(&file_of(member)).map(str::to_owned));
+        let sets = sets.filter(|set| name.is_none_or(|name| name == set));
+        let tu = only(sets.collect(), path)?;
         let found = tu.and_then(|set| find(Format::Tu, &set));
         let found = found.or_else(|| find(Format::Gin, name.unwrap_or(stem)));
         found.ok_or_else(|| {
@@ -193,10 +187,14 @@ impl Source {
     }
 }
 
+/// The set of which a file with this name holds the edges. Hidden files, which archivers leave, hold none.
+fn set_of(file: &str) -> Option<&str> {
+    file.strip_suffix(EDGES).filter(|set| !set.starts_with('.'))
+}
+
 /// The only one of `sets`; none where there are none.
-fn only(sets: &mut Vec<String>, place: &Path) -> Result<Option<String>, DataError> {
+fn only(mut sets: Vec<String>, place: &Path) -> Result<Option<String>, DataError> {
     sets.sort_unstable();
-    sets.dedup();
     if sets.len() > 1 {
         let problem = format!(
             "{} holds several sets, {}; name one, with data.root set to it",
@@ -209,7 +207,7 @@ fn only(sets: &mut Vec<String>, place: &Path) -> Result<Option<String>, DataErro
 }
 
 /// Whether `name` is a path rather than the name of a set.
-pub(super) fn is_path(name: &str) -> bool {
+pub fn is_path(name: &str) -> bool {
     let end = Path::new(name).extension();
     name.contains(['/', '\\']) || end.is_some_and(|end| end == "zip" || end == "txt")
 }
