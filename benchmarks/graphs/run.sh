@@ -112,8 +112,8 @@ for row in "${rows[@]}"; do
 done > "$out/results.jsonl"
 {
   for score in svm linear; do
-    "$target/release/examples/arms" "$out" uniform "$score"
-    echo
+    table=$("$target/release/examples/arms" "$out" uniform "$score")
+    [[ -z $table ]] || printf '%s\n\n' "$table"
   done
   "$target/release/examples/arms" "$out" uniform
 } | tee "$out/summary.txt"

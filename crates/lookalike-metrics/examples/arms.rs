@@ -194,7 +194,8 @@ fn table(folder: &Path, baseline: &str, score: &str) -> Result<(), Box<dyn Error
             };
             let beside = BESIDE.map(|what| {
                 let beside = format!("{score}_{what}");
-                let found = spread(seeds, &beside).or_else(|| spread(&trivial, &beside));
+                // Encoders are as many as seeds, the others are the same for all.
+                let found = spread(if what == "untrained" { seeds } else { &trivial }, &beside);
                 found.unwrap_or_else(|| "–".to_owned())
             });
             let count = seeds.len();
