@@ -146,7 +146,9 @@ mod tests {
         };
         assert!(message(&labels(&[])).starts_with("undefined: "), "{}", message(&labels(&[])));
         let few: Vec<u32> = (0..24).map(|row| u32::from(row < 5)).collect();
-        assert!(message(&labels(&few)).contains("class 1 has 5 rows, fewer than the 10 folds"));
+        assert!(
+            message(&labels(&few)).contains("class 1, counted from 0, has 5 rows, fewer than the 10 folds")
+        );
         let enough: Vec<u32> = (0..24).map(|row| u32::from(row < 12)).collect();
         assert_eq!(message(&labels(&enough)), "100.00 % ± 0.00");
     }
