@@ -5,7 +5,7 @@
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
 use lookalike_base::Seed;
-use lookalike_data::augment::{AugmentOptions, Preset, Scratch};
+use lookalike_data::image::augment::{AugmentOptions, Preset, Scratch};
 use lookalike_data::{DataError, Image};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};

@@ -6,7 +6,7 @@ use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 
-use lookalike_data::glyphs::{SEED, glyphs, published_len};
+use lookalike_data::image::glyphs::{SEED, glyphs, published_len};
 use lookalike_data::{ImageDataset, Split};
 
 fn main() -> Result<(), Box<dyn Error>> {

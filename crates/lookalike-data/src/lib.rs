@@ -1,26 +1,18 @@
-//! What an instance is: image data sets as bytes in memory or files on disk, and the registry that opens them by name.
+//! What an instance is: images and graphs as they are published or as files on disk, their views, and the loader that
+//! makes batches of them.
 
-pub mod augment;
 mod bounded;
-pub mod check;
-pub mod cifar;
-pub mod dataset;
 pub mod download;
 pub mod error;
-pub mod folder;
-pub mod glyphs;
-pub mod graphs;
-pub mod idx;
-pub mod known;
+pub mod graph;
+pub mod image;
 pub mod loader;
-pub mod memory;
-pub mod registry;
 pub mod views;
 
-pub use check::{FileCheck, Verdict, check};
-pub use dataset::{Image, ImageDataset, Split};
+pub use download::check::{FileCheck, Verdict, check};
+pub use download::known::{KnownFile, known_files};
 pub use error::DataError;
-pub use known::{KnownFile, known_files};
+pub use image::dataset::{Image, ImageDataset, Split};
+pub use image::registry::{DataOptions, DatasetInfo, list, open};
 pub use loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
-pub use registry::{DataOptions, DatasetInfo, list, open};
 pub use views::{ImageBatch, ImageViews, PlainImages, ViewBatch, Views};

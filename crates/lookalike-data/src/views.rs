@@ -1,8 +1,8 @@
 //! Batches of images: two augmented views of each instance to train on, or the plain images to evaluate on.
 
-use crate::augment::{Augmentation, Normalization, Parameters, Scratch};
-use crate::dataset::{Image, ImageDataset};
 use crate::error::DataError;
+use crate::image::augment::{Augmentation, Normalization, Parameters, Scratch};
+use crate::image::dataset::{Image, ImageDataset};
 use crate::loader::{BatchRequest, BatchSource};
 use lookalike_base::stream::Seed;
 use std::num::NonZeroUsize;
@@ -49,7 +49,7 @@ pub struct ImageViews {
 
 impl ImageViews {
     /// Views of `dataset` by the two validated augmentations, which have the same size
-    /// ([`AugmentOptions::validate`](crate::augment::AugmentOptions::validate) sees to it). Each batch is divided among
+    /// ([`AugmentOptions::validate`](crate::image::augment::AugmentOptions::validate) sees to it). Each batch is divided among
     /// `threads`, so that even a single large batch uses them all.
     ///
     /// # Panics

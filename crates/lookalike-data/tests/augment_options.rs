@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where a recipe is not as expected")]
 
-use lookalike_data::augment::{AugmentOptions, Normalization, Preset};
+use lookalike_data::image::augment::{AugmentOptions, Normalization, Preset};
 
 fn parse(text: &str) -> AugmentOptions {
     toml::from_str(text).unwrap()

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where its options are refused")]
 
 use lookalike_base::{Seed, Stream};
-use lookalike_data::augment::{
+use lookalike_data::image::augment::{
     AugmentOptions, Augmentation, CropBox, JitterStep, Parameters, Preset, RandomResizedCrop,
 };
 use std::collections::HashMap;

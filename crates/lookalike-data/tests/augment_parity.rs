@@ -3,12 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where its fixture is not as expected")]
 
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_data::augment::resize::{Axis, ResizeScratch, resize};
-use lookalike_data::augment::{AugmentOptions, CropBox, JitterStep, Parameters, Scratch};
-use lookalike_data::augment::{
+use lookalike_data::image::augment::resize::{Axis, ResizeScratch, resize};
+use lookalike_data::image::augment::{AugmentOptions, CropBox, JitterStep, Parameters, Scratch};
+use lookalike_data::image::augment::{
     Augmentation, Normalization, blend, blur, grayscale, hue, normalize, solarize, split,
 };
-use lookalike_data::dataset::Image;
+use lookalike_data::image::dataset::Image;
 use std::borrow::Cow;
 
 /// The expected tensors of one operation, each with its image and parameters.

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
 use image::{DynamicImage, GrayAlphaImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
-use lookalike_data::folder::{Folder, open};
+use lookalike_data::image::folder::{Folder, open};
 use lookalike_data::{DataError, ImageDataset, Split};
 use proptest::prelude::*;
 use std::fs;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
-use lookalike_data::graphs::{
+use lookalike_data::graph::{
     self, DescribedGraphs, Feature, FeatureRule, Features, GraphSet, PlainGraphs, Variant,
 };
 use lookalike_data::{BatchRequest, BatchSource};
@@ -51,7 +51,7 @@ fn zipped(prefix: &str, files: &[(String, String)]) -> Vec<u8> {
 
 fn opened(changes: &[(&str, &str)]) -> Result<(GraphSet, Vec<String>), String> {
     let folder = folder(&files(changes));
-    graphs::open("X", folder.path()).map_err(|error| error.to_string())
+    graph::open("X", folder.path()).map_err(|error| error.to_string())
 }
 
 #[track_caller]
@@ -90,44 +90,44 @@ fn a_folder_or_a_zip_is_found_by_name_and_by_path() {
     write("zip/X/X.zip", &zipped("X//", &plain));
     write("zips/X.zip", &zipped("", &plain));
     for place in ["flat", "own", "pyg", "tu", "zip", "zips", "zips/X.zip"] {
-        let (set, warnings) = graphs::open("X", &root.path().join(place)).unwrap();
+        let (set, warnings) = graph::open("X", &root.path().join(place)).unwrap();
         assert_is_small(&set);
         assert_eq!(warnings, [""; 0]);
     }
     for path in ["own/X", "zips/X.zip", "./flat", "flat/X_A.txt"] {
-        assert_is_small(&graphs::open(path, root.path()).unwrap().0);
+        assert_is_small(&graph::open(path, root.path()).unwrap().0);
     }
     let absolute = root.path().join("zips/X.zip");
-    assert_is_small(&graphs::open(absolute.to_str().unwrap(), Path::new("/nowhere")).unwrap().0);
+    assert_is_small(&graph::open(absolute.to_str().unwrap(), Path::new("/nowhere")).unwrap().0);
     let other = plain.iter().map(|(name, text)| (name.replacen('X', "Z", 1), text.clone()));
     let both: Vec<(String, String)> = plain.iter().cloned().chain(other).collect();
     write("both.zip", &zipped("", &both));
     for (name, text) in &both {
         write(&format!("both/{name}"), text.as_bytes());
     }
-    assert_is_small(&graphs::open("X", &root.path().join("both")).unwrap().0);
-    assert_is_small(&graphs::open("X", &root.path().join("both.zip")).unwrap().0);
+    assert_is_small(&graph::open("X", &root.path().join("both")).unwrap().0);
+    assert_is_small(&graph::open("X", &root.path().join("both.zip")).unwrap().0);
     // What another system's archiver leaves beside the files of a set is none.
     write("both/._W_A.txt", b"no edges");
     write("hidden/._X_A.txt", b"no edges");
     for (name, text) in &plain {
         write(&format!("hidden/{name}"), text.as_bytes());
     }
-    assert_is_small(&graphs::open("hidden/", root.path()).unwrap().0);
+    assert_is_small(&graph::open("hidden/", root.path()).unwrap().0);
     let placed = |place: &str| -> Vec<(String, String)> {
         plain.iter().map(|(name, text)| (format!("{place}/{name}"), text.clone())).collect()
     };
     write("twice.zip", &zipped("", &[placed("a"), placed("b")].concat()));
     for (name, root) in [("twice.zip", root.path().to_owned()), ("X", root.path().join("twice.zip"))] {
-        let message = graphs::open(name, &root).unwrap_err().to_string();
+        let message = graph::open(name, &root).unwrap_err().to_string();
         assert!(message.contains("several sets, X, X"), "{message}");
     }
     for path in ["both/", "both.zip"] {
-        let message = graphs::open(path, root.path()).unwrap_err().to_string();
+        let message = graph::open(path, root.path()).unwrap_err().to_string();
         assert!(message.contains("both") && message.contains("several sets, X, Z"), "{message}");
     }
     for name in ["Y", "own/Y", "Y.zip"] {
-        let message = graphs::open(name, root.path()).unwrap_err().to_string();
+        let message = graph::open(name, root.path()).unwrap_err().to_string();
         assert!(message.contains('Y') && !message.contains('\n'), "{message}");
     }
 }
@@ -137,7 +137,7 @@ fn what_is_no_archive_and_what_is_damaged_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("X.zip");
     fs::write(&path, b"no archive").unwrap();
-    let message = graphs::open("X", root.path()).unwrap_err().to_string();
+    let message = graph::open("X", root.path()).unwrap_err().to_string();
     assert!(message.starts_with("cannot unpack ") && message.ends_with("X.zip"), "{message}");
     let whole = zipped("", &files(&[]));
     let mut refused = 0;
@@ -145,7 +145,7 @@ fn what_is_no_archive_and_what_is_damaged_is_an_error() {
         let mut bytes = whole.clone();
         bytes[at] ^= 0x15;
         fs::write(&path, &bytes).unwrap();
-        refused += usize::from(graphs::open("X", root.path()).is_err());
+        refused += usize::from(graph::open("X", root.path()).is_err());
     }
     assert!(refused > whole.len() / 4, "{refused} of {}", whole.len());
 }
@@ -157,7 +157,7 @@ fn files_may_be_missing_where_the_format_allows_it() {
     assert_eq!((set.labels(), set.classes().len()), (None, 0));
     assert!(set.node_labels().is_none() && set.attributes().is_none() && set.label_histograms().is_none());
     let folder = folder(&files(&[("_A.txt", "")]));
-    assert!(graphs::open("X", folder.path()).unwrap_err().to_string().contains("there is no X_A.txt"));
+    assert!(graph::open("X", folder.path()).unwrap_err().to_string().contains("there is no X_A.txt"));
     assert_refused(&[("_graph_indicator.txt", "")], "there is no X_graph_indicator.txt");
 }
 
@@ -277,7 +277,7 @@ const GIN: &str = "2\n3 7\n0 2 1 2 0.5 1\n1 2 0 2 1 1\n1 2 0 1 2 1\n3 4\n2 1 1 0
 fn gin(text: &str) -> Result<(GraphSet, Vec<String>), String> {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("X.txt"), text).unwrap();
-    graphs::open("X", folder.path()).map_err(|error| error.to_string())
+    graph::open("X", folder.path()).map_err(|error| error.to_string())
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn the_format_of_gin_s_code_is_read_plain_and_packed() {
     let member = [("X.txt".to_owned(), GIN.to_owned()), ("._X.txt".to_owned(), "no graphs".to_owned())];
     fs::write(root.path().join("X.gin.zip"), zipped("dataset/X/", &member)).unwrap();
     for name in ["X", "X.gin.zip"] {
-        assert_eq!(graphs::open(name, root.path()).unwrap().0, set);
+        assert_eq!(graph::open(name, root.path()).unwrap().0, set);
     }
     // A single tag says nothing.
     assert!(gin("1\n1 0\n5 0\n").unwrap().0.node_labels().is_none());

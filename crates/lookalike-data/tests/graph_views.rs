@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
 use lookalike_base::{Progress, Seed};
-use lookalike_data::graphs::{
+use lookalike_data::graph::{
     self, DescribedGraphs, DiffusedGraphs, Diffusion, DiffusionOptions, Diffusions, FeatureRule, Features,
     GraphAugment, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs,
     Variant,
@@ -24,7 +24,7 @@ fn rings() -> Arc<GraphSet> {
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("rings.txt"), text).unwrap();
-    Arc::new(graphs::open("rings", folder.path()).unwrap().0)
+    Arc::new(graph::open("rings", folder.path()).unwrap().0)
 }
 
 fn described() -> DescribedGraphs {

@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop where a promise is broken")]
 
 use lookalike_base::Seed;
-use lookalike_data::augment::{AugmentOptions, Augmentation, Normalization, Parameters, Scratch};
-use lookalike_data::dataset::{Image, ImageDataset};
+use lookalike_data::image::augment::{AugmentOptions, Augmentation, Normalization, Parameters, Scratch};
+use lookalike_data::image::dataset::{Image, ImageDataset};
 use lookalike_data::{
     BatchRequest, BatchSource, DataError, ImageBatch, ImageViews, Loader, LoaderOptions, PlainImages, Views,
 };
@@ -112,7 +112,7 @@ fn views_differ_from_each_other_and_from_step_to_step() {
 #[test]
 fn the_second_view_follows_its_own_options() {
     let second = AugmentOptions {
-        preset: Some(lookalike_data::augment::Preset::None),
+        preset: Some(lookalike_data::image::augment::Preset::None),
         size: Some(32),
         ..Default::default()
     };

@@ -4,8 +4,8 @@
 
 use lookalike_base::Progress;
 use lookalike_base::Seed;
-use lookalike_data::graphs::planetoid::{self, NodeSet};
-use lookalike_data::graphs::{DiffusionOptions, NodeGraph, SubGraphs};
+use lookalike_data::graph::planetoid::{self, NodeSet};
+use lookalike_data::graph::{DiffusionOptions, NodeGraph, SubGraphs};
 use lookalike_data::{BatchRequest, BatchSource};
 use lookalike_kernels::sparse::Csr;
 use std::fs;

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
 use lookalike_base::Progress;
-use lookalike_data::graphs::{
+use lookalike_data::graph::{
     self, Diffusion, DiffusionOptions, Diffusions, FeatureRule, Features, GraphSet, Variant,
 };
 use std::path::PathBuf;
@@ -13,7 +13,7 @@ fn open(name: &str) -> Option<(GraphSet, Vec<String>)> {
         eprintln!("not tested: LOOKALIKE_DATA names no folder that holds tu/{name}");
         return None;
     };
-    Some(graphs::open(name, &root).unwrap())
+    Some(graph::open(name, &root).unwrap())
 }
 
 fn counts(set: &GraphSet) -> Vec<usize> {
@@ -58,7 +58,7 @@ fn imdb_binary_lists_every_edge_twice() {
     let said = "IMDB-BINARY lists 386124 edges, 193062 of them more than once; each counts once";
     assert_eq!(warnings, [said]);
     assert!(set.node_labels().is_none() && set.attributes().is_none());
-    assert_eq!(FeatureRule::graphcl(&set).parts, [graphs::Feature::Constant]);
+    assert_eq!(FeatureRule::graphcl(&set).parts, [graph::Feature::Constant]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use lookalike_base::Seed;
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_data::graphs::{
+use lookalike_data::graph::{
     self, DescribedGraphs, FeatureRule, Features, GraphBatch, PlainGraphs, Variant, normalized,
 };
 use lookalike_data::loader::{BatchRequest, BatchSource};
@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let [name, root, weights, out] = &arguments[..] else {
         return Err("give set, folder, weights and output".into());
     };
-    let (set, _) = graphs::open(name, Path::new(root))?;
+    let (set, _) = graph::open(name, Path::new(root))?;
     let features = Features::new(&FeatureRule::graphcl(&set), &set)?;
     let source = PlainGraphs::new(DescribedGraphs::new(Arc::new(set), features), Variant::Paper);
     let batch: GraphBatch =

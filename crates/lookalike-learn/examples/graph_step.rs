@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lookalike_base::Seed;
-use lookalike_data::graphs::{
+use lookalike_data::graph::{
     self, DescribedGraphs, FeatureRule, Features, GraphAugmentOptions, GraphAugmentation, GraphViews, Variant,
 };
 use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
@@ -41,7 +41,7 @@ fn main() -> Result<(), Failure> {
         Some("paper") => Variant::Paper,
         Some(other) => return Err(format!("`{other}` is neither `paper` nor `original`").into()),
     };
-    let (set, _) = graphs::open(&name, Path::new(&root))?;
+    let (set, _) = graph::open(&name, Path::new(&root))?;
     let set = Arc::new(set);
     let features = Features::new(&FeatureRule::graphcl(&set), &set)?;
     let columns = features.columns();

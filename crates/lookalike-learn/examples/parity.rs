@@ -11,7 +11,7 @@ use std::sync::Arc;
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_data::glyphs::{SEED, glyphs};
+use lookalike_data::image::glyphs::{SEED, glyphs};
 use lookalike_data::{BatchRequest, BatchSource, ImageViews, LoaderOptions, Split, Views};
 use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::resnet::{Architecture, ResNet, Stem};
@@ -45,7 +45,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     let instances = BATCH * STEPS as usize;
     let dataset = Arc::new(glyphs(SEED, Split::Train, instances as u32));
-    let views = lookalike_data::augment::AugmentOptions::default().validate()?;
+    let views = lookalike_data::image::augment::AugmentOptions::default().validate()?;
     let source = Arc::new(ImageViews::new(dataset, views, SEED, NonZero::<usize>::MIN));
     // SGD with momentum 0.9 and decay 5e-4, which biases and normalisation do not have. The rate is low because a ReLU has a kink:
     // of two million inputs a step some are within rounding of 0, and on which side of it they fall is each program's own. What

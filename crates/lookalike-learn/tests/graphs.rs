@@ -10,7 +10,7 @@ use std::sync::Arc;
 use common::{SEED, cpu, fill, fixture, numbers, relative, training, values};
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_data::graphs::{DiffusedBatch, GraphBatch, NodeBatch, Variant};
+use lookalike_data::graph::{DiffusedBatch, GraphBatch, NodeBatch, Variant};
 use lookalike_data::{ViewBatch, Views};
 use lookalike_kernels::sparse::Csr;
 use lookalike_learn::encoder::gin::{Gin, GinOptions};

@@ -223,17 +223,19 @@ fn a_short_list_s_vector_does_not_depend_on_the_lists_beside_it() {
     assert!(difference < 1e-6, "{difference}");
 }
 
-/// Source files under a folder of the workspace, without their comments.
-fn code(folder: &str) -> Vec<(String, String)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
-    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let sources = entries.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
-    let code = sources.map(|path| {
-        let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-        (path.display().to_string(), lines.join("\n"))
-    });
-    code.collect()
+/// Source files below a folder, without their comments.
+fn code(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        if path.is_dir() {
+            found.extend(code(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
+            let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+            found.push((path.display().to_string(), lines.join("\n")));
+        }
+    }
+    found
 }
 
 #[test]
@@ -241,8 +243,9 @@ fn neither_the_trainer_nor_the_sampler_names_a_modality() {
     let modalities = ["image", "pixel", "picture", "resnet", "token", "sentence", "molecule"];
     // The sampler passes numbers of instances and rows of f32, and knows no engine.
     let engine = ["tensor", "burn", "encoder"];
-    let trainer = code("lookalike-learn/src/train");
-    let sampler = code("lookalike-sampling/src");
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let trainer = code(&crates.join("lookalike-learn/src/train"));
+    let sampler = code(&crates.join("lookalike-sampling/src"));
     assert!(trainer.len() > 5 && sampler.len() > 5);
     let in_trainer = trainer.iter().map(|file| (file, &modalities[..]));
     let in_sampler = sampler.iter().flat_map(|file| [(file, &modalities[..]), (file, &engine[..])]);

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use lookalike_base::progress::{Cancellation, Progress};
-use lookalike_data::check::{Verdict, check};
-use lookalike_data::graphs::{self, FeatureRule, Features, GraphSet, NodeSet, planetoid};
-use lookalike_data::registry::{self, DatasetInfo};
+use lookalike_data::download::check::{Verdict, check};
+use lookalike_data::graph::{self, FeatureRule, Features, GraphSet, NodeSet, planetoid};
+use lookalike_data::image::registry::{self, DatasetInfo};
 use lookalike_data::{DataError, DataOptions, Split, download};
 
 use crate::failure::Failure;
@@ -83,7 +83,7 @@ fn list() -> Result<(), Failure> {
 
 /// Reads a set of graphs, or one graph whose nodes have classes, and tells what it holds.
 fn describe(name: &str, root: &Path) -> Result<(), Failure> {
-    match graphs::open(name, root) {
+    match graph::open(name, root) {
         Ok((set, warnings)) => {
             warn(&warnings);
             describe_graphs(&set)

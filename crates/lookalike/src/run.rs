@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lookalike_data::graphs::is_path;
+use lookalike_data::graph::is_path;
 use lookalike_learn::LearnError;
 use lookalike_learn::experiment::AnyExperiment;
 use lookalike_learn::recipe::{Modality, Recipe, ValidRecipe};

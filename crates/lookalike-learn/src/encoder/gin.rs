@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use burn::tensor::activation::relu;
 use lookalike_base::Stream;
-use lookalike_data::graphs::GraphBatch;
+use lookalike_data::graph::GraphBatch;
 use serde::{Deserialize, Serialize};
 
 use super::{Encoder, ReadOut};

@@ -2,7 +2,7 @@
 
 use lookalike_base::Matrix;
 use lookalike_data::ImageBatch;
-use lookalike_data::graphs::GraphBatch;
+use lookalike_data::graph::GraphBatch;
 
 use super::tokens::TokenLists;
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::{Matrix, Watch};
-use lookalike_data::graphs::diffusion::EXACT_NODES;
-use lookalike_data::graphs::{
+use lookalike_data::graph::diffusion::EXACT_NODES;
+use lookalike_data::graph::{
     self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, Diffusions, FeatureRule, Features,
     GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs, Variant,
 };
@@ -251,7 +251,7 @@ impl<M: GraphMethod> Graphs<M> {
     pub fn open(recipe: &ValidRecipe) -> Result<(Self, Vec<String>), LearnError> {
         let options = recipe.recipe();
         let root = options.data.root.as_deref().unwrap_or(Path::new("."));
-        let (set, warnings) = graphs::open(&options.data.name, root)?;
+        let (set, warnings) = graph::open(&options.data.name, root)?;
         let rule = options.graphs.features.clone().unwrap_or_else(|| match options.method.kind {
             MethodKind::Mvgrl => FeatureRule::mvgrl(&set),
             _ => FeatureRule::graphcl(&set),

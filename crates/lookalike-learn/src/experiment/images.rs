@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::{Matrix, Seed, Watch};
-use lookalike_data::augment::Augmentation;
+use lookalike_data::image::augment::Augmentation;
 use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
 use lookalike_data::{ImageBatch, ImageDataset, ImageViews, PlainImages, Split, ViewBatch, Views};
 use lookalike_metrics::{MetricError, alignment};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, Progress};
 use lookalike_base::{Matrix, Watch};
-use lookalike_data::graphs::{NodeBatch, NodeGraph, NodeSet, SubGraphs, planetoid};
+use lookalike_data::graph::{NodeBatch, NodeGraph, NodeSet, SubGraphs, planetoid};
 use lookalike_data::{DataError, Split};
 use lookalike_metrics::{MetricError, linear_probe};
 

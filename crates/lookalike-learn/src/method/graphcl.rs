@@ -11,7 +11,7 @@
 //! view goes through BatchNorm by itself, as in the published code. The paper's equation 3 leaves the positive out of the denominator too
 //! while its text speaks of NT-Xent; any loss can be taken in either variant.
 
-use lookalike_data::graphs::Variant;
+use lookalike_data::graph::Variant;
 
 use super::network::Network;
 use super::simclr::{Among, SimClr};

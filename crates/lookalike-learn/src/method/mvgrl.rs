@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use lookalike_base::{Matrix, Stream};
-use lookalike_data::graphs::{DiffusedBatch, Variant};
+use lookalike_data::graph::{DiffusedBatch, Variant};
 use lookalike_kernels::sparse::segment::Scale;
 use serde::{Deserialize, Serialize};
 

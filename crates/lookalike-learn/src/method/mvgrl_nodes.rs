@@ -12,7 +12,7 @@
 //! The published code registers these GCNs and trains them: there is no other variant.
 
 use lookalike_base::{Matrix, Stream};
-use lookalike_data::graphs::NodeBatch;
+use lookalike_data::graph::NodeBatch;
 
 use super::{Method, Outputs, Terms};
 use crate::encoder::gcn::{Adjacency, Gcn, Nodes};

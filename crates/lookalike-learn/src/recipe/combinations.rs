@@ -5,7 +5,7 @@ use super::graphs::GRAPH_REFUSALS;
 use super::learning::{LossKind, MethodKind, NegativesKind};
 use super::{Recipe, readers};
 use crate::error::LearnError;
-use lookalike_data::graphs::Variant;
+use lookalike_data::graph::Variant;
 use lookalike_sampling::{Kind, LastBatch};
 
 /// What a method goes with; what comes first is its own choice.

@@ -1,9 +1,9 @@
 //! The section `[graphs]`, and what recipes on graphs and on images refuse of each other.
 
-use lookalike_data::augment::AugmentOptions;
-use lookalike_data::graphs::{
+use lookalike_data::graph::{
     DiffusionOptions, Feature, FeatureRule, GraphAugment, GraphAugmentOptions, GraphAugmentation, Variant,
 };
+use lookalike_data::image::augment::AugmentOptions;
 use lookalike_metrics::SvmKernel;
 use serde::{Deserialize, Serialize};
 

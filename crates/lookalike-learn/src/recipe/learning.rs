@@ -1,6 +1,6 @@
 //! The sections `[method]`, `[negatives]` and `[loss]`: what is encoded, what it is contrasted with, and by which loss.
 
-use lookalike_data::graphs::Variant;
+use lookalike_data::graph::Variant;
 use serde::{Deserialize, Serialize};
 
 use super::Recipe;

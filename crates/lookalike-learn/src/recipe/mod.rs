@@ -11,8 +11,8 @@ use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
 use lookalike_base::Seed;
-use lookalike_data::augment::AugmentOptions;
-use lookalike_data::graphs::FeatureRule;
+use lookalike_data::graph::FeatureRule;
+use lookalike_data::image::augment::AugmentOptions;
 use lookalike_data::{DataOptions, loader::LoaderOptions};
 use lookalike_sampling::SamplerOptions;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,388 @@
+//! The proximity graph of BatchSampler: every instance is tied to the most similar of some random others.
+//!
+//! With few candidates M the neighbours are hardly more similar than chance, with all N − 1 they are the nearest of
+//! all, and with them come the false negatives; M is how hard the batches become.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lookalike_base::{Cancellation, RowSource, Seed, Watch};
+use lookalike_kernels::{
+    Circulant, KernelError, Scoring, TopK, circulant_top_k_until, normalize, squared_norm,
+};
+use rayon::prelude::*;
+
+use crate::error::{SamplingError, Warning};
+use crate::graph::candidates::Candidates;
+use crate::sampler::options::check_instances;
+use crate::set::InstanceSet;
+
+/// How many others an instance is compared with, how, and how many of them it is tied to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GraphOptions {
+    /// Distinct random candidates for each instance, M.
+    pub candidates: usize,
+    /// Most similar of them kept, K.
+    pub neighbors: usize,
+    /// In which numbers they are compared; the similarities of the graph are products of `f32` either way.
+    pub scoring: Scoring,
+}
+
+impl GraphOptions {
+    /// The options for `instances`: candidates are lowered to the N − 1 others there are, with a warning.
+    ///
+    /// # Errors
+    /// [`SamplingError::Zero`] for a count of 0, and [`SamplingError::Neighbors`] where K exceeds M after that.
+    pub fn fitted(self, instances: usize) -> Result<(Self, Option<Warning>), SamplingError> {
+        for (option, value) in [("candidates", self.candidates), ("neighbors", self.neighbors)] {
+            if value == 0 {
+                return Err(SamplingError::Zero { option });
+            }
+        }
+        let others = instances.saturating_sub(1);
+        let fitted = Self { candidates: self.candidates.min(others), ..self };
+        let warning = (fitted != self).then_some(Warning::CandidatesLowered {
+            asked: self.candidates,
+            instances,
+            used: others,
+        });
+        if fitted.neighbors > fitted.candidates {
+            return Err(SamplingError::Neighbors {
+                neighbors: self.neighbors,
+                candidates: fitted.candidates,
+            });
+        }
+        Ok((fitted, warning))
+    }
+}
+
+/// Who is tied to whom: for each instance its neighbours, the most similar first, with their similarities.
+///
+/// Edges have a direction: i can be a neighbour of j without the reverse. An instance outside the graph has no edge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProximityGraph {
+    /// Where each instance's neighbours begin; one more at the end.
+    offsets: Vec<usize>,
+    neighbors: Vec<u32>,
+    similarities: Vec<f32>,
+}
+
+impl ProximityGraph {
+    /// The graph of `instances` without an edge.
+    pub fn empty(instances: usize) -> Self {
+        Self { offsets: vec![0; instances + 1], neighbors: Vec::new(), similarities: Vec::new() }
+    }
+
+    /// A graph from each instance's number of neighbours, all neighbours one after another, and their similarities.
+    ///
+    /// # Errors
+    /// [`SamplingError::Graph`] where lengths do not fit, or a neighbour is out of range or the instance itself.
+    pub fn from_edges(
+        degrees: &[u32],
+        neighbors: Vec<u32>,
+        similarities: Vec<f32>,
+    ) -> Result<Self, SamplingError> {
+        let invalid = |problem: String| Err(SamplingError::Graph { problem });
+        let mut offsets = Vec::with_capacity(degrees.len() + 1);
+        offsets.push(0);
+        let mut edges = 0_usize;
+        for degree in degrees {
+            edges = edges.saturating_add(*degree as usize);
+            offsets.push(edges);
+        }
+        if edges != neighbors.len() || edges != similarities.len() {
+            let (found, similar) = (neighbors.len(), similarities.len());
+            return invalid(format!(
+                "degrees add up to {edges} edges, but {found} neighbors and {similar} similarities are given"
+            ));
+        }
+        let graph = Self { offsets, neighbors, similarities };
+        for instance in 0..degrees.len() {
+            let wrong = |other: &&u32| **other as usize >= degrees.len() || **other as usize == instance;
+            if let Some(other) = graph.neighbors(instance as u32).iter().find(wrong) {
+                return invalid(format!(
+                    "{other} cannot be a neighbor of {instance} among {} instances",
+                    degrees.len()
+                ));
+            }
+        }
+        Ok(graph)
+    }
+
+    /// Instances, in the graph or not, N.
+    pub fn instances(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Directed edges.
+    pub fn edges(&self) -> usize {
+        self.neighbors.len()
+    }
+
+    /// The neighbours of `instance`, the most similar first; none where it is not in the graph.
+    ///
+    /// # Panics
+    /// Where `instance` is not below [`ProximityGraph::instances`].
+    pub fn neighbors(&self, instance: u32) -> &[u32] {
+        &self.neighbors[self.range(instance)]
+    }
+
+    /// The cosine similarities of [`ProximityGraph::neighbors`], in their order.
+    ///
+    /// # Panics
+    /// Where `instance` is not below [`ProximityGraph::instances`].
+    pub fn similarities(&self, instance: u32) -> &[f32] {
+        &self.similarities[self.range(instance)]
+    }
+
+    fn range(&self, instance: u32) -> std::ops::Range<usize> {
+        self.offsets[instance as usize]..self.offsets[instance as usize + 1]
+    }
+
+    /// Whether `instance` has a neighbour.
+    pub fn contains(&self, instance: u32) -> bool {
+        !self.range(instance).is_empty()
+    }
+
+    /// Each instance's number of neighbours, and all edges: what [`ProximityGraph::from_edges`] takes.
+    pub fn parts(&self) -> (Vec<u32>, &[u32], &[f32]) {
+        let degrees = self.offsets.windows(2).map(|pair| (pair[1] - pair[0]) as u32).collect();
+        (degrees, &self.neighbors, &self.similarities)
+    }
+
+    /// A number that two graphs share only if they are the same, edge by edge and bit by bit (but for a chance of 2⁻⁶⁴).
+    pub fn fingerprint(&self) -> u64 {
+        let edges = self.neighbors.iter().zip(&self.similarities);
+        let edges =
+            edges.map(|(other, similarity)| u64::from(*other) << 32 | u64::from(similarity.to_bits()));
+        let words = self.offsets.iter().map(|offset| *offset as u64).chain(edges);
+        // One round of SplitMix64's finalizer a word (Steele, Lea and Flood 2014), chained.
+        words.fold(0x6c6f_6f6b_616c_696b, |hash: u64, word| {
+            let mixed = (hash ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            mixed ^ mixed >> 27
+        })
+    }
+
+    /// Degrees and similarities in few numbers.
+    pub fn statistics(&self) -> GraphStatistics {
+        let mut in_degrees = vec![0_u32; self.instances()];
+        for other in &self.neighbors {
+            in_degrees[*other as usize] += 1;
+        }
+        let members = (0..self.instances() as u32).filter(|instance| self.contains(*instance));
+        let mut in_degrees: Vec<u32> = members.map(|instance| in_degrees[instance as usize]).collect();
+        in_degrees.sort_unstable();
+        let quantile = |share: f64| match in_degrees.len() {
+            0 => 0,
+            count => in_degrees[((count - 1) as f64 * share).round() as usize],
+        };
+        let sum: f64 = self.similarities.iter().map(|similarity| f64::from(*similarity)).sum();
+        GraphStatistics {
+            members: in_degrees.len(),
+            edges: self.edges(),
+            in_degree: [0.0, 0.25, 0.5, 0.75, 0.99, 1.0].map(quantile),
+            mean_similarity: (self.edges() > 0).then(|| sum / self.edges() as f64),
+        }
+    }
+}
+
+/// A proximity graph in few numbers.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct GraphStatistics {
+    /// Instances with a neighbour.
+    pub members: usize,
+    /// Directed edges.
+    pub edges: usize,
+    /// How many have a member as their neighbour: minimum, quartiles, 99th percentile and maximum over members.
+    pub in_degree: [u32; 6],
+    /// Mean cosine similarity over the edges, where there are any.
+    pub mean_similarity: Option<f64>,
+}
+
+/// Builds the proximity graph: `candidates` distinct random others for each instance, of which the `neighbors` most
+/// similar are kept.
+///
+/// Embeddings are scaled to unit length here, so similarity is the cosine; a row of zeros is similar to nobody (0).
+/// With `present` only its members, who have an embedding, are in the graph; the other rows are not read. `build`
+/// numbers the rebuilds, each of which has candidates of its own. The result does not depend on the number of threads.
+///
+/// Each other instance is equally likely to be a candidate, but those of different instances are not drawn
+/// independently as in the published program: instances are put into random order, cut into tiles of about 64, and
+/// each tile is compared with whole other tiles ([`Circulant`]). Tile mates so share nearly all candidates, and
+/// nearly every pair that is compared can be an edge both ways. As embeddings have no part in the order, the similarities of
+/// an instance's neighbours are distributed as with independent draws.
+///
+/// # Shapes
+/// `embeddings` N×d, a row for each instance. Beside them and the graph no more is in memory than the tiles that are being
+/// compared, an eighth of all for large N, so that rows of a mapped file need not fit into memory. With [`Scoring::Bf16`] a copy of all
+/// rows is.
+///
+/// # Errors
+/// [`SamplingError::Neighbors`] or [`SamplingError::Zero`] for options that do not fit, [`SamplingError::NotFinite`] for
+/// a row with NaN or an infinity, [`SamplingError::Rows`] where `present` is for another number of instances, and
+/// [`SamplingError::Instances`] where fewer than two can be in the graph.
+pub fn proximity_graph(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    options: &GraphOptions,
+    seed: Seed,
+    build: u64,
+) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
+    proximity_graph_until(embeddings, present, options, seed, build, Watch::unseen(&Cancellation::new()))
+}
+
+/// As [`proximity_graph`], but tells `watch` how many of the instances in the graph were compared, and ends soon after it says so.
+///
+/// # Errors
+/// As [`proximity_graph`], and then [`SamplingError::Cancelled`].
+pub fn proximity_graph_until(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    options: &GraphOptions,
+    seed: Seed,
+    build: u64,
+    watch: Watch<'_>,
+) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
+    let members = Members::new(&embeddings, present)?;
+    let (options, warning) = options.fitted(members.instances.len())?;
+    let candidates = Candidates::draw(members.instances.len() as u32, options.candidates, seed, build);
+    let graph =
+        members.graph(&candidates.circulant, &candidates.order, options.neighbors, options.scoring, watch)?;
+    Ok((graph, warning.into_iter().collect()))
+}
+
+/// Builds the exact graph of the `neighbors` nearest of all, by cosine similarity; see [`proximity_graph`] for the rest.
+///
+/// # Shapes
+/// `embeddings` N×d, a row for each instance. Beside them and the graph a copy of all of them is in memory, and room for
+/// 16 bytes for each edge.
+///
+/// # Errors
+/// As [`proximity_graph`], every other instance being a candidate.
+pub fn knn_graph(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    neighbors: usize,
+) -> Result<ProximityGraph, SamplingError> {
+    knn_graph_by(embeddings, present, neighbors, Scoring::F32)
+}
+
+/// As [`knn_graph`], all others being compared as `scoring` says: with [`Scoring::Bf16`] faster, and a few of the nearest can be
+/// missed. Two copies of the embeddings are then in memory, one of them of half the size.
+///
+/// # Errors
+/// As [`knn_graph`].
+pub fn knn_graph_by(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    neighbors: usize,
+    scoring: Scoring,
+) -> Result<ProximityGraph, SamplingError> {
+    knn_graph_until(embeddings, present, neighbors, scoring, Watch::unseen(&Cancellation::new()))
+}
+
+/// As [`knn_graph_by`], but is watched as [`proximity_graph_until`] is.
+///
+/// # Errors
+/// As [`knn_graph`], and then [`SamplingError::Cancelled`].
+pub fn knn_graph_until(
+    embeddings: impl RowSource,
+    present: Option<&InstanceSet>,
+    neighbors: usize,
+    scoring: Scoring,
+    watch: Watch<'_>,
+) -> Result<ProximityGraph, SamplingError> {
+    let members = Members::new(&embeddings, present)?;
+    let count = members.instances.len();
+    GraphOptions { candidates: count - 1, neighbors, scoring }.fitted(count)?;
+    let order: Vec<u32> = (0..count as u32).collect();
+    members.graph(&Circulant::all(count), &order, neighbors, scoring, watch)
+}
+
+/// Those who are in the graph, numbered anew without gaps.
+pub(crate) struct Members<'a, S> {
+    pub(crate) instances: Vec<u32>,
+    embeddings: &'a S,
+}
+
+impl<'a, S: RowSource> Members<'a, S> {
+    pub(crate) fn new(embeddings: &'a S, present: Option<&InstanceSet>) -> Result<Self, SamplingError> {
+        let count = check_instances(embeddings.len())?;
+        if let Some(set) = present
+            && set.instances() != embeddings.len()
+        {
+            return Err(SamplingError::Rows { rows: embeddings.len(), instances: set.instances() });
+        }
+        let instances: Vec<u32> =
+            (0..count).filter(|instance| present.is_none_or(|set| set.contains(*instance))).collect();
+        check_instances(instances.len())?;
+        Ok(Self { instances, embeddings })
+    }
+
+    /// The graph whose members have the `k` most similar of their candidates as neighbours.
+    fn graph(
+        &self,
+        circulant: &Circulant,
+        order: &[u32],
+        k: usize,
+        scoring: Scoring,
+        watch: Watch<'_>,
+    ) -> Result<ProximityGraph, SamplingError> {
+        let read = |member: u32, row: &mut [f32]| {
+            self.embeddings.read_row(self.instances[member as usize] as usize, row);
+            normalize(row)
+        };
+        let (asked, columns) = (AtomicUsize::new(0), self.embeddings.columns());
+        // It is asked before each tile, and once more where there is none left.
+        let stop = || {
+            let begun = asked.fetch_add(1, Ordering::Relaxed).min(circulant.tiles());
+            watch.progress.set_position((order.len() * begun / circulant.tiles().max(1)) as u64);
+            watch.is_cancelled()
+        };
+        let kept = match circulant_top_k_until(circulant, order, columns, k, scoring, read, &stop) {
+            Err(KernelError::Cancelled) => return Err(SamplingError::Cancelled),
+            Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
+            other => other?,
+        };
+        Ok(self.named(kept))
+    }
+
+    /// Names the first member whose embedding is not finite, of which `refused` is one.
+    pub(crate) fn first_not_finite(&self, refused: usize) -> SamplingError {
+        let mut row = vec![0.0; self.embeddings.columns()];
+        for &instance in &self.instances[..=refused] {
+            self.embeddings.read_row(instance as usize, &mut row);
+            if let Err(error) = check_row(&row, instance) {
+                return error;
+            }
+        }
+        KernelError::Refused { row: refused }.into()
+    }
+
+    /// The graph over all instances whose members have the neighbours `kept`.
+    pub(crate) fn named(&self, kept: TopK) -> ProximityGraph {
+        let total = self.embeddings.len();
+        let mut offsets = vec![0; total + 1];
+        for &instance in &self.instances {
+            offsets[instance as usize + 1] = kept.k;
+        }
+        for at in 0..total {
+            offsets[at + 1] += offsets[at];
+        }
+        let mut neighbors = kept.indices;
+        if self.instances.len() < total {
+            neighbors.par_iter_mut().for_each(|neighbor| *neighbor = self.instances[*neighbor as usize]);
+        }
+        ProximityGraph { offsets, neighbors, similarities: kept.similarities }
+    }
+}
+
+/// Checks that the embedding of `instance` is finite, and returns its squared norm.
+pub(crate) fn check_row(row: &[f32], instance: u32) -> Result<f64, SamplingError> {
+    let square = squared_norm(row);
+    if square.is_finite() {
+        return Ok(square);
+    }
+    let column = row.iter().position(|value| !value.is_finite()).unwrap_or_default();
+    Err(SamplingError::NotFinite { instance, column })
+}

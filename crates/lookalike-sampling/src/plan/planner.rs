@@ -1,0 +1,300 @@
+//! How one batch after another is made from what those before it leave unused.
+
+use lookalike_base::Stream;
+
+use crate::error::SamplingError;
+use crate::plan::groups::Groups;
+use crate::plan::spread::Spread;
+use crate::plan::{BatchOrigins, Method, PlanInput};
+use crate::sampler::options::Coverage;
+use crate::set::{InstanceSet, Pool};
+use crate::walk::{GLEANING, Moves, PATIENCE, REFUSALS, STEPS_A_MEMBER, Walkers};
+
+/// The state between two batches of a segment.
+pub(crate) struct Planner<'a> {
+    input: &'a PlanInput<'a>,
+    walkers: Walkers<'a>,
+    unused: Unused,
+    /// The members of the batch in the making.
+    inside: InstanceSet,
+    spread: Option<Spread<'a>>,
+}
+
+/// Instances that the epoch has not used and does not leave out.
+struct Unused {
+    /// Those in the graph.
+    placed: Pool,
+    /// Those outside the graph.
+    unplaced: Pool,
+}
+
+/// A batch in the making.
+struct OpenBatch {
+    members: Vec<u32>,
+    /// Members it will have.
+    size: usize,
+    /// The label that walks do not collect.
+    avoided: Option<u32>,
+    origins: BatchOrigins,
+    /// Batches from this one to the end of the segment.
+    left: usize,
+    /// Steps walked for it.
+    steps: usize,
+}
+
+impl Unused {
+    fn new(input: &PlanInput<'_>) -> Self {
+        let graph = input.graph();
+        let in_graph = |instance| graph.is_some_and(|graph| graph.contains(instance));
+        let left_out = input.remainder();
+        let (mut placed, mut unplaced) = (Vec::new(), Vec::new());
+        let words = input.used.words().iter().zip(left_out.words());
+        for (at, (used, left_out)) in words.enumerate() {
+            let first = at * 64;
+            let count = (input.instances - first).min(64);
+            let unused = !(used | left_out) & (!0 >> (64 - count));
+            let placeable =
+                (0..count).fold(0, |bits, bit| bits | u64::from(in_graph((first + bit) as u32)) << bit);
+            placed.push(unused & placeable);
+            unplaced.push(unused & !placeable);
+        }
+        let pool = |words| Pool::new(InstanceSet::of_words(words, input.instances));
+        Self { placed: pool(placed), unplaced: pool(unplaced) }
+    }
+
+    fn len(&self) -> usize {
+        self.placed.len() + self.unplaced.len()
+    }
+
+    fn contains(&self, instance: u32) -> bool {
+        self.placed.contains(instance) || self.unplaced.contains(instance)
+    }
+
+    /// Removes `instance`; whether it was there.
+    fn remove(&mut self, instance: u32) -> bool {
+        self.placed.remove(instance) || self.unplaced.remove(instance)
+    }
+
+    /// A uniformly random one.
+    fn draw(&self, stream: &mut Stream) -> Option<u32> {
+        let count = self.len() as u32;
+        let placed = count > 0 && (stream.below(count) as usize) < self.placed.len();
+        if placed { self.placed.draw(stream) } else { self.unplaced.draw(stream) }
+    }
+}
+
+impl<'a> Planner<'a> {
+    pub(crate) fn new(input: &'a PlanInput<'a>) -> Result<Self, SamplingError> {
+        let unused = Unused::new(input);
+        let needed: usize = (0..input.batches).map(|batch| input.size(input.first_batch + batch)).sum();
+        let available = unused.len();
+        // Repeating batches use up at most as many as covering ones: if there are enough here, they always find a start.
+        if needed > available {
+            let problem = format!("it needs {needed} instances, and {available} are unused");
+            return Err(SamplingError::Segment { problem });
+        }
+        let moves = match input.method {
+            Method::Walk(moves) => Some(moves),
+            Method::Nearest { .. } | Method::Uniform => None,
+        };
+        let walkers = Walkers::new(moves, input.seed, input.epoch, input.first_batch);
+        let spread = input.groups.map(|groups| spread(groups, input, &unused)).transpose()?;
+        Ok(Self { input, walkers, unused, inside: InstanceSet::new(input.instances), spread })
+    }
+
+    /// Batch `batch` of the epoch, after all those of the segment before it.
+    pub(crate) fn batch(&mut self, batch: usize) -> (Vec<u32>, BatchOrigins) {
+        let mut stream = self.input.seed.stream("batch", self.input.epoch, batch as u64, 0);
+        let size = self.input.size(batch);
+        let mut open = OpenBatch {
+            members: Vec::with_capacity(size),
+            size,
+            avoided: None,
+            origins: BatchOrigins::default(),
+            left: self.input.first_batch + self.input.batches - batch,
+            steps: 0,
+        };
+        if let Some(spread) = &mut self.spread {
+            spread.begin(self.input.total() - batch);
+        }
+        let mixed = round(size as f64 * self.input.uniform_fraction, &mut stream);
+        let outside = self.share_outside(size - mixed, &mut stream);
+        self.walk_batch(size - mixed - outside, &mut stream, &mut open);
+        while open.members.len() < size - mixed {
+            let Some(drawn) = self.draw(&open, &mut stream, |unused, stream| unused.unplaced.draw(stream))
+            else {
+                break;
+            };
+            self.join_uniform(drawn, &mut open);
+        }
+        while open.members.len() < size {
+            let Some(drawn) = self.draw(&open, &mut stream, Unused::draw) else { break };
+            self.join_uniform(drawn, &mut open);
+        }
+        self.fill(&mut open, &mut stream);
+        for member in &open.members {
+            self.inside.remove(*member);
+        }
+        (open.members, open.origins)
+    }
+
+    /// Fills the places for which chance found nobody who may come in.
+    fn fill(&mut self, open: &mut OpenBatch, stream: &mut Stream) {
+        while open.members.len() < open.size {
+            let Some(spread) = &self.spread else { break };
+            let is_unused = |instance| self.unused.contains(instance);
+            let free = open.size - open.members.len() > spread.reserved();
+            let drawn =
+                if free { spread.draw(is_unused, stream) } else { spread.draw_reserved(is_unused, stream) };
+            let Some(drawn) = drawn else { break };
+            self.join_uniform(drawn, open);
+        }
+    }
+
+    /// A random one of those that `draw` draws from, who may come in; `None` where a few were drawn in vain.
+    fn draw(
+        &self,
+        open: &OpenBatch,
+        stream: &mut Stream,
+        draw: impl Fn(&Unused, &mut Stream) -> Option<u32>,
+    ) -> Option<u32> {
+        for _ in 0..REFUSALS {
+            let drawn = draw(&self.unused, stream)?;
+            if self.fits(drawn, open) {
+                return Some(drawn);
+            }
+        }
+        None
+    }
+
+    /// Whether the groups in the batch leave a place for `instance`.
+    fn fits(&self, instance: u32, open: &OpenBatch) -> bool {
+        let room = open.size - open.members.len();
+        self.spread.as_ref().is_none_or(|spread| spread.fits(instance, room))
+    }
+
+    /// How many of `size` members are drawn from outside the graph.
+    fn share_outside(&self, size: usize, stream: &mut Stream) -> usize {
+        let (unplaced, unused) = (self.unused.unplaced.len(), self.unused.len());
+        if unplaced == 0 {
+            return 0;
+        }
+        round(size as f64 * unplaced as f64 / unused as f64, stream).min(unplaced).min(size)
+    }
+
+    /// Collects from one start after another until the batch has `size` members, or no start is left.
+    fn walk_batch(&mut self, size: usize, stream: &mut Stream, open: &mut OpenBatch) {
+        let budget = STEPS_A_MEMBER * size;
+        while open.members.len() < size {
+            let walks = matches!(self.input.method, Method::Walk(_)) && open.steps < budget;
+            let start = if walks {
+                let (spread, room) = (self.spread.as_ref(), open.size - open.members.len());
+                let fits = |start| spread.is_none_or(|spread| spread.fits(start, room));
+                self.walkers.begin(&self.unused.placed, open.left, fits)
+            } else {
+                self.draw(open, stream, |unused, stream| unused.placed.draw(stream))
+            };
+            let Some(start) = start else { break };
+            self.join(start, open);
+            open.avoided = self.input.labels.map(|labels| labels[start as usize]);
+            let before = open.members.len();
+            if walks {
+                self.walk(size, budget, open);
+            } else {
+                self.take_neighbors(start, size, open);
+            }
+            open.origins.count(before, open.members.len());
+        }
+    }
+
+    /// Collects along the current walk until the batch has `size` members or the walk is exhausted.
+    fn walk(&mut self, size: usize, budget: usize, open: &mut OpenBatch) {
+        let gleans = self.input.coverage == Coverage::Cover;
+        // Steps in a row since the last member or gleaning, and since the last member.
+        let (mut idle, mut vain) = (0, 0);
+        while open.members.len() < size && vain < PATIENCE && open.steps < budget {
+            let Some(node) = self.walkers.step() else { break };
+            let before = open.members.len();
+            open.steps += 1;
+            idle += 1;
+            vain += 1;
+            if !self.offer(node, open) && gleans && idle == GLEANING {
+                self.take_neighbors(node, size, open);
+                open.steps += GLEANING;
+                vain += GLEANING;
+                idle = 0;
+            }
+            if open.members.len() > before {
+                (idle, vain) = (0, 0);
+            }
+        }
+    }
+
+    /// Collects the neighbours of `start`, the most similar first, until the batch has `size` members.
+    fn take_neighbors(&mut self, start: u32, size: usize, open: &mut OpenBatch) {
+        let (Method::Walk(Moves { graph, .. }) | Method::Nearest { graph }) = self.input.method else {
+            return;
+        };
+        for neighbor in graph.neighbors(start) {
+            if open.members.len() == size {
+                break;
+            }
+            self.offer(*neighbor, open);
+        }
+    }
+
+    /// Adds `instance` if it may be in this batch; whether it did.
+    fn offer(&mut self, instance: u32, open: &mut OpenBatch) -> bool {
+        let free = match self.input.coverage {
+            Coverage::Repeat => !self.inside.contains(instance),
+            Coverage::Cover => self.unused.contains(instance),
+        };
+        let avoided = || {
+            let label = self.input.labels.map(|labels| labels[instance as usize]);
+            label.is_some() && label == open.avoided
+        };
+        let accepted = free && !avoided() && self.fits(instance, open);
+        if accepted {
+            self.join(instance, open);
+        }
+        accepted
+    }
+
+    /// Adds `instance`.
+    fn join(&mut self, instance: u32, open: &mut OpenBatch) {
+        let unused = self.unused.remove(instance);
+        if let Some(spread) = &mut self.spread {
+            spread.join(instance, unused);
+        }
+        self.inside.insert(instance);
+        open.members.push(instance);
+    }
+
+    fn join_uniform(&mut self, instance: u32, open: &mut OpenBatch) {
+        self.join(instance, open);
+        open.origins.uniform += 1;
+    }
+}
+
+/// The groups over what is left of the epoch.
+fn spread<'a>(
+    groups: &'a Groups,
+    input: &PlanInput<'_>,
+    unused: &Unused,
+) -> Result<Spread<'a>, SamplingError> {
+    let everybody = (0..input.instances as u32).filter(|instance| unused.contains(*instance));
+    if !input.covers() {
+        return Spread::new(groups, everybody, None);
+    }
+    let left: usize = (input.first_batch..input.total()).map(|batch| input.size(batch)).sum();
+    if unused.len() != left {
+        let problem = format!("{} instances are unused, where the epoch's batches need {left}", unused.len());
+        return Err(SamplingError::Segment { problem });
+    }
+    Spread::new(groups, everybody, Some((input.total() - input.first_batch, input.last_size())))
+}
+
+/// One of the two integers beside `share`, whose mean is `share`; draws nothing for 0.
+fn round(share: f64, stream: &mut Stream) -> usize {
+    if share > 0.0 { (share + stream.unit_f64()) as usize } else { 0 }
+}

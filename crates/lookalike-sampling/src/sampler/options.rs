@@ -1,0 +1,268 @@
+//! What a user can choose about batches. Defaults are those of the BatchSampler paper, in the values that its published
+//! program takes for small image data sets.
+
+use lookalike_kernels::Scoring;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{SamplingError, Warning};
+use crate::graph::GraphOptions;
+use crate::graph::weights::check_temperature;
+
+/// How batches are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A random order of all instances, cut into batches: each is used at most once an epoch.
+    Uniform,
+    /// Random walks with restart over the proximity graph: the method of the paper.
+    #[default]
+    Walk,
+    /// An instance and its nearest neighbours of all: the paper's kNN baseline.
+    Nearest,
+}
+
+/// Whether an instance may come more than once an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Coverage {
+    /// As published: a batch's members are distinct and its start is new to the epoch, but the others can have been in
+    /// other batches of the epoch, and some instances may not come at all.
+    #[default]
+    Repeat,
+    /// Each instance comes at most once an epoch, and all but the remainder exactly once.
+    Cover,
+}
+
+/// What happens to the N mod B instances that do not fill a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastBatch {
+    /// An epoch has ⌊N/B⌋ batches; who is left out is drawn anew every epoch.
+    #[default]
+    Drop,
+    /// An epoch has ⌈N/B⌉ batches, the last one smaller.
+    Keep,
+}
+
+/// The probability of going back to the start, falling linearly over the first epochs.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RestartSchedule {
+    /// Probability in epoch 0. Paper: 0.2.
+    pub from: f64,
+    /// Probability from epoch `over_epochs` on. Paper: 0.05.
+    pub to: f64,
+    /// Epochs from the one to the other; 0 for `to` at once. Published program: 7.5, which is 0.02 an epoch.
+    pub over_epochs: f64,
+}
+
+impl Default for RestartSchedule {
+    fn default() -> Self {
+        Self { from: 0.2, to: 0.05, over_epochs: 7.5 }
+    }
+}
+
+impl RestartSchedule {
+    /// The restart probability in `epoch`, counted from 0.
+    pub fn at(&self, epoch: u64) -> f32 {
+        let progress = if self.over_epochs > 0.0 { (epoch as f64 / self.over_epochs).min(1.0) } else { 1.0 };
+        (self.from + (self.to - self.from) * progress) as f32
+    }
+
+    fn check(&self) -> Result<(), SamplingError> {
+        for (option, value) in [("restart.from", self.from), ("restart.to", self.to)] {
+            if !(0.0..1.0).contains(&value) {
+                return Err(SamplingError::Number { option, value, expected: "at least 0 and below 1" });
+            }
+        }
+        if !(self.over_epochs.is_finite() && self.over_epochs >= 0.0) {
+            let (option, value) = ("restart.over_epochs", self.over_epochs);
+            return Err(SamplingError::Number { option, value, expected: "finite and at least 0" });
+        }
+        Ok(())
+    }
+}
+
+/// Everything that decides who shares a batch, the seed and the embeddings apart.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SamplerOptions {
+    /// How batches are made.
+    pub kind: Kind,
+    /// Instances a batch, B. Paper: 256 for the small image data sets.
+    pub batch_size: usize,
+    /// Whether an instance may come more than once an epoch; uniform epochs always cover.
+    pub coverage: Coverage,
+    /// Candidates drawn for each instance at a rebuild, M, for [`Kind::Walk`]. Paper: 1000.
+    pub candidates: usize,
+    /// Neighbours kept of them, K, for [`Kind::Walk`]; [`Kind::Nearest`] needs and keeps B − 1. Paper: 100.
+    pub neighbors: usize,
+    /// In which numbers instances are compared when a graph is built. Published program: `f32`.
+    pub scoring: Scoring,
+    /// Restart probability of [`Kind::Walk`].
+    pub restart: RestartSchedule,
+    /// Temperature τ of [`Kind::Walk`], which then goes to a neighbour with a probability in proportion to
+    /// exp(similarity/τ); without one to each alike, as published.
+    pub temperature: Option<f64>,
+    /// Share of each batch that is drawn uniformly from the unused instances, 0 to 1; the rest is walked, or nearest.
+    pub uniform_fraction: f64,
+    /// Edges of a higher similarity are not walked: such neighbours are likely false negatives.
+    pub similarity_ceiling: Option<f64>,
+    /// The same, with the similarity that this percentage of the graph's edges do not exceed, found anew at each rebuild.
+    pub similarity_percentile: Option<f64>,
+    /// Batches from one rebuild of the graph to the next, t. Paper: 100.
+    pub refresh_every: u64,
+    /// First epochs, whose batches are uniform while they gather embeddings. Published program: 1.
+    pub uniform_epochs: u64,
+    /// What happens to the instances that do not fill a batch.
+    pub last_batch: LastBatch,
+    /// Whether uniform batches are drawn anew every epoch, as where absent; otherwise they are those of epoch 0 in every epoch, as in
+    /// GraphCL's published program.
+    pub reshuffle: Option<bool>,
+}
+
+impl Default for SamplerOptions {
+    fn default() -> Self {
+        Self {
+            kind: Kind::Walk,
+            batch_size: 256,
+            coverage: Coverage::Repeat,
+            candidates: 1000,
+            neighbors: 100,
+            scoring: Scoring::F32,
+            restart: RestartSchedule::default(),
+            temperature: None,
+            uniform_fraction: 0.0,
+            similarity_ceiling: None,
+            similarity_percentile: None,
+            refresh_every: 100,
+            uniform_epochs: 1,
+            last_batch: LastBatch::Drop,
+            reshuffle: None,
+        }
+    }
+}
+
+/// What uniform batches are called in an error.
+pub(crate) const UNIFORM: &str = "kind = \"uniform\"";
+
+impl SamplerOptions {
+    /// Checks the options for a data set of `instances`; what had to be put right is returned.
+    ///
+    /// # Errors
+    /// Names the first option that is out of range.
+    pub fn check(&self, instances: usize) -> Result<Vec<Warning>, SamplingError> {
+        check_instances(instances)?;
+        if !(1..=instances).contains(&self.batch_size) {
+            return Err(SamplingError::BatchSize { batch_size: self.batch_size, instances });
+        }
+        if self.refresh_every == 0 {
+            return Err(SamplingError::Zero { option: "refresh_every" });
+        }
+        self.restart.check()?;
+        check_uniform_fraction(self.uniform_fraction)?;
+        self.check_edges()?;
+        self.check_uniform()?;
+        let graph =
+            GraphOptions { candidates: self.candidates, neighbors: self.neighbors, scoring: self.scoring };
+        match self.kind {
+            Kind::Walk => Ok(graph.fitted(instances)?.1.into_iter().collect()),
+            Kind::Uniform | Kind::Nearest => Ok(Vec::new()),
+        }
+    }
+
+    /// The epoch by which uniform batches of `epoch` are drawn.
+    pub(crate) fn drawn_in(&self, epoch: u64) -> u64 {
+        if self.reshuffle == Some(false) { 0 } else { epoch }
+    }
+
+    /// Checks the options about which edges are walked, and how likely.
+    fn check_edges(&self) -> Result<(), SamplingError> {
+        if let Some(temperature) = self.temperature {
+            check_temperature(temperature)?;
+            if self.kind == Kind::Nearest {
+                let reason = "it takes the most similar neighbors in their order and walks nowhere";
+                let with = "kind = \"nearest\"";
+                return Err(SamplingError::Combination { option: "temperature", with, reason });
+            }
+        }
+        if let Some(value) = self.similarity_ceiling
+            && !(-1.0..=1.0).contains(&value)
+        {
+            let (option, expected) = ("similarity_ceiling", "a cosine, from -1 to 1");
+            return Err(SamplingError::Number { option, value, expected });
+        }
+        if let Some(value) = self.similarity_percentile
+            && !(value > 0.0 && value <= 100.0)
+        {
+            let (option, expected) = ("similarity_percentile", "above 0 and at most 100");
+            return Err(SamplingError::Number { option, value, expected });
+        }
+        if self.similarity_ceiling.is_some() && self.similarity_percentile.is_some() {
+            let (option, with) = ("similarity_ceiling", "similarity_percentile");
+            let reason = "each says which edges are too similar; give one of them";
+            return Err(SamplingError::Combination { option, with, reason });
+        }
+        Ok(())
+    }
+
+    /// Checks that uniform batches are not asked for what only graphs have.
+    fn check_uniform(&self) -> Result<(), SamplingError> {
+        let given = [
+            ("temperature", self.temperature.is_some()),
+            ("uniform_fraction", self.uniform_fraction > 0.0),
+            ("similarity_ceiling", self.similarity_ceiling.is_some()),
+            ("similarity_percentile", self.similarity_percentile.is_some()),
+        ];
+        match given.into_iter().find(|(_, given)| *given && self.kind == Kind::Uniform) {
+            None => Ok(()),
+            Some((option, _)) => {
+                let reason = "it has no graph, and all of its batches are uniform";
+                Err(SamplingError::Combination { option, with: UNIFORM, reason })
+            }
+        }
+    }
+
+    /// The first option in which `other` differs, with both values.
+    pub(crate) fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
+        let list = |options: &Self| {
+            [
+                ("kind", format!("{:?}", options.kind)),
+                ("batch_size", options.batch_size.to_string()),
+                ("coverage", format!("{:?}", options.coverage)),
+                ("candidates", options.candidates.to_string()),
+                ("neighbors", options.neighbors.to_string()),
+                ("scoring", format!("{:?}", options.scoring)),
+                ("restart.from", options.restart.from.to_string()),
+                ("restart.to", options.restart.to.to_string()),
+                ("restart.over_epochs", options.restart.over_epochs.to_string()),
+                ("temperature", format!("{:?}", options.temperature)),
+                ("uniform_fraction", options.uniform_fraction.to_string()),
+                ("similarity_ceiling", format!("{:?}", options.similarity_ceiling)),
+                ("similarity_percentile", format!("{:?}", options.similarity_percentile)),
+                ("refresh_every", options.refresh_every.to_string()),
+                ("uniform_epochs", options.uniform_epochs.to_string()),
+                ("last_batch", format!("{:?}", options.last_batch)),
+                ("reshuffle", options.reshuffle.unwrap_or(true).to_string()),
+            ]
+        };
+        let both = list(self).into_iter().zip(list(other));
+        both.into_iter().find(|(a, b)| a.1 != b.1).map(|((name, a), (_, b))| (name, a, b))
+    }
+}
+
+/// Checks the share of each batch that is drawn uniformly.
+pub(crate) fn check_uniform_fraction(value: f64) -> Result<(), SamplingError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(SamplingError::Number { option: "uniform_fraction", value, expected: "at least 0 and at most 1" })
+}
+
+/// Checks that there are at least two instances and that 32 bits can number them.
+pub(crate) fn check_instances(instances: usize) -> Result<u32, SamplingError> {
+    match u32::try_from(instances) {
+        Ok(count) if count >= 2 => Ok(count),
+        _ => Err(SamplingError::Instances { instances }),
+    }
+}

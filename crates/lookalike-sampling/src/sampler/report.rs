@@ -1,0 +1,66 @@
+//! What a sampler tells about its batches.
+
+use serde::{Deserialize, Serialize};
+
+use crate::graph::GraphStatistics;
+use crate::plan::BatchOrigins;
+use crate::plan::hardness::Tally;
+
+/// How old the embeddings were when a graph was built, or tried to be.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct Staleness {
+    /// Batches consumed at the time.
+    pub step: u64,
+    /// Instances without an embedding; their places in batches are filled uniformly.
+    pub without_embedding: usize,
+    /// Mean age of the embeddings, in steps.
+    pub mean_age: f64,
+    /// Age of the oldest, in steps.
+    pub max_age: u64,
+}
+
+/// Where the members of an epoch's batches came from.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct EpochReport {
+    /// The epoch, from 0.
+    pub epoch: u64,
+    /// Batches consumed of it.
+    pub batches: usize,
+    /// Origins by tenth of the epoch: batch b of n is in tenth ⌊10·b/n⌋.
+    pub deciles: [BatchOrigins; 10],
+    /// Hardness by tenth of the epoch, measured when batches are planned on the embeddings there are then; of uniform
+    /// batches nothing is measured.
+    pub hardness: [Tally; 10],
+    /// Share of the instances that were in a batch.
+    pub reach: f64,
+}
+
+impl EpochReport {
+    /// Counts the origins of batch `batch` of `total`.
+    pub(crate) fn count(&mut self, origins: BatchOrigins, batch: usize, total: usize) {
+        self.deciles[decile(batch, total)] += origins;
+        self.batches += 1;
+    }
+}
+
+/// The tenth of an epoch of `total` batches that holds `batch`.
+pub(crate) fn decile(batch: usize, total: usize) -> usize {
+    (batch * 10 / total.max(1)).min(9)
+}
+
+/// The state of a sampler in few numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The running epoch, as far as its batches were consumed.
+    pub current: EpochReport,
+    /// The epoch before, once there is one.
+    pub finished: Option<EpochReport>,
+    /// The embeddings at the last refresh, once there was one.
+    pub staleness: Option<Staleness>,
+    /// The graph in use, if there is one.
+    pub graph: Option<GraphStatistics>,
+    /// Graphs built since the run began.
+    pub builds: u64,
+    /// Seconds spent on them by this process.
+    pub build_seconds: f64,
+}

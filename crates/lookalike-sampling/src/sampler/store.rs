@@ -1,0 +1,81 @@
+//! The embeddings that training produced, each with the step it is from.
+
+use lookalike_base::{MatrixError, Rows};
+use lookalike_kernels::scatter_units;
+
+use crate::error::SamplingError;
+use crate::graph::check_row;
+use crate::sampler::report::Staleness;
+use crate::set::InstanceSet;
+
+/// The newest embedding of each instance, scaled to unit length; nothing is allocated before the first.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EmbeddingStore {
+    pub(crate) instances: usize,
+    /// Width of an embedding; 0 before the first.
+    pub(crate) columns: usize,
+    /// N×`columns`; zeros for those that have none.
+    pub(crate) values: Vec<f32>,
+    /// The step each is from.
+    pub(crate) stamps: Vec<u64>,
+    /// Who has one.
+    pub(crate) present: InstanceSet,
+}
+
+impl EmbeddingStore {
+    pub(crate) fn new(instances: usize) -> Self {
+        let present = InstanceSet::new(instances);
+        Self { instances, columns: 0, values: Vec::new(), stamps: Vec::new(), present }
+    }
+
+    /// Takes the embeddings of `instances` at `step`, whose squared norms [`EmbeddingStore::check`] found.
+    pub(crate) fn take(&mut self, instances: &[u32], embeddings: Rows<'_>, squared_norms: &[f64], step: u64) {
+        if self.columns == 0 && !instances.is_empty() {
+            self.columns = embeddings.columns();
+            self.values = vec![0.0; self.instances * self.columns];
+            self.stamps = vec![0; self.instances];
+        }
+        scatter_units(embeddings.values(), self.columns, squared_norms, instances, &mut self.values);
+        for &instance in instances {
+            self.stamps[instance as usize] = step;
+            self.present.insert(instance);
+        }
+    }
+
+    /// Checks that `embeddings` are finite, and of the shape and instances that they can be taken for. Returns the squared
+    /// norm of each.
+    pub(crate) fn check(&self, instances: &[u32], embeddings: Rows<'_>) -> Result<Vec<f64>, SamplingError> {
+        if instances.len() != embeddings.len() {
+            return Err(SamplingError::Rows { rows: embeddings.len(), instances: instances.len() });
+        }
+        if self.columns != 0 && self.columns != embeddings.columns() {
+            return Err(SamplingError::Columns { expected: self.columns, found: embeddings.columns() });
+        }
+        if let Some(&instance) = instances.iter().find(|instance| **instance as usize >= self.instances) {
+            return Err(SamplingError::Instance { instance, instances: self.instances });
+        }
+        instances.iter().zip(embeddings.iter()).map(|(instance, row)| check_row(row, *instance)).collect()
+    }
+
+    /// The embeddings, a row for each instance; `None` before the first.
+    pub(crate) fn rows(&self) -> Result<Option<Rows<'_>>, MatrixError> {
+        if self.columns == 0 { Ok(None) } else { Rows::new(&self.values, self.columns).map(Some) }
+    }
+
+    /// How old the embeddings are at `step`.
+    pub(crate) fn staleness(&self, step: u64) -> Staleness {
+        let ages =
+            self.stamps.iter().enumerate().filter(|(instance, _)| self.present.contains(*instance as u32));
+        let (mut count, mut sum, mut max_age) = (0, 0, 0);
+        for (_, stamp) in ages {
+            let age = step.saturating_sub(*stamp);
+            (count, sum, max_age) = (count + 1, sum + u128::from(age), max_age.max(age));
+        }
+        Staleness {
+            step,
+            without_embedding: self.instances - count,
+            mean_age: if count == 0 { 0.0 } else { sum as f64 / count as f64 },
+            max_age,
+        }
+    }
+}
