@@ -4,9 +4,8 @@ use lookalike_base::{Cancellation, Matrix, Seed, Watch};
 use lookalike_kernels::{KernelError, top_k_until};
 use lookalike_sampling::walk::walk;
 use lookalike_sampling::{
-    BatchOrigins, Coverage, EdgeWeights, GraphOptions, InstanceSet, LastBatch, Method, Moves, PlanContext,
-    PlanInput, ProximityGraph, SamplingError, knn_graph_until, plan_report_until, plan_segment_until,
-    proximity_graph_until,
+    self as sampling, BatchOrigins, Coverage, EdgeWeights, GraphOptions, InstanceSet, LastBatch, PlanContext,
+    PlanInput, ProximityGraph, SamplingError, Strategy, Transition,
 };
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
@@ -99,9 +98,11 @@ pub(crate) fn proximity_graph(
     build: u64,
 ) -> PyResult<(PyGraph, Vec<String>)> {
     let rows = rows(&embeddings)?;
-    let options = GraphOptions { candidates, neighbors, scoring: word("scoring", scoring)? };
-    let built =
-        run(py, |flag| proximity_graph_until(rows, None, &options, Seed(seed), build, Watch::unseen(flag)))?;
+    let options =
+        GraphOptions { candidates, neighbors, scoring: word("scoring", scoring)?, ..GraphOptions::default() };
+    let built = run(py, |flag| {
+        sampling::proximity_graph(rows, None, &options, Seed(seed), build, Watch::silent(flag))
+    })?;
     let (graph, warnings) = built.map_err(value_error)?;
     Ok((PyGraph(graph), warnings.iter().map(ToString::to_string).collect()))
 }
@@ -114,7 +115,7 @@ pub(crate) fn knn_graph(
     scoring: &str,
 ) -> PyResult<PyGraph> {
     let (rows, scoring) = (rows(&embeddings)?, word("scoring", scoring)?);
-    let built = run(py, |flag| knn_graph_until(rows, None, neighbors, scoring, Watch::unseen(flag)))?;
+    let built = run(py, |flag| sampling::knn_graph(rows, None, neighbors, scoring, Watch::silent(flag)))?;
     built.map(PyGraph).map_err(value_error)
 }
 
@@ -178,10 +179,10 @@ pub(crate) fn random_walks<'py>(
     }
     let walks = |flag: &Cancellation| -> Result<Vec<i64>, SamplingError> {
         let weights = temperature.map(|temperature| EdgeWeights::new(graph, temperature)).transpose()?;
-        let moves = Moves { graph, restart, weights: weights.as_ref() };
+        let transition = Transition { graph, restart, weights: weights.as_ref() };
         for (number, start) in starts.iter().enumerate() {
             let mut stream = Seed(seed).stream("random walk", 0, 0, number as u64);
-            walk(&moves, *start, steps, &mut stream, |node| {
+            walk(&transition, *start, steps, &mut stream, |node| {
                 nodes.push(i64::from(node));
                 // Looked at once in a while: most walks are short, but one may be as long as memory is.
                 !(nodes.len().is_multiple_of(1024) && flag.is_cancelled())
@@ -220,10 +221,10 @@ pub(crate) fn plan<'py>(
         let graph = graph.map(|graph| &graph.0);
         let weights = graph.zip(temperature).map(|(graph, temperature)| EdgeWeights::new(graph, temperature));
         let weights = weights.transpose()?;
-        let method = match (kind, graph) {
-            ("walk", Some(graph)) => Method::Walk(Moves { graph, restart, weights: weights.as_ref() }),
-            ("nearest", Some(graph)) => Method::Nearest { graph },
-            _ => Method::Uniform,
+        let strategy = match (kind, graph) {
+            ("walk", Some(graph)) => Strategy::Walk(Transition { graph, restart, weights: weights.as_ref() }),
+            ("nearest", Some(graph)) => Strategy::Nearest { graph },
+            _ => Strategy::Uniform,
         };
         let batches = count / batch_size.max(1);
         let used = InstanceSet::new(count);
@@ -233,7 +234,7 @@ pub(crate) fn plan<'py>(
             last_batch: LastBatch::Drop,
             coverage,
             multiple: 1,
-            method,
+            strategy,
             uniform_fraction,
             groups: groups.as_ref(),
             labels: labels.as_deref(),
@@ -243,7 +244,7 @@ pub(crate) fn plan<'py>(
             batches,
             used: &used,
         };
-        plan_segment_until(&input, Watch::unseen(flag))
+        sampling::plan_segment(&input, Watch::silent(flag))
     };
     let segment = run(py, work)?.map_err(|error: SamplingError| value_error(error))?;
     let members = segment.batches.iter().flatten().map(|member| i64::from(*member));
@@ -273,7 +274,8 @@ pub(crate) fn plan_report(
         origins: origins.as_deref(),
         batches_per_epoch: None,
     };
-    let report = run(py, |flag| plan_report_until(&plan, rows, &context, Seed(seed), Watch::unseen(flag)))?;
+    let report =
+        run(py, |flag| sampling::plan_report(&plan, rows, &context, Seed(seed), Watch::silent(flag)))?;
     serde_json::to_string(&report.map_err(value_error)?).map_err(value_error)
 }
 

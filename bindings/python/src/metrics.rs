@@ -67,7 +67,7 @@ pub(crate) fn linear_probe(
             right.1,
             count,
             &options,
-            Watch::unseen(flag),
+            Watch::silent(flag),
         )
     })?;
     json(&probe.map_err(value_error)?)
@@ -144,7 +144,10 @@ pub(crate) fn hardness(
 ) -> PyResult<String> {
     let rows = rows(&embeddings)?;
     let plan = batches(&members, &sizes, rows.len())?;
-    json(&run(py, |_| lookalike_metrics::hardness(&plan, rows))?.map_err(value_error)?)
+    json(
+        &run(py, |flag| lookalike_metrics::hardness(&plan, rows, Watch::silent(flag)))?
+            .map_err(value_error)?,
+    )
 }
 
 #[pyfunction]

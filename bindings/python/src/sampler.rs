@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use lookalike_base::{Cancellation, Seed};
 use lookalike_sampling::{
-    Agreement, Avoid, Groups, Oracle, Ranks, RunData, Sampler, SamplerOptions, SamplerState, Split,
+    Agreement, Avoid, Groups, Oracle, RankSplit, Ranks, RunData, Sampler, SamplerOptions, SamplerState,
     check_agreement as all_agree,
 };
 use numpy::{PyArray1, PyArrayDyn, PyReadonlyArray1, PyReadonlyArray2};
@@ -97,7 +97,7 @@ impl PySampler {
         let avoid: Avoid = word("avoid", avoid)?;
         let oracle =
             oracle.map(|labels| classes(&labels).map(|labels| Oracle { labels, avoid })).transpose()?;
-        let split: Split = word("split", split)?;
+        let split: RankSplit = word("split", split)?;
         let data = RunData { groups, oracle, ranks: Ranks { rank, count: num_replicas, split } };
         let made = Sampler::with_data(instances, options, Seed(seed), data).map_err(value_error)?;
         let inner = Inner::new(made);

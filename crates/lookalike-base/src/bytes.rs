@@ -2,12 +2,14 @@
 
 use std::io::{self, Write};
 
+#[cfg(feature = "safetensors")]
 use crate::arrays::Values;
 
 /// Bytes converted at a time: large enough to be fast, small enough to need no thought about memory.
 const CHUNK: usize = 16 * 1024;
 
 /// Decodes `bytes`, a whole number of `SIZE`-byte numbers.
+#[cfg(feature = "safetensors")]
 pub(crate) fn decode<T, const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> T) -> Vec<T> {
     let (numbers, _) = bytes.as_chunks::<SIZE>();
     numbers.iter().map(|bytes| number(*bytes)).collect()
@@ -31,6 +33,7 @@ pub(crate) fn encode<T: Copy, const SIZE: usize>(
 }
 
 /// Writes `values`, little-endian.
+#[cfg(feature = "safetensors")]
 pub(crate) fn encode_values(values: &Values, writer: &mut (impl Write + ?Sized)) -> io::Result<()> {
     match values {
         Values::F32(values) => encode(values, f32::to_le_bytes, writer),

@@ -7,6 +7,7 @@ use thiserror::Error;
 
 /// Why an array file (`.npy`, `.safetensors`) could not be read or written.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum ArrayFileError {
     /// The operating system refused.
     #[error("cannot {action} {}", path.display())]

@@ -4,12 +4,14 @@ use std::fs::File;
 use std::path::Path;
 
 use memmap2::Mmap;
+#[cfg(feature = "safetensors")]
 use safetensors::tensor::Dtype;
 
 use crate::bytes::{bf16_to_f32, f16_to_f32};
 use crate::error::ArrayFileError;
 use crate::npy;
 use crate::source::RowSource;
+#[cfg(feature = "safetensors")]
 use crate::tensors;
 
 /// How a value lies in the file.
@@ -17,6 +19,7 @@ use crate::tensors;
 pub(crate) enum Element {
     F32,
     F16,
+    #[cfg_attr(not(feature = "safetensors"), expect(dead_code, reason = "only safetensors files hold it"))]
     BF16,
 }
 
@@ -31,7 +34,7 @@ impl Element {
 
 /// Where a matrix lies in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Layout {
+pub(crate) struct MatrixLayout {
     /// The first byte of its first value.
     pub(crate) offset: usize,
     pub(crate) rows: usize,
@@ -51,14 +54,14 @@ pub(crate) struct Layout {
 #[derive(Debug)]
 pub struct MappedRows {
     map: Mmap,
-    layout: Layout,
+    layout: MatrixLayout,
 }
 
 impl MappedRows {
     /// Maps a `.npy` file with a 2-dimensional array of `float32` or `float16`, or a safetensors file, recognised by its
     /// extension `.safetensors`, whose only matrix is of `F32`, `F16` or `BF16`.
     ///
-    /// Header and length of the file are compared first, its values are not looked at.
+    /// Safetensors files need the feature `safetensors`. The header and the length of the file are compared first; its values are not read.
     ///
     /// # Errors
     /// [`ArrayFileError`] where the file cannot be mapped, is not of its format, is cut short, or holds another type or
@@ -66,7 +69,14 @@ impl MappedRows {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ArrayFileError> {
         let path = path.as_ref();
         if path.extension().is_some_and(|extension| extension == "safetensors") {
+            #[cfg(feature = "safetensors")]
             return Self::safetensors(path, None);
+            #[cfg(not(feature = "safetensors"))]
+            return Err(ArrayFileError::unsupported(
+                path,
+                "it is a safetensors file",
+                "lookalike-base reads those with its feature `safetensors`",
+            ));
         }
         let (file, layout) = npy::layout(path)?;
         Ok(Self { map: map(path, &file)?, layout })
@@ -78,6 +88,7 @@ impl MappedRows {
     ///
     /// # Errors
     /// As [`MappedRows::open`], and where there is no such tensor or more than one matrix to choose from.
+    #[cfg(feature = "safetensors")]
     pub fn safetensors(path: impl AsRef<Path>, tensor: Option<&str>) -> Result<Self, ArrayFileError> {
         let path = path.as_ref();
         let file = File::open(path).map_err(ArrayFileError::read(path))?;
@@ -112,7 +123,7 @@ impl MappedRows {
         };
         // The view borrows from the map, so the distance of their beginnings is its place in the file.
         let offset = view.data().as_ptr() as usize - map.as_ptr() as usize;
-        let layout = Layout { offset, rows, columns, element };
+        let layout = MatrixLayout { offset, rows, columns, element };
         drop(contents);
         Ok(Self { map, layout })
     }
@@ -128,7 +139,7 @@ impl RowSource for MappedRows {
     }
 
     fn read_row(&self, index: usize, into: &mut [f32]) {
-        let Layout { offset, rows, columns, element } = self.layout;
+        let MatrixLayout { offset, rows, columns, element } = self.layout;
         assert!(index < rows && into.len() == columns, "row {index} of {rows}, {columns} columns");
         let width = columns * element.size();
         let bytes = &self.map[offset + index * width..][..width];

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// Why a matrix could not be made.
 #[derive(Debug, Clone, Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MatrixError {
     /// The number of values is not rows × columns.
     #[error("{values} values cannot be laid out as rows of {columns}")]

@@ -2,10 +2,10 @@
 //!
 //! A stream is addressed by (seed, purpose, epoch, step, instance) and holds the same numbers whoever asks for it,
 //! in whatever order, on whatever thread and machine. Nothing has to be saved to resume: the address is the state.
-//! The generator is `ChaCha8`; seed, purpose, epoch and step fill its key, the instance its stream number. Everything
+//! The generator is `ChaCha8` (Bernstein 2008); seed, purpose, epoch and step fill its key, the instance its stream number. Everything
 //! above the generator (bounds, normals, shuffles) is written here, so that values never change with a dependency.
 
-use rand_chacha::ChaCha8Rng;
+use chacha20::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
 /// The one seed of a run, from which every stream is derived.
@@ -35,7 +35,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 /// One stream of random numbers.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Stream {
     generator: ChaCha8Rng,
 }

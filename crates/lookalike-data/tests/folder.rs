@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
 use image::{DynamicImage, GrayAlphaImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
+use lookalike_base::Silent;
 use lookalike_data::image::folder::{Folder, open};
 use lookalike_data::{DataError, ImageDataset, Split};
 use proptest::prelude::*;
@@ -45,7 +46,7 @@ fn labels(folder: &Folder) -> Vec<Option<u32>> {
 fn decoded(name: &str, bytes: &[u8]) -> Result<(u32, u32, Vec<u8>), DataError> {
     let root = tempfile::tempdir().unwrap();
     put(root.path(), name, bytes);
-    let (folder, _) = open(root.path(), Split::Train, false).unwrap();
+    let (folder, _) = open(root.path(), Split::Train, false, &Silent).unwrap();
     folder.image(0).map(|image| (image.width, image.height, image.pixels.into_owned()))
 }
 
@@ -59,7 +60,7 @@ fn refusal(name: &str, bytes: &[u8]) -> String {
 #[test]
 fn a_fingerprint_tells_names_sizes_and_classes_and_not_the_place() {
     let names = ["train/a/1.png", "train/b/2.png", "test/a/3.png"];
-    let of = |root: &Path| open(root, Split::Train, false).unwrap().0.fingerprint().unwrap();
+    let of = |root: &Path| open(root, Split::Train, false, &Silent).unwrap().0.fingerprint().unwrap();
     let (one, same) = (folder_of(&names), folder_of(&names));
     assert_eq!(of(one.path()), of(same.path()));
     let renamed = folder_of(&["train/a/1.png", "train/b/4.png", "test/a/3.png"]);
@@ -75,7 +76,7 @@ fn a_fingerprint_tells_names_sizes_and_classes_and_not_the_place() {
 #[test]
 fn sub_folders_are_classes_in_the_order_of_their_names() {
     let root = folder_of(&["dog/2.png", "dog/1.PNG", "cat/deep/er/9.png", "cat/1.png"]);
-    let (folder, warnings) = open(root.path(), Split::Train, false).unwrap();
+    let (folder, warnings) = open(root.path(), Split::Train, false, &Silent).unwrap();
     assert_eq!(folder.classes(), ["cat", "dog"]);
     assert_eq!(labels(&folder), [Some(0), Some(0), Some(1), Some(1)]);
     assert_eq!(folder.label(4), None);
@@ -87,7 +88,7 @@ fn sub_folders_are_classes_in_the_order_of_their_names() {
 #[test]
 fn images_directly_in_the_folder_have_no_labels() {
     let root = folder_of(&["2.png", "1.png"]);
-    let (folder, _) = open(root.path(), Split::Test, false).unwrap();
+    let (folder, _) = open(root.path(), Split::Test, false, &Silent).unwrap();
     assert!(folder.classes().is_empty());
     assert_eq!(labels(&folder), [None, None]);
     assert_eq!(folder.image(0).unwrap().pixels.as_ref(), picture().as_raw());
@@ -98,32 +99,33 @@ fn train_and_test_are_two_splits_of_the_same_classes() {
     for test in ["test", "val", "valid"] {
         let dog = format!("{test}/dog/1.png");
         let root = folder_of(&["train/cat/1.png", "train/dog/1.png", "train/eel/1.png", &dog]);
-        let (folder, warnings) = open(root.path(), Split::Test, false).unwrap();
+        let (folder, warnings) = open(root.path(), Split::Test, false, &Silent).unwrap();
         assert_eq!(folder.classes(), ["cat", "dog", "eel"]);
         assert_eq!(labels(&folder), [Some(1)]);
         assert!(warnings.is_empty(), "{warnings:?}");
-        assert_eq!(open(root.path(), Split::Train, false).unwrap().0.len(), 3);
+        assert_eq!(open(root.path(), Split::Train, false, &Silent).unwrap().0.len(), 3);
     }
 }
 
 #[test]
 fn a_class_that_only_the_test_split_has_is_a_class_of_both() {
     let root = folder_of(&["train/b/1.png", "test/a/1.png", "test/b/1.png"]);
-    let (train, _) = open(root.path(), Split::Train, false).unwrap();
+    let (train, _) = open(root.path(), Split::Train, false, &Silent).unwrap();
     assert_eq!((train.classes(), labels(&train)), (&["a".to_owned(), "b".to_owned()][..], vec![Some(1)]));
 }
 
 #[test]
 fn an_unlabelled_test_split_stays_so() {
     let root = folder_of(&["train/b/1.png", "test/1.png"]);
-    let (test, _) = open(root.path(), Split::Test, false).unwrap();
+    let (test, _) = open(root.path(), Split::Test, false, &Silent).unwrap();
     assert!(test.classes().is_empty());
     assert_eq!(labels(&test), [None]);
 }
 
 #[test]
 fn a_missing_or_doubtful_split_is_said() {
-    let said = |names: &[&str]| open(folder_of(names).path(), Split::Test, false).unwrap().1.join("; ");
+    let said =
+        |names: &[&str]| open(folder_of(names).path(), Split::Test, false, &Silent).unwrap().1.join("; ");
     assert!(said(&["train/1.png"]).contains("both splits are train"));
     assert!(said(&["test/1.png"]).contains("val and valid read as classes"));
     let two = said(&["train/1.png", "test/1.png", "val/1.png"]);
@@ -137,7 +139,7 @@ fn what_is_passed_over_is_counted() {
     put(root.path(), "read.me", b"");
     put(root.path(), "none/list.csv", b"");
     put(root.path(), ".hidden/1.png", b"");
-    let (folder, warnings) = open(root.path(), Split::Train, false).unwrap();
+    let (folder, warnings) = open(root.path(), Split::Train, false, &Silent).unwrap();
     let warnings = warnings.join("; ");
     assert_eq!(folder.classes(), ["a", "b"]);
     assert!(warnings.contains("3 files in"), "{warnings}");
@@ -150,7 +152,7 @@ fn what_is_passed_over_is_counted() {
 fn a_link_that_leads_back_does_not_lead_astray() {
     let root = folder_of(&["a/1.png"]);
     std::os::unix::fs::symlink(root.path(), root.path().join("a/back")).unwrap();
-    let (folder, warnings) = open(root.path(), Split::Train, false).unwrap();
+    let (folder, warnings) = open(root.path(), Split::Train, false, &Silent).unwrap();
     assert_eq!(folder.len(), 1);
     assert!(warnings.iter().any(|warning| warning.contains("1 links to folders")), "{warnings:?}");
 }
@@ -159,13 +161,16 @@ fn a_link_that_leads_back_does_not_lead_astray() {
 fn a_folder_without_images_is_an_error_that_names_it() {
     let root = tempfile::tempdir().unwrap();
     for name in ["a/notes.txt", "b.gif"] {
-        let message = open(root.path(), Split::Train, false).unwrap_err().to_string();
+        let message = open(root.path(), Split::Train, false, &Silent).unwrap_err().to_string();
         assert!(message.contains("holds no images") && message.contains(root.path().to_str().unwrap()));
         put(root.path(), name, b"");
     }
     let missing = root.path().join("missing");
-    assert!(matches!(open(&missing, Split::Train, false), Err(DataError::Io { .. })));
-    assert!(matches!(open(&root.path().join("b.gif"), Split::Train, false), Err(DataError::Io { .. })));
+    assert!(matches!(open(&missing, Split::Train, false, &Silent), Err(DataError::Io { .. })));
+    assert!(matches!(
+        open(&root.path().join("b.gif"), Split::Train, false, &Silent),
+        Err(DataError::Io { .. })
+    ));
 }
 
 #[test]
@@ -264,7 +269,7 @@ fn crc32(bytes: &[u8]) -> u32 {
 fn a_corrupt_file_among_good_ones_is_an_error_only_when_it_is_read() {
     let root = folder_of(&["a/1.png", "a/3.png", "b/1.png"]);
     put(root.path(), "a/2.jpg", &encode(picture(), ImageFormat::Jpeg)[..200]);
-    let (folder, _) = open(root.path(), Split::Train, false).unwrap();
+    let (folder, _) = open(root.path(), Split::Train, false, &Silent).unwrap();
     assert_eq!(folder.len(), 4);
     assert!(folder.image(1).unwrap_err().to_string().contains("2.jpg"));
     assert!([0, 2, 3].iter().all(|index| folder.image(*index).is_ok()));
@@ -275,7 +280,7 @@ fn corrupt_files_are_left_out_and_named_where_that_is_asked_for() {
     let root = folder_of(&["a/1.png", "a/3.png", "b/1.png"]);
     put(root.path(), "a/2.jpg", &encode(picture(), ImageFormat::Jpeg)[..200]);
     put(root.path(), "b/0.webp", b"");
-    let (folder, warnings) = open(root.path(), Split::Train, true).unwrap();
+    let (folder, warnings) = open(root.path(), Split::Train, true, &Silent).unwrap();
     assert_eq!(labels(&folder), [Some(0), Some(0), Some(1)]);
     assert!((0..3).all(|index| folder.image(index).is_ok()));
     let warnings = warnings.join("; ");
@@ -287,7 +292,7 @@ fn corrupt_files_are_left_out_and_named_where_that_is_asked_for() {
 fn many_corrupt_files_are_counted_rather_than_all_named() {
     let root = folder_of(&["good.png"]);
     (0..25).for_each(|i| put(root.path(), &format!("{i}.png"), b""));
-    let (folder, warnings) = open(root.path(), Split::Train, true).unwrap();
+    let (folder, warnings) = open(root.path(), Split::Train, true, &Silent).unwrap();
     assert_eq!((folder.len(), folder.label(0)), (1, None));
     assert!(warnings.last().unwrap().contains("5 more"), "{warnings:?}");
 }
@@ -296,7 +301,7 @@ fn many_corrupt_files_are_counted_rather_than_all_named() {
 fn a_folder_of_nothing_but_corrupt_files_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     put(root.path(), "a/1.png", b"");
-    let error = open(root.path(), Split::Train, true).unwrap_err();
+    let error = open(root.path(), Split::Train, true, &Silent).unwrap_err();
     assert!(error.to_string().contains("none of its 1 files can be decoded"), "{error}");
 }
 

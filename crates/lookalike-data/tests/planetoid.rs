@@ -2,8 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
-use lookalike_base::Progress;
 use lookalike_base::Seed;
+use lookalike_base::Silent;
 use lookalike_data::graph::planetoid::{self, NodeSet};
 use lookalike_data::graph::{DiffusionOptions, NodeGraph, SubGraphs};
 use lookalike_data::{BatchRequest, BatchSource};
@@ -160,7 +160,7 @@ fn cora_has_the_published_nodes_edges_and_split() {
 #[test]
 fn a_sub_graph_has_the_entries_of_the_whole_and_its_corruption_the_rows_of_other_nodes() {
     let (set, _) = planetoid::open("tiny", &fixture()).unwrap();
-    let graph = Arc::new(NodeGraph::of(&set, &DiffusionOptions::default(), &Progress::hidden()).unwrap());
+    let graph = Arc::new(NodeGraph::of(&set, &DiffusionOptions::default(), &Silent).unwrap());
     let row = |features: &Csr, row: usize| features.row_entries(row).collect::<Vec<_>>();
     for node in 0..graph.nodes() {
         let sum: f32 = row(&graph.features, node).iter().map(|(_, value)| value).sum();

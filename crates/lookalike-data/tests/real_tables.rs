@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
-use lookalike_base::progress::Progress;
+use lookalike_base::progress::{Progress, ProgressDisplay, Silent};
 use lookalike_data::{DataOptions, ImageDataset, Split, Verdict};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ fn open(name: &str, split: Split) -> Option<Arc<dyn ImageDataset>> {
         return None;
     };
     let options = DataOptions { name: name.to_owned(), root: Some(root), skip_corrupt: false };
-    let (dataset, warnings) = lookalike_data::open(&options, split).unwrap();
+    let (dataset, warnings) = lookalike_data::open(&options, split, &Silent).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
     Some(dataset)
 }
@@ -76,15 +76,21 @@ fn fashion_mnist_has_the_published_labels_and_pixels() {
     assert_eq!(pixel(&*test, 1, 14, 12), [235; 3]);
 }
 
+/// Asserts how much there is to do.
+struct OfTotal(u64);
+
+impl ProgressDisplay for OfTotal {
+    fn start(&self, total: u64, _: &str) -> Box<dyn Progress> {
+        assert_eq!(total, self.0);
+        Box::new(Silent)
+    }
+}
+
 #[test]
 fn the_files_are_the_published_ones() {
     let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else { return };
     for (name, count, bytes) in [("cifar10", 6, 184_380_000), ("fashion-mnist", 4, 30_878_645)] {
-        let show = |total: u64, _: &str| {
-            assert_eq!(total, bytes);
-            Progress::hidden()
-        };
-        let checks = lookalike_data::check(name, Some(&root), &show).unwrap();
+        let checks = lookalike_data::check(name, Some(&root), &OfTotal(bytes)).unwrap();
         assert_eq!(checks.len(), count);
         assert!(checks.iter().all(|check| check.verdict == Verdict::Published), "{checks:?}");
     }

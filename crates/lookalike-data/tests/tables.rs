@@ -4,7 +4,7 @@
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use lookalike_base::progress::Progress;
+use lookalike_base::progress::Silent;
 use lookalike_data::{DataOptions, ImageDataset, Split, Verdict};
 use proptest::prelude::*;
 use std::fs;
@@ -15,7 +15,9 @@ use tempfile::TempDir;
 
 fn open(name: &str, root: &Path, split: Split) -> Result<Arc<dyn ImageDataset>, String> {
     let options = DataOptions { name: name.to_owned(), root: Some(root.to_owned()), skip_corrupt: false };
-    lookalike_data::open(&options, split).map(|(dataset, _)| dataset).map_err(|error| error.to_string())
+    lookalike_data::open(&options, split, &Silent)
+        .map(|(dataset, _)| dataset)
+        .map_err(|error| error.to_string())
 }
 
 fn refusal(name: &str, root: &Path, split: Split) -> String {
@@ -315,17 +317,15 @@ fn a_gzipped_idx_file_must_hold_exactly_what_its_header_claims() {
 #[test]
 fn a_check_tells_files_that_were_not_published() {
     let folder = folder_of(&cifar10());
-    let checks = lookalike_data::check("cifar10", Some(folder.path()), &|_, _| Progress::hidden()).unwrap();
+    let checks = lookalike_data::check("cifar10", Some(folder.path()), &Silent).unwrap();
     assert_eq!(checks.len(), 6);
     for check in &checks {
         assert!(matches!(check.verdict, Verdict::Differs { .. }), "{check:?}");
     }
     let files = [("train.bin", record(&[1, 2], 9)), ("test.bin", record(&[1, 2], 9))];
-    let checks =
-        lookalike_data::check("cifar100", Some(folder_of(&files).path()), &|_, _| Progress::hidden())
-            .unwrap();
+    let checks = lookalike_data::check("cifar100", Some(folder_of(&files).path()), &Silent).unwrap();
     assert!(checks.len() == 2 && checks.iter().all(|check| check.verdict == Verdict::Unknown));
-    assert!(lookalike_data::check("mnist", Some(folder.path()), &|_, _| Progress::hidden()).is_err());
+    assert!(lookalike_data::check("mnist", Some(folder.path()), &Silent).is_err());
 }
 
 proptest! {

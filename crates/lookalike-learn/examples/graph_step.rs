@@ -21,7 +21,7 @@ use lookalike_learn::head::Projection;
 use lookalike_learn::method::graphcl::{default_loss, graphcl, projection_options};
 use lookalike_learn::method::{Method, SimClr};
 use lookalike_learn::module::Pass;
-use lookalike_learn::negatives::Contrast;
+use lookalike_learn::negatives::ContrastiveLoss;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Optimizer, OptimizerKind, OptimizerOptions};
 
@@ -60,7 +60,8 @@ fn main() -> Result<(), Failure> {
     let dimension = encoder.dimension();
     let head = projection_options(dimension);
     let projection = Projection::xavier(dimension, &head, &mut stream("projection"), &device);
-    let mut method = graphcl(encoder, projection, Contrast::plain(default_loss(variant, 0.2)), variant);
+    let mut method =
+        graphcl(encoder, projection, ContrastiveLoss::plain(default_loss(variant, 0.2)), variant);
     let adam = OptimizerOptions {
         kind: OptimizerKind::Adam,
         learning_rate: RATE,

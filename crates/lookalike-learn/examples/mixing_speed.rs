@@ -17,7 +17,7 @@ use lookalike_learn::loss::{Loss, normalize};
 use lookalike_learn::method::moco::MocoOptions;
 use lookalike_learn::method::{Method, Moco, Network, Position};
 use lookalike_learn::module::{Parameter, Pass};
-use lookalike_learn::negatives::{Comparison, Contrast, MixingOptions, Queue};
+use lookalike_learn::negatives::{Comparison, ContrastiveLoss, MixingOptions, Queue};
 use lookalike_learn::train::momentum_encoder::{Momentum, MomentumShape};
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Optimizer, OptimizerOptions};
@@ -27,10 +27,10 @@ const BATCH: usize = 256;
 const QUEUE: usize = 16_384;
 const DIMENSION: usize = 128;
 
-fn contrast(mixing: bool) -> Contrast {
+fn contrast(mixing: bool) -> ContrastiveLoss {
     let options = MixingOptions { warm_up: 0.0, ..MixingOptions::default() };
     let loss = Loss::InfoNce { temperature: 0.2 };
-    Contrast { mixing: mixing.then_some(options), ..Contrast::plain(loss) }
+    ContrastiveLoss { mixing: mixing.then_some(options), ..ContrastiveLoss::plain(loss) }
 }
 
 /// Seconds that a comparison and its gradient take.

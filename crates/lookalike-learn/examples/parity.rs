@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lookalike_base::arrays::{Array, Arrays};
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::Watch;
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::image::glyphs::{SEED, glyphs};
 use lookalike_data::{BatchRequest, BatchSource, ImageViews, LoaderOptions, Split, Views};
@@ -20,7 +20,7 @@ use lookalike_learn::head::{Projection, ProjectionOptions};
 use lookalike_learn::method::SimClr;
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::train::{OptimizerOptions, Schedule, Shape, TrainOptions, Trainer};
-use lookalike_sampling::{Kind, SamplerOptions};
+use lookalike_sampling::{SamplerKind, SamplerOptions};
 
 const BATCH: usize = 32;
 const STEPS: u64 = 20;
@@ -59,7 +59,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         precision: Precision::F32,
         instances,
         labels: None,
-        sampler: SamplerOptions { kind: Kind::Uniform, batch_size: BATCH, ..SamplerOptions::default() },
+        sampler: SamplerOptions {
+            kind: SamplerKind::Uniform,
+            batch_size: BATCH,
+            ..SamplerOptions::default()
+        },
         schedule: Schedule { base: optimizer.learning_rate, warmup: 5, total: STEPS, shape: Shape::Cosine },
         optimizer,
         max_steps: None,
@@ -69,7 +73,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         loader: LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::<usize>::MIN },
     };
     let (mut trainer, _) = Trainer::open(method, source.clone(), options)?;
-    trainer.run(&Cancellation::new(), &Progress::new(STEPS, "training"))?;
+    trainer.run(Watch::default())?;
 
     let mut batches = Arrays::new();
     for (step, instances) in (0..).zip(trainer.plan()) {

@@ -96,12 +96,12 @@ impl Module for Classifier {
     }
 }
 
-/// Times the steps that `options` describe. `None` where cancelled.
+/// Times the steps that `options` describe.
 ///
 /// # Errors
 /// [`LearnError::Device`] where the device is not there or does not multiply at that precision, and
-/// [`LearnError::Recipe`] where there is nothing to compute.
-pub fn step(options: &StepOptions, cancellation: &Cancellation) -> Result<Option<StepCost>, LearnError> {
+/// [`LearnError::Recipe`] where there is nothing to compute; and [`LearnError::Cancelled`].
+pub fn step(options: &StepOptions, cancellation: &Cancellation) -> Result<StepCost, LearnError> {
     for (value, place) in
         [(options.image_size, "--image-size"), (options.batch, "--batch"), (options.steps, "--steps")]
     {
@@ -116,7 +116,7 @@ pub fn step(options: &StepOptions, cancellation: &Cancellation) -> Result<Option
     let (mut seconds, mut before) = (Vec::new(), spent());
     for step in 0..options.warm_up + options.steps {
         if cancellation.is_cancelled() {
-            return Ok(None);
+            return Err(LearnError::Cancelled);
         }
         if step == options.warm_up {
             (before, bench.updating) = (spent(), Duration::ZERO);
@@ -144,7 +144,7 @@ pub fn step(options: &StepOptions, cancellation: &Cancellation) -> Result<Option
     } else {
         sorted[middle]
     };
-    Ok(Some(StepCost {
+    Ok(StepCost {
         images_per_second: rate(median),
         slowest: rate(sorted[sorted.len() - 1]),
         fastest: rate(sorted[0]),
@@ -152,7 +152,7 @@ pub fn step(options: &StepOptions, cancellation: &Cancellation) -> Result<Option
         parameters: parameter_count(&mut bench.classifier),
         shares: (options.device == DeviceName::Cpu).then(|| shares(tasks, updating)),
         peak_memory: peak_memory(),
-    }))
+    })
 }
 
 /// A classifier and its batch.
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn a_step_moves_the_weights_and_its_shares_make_a_whole() {
-        let cost = step(&SMALL, &Cancellation::new()).unwrap().unwrap();
+        let cost = step(&SMALL, &Cancellation::new()).unwrap();
         assert_eq!(cost.seconds.len(), 3);
         assert!(cost.slowest <= cost.images_per_second && cost.images_per_second <= cost.fastest);
         let shares = cost.shares.unwrap();

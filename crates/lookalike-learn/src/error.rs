@@ -6,7 +6,11 @@ use thiserror::Error;
 
 /// Why a recipe, a run or an evaluation could not go on.
 #[derive(Debug, Error)]
+#[non_exhaustive]
 pub enum LearnError {
+    /// The work was asked to stop before it was done.
+    #[error("the work was cancelled")]
+    Cancelled,
     /// A device that is unknown, not built in, or not there.
     #[error("device `{name}`: {reason}")]
     Device {
@@ -70,14 +74,33 @@ pub enum LearnError {
     Data(#[from] lookalike_data::DataError),
     /// From the sampler.
     #[error(transparent)]
-    Sampling(#[from] lookalike_sampling::SamplingError),
+    Sampling(lookalike_sampling::SamplingError),
     /// From the metrics.
     #[error(transparent)]
-    Metrics(#[from] lookalike_metrics::MetricError),
+    Metrics(lookalike_metrics::MetricError),
     /// From an array file.
     #[error(transparent)]
     ArrayFile(#[from] lookalike_base::ArrayFileError),
     /// From a matrix.
     #[error(transparent)]
     Matrix(#[from] lookalike_base::MatrixError),
+}
+
+/// Cancelled work is one variant, wherever it was done.
+impl From<lookalike_sampling::SamplingError> for LearnError {
+    fn from(error: lookalike_sampling::SamplingError) -> Self {
+        match error {
+            lookalike_sampling::SamplingError::Cancelled => Self::Cancelled,
+            error => Self::Sampling(error),
+        }
+    }
+}
+
+impl From<lookalike_metrics::MetricError> for LearnError {
+    fn from(error: lookalike_metrics::MetricError) -> Self {
+        match error {
+            lookalike_metrics::MetricError::Cancelled => Self::Cancelled,
+            error => Self::Metrics(error),
+        }
+    }
 }

@@ -13,7 +13,7 @@ use lookalike_learn::loss::{Loss, Similarities, normalize, nt_xent};
 use lookalike_learn::method::Position;
 use lookalike_learn::module::{AnyTensor, Parameter};
 use lookalike_learn::negatives::mixing::{Draw, MixingOptions, Mixture, QueryDraw, draw};
-use lookalike_learn::negatives::{Comparison, Contrast, Excluded, NOBODY, Owners, Queue};
+use lookalike_learn::negatives::{Comparison, ContrastiveLoss, Excluded, InstanceIds, NO_INSTANCE, Queue};
 use serde_json::Value;
 
 fn parameter(shape: [usize; 2], key: u32) -> Parameter<2> {
@@ -154,7 +154,7 @@ fn the_queue_wraps_correctly_where_its_size_is_no_multiple_of_the_batch() {
         start.chunks(2).all(|key| (key[0].hypot(key[1]) - 1.0).abs() < 1e-6),
         "it starts with unit vectors"
     );
-    let mut expected: Vec<(u32, Vec<f32>)> = start.chunks(2).map(|key| (NOBODY, key.to_vec())).collect();
+    let mut expected: Vec<(u32, Vec<f32>)> = start.chunks(2).map(|key| (NO_INSTANCE, key.to_vec())).collect();
     let mut next = 0;
     for step in 0..6_u32 {
         let keys = numbers(6, step);
@@ -342,10 +342,11 @@ fn the_instruments_see_what_can_be_counted_by_hand() {
         tracked: false,
     };
     let labels = std::sync::Arc::new(vec![0, 1, 0, 1, 1, 1]);
-    let position = Position { instruments: true, ..Position::default() };
+    let position = Position { diagnostics: true, ..Position::default() };
     let figures = |oracle: bool| {
         let loss = Loss::InfoNce { temperature: 0.1 };
-        let contrast = Contrast { oracle, labels: Some(labels.clone()), ..Contrast::plain(loss) };
+        let contrast =
+            ContrastiveLoss { oracle, labels: Some(labels.clone()), ..ContrastiveLoss::plain(loss) };
         contrast.compare(&comparison, &position, 0).1
     };
     let plain = figures(false);
@@ -366,15 +367,18 @@ fn the_instruments_see_what_can_be_counted_by_hand() {
 
 /// Figures where nobody asked for any.
 fn contrast_without_instruments(comparison: &Comparison) -> usize {
-    let contrast = Contrast::plain(Loss::InfoNce { temperature: 0.1 });
+    let contrast = ContrastiveLoss::plain(Loss::InfoNce { temperature: 0.1 });
     contrast.compare(comparison, &Position::default(), 0).1.len()
 }
 
 #[test]
 fn mixing_waits_for_its_share_of_the_run_and_then_lowers_the_proxy_accuracy() {
     let mixing = MixingOptions { hardest: 8, between: 16, with_query: 16, warm_up: 0.25 };
-    let contrast = Contrast { mixing: Some(mixing), ..Contrast::plain(Loss::InfoNce { temperature: 0.1 }) };
-    let at = |step| Position { step, steps: 20, instruments: true, ..Position::default() };
+    let contrast = ContrastiveLoss {
+        mixing: Some(mixing),
+        ..ContrastiveLoss::plain(Loss::InfoNce { temperature: 0.1 })
+    };
+    let at = |step| Position { step, steps: 20, diagnostics: true, ..Position::default() };
     let (before, figures) = contrast.compare(&circle(), &at(4), 0);
     assert!(figures.get("mixtures").is_none());
     let (after, figures) = contrast.compare(&circle(), &at(5), 0);
@@ -387,8 +391,8 @@ fn mixing_waits_for_its_share_of_the_run_and_then_lowers_the_proxy_accuracy() {
 #[test]
 fn geometry_is_that_of_one_view_an_instance_where_both_are_queries() {
     let [first, second] = [units([6, 8], 50), units([6, 8], 51)];
-    let position = Position { instruments: true, ..Position::default() };
-    let contrast = Contrast::plain(Loss::InfoNce { temperature: 0.2 });
+    let position = Position { diagnostics: true, ..Position::default() };
+    let contrast = ContrastiveLoss::plain(Loss::InfoNce { temperature: 0.2 });
     let both =
         contrast.compare(&nt_xent::views(first.clone(), second.clone(), &[4, 9, 2, 7, 1, 3]), &position, 0).1;
     assert_eq!(both["rows"], 6);
@@ -402,7 +406,7 @@ fn geometry_is_that_of_one_view_an_instance_where_both_are_queries() {
 #[test]
 fn a_query_leaves_out_its_own_entry_of_a_bank_by_a_list_of_one() {
     let entries = 1_000_000;
-    let comparison = Comparison { candidate_instances: Owners::Rows(entries), ..circle() };
+    let comparison = Comparison { candidate_instances: InstanceIds::Rows(entries), ..circle() };
     let excluded = comparison.excluded(None).unwrap();
     assert!((0..5).all(|query| excluded.of(query as usize) == [query]));
     // The same as by looking at every entry.

@@ -4,12 +4,13 @@
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, Silent, Watch};
 use lookalike_base::{Arrays, Seed};
 use lookalike_data::Split;
 use lookalike_learn::experiment::{
-    AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation,
+    AnyExperiment, Baselines, Domain, Evaluation, EvaluationScope, Experiment, GraphEvaluation,
 };
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::recipe::Recipe;
@@ -67,13 +68,15 @@ fn open(root: &Path, settings: &[&str]) -> Result<AnyExperiment, String> {
     let mut recipe = Recipe::parse(TOYS, Path::new("toys.toml"), &settings).unwrap();
     recipe.data.root = Some(root.to_owned());
     let recipe = recipe.validate().map_err(|error| error.to_string())?;
-    AnyExperiment::open(recipe).map(|(experiment, _)| experiment).map_err(|error| error.to_string())
+    AnyExperiment::open(recipe, Arc::new(Silent))
+        .map(|(experiment, _)| experiment)
+        .map_err(|error| error.to_string())
 }
 
 /// Trains in `run` to the end of the recipe and gives the weights.
 fn train<D: Domain>(experiment: &Experiment<D>, run: &Path) -> Arrays {
     let (mut trainer, _) = experiment.trainer(run).unwrap();
-    trainer.run(&Cancellation::new(), &Progress::hidden()).unwrap();
+    trainer.run(Watch::default()).unwrap();
     arrays_of(&mut trainer.method)
 }
 
@@ -154,10 +157,14 @@ fn every_method_on_two_views_and_every_loss_trains_a_graph_network() {
     }
 }
 
-fn evaluate<D: Domain>(experiment: &Experiment<D>, run: &Path, extent: Extent) -> Box<GraphEvaluation> {
+fn evaluate<D: Domain>(
+    experiment: &Experiment<D>,
+    run: &Path,
+    scope: EvaluationScope,
+) -> Box<GraphEvaluation> {
     train(experiment, run);
     let (network, plan) = experiment.trained(run).unwrap();
-    match experiment.evaluate(&network, &plan, extent, &Cancellation::new()).unwrap().unwrap() {
+    match experiment.evaluate(&network, &plan, scope, &Cancellation::new()).unwrap() {
         Evaluation::Graphs(evaluation) => evaluation,
         Evaluation::Images(_) | Evaluation::Nodes(_) => panic!("these are graphs"),
     }
@@ -167,7 +174,7 @@ fn evaluate<D: Domain>(experiment: &Experiment<D>, run: &Path, extent: Extent) -
 fn rings_and_stars_are_told_apart_by_encoders_and_not_by_numbers_of_nodes() {
     let place = Place::new(60);
     let AnyExperiment::GraphViews(experiment) = place.open(&[]).unwrap() else { panic!("it has views") };
-    let evaluation = evaluate(&experiment, &place.run("graphcl"), Extent::FULL);
+    let evaluation = evaluate(&experiment, &place.run("graphcl"), EvaluationScope::FULL);
     let mean = |accuracy: &lookalike_learn::evaluate::Accuracy| accuracy.spread().unwrap().mean;
     assert!(mean(&evaluation.svm) > 0.9, "{evaluation:?}");
     assert!(mean(&evaluation.trivial.unwrap().svm_labels) < 0.8);
@@ -177,15 +184,15 @@ fn rings_and_stars_are_told_apart_by_encoders_and_not_by_numbers_of_nodes() {
     assert!((evaluation.batches.hardness.value().unwrap()).is_finite());
 
     let AnyExperiment::Mvgrl(experiment) = place.open(&[MVGRL]).unwrap() else { panic!("it is MVGRL") };
-    let extent = Extent { beside: Beside::Nothing, fold_seeds: Some(1), ..Extent::FULL };
+    let scope = EvaluationScope { baselines: Baselines::None, fold_seeds: Some(1), ..EvaluationScope::FULL };
     let run = place.run("mvgrl");
-    let evaluation = evaluate(&experiment, &run, extent);
+    let evaluation = evaluate(&experiment, &run, scope);
     assert!(mean(&evaluation.svm) > 0.9, "{evaluation:?}");
     assert!(evaluation.trivial.is_none() && evaluation.svm_training_statistics.is_none());
     let (network, _) = experiment.trained(&run).unwrap();
     experiment.save_model(&run, &network).unwrap();
     let mut model = experiment.load_model(&run).unwrap();
-    let embedded = experiment.embed(&mut model, Split::Train, &Cancellation::new()).unwrap().unwrap();
+    let embedded = experiment.embed(&mut model, Split::Train, &Cancellation::new()).unwrap();
     assert_eq!((embedded.representation.len(), embedded.representation.columns()), (60, 8));
     let error = experiment.embed(&mut model, Split::Test, &Cancellation::new()).unwrap_err();
     assert!(error.to_string().contains("cross-validated"), "{error}");
@@ -243,7 +250,7 @@ fn too_few_graphs_of_a_class_for_the_folds_leave_the_score_undefined() {
     let AnyExperiment::GraphViews(experiment) = place.open(&["train.max_steps=2"]).unwrap() else {
         panic!("it has views")
     };
-    let evaluation = evaluate(&experiment, &place.run("few"), Extent::FULL);
+    let evaluation = evaluate(&experiment, &place.run("few"), EvaluationScope::FULL);
     assert!(
         evaluation.svm.to_string().contains("class 0, counted from 0, has 9 rows, fewer than the 10 folds")
     );
@@ -262,7 +269,7 @@ fn mutag_goes_on_to_the_same_bits_and_is_scored_on_all_its_graphs() {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let mut recipe = Recipe::read(&path, &settings).unwrap();
         recipe.data.root = Some(root.clone());
-        match AnyExperiment::open(recipe.validate().unwrap()).unwrap().0 {
+        match AnyExperiment::open(recipe.validate().unwrap(), Arc::new(Silent)).unwrap().0 {
             AnyExperiment::GraphViews(experiment) => experiment,
             _ => panic!("GraphCL has views"),
         }
@@ -271,8 +278,8 @@ fn mutag_goes_on_to_the_same_bits_and_is_scored_on_all_its_graphs() {
     let whole = train(&open(&settings), &place.run("whole"));
     train(&open(&[&settings[..], &["train.max_steps=3"]].concat()), &place.run("stopped"));
     assert!(whole == train(&open(&settings), &place.run("stopped")));
-    let extent = Extent { beside: Beside::Nothing, fold_seeds: Some(1), ..Extent::FULL };
-    let evaluation = evaluate(&open(&settings), &place.run("whole"), extent);
+    let scope = EvaluationScope { baselines: Baselines::None, fold_seeds: Some(1), ..EvaluationScope::FULL };
+    let evaluation = evaluate(&open(&settings), &place.run("whole"), scope);
     let spread = evaluation.svm.spread().unwrap();
     assert!((spread.majority - 125.0 / 188.0).abs() < 1e-12 && spread.mean > spread.majority, "{spread:?}");
 }

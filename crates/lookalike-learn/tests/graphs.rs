@@ -24,7 +24,7 @@ use lookalike_learn::method::graphcl::{default_loss, graphcl, projection_options
 use lookalike_learn::method::mvgrl::{Mvgrl, MvgrlOptions, Objective};
 use lookalike_learn::method::{Method, MvgrlNodes, SimClr};
 use lookalike_learn::module::{Pass, arrays_of};
-use lookalike_learn::negatives::Contrast;
+use lookalike_learn::negatives::ContrastiveLoss;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 
 const FEATURES: usize = 5;
@@ -85,7 +85,7 @@ fn method(variant: Variant) -> SimClr<Gin> {
     let options = projection_options(encoder.dimension());
     let mut stream = SEED.stream("projection", 0, 0, 0);
     let projection = Projection::xavier(encoder.dimension(), &options, &mut stream, &cpu());
-    graphcl(encoder, projection, Contrast::plain(default_loss(variant, TEMPERATURE)), variant)
+    graphcl(encoder, projection, ContrastiveLoss::plain(default_loss(variant, TEMPERATURE)), variant)
 }
 
 fn views() -> ViewBatch<GraphBatch> {
@@ -255,7 +255,8 @@ fn diffused() -> DiffusedBatch {
 
 #[test]
 fn mvgrl_has_pytorch_s_loss_gradients_and_embeddings() {
-    let info_nce = Objective::Contrast(Contrast::plain(Loss::InfoNce { temperature: TEMPERATURE }));
+    let info_nce =
+        Objective::ContrastiveLoss(ContrastiveLoss::plain(Loss::InfoNce { temperature: TEMPERATURE }));
     let cases = [
         ("mvgrl-paper", Objective::JensenShannon, Variant::Paper, 2 * 11 + 2 * 6),
         // Heads alone learn.

@@ -17,7 +17,7 @@ use lookalike_learn::engine::from_host;
 use lookalike_learn::loss::{Loss, normalize};
 use lookalike_learn::method::Position;
 use lookalike_learn::module::Parameter;
-use lookalike_learn::negatives::{Comparison, Contrast, MemoryBank, Queue};
+use lookalike_learn::negatives::{Comparison, ContrastiveLoss, MemoryBank, Queue};
 
 /// The system's allocator, which counts what all threads hold and held at most.
 struct Counting;
@@ -90,7 +90,7 @@ fn queue_and_bank_stay_at_their_arithmetic_size_and_no_step_copies_them() {
             }
         };
         let ((), _, most) = counted(|| {
-            let contrast = Contrast::plain(Loss::InfoNce { temperature: 0.2 });
+            let contrast = ContrastiveLoss::plain(Loss::InfoNce { temperature: 0.2 });
             drop(contrast.compare(&comparison(), &Position::default(), 0).0.backward());
         });
         assert!(most < KEYS * DIMENSION * 4, "step {step}: {most} beside the queue");

@@ -23,7 +23,7 @@ use lookalike_learn::method::{Method, SimClr};
 use lookalike_learn::module::{Pass, arrays_of};
 use lookalike_learn::train::{Outcome, Trainer};
 use lookalike_metrics::{KnnOptions, knn_accuracy};
-use lookalike_sampling::{Coverage, Kind};
+use lookalike_sampling::{Coverage, SamplerKind};
 
 const INSTANCES: usize = 240;
 const CLASSES: usize = 6;
@@ -55,7 +55,7 @@ fn representations<E: Encoder>(encoder: &mut E, input: &E::Input) -> Matrix {
 fn learn<M: Method>(make: impl Fn() -> M, source: Arc<dyn BatchSource<Batch = M::Batch>>) -> M {
     let folder = tempfile::tempdir().unwrap();
     let [run, killed] = ["run", "killed"].map(|name| folder.path().join(name));
-    let set = |run: &Path| options(run, INSTANCES, sampler(Kind::Walk, Coverage::Cover, BATCH), STEPS);
+    let set = |run: &Path| options(run, INSTANCES, sampler(SamplerKind::Walk, Coverage::Cover, BATCH), STEPS);
 
     // Step 47 lies within an epoch and within a segment, two steps after a checkpoint.
     let watch = {

@@ -4,12 +4,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lookalike_base::Arrays;
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, Silent, Watch};
 use lookalike_data::Split;
 use lookalike_learn::experiment::{
-    AnyExperiment, Beside, Evaluation, Experiment, Extent, NodeEvaluation, Nodes,
+    AnyExperiment, Baselines, Evaluation, EvaluationScope, Experiment, NodeEvaluation, Nodes,
 };
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::recipe::Recipe;
@@ -30,7 +31,7 @@ fn open(root: &Path, text: &str, settings: &[&str]) -> Result<Experiment<Nodes>,
     let mut recipe = Recipe::parse(text, Path::new("nodes.toml"), &settings).unwrap();
     recipe.data.root = Some(root.to_owned());
     let recipe = recipe.validate().map_err(|error| error.to_string())?;
-    match AnyExperiment::open(recipe) {
+    match AnyExperiment::open(recipe, Arc::new(Silent)) {
         Ok((AnyExperiment::Nodes(experiment), _)) => Ok(experiment),
         Ok(_) => panic!("it is on nodes"),
         Err(error) => Err(error.to_string()),
@@ -40,13 +41,13 @@ fn open(root: &Path, text: &str, settings: &[&str]) -> Result<Experiment<Nodes>,
 /// Trains in `run` to the end of the recipe and gives the weights.
 fn train(experiment: &Experiment<Nodes>, run: &Path) -> Arrays {
     let (mut trainer, _) = experiment.trainer(run).unwrap();
-    trainer.run(&Cancellation::new(), &Progress::hidden()).unwrap();
+    trainer.run(Watch::default()).unwrap();
     arrays_of(&mut trainer.method)
 }
 
-fn evaluate(experiment: &Experiment<Nodes>, run: &Path, extent: Extent) -> Box<NodeEvaluation> {
+fn evaluate(experiment: &Experiment<Nodes>, run: &Path, scope: EvaluationScope) -> Box<NodeEvaluation> {
     let (network, plan) = experiment.trained(run).unwrap();
-    match experiment.evaluate(&network, &plan, extent, &Cancellation::new()).unwrap().unwrap() {
+    match experiment.evaluate(&network, &plan, scope, &Cancellation::new()).unwrap() {
         Evaluation::Nodes(evaluation) => evaluation,
         _ => panic!("these are nodes"),
     }
@@ -82,20 +83,20 @@ fn nodes_to_test_are_scored_beside_features_and_the_encoder_before_training() {
     let experiment = open(&tiny(), TINY, &["encoder.layers=2"]).unwrap();
     let run = place.path().join("run");
     train(&experiment, &run);
-    let evaluation = evaluate(&experiment, &run, Extent::FULL);
+    let evaluation = evaluate(&experiment, &run, EvaluationScope::FULL);
     assert_eq!((evaluation.train_nodes, evaluation.test_nodes), (20, 4));
     for value in accuracies(&evaluation) {
         assert!((0.0..=1.0).contains(&value) && (value * 4.0).fract() == 0.0, "{evaluation:?}");
     }
-    let extent = Extent { beside: Beside::Nothing, ..Extent::FULL };
-    let alone = evaluate(&experiment, &run, extent);
+    let scope = EvaluationScope { baselines: Baselines::None, ..EvaluationScope::FULL };
+    let alone = evaluate(&experiment, &run, scope);
     assert_eq!((alone.linear, alone.linear_untrained), (evaluation.linear, None));
-    assert!(evaluate(&experiment, &run, Extent::AFTER_TRAINING).linear.is_none());
+    assert!(evaluate(&experiment, &run, EvaluationScope::AFTER_TRAINING).linear.is_none());
 
     let (network, _) = experiment.trained(&run).unwrap();
     experiment.save_model(&run, &network).unwrap();
     let mut model = experiment.load_model(&run).unwrap();
-    let embedded = experiment.embed(&mut model, Split::Train, &Cancellation::new()).unwrap().unwrap();
+    let embedded = experiment.embed(&mut model, Split::Train, &Cancellation::new()).unwrap();
     assert_eq!((embedded.representation.len(), embedded.representation.columns()), (526, 8));
     let error = experiment.embed(&mut model, Split::Test, &Cancellation::new()).unwrap_err().to_string();
     assert!(error.contains("embedded together"), "{error}");
@@ -114,7 +115,7 @@ fn training_finds_groups_of_nodes_that_features_and_untrained_encoders_do_not() 
     let place = tempfile::tempdir().unwrap();
     let experiment = open(&tiny(), TINY, &settings).unwrap();
     train(&experiment, place.path());
-    let evaluation = evaluate(&experiment, place.path(), Extent::FULL);
+    let evaluation = evaluate(&experiment, place.path(), EvaluationScope::FULL);
     let [trained, untrained, features] = accuracies(&evaluation);
     // 0.73 to 0.75, 0.57 to 0.62 and 0.41 to 0.46 over three seeds.
     assert!(trained > untrained + 0.08 && untrained > features + 0.08 && features > 0.35, "{evaluation:?}");
@@ -179,7 +180,7 @@ fn a_few_steps_on_cora_say_more_than_its_words() {
     let experiment = open(&root, &text, &settings).unwrap();
     let place = tempfile::tempdir().unwrap();
     train(&experiment, place.path());
-    let evaluation = evaluate(&experiment, place.path(), Extent::FULL);
+    let evaluation = evaluate(&experiment, place.path(), EvaluationScope::FULL);
     let [trained, _, features] = accuracies(&evaluation);
     assert!(trained > features && features > 0.4, "{evaluation:?}");
 }

@@ -7,7 +7,7 @@
 use std::error::Error;
 use std::time::Instant;
 
-use lookalike_base::{Cancellation, Seed, Watch, npy};
+use lookalike_base::{Seed, Watch, npy};
 use lookalike_metrics::{SvmKernel, SvmOptions, stratified_folds, svm_accuracy};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let options = SvmOptions::published(kernel, Seed(seed));
     let fold_of = stratified_folds(&labels, classes, options.folds, Some(options.seed))?;
     let began = Instant::now();
-    let score = svm_accuracy(rows.rows(), &labels, classes, &options, Watch::unseen(&Cancellation::new()))?;
+    let score = svm_accuracy(rows.rows(), &labels, classes, &options, Watch::default())?;
     let seconds = began.elapsed().as_secs_f64();
     println!("{}", serde_json::json!({ "fold_of": fold_of, "seconds": seconds, "score": score }));
     Ok(())

@@ -6,6 +6,7 @@ use thiserror::Error;
 
 /// Why a score could not be given.
 #[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
 pub enum MetricError {
     /// The input is valid, but does not determine the score.
     #[error("{score} is undefined: {reason}")]

@@ -4,7 +4,7 @@
 //! the mean over all of them: in a batch drawn uniformly every ordered pair of distinct instances is equally likely, so
 //! the mean over all plans of any shape is the mean over all such pairs, which has a closed form and no noise.
 
-use lookalike_base::{Cancellation, MatrixError, RowSource, Watch};
+use lookalike_base::{MatrixError, RowSource, Watch};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -44,24 +44,15 @@ pub struct FalseNegatives {
 ///
 /// Within a batch every ordered pair of places counts, an instance that is in a batch twice included.
 ///
+/// The progress of `watch` counts the batches; the work ends soon after `watch` asks it to stop.
+///
 /// # Shapes
 /// `plan` holds indices below N, `embeddings` is N×d.
 ///
 /// # Errors
 /// [`MetricError::Undefined`] where no batch has two members or there are fewer than two instances; other variants where
-/// a batch names an instance that does not exist or a value is not finite.
+/// a batch names an instance that does not exist or a value is not finite; and [`MetricError::Cancelled`] where `watch` stopped the work.
 pub fn hardness<B: AsRef<[u32]> + Sync>(
-    plan: &[B],
-    embeddings: impl RowSource,
-) -> Result<Hardness, MetricError> {
-    hardness_until(plan, embeddings, Watch::unseen(&Cancellation::new()))
-}
-
-/// As [`hardness`], but advances the progress of `watch` by one a batch, and ends soon after it says so.
-///
-/// # Errors
-/// As [`hardness`], and then [`MetricError::Cancelled`].
-pub fn hardness_until<B: AsRef<[u32]> + Sync>(
     plan: &[B],
     embeddings: impl RowSource,
     watch: Watch<'_>,
@@ -209,11 +200,11 @@ mod tests {
     #[test]
     fn batches_of_look_alikes_are_harder_than_uniform_ones_and_batches_of_opposites_easier() {
         let rows = Rows::new(&GROUPS, 2).unwrap();
-        let alike = hardness(&[[0, 1], [2, 3]], rows).unwrap();
+        let alike = hardness(&[[0, 1], [2, 3]], rows, Watch::default()).unwrap();
         assert_eq!((alike.similarity, alike.pairs), (1.0, 4));
         assert!((alike.uniform + 1.0 / 3.0).abs() < 1e-12, "{alike:?}");
         assert!((alike.difference - 4.0 / 3.0).abs() < 1e-12, "{alike:?}");
-        assert_eq!(hardness(&[[0, 2], [1, 3]], rows).unwrap().similarity, -1.0);
+        assert_eq!(hardness(&[[0, 2], [1, 3]], rows, Watch::default()).unwrap().similarity, -1.0);
     }
 
     #[test]
@@ -223,7 +214,7 @@ mod tests {
         let labels: Vec<u32> = (0..2000).map(|_| stream.below(4)).collect();
         let order = stream.permutation(2000);
         let plan: Vec<&[u32]> = order.chunks(64).collect();
-        let hardness = hardness(&plan, Rows::new(&values, 8).unwrap()).unwrap();
+        let hardness = hardness(&plan, Rows::new(&values, 8).unwrap(), Watch::default()).unwrap();
         assert!(hardness.difference.abs() < 0.01 && hardness.uniform > 0.1, "{hardness:?}");
         let rate = false_negative_rate(&plan, &labels).unwrap();
         assert!(rate.difference.abs() < 0.01 && (rate.uniform - 0.25).abs() < 0.01, "{rate:?}");
@@ -238,17 +229,18 @@ mod tests {
     #[test]
     fn plans_and_labels_that_tell_nothing_are_undefined() {
         let rows = Rows::new(&GROUPS, 2).unwrap();
-        assert!(matches!(hardness(&[[0]], rows), Err(MetricError::Undefined { .. })));
-        assert!(matches!(hardness(&[[0; 0]; 0], rows), Err(MetricError::Undefined { .. })));
+        assert!(matches!(hardness(&[[0]], rows, Watch::default()), Err(MetricError::Undefined { .. })));
+        assert!(matches!(hardness(&[[0; 0]; 0], rows, Watch::default()), Err(MetricError::Undefined { .. })));
         let one = Rows::new(&GROUPS[..2], 2).unwrap();
-        assert!(matches!(hardness(&[[0, 0]], one), Err(MetricError::Undefined { .. })));
+        assert!(matches!(hardness(&[[0, 0]], one, Watch::default()), Err(MetricError::Undefined { .. })));
         assert!(matches!(false_negative_rate(&[[0, 1]], &[2, 2]), Err(MetricError::Undefined { .. })));
         assert!(matches!(false_negative_rate(&[[0, 1]], &[]), Err(MetricError::Undefined { .. })));
     }
 
     #[test]
     fn an_instance_that_does_not_exist_is_named() {
-        let error = hardness(&[[0, 1], [2, 4]], Rows::new(&GROUPS, 2).unwrap()).unwrap_err();
+        let error =
+            hardness(&[[0, 1], [2, 4]], Rows::new(&GROUPS, 2).unwrap(), Watch::default()).unwrap_err();
         assert_eq!(error.to_string(), "batch 1 names instance 4, but there are only 4");
     }
 }

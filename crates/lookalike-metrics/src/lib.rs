@@ -6,25 +6,36 @@
 //! reason, never NaN. No score depends on the number of threads.
 
 mod check;
+#[cfg(feature = "linear-algebra")]
 pub mod collapse;
 mod error;
+#[cfg(feature = "linear-algebra")]
 mod gram;
 pub mod hardness;
 pub mod knn;
+#[cfg(feature = "linear-algebra")]
 pub mod linear_probe;
 pub mod paired;
 pub mod proxy;
+#[cfg(feature = "linear-algebra")]
 pub mod spectrum;
+#[cfg(feature = "linear-algebra")]
 pub mod sphere;
+#[cfg(feature = "linear-algebra")]
 pub mod svm;
 
+#[cfg(feature = "linear-algebra")]
 pub use collapse::{Collapse, collapse};
 pub use error::MetricError;
-pub use hardness::{FalseNegatives, Hardness, PairSum, false_negative_rate, hardness, hardness_until};
+pub use hardness::{FalseNegatives, Hardness, PairSum, false_negative_rate, hardness};
 pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, knn_accuracy, knn_classify};
+#[cfg(feature = "linear-algebra")]
 pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
 pub use paired::{Paired, paired};
-pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy, proxy_accuracy_until};
+pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy};
+#[cfg(feature = "linear-algebra")]
 pub use spectrum::{Centering, Spectrum, rank_me, spectrum};
+#[cfg(feature = "linear-algebra")]
 pub use sphere::{Uniformity, UniformityOptions, alignment, uniformity};
+#[cfg(feature = "linear-algebra")]
 pub use svm::{SvmFold, SvmKernel, SvmOptions, SvmScore, stratified_folds, svm_accuracy};

@@ -2,7 +2,7 @@
 //! is nearer to its key than to any negative. The harder the negatives, the lower; on its own it says nothing about how
 //! good the embeddings are.
 
-use lookalike_base::{Cancellation, Matrix, Rows, Watch};
+use lookalike_base::{Matrix, Rows, Watch};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -36,26 +36,15 @@ pub struct ProxyAccuracy {
 /// Every query is compared with every negative: Q · K products of length d. Where that is too many, a sample of the queries with their
 /// keys is a task of its own, and an easier one where the other keys are the negatives.
 ///
+/// The progress of `watch` counts the queries; the work ends soon after `watch` asks it to stop.
+///
 /// # Shapes
 /// `query` and `key`: Q×d, row i of both being the same instance; negatives K×d.
 ///
 /// # Errors
 /// [`MetricError::Undefined`] without queries or negatives, [`MetricError::Dimensions`] and [`MetricError::Length`] where rows do not
-/// fit, [`MetricError::Values`] where a value is not finite.
+/// fit, [`MetricError::Values`] where a value is not finite; and [`MetricError::Cancelled`] where `watch` stopped the work.
 pub fn proxy_accuracy(
-    query: Rows<'_>,
-    key: Rows<'_>,
-    negatives: ProxyNegatives<'_>,
-    synthetic: Option<Synthetic<'_>>,
-) -> Result<ProxyAccuracy, MetricError> {
-    proxy_accuracy_until(query, key, negatives, synthetic, Watch::unseen(&Cancellation::new()))
-}
-
-/// As [`proxy_accuracy`], but advances the progress of `watch` by one a query, and ends soon after it says so.
-///
-/// # Errors
-/// As [`proxy_accuracy`], and then [`MetricError::Cancelled`].
-pub fn proxy_accuracy_until(
     query: Rows<'_>,
     key: Rows<'_>,
     negatives: ProxyNegatives<'_>,
@@ -108,6 +97,8 @@ pub fn proxy_accuracy_until(
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use lookalike_base::Cancellation;
+
     use super::*;
 
     fn rows(values: &[f32]) -> Rows<'_> {
@@ -120,7 +111,9 @@ mod tests {
 
     #[test]
     fn queries_nearer_to_another_s_key_than_to_their_own_are_mistaken() {
-        let accuracy = proxy_accuracy(rows(&QUERIES), rows(&KEYS), ProxyNegatives::OtherKeys, None).unwrap();
+        let accuracy =
+            proxy_accuracy(rows(&QUERIES), rows(&KEYS), ProxyNegatives::OtherKeys, None, Watch::default())
+                .unwrap();
         assert_eq!(accuracy, ProxyAccuracy { plain: 0.5, mixed: None });
     }
 
@@ -129,9 +122,18 @@ mod tests {
         let negatives = [0.5, 0.5];
         let given = ProxyNegatives::Rows(rows(&negatives));
         // The first two keys are nearer than the diagonal; those of the others are at right angles, the diagonal is behind.
-        assert_eq!(proxy_accuracy(rows(&QUERIES), rows(&KEYS), given, None).unwrap().plain, 1.0);
-        let ties =
-            proxy_accuracy(rows(&QUERIES), rows(&KEYS), ProxyNegatives::Rows(rows(&KEYS)), None).unwrap();
+        assert_eq!(
+            proxy_accuracy(rows(&QUERIES), rows(&KEYS), given, None, Watch::default()).unwrap().plain,
+            1.0
+        );
+        let ties = proxy_accuracy(
+            rows(&QUERIES),
+            rows(&KEYS),
+            ProxyNegatives::Rows(rows(&KEYS)),
+            None,
+            Watch::default(),
+        )
+        .unwrap();
         assert_eq!(ties.plain, 0.0, "each key is among the negatives");
     }
 
@@ -141,8 +143,14 @@ mod tests {
             assert_eq!((similarities.len(), similarities[query]), (4, f32::NEG_INFINITY));
             if query == 0 { 1.0 } else { f32::NEG_INFINITY }
         };
-        let accuracy =
-            proxy_accuracy(rows(&QUERIES), rows(&KEYS), ProxyNegatives::OtherKeys, Some(&near)).unwrap();
+        let accuracy = proxy_accuracy(
+            rows(&QUERIES),
+            rows(&KEYS),
+            ProxyNegatives::OtherKeys,
+            Some(&near),
+            Watch::default(),
+        )
+        .unwrap();
         assert_eq!(accuracy, ProxyAccuracy { plain: 0.5, mixed: Some(0.25) });
     }
 
@@ -156,9 +164,9 @@ mod tests {
             f32::NEG_INFINITY
         };
         let values = vec![1.0; 2 * 10_000];
-        let watch = Watch::unseen(&cancellation);
+        let watch = Watch::silent(&cancellation);
         let result =
-            proxy_accuracy_until(rows(&values), rows(&values), ProxyNegatives::OtherKeys, Some(&stop), watch);
+            proxy_accuracy(rows(&values), rows(&values), ProxyNegatives::OtherKeys, Some(&stop), watch);
         assert!(matches!(result, Err(MetricError::Cancelled)));
         // Each thread may have been at one query.
         assert!(seen.load(Ordering::Relaxed) <= rayon::current_num_threads());
@@ -166,16 +174,29 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_or_is_not_there_is_an_error() {
-        let one = proxy_accuracy(rows(&QUERIES[..2]), rows(&KEYS[..2]), ProxyNegatives::OtherKeys, None);
+        let one = proxy_accuracy(
+            rows(&QUERIES[..2]),
+            rows(&KEYS[..2]),
+            ProxyNegatives::OtherKeys,
+            None,
+            Watch::default(),
+        );
         assert!(matches!(one, Err(MetricError::Undefined { .. })));
-        let fewer = proxy_accuracy(rows(&QUERIES), rows(&KEYS[..6]), ProxyNegatives::OtherKeys, None);
+        let fewer = proxy_accuracy(
+            rows(&QUERIES),
+            rows(&KEYS[..6]),
+            ProxyNegatives::OtherKeys,
+            None,
+            Watch::default(),
+        );
         assert!(matches!(fewer, Err(MetricError::Length { .. })));
         let wide = Rows::new(&KEYS, 4).unwrap();
-        let other = proxy_accuracy(rows(&QUERIES), rows(&KEYS), ProxyNegatives::Rows(wide), None);
+        let other =
+            proxy_accuracy(rows(&QUERIES), rows(&KEYS), ProxyNegatives::Rows(wide), None, Watch::default());
         assert!(matches!(other, Err(MetricError::Dimensions { .. })));
         let nan = [f32::NAN; 8];
         assert!(matches!(
-            proxy_accuracy(rows(&nan), rows(&KEYS), ProxyNegatives::OtherKeys, None),
+            proxy_accuracy(rows(&nan), rows(&KEYS), ProxyNegatives::OtherKeys, None, Watch::default()),
             Err(MetricError::Values { .. })
         ));
     }

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use lookalike_base::{Arrays, Rows, tensors};
+use lookalike_base::{Arrays, Rows, Watch, tensors};
 use lookalike_metrics::{
     Centering, KnnOptions, UniformityOptions, alignment, collapse, false_negative_rate, hardness,
     knn_accuracy, knn_classify, paired, rank_me, spectrum, uniformity,
@@ -99,7 +99,7 @@ fn deviations_of_normalized_embeddings_are_pytorch_s() {
 fn hardness_and_false_negatives_are_those_counted_pair_by_pair() {
     let fixture = Fixture::load();
     let plan: Vec<&[u32]> = fixture.integers("plan").chunks(16).collect();
-    let found = hardness(&plan, fixture.rows("train")).unwrap();
+    let found = hardness(&plan, fixture.rows("train"), Watch::default()).unwrap();
     let expected = ["/hardness/plan", "/hardness/uniform"].map(|pointer| fixture.number(pointer));
     assert_close(&[found.similarity, found.uniform], &expected, 1e-7);
     let found = false_negative_rate(&plan, fixture.integers("train_labels")).unwrap();

@@ -1,6 +1,6 @@
 //! No input makes a score NaN, and none makes it panic.
 
-use lookalike_base::{Cancellation, Rows, Seed, Watch};
+use lookalike_base::{Rows, Seed, Watch};
 use lookalike_metrics::{
     Centering, KnnOptions, ProbeOptions, UniformityOptions, alignment, collapse, false_negative_rate,
     hardness, knn_accuracy, linear_probe, rank_me, spectrum, uniformity,
@@ -30,7 +30,7 @@ proptest! {
             spectra[1].clone().and_then(|spectrum| spectrum.effective_rank()),
             rank_me(rows),
             collapse(rows).map(|found| found.mean),
-            hardness(&[[0, 1], [1, 2]], rows).map(|found| found.difference),
+            hardness(&[[0, 1], [1, 2]], rows, Watch::default()).map(|found| found.difference),
         ];
         for (at, score) in scores.into_iter().enumerate() {
             if let Ok(score) = score {
@@ -53,7 +53,7 @@ proptest! {
         let probe = ProbeOptions { epochs: 2, batch_size: 4, labels_per_class: few, seed: Seed(1), ..ProbeOptions::default() };
         let scores = [
             knn_accuracy(rows, &labels, rows, &labels, 4, &knn).map(|found| found.accuracy),
-            linear_probe(rows, &labels, rows, &labels, 4, &probe, Watch::unseen(&Cancellation::new())).map(|found| found.accuracy),
+            linear_probe(rows, &labels, rows, &labels, 4, &probe, Watch::default()).map(|found| found.accuracy),
             false_negative_rate(&[&labels], &labels).map(|found| found.rate),
         ];
         for (at, score) in scores.into_iter().enumerate() {

@@ -10,11 +10,11 @@ use std::collections::HashMap;
 use std::error::Error;
 use std::time::Instant;
 
-use lookalike_base::{Cancellation, Matrix, Seed, Watch, npy};
+use lookalike_base::{Matrix, Seed, Watch, npy};
 use lookalike_metrics::{false_negative_rate, hardness};
 use lookalike_sampling::{
-    Coverage, GraphOptions, InstanceSet, LastBatch, Method, Moves, PlanInput, ProximityGraph, Scoring,
-    batches_per_epoch, independent_graph, plan_segment, proximity_graph,
+    CandidateDraw, Coverage, GraphOptions, InstanceSet, LastBatch, PlanInput, ProximityGraph, Strategy,
+    Transition, batches_per_epoch, plan_segment, proximity_graph,
 };
 
 const RESTART: f32 = 0.1;
@@ -29,20 +29,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let embeddings = npy::read_rows(embeddings)?;
     let labels: Vec<u32> =
         npy::read_integers(labels)?.0.into_iter().map(u32::try_from).collect::<Result<_, _>>()?;
-    let options = GraphOptions { candidates, neighbors, scoring: Scoring::F32 };
+    let options = GraphOptions { candidates, neighbors, ..GraphOptions::default() };
     for build in 0..builds as u64 {
         let begun = Instant::now();
-        let tiles = proximity_graph(embeddings.rows(), None, &options, Seed(1), build)?.0;
+        let tiles = proximity_graph(embeddings.rows(), None, &options, Seed(1), build, Watch::default())?.0;
+        let independent = GraphOptions { draw: CandidateDraw::Independent, ..options };
         let between = begun.elapsed().as_secs_f64();
-        let drawn = independent_graph(
-            embeddings.rows(),
-            None,
-            &options,
-            Seed(1),
-            build,
-            Watch::unseen(&Cancellation::new()),
-        )?
-        .0;
+        let drawn =
+            proximity_graph(embeddings.rows(), None, &independent, Seed(1), build, Watch::default())?.0;
         let seconds = [between, begun.elapsed().as_secs_f64() - between];
         for ((kind, graph), seconds) in [("tiles", &tiles), ("independent", &drawn)].into_iter().zip(seconds)
         {
@@ -94,28 +88,31 @@ fn epoch(
     epoch: u64,
 ) -> Result<Vec<Vec<u32>>, Box<dyn Error>> {
     let instances = graph.instances();
-    Ok(plan_segment(&PlanInput {
-        instances,
-        batch_size,
-        last_batch: LastBatch::Drop,
-        multiple: 1,
-        coverage,
-        method: Method::Walk(Moves { graph, restart: RESTART, weights: None }),
-        uniform_fraction: 0.0,
-        groups: None,
-        labels: None,
-        seed: Seed(1),
-        epoch,
-        first_batch: 0,
-        batches: batches_per_epoch(instances, batch_size, LastBatch::Drop),
-        used: &InstanceSet::new(instances),
-    })?
+    Ok(plan_segment(
+        &PlanInput {
+            instances,
+            batch_size,
+            last_batch: LastBatch::Drop,
+            multiple: 1,
+            coverage,
+            strategy: Strategy::Walk(Transition { graph, restart: RESTART, weights: None }),
+            uniform_fraction: 0.0,
+            groups: None,
+            labels: None,
+            seed: Seed(1),
+            epoch,
+            first_batch: 0,
+            batches: batches_per_epoch(instances, batch_size, LastBatch::Drop),
+            used: &InstanceSet::new(instances),
+        },
+        Watch::default(),
+    )?
     .batches)
 }
 
 fn judge(batches: &[Vec<u32>], embeddings: &Matrix, labels: &[u32]) -> Result<String, Box<dyn Error>> {
     let (hardness, false_negatives) =
-        (hardness(batches, embeddings.rows())?, false_negative_rate(batches, labels)?);
+        (hardness(batches, embeddings.rows(), Watch::default())?, false_negative_rate(batches, labels)?);
     let mut seen = InstanceSet::new(embeddings.len());
     seen.extend(batches.iter().flatten().copied());
     let mut meetings: HashMap<(u32, u32), u32> = HashMap::new();

@@ -13,7 +13,7 @@ use std::hint::black_box;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use lookalike_base::{MappedRows, Matrix, RowSource, Seed, npy};
+use lookalike_base::{MappedRows, Matrix, RowSource, Seed, Watch, npy};
 use lookalike_sampling::{GraphOptions, Scoring, knn_graph, proximity_graph};
 use rayon::prelude::*;
 
@@ -30,7 +30,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         "gemm" => gemm(n, d, m, rounds)?,
         "knn" => {
             let rows = random(n, d)?;
-            measure(work, [n, d, n - 1, k], rounds, |_| Ok(knn_graph(rows.rows(), None, k)?.edges()))?;
+            measure(work, [n, d, n - 1, k], rounds, |_| {
+                Ok(knn_graph(rows.rows(), None, k, Scoring::F32, Watch::default())?.edges())
+            })?;
         }
         "proximity" => {
             let rows = random(n, d)?;
@@ -56,8 +58,8 @@ fn random(n: usize, d: usize) -> Result<Matrix, Box<dyn Error>> {
 }
 
 fn proximity(rows: impl RowSource, m: usize, k: usize, round: usize) -> Result<usize, Box<dyn Error>> {
-    let options = GraphOptions { candidates: m, neighbors: k, scoring: Scoring::F32 };
-    Ok(proximity_graph(rows, None, &options, Seed(1), round as u64)?.0.edges())
+    let options = GraphOptions { candidates: m, neighbors: k, ..GraphOptions::default() };
+    Ok(proximity_graph(rows, None, &options, Seed(1), round as u64, Watch::default())?.0.edges())
 }
 
 fn measure(

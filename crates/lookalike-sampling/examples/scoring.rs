@@ -8,8 +8,8 @@
 use std::error::Error;
 use std::time::Instant;
 
-use lookalike_base::{Rows, Seed, npy};
-use lookalike_sampling::{GraphOptions, ProximityGraph, Scoring, knn_graph_by, proximity_graph};
+use lookalike_base::{Rows, Seed, Watch, npy};
+use lookalike_sampling::{GraphOptions, ProximityGraph, Scoring, knn_graph, proximity_graph};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -53,8 +53,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn build(rows: Rows<'_>, m: usize, k: usize, scoring: Scoring) -> Result<ProximityGraph, Box<dyn Error>> {
     if m == 0 {
-        return Ok(knn_graph_by(rows, None, k, scoring)?);
+        return Ok(knn_graph(rows, None, k, scoring, Watch::default())?);
     }
-    let options = GraphOptions { candidates: m, neighbors: k, scoring };
-    Ok(proximity_graph(rows, None, &options, Seed(1), 0)?.0)
+    let options = GraphOptions { candidates: m, neighbors: k, scoring, ..GraphOptions::default() };
+    Ok(proximity_graph(rows, None, &options, Seed(1), 0, Watch::default())?.0)
 }

@@ -3,16 +3,16 @@
 //! Whole epochs of B = 256 on random graphs with K = 100, planned in segments of 100 batches as a sampler with the default
 //! `refresh_every` does, on one thread. Prints a line for each: N, what was walked, batches a second over the epochs (all that
 //! a segment costs included; seconds of a core, not of the clock), and microseconds a batch by tenth of the epoch. Then the
-//! hardness by tenth of covering and repeating epochs on the proximity graph of 100,000 points in 20 clusters. Needs 2 GB.
+//! hardness by tenth of covering and repeating epochs on the proximity graph of 100,000 points in 20 clusters. RequiredGroups 2 GB.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 use std::time::Instant;
 
-use lookalike_base::{Matrix, Seed};
+use lookalike_base::{Matrix, Seed, Watch};
 use lookalike_sampling::{
-    Coverage, EdgeWeights, GraphOptions, Groups, InstanceSet, LastBatch, Method, Moves, PlanInput,
-    ProximityGraph, Scoring, batches_per_epoch, decile_hardness, plan_segment, proximity_graph,
+    Coverage, EdgeWeights, GraphOptions, Groups, InstanceSet, LastBatch, PlanInput, ProximityGraph, Strategy,
+    Transition, batches_per_epoch, decile_hardness, plan_segment, proximity_graph,
 };
 
 const BATCH_SIZE: usize = 256;
@@ -33,12 +33,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let used = InstanceSet::new(instances);
         let repeat = input(&graph, restart, Coverage::Repeat, &used);
         let cover = input(&graph, restart, Coverage::Cover, &used);
-        let weighted = Method::Walk(Moves { graph: &graph, restart, weights: Some(&weights) });
+        let weighted = Strategy::Walk(Transition { graph: &graph, restart, weights: Some(&weights) });
         for (name, input) in [
             ("repeat", repeat),
             ("cover", cover),
-            ("repeat-weighted", PlanInput { method: weighted, ..repeat }),
-            ("cover-weighted", PlanInput { method: weighted, ..cover }),
+            ("repeat-weighted", PlanInput { strategy: weighted, ..repeat }),
+            ("cover-weighted", PlanInput { strategy: weighted, ..cover }),
             ("cover-groups-of-2", PlanInput { groups: Some(&pairs), ..cover }),
             ("cover-uniform-0.25", PlanInput { uniform_fraction: 0.25, ..cover }),
         ] {
@@ -79,7 +79,7 @@ fn input<'a>(
         last_batch: LastBatch::Drop,
         multiple: 1,
         coverage,
-        method: Method::Walk(Moves { graph, restart, weights: None }),
+        strategy: Strategy::Walk(Transition { graph, restart, weights: None }),
         uniform_fraction: 0.0,
         groups: None,
         labels: None,
@@ -110,7 +110,8 @@ fn plan_epoch(
     for first_batch in (0..total).step_by(SEGMENT) {
         let batches = SEGMENT.min(total - first_batch);
         let begun = cpu_seconds(started);
-        let segment = plan_segment(&PlanInput { first_batch, batches, used: &used, ..*input })?;
+        let segment =
+            plan_segment(&PlanInput { first_batch, batches, used: &used, ..*input }, Watch::default())?;
         planned(first_batch, &segment.batches, cpu_seconds(started) - begun);
         used.extend(segment.batches.into_iter().flatten());
     }
@@ -146,8 +147,8 @@ fn print_hardness(name: &str, coverage: Coverage, restart: f32) -> Result<(), Bo
     let centres: Vec<f32> = (0..clusters * columns).map(|_| stream.normal()).collect();
     let value = |at: usize| centres[at / columns % clusters * columns + at % columns] + 0.7 * stream.normal();
     let points = Matrix::new((0..instances * columns).map(value).collect(), columns)?;
-    let options = GraphOptions { candidates: 1000, neighbors: NEIGHBORS, scoring: Scoring::F32 };
-    let (graph, _) = proximity_graph(points.rows(), None, &options, Seed(1), 0)?;
+    let options = GraphOptions { candidates: 1000, neighbors: NEIGHBORS, ..GraphOptions::default() };
+    let (graph, _) = proximity_graph(points.rows(), None, &options, Seed(1), 0, Watch::default())?;
     let (used, mut plan) = (InstanceSet::new(instances), Vec::new());
     plan_epoch(&input(&graph, restart, coverage, &used), |_, batches, _| plan.extend_from_slice(batches))?;
     let deciles = decile_hardness(&plan, points.rows())?;

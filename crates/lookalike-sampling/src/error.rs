@@ -8,6 +8,7 @@ use thiserror::Error;
 
 /// Why a graph, a plan or a sampler could not be made.
 #[derive(Debug, PartialEq, Error)]
+#[non_exhaustive]
 pub enum SamplingError {
     /// There is nobody to share a batch with, or more instances than 32 bits can number.
     #[error("{instances} instances cannot be sampled: there must be at least 2 and fewer than 2^32 of them")]
@@ -186,6 +187,7 @@ pub enum SamplingError {
 
 /// Something that was put right and that the user should be told.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Warning {
     /// As many candidates as there are others, or more, were asked for.
     #[error(

@@ -14,21 +14,16 @@ pub mod walk;
 
 pub use error::{SamplingError, Warning};
 pub use graph::{
-    EdgeWeights, GraphOptions, GraphStatistics, ProximityGraph, independent_graph, knn_graph, knn_graph_by,
-    knn_graph_until, proximity_graph, proximity_graph_until,
+    CandidateDraw, EdgeWeights, GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph,
 };
 pub use lookalike_kernels::Scoring;
 pub use plan::groups::Groups;
-pub use plan::hardness::{Tally, decile_hardness};
-pub use plan::report::{
-    AnchorHistogram, GraphReport, PlanContext, PlanReport, SIMILARITY_BINS, plan_report, plan_report_until,
-};
-pub use plan::{
-    BatchOrigins, Method, PlanInput, Segment, batches_per_epoch, plan_segment, plan_segment_until,
-};
+pub use plan::hardness::{HardnessTally, decile_hardness};
+pub use plan::report::{AnchorHistogram, GraphReport, PlanContext, PlanReport, SIMILARITY_BINS, plan_report};
+pub use plan::{BatchOrigins, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
 pub use sampler::{
-    Agreement, Avoid, Coverage, EpochReport, Kind, LastBatch, Oracle, Ranks, Report, RestartSchedule,
-    RunData, Sampler, SamplerOptions, SamplerState, Split, Staleness, check_agreement,
+    Agreement, Avoid, Coverage, EpochReport, LastBatch, Oracle, RankSplit, Ranks, RestartSchedule, RunData,
+    Sampler, SamplerKind, SamplerOptions, SamplerReport, SamplerState, Staleness, check_agreement,
 };
 pub use set::InstanceSet;
-pub use walk::Moves;
+pub use walk::Transition;

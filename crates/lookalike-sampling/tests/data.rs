@@ -5,14 +5,14 @@
 mod common;
 
 use common::{are_distinct, clustered, sorted};
-use lookalike_base::{Matrix, Progress, Seed};
+use lookalike_base::{Matrix, Seed, Silent, Watch};
 use lookalike_sampling::{
-    Avoid, Coverage, GraphOptions, Groups, Kind, LastBatch, Oracle, Ranks, RunData, Sampler, SamplerOptions,
-    SamplerState, SamplingError, Scoring, Split, check_agreement, proximity_graph,
+    Avoid, Coverage, GraphOptions, Groups, LastBatch, Oracle, RankSplit, Ranks, RunData, Sampler,
+    SamplerKind, SamplerOptions, SamplerState, SamplingError, check_agreement, proximity_graph,
 };
 use proptest::prelude::*;
 
-fn options(kind: Kind, coverage: Coverage) -> SamplerOptions {
+fn options(kind: SamplerKind, coverage: Coverage) -> SamplerOptions {
     SamplerOptions {
         kind,
         coverage,
@@ -59,13 +59,13 @@ proptest! {
     fn ranks_get_equally_many_batches_that_hold_what_one_plan_holds(
         instances in 60_usize..130,
         count in 1_usize..5,
-        kind in prop::sample::select(vec![Kind::Uniform, Kind::Walk, Kind::Nearest]),
+        kind in prop::sample::select(vec![SamplerKind::Uniform, SamplerKind::Walk, SamplerKind::Nearest]),
         (within, cover, grouped) in (any::<bool>(), any::<bool>(), any::<bool>()),
         stop in 0_usize..12,
     ) {
         let coverage = if cover { Coverage::Cover } else { Coverage::Repeat };
         let options = options(kind, coverage);
-        let split = if within { Split::Within } else { Split::Batches };
+        let split = if within { RankSplit::Within } else { RankSplit::Batches };
         // Pairs of twins.
         let groups = Groups::new(&(0..instances as u64).map(|instance| instance / 2).collect::<Vec<_>>());
         let ranks = Ranks { rank: 0, count, split };
@@ -113,7 +113,7 @@ proptest! {
 
 #[test]
 fn the_ranks_of_a_split_by_batches_get_the_batches_of_one_plan_in_turn() {
-    let options = SamplerOptions { uniform_epochs: 0, ..options(Kind::Walk, Coverage::Cover) };
+    let options = SamplerOptions { uniform_epochs: 0, ..options(SamplerKind::Walk, Coverage::Cover) };
     let plan = |split, count| {
         let data = RunData { ranks: Ranks { rank: 0, count, split }, ..RunData::default() };
         let mut ranks = samplers(96, &options, &data);
@@ -124,7 +124,7 @@ fn the_ranks_of_a_split_by_batches_get_the_batches_of_one_plan_in_turn() {
         ranks.iter_mut().map(|sampler| sampler.next_segment().unwrap().batches).collect::<Vec<_>>()
     };
     // Four batches until the refresh for each of four ranks: all sixteen of the epoch.
-    let (by_batches, within) = (plan(Split::Batches, 4), plan(Split::Within, 4));
+    let (by_batches, within) = (plan(RankSplit::Batches, 4), plan(RankSplit::Within, 4));
     assert!(by_batches.iter().chain(&within).all(|batches| batches.len() == 4));
     for parts in [by_batches, within] {
         assert_eq!(sorted(parts.concat().concat()), (0..96).collect::<Vec<u32>>());
@@ -133,23 +133,25 @@ fn the_ranks_of_a_split_by_batches_get_the_batches_of_one_plan_in_turn() {
 
 #[test]
 fn what_all_ranks_get_together_is_what_each_gets_a_part_of() {
-    let options = SamplerOptions { uniform_epochs: 0, ..options(Kind::Walk, Coverage::Cover) };
-    for split in [Split::Batches, Split::Within] {
+    let options = SamplerOptions { uniform_epochs: 0, ..options(SamplerKind::Walk, Coverage::Cover) };
+    for split in [RankSplit::Batches, RankSplit::Within] {
         let data = RunData { ranks: Ranks { rank: 0, count: 4, split }, ..RunData::default() };
         let mut ranks = samplers(96, &options, &data);
         for sampler in &mut ranks {
-            sampler.rebuild_from(everything(96, 0).1.rows(), &Progress::hidden()).unwrap();
+            sampler.rebuild_from(everything(96, 0).1.rows(), &Silent).unwrap();
             sampler.next_segment().unwrap();
             sampler.advance().unwrap();
         }
-        let together = ranks[3].next_segment_of_all(&Progress::hidden()).unwrap();
+        let together = ranks[3].next_segment_of_all(&Silent).unwrap();
         let parts: Vec<_> = ranks.iter_mut().map(|sampler| sampler.next_segment().unwrap().batches).collect();
         assert_eq!(parts.concat().len(), 12);
         for (rank, part) in parts.iter().enumerate() {
             for (step, batch) in part.iter().enumerate() {
                 let expected = match split {
-                    Split::Batches => together.batches[step * 4 + rank].clone(),
-                    Split::Within => together.batches[step].iter().copied().skip(rank).step_by(4).collect(),
+                    RankSplit::Batches => together.batches[step * 4 + rank].clone(),
+                    RankSplit::Within => {
+                        together.batches[step].iter().copied().skip(rank).step_by(4).collect()
+                    }
                 };
                 assert_eq!(*batch, expected, "{split:?} rank {rank} step {step}");
             }
@@ -159,17 +161,24 @@ fn what_all_ranks_get_together_is_what_each_gets_a_part_of() {
 
 #[test]
 fn a_graph_from_rows_kept_elsewhere_is_that_of_the_rows_and_the_epoch_goes_on_covering() {
-    let options =
-        SamplerOptions { uniform_epochs: 0, refresh_every: 1000, ..options(Kind::Walk, Coverage::Cover) };
-    let graph =
-        GraphOptions { candidates: options.candidates, neighbors: options.neighbors, scoring: Scoring::F32 };
+    let options = SamplerOptions {
+        uniform_epochs: 0,
+        refresh_every: 1000,
+        ..options(SamplerKind::Walk, Coverage::Cover)
+    };
+    let graph = GraphOptions {
+        candidates: options.candidates,
+        neighbors: options.neighbors,
+        ..GraphOptions::default()
+    };
     let (mut sampler, _) = Sampler::new(96, options, Seed(1)).unwrap();
     let mut seen = Vec::new();
     for step in 0..16 {
         let (_, rows) = everything(96, step);
         if step % 5 == 0 {
-            sampler.rebuild_from(rows.rows(), &Progress::hidden()).unwrap();
-            let expected = proximity_graph(rows.rows(), None, &graph, Seed(1), step / 5).unwrap().0;
+            sampler.rebuild_from(rows.rows(), &Silent).unwrap();
+            let expected =
+                proximity_graph(rows.rows(), None, &graph, Seed(1), step / 5, Watch::default()).unwrap().0;
             assert_eq!(*sampler.graph(), expected);
         }
         seen.extend(sampler.next_segment().unwrap().batches.swap_remove(0));
@@ -178,20 +187,18 @@ fn a_graph_from_rows_kept_elsewhere_is_that_of_the_rows_and_the_epoch_goes_on_co
     assert_eq!(sorted(seen), (0..96).collect::<Vec<u32>>());
     let (everybody, rows) = everything(96, 0);
     assert!(matches!(
-        sampler.rebuild_from(everything(95, 0).1.rows(), &Progress::hidden()),
+        sampler.rebuild_from(everything(95, 0).1.rows(), &Silent),
         Err(SamplingError::Rows { .. })
     ));
     sampler.record(&everybody, rows.rows(), 0).unwrap();
-    assert!(matches!(
-        sampler.rebuild_from(rows.rows(), &Progress::hidden()),
-        Err(SamplingError::Combination { .. })
-    ));
+    assert!(matches!(sampler.rebuild_from(rows.rows(), &Silent), Err(SamplingError::Combination { .. })));
 }
 
 #[test]
 fn ranks_with_other_graphs_are_an_error() {
-    let data = RunData { ranks: Ranks { rank: 0, count: 2, split: Split::Batches }, ..RunData::default() };
-    let options = SamplerOptions { uniform_epochs: 0, ..options(Kind::Walk, Coverage::Cover) };
+    let data =
+        RunData { ranks: Ranks { rank: 0, count: 2, split: RankSplit::Batches }, ..RunData::default() };
+    let options = SamplerOptions { uniform_epochs: 0, ..options(SamplerKind::Walk, Coverage::Cover) };
     let mut ranks = samplers(96, &options, &data);
     for (sampler, step) in ranks.iter_mut().zip(0..) {
         let (everybody, rows) = everything(96, step);
@@ -210,10 +217,10 @@ fn ranks_with_other_graphs_are_an_error() {
 #[test]
 fn ranks_that_cannot_share_are_refused() {
     let refused = |options: SamplerOptions, rank, count| {
-        let data = RunData { ranks: Ranks { rank, count, split: Split::Batches }, ..RunData::default() };
+        let data = RunData { ranks: Ranks { rank, count, split: RankSplit::Batches }, ..RunData::default() };
         Sampler::with_data(60, options, Seed(1), data).unwrap_err().to_string()
     };
-    let plain = options(Kind::Uniform, Coverage::Cover);
+    let plain = options(SamplerKind::Uniform, Coverage::Cover);
     assert!(refused(plain.clone(), 2, 2).contains("there is no rank 2 among 2"));
     assert!(refused(plain.clone(), 0, 0).contains("there is no rank 0 among 0"));
     assert!(refused(plain.clone(), 0, 11).contains("do not give each of 11 ranks a batch"));
@@ -230,7 +237,7 @@ fn groups_and_labels_that_cannot_hold_are_refused_before_anything_runs() {
         let groups = Groups::new(&(0..60).map(of).collect::<Vec<u64>>());
         RunData { groups: Some(groups), ..RunData::default() }
     };
-    let cover = options(Kind::Walk, Coverage::Cover);
+    let cover = options(SamplerKind::Walk, Coverage::Cover);
     let large = |instance| if instance < 11 { 5 } else { 100 + instance };
     let expected = SamplingError::LargeGroup { group: 5, members: 11, batches: 10 };
     assert_eq!(refused(&cover, groups(large)), expected);
@@ -252,7 +259,7 @@ fn groups_and_labels_that_cannot_hold_are_refused_before_anything_runs() {
 fn edges_above_the_ceiling_and_within_a_class_are_not_in_the_graph() {
     let (everybody, rows) = everything(90, 0);
     let graph = |change: fn(&mut SamplerOptions), data: RunData| {
-        let mut options = SamplerOptions { uniform_epochs: 0, ..options(Kind::Walk, Coverage::Cover) };
+        let mut options = SamplerOptions { uniform_epochs: 0, ..options(SamplerKind::Walk, Coverage::Cover) };
         change(&mut options);
         let mut sampler = Sampler::with_data(90, options, Seed(1), data).unwrap().0;
         sampler.record(&everybody, rows.rows(), 0).unwrap();
@@ -281,7 +288,7 @@ fn edges_above_the_ceiling_and_within_a_class_are_not_in_the_graph() {
 #[test]
 fn ceilings_out_of_range_are_refused_by_name() {
     let refused = |change: fn(&mut SamplerOptions)| {
-        let mut options = options(Kind::Walk, Coverage::Cover);
+        let mut options = options(SamplerKind::Walk, Coverage::Cover);
         change(&mut options);
         Sampler::new(100, options, Seed(1)).unwrap_err().to_string()
     };
@@ -302,7 +309,7 @@ fn ceilings_out_of_range_are_refused_by_name() {
 
 #[test]
 fn a_state_of_other_groups_labels_ranks_or_ceilings_is_refused() {
-    let asked = options(Kind::Walk, Coverage::Cover);
+    let asked = options(SamplerKind::Walk, Coverage::Cover);
     let groups = |of: fn(u64) -> u64| Some(Groups::new(&(0..60).map(of).collect::<Vec<u64>>()));
     let data = RunData { groups: groups(|instance| instance / 2), ..RunData::default() };
     let (mut sampler, _) = Sampler::with_data(60, asked.clone(), Seed(1), data.clone()).unwrap();
@@ -315,7 +322,7 @@ fn a_state_of_other_groups_labels_ranks_or_ceilings_is_refused() {
     };
     assert_eq!(restore(&asked, data.clone()), Ok(()));
     let oracle = Some(Oracle { labels: vec![0; 60], avoid: Avoid::Members });
-    let ranks = Ranks { rank: 0, count: 2, split: Split::Within };
+    let ranks = Ranks { rank: 0, count: 2, split: RankSplit::Within };
     for (other, what) in [
         (RunData::default(), "other groups"),
         (RunData { groups: groups(|instance| instance / 3), ..RunData::default() }, "other groups"),

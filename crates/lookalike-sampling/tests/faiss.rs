@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use lookalike_base::npy;
-use lookalike_sampling::{GraphOptions, ProximityGraph, Scoring, knn_graph, knn_graph_by, proximity_graph};
+use lookalike_base::{Watch, npy};
+use lookalike_sampling::{GraphOptions, ProximityGraph, Scoring, knn_graph, proximity_graph};
 
 /// Below this two similarities cannot be told apart: sums of `f32` in different orders.
 const ALIKE: f32 = 1e-5;
@@ -18,11 +18,13 @@ fn the_knn_graph_is_that_of_faiss_but_for_neighbors_equally_similar() {
     let similarities = npy::read_rows(folder.join("faiss_similarities.npy")).unwrap();
     let k = shape[1];
     assert_eq!(shape, [rows.len(), similarities.columns()]);
-    let everyone = GraphOptions { candidates: rows.len() - 1, neighbors: k, scoring: Scoring::F32 };
+    let everyone = GraphOptions { candidates: rows.len() - 1, neighbors: k, ..GraphOptions::default() };
     let graphs: [ProximityGraph; 3] = [
-        knn_graph(rows.rows(), None, k).unwrap(),
-        knn_graph_by(rows.rows(), None, k, Scoring::Bf16).unwrap(),
-        proximity_graph(rows.rows(), None, &everyone, lookalike_base::Seed(1), 0).unwrap().0,
+        knn_graph(rows.rows(), None, k, Scoring::F32, Watch::default()).unwrap(),
+        knn_graph(rows.rows(), None, k, Scoring::Bf16, Watch::default()).unwrap(),
+        proximity_graph(rows.rows(), None, &everyone, lookalike_base::Seed(1), 0, Watch::default())
+            .unwrap()
+            .0,
     ];
     let product = |a: usize, b: usize| -> f64 {
         let length = |row: &[f32]| row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt();

@@ -3,14 +3,14 @@
 mod common;
 
 use common::{clustered, sorted, with_threads};
-use lookalike_base::{Cancellation, MappedRows, Matrix, Seed, Watch, npy};
+use lookalike_base::{MappedRows, Matrix, Seed, Watch, npy};
 use lookalike_sampling::{
-    GraphOptions, InstanceSet, ProximityGraph, SamplingError, Scoring, Warning, independent_graph, knn_graph,
-    knn_graph_by, proximity_graph,
+    CandidateDraw, GraphOptions, InstanceSet, ProximityGraph, SamplingError, Scoring, Warning, knn_graph,
+    proximity_graph,
 };
 
 fn options(candidates: usize, neighbors: usize) -> GraphOptions {
-    GraphOptions { candidates, neighbors, scoring: Scoring::F32 }
+    GraphOptions { candidates, neighbors, ..GraphOptions::default() }
 }
 
 /// All pairs, sorted.
@@ -34,7 +34,7 @@ fn obvious_knn(embeddings: &Matrix, members: &[u32], neighbors: usize) -> Vec<Ve
 fn the_knn_graph_holds_the_nearest_of_all() {
     let embeddings = clustered(150, 7, 5, 1);
     let everybody: Vec<u32> = (0..150).collect();
-    let graph = knn_graph(embeddings.rows(), None, 12).unwrap();
+    let graph = knn_graph(embeddings.rows(), None, 12, Scoring::F32, Watch::default()).unwrap();
     for (own, expected) in obvious_knn(&embeddings, &everybody, 12).iter().enumerate() {
         assert_eq!(graph.neighbors(own as u32), expected);
         assert!(graph.similarities(own as u32).is_sorted_by(|a, b| a >= b));
@@ -44,8 +44,9 @@ fn the_knn_graph_holds_the_nearest_of_all() {
 #[test]
 fn with_all_others_as_candidates_the_proximity_graph_is_the_knn_graph() {
     let embeddings = clustered(120, 5, 6, 2);
-    let (graph, warnings) = proximity_graph(embeddings.rows(), None, &options(119, 9), Seed(3), 0).unwrap();
-    let exact = knn_graph(embeddings.rows(), None, 9).unwrap();
+    let (graph, warnings) =
+        proximity_graph(embeddings.rows(), None, &options(119, 9), Seed(3), 0, Watch::default()).unwrap();
+    let exact = knn_graph(embeddings.rows(), None, 9, Scoring::F32, Watch::default()).unwrap();
     assert!(warnings.is_empty());
     for own in 0..120 {
         assert_eq!(graph.neighbors(own), exact.neighbors(own));
@@ -56,7 +57,10 @@ fn with_all_others_as_candidates_the_proximity_graph_is_the_knn_graph() {
 fn fewer_candidates_give_less_similar_neighbors() {
     let embeddings = clustered(600, 20, 16, 3);
     let mean = |candidates| {
-        let graph = proximity_graph(embeddings.rows(), None, &options(candidates, 20), Seed(3), 0).unwrap().0;
+        let graph =
+            proximity_graph(embeddings.rows(), None, &options(candidates, 20), Seed(3), 0, Watch::default())
+                .unwrap()
+                .0;
         graph.statistics().mean_similarity.unwrap()
     };
     let (few, some, all) = (mean(20), mean(100), mean(599));
@@ -70,7 +74,15 @@ fn each_other_instance_is_kept_equally_often_where_all_are_alike() {
     let embeddings = clustered(count as usize, 2, 3, 4);
     let mut counts = vec![[0_i32; 9]; 9];
     for build in 0..builds {
-        let built = proximity_graph(embeddings.rows(), None, &options(draws, draws), Seed(5), build).unwrap();
+        let built = proximity_graph(
+            embeddings.rows(),
+            None,
+            &options(draws, draws),
+            Seed(5),
+            build,
+            Watch::default(),
+        )
+        .unwrap();
         for own in 0..count {
             for other in built.0.neighbors(own) {
                 counts[own as usize][*other as usize] += 1;
@@ -94,17 +106,10 @@ fn independent_draws_keep_the_most_similar_of_distinct_others() {
     let mut present = InstanceSet::new(150);
     present.extend((0..150).filter(|instance| instance % 4 != 1));
     let build = |candidates, build| {
-        let options = options(candidates, 12);
-        independent_graph(
-            embeddings.rows(),
-            Some(&present),
-            &options,
-            Seed(3),
-            build,
-            Watch::unseen(&Cancellation::new()),
-        )
-        .unwrap()
-        .0
+        let options = GraphOptions { draw: CandidateDraw::Independent, ..options(candidates, 12) };
+        proximity_graph(embeddings.rows(), Some(&present), &options, Seed(3), build, Watch::default())
+            .unwrap()
+            .0
     };
     let all = build(present.count() - 1, 0);
     let members: Vec<u32> = (0..150).filter(|instance| present.contains(*instance)).collect();
@@ -126,7 +131,7 @@ fn rounded_scoring_finds_nearly_all_neighbors_and_their_exact_similarities() {
     for candidates in [400, 1999] {
         let build = |scoring| {
             let options = GraphOptions { scoring, ..options(candidates, 25) };
-            proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0
+            proximity_graph(embeddings.rows(), None, &options, Seed(1), 0, Watch::default()).unwrap().0
         };
         let (exact, rounded) = (build(Scoring::F32), build(Scoring::Bf16));
         let mut found = 0;
@@ -141,7 +146,7 @@ fn rounded_scoring_finds_nearly_all_neighbors_and_their_exact_similarities() {
         assert!(found >= 2000 * 25 - 5, "{found}");
         if candidates == 1999 {
             assert_eq!(
-                knn_graph_by(embeddings.rows(), None, 25, Scoring::Bf16).unwrap().edges(),
+                knn_graph(embeddings.rows(), None, 25, Scoring::Bf16, Watch::default()).unwrap().edges(),
                 exact.edges()
             );
         }
@@ -165,14 +170,17 @@ fn similarities_and_in_degrees_are_distributed_as_with_independent_draws() {
     // Points in few clusters, and points all over the sphere.
     for (clusters, columns) in [(10, 16), (4000, 24)] {
         let embeddings = clustered(instances, clusters, columns, 7);
-        let tiles = proximity_graph(embeddings.rows(), None, &options(300, neighbors), Seed(1), 0).unwrap().0;
-        let drawn = independent_graph(
+        let tiles =
+            proximity_graph(embeddings.rows(), None, &options(300, neighbors), Seed(1), 0, Watch::default())
+                .unwrap()
+                .0;
+        let drawn = proximity_graph(
             embeddings.rows(),
             None,
-            &options(300, neighbors),
+            &GraphOptions { draw: CandidateDraw::Independent, ..options(300, neighbors) },
             Seed(2),
             0,
-            Watch::unseen(&Cancellation::new()),
+            Watch::default(),
         )
         .unwrap()
         .0;
@@ -198,10 +206,15 @@ fn a_mapped_file_has_the_graph_of_its_rows() {
     let mut present = InstanceSet::new(500);
     present.extend((0..500).filter(|instance| instance % 7 != 0));
     for present in [None, Some(&present)] {
-        let read = proximity_graph(embeddings.rows(), present, &options(100, 10), Seed(1), 4).unwrap();
-        assert_eq!(proximity_graph(&mapped, present, &options(100, 10), Seed(1), 4).unwrap(), read);
-        let exact = knn_graph(embeddings.rows(), present, 10).unwrap();
-        assert_eq!(knn_graph(&mapped, present, 10).unwrap(), exact);
+        let read =
+            proximity_graph(embeddings.rows(), present, &options(100, 10), Seed(1), 4, Watch::default())
+                .unwrap();
+        assert_eq!(
+            proximity_graph(&mapped, present, &options(100, 10), Seed(1), 4, Watch::default()).unwrap(),
+            read
+        );
+        let exact = knn_graph(embeddings.rows(), present, 10, Scoring::F32, Watch::default()).unwrap();
+        assert_eq!(knn_graph(&mapped, present, 10, Scoring::F32, Watch::default()).unwrap(), exact);
     }
 }
 
@@ -213,8 +226,10 @@ fn only_those_with_an_embedding_are_in_the_graph() {
     (0..80).filter(|at| at % 3 == 1).for_each(|at| embeddings.row_mut(at).fill(f32::NAN));
     let mut present = InstanceSet::new(80);
     present.extend(members.iter().copied());
-    let exact = knn_graph(embeddings.rows(), Some(&present), 6).unwrap();
-    let (drawn, _) = proximity_graph(embeddings.rows(), Some(&present), &options(20, 6), Seed(1), 0).unwrap();
+    let exact = knn_graph(embeddings.rows(), Some(&present), 6, Scoring::F32, Watch::default()).unwrap();
+    let (drawn, _) =
+        proximity_graph(embeddings.rows(), Some(&present), &options(20, 6), Seed(1), 0, Watch::default())
+            .unwrap();
     for (own, expected) in members.iter().zip(obvious_knn(&embeddings, &members, 6)) {
         assert_eq!(exact.neighbors(*own), expected);
         assert!(drawn.neighbors(*own).iter().all(|other| present.contains(*other) && other != own));
@@ -228,7 +243,8 @@ fn only_those_with_an_embedding_are_in_the_graph() {
 #[test]
 fn candidates_are_lowered_to_n_minus_1_with_a_warning() {
     let embeddings = clustered(50, 4, 4, 1);
-    let (graph, warnings) = proximity_graph(embeddings.rows(), None, &options(50, 10), Seed(0), 0).unwrap();
+    let (graph, warnings) =
+        proximity_graph(embeddings.rows(), None, &options(50, 10), Seed(0), 0, Watch::default()).unwrap();
     assert_eq!(warnings, [Warning::CandidatesLowered { asked: 50, instances: 50, used: 49 }]);
     assert_eq!(graph.edges(), 500);
     assert_eq!(
@@ -241,14 +257,22 @@ fn candidates_are_lowered_to_n_minus_1_with_a_warning() {
 fn k_above_m_is_refused() {
     let embeddings = clustered(50, 4, 4, 1);
     let refused = |candidates, neighbors| {
-        proximity_graph(embeddings.rows(), None, &options(candidates, neighbors), Seed(0), 0).unwrap_err()
+        proximity_graph(
+            embeddings.rows(),
+            None,
+            &options(candidates, neighbors),
+            Seed(0),
+            0,
+            Watch::default(),
+        )
+        .unwrap_err()
     };
     assert_eq!(refused(10, 11), SamplingError::Neighbors { neighbors: 11, candidates: 10 });
     // Checked after M was lowered.
     assert_eq!(refused(1000, 50), SamplingError::Neighbors { neighbors: 50, candidates: 49 });
     assert_eq!(refused(10, 0), SamplingError::Zero { option: "neighbors" });
     assert_eq!(
-        knn_graph(embeddings.rows(), None, 50).unwrap_err(),
+        knn_graph(embeddings.rows(), None, 50, Scoring::F32, Watch::default()).unwrap_err(),
         SamplingError::Neighbors { neighbors: 50, candidates: 49 }
     );
 }
@@ -259,15 +283,18 @@ fn a_row_that_is_not_finite_is_named() {
     embeddings.row_mut(13)[2] = f32::INFINITY;
     embeddings.row_mut(17)[0] = f32::NAN;
     let expected = SamplingError::NotFinite { instance: 13, column: 2 };
-    assert_eq!(proximity_graph(embeddings.rows(), None, &options(5, 2), Seed(0), 0).unwrap_err(), expected);
-    assert_eq!(knn_graph(embeddings.rows(), None, 2).unwrap_err(), expected);
+    assert_eq!(
+        proximity_graph(embeddings.rows(), None, &options(5, 2), Seed(0), 0, Watch::default()).unwrap_err(),
+        expected
+    );
+    assert_eq!(knn_graph(embeddings.rows(), None, 2, Scoring::F32, Watch::default()).unwrap_err(), expected);
 }
 
 #[test]
 fn a_row_of_zeros_is_similar_to_nobody() {
     let mut embeddings = clustered(20, 1, 4, 1);
     embeddings.row_mut(7).fill(0.0);
-    let graph = knn_graph(embeddings.rows(), None, 19).unwrap();
+    let graph = knn_graph(embeddings.rows(), None, 19, Scoring::F32, Watch::default()).unwrap();
     assert_eq!(graph.similarities(7), [0.0; 19]);
     assert_eq!(sorted(graph.neighbors(7).iter().copied()).len(), 19);
 }
@@ -275,16 +302,19 @@ fn a_row_of_zeros_is_similar_to_nobody() {
 #[test]
 fn fewer_than_two_instances_make_no_graph() {
     let one = Matrix::new(vec![1.0, 2.0], 2).unwrap();
-    assert_eq!(knn_graph(one.rows(), None, 1).unwrap_err(), SamplingError::Instances { instances: 1 });
+    assert_eq!(
+        knn_graph(one.rows(), None, 1, Scoring::F32, Watch::default()).unwrap_err(),
+        SamplingError::Instances { instances: 1 }
+    );
     let embeddings = clustered(20, 2, 4, 1);
     let nobody = InstanceSet::new(20);
     assert_eq!(
-        knn_graph(embeddings.rows(), Some(&nobody), 1).unwrap_err(),
+        knn_graph(embeddings.rows(), Some(&nobody), 1, Scoring::F32, Watch::default()).unwrap_err(),
         SamplingError::Instances { instances: 0 }
     );
     let others = InstanceSet::new(21);
     assert_eq!(
-        knn_graph(embeddings.rows(), Some(&others), 1).unwrap_err(),
+        knn_graph(embeddings.rows(), Some(&others), 1, Scoring::F32, Watch::default()).unwrap_err(),
         SamplingError::Rows { rows: 20, instances: 21 }
     );
 }
@@ -293,7 +323,9 @@ fn fewer_than_two_instances_make_no_graph() {
 fn a_graph_is_the_same_for_any_number_of_threads_and_another_for_another_build_or_seed() {
     let embeddings = clustered(700, 10, 24, 8);
     let build = |seed, build| {
-        proximity_graph(embeddings.rows(), None, &options(100, 15), Seed(seed), build).unwrap().0
+        proximity_graph(embeddings.rows(), None, &options(100, 15), Seed(seed), build, Watch::default())
+            .unwrap()
+            .0
     };
     let alone = with_threads(1, || build(1, 0));
     for threads in [2, 5] {

@@ -5,9 +5,9 @@
 mod common;
 
 use common::{are_distinct, graph_of, random_graph, sorted};
-use lookalike_base::Seed;
+use lookalike_base::{Seed, Watch};
 use lookalike_sampling::{
-    Coverage, Groups, InstanceSet, LastBatch, Method, Moves, PlanInput, ProximityGraph, SamplingError,
+    Coverage, Groups, InstanceSet, LastBatch, PlanInput, ProximityGraph, SamplingError, Strategy, Transition,
     batches_per_epoch, plan_segment,
 };
 use proptest::prelude::*;
@@ -19,7 +19,8 @@ fn epoch(input: &PlanInput<'_>, length: usize) -> Result<Vec<Vec<u32>>, Sampling
     let mut all = Vec::new();
     for first_batch in (0..total).step_by(length) {
         let batches = length.min(total - first_batch);
-        let segment = plan_segment(&PlanInput { first_batch, batches, used: &used, ..*input })?;
+        let segment =
+            plan_segment(&PlanInput { first_batch, batches, used: &used, ..*input }, Watch::default())?;
         used.extend(segment.batches.iter().flatten().copied());
         all.extend(segment.batches);
     }
@@ -38,7 +39,7 @@ fn input<'a>(
         last_batch: LastBatch::Drop,
         multiple: 1,
         coverage: Coverage::Cover,
-        method: Method::Walk(Moves { graph, restart: 0.1, weights: None }),
+        strategy: Strategy::Walk(Transition { graph, restart: 0.1, weights: None }),
         uniform_fraction: 0.0,
         groups: Some(groups),
         labels: None,
@@ -78,7 +79,7 @@ proptest! {
         full in 0_usize..40,
         length in 1_usize..9,
         (keep, cover, smaller) in (any::<bool>(), any::<bool>(), 0_usize..3),
-        method in 0..3,
+        strategy in 0..3,
         uniform_fraction in prop::sample::select(vec![0.0, 0.3, 1.0]),
     ) {
         let batch_size = batch_size.min(instances);
@@ -89,14 +90,14 @@ proptest! {
         let graph = random_graph(instances, most, seed);
         let none = InstanceSet::new(instances);
         let plain = input(&graph, &none, &groups, batch_size);
-        let method = match method {
-            0 => Method::Uniform,
-            1 => Method::Nearest { graph: &graph },
-            _ => plain.method,
+        let strategy = match strategy {
+            0 => Strategy::Uniform,
+            1 => Strategy::Nearest { graph: &graph },
+            _ => plain.strategy,
         };
         let coverage = if cover { Coverage::Cover } else { Coverage::Repeat };
-        let covers = cover || matches!(method, Method::Uniform);
-        let input = PlanInput { last_batch, coverage, method, uniform_fraction, seed: Seed(seed), ..plain };
+        let covers = cover || matches!(strategy, Strategy::Uniform);
+        let input = PlanInput { last_batch, coverage, strategy, uniform_fraction, seed: Seed(seed), ..plain };
         let all = match epoch(&input, length) {
             Ok(all) => all,
             // The only reason why groups no larger than there are batches can be refused.
@@ -149,8 +150,11 @@ fn a_group_larger_than_the_epoch_has_batches_is_refused_by_name() {
     let (graph, none) = (random_graph(80, 10, 3), InstanceSet::new(80));
     let covering = input(&graph, &none, &groups, 8);
     let expected = SamplingError::LargeGroup { group: 77, members: 11, batches: 10 };
-    assert_eq!(plan_segment(&covering).unwrap_err(), expected);
-    assert_eq!(plan_segment(&PlanInput { method: Method::Uniform, ..covering }).unwrap_err(), expected);
+    assert_eq!(plan_segment(&covering, Watch::default()).unwrap_err(), expected);
+    assert_eq!(
+        plan_segment(&PlanInput { strategy: Strategy::Uniform, ..covering }, Watch::default()).unwrap_err(),
+        expected
+    );
     let repeating = PlanInput { coverage: Coverage::Repeat, ..covering };
     assert_eq!(epoch(&repeating, 10).unwrap().len(), 10);
 }
@@ -164,7 +168,7 @@ fn in_one_group_everybody_has_a_batch_alone_or_is_refused() {
         assert_eq!(epoch(&alone, 7).unwrap().len(), 20);
         let two = PlanInput { coverage, ..input(&graph, &none, &groups, 2) };
         let expected = SamplingError::FewGroups { groups: 1, batch_size: 2 };
-        assert_eq!(plan_segment(&two).unwrap_err(), expected);
+        assert_eq!(plan_segment(&two, Watch::default()).unwrap_err(), expected);
     }
 }
 
@@ -172,17 +176,20 @@ fn in_one_group_everybody_has_a_batch_alone_or_is_refused() {
 fn groups_and_labels_of_another_length_and_used_instances_that_leave_no_plan_are_refused() {
     let (graph, none) = (random_graph(20, 5, 3), InstanceSet::new(20));
     let short = Groups::new(&[1; 19]);
-    let error = plan_segment(&input(&graph, &none, &short, 4)).unwrap_err().to_string();
+    let error = plan_segment(&input(&graph, &none, &short, 4), Watch::default()).unwrap_err().to_string();
     assert!(error.contains("19 groups do not fit 20 instances"), "{error}");
     let groups = Groups::new(&(0..20).map(|instance| instance % 4).collect::<Vec<u64>>());
     let labels = [0; 21];
     let fits = input(&graph, &none, &groups, 4);
-    let error = plan_segment(&PlanInput { labels: Some(&labels), ..fits }).unwrap_err().to_string();
+    let error =
+        plan_segment(&PlanInput { labels: Some(&labels), ..fits }, Watch::default()).unwrap_err().to_string();
     assert!(error.contains("21 labels do not fit 20 instances"), "{error}");
     // Four groups of five, the first of them untouched where only four batches are left.
     let mut used = InstanceSet::new(20);
     used.extend([1, 2, 3, 5]);
-    let error = plan_segment(&PlanInput { first_batch: 1, used: &used, ..fits }).unwrap_err().to_string();
+    let error = plan_segment(&PlanInput { first_batch: 1, used: &used, ..fits }, Watch::default())
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("group 0 has 5 unused members, and 4 batches are left"), "{error}");
 }
 

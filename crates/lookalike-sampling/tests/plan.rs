@@ -5,10 +5,10 @@
 mod common;
 
 use common::{are_distinct, clustered, graph_of, random_graph, sorted};
-use lookalike_base::Seed;
+use lookalike_base::{Seed, Watch};
 use lookalike_sampling::{
-    BatchOrigins, Coverage, EdgeWeights, GraphOptions, InstanceSet, LastBatch, Method, Moves, PlanInput,
-    ProximityGraph, SamplingError, Scoring, Segment, batches_per_epoch, decile_hardness, knn_graph,
+    BatchOrigins, Coverage, EdgeWeights, GraphOptions, InstanceSet, LastBatch, PlanInput, ProximityGraph,
+    SamplingError, Scoring, Segment, Strategy, Transition, batches_per_epoch, decile_hardness, knn_graph,
     plan_segment, proximity_graph,
 };
 use proptest::prelude::*;
@@ -20,7 +20,9 @@ fn epoch(input: &PlanInput<'_>, length: usize) -> Vec<Segment> {
     let mut segments = Vec::new();
     for first_batch in (0..total).step_by(length) {
         let batches = length.min(total - first_batch);
-        let segment = plan_segment(&PlanInput { first_batch, batches, used: &used, ..*input }).unwrap();
+        let segment =
+            plan_segment(&PlanInput { first_batch, batches, used: &used, ..*input }, Watch::default())
+                .unwrap();
         used.extend(segment.batches.iter().flatten().copied());
         segments.push(segment);
     }
@@ -43,7 +45,7 @@ fn input<'a>(
         last_batch: LastBatch::Drop,
         multiple: 1,
         coverage,
-        method: Method::Walk(Moves { graph, restart: 0.1, weights: None }),
+        strategy: Strategy::Walk(Transition { graph, restart: 0.1, weights: None }),
         uniform_fraction: 0.0,
         groups: None,
         labels: None,
@@ -74,7 +76,7 @@ proptest! {
         let coverage = if cover { Coverage::Cover } else { Coverage::Repeat };
         let input = PlanInput {
             last_batch: if keep { LastBatch::Keep } else { LastBatch::Drop },
-            method: if nearest { Method::Nearest { graph: &graph } } else { Method::Walk(Moves { graph: &graph, restart, weights: None }) },
+            strategy: if nearest { Strategy::Nearest { graph: &graph } } else { Strategy::Walk(Transition { graph: &graph, restart, weights: None }) },
             seed: Seed(seed),
             epoch: seed % 5,
             ..input(&graph, &none, batch_size, coverage)
@@ -123,8 +125,8 @@ fn a_walk_ends_where_it_restarts_nearly_always_and_where_it_leads_into_dead_ends
         (0..40_u32).map(|own| if own < 20 { vec![own + 20] } else { vec![] }).collect();
     let (graph, none) = (graph_of(&dead_ends), InstanceSet::new(40));
     for restart in [0.0, 0.999_999] {
-        let method = Method::Walk(Moves { graph: &graph, restart, weights: None });
-        let segments = epoch(&PlanInput { method, ..input(&graph, &none, 8, Coverage::Cover) }, 5);
+        let strategy = Strategy::Walk(Transition { graph: &graph, restart, weights: None });
+        let segments = epoch(&PlanInput { strategy, ..input(&graph, &none, 8, Coverage::Cover) }, 5);
         assert_eq!(sorted(batches(&segments).concat()), (0..40).collect::<Vec<u32>>());
     }
 }
@@ -140,7 +142,7 @@ fn a_covering_walk_that_meets_nobody_new_collects_who_is_left_around_it() {
     for seed in 0..30 {
         let last = input(&graph, &used, 4, Coverage::Cover);
         let input = PlanInput { first_batch: 24, batches: 1, seed: Seed(seed), ..last };
-        let segment = plan_segment(&input).unwrap();
+        let segment = plan_segment(&input, Watch::default()).unwrap();
         assert_eq!(sorted(segment.batches[0].clone()), [1, 26, 51, 76]);
         let origins = segment.origins[0];
         assert_eq!((origins.starts, origins.collected, origins.restarts), (1, 3, 0), "seed {seed}");
@@ -178,9 +180,10 @@ fn repeat_batches_have_distinct_members_that_come_again_in_other_batches() {
     let graph = proximity_graph(
         embeddings.rows(),
         None,
-        &GraphOptions { candidates: 200, neighbors: 10, scoring: Scoring::F32 },
+        &GraphOptions { candidates: 200, neighbors: 10, ..GraphOptions::default() },
         Seed(2),
         0,
+        Watch::default(),
     )
     .unwrap()
     .0;
@@ -195,8 +198,8 @@ fn a_kept_last_batch_is_smaller_and_nobody_is_left_out() {
     let graph = random_graph(53, 10, 4);
     let none = InstanceSet::new(53);
     let input = PlanInput { last_batch: LastBatch::Keep, ..input(&graph, &none, 10, Coverage::Cover) };
-    for method in [input.method, Method::Uniform, Method::Nearest { graph: &graph }] {
-        let all = batches(&epoch(&PlanInput { method, ..input }, 2));
+    for strategy in [input.strategy, Strategy::Uniform, Strategy::Nearest { graph: &graph }] {
+        let all = batches(&epoch(&PlanInput { strategy, ..input }, 2));
         assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [10, 10, 10, 10, 10, 3]);
         assert_eq!(sorted(all.concat()), (0..53).collect::<Vec<u32>>());
     }
@@ -206,7 +209,7 @@ fn a_kept_last_batch_is_smaller_and_nobody_is_left_out() {
 fn uniform_batches_are_a_permutation_in_whatever_segments_they_are_planned() {
     let graph = ProximityGraph::empty(100);
     let none = InstanceSet::new(100);
-    let input = PlanInput { method: Method::Uniform, ..input(&graph, &none, 9, Coverage::Cover) };
+    let input = PlanInput { strategy: Strategy::Uniform, ..input(&graph, &none, 9, Coverage::Cover) };
     let all = batches(&epoch(&input, 11));
     assert!(are_distinct(&all.concat()));
     assert_eq!(all, batches(&epoch(&input, 4)));
@@ -217,10 +220,10 @@ fn uniform_batches_are_a_permutation_in_whatever_segments_they_are_planned() {
 #[test]
 fn a_nearest_batch_is_its_start_and_the_start_s_nearest_neighbors() {
     let embeddings = clustered(90, 6, 5, 3);
-    let graph = knn_graph(embeddings.rows(), None, 9).unwrap();
+    let graph = knn_graph(embeddings.rows(), None, 9, Scoring::F32, Watch::default()).unwrap();
     let none = InstanceSet::new(90);
-    let method = Method::Nearest { graph: &graph };
-    for batch in batches(&epoch(&PlanInput { method, ..input(&graph, &none, 10, Coverage::Repeat) }, 9)) {
+    let strategy = Strategy::Nearest { graph: &graph };
+    for batch in batches(&epoch(&PlanInput { strategy, ..input(&graph, &none, 10, Coverage::Repeat) }, 9)) {
         assert_eq!(&batch[1..], graph.neighbors(batch[0]));
     }
 }
@@ -229,17 +232,17 @@ fn a_nearest_batch_is_its_start_and_the_start_s_nearest_neighbors() {
 fn walk_batches_are_harder_than_uniform_ones_and_softer_than_nearest_ones() {
     let embeddings = clustered(4000, 40, 16, 5);
     let (rows, none) = (embeddings.rows(), InstanceSet::new(4000));
-    let options = GraphOptions { candidates: 600, neighbors: 10, scoring: Scoring::F32 };
-    let graph = proximity_graph(rows, None, &options, Seed(1), 0).unwrap().0;
-    let exact = knn_graph(rows, None, 49).unwrap();
+    let options = GraphOptions { candidates: 600, neighbors: 10, ..GraphOptions::default() };
+    let graph = proximity_graph(rows, None, &options, Seed(1), 0, Watch::default()).unwrap().0;
+    let exact = knn_graph(rows, None, 49, Scoring::F32, Watch::default()).unwrap();
     for coverage in [Coverage::Repeat, Coverage::Cover] {
         let walk = input(&graph, &none, 50, coverage);
-        let hardness = |method| {
-            let planned = batches(&epoch(&PlanInput { method, ..walk }, 80));
+        let hardness = |strategy| {
+            let planned = batches(&epoch(&PlanInput { strategy, ..walk }, 80));
             decile_hardness(&planned, rows).unwrap().map(Option::unwrap)
         };
-        let uniform = hardness(Method::Uniform);
-        let (walked, nearest) = (hardness(walk.method), hardness(Method::Nearest { graph: &exact }));
+        let uniform = hardness(Strategy::Uniform);
+        let (walked, nearest) = (hardness(walk.strategy), hardness(Strategy::Nearest { graph: &exact }));
         for decile in 0..5 {
             assert!(uniform[decile].abs() < 0.02, "{uniform:?}");
             assert!(walked[decile] > 0.1, "{walked:?}");
@@ -253,12 +256,12 @@ fn walk_batches_are_harder_than_uniform_ones_and_softer_than_nearest_ones() {
 #[test]
 fn a_higher_restart_probability_keeps_batches_closer_together() {
     let embeddings = clustered(3000, 60, 16, 6);
-    let options = GraphOptions { candidates: 300, neighbors: 10, scoring: Scoring::F32 };
-    let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0;
+    let options = GraphOptions { candidates: 300, neighbors: 10, ..GraphOptions::default() };
+    let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0, Watch::default()).unwrap().0;
     let none = InstanceSet::new(3000);
     let mean = |restart| {
-        let method = Method::Walk(Moves { graph: &graph, restart, weights: None });
-        let planned = epoch(&PlanInput { method, ..input(&graph, &none, 30, Coverage::Repeat) }, 100);
+        let strategy = Strategy::Walk(Transition { graph: &graph, restart, weights: None });
+        let planned = epoch(&PlanInput { strategy, ..input(&graph, &none, 30, Coverage::Repeat) }, 100);
         let deciles = decile_hardness(&batches(&planned), embeddings.rows()).unwrap();
         deciles.into_iter().flatten().sum::<f64>() / 10.0
     };
@@ -299,16 +302,16 @@ fn a_segment_that_does_not_fit_its_epoch_is_refused() {
     let (none, mut many) = (InstanceSet::new(100), InstanceSet::new(100));
     many.extend(0..85);
     let fits = PlanInput { batches: 2, ..input(&graph, &none, 10, Coverage::Cover) };
-    assert!(plan_segment(&fits).is_ok());
-    let refused = |input: PlanInput<'_>| plan_segment(&input).unwrap_err().to_string();
+    assert!(plan_segment(&fits, Watch::default()).is_ok());
+    let refused = |input: PlanInput<'_>| plan_segment(&input, Watch::default()).unwrap_err().to_string();
     let other = ProximityGraph::empty(99);
-    let method = Method::Nearest { graph: &other };
-    assert!(refused(PlanInput { method, ..fits }).contains("99 instances, not 100"));
+    let strategy = Strategy::Nearest { graph: &other };
+    assert!(refused(PlanInput { strategy, ..fits }).contains("99 instances, not 100"));
     assert!(refused(PlanInput { first_batch: 9, ..fits }).contains("leave an epoch of 10"));
     assert!(refused(PlanInput { first_batch: usize::MAX, ..fits }).contains("leave an epoch of 10"));
     assert!(refused(PlanInput { used: &many, ..fits }).contains("needs 20 instances, and 15 are unused"));
     for batch_size in [0, 101] {
-        let refused = plan_segment(&PlanInput { batch_size, ..fits }).unwrap_err();
+        let refused = plan_segment(&PlanInput { batch_size, ..fits }, Watch::default()).unwrap_err();
         assert_eq!(refused, SamplingError::BatchSize { batch_size, instances: 100 });
     }
 }
@@ -316,8 +319,8 @@ fn a_segment_that_does_not_fit_its_epoch_is_refused() {
 #[test]
 fn a_mix_draws_its_share_of_every_batch_uniformly_and_walks_the_rest() {
     let embeddings = clustered(3000, 60, 16, 6);
-    let options = GraphOptions { candidates: 300, neighbors: 10, scoring: Scoring::F32 };
-    let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0;
+    let options = GraphOptions { candidates: 300, neighbors: 10, ..GraphOptions::default() };
+    let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0, Watch::default()).unwrap().0;
     let none = InstanceSet::new(3000);
     for coverage in [Coverage::Repeat, Coverage::Cover] {
         let mut hardness = Vec::new();
@@ -340,13 +343,13 @@ fn a_mix_draws_its_share_of_every_batch_uniformly_and_walks_the_rest() {
 #[test]
 fn walks_that_prefer_the_similar_are_harder_the_lower_their_temperature() {
     let embeddings = clustered(3000, 20, 16, 6);
-    let options = GraphOptions { candidates: 1000, neighbors: 100, scoring: Scoring::F32 };
-    let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0).unwrap().0;
+    let options = GraphOptions { candidates: 1000, neighbors: 100, ..GraphOptions::default() };
+    let graph = proximity_graph(embeddings.rows(), None, &options, Seed(1), 0, Watch::default()).unwrap().0;
     let none = InstanceSet::new(3000);
     let hardness = |temperature: Option<f64>| {
         let weights = temperature.map(|temperature| EdgeWeights::new(&graph, temperature).unwrap());
-        let method = Method::Walk(Moves { graph: &graph, restart: 0.1, weights: weights.as_ref() });
-        let planned = epoch(&PlanInput { method, ..input(&graph, &none, 30, Coverage::Repeat) }, 100);
+        let strategy = Strategy::Walk(Transition { graph: &graph, restart: 0.1, weights: weights.as_ref() });
+        let planned = epoch(&PlanInput { strategy, ..input(&graph, &none, 30, Coverage::Repeat) }, 100);
         let deciles = decile_hardness(&batches(&planned), embeddings.rows()).unwrap();
         deciles.into_iter().flatten().sum::<f64>() / 10.0
     };
@@ -362,11 +365,12 @@ fn a_mix_that_is_no_share_and_weights_of_another_graph_are_refused() {
     let none = InstanceSet::new(100);
     let fits = PlanInput { batches: 2, ..input(&graph, &none, 10, Coverage::Cover) };
     for uniform_fraction in [-0.1, 1.1, f64::NAN] {
-        let error = plan_segment(&PlanInput { uniform_fraction, ..fits }).unwrap_err().to_string();
+        let error =
+            plan_segment(&PlanInput { uniform_fraction, ..fits }, Watch::default()).unwrap_err().to_string();
         assert!(error.starts_with("uniform_fraction = "), "{error}");
     }
     let weights = EdgeWeights::new(&other, 0.1).unwrap();
-    let method = Method::Walk(Moves { graph: &graph, restart: 0.1, weights: Some(&weights) });
-    let error = plan_segment(&PlanInput { method, ..fits }).unwrap_err().to_string();
+    let strategy = Strategy::Walk(Transition { graph: &graph, restart: 0.1, weights: Some(&weights) });
+    let error = plan_segment(&PlanInput { strategy, ..fits }, Watch::default()).unwrap_err().to_string();
     assert!(error.contains("weights are those of another graph"), "{error}");
 }

@@ -5,9 +5,9 @@
 mod common;
 
 use common::{clustered, graph_of};
-use lookalike_base::{Rows, Seed};
+use lookalike_base::{Rows, Seed, Watch};
 use lookalike_sampling::{
-    BatchOrigins, Coverage, Kind, PlanContext, Sampler, SamplerOptions, SamplingError, plan_report,
+    BatchOrigins, Coverage, PlanContext, Sampler, SamplerKind, SamplerOptions, SamplingError, plan_report,
 };
 
 /// Two opposite groups of two.
@@ -25,7 +25,7 @@ fn a_plan_by_hand_is_reported_as_counted_by_hand() {
         batches_per_epoch: None,
     };
     let plan = [vec![0, 1], vec![1, 2]];
-    let report = plan_report(&plan, rows, &context, Seed(1)).unwrap();
+    let report = plan_report(&plan, rows, &context, Seed(1), Watch::default()).unwrap();
     assert_eq!((report.instances, report.batches, report.reach), (4, 2, 0.75));
     assert_eq!((report.hardness.similarity, report.hardness.pairs), (0.0, 4));
     assert_eq!((report.anchors.plan[0], report.anchors.plan[39]), (2, 2));
@@ -34,7 +34,7 @@ fn a_plan_by_hand_is_reported_as_counted_by_hand() {
     assert_eq!(report.draws, [1, 2, 1]);
     assert_eq!(report.restarts, Some([3, 0, 0, 0, 0, 4, 0, 0, 0, 0]));
     let epochs = PlanContext { batches_per_epoch: Some(1), ..context };
-    let epochs = plan_report(&plan, rows, &epochs, Seed(1)).unwrap();
+    let epochs = plan_report(&plan, rows, &epochs, Seed(1), Watch::default()).unwrap();
     assert_eq!(epochs.restarts, Some([7, 0, 0, 0, 0, 0, 0, 0, 0, 0]));
     let graph = report.graph.unwrap();
     assert_eq!((graph.in_degrees, graph.out_degrees), (vec![0, 2, 1], vec![1, 2, 1]));
@@ -44,7 +44,7 @@ fn a_plan_by_hand_is_reported_as_counted_by_hand() {
 fn a_sampler_s_epoch_is_reported_and_written_as_json() {
     let data = clustered(600, 12, 8, 1);
     let options = SamplerOptions {
-        kind: Kind::Walk,
+        kind: SamplerKind::Walk,
         batch_size: 30,
         candidates: 200,
         neighbors: 10,
@@ -62,7 +62,7 @@ fn a_sampler_s_epoch_is_reported_and_written_as_json() {
         origins: Some(&epoch.origins),
         ..PlanContext::default()
     };
-    let report = plan_report(&epoch.batches, data.rows(), &context, Seed(1)).unwrap();
+    let report = plan_report(&epoch.batches, data.rows(), &context, Seed(1), Watch::default()).unwrap();
     assert_eq!((report.draws.clone(), report.reach), (vec![0, 600], 1.0));
     assert!(report.hardness.difference > 0.05 && report.false_negatives.unwrap().difference > 0.05);
     let mean = |counts: &[u64]| {
@@ -80,8 +80,9 @@ fn a_sampler_s_epoch_is_reported_and_written_as_json() {
 #[test]
 fn what_does_not_fit_the_plan_is_refused() {
     let rows = Rows::new(&OPPOSITES, 2).unwrap();
-    let refused =
-        |plan: &[Vec<u32>], context: PlanContext<'_>| plan_report(plan, rows, &context, Seed(1)).unwrap_err();
+    let refused = |plan: &[Vec<u32>], context: PlanContext<'_>| {
+        plan_report(plan, rows, &context, Seed(1), Watch::default()).unwrap_err()
+    };
     let pair = [vec![0, 1]];
     let expected = SamplingError::Length { what: "labels", found: 3, instances: 4 };
     assert_eq!(refused(&pair, PlanContext { labels: Some(&[0, 1, 1]), ..PlanContext::default() }), expected);
@@ -103,7 +104,9 @@ fn what_does_not_fit_the_plan_is_refused() {
 fn embeddings_without_variance_are_as_hard_as_can_be_and_no_harder_than_uniform() {
     let same = vec![0.5_f32; 40 * 3];
     let plan: Vec<Vec<u32>> = (0..10).map(|batch| (batch * 4..batch * 4 + 4).collect()).collect();
-    let report = plan_report(&plan, Rows::new(&same, 3).unwrap(), &PlanContext::default(), Seed(1)).unwrap();
+    let report =
+        plan_report(&plan, Rows::new(&same, 3).unwrap(), &PlanContext::default(), Seed(1), Watch::default())
+            .unwrap();
     assert!((report.hardness.similarity - 1.0).abs() < 1e-6 && report.hardness.difference.abs() < 1e-6);
     assert_eq!(report.anchors.plan.iter().sum::<u64>(), 40);
     assert_eq!(report.anchors.plan[39], report.anchors.uniform[39]);

@@ -7,11 +7,12 @@ mod common;
 use common::{are_distinct, clustered, sorted, with_threads};
 use lookalike_base::{Array, Cancellation, Matrix, Seed};
 use lookalike_sampling::{
-    Coverage, Kind, LastBatch, RestartSchedule, Sampler, SamplerOptions, SamplerState, SamplingError, Warning,
+    Coverage, LastBatch, RestartSchedule, Sampler, SamplerKind, SamplerOptions, SamplerState, SamplingError,
+    Warning,
 };
 use proptest::prelude::*;
 
-fn options(kind: Kind, coverage: Coverage) -> SamplerOptions {
+fn options(kind: SamplerKind, coverage: Coverage) -> SamplerOptions {
     SamplerOptions {
         kind,
         coverage,
@@ -61,7 +62,7 @@ proptest! {
         seed in any::<u64>(),
         instances in 14_usize..90,
         batch_size in 1_usize..14,
-        kind in prop::sample::select(vec![Kind::Uniform, Kind::Walk, Kind::Nearest]),
+        kind in prop::sample::select(vec![SamplerKind::Uniform, SamplerKind::Walk, SamplerKind::Nearest]),
         (keep, cover) in (any::<bool>(), any::<bool>()),
         refresh_every in 1_u64..12,
         uniform_epochs in 0_u64..3,
@@ -78,8 +79,8 @@ proptest! {
             neighbors: 5,
             refresh_every,
             uniform_epochs,
-            temperature: (weighted && kind == Kind::Walk).then_some(0.1),
-            uniform_fraction: if kind == Kind::Uniform { 0.0 } else { uniform_fraction },
+            temperature: (weighted && kind == SamplerKind::Walk).then_some(0.1),
+            uniform_fraction: if kind == SamplerKind::Uniform { 0.0 } else { uniform_fraction },
             ..SamplerOptions::default()
         };
         let (mut whole, _) = Sampler::new(instances, options.clone(), Seed(seed)).unwrap();
@@ -102,7 +103,7 @@ proptest! {
 
 #[test]
 fn asking_again_without_progress_gives_the_same_segment() {
-    let (mut sampler, _) = Sampler::new(100, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+    let (mut sampler, _) = Sampler::new(100, options(SamplerKind::Walk, Coverage::Cover), Seed(1)).unwrap();
     train(&mut sampler, 11);
     let first = sampler.next_segment().unwrap();
     // Embeddings that come meanwhile count from the next refresh on.
@@ -116,7 +117,8 @@ fn asking_again_without_progress_gives_the_same_segment() {
 #[test]
 fn batches_are_the_same_for_any_number_of_threads() {
     let run = || {
-        let (mut sampler, _) = Sampler::new(300, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+        let (mut sampler, _) =
+            Sampler::new(300, options(SamplerKind::Walk, Coverage::Cover), Seed(1)).unwrap();
         train(&mut sampler, 100)
     };
     let alone = with_threads(1, run);
@@ -125,7 +127,7 @@ fn batches_are_the_same_for_any_number_of_threads() {
 
 #[test]
 fn the_first_epochs_are_uniform_and_gather_the_embeddings() {
-    let (mut sampler, _) = Sampler::new(120, options(Kind::Walk, Coverage::Repeat), Seed(1)).unwrap();
+    let (mut sampler, _) = Sampler::new(120, options(SamplerKind::Walk, Coverage::Repeat), Seed(1)).unwrap();
     let first = train(&mut sampler, 10);
     assert_eq!(sorted(first.concat()), (0..120).collect::<Vec<u32>>());
     let finished = sampler.report().finished.unwrap();
@@ -145,7 +147,7 @@ fn the_first_epochs_are_uniform_and_gather_the_embeddings() {
 
 #[test]
 fn the_graph_is_rebuilt_after_as_many_batches_as_asked_for() {
-    let (mut sampler, _) = Sampler::new(120, options(Kind::Walk, Coverage::Repeat), Seed(1)).unwrap();
+    let (mut sampler, _) = Sampler::new(120, options(SamplerKind::Walk, Coverage::Repeat), Seed(1)).unwrap();
     train(&mut sampler, 10);
     let mut lengths = Vec::new();
     let mut fingerprints = std::collections::HashSet::new();
@@ -161,7 +163,7 @@ fn the_graph_is_rebuilt_after_as_many_batches_as_asked_for() {
 
 #[test]
 fn an_epoch_begins_anew_or_later_when_it_is_set_and_steps_go_on_counting() {
-    let (mut sampler, _) = Sampler::new(120, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+    let (mut sampler, _) = Sampler::new(120, options(SamplerKind::Walk, Coverage::Cover), Seed(1)).unwrap();
     let first = train(&mut sampler, 4);
     sampler.set_epoch(0).unwrap();
     assert_eq!((sampler.epoch(), sampler.position(), sampler.steps()), (0, 0, 4));
@@ -175,7 +177,7 @@ fn an_epoch_begins_anew_or_later_when_it_is_set_and_steps_go_on_counting() {
     train(&mut sampler, 3);
     let (state, arrays) = sampler.state();
     assert_eq!(state.steps as i64 + state.skipped, 2 * 10 + 3);
-    let asked = options(Kind::Walk, Coverage::Cover);
+    let asked = options(SamplerKind::Walk, Coverage::Cover);
     let (mut resumed, _) = Sampler::restore(120, asked, Seed(1), &state, &arrays).unwrap();
     assert_eq!(train(&mut resumed, 20), train(&mut sampler, 20));
     let error = sampler.set_epoch(u64::MAX).unwrap_err();
@@ -184,7 +186,7 @@ fn an_epoch_begins_anew_or_later_when_it_is_set_and_steps_go_on_counting() {
 
 #[test]
 fn a_cancelled_refresh_changes_nothing_and_can_be_asked_for_again() {
-    for kind in [Kind::Walk, Kind::Nearest] {
+    for kind in [SamplerKind::Walk, SamplerKind::Nearest] {
         let (mut sampler, _) = Sampler::new(120, options(kind, Coverage::Cover), Seed(1)).unwrap();
         train(&mut sampler, 10);
         let before = sampler.state();
@@ -202,7 +204,7 @@ fn a_cancelled_refresh_changes_nothing_and_can_be_asked_for_again() {
 #[test]
 fn an_instance_without_an_embedding_waits_for_it_in_uniform_places() {
     // 125 instances in batches of 12: the uniform epoch leaves five out, who have no embedding then.
-    let (mut sampler, _) = Sampler::new(125, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+    let (mut sampler, _) = Sampler::new(125, options(SamplerKind::Walk, Coverage::Cover), Seed(1)).unwrap();
     train(&mut sampler, 11);
     assert_eq!(sampler.report().staleness.unwrap().without_embedding, 5);
     train(&mut sampler, 9);
@@ -215,7 +217,7 @@ fn an_instance_without_an_embedding_waits_for_it_in_uniform_places() {
 
 #[test]
 fn without_embeddings_enough_batches_stay_uniform_and_a_warning_says_so() {
-    let options = SamplerOptions { uniform_epochs: 0, ..options(Kind::Walk, Coverage::Cover) };
+    let options = SamplerOptions { uniform_epochs: 0, ..options(SamplerKind::Walk, Coverage::Cover) };
     let (mut sampler, warnings) = Sampler::new(120, options, Seed(1)).unwrap();
     assert!(warnings.is_empty());
     let first = sampler.next_segment().unwrap();
@@ -231,7 +233,7 @@ fn without_embeddings_enough_batches_stay_uniform_and_a_warning_says_so() {
 
 #[test]
 fn more_candidates_than_others_are_lowered_with_a_warning_before_anything_runs() {
-    let few = SamplerOptions { candidates: 500, ..options(Kind::Walk, Coverage::Cover) };
+    let few = SamplerOptions { candidates: 500, ..options(SamplerKind::Walk, Coverage::Cover) };
     let (_, warnings) = Sampler::new(100, few, Seed(1)).unwrap();
     assert_eq!(warnings, [Warning::CandidatesLowered { asked: 500, instances: 100, used: 99 }]);
 }
@@ -239,7 +241,7 @@ fn more_candidates_than_others_are_lowered_with_a_warning_before_anything_runs()
 #[test]
 fn options_out_of_range_are_refused_by_name() {
     let refused = |change: fn(&mut SamplerOptions)| {
-        let mut options = options(Kind::Walk, Coverage::Cover);
+        let mut options = options(SamplerKind::Walk, Coverage::Cover);
         change(&mut options);
         Sampler::new(100, options, Seed(1)).unwrap_err()
     };
@@ -268,11 +270,12 @@ fn options_out_of_range_are_refused_by_name() {
         assert!(matches!(refused(change), SamplingError::Number { option: named, .. } if named == option));
     }
     let nearest = |options: &mut SamplerOptions| {
-        (options.kind, options.temperature) = (Kind::Nearest, Some(0.1));
+        (options.kind, options.temperature) = (SamplerKind::Nearest, Some(0.1));
     };
     assert!(refused(nearest).to_string().starts_with("temperature does not go with kind = \"nearest\""));
     for instances in [0, 1] {
-        let refused = Sampler::new(instances, options(Kind::Uniform, Coverage::Cover), Seed(1)).unwrap_err();
+        let refused =
+            Sampler::new(instances, options(SamplerKind::Uniform, Coverage::Cover), Seed(1)).unwrap_err();
         assert_eq!(refused, SamplingError::Instances { instances });
     }
 }
@@ -291,7 +294,7 @@ fn restart_probability_follows_its_schedule() {
 fn an_unknown_option_is_refused_and_a_missing_one_is_the_paper_s() {
     let parsed: SamplerOptions =
         serde_json::from_str(r#"{ "kind": "nearest", "coverage": "cover" }"#).unwrap();
-    assert_eq!((parsed.kind, parsed.coverage), (Kind::Nearest, Coverage::Cover));
+    assert_eq!((parsed.kind, parsed.coverage), (SamplerKind::Nearest, Coverage::Cover));
     assert_eq!((parsed.candidates, parsed.neighbors, parsed.refresh_every), (1000, 100, 100));
     let misspelt = serde_json::from_str::<SamplerOptions>(r#"{ "neighbours": 3 }"#).unwrap_err();
     assert!(misspelt.to_string().contains("unknown field `neighbours`"), "{misspelt}");
@@ -299,7 +302,7 @@ fn an_unknown_option_is_refused_and_a_missing_one_is_the_paper_s() {
 
 #[test]
 fn embeddings_that_do_not_fit_are_refused_and_nothing_is_taken() {
-    let (mut sampler, _) = Sampler::new(100, options(Kind::Walk, Coverage::Cover), Seed(1)).unwrap();
+    let (mut sampler, _) = Sampler::new(100, options(SamplerKind::Walk, Coverage::Cover), Seed(1)).unwrap();
     train(&mut sampler, 3);
     let before = sampler.state();
     let mut bad = embeddings(&[7, 8], 3);
@@ -323,7 +326,7 @@ fn embeddings_that_do_not_fit_are_refused_and_nothing_is_taken() {
 
 #[test]
 fn a_state_of_another_run_is_refused_with_what_differs() {
-    let asked = options(Kind::Walk, Coverage::Cover);
+    let asked = options(SamplerKind::Walk, Coverage::Cover);
     let (mut sampler, _) = Sampler::new(100, asked.clone(), Seed(1)).unwrap();
     train(&mut sampler, 12);
     let (state, arrays) = sampler.state();
@@ -336,15 +339,15 @@ fn a_state_of_another_run_is_refused_with_what_differs() {
     assert!(refused(100, &other, 1).contains("neighbors = 6, not 7"));
     let other = SamplerOptions { restart: RestartSchedule { to: 0.1, ..asked.restart }, ..asked.clone() };
     assert!(refused(100, &other, 1).contains("restart.to = 0.05, not 0.1"));
-    let other = SamplerOptions { temperature: Some(0.5), ..options(Kind::Walk, Coverage::Cover) };
+    let other = SamplerOptions { temperature: Some(0.5), ..options(SamplerKind::Walk, Coverage::Cover) };
     assert!(refused(100, &other, 1).contains("temperature = None, not Some(0.5)"));
-    let other = SamplerOptions { uniform_fraction: 0.5, ..options(Kind::Walk, Coverage::Cover) };
+    let other = SamplerOptions { uniform_fraction: 0.5, ..options(SamplerKind::Walk, Coverage::Cover) };
     assert!(refused(100, &other, 1).contains("uniform_fraction = 0, not 0.5"));
 }
 
 #[test]
 fn a_damaged_state_is_refused() {
-    let asked = options(Kind::Walk, Coverage::Cover);
+    let asked = options(SamplerKind::Walk, Coverage::Cover);
     let (mut sampler, _) = Sampler::new(100, asked.clone(), Seed(1)).unwrap();
     train(&mut sampler, 12);
     let (state, arrays) = sampler.state();
@@ -384,7 +387,8 @@ fn a_damaged_state_is_refused() {
 
 #[test]
 fn uniform_sampling_checks_embeddings_but_keeps_none() {
-    let (mut sampler, _) = Sampler::new(100, options(Kind::Uniform, Coverage::Cover), Seed(1)).unwrap();
+    let (mut sampler, _) =
+        Sampler::new(100, options(SamplerKind::Uniform, Coverage::Cover), Seed(1)).unwrap();
     assert!(!sampler.needs_embeddings());
     train(&mut sampler, 20);
     assert!(!sampler.state().1.contains_key("embeddings"));
@@ -431,11 +435,11 @@ fn without_reshuffling_uniform_batches_are_those_of_the_first_epoch_and_walks_ar
         assert_eq!((sampler.epoch(), sampler.report().finished.unwrap().epoch), (3, 2));
         epochs
     };
-    let (anew, once) = (plan(Kind::Uniform, None), plan(Kind::Uniform, Some(false)));
-    assert_eq!(anew, plan(Kind::Uniform, Some(true)));
+    let (anew, once) = (plan(SamplerKind::Uniform, None), plan(SamplerKind::Uniform, Some(false)));
+    assert_eq!(anew, plan(SamplerKind::Uniform, Some(true)));
     assert_ne!(anew[0], anew[1]);
     assert_eq!(once, [&anew[0], &anew[0], &anew[0]].map(Clone::clone));
-    let walked = plan(Kind::Walk, Some(false));
+    let walked = plan(SamplerKind::Walk, Some(false));
     assert_eq!((&walked[0], &walked[1]), (&anew[0], &anew[0]));
     assert_ne!(walked[2], anew[0]);
 }

@@ -70,8 +70,7 @@ pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(
         steps: arguments.steps,
         warm_up: 2,
     };
-    let cost = cost::step(&options, cancellation)?
-        .ok_or_else(|| Failure::Interrupted("nothing was measured".to_owned()))?;
+    let cost = cost::step(&options, cancellation).map_err(Failure::or_interrupted("nothing was measured"))?;
     if arguments.json { say(line(&options, &cost)?) } else { say(table(&cost)) }
 }
 

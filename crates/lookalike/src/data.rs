@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::Cancellation;
 use lookalike_data::download::check::{Verdict, check};
 use lookalike_data::graph::{self, FeatureRule, Features, GraphSet, NodeSet, planetoid};
 use lookalike_data::image::registry::{self, DatasetInfo};
@@ -11,6 +11,7 @@ use lookalike_data::{DataError, DataOptions, Split, download};
 
 use crate::failure::Failure;
 use crate::output::say;
+use crate::progress::Terminal;
 use crate::run::warn;
 use crate::table::Table;
 
@@ -165,7 +166,7 @@ fn check_files(which: &Which) -> Result<(), Failure> {
     let root = which.root()?;
     let mut table = Table::default();
     let mut differing = 0;
-    for found in check(&which.name, root, &Progress::new)? {
+    for found in check(&which.name, root, &Terminal)? {
         let verdict = match found.verdict {
             Verdict::Published => "as published".to_owned(),
             Verdict::Differs { found, expected } => {
@@ -183,7 +184,7 @@ fn check_files(which: &Which) -> Result<(), Failure> {
     for split in [Split::Train, Split::Test] {
         let options =
             DataOptions { name: which.name.clone(), root: which.data_root.clone(), skip_corrupt: false };
-        let (dataset, _) = registry::open(&options, split)?;
+        let (dataset, _) = registry::open(&options, split, &Terminal)?;
         table
             .row(dataset.name(), format!("{} instances, {} classes", dataset.len(), dataset.classes().len()));
     }
@@ -206,7 +207,7 @@ fn get(which: &Which, mirror: Option<&str>, cancellation: &Cancellation) -> Resu
         error @ DataError::Option { .. } => Failure::usage(error.to_string()),
         error => Failure::from(error),
     };
-    for path in download::get(&which.name, root, mirror, &Progress::new, cancellation).map_err(interrupted)? {
+    for path in download::get(&which.name, root, mirror, &Terminal, cancellation).map_err(interrupted)? {
         say(path.display())?;
     }
     Ok(())

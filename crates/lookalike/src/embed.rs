@@ -8,7 +8,7 @@ use lookalike_data::Split;
 use lookalike_learn::experiment::{Domain, Experiment};
 
 use crate::failure::Failure;
-use crate::run::{Place, with_any};
+use crate::run::{RunOptions, with_any};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     data: Option<String>,
     /// Which part of it; graphs have one
     #[arg(long, value_enum, default_value = "train")]
-    split: Part,
+    split: DataPart,
     /// What to write
     #[arg(long, value_enum, default_value = "representation")]
     layer: Layer,
@@ -27,11 +27,11 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE.npy")]
     out: PathBuf,
     #[command(flatten)]
-    place: Place,
+    options: RunOptions,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Part {
+enum DataPart {
     Train,
     Test,
 }
@@ -45,9 +45,9 @@ enum Layer {
 }
 
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
-    let mut place = arguments.place.clone();
-    place.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
-    let experiment = place.open_run(&arguments.run)?;
+    let mut options = arguments.options.clone();
+    options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
+    let experiment = options.open_run(&arguments.run)?;
     with_any!(&experiment, experiment => embed(arguments, experiment, cancellation))
 }
 
@@ -58,12 +58,12 @@ fn embed<D: Domain>(
 ) -> Result<(), Failure> {
     let mut network = experiment.load_model(&arguments.run)?;
     let split = match arguments.split {
-        Part::Train => Split::Train,
-        Part::Test => Split::Test,
+        DataPart::Train => Split::Train,
+        DataPart::Test => Split::Test,
     };
     let embedded = experiment
-        .embed(&mut network, split, cancellation)?
-        .ok_or_else(|| Failure::Interrupted("nothing was written".to_owned()))?;
+        .embed(&mut network, split, cancellation)
+        .map_err(Failure::or_interrupted("nothing was written"))?;
     let rows = match arguments.layer {
         Layer::Representation => embedded.representation,
         Layer::Projection => embedded.projection,

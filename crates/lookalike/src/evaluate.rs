@@ -5,34 +5,34 @@ use std::path::PathBuf;
 use lookalike_base::progress::Cancellation;
 use lookalike_learn::evaluate::{BatchScores, Geometry};
 use lookalike_learn::experiment::{
-    AnyExperiment, Beside, Domain, Evaluation, Experiment, Extent, GraphEvaluation, ImageEvaluation, MODEL,
-    NodeEvaluation,
+    AnyExperiment, Baselines, Domain, Evaluation, EvaluationScope, Experiment, GraphEvaluation,
+    ImageEvaluation, MODEL, NodeEvaluation,
 };
 
 use crate::failure::Failure;
 use crate::output::{say, write_json};
-use crate::run::{Place, warn, with_any};
+use crate::run::{RunOptions, warn, with_any};
 use crate::table::Table;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A finished run
     run: PathBuf,
-    /// Of images and nodes: leave out the linear probe
+    /// Leave out the linear probe; for runs on images and nodes
     #[arg(long)]
     no_probe: bool,
-    /// Of graphs and nodes: what to measure beside the trained encoder
+    /// What to measure beside the trained encoder; for runs on graphs and nodes
     #[arg(long, value_enum)]
-    beside: Option<Others>,
+    beside: Option<Beside>,
     /// Print one line of JSON instead of a table
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    place: Place,
+    options: RunOptions,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Others {
+enum Beside {
     /// The encoder before training; label histograms, numbers of nodes and edges; features of nodes
     All,
     /// The encoder before training
@@ -42,22 +42,24 @@ enum Others {
 }
 
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
-    let experiment = arguments.place.open_run(&arguments.run)?;
+    let experiment = arguments.options.open_run(&arguments.run)?;
     match (&experiment, arguments) {
         (AnyExperiment::Images(_), Arguments { beside: Some(_), .. }) => {
-            return Err(Failure::usage("--beside is of graphs and nodes; this run is on images"));
+            return Err(Failure::usage(
+                "--beside applies only to runs on graphs and nodes; this run is on images",
+            ));
         }
         (AnyExperiment::GraphViews(_) | AnyExperiment::Mvgrl(_), Arguments { no_probe: true, .. }) => {
             return Err(Failure::usage(
-                "--no-probe is of images and nodes; this run is on graphs, which have no probe",
+                "--no-probe applies only to runs on images and nodes; this run is on graphs, which have no probe",
             ));
         }
         (
             AnyExperiment::Nodes(_),
-            Arguments { no_probe: true, beside: Some(Others::All | Others::Untrained), .. },
+            Arguments { no_probe: true, beside: Some(Beside::All | Beside::Untrained), .. },
         ) => {
             return Err(Failure::usage(
-                "on nodes --beside is scored by the probe, which --no-probe leaves out: only one of them can be",
+                "--beside cannot be combined with --no-probe for a run on nodes: the probe scores what --beside names",
             ));
         }
         _ => {}
@@ -75,14 +77,15 @@ fn evaluate<D: Domain>(
         let run = arguments.run.display();
         warn(&[format!("{run} has not finished: what is scored is its newest checkpoint")]);
     }
-    let interrupted = || Failure::Interrupted("nothing was written".to_owned());
-    let beside = match arguments.beside {
-        None | Some(Others::All) => Beside::All,
-        Some(Others::Untrained) => Beside::Untrained,
-        Some(Others::Nothing) => Beside::Nothing,
+    let baselines = match arguments.beside {
+        None | Some(Beside::All) => Baselines::All,
+        Some(Beside::Untrained) => Baselines::Untrained,
+        Some(Beside::Nothing) => Baselines::None,
     };
-    let extent = Extent { probe: !arguments.no_probe, beside, ..Extent::FULL };
-    let evaluation = experiment.evaluate(&network, &plan, extent, cancellation)?.ok_or_else(interrupted)?;
+    let scope = EvaluationScope { probe: !arguments.no_probe, baselines, ..EvaluationScope::FULL };
+    let evaluation = experiment
+        .evaluate(&network, &plan, scope, cancellation)
+        .map_err(Failure::or_interrupted("nothing was written"))?;
     write_json(&arguments.run.join("evaluation.json"), &evaluation)?;
     if arguments.json {
         return say(serde_json::to_string(&evaluation)?);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use lookalike_learn::experiment::export;
 
 use crate::failure::Failure;
-use crate::run::Place;
+use crate::run::RunOptions;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let place = Place { data_root: None, device: None, settings: Vec::new() };
+    let place = RunOptions { data_root: None, device: None, settings: Vec::new() };
     export(&place.run_recipe(&arguments.run)?, &arguments.run, &arguments.out)?;
     eprintln!("wrote {}", arguments.out.display());
     Ok(())

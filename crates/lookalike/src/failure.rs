@@ -28,6 +28,14 @@ impl Failure {
         Self::Error { error: anyhow::Error::msg(message.into()), status: 2 }
     }
 
+    /// What to make of an error: cancelled work is an interrupt, after which `how` to go on is said.
+    pub(crate) fn or_interrupted(how: impl Into<String>) -> impl FnOnce(LearnError) -> Self {
+        move |error| match error {
+            LearnError::Cancelled => Self::Interrupted(how.into()),
+            error => error.into(),
+        }
+    }
+
     /// Prints the reason to standard error.
     pub(crate) fn report(self) -> ExitCode {
         match self {

@@ -9,6 +9,7 @@ mod export;
 mod failure;
 mod memory;
 mod output;
+mod progress;
 mod run;
 mod sample;
 mod table;

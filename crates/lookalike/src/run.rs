@@ -1,6 +1,7 @@
 //! What the commands on runs share: opening a recipe or a run with its data.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lookalike_data::graph::is_path;
 use lookalike_learn::LearnError;
@@ -8,10 +9,11 @@ use lookalike_learn::experiment::AnyExperiment;
 use lookalike_learn::recipe::{Modality, Recipe, ValidRecipe};
 
 use crate::failure::Failure;
+use crate::progress::Terminal;
 
 /// What every command that opens data and a device can be told.
 #[derive(clap::Args, Clone)]
-pub(crate) struct Place {
+pub(crate) struct RunOptions {
     /// Folder that holds the data set's files
     #[arg(long, value_name = "DIR")]
     pub(crate) data_root: Option<PathBuf>,
@@ -23,7 +25,7 @@ pub(crate) struct Place {
     pub(crate) settings: Vec<String>,
 }
 
-impl Place {
+impl RunOptions {
     /// Reads and checks the recipe at `path`, with what was given on the command line.
     pub(crate) fn recipe(&self, path: &Path) -> Result<ValidRecipe, LearnError> {
         let mut recipe = Recipe::read(path, &self.settings)?;
@@ -64,7 +66,7 @@ impl Place {
 
 /// Opens an experiment and tells the user what is to be known about its data.
 pub(crate) fn open(recipe: ValidRecipe) -> Result<AnyExperiment, Failure> {
-    let (experiment, warnings) = AnyExperiment::open(recipe)?;
+    let (experiment, warnings) = AnyExperiment::open(recipe, Arc::new(Terminal))?;
     warn(&warnings);
     Ok(experiment)
 }

@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use lookalike_base::{Cancellation, MappedRows, Progress, RowSource, Seed, Watch, npy};
+use lookalike_base::{Cancellation, MappedRows, ProgressDisplay, RowSource, Seed, Watch, npy};
 use lookalike_sampling::{
-    Avoid, BatchOrigins, Coverage, Groups, Kind, Oracle, PlanContext, PlanReport, Ranks, RestartSchedule,
-    RunData, Sampler, SamplerOptions, SamplingError, Scoring, Split, plan_report_until,
+    Avoid, BatchOrigins, CandidateDraw, Coverage, Groups, Oracle, PlanContext, PlanReport, RankSplit, Ranks,
+    RestartSchedule, RunData, Sampler, SamplerKind, SamplerOptions, SamplingError, Scoring, plan_report,
 };
 
 use crate::failure::Failure;
 use crate::output::write_json;
+use crate::progress::Terminal;
 use crate::run::warn;
 
 /// Embeddings that are checked between two looks at the progress.
@@ -24,19 +25,22 @@ pub(crate) struct Arguments {
     out: PathBuf,
     /// How batches are made
     #[arg(long, value_enum, default_value = "walk")]
-    kind: How,
+    kind: SamplerKind,
     /// Instances a batch, B
     #[arg(long, default_value_t = 256)]
     batch_size: usize,
     /// Distinct random candidates of each instance, M [default: 1000]
     #[arg(long)]
     candidates: Option<usize>,
+    /// How the candidates of different instances are drawn [default: tiles]
+    #[arg(long, value_enum)]
+    candidate_draw: Option<CandidateDraw>,
     /// Most similar of them that are kept, K [default: 100]
     #[arg(long)]
     neighbors: Option<usize>,
     /// In which numbers candidates are compared [default: f32]
     #[arg(long, value_enum)]
-    scoring: Option<Numbers>,
+    scoring: Option<Scoring>,
     /// Probability of going back to the start at each step of a walk [default: 0.1]
     #[arg(long)]
     restart: Option<f64>,
@@ -54,7 +58,7 @@ pub(crate) struct Arguments {
     similarity_percentile: Option<f64>,
     /// Whether an instance may come more than once an epoch [default: cover]
     #[arg(long, value_enum)]
-    coverage: Option<Filling>,
+    coverage: Option<Coverage>,
     /// Epochs to plan; walks go over another graph in each
     #[arg(long, default_value_t = 1)]
     epochs: u64,
@@ -66,13 +70,13 @@ pub(crate) struct Arguments {
     num_replicas: usize,
     /// How replicas share batches
     #[arg(long, value_enum, default_value = "batches")]
-    split: Sharing,
+    split: RankSplit,
     /// A class an instance, integers: for the false negatives of the report, or for --oracle
     #[arg(long, value_name = "LABELS.npy")]
     labels: Option<PathBuf>,
     /// What to keep walks from by --labels: what would be if false negatives were known, for analysis
     #[arg(long, value_enum, requires = "labels")]
-    oracle: Option<Against>,
+    oracle: Option<Avoid>,
     /// An id an instance, integers: instances with the same id never share a batch
     #[arg(long, value_name = "IDS.npy")]
     groups: Option<PathBuf>,
@@ -81,53 +85,12 @@ pub(crate) struct Arguments {
     report: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum How {
-    /// Random walks with restart over the proximity graph
-    Walk,
-    /// An instance and its nearest neighbours
-    Nearest,
-    /// A random order, cut into batches
-    Uniform,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Filling {
-    /// At most once; all but the remainder exactly once
-    Cover,
-    /// As published: instances may recur, and some not come at all
-    Repeat,
-}
-
-#[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
-enum Sharing {
-    /// Each batch of B is one replica's
-    Batches,
-    /// Each batch of B·W is cut into a part for each replica, for losses that gather
-    Within,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Against {
-    /// Neighbours of the same class are not walked to
-    Edges,
-    /// Instances of the start's class are not collected, though walked through
-    Members,
-}
-
-#[derive(Clone, Copy, clap::ValueEnum)]
-enum Numbers {
-    /// The best are the best
-    F32,
-    /// Rounded first, the last ones again in f32: faster only where candidates are hundreds of times the neighbors
-    Bf16,
-}
-
 impl Arguments {
     /// Refuses what the kind of batches does not read, as if it had been given for nothing.
     fn check(&self) -> Result<(), Failure> {
         let of_walks = [
             ("--candidates", self.candidates.is_some()),
+            ("--candidate-draw", self.candidate_draw.is_some()),
             ("--neighbors", self.neighbors.is_some()),
             ("--restart", self.restart.is_some()),
             ("--temperature", self.temperature.is_some()),
@@ -141,11 +104,11 @@ impl Arguments {
             ("--oracle", self.oracle.is_some()),
         ];
         let (kind, unread, reason) = match self.kind {
-            How::Walk => return Ok(()),
-            How::Nearest => {
+            SamplerKind::Walk => return Ok(()),
+            SamplerKind::Nearest => {
                 ("nearest", &[][..], "it ties each instance to the nearest of all, and walks nowhere")
             }
-            How::Uniform => ("uniform", &of_graphs[..], "it has no graph"),
+            SamplerKind::Uniform => ("uniform", &of_graphs[..], "it has no graph"),
         };
         match of_walks.iter().chain(unread).find(|(_, given)| *given) {
             None => Ok(()),
@@ -158,22 +121,13 @@ impl Arguments {
     fn options(&self, batches_per_epoch: u64) -> SamplerOptions {
         let restart = self.restart.unwrap_or(0.1);
         SamplerOptions {
-            kind: match self.kind {
-                How::Walk => Kind::Walk,
-                How::Nearest => Kind::Nearest,
-                How::Uniform => Kind::Uniform,
-            },
+            kind: self.kind,
             batch_size: self.batch_size,
-            coverage: match self.coverage {
-                Some(Filling::Cover) | None => Coverage::Cover,
-                Some(Filling::Repeat) => Coverage::Repeat,
-            },
+            coverage: self.coverage.unwrap_or(Coverage::Cover),
             candidates: self.candidates.unwrap_or(1000),
             neighbors: self.neighbors.unwrap_or(100),
-            scoring: match self.scoring {
-                Some(Numbers::F32) | None => Scoring::F32,
-                Some(Numbers::Bf16) => Scoring::Bf16,
-            },
+            scoring: self.scoring.unwrap_or_default(),
+            candidate_draw: self.candidate_draw.unwrap_or_default(),
             restart: RestartSchedule { from: restart, to: restart, over_epochs: 0.0 },
             temperature: self.temperature,
             uniform_fraction: self.uniform_fraction.unwrap_or(0.0),
@@ -181,8 +135,8 @@ impl Arguments {
             similarity_percentile: self.similarity_percentile,
             refresh_every: match self.kind {
                 // The nearest of all are the same in every epoch.
-                How::Nearest => u64::MAX,
-                How::Walk | How::Uniform => batches_per_epoch.max(1),
+                SamplerKind::Nearest => u64::MAX,
+                SamplerKind::Walk | SamplerKind::Uniform => batches_per_epoch.max(1),
             },
             uniform_epochs: 0,
             ..SamplerOptions::default()
@@ -237,9 +191,9 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
             origins: Some(&origins),
             batches_per_epoch: Some(plan.len() / arguments.epochs as usize),
         };
-        let progress = Progress::new(PlanReport::PASSES * plan.len() as u64, "measuring");
-        let watch = Watch { progress: &progress, cancellation };
-        let report = plan_report_until(&plan, &embeddings, &context, Seed(arguments.seed), watch);
+        let progress = Terminal.start(PlanReport::PASSES * plan.len() as u64, "measuring");
+        let watch = Watch { progress: &*progress, cancellation };
+        let report = plan_report(&plan, &embeddings, &context, Seed(arguments.seed), watch);
         let report =
             report.map_err(|error| interrupted(error, "the plan was written, its report was not"))?;
         progress.finish();
@@ -255,18 +209,8 @@ impl Arguments {
         // Ids are compared, not counted: their bits are as good as their values.
         let groups =
             groups.map(|ids| Groups::new(&ids.into_iter().map(i64::cast_unsigned).collect::<Vec<u64>>()));
-        let oracle = self.oracle.zip(labels).map(|(against, labels)| Oracle {
-            labels: labels.to_vec(),
-            avoid: match against {
-                Against::Edges => Avoid::Edges,
-                Against::Members => Avoid::Members,
-            },
-        });
-        let split = match self.split {
-            Sharing::Batches => Split::Batches,
-            Sharing::Within => Split::Within,
-        };
-        Ok(RunData { groups, oracle, ranks: Ranks { rank: 0, count: self.num_replicas, split } })
+        let oracle = self.oracle.zip(labels).map(|(avoid, labels)| Oracle { labels: labels.to_vec(), avoid });
+        Ok(RunData { groups, oracle, ranks: Ranks { rank: 0, count: self.num_replicas, split: self.split } })
     }
 
     /// Writes the plan: a row a batch, or for several replicas steps × replicas × B.
@@ -275,7 +219,7 @@ impl Arguments {
         let mut values: Vec<i64> = Vec::with_capacity(plan.iter().map(Vec::len).sum());
         for batch in plan {
             // Of a batch that all share, replica r gets the members at its places r, r + W, r + 2W, ….
-            let parts = if self.split == Sharing::Within { replicas } else { 1 };
+            let parts = if self.split == RankSplit::Within { replicas } else { 1 };
             for part in 0..parts {
                 values.extend(batch.iter().skip(part).step_by(parts).map(|instance| i64::from(*instance)));
             }
@@ -302,14 +246,14 @@ fn plan(
     sampler.set_cancellation(cancellation.clone());
     let nothing = |error| interrupted(error, "nothing was written");
     for epoch in 1..=epochs {
-        if epoch == 1 || sampler.options().kind == Kind::Walk {
-            let progress = Progress::new(embeddings.len() as u64, &format!("graph {epoch} of {epochs}"));
-            sampler.rebuild_from(embeddings, &progress).map_err(nothing)?;
+        if epoch == 1 || sampler.options().kind == SamplerKind::Walk {
+            let progress = Terminal.start(embeddings.len() as u64, &format!("graph {epoch} of {epochs}"));
+            sampler.rebuild_from(embeddings, &*progress).map_err(nothing)?;
             progress.finish();
         }
         let batches = steps * sampler.data().ranks.planned_at_once();
-        let progress = Progress::new(batches as u64, &format!("epoch {epoch} of {epochs}"));
-        let segment = sampler.next_segment_of_all(&progress).map_err(nothing)?;
+        let progress = Terminal.start(batches as u64, &format!("epoch {epoch} of {epochs}"));
+        let segment = sampler.next_segment_of_all(&*progress).map_err(nothing)?;
         progress.finish();
         // No refresh is due before the end of the epoch, so this is all of it.
         for _ in 0..steps {
@@ -341,7 +285,7 @@ fn check_folder(path: &Path) -> Result<(), Failure> {
 
 /// Checks that all values are finite, and warns of rows of zeros.
 fn check(embeddings: &MappedRows, path: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
-    let progress = Progress::new(embeddings.len() as u64, "checking");
+    let progress = Terminal.start(embeddings.len() as u64, "checking");
     let mut row = vec![0.0; embeddings.columns()];
     let mut zeros = (0_usize, 0);
     for instance in 0..embeddings.len() {

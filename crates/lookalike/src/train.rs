@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, ProgressDisplay, Watch};
 use lookalike_learn::LearnError;
-use lookalike_learn::experiment::{AnyExperiment, Domain, Experiment, Extent, MODEL};
+use lookalike_learn::experiment::{AnyExperiment, Domain, EvaluationScope, Experiment, MODEL};
 use lookalike_learn::recipe::new_run_folder;
 use lookalike_learn::train::Outcome;
 
 use crate::evaluate::after_training;
 use crate::failure::Failure;
 use crate::output::{say, write_json};
-use crate::run::{Place, open, warn, with_any};
+use crate::progress::Terminal;
+use crate::run::{RunOptions, open, warn, with_any};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -25,7 +26,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "RUN", conflicts_with = "resume")]
     out: Option<PathBuf>,
     #[command(flatten)]
-    place: Place,
+    options: RunOptions,
 }
 
 /// What a finished run holds beside its checkpoints.
@@ -34,12 +35,12 @@ const RESULTS: [&str; 2] = [MODEL, "evaluation.json"];
 pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     let (run, experiment) = match (arguments.resume, arguments.recipe) {
         (Some(run), _) => {
-            let experiment = arguments.place.open_run(&run)?;
+            let experiment = arguments.options.open_run(&run)?;
             (run, experiment)
         }
         (None, Some(recipe)) => {
             let run = arguments.out.unwrap_or_else(|| new_run_folder(&recipe));
-            let experiment = start(&recipe, &run, &arguments.place)?;
+            let experiment = start(&recipe, &run, &arguments.options)?;
             (run, experiment)
         }
         (None, None) => return Err(Failure::usage("give a recipe, or --resume RUN")),
@@ -48,14 +49,14 @@ pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(
 }
 
 /// Opens a new run.
-fn start(recipe: &Path, run: &Path, place: &Place) -> Result<AnyExperiment, Failure> {
+fn start(recipe: &Path, run: &Path, options: &RunOptions) -> Result<AnyExperiment, Failure> {
     if run.join("recipe.toml").exists() {
         let run = run.display();
         return Err(Failure::usage(format!(
             "{run} holds a run already; go on with it by --resume {run}, or give another folder with --out"
         )));
     }
-    open(place.recipe(recipe)?)
+    open(options.recipe(recipe)?)
 }
 
 /// Writes the recipe that the run has from now on: settings given on resuming hold the next time too.
@@ -105,12 +106,12 @@ fn train<D: Domain>(
     if trainer.step() > 0 {
         eprintln!("going on from step {}", trainer.step());
     }
-    let progress = Progress::new(trainer.last_step(), "training");
-    let outcome = trainer.run(cancellation, &progress);
+    let progress = Terminal.start(trainer.last_step(), "training");
+    let outcome = trainer.run(Watch { progress: &*progress, cancellation });
     progress.finish();
-    let go_on = || Failure::Interrupted(format!("go on with `lookalike train --resume {}`", run.display()));
+    let go_on = format!("go on with `lookalike train --resume {}`", run.display());
     match outcome? {
-        Outcome::Interrupted => return Err(go_on()),
+        Outcome::Interrupted => return Err(Failure::Interrupted(go_on)),
         Outcome::AlreadyFinished if RESULTS.iter().all(|name| run.join(name).exists()) => {
             let (run, steps) = (run.display(), trainer.step());
             return say(format_args!("{run} has made all its {steps} steps; nothing is left to do"));
@@ -120,8 +121,8 @@ fn train<D: Domain>(
     let network = D::network(&trainer.method).clone();
     experiment.save_model(run, &network)?;
     let evaluation = experiment
-        .evaluate(&network, trainer.plan(), Extent::AFTER_TRAINING, cancellation)?
-        .ok_or_else(go_on)?;
+        .evaluate(&network, trainer.plan(), EvaluationScope::AFTER_TRAINING, cancellation)
+        .map_err(Failure::or_interrupted(go_on))?;
     let fields = serde_json::to_value(&evaluation)?;
     let step = trainer.step();
     trainer.events().record("evaluation", step, fields)?;

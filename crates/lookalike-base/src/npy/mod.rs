@@ -13,7 +13,7 @@ use crate::arrays::element_count;
 use crate::atomic::write_atomic;
 use crate::bytes::{bf16_to_f32, encode, f16_to_f32};
 use crate::error::ArrayFileError;
-use crate::mapped::{Element, Layout};
+use crate::mapped::{Element, MatrixLayout};
 use crate::matrix::{Matrix, Rows};
 use header::{Header, MAGIC};
 
@@ -39,13 +39,13 @@ fn no_columns(path: &Path) -> ArrayFileError {
 
 /// Opens a 2-dimensional array of `float32` or `float16` and says where its values lie, once the length of the file has been
 /// found to be what they need.
-pub(crate) fn layout(path: &Path) -> Result<(File, Layout), ArrayFileError> {
+pub(crate) fn layout(path: &Path) -> Result<(File, MatrixLayout), ArrayFileError> {
     let array = Opened::new(path)?;
     let (element, [rows, columns]) = array.matrix()?;
     array.count(element.size())?;
     let length = array.file.metadata().map_err(ArrayFileError::read(path))?.len();
     let offset = (length - array.data_bytes) as usize;
-    Ok((array.file, Layout { offset, rows, columns, element }))
+    Ok((array.file, MatrixLayout { offset, rows, columns, element }))
 }
 
 /// Reads an array of integers of any size and shape: the values, last axis fastest, and the shape.

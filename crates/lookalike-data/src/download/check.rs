@@ -6,7 +6,7 @@ use crate::image::cifar::{Cifar, Source};
 use crate::image::dataset::Split;
 use crate::image::idx::{self, Idx};
 use crate::image::registry::{self, DataOptions};
-use lookalike_base::progress::Progress;
+use lookalike_base::progress::{Progress, ProgressDisplay};
 use md5::{Digest, Md5};
 use std::fmt::Write;
 use std::fs::File;
@@ -43,25 +43,25 @@ pub enum Verdict {
 }
 
 /// Compares the files of data set `name` with the published ones, and opens both splits; of a `folder` every image is
-/// decoded. `root` is what [`DataOptions::root`] would be. `show` makes the display of progress from the number of
-/// bytes to compare and a label: [`Progress::new`].
+/// decoded. `root` is what [`DataOptions::root`] would be. `display` shows the progress,
+/// which counts bytes.
 ///
 /// # Errors
 /// Whatever keeps a split from being opened, see [`registry::open`]. A sum that differs is no error but a verdict.
 pub fn check(
     name: &str,
     root: Option<&Path>,
-    show: &dyn Fn(u64, &str) -> Progress,
+    display: &dyn ProgressDisplay,
 ) -> Result<Vec<FileCheck>, DataError> {
     let options =
         DataOptions { name: name.to_owned(), root: root.map(Path::to_owned), skip_corrupt: name == "folder" };
     let mut warnings = Vec::new();
     for split in [Split::Train, Split::Test] {
-        warnings.extend(registry::open(&options, split)?.1);
+        warnings.extend(registry::open(&options, split, display)?.1);
     }
     warnings.dedup();
     let Some(root) = root else { return Ok(Vec::new()) };
-    let mut checks = compare(files(name, root)?, show)?;
+    let mut checks = compare(files(name, root)?, display)?;
     checks.extend(
         warnings.into_iter().map(|text| FileCheck { path: root.into(), verdict: Verdict::Warning(text) }),
     );
@@ -104,17 +104,17 @@ fn path_md5(dataset: &str, path: &Path) -> Option<&'static str> {
 
 fn compare(
     files: Vec<(PathBuf, Option<&'static str>)>,
-    show: &dyn Fn(u64, &str) -> Progress,
+    display: &dyn ProgressDisplay,
 ) -> Result<Vec<FileCheck>, DataError> {
     let mut total = 0;
     for (path, _) in files.iter().filter(|(_, expected)| expected.is_some()) {
         total += path.metadata().map_err(DataError::io("read", path))?.len();
     }
-    let progress = show(total, "check");
+    let progress = display.start(total, "check");
     let checks = files.into_iter().map(|(path, expected)| {
         let verdict = match expected {
             None => Verdict::Unknown,
-            Some(expected) => match md5_of(&path, &progress)? {
+            Some(expected) => match md5_of(&path, &*progress)? {
                 found if found == expected => Verdict::Published,
                 found => Verdict::Differs { found, expected },
             },
@@ -126,7 +126,7 @@ fn compare(
     checks
 }
 
-fn md5_of(path: &Path, progress: &Progress) -> Result<String, DataError> {
+fn md5_of(path: &Path, progress: &dyn Progress) -> Result<String, DataError> {
     let mut file = File::open(path).map_err(DataError::io("open", path))?;
     let mut digest = Md5::new();
     let mut chunk = vec![0; CHUNK];

@@ -10,7 +10,7 @@ mod part;
 use crate::download::known::{KnownFile, known_files};
 use crate::error::DataError;
 use crate::image::registry::NAMES;
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, Progress, ProgressDisplay};
 use part::Part;
 use std::fs;
 use std::io::Read;
@@ -26,9 +26,6 @@ const MAX_BYTES: u64 = 1 << 30;
 const LONGEST_ANSWER: Duration = Duration::from_hours(1);
 
 const CHUNK: usize = 64 * 1024;
-
-/// How a display of progress is made from the number of steps and what they are steps of: [`Progress::new`].
-pub type Show<'a> = &'a dyn Fn(u64, &str) -> Progress;
 
 /// How much is put up with.
 struct Manner {
@@ -63,7 +60,7 @@ pub fn get(
     name: &str,
     root: &Path,
     base_url: Option<&str>,
-    show: Show<'_>,
+    display: &dyn ProgressDisplay,
     cancellation: &Cancellation,
 ) -> Result<Vec<PathBuf>, DataError> {
     if !NAMES.contains(&name) {
@@ -80,7 +77,7 @@ pub fn get(
     };
     known_files(name)
         .iter()
-        .map(|file| get_file(file, &url(file), root, &manner, show, cancellation))
+        .map(|file| get_file(file, &url(file), root, &manner, display, cancellation))
         .collect()
 }
 
@@ -89,7 +86,7 @@ fn get_file(
     url: &str,
     root: &Path,
     manner: &Manner,
-    show: Show<'_>,
+    display: &dyn ProgressDisplay,
     cancellation: &Cancellation,
 ) -> Result<PathBuf, DataError> {
     let path = root.join(file.name);
@@ -98,8 +95,8 @@ fn get_file(
     }
     fs::create_dir_all(root).map_err(DataError::io("make", root))?;
     let part = Part::open(&path)?;
-    let progress = file.bytes.map(|bytes| display(file, bytes, show));
-    let mut download = Download { file, url, part, show, progress, cancellation, agent: agent(manner) };
+    let progress = file.bytes.map(|bytes| start(file, bytes, display));
+    let mut download = Download { file, url, part, display, progress, cancellation, agent: agent(manner) };
     let result = download.attempt_all(manner);
     if let Some(progress) = &download.progress {
         progress.finish();
@@ -109,8 +106,8 @@ fn get_file(
     Ok(path)
 }
 
-fn display(file: &KnownFile, bytes: u64, show: Show<'_>) -> Progress {
-    show(bytes / 1000, &format!("{} (kB)", file.name))
+fn start(file: &KnownFile, bytes: u64, display: &dyn ProgressDisplay) -> Box<dyn Progress> {
+    display.start(bytes / 1000, &format!("{} (kB)", file.name))
 }
 
 fn agent(manner: &Manner) -> Agent {
@@ -140,8 +137,8 @@ struct Download<'a> {
     file: &'a KnownFile,
     url: &'a str,
     part: Part,
-    show: Show<'a>,
-    progress: Option<Progress>,
+    display: &'a dyn ProgressDisplay,
+    progress: Option<Box<dyn Progress>>,
     cancellation: &'a Cancellation,
     agent: Agent,
 }
@@ -266,7 +263,7 @@ impl Download<'_> {
             return Err(self.too_long(promised));
         }
         if self.progress.is_none() {
-            self.progress = Some(display(self.file, promised.unwrap_or_default(), self.show));
+            self.progress = Some(start(self.file, promised.unwrap_or_default(), self.display));
         }
         Ok(None)
     }

@@ -1,4 +1,5 @@
 use super::*;
+use lookalike_base::Silent;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::thread::JoinHandle;
@@ -136,8 +137,7 @@ impl Case {
             silence: Duration::from_millis(500),
             proxy: None,
         };
-        let show = |_: u64, _: &str| Progress::hidden();
-        get_file(&self.file, url, self.folder.path(), &manner, &show, &self.cancellation)
+        get_file(&self.file, url, self.folder.path(), &manner, &Silent, &self.cancellation)
     }
 
     /// Fetches from a server with these answers; what was asked of it comes back too.
@@ -384,8 +384,7 @@ fn a_folder_that_cannot_be_made_is_an_error_that_names_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("file");
     fs::write(&path, "").unwrap();
-    let show = |_: u64, _: &str| Progress::hidden();
-    let result = get("mnist", &path, Some("http://127.0.0.1:1"), &show, &Cancellation::new());
+    let result = get("mnist", &path, Some("http://127.0.0.1:1"), &Silent, &Cancellation::new());
     assert!(result.unwrap_err().to_string().contains(&path.display().to_string()));
 }
 
@@ -394,8 +393,7 @@ fn a_mirror_is_asked_for_the_file_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::new(vec![status("404 Not Found")]);
     let base = server.url.replace("x.gz", "mirror/");
-    let show = |_: u64, _: &str| Progress::hidden();
-    let result = get("cifar10", folder.path(), Some(&base), &show, &Cancellation::new());
+    let result = get("cifar10", folder.path(), Some(&base), &Silent, &Cancellation::new());
     let message = result.unwrap_err().to_string();
     assert!(message.contains("/mirror/cifar-10-binary.tar.gz: the server answers 404"), "{message}");
     assert_eq!(server.asked().len(), 1);
@@ -404,8 +402,7 @@ fn a_mirror_is_asked_for_the_file_by_name() {
 #[test]
 fn sets_without_published_files_say_so() {
     let folder = tempfile::tempdir().unwrap();
-    let show = |_: u64, _: &str| Progress::hidden();
-    let ask = |name| get(name, folder.path(), None, &show, &Cancellation::new());
+    let ask = |name| get(name, folder.path(), None, &Silent, &Cancellation::new());
     assert!(ask("glyphs").unwrap().is_empty());
     assert!(ask("folder").unwrap_err().to_string().contains("your own images"));
     assert!(matches!(ask("cifar11"), Err(DataError::UnknownName { .. })));

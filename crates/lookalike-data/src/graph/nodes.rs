@@ -34,7 +34,7 @@ impl NodeGraph {
     ///
     /// # Errors
     /// As [`diffuse`] has.
-    pub fn of(set: &NodeSet, options: &DiffusionOptions, progress: &Progress) -> Result<Self, DataError> {
+    pub fn of(set: &NodeSet, options: &DiffusionOptions, progress: &dyn Progress) -> Result<Self, DataError> {
         let diffused = diffuse(&set.edges, options, progress)?;
         let rows = (0..set.features.len()).map(|node| {
             let row = set.features.row(node);

@@ -7,6 +7,7 @@ use crate::image::dataset::{ImageDataset, Split};
 use crate::image::folder;
 use crate::image::glyphs;
 use crate::image::idx::{self, Idx};
+use lookalike_base::progress::ProgressDisplay;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,11 +30,15 @@ pub struct DataOptions {
 /// All names that [`open`] knows.
 pub const NAMES: &[&str] = &["glyphs", "cifar10", "cifar100", "mnist", "fashion-mnist", "folder"];
 
-/// Opens one split of a data set; returned with it are warnings the user should see.
+/// Opens one split of a data set, as `display` shows where that takes long; returned with it are warnings the user should see.
 ///
 /// # Errors
 /// An unknown name, a missing root or file, and whatever makes a file unreadable.
-pub fn open(options: &DataOptions, split: Split) -> Result<(Arc<dyn ImageDataset>, Vec<String>), DataError> {
+pub fn open(
+    options: &DataOptions,
+    split: Split,
+    display: &dyn ProgressDisplay,
+) -> Result<(Arc<dyn ImageDataset>, Vec<String>), DataError> {
     let dataset: Arc<dyn ImageDataset> = match options.name.as_str() {
         "glyphs" => Arc::new(glyphs::glyphs(glyphs::SEED, split, glyphs::published_len(split))),
         "cifar10" => Arc::new(cifar::open(Cifar::Ten, root(options)?, split)?),
@@ -41,7 +46,7 @@ pub fn open(options: &DataOptions, split: Split) -> Result<(Arc<dyn ImageDataset
         "mnist" => Arc::new(idx::open(Idx::Mnist, root(options)?, split)?),
         "fashion-mnist" => Arc::new(idx::open(Idx::FashionMnist, root(options)?, split)?),
         "folder" => {
-            let (folder, warnings) = folder::open(root(options)?, split, options.skip_corrupt)?;
+            let (folder, warnings) = folder::open(root(options)?, split, options.skip_corrupt, display)?;
             return Ok((Arc::new(folder), warnings));
         }
         _ => return Err(DataError::UnknownName { name: options.name.clone(), known: NAMES.to_vec() }),
@@ -120,11 +125,12 @@ pub fn list() -> Vec<DatasetInfo> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lookalike_base::Silent;
 
     fn message(name: &str, root: Option<&Path>) -> String {
         let options =
             DataOptions { name: name.to_owned(), root: root.map(Path::to_owned), skip_corrupt: false };
-        match open(&options, Split::Train) {
+        match open(&options, Split::Train, &Silent) {
             Ok((dataset, _)) => format!("opened {}", dataset.name()),
             Err(error) => error.to_string(),
         }

@@ -7,6 +7,7 @@ use crate::dot::{Level, products};
 use crate::vector::key;
 
 /// In which numbers candidates are compared. Similarities that are kept are products of `f32` either way.
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scoring {

@@ -12,7 +12,7 @@ use crate::error::LearnError;
 #[serde(untagged)]
 pub enum Accuracy {
     /// The accuracy.
-    Measured(Spread),
+    Measured(AccuracySpread),
     /// The reason.
     Undefined {
         /// In words.
@@ -22,7 +22,7 @@ pub enum Accuracy {
 
 /// Accuracies of several seeds of folds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Spread {
+pub struct AccuracySpread {
     /// Their mean, from 0 to 1.
     pub mean: f64,
     /// Their standard deviation (of a sample); absent for a single one.
@@ -36,7 +36,7 @@ pub struct Spread {
     pub unfinished: usize,
 }
 
-impl Spread {
+impl AccuracySpread {
     fn of(seeds: Vec<f64>, majority: f64, unfinished: usize) -> Self {
         let mean = seeds.iter().sum::<f64>() / seeds.len().max(1) as f64;
         let squares: f64 = seeds.iter().map(|accuracy| (accuracy - mean).powi(2)).sum();
@@ -47,7 +47,7 @@ impl Spread {
 
 impl Accuracy {
     /// The accuracies, where there are any.
-    pub fn spread(&self) -> Option<&Spread> {
+    pub fn spread(&self) -> Option<&AccuracySpread> {
         match self {
             Self::Measured(spread) => Some(spread),
             Self::Undefined { .. } => None,
@@ -63,7 +63,7 @@ impl Accuracy {
 impl std::fmt::Display for Accuracy {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Measured(Spread { mean, deviation, .. }) => {
+            Self::Measured(AccuracySpread { mean, deviation, .. }) => {
                 write!(formatter, "{:6.2} %", 100.0 * mean)?;
                 deviation.map_or(Ok(()), |deviation| write!(formatter, " ± {:.2}", 100.0 * deviation))
             }
@@ -92,18 +92,17 @@ impl CrossValidation<'_> {
         self.seeds as u64 * SvmOptions::published(self.kernel, Seed(0)).total_fits()
     }
 
-    /// Scores `embeddings`; `None` where cancelled. What the data do not determine (no labels, a class with fewer members than
+    /// Scores `embeddings`. What the data do not determine (no labels, a class with fewer members than
     /// folds) is [`Accuracy::Undefined`].
     ///
     /// # Errors
-    /// [`LearnError::Metrics`] where embeddings are not finite or do not fit the labels.
-    pub fn score(&self, embeddings: Rows<'_>, watch: Watch<'_>) -> Result<Option<Accuracy>, LearnError> {
+    /// [`LearnError::Metrics`] where embeddings are not finite or do not fit the labels, and [`LearnError::Cancelled`].
+    pub fn score(&self, embeddings: Rows<'_>, watch: Watch<'_>) -> Result<Accuracy, LearnError> {
         let (mut seeds, mut majority, mut unfinished) = (Vec::new(), 0.0, 0);
         for seed in 0..self.seeds as u64 {
             let options = SvmOptions::published(self.kernel, Seed(self.first.0.wrapping_add(seed)));
             let Labels { labels, classes } = self.labels;
             match svm_accuracy(embeddings, labels, *classes, &options, watch) {
-                Err(MetricError::Cancelled) => return Ok(None),
                 Ok(score) => {
                     seeds.push(score.accuracy);
                     majority = score.majority;
@@ -111,27 +110,26 @@ impl CrossValidation<'_> {
                 }
                 Err(error @ MetricError::Undefined { .. }) => {
                     watch.progress.advance(self.total_fits());
-                    return Ok(Some(Accuracy::undefined(error.to_string())));
+                    return Ok(Accuracy::undefined(error.to_string()));
                 }
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(Some(Accuracy::Measured(Spread::of(seeds, majority, unfinished))))
+        Ok(Accuracy::Measured(AccuracySpread::of(seeds, majority, unfinished)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lookalike_base::Cancellation;
 
     #[test]
     fn the_spread_is_that_of_a_sample_and_absent_for_one_seed() {
-        let spread = Spread::of(vec![0.8, 0.9], 0.6, 0);
+        let spread = AccuracySpread::of(vec![0.8, 0.9], 0.6, 0);
         assert!((spread.mean - 0.85).abs() < 1e-12);
         assert!((spread.deviation.unwrap() - 0.005_f64.sqrt()).abs() < 1e-12);
         assert_eq!(Accuracy::Measured(spread).to_string(), " 85.00 % ± 7.07");
-        assert_eq!(Accuracy::Measured(Spread::of(vec![0.8], 0.6, 0)).to_string(), " 80.00 %");
+        assert_eq!(Accuracy::Measured(AccuracySpread::of(vec![0.8], 0.6, 0)).to_string(), " 80.00 %");
     }
 
     #[test]
@@ -142,7 +140,7 @@ mod tests {
         let rows = Rows::new(&values, 1).unwrap();
         let message = |labels: &Labels| {
             let protocol = CrossValidation { labels, kernel: SvmKernel::Linear, first: Seed(0), seeds: 2 };
-            protocol.score(rows, Watch::unseen(&Cancellation::new())).unwrap().unwrap().to_string()
+            protocol.score(rows, Watch::default()).unwrap().to_string()
         };
         assert!(message(&labels(&[])).starts_with("undefined: "), "{}", message(&labels(&[])));
         let few: Vec<u32> = (0..24).map(|row| u32::from(row < 5)).collect();

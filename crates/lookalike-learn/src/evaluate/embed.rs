@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::Watch;
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 
@@ -41,28 +41,28 @@ impl<E: Encoder> Embedder for Network<E> {
     }
 }
 
-/// Embeds all `instances` of `source` in evaluation mode. `None` where cancelled.
+/// Embeds all `instances` of `source` in evaluation mode. The progress of `watch` counts the instances.
 ///
 /// # Errors
-/// Whatever the source reports; [`LearnError::Evaluation`] where the data set is empty.
+/// Whatever the source reports; [`LearnError::Cancelled`]; [`LearnError::Evaluation`] where the data set is empty.
 pub fn embed<N: Embedder>(
     network: &mut N,
     source: Arc<dyn BatchSource<Batch = N::Input>>,
     instances: usize,
     batch_size: usize,
     loader: LoaderOptions,
-    (progress, cancellation): (&Progress, &Cancellation),
-) -> Result<Option<Embedded>, LearnError> {
+    watch: Watch<'_>,
+) -> Result<Embedded, LearnError> {
     let order: Vec<u32> = (0..instances as u32).collect();
     let requests = requests(&order, batch_size);
     let mut loader = Loader::start(source, requests, loader)?;
     let (mut columns, mut values) = ([0; 2], [Vec::new(), Vec::new()]);
     while let Some(batch) = loader.next().transpose()? {
-        if cancellation.is_cancelled() {
-            return Ok(None);
+        if watch.is_cancelled() {
+            return Err(LearnError::Cancelled);
         }
         let parts: [Tensor<2>; 2] = network.embed(&batch, &mut Pass::evaluation());
-        progress.advance(parts[0].dims()[0] as u64);
+        watch.progress.advance(parts[0].dims()[0] as u64);
         for (part, tensor) in parts.into_iter().enumerate() {
             columns[part] = tensor.dims()[1];
             values[part].extend(to_host(tensor));
@@ -73,7 +73,7 @@ pub fn embed<N: Embedder>(
         return Err(LearnError::Evaluation("the data set is empty".to_owned()));
     }
     let representation = Matrix::new(representation, columns[0])?;
-    Ok(Some(Embedded { representation, projection: Matrix::new(projection, columns[1])? }))
+    Ok(Embedded { representation, projection: Matrix::new(projection, columns[1])? })
 }
 
 /// Estimates BatchNorm's running statistics anew: the plain mean over at most `batches` uniform batches of `source`.

@@ -2,7 +2,7 @@
 //! without negatives mixed from them.
 
 use lookalike_base::{Matrix, Seed, Watch};
-use lookalike_metrics::{ProxyNegatives, proxy_accuracy_until};
+use lookalike_metrics::{ProxyNegatives, proxy_accuracy};
 use serde::Serialize;
 
 use super::Score;
@@ -64,7 +64,7 @@ impl Proxy {
                 .largest(similarities, key.rows())
         };
         let negatives = ProxyNegatives::OtherKeys;
-        let measured = proxy_accuracy_until(query.rows(), key.rows(), negatives, Some(&synthetic), watch);
+        let measured = proxy_accuracy(query.rows(), key.rows(), negatives, Some(&synthetic), watch);
         let mixed = measured.clone().map(|accuracy| accuracy.mixed.unwrap_or(accuracy.plain));
         Ok(Self {
             proxy_accuracy: Score::of(measured.map(|accuracy| accuracy.plain))?,
@@ -77,7 +77,7 @@ impl Proxy {
 
 #[cfg(test)]
 mod tests {
-    use lookalike_base::{Cancellation, Progress};
+    use lookalike_base::Cancellation;
 
     use super::*;
 
@@ -92,7 +92,7 @@ mod tests {
     fn of_more_images_than_it_tells_apart_a_sample_stands_and_says_so() {
         let mixing = MixingOptions { hardest: 2, between: 1, with_query: 1, warm_up: 0.0 };
         let cancellation = Cancellation::new();
-        let watch = Watch { progress: &Progress::hidden(), cancellation: &cancellation };
+        let watch = Watch::silent(&cancellation);
         let measured = |images| Proxy::of_at_most(40, views(images), mixing, Seed(1), watch).unwrap();
         assert_eq!((measured(40).proxy_negatives, measured(90).proxy_negatives), (39, 39));
         // Each view finds its own image again.

@@ -150,7 +150,9 @@ impl BatchScores {
     pub fn of(plan: &[Vec<u32>], projection: Rows<'_>, labels: &Labels) -> Result<Self, LearnError> {
         let negatives = || false_negative_rate(plan, &labels.labels);
         Ok(Self {
-            hardness: Score::of(hardness(plan, projection).map(|hardness| hardness.difference))?,
+            hardness: Score::of(
+                hardness(plan, projection, Watch::default()).map(|hardness| hardness.difference),
+            )?,
             false_negative_rate: Score::of(negatives().map(|rate| rate.rate))?,
             false_negative_rate_uniform: Score::of(negatives().map(|rate| rate.uniform))?,
         })

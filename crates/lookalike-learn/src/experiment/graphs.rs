@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::{Matrix, Watch};
 use lookalike_data::graph::diffusion::EXACT_NODES;
 use lookalike_data::graph::{
@@ -13,7 +13,7 @@ use lookalike_data::graph::{
 use lookalike_data::{Split, ViewBatch};
 use lookalike_metrics::SvmKernel;
 
-use super::{Beside, Domain, Evaluation, Experiment, Extent, Part, Source};
+use super::{Baselines, Domain, Evaluation, EvaluationScope, Experiment, Part, Source};
 use crate::encoder::gin::Gin;
 use crate::engine::Device;
 use crate::error::LearnError;
@@ -47,7 +47,11 @@ pub trait GraphMethod: Method + Sized {
     ///
     /// # Errors
     /// [`LearnError::Data`] where it cannot be made of these graphs.
-    fn make(set: &GraphSet, recipe: &ValidRecipe) -> Result<Self::Made, LearnError>;
+    fn make(
+        set: &GraphSet,
+        recipe: &ValidRecipe,
+        display: &dyn ProgressDisplay,
+    ) -> Result<Self::Made, LearnError>;
 
     /// What a user should know of it.
     fn note(made: &Self::Made, recipe: &ValidRecipe) -> Option<String>;
@@ -108,7 +112,7 @@ impl GraphMethod for AnyMethod<Gin> {
 
     const LAYER: &'static str = "representation (before the projection head)";
 
-    fn make(_: &GraphSet, _: &ValidRecipe) -> Result<(), LearnError> {
+    fn make(_: &GraphSet, _: &ValidRecipe, _: &dyn ProgressDisplay) -> Result<(), LearnError> {
         Ok(())
     }
 
@@ -167,9 +171,13 @@ impl GraphMethod for Mvgrl {
 
     const LAYER: &'static str = "representation (sum of both views, behind the head of graphs)";
 
-    fn make(set: &GraphSet, recipe: &ValidRecipe) -> Result<Self::Made, LearnError> {
-        let progress = Progress::new(set.len() as u64, "diffusing");
-        let diffusions = Diffusions::of(set, &recipe.recipe().diffusion(), &progress);
+    fn make(
+        set: &GraphSet,
+        recipe: &ValidRecipe,
+        display: &dyn ProgressDisplay,
+    ) -> Result<Self::Made, LearnError> {
+        let progress = display.start(set.len() as u64, "diffusing");
+        let diffusions = Diffusions::of(set, &recipe.recipe().diffusion(), &*progress);
         progress.finish();
         Ok(Arc::new(diffusions?))
     }
@@ -248,7 +256,10 @@ impl<M: GraphMethod> Graphs<M> {
     ///
     /// # Errors
     /// [`LearnError::Data`] where files are missing or wrong, or cannot serve the recipe's features or diffusion.
-    pub fn open(recipe: &ValidRecipe) -> Result<(Self, Vec<String>), LearnError> {
+    pub fn open(
+        recipe: &ValidRecipe,
+        display: &dyn ProgressDisplay,
+    ) -> Result<(Self, Vec<String>), LearnError> {
         let options = recipe.recipe();
         let root = options.data.root.as_deref().unwrap_or(Path::new("."));
         let (set, warnings) = graph::open(&options.data.name, root)?;
@@ -259,7 +270,7 @@ impl<M: GraphMethod> Graphs<M> {
         let rule = rule.fitted(&set);
         let described = Features::new(&rule, &set)?;
         let columns = described.columns();
-        let made = M::make(&set, recipe)?;
+        let made = M::make(&set, recipe, display)?;
         let set = Arc::new(set);
         let described = DescribedGraphs::new(set.clone(), described);
         Ok((Self { set, features: rule, described, columns, made }, warnings))
@@ -275,18 +286,17 @@ impl<M: GraphMethod> Graphs<M> {
         &self.set
     }
 
-    /// What is to be beaten. `None` where cancelled.
+    /// What is to be beaten.
     fn trivial(
         &self,
-        score: &dyn Fn(&Matrix) -> Result<Option<Accuracy>, LearnError>,
-    ) -> Result<Option<Trivial>, LearnError> {
+        score: &dyn Fn(&Matrix) -> Result<Accuracy, LearnError>,
+    ) -> Result<Trivial, LearnError> {
         let svm_labels = match self.set.label_histograms() {
             Some(histograms) => score(&histograms)?,
-            None => Some(Accuracy::undefined("the set has no labels of nodes")),
+            None => Accuracy::undefined("the set has no labels of nodes"),
         };
-        let Some(svm_labels) = svm_labels else { return Ok(None) };
         let sizes = Matrix::new(self.set.sizes().concat(), 2)?;
-        Ok(score(&sizes)?.map(|svm_sizes| Trivial { svm_labels, svm_sizes }))
+        Ok(Trivial { svm_labels, svm_sizes: score(&sizes)? })
     }
 }
 
@@ -347,61 +357,39 @@ impl<M: GraphMethod> Domain for Graphs<M> {
         experiment: &Experiment<Self>,
         network: &M::Network,
         plan: &[Vec<u32>],
-        extent: Extent,
+        scope: EvaluationScope,
         cancellation: &Cancellation,
-    ) -> Result<Option<Evaluation>, LearnError> {
+    ) -> Result<Evaluation, LearnError> {
         let (recipe, data) = (experiment.recipe.recipe(), &experiment.data);
         let labels = data.labels();
-        let seeds = extent.fold_seeds.map_or(recipe.fold_seeds(), |most| most.min(recipe.fold_seeds()));
+        let seeds = scope.fold_seeds.map_or(recipe.fold_seeds(), |most| most.min(recipe.fold_seeds()));
         let first = experiment.recipe.seed();
         let protocol = CrossValidation { labels: &labels, kernel: recipe.svm(), first, seeds };
         let embed = |network: &mut M::Network| experiment.embed(network, Split::Train, cancellation);
 
-        let Some(estimated) = embed(&mut experiment.with_estimated_statistics(network)?)? else {
-            return Ok(None);
-        };
+        let estimated = embed(&mut experiment.with_estimated_statistics(network)?)?;
         // Without BatchNorm nothing was estimated anew.
-        let as_trained = if has_buffers(&mut network.clone()) {
-            let Some(embedded) = embed(&mut network.clone())? else { return Ok(None) };
-            Some(embedded)
-        } else {
-            None
+        let as_trained =
+            has_buffers(&mut network.clone()).then(|| embed(&mut network.clone())).transpose()?;
+        let baselines = match scope.baselines {
+            Baselines::All => 3,
+            Baselines::Untrained => 1,
+            Baselines::None => 0,
         };
-        let beside = match extent.beside {
-            Beside::All => 3,
-            Beside::Untrained => 1,
-            Beside::Nothing => 0,
-        };
-        let sets = 1 + u64::from(as_trained.is_some()) + beside;
-        let progress = Progress::new(sets * protocol.total_fits(), "support vector machines");
-        let watch = Watch { progress: &progress, cancellation };
+        let sets = 1 + u64::from(as_trained.is_some()) + baselines;
+        let progress = experiment.display.start(sets * protocol.total_fits(), "support vector machines");
+        let watch = Watch { progress: &*progress, cancellation };
         let score = |rows: &Matrix| protocol.score(rows.rows(), watch);
-        let Some(svm) = score(&estimated.representation)? else { return Ok(None) };
-        let mut training = None;
-        if let Some(as_trained) = as_trained {
-            training = score(&as_trained.representation)?;
-            if training.is_none() {
-                return Ok(None);
-            }
-        }
+        let svm = score(&estimated.representation)?;
+        let training = as_trained.map(|as_trained| score(&as_trained.representation)).transpose()?;
         let mut svm_untrained = None;
-        if extent.beside != Beside::Nothing {
+        if scope.baselines != Baselines::None {
             let mut network = experiment.with_estimated_statistics(&experiment.network()?)?;
-            let Some(untrained) = embed(&mut network)? else { return Ok(None) };
-            svm_untrained = score(&untrained.representation)?;
-            if svm_untrained.is_none() {
-                return Ok(None);
-            }
+            svm_untrained = Some(score(&embed(&mut network)?.representation)?);
         }
-        let mut trivial = None;
-        if extent.beside == Beside::All {
-            trivial = data.trivial(&score)?;
-            if trivial.is_none() {
-                return Ok(None);
-            }
-        }
+        let trivial = (scope.baselines == Baselines::All).then(|| data.trivial(&score)).transpose()?;
         progress.finish();
-        Ok(Some(Evaluation::Graphs(Box::new(GraphEvaluation {
+        Ok(Evaluation::Graphs(Box::new(GraphEvaluation {
             svm,
             svm_training_statistics: training,
             svm_untrained,
@@ -411,6 +399,6 @@ impl<M: GraphMethod> Domain for Graphs<M> {
             layer: M::LAYER,
             kernel: protocol.kernel,
             fold_seeds: seeds,
-        }))))
+        })))
     }
 }

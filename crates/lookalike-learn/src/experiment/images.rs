@@ -3,14 +3,14 @@
 use std::num::NonZero;
 use std::sync::Arc;
 
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, ProgressDisplay, Silent};
 use lookalike_base::{Matrix, Seed, Watch};
 use lookalike_data::image::augment::Augmentation;
 use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
 use lookalike_data::{ImageBatch, ImageDataset, ImageViews, PlainImages, Split, ViewBatch, Views};
-use lookalike_metrics::{MetricError, alignment};
+use lookalike_metrics::alignment;
 
-use super::{Domain, Evaluation, Experiment, Extent, Part, Source};
+use super::{Domain, Evaluation, EvaluationScope, Experiment, Part, Source};
 use crate::encoder::resnet::{Architecture, ResNet};
 use crate::engine::{self, Device};
 use crate::error::LearnError;
@@ -58,10 +58,13 @@ impl Images {
     ///
     /// # Errors
     /// [`LearnError::Data`].
-    pub fn open(recipe: &ValidRecipe) -> Result<(Self, Vec<String>), LearnError> {
+    pub fn open(
+        recipe: &ValidRecipe,
+        display: &dyn ProgressDisplay,
+    ) -> Result<(Self, Vec<String>), LearnError> {
         let options = recipe.recipe();
-        let (train, mut warnings) = lookalike_data::open(&options.data, Split::Train)?;
-        let (test, more) = lookalike_data::open(&options.data, Split::Test)?;
+        let (train, mut warnings) = lookalike_data::open(&options.data, Split::Train, display)?;
+        let (test, more) = lookalike_data::open(&options.data, Split::Test, display)?;
         warnings.extend(more);
         warnings.dedup();
         Ok((Self { train, test, views: options.augment.validate()? }, warnings))
@@ -88,34 +91,34 @@ impl Images {
         Arc::new(PlainImages::new(dataset.clone(), view.size(), view.normalization(), threads))
     }
 
-    /// The pixels of a data set, one image a row. `None` where cancelled.
+    /// The pixels of a data set, one image a row.
     fn pixels(
         &self,
         dataset: &Arc<dyn ImageDataset>,
         recipe: &ValidRecipe,
         cancellation: &Cancellation,
-    ) -> Result<Option<Matrix>, LearnError> {
+    ) -> Result<Matrix, LearnError> {
         let source = self.plain(dataset, recipe);
         let mut values = Vec::new();
         let order: Vec<u32> = (0..dataset.len() as u32).collect();
         for chunk in order.chunks(1024) {
             if cancellation.is_cancelled() {
-                return Ok(None);
+                return Err(LearnError::Cancelled);
             }
             let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step: 0 })?;
             values.extend(batch.values);
         }
         let columns = values.len() / dataset.len().max(1);
-        Ok(Some(Matrix::new(values, columns)?))
+        Ok(Matrix::new(values, columns)?)
     }
 
-    /// Representations of the first and of the second view of the test images, and projections of the same. `None` where cancelled.
+    /// Representations of the first and of the second view of the test images, and projections of the same.
     fn two_views(
         &self,
         network: &mut Network<ResNet>,
         recipe: &ValidRecipe,
         cancellation: &Cancellation,
-    ) -> Result<Option<[[Matrix; 2]; 2]>, LearnError> {
+    ) -> Result<[[Matrix; 2]; 2], LearnError> {
         let seed = Seed(recipe.recipe().seed ^ 1);
         let source = ImageViews::new(self.test.clone(), self.views.clone(), seed, recipe.loader().threads);
         let order: Vec<u32> = (0..self.test.len() as u32).collect();
@@ -123,7 +126,7 @@ impl Images {
         let mut columns = [0; 2];
         for (chunk, step) in order.chunks(recipe.recipe().evaluate.batch_size).zip(0..) {
             if cancellation.is_cancelled() {
-                return Ok(None);
+                return Err(LearnError::Cancelled);
             }
             let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step })?;
             let Views::Stacked(views) = &batch.views else { unreachable!("image views are stacked") };
@@ -140,7 +143,7 @@ impl Images {
         let matrices = |[first, second]: [Vec<f32>; 2], columns| -> Result<[Matrix; 2], LearnError> {
             Ok([Matrix::new(first, columns)?, Matrix::new(second, columns)?])
         };
-        Ok(Some([matrices(representations, columns[0])?, matrices(projections, columns[1])?]))
+        Ok([matrices(representations, columns[0])?, matrices(projections, columns[1])?])
     }
 }
 
@@ -211,60 +214,51 @@ impl Domain for Images {
         experiment: &Experiment<Self>,
         network: &Self::Network,
         plan: &[Vec<u32>],
-        extent: Extent,
+        scope: EvaluationScope,
         cancellation: &Cancellation,
-    ) -> Result<Option<Evaluation>, LearnError> {
+    ) -> Result<Evaluation, LearnError> {
         let (recipe, data) = (&experiment.recipe, &experiment.data);
         let options = &recipe.recipe().evaluate;
         let labels = [data.labels_of(Split::Train), data.labels_of(Split::Test)];
         let labels = [&labels[0], &labels[1]];
-        let both = |network: &mut Self::Network| -> Result<Option<[Embedded; 2]>, LearnError> {
-            let Some(train) = experiment.embed(network, Split::Train, cancellation)? else { return Ok(None) };
-            Ok(experiment.embed(network, Split::Test, cancellation)?.map(|test| [train, test]))
+        let both = |network: &mut Self::Network| -> Result<[Embedded; 2], LearnError> {
+            let train = experiment.embed(network, Split::Train, cancellation)?;
+            Ok([train, experiment.embed(network, Split::Test, cancellation)?])
         };
         let knn_of = |[train, test]: &[Embedded; 2]| {
             knn([train.representation.rows(), test.representation.rows()], labels, options)
         };
 
         let pixels = |dataset| data.pixels(dataset, recipe, cancellation);
-        let (Some(train), Some(test)) = (pixels(&data.train)?, pixels(&data.test)?) else { return Ok(None) };
+        let (train, test) = (pixels(&data.train)?, pixels(&data.test)?);
         let knn_pixels = knn([train.rows(), test.rows()], labels, options)?;
         drop((train, test));
         if cancellation.is_cancelled() {
-            return Ok(None);
+            return Err(LearnError::Cancelled);
         }
         let mut untrained = experiment.with_estimated_statistics(&experiment.network()?)?;
-        let Some(untrained) = both(&mut untrained)? else { return Ok(None) };
-        let Some(as_trained) = both(&mut network.clone())? else { return Ok(None) };
+        let untrained = both(&mut untrained)?;
+        let as_trained = both(&mut network.clone())?;
         let mut estimated = experiment.with_estimated_statistics(network)?;
-        let Some([train, test]) = both(&mut estimated)? else { return Ok(None) };
+        let [train, test] = both(&mut estimated)?;
 
-        let progress = if extent.probe {
-            Progress::new(options.probe(recipe.seed()).total_epochs(), "linear probe")
+        let progress = if scope.probe {
+            experiment.display.start(options.probe(recipe.seed()).total_epochs(), "linear probe")
         } else {
-            Progress::hidden()
+            Box::new(Silent)
         };
-        let watch = Watch { progress: &progress, cancellation };
-        let probe = extent.probe.then_some((recipe.seed(), watch));
-        let scores = match Scores::measure([&train, &test], labels, plan, options, probe) {
-            Err(LearnError::Metrics(MetricError::Cancelled)) => return Ok(None),
-            scores => scores?,
-        };
+        let watch = Watch { progress: &*progress, cancellation };
+        let probe = scope.probe.then_some((recipe.seed(), watch));
+        let scores = Scores::measure([&train, &test], labels, plan, options, probe)?;
         progress.finish();
-        let Some([representations, projections]) = data.two_views(&mut estimated, recipe, cancellation)?
-        else {
-            return Ok(None);
-        };
+        let [representations, projections] = data.two_views(&mut estimated, recipe, cancellation)?;
         let alignment = Score::of(alignment(representations[0].rows(), representations[1].rows()))?;
         let mixing = recipe.recipe().negatives.mixing.unwrap_or_default();
-        let progress = Progress::new(projections[0].len().min(MOST_IMAGES) as u64, "proxy task");
-        let watch = Watch { progress: &progress, cancellation };
-        let proxy = match Proxy::measure(projections, mixing, recipe.seed(), watch) {
-            Err(LearnError::Metrics(MetricError::Cancelled)) => return Ok(None),
-            proxy => proxy?,
-        };
+        let progress = experiment.display.start(projections[0].len().min(MOST_IMAGES) as u64, "proxy task");
+        let watch = Watch { progress: &*progress, cancellation };
+        let proxy = Proxy::measure(projections, mixing, recipe.seed(), watch)?;
         progress.finish();
-        Ok(Some(Evaluation::Images(Box::new(ImageEvaluation {
+        Ok(Evaluation::Images(Box::new(ImageEvaluation {
             knn_pixels,
             knn_untrained: knn_of(&untrained)?,
             knn_training_statistics: knn_of(&as_trained)?,
@@ -274,6 +268,6 @@ impl Domain for Images {
             layer: "representation (before the projection head)",
             knn_k: options.knn_k.min(data.train.len()),
             knn_temperature: options.knn_temperature,
-        }))))
+        })))
     }
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use lookalike_base::arrays::{Array, Arrays};
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, ProgressDisplay, Watch};
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::Split;
 use lookalike_data::loader::{BatchSource, LoaderOptions};
@@ -101,17 +101,17 @@ pub trait Domain: Sized {
         recipe.recipe().evaluate.batch_size
     }
 
-    /// Measures a trained network; `plan` are the batches of its last epoch. `None` where cancelled.
+    /// Measures a trained network; `plan` are the batches of its last epoch.
     ///
     /// # Errors
-    /// Whatever data and metrics report.
+    /// Whatever data and metrics report, and [`LearnError::Cancelled`].
     fn evaluate(
         experiment: &Experiment<Self>,
         network: &Self::Network,
         plan: &[Vec<u32>],
-        extent: Extent,
+        scope: EvaluationScope,
         cancellation: &Cancellation,
-    ) -> Result<Option<Evaluation>, LearnError>;
+    ) -> Result<Evaluation, LearnError>;
 }
 
 /// What makes batches.
@@ -129,31 +129,31 @@ pub struct Part<B> {
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Extent {
+pub struct EvaluationScope {
     /// Of images and nodes: a linear probe.
     pub probe: bool,
     /// Of graphs and nodes: what stands beside a result and does not come from training.
-    pub beside: Beside,
+    pub baselines: Baselines,
     /// Of graphs: seeds of folds at most; the recipe's where absent.
     pub fold_seeds: Option<usize>,
 }
 
-impl Extent {
+impl EvaluationScope {
     /// What a run ends with.
-    pub const AFTER_TRAINING: Self = Self { probe: false, beside: Beside::Nothing, fold_seeds: Some(1) };
+    pub const AFTER_TRAINING: Self = Self { probe: false, baselines: Baselines::None, fold_seeds: Some(1) };
     /// Everything.
-    pub const FULL: Self = Self { probe: true, beside: Beside::All, fold_seeds: None };
+    pub const FULL: Self = Self { probe: true, baselines: Baselines::All, fold_seeds: None };
 }
 
 /// What stands beside the accuracy of a trained encoder on graphs or nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Beside {
+pub enum Baselines {
     /// The encoder before its first step, and trivial rows: histograms of labels, numbers of nodes and edges; features of nodes.
     All,
     /// The encoder before its first step.
     Untrained,
     /// Nothing.
-    Nothing,
+    None,
 }
 
 /// Scores of a trained method, and what they stand beside.
@@ -181,30 +181,34 @@ pub enum AnyExperiment {
 }
 
 impl AnyExperiment {
-    /// Opens device and data; the second value tells what a user should know about the data.
+    /// Opens device and data; the second value tells what a user should know about the data. `display` shows the progress of
+    /// long work, here and in the experiment.
     ///
     /// # Errors
     /// [`LearnError::Device`] and [`LearnError::Data`].
-    pub fn open(recipe: ValidRecipe) -> Result<(Self, Vec<String>), LearnError> {
+    pub fn open(
+        recipe: ValidRecipe,
+        display: Arc<dyn ProgressDisplay>,
+    ) -> Result<(Self, Vec<String>), LearnError> {
         let device = engine::open(recipe.device())?;
         match (recipe.recipe().modality(), recipe.recipe().encoder()) {
             (Modality::Images, _) => {
-                let (data, warnings) = Images::open(&recipe)?;
-                Ok((Self::Images(Experiment { recipe, device, data }), warnings))
+                let (data, warnings) = Images::open(&recipe, &*display)?;
+                Ok((Self::Images(Experiment { recipe, device, data, display }), warnings))
             }
             (Modality::Graphs, EncoderKind::Gcn) => {
-                let (data, warnings) = Graphs::open(&recipe)?;
+                let (data, warnings) = Graphs::open(&recipe, &*display)?;
                 let recipe = recipe.with_features(data.features());
-                Ok((Self::Mvgrl(Experiment { recipe, device, data }), warnings))
+                Ok((Self::Mvgrl(Experiment { recipe, device, data, display }), warnings))
             }
             (Modality::Graphs, _) => {
-                let (data, warnings) = Graphs::open(&recipe)?;
+                let (data, warnings) = Graphs::open(&recipe, &*display)?;
                 let recipe = recipe.with_features(data.features());
-                Ok((Self::GraphViews(Experiment { recipe, device, data }), warnings))
+                Ok((Self::GraphViews(Experiment { recipe, device, data, display }), warnings))
             }
             (Modality::Nodes, _) => {
-                let (data, warnings) = Nodes::open(&recipe)?;
-                Ok((Self::Nodes(Experiment { recipe, device, data }), warnings))
+                let (data, warnings) = Nodes::open(&recipe, &*display)?;
+                Ok((Self::Nodes(Experiment { recipe, device, data, display }), warnings))
             }
         }
     }
@@ -215,6 +219,7 @@ pub struct Experiment<D> {
     recipe: ValidRecipe,
     device: Device,
     data: D,
+    display: Arc<dyn ProgressDisplay>,
 }
 
 impl<D: Domain> Experiment<D> {
@@ -292,20 +297,21 @@ impl<D: Domain> Experiment<D> {
         Trainer::open(self.method()?, self.data.batches(&self.recipe)?, options)
     }
 
-    /// Embeds a whole part of the data in evaluation mode. `None` where cancelled.
+    /// Embeds a whole part of the data in evaluation mode.
     ///
     /// # Errors
-    /// Whatever the data report.
+    /// Whatever the data report, and [`LearnError::Cancelled`].
     pub fn embed(
         &self,
         network: &mut D::Network,
         split: Split,
         cancellation: &Cancellation,
-    ) -> Result<Option<Embedded>, LearnError> {
+    ) -> Result<Embedded, LearnError> {
         let Part { source, instances, name } = self.data.part(split, &self.recipe)?;
-        let progress = Progress::new(instances as u64, &format!("embedding {name}"));
+        let progress = self.display.start(instances as u64, &format!("embedding {name}"));
         let (size, loader) = (self.data.embedded_together(&self.recipe), self.recipe.loader());
-        let embedded = embed(network, source, instances, size, loader, (&progress, cancellation));
+        let embedded =
+            embed(network, source, instances, size, loader, Watch { progress: &*progress, cancellation });
         progress.finish();
         embedded
     }
@@ -327,18 +333,18 @@ impl<D: Domain> Experiment<D> {
         Ok(copy)
     }
 
-    /// Measures a trained network; `plan` are the batches of its last epoch. `None` where cancelled.
+    /// Measures a trained network; `plan` are the batches of its last epoch.
     ///
     /// # Errors
-    /// Whatever data and metrics report.
+    /// Whatever data and metrics report, and [`LearnError::Cancelled`].
     pub fn evaluate(
         &self,
         network: &D::Network,
         plan: &[Vec<u32>],
-        extent: Extent,
+        scope: EvaluationScope,
         cancellation: &Cancellation,
-    ) -> Result<Option<Evaluation>, LearnError> {
-        D::evaluate(self, network, plan, extent, cancellation)
+    ) -> Result<Evaluation, LearnError> {
+        D::evaluate(self, network, plan, scope, cancellation)
     }
 
     /// The network as the newest checkpoint of `run` holds it, and the batches of its last epoch.

@@ -4,13 +4,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, ProgressDisplay, Silent};
 use lookalike_base::{Matrix, Watch};
 use lookalike_data::graph::{NodeBatch, NodeGraph, NodeSet, SubGraphs, planetoid};
 use lookalike_data::{DataError, Split};
-use lookalike_metrics::{MetricError, linear_probe};
+use lookalike_metrics::linear_probe;
 
-use super::{Beside, Domain, Evaluation, Experiment, Extent, Part, Source};
+use super::{Baselines, Domain, Evaluation, EvaluationScope, Experiment, Part, Source};
 use crate::engine::Device;
 use crate::error::LearnError;
 use crate::evaluate::scores::{Labels, Score};
@@ -54,11 +54,14 @@ pub struct NodeEvaluation {
 }
 
 impl Nodes {
-    /// Reads the graph and diffuses it; the second value tells what a user should know.
+    /// Reads the graph and diffuses it, as `display` shows; the second value tells what a user should know.
     ///
     /// # Errors
     /// [`LearnError::Data`] where files are missing or wrong, a part of the split is empty, or the graph cannot be diffused.
-    pub fn open(recipe: &ValidRecipe) -> Result<(Self, Vec<String>), LearnError> {
+    pub fn open(
+        recipe: &ValidRecipe,
+        display: &dyn ProgressDisplay,
+    ) -> Result<(Self, Vec<String>), LearnError> {
         let options = recipe.recipe();
         let root = options.data.root.as_deref().unwrap_or(Path::new("."));
         let (set, warnings) = planetoid::open(&options.data.name, root)?;
@@ -68,8 +71,8 @@ impl Nodes {
                 return Err(DataError::Graph { problem }.into());
             }
         }
-        let progress = Progress::new(set.features.len() as u64, "diffusing");
-        let graph = NodeGraph::of(&set, &options.diffusion(), &progress);
+        let progress = display.start(set.features.len() as u64, "diffusing");
+        let graph = NodeGraph::of(&set, &options.diffusion(), &*progress);
         progress.finish();
         let graph = graph?;
         Ok((Self { set, graph: Arc::new(graph) }, warnings))
@@ -101,24 +104,20 @@ impl Nodes {
         nodes.iter().filter(|node| self.set.labels[**node as usize].is_some()).count()
     }
 
-    /// Accuracy and rate of a linear probe on `rows`, one a node. `None` where cancelled.
+    /// Accuracy and rate of a linear probe on `rows`, one a node.
     fn probe(
         &self,
         rows: &Matrix,
         recipe: &ValidRecipe,
         watch: Watch<'_>,
-    ) -> Result<Option<(Score, Option<f32>)>, LearnError> {
+    ) -> Result<(Score, Option<f32>), LearnError> {
         let options = recipe.recipe().evaluate.probe(recipe.seed());
         let ((train, learned), (test, scored)) =
             (self.labelled(rows, &self.set.train)?, self.labelled(rows, &self.set.test)?);
         let classes = self.set.classes;
-        match linear_probe(train.rows(), &learned, test.rows(), &scored, classes, &options, watch) {
-            Err(MetricError::Cancelled) => Ok(None),
-            result => {
-                let rate = result.as_ref().ok().map(|probe| probe.rate);
-                Ok(Some((Score::of(result.map(|probe| probe.accuracy))?, rate)))
-            }
-        }
+        let result = linear_probe(train.rows(), &learned, test.rows(), &scored, classes, &options, watch);
+        let rate = result.as_ref().ok().map(|probe| probe.rate);
+        Ok((Score::of(result.map(|probe| probe.accuracy))?, rate))
     }
 }
 
@@ -181,37 +180,38 @@ impl Domain for Nodes {
         experiment: &Experiment<Self>,
         network: &MvgrlNodes,
         plan: &[Vec<u32>],
-        extent: Extent,
+        scope: EvaluationScope,
         cancellation: &Cancellation,
-    ) -> Result<Option<Evaluation>, LearnError> {
+    ) -> Result<Evaluation, LearnError> {
         let (recipe, data) = (&experiment.recipe, &experiment.data);
         let embed = |network: &mut MvgrlNodes| experiment.embed(network, Split::Train, cancellation);
-        let Some(embedded) = embed(&mut network.clone())? else { return Ok(None) };
+        let embedded = embed(&mut network.clone())?;
         let mut rows = Vec::new();
-        if extent.probe {
+        if scope.probe {
             rows.push(embedded.representation.clone());
-            if extent.beside != Beside::Nothing {
-                let Some(untrained) = embed(&mut experiment.network()?)? else { return Ok(None) };
-                rows.push(untrained.representation);
+            if scope.baselines != Baselines::None {
+                rows.push(embed(&mut experiment.network()?)?.representation);
             }
-            if extent.beside == Beside::All {
+            if scope.baselines == Baselines::All {
                 rows.push(data.set.features.clone());
             }
         }
         let epochs = rows.len() as u64 * recipe.recipe().evaluate.probe(recipe.seed()).total_epochs();
-        let progress =
-            if rows.is_empty() { Progress::hidden() } else { Progress::new(epochs, "linear probes") };
-        let watch = Watch { progress: &progress, cancellation };
+        let progress = if rows.is_empty() {
+            Box::new(Silent)
+        } else {
+            experiment.display.start(epochs, "linear probes")
+        };
+        let watch = Watch { progress: &*progress, cancellation };
         let mut scores = Vec::new();
         for rows in rows {
-            let Some(score) = data.probe(&rows, recipe, watch)? else { return Ok(None) };
-            scores.push(score);
+            scores.push(data.probe(&rows, recipe, watch)?);
         }
         progress.finish();
         let mut scores = scores.into_iter();
         let (linear, linear_rate) = scores.next().map_or((None, None), |(score, rate)| (Some(score), rate));
         let mut beside = scores.map(|(score, _)| score);
-        Ok(Some(Evaluation::Nodes(Box::new(NodeEvaluation {
+        Ok(Evaluation::Nodes(Box::new(NodeEvaluation {
             linear,
             linear_rate,
             linear_untrained: beside.next(),
@@ -221,6 +221,6 @@ impl Domain for Nodes {
             layer: "representation (sum of both views)",
             train_nodes: data.with_class(&data.set.train),
             test_nodes: data.with_class(&data.set.test),
-        }))))
+        })))
     }
 }

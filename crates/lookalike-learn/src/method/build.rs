@@ -7,7 +7,7 @@ use super::graphcl::graphcl;
 use super::instance_discrimination::{Noise, Objective};
 use super::moco::MocoOptions;
 use super::mvgrl::MvgrlOptions;
-use super::simclr::Among;
+use super::simclr::InBatchNegatives;
 use super::supervised::headless;
 use super::{
     AnyMethod, EndToEnd, InstanceDiscrimination, Moco, MocoV3, Mvgrl, MvgrlNodes, Network, SimClr,
@@ -18,7 +18,7 @@ use crate::engine::Device;
 use crate::error::LearnError;
 use crate::head::{Head, Projection, ProjectionOptions};
 use crate::loss::Loss;
-use crate::negatives::{Contrast, MemoryBank, Queue};
+use crate::negatives::{ContrastiveLoss, MemoryBank, Queue};
 use crate::recipe::combinations::labels_needed;
 use crate::recipe::{Learning, LossKind, MethodKind, NegativesKind, ValidRecipe};
 
@@ -43,7 +43,7 @@ pub fn mvgrl(recipe: &ValidRecipe, features: usize, labels: Option<Arc<Vec<u32>>
     let objective = match options.query_loss() {
         Some(loss) => {
             let (mixing, oracle) = (negatives.mixing, negatives.oracle);
-            mvgrl::Objective::Contrast(Contrast { loss, mixing, oracle, labels })
+            mvgrl::Objective::ContrastiveLoss(ContrastiveLoss { loss, mixing, oracle, labels })
         }
         None => mvgrl::Objective::JensenShannon,
     };
@@ -110,7 +110,7 @@ pub fn build<E: Encoder + Clone>(
     let options = recipe.recipe();
     let (method, negatives) = (&options.method, &options.negatives);
     let learning = options.learning();
-    let contrast = Contrast {
+    let contrast = ContrastiveLoss {
         loss: options.query_loss().unwrap_or(Loss::InfoNce { temperature: learning.temperature }),
         mixing: negatives.mixing,
         oracle: negatives.oracle,
@@ -122,8 +122,8 @@ pub fn build<E: Encoder + Clone>(
         MethodKind::DirectClr => AnyMethod::SimClr(direct_clr(encoder, method.coordinates, contrast)?),
         MethodKind::SimClr => {
             let among = match learning.loss {
-                LossKind::InfoNce => Among::OtherViews,
-                _ => Among::AllViews,
+                LossKind::InfoNce => InBatchNegatives::OtherViews,
+                _ => InBatchNegatives::AllViews,
             };
             AnyMethod::SimClr(SimClr::with(network(encoder), contrast, among))
         }

@@ -4,11 +4,11 @@
 //! As in the published program each view is compared with those of the other side alone, and the two directions are averaged.
 
 use super::network::Network;
-use super::simclr::{Among, SimClr};
+use super::simclr::{InBatchNegatives, SimClr};
 use crate::encoder::Encoder;
 use crate::error::LearnError;
 use crate::head::Head;
-use crate::negatives::Contrast;
+use crate::negatives::ContrastiveLoss;
 
 /// Trains the first `coordinates` d₀ of the representation (the paper: 360 of ResNet-50's 2048).
 ///
@@ -17,9 +17,9 @@ use crate::negatives::Contrast;
 pub fn direct_clr<E: Encoder>(
     encoder: E,
     coordinates: usize,
-    contrast: Contrast,
+    contrast: ContrastiveLoss,
 ) -> Result<SimClr<E>, LearnError> {
-    Ok(SimClr::with(leading(encoder, coordinates)?, contrast, Among::OtherViews))
+    Ok(SimClr::with(leading(encoder, coordinates)?, contrast, InBatchNegatives::OtherViews))
 }
 
 /// `encoder` without a head, of which the loss sees the first `coordinates`.

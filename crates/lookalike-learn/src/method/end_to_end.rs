@@ -9,7 +9,7 @@ use super::{Method, Network, Outputs, Position, Terms};
 use crate::encoder::Encoder;
 use crate::loss::nt_xent;
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::Contrast;
+use crate::negatives::ContrastiveLoss;
 
 /// Two networks that start apart and are both trained.
 #[derive(Debug, Clone)]
@@ -17,13 +17,13 @@ pub struct EndToEnd<E> {
     /// That of the queries, which is kept.
     pub network: Network<E>,
     key: Network<E>,
-    contrast: Contrast,
+    contrast: ContrastiveLoss,
     position: Position,
 }
 
 impl<E: Encoder> EndToEnd<E> {
     /// Queries by `network`, keys by `key`.
-    pub fn new(network: Network<E>, key: Network<E>, contrast: Contrast) -> Self {
+    pub fn new(network: Network<E>, key: Network<E>, contrast: ContrastiveLoss) -> Self {
         Self { network, key, contrast, position: Position::default() }
     }
 }

@@ -14,11 +14,11 @@
 use lookalike_data::graph::Variant;
 
 use super::network::Network;
-use super::simclr::{Among, SimClr};
+use super::simclr::{InBatchNegatives, SimClr};
 use crate::encoder::Encoder;
 use crate::head::{Head, HeadNorm, Projection, ProjectionOptions};
 use crate::loss::Loss;
-use crate::negatives::Contrast;
+use crate::negatives::ContrastiveLoss;
 
 /// The published head on representations of length `dimension`: two linear layers as wide as that, no BatchNorm. Its weights are
 /// those of [`Projection::xavier`].
@@ -38,12 +38,12 @@ pub fn default_loss(variant: Variant, temperature: f32) -> Loss {
 pub fn graphcl<E: Encoder>(
     encoder: E,
     projection: Projection,
-    contrast: Contrast,
+    contrast: ContrastiveLoss,
     variant: Variant,
 ) -> SimClr<E> {
     let among = match variant {
-        Variant::Original => Among::SecondViews,
-        Variant::Paper => Among::AllViews,
+        Variant::Original => InBatchNegatives::SecondViews,
+        Variant::Paper => InBatchNegatives::AllViews,
     };
     let network = Network { encoder, head: Head::Projection(projection) };
     SimClr::with(network, contrast, among).normalized_apart()

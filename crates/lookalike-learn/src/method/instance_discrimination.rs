@@ -21,14 +21,14 @@ use crate::error::LearnError;
 use crate::loss::noise_contrastive::{log_normalizer, noise_contrastive};
 use crate::loss::{Similarities, normalize};
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::instruments::{self, Seen};
-use crate::negatives::{Comparison, Contrast, Excluded, MemoryBank, Owners};
+use crate::negatives::diagnostics::{self, Seen};
+use crate::negatives::{Comparison, ContrastiveLoss, Excluded, InstanceIds, MemoryBank};
 
 /// How a view is told from other instances.
 #[derive(Debug, Clone)]
 pub enum Objective {
     /// A softmax over the whole bank, in one of its forms.
-    Softmax(Contrast),
+    Softmax(ContrastiveLoss),
     /// Noise-contrastive estimation.
     Noise(Noise),
 }
@@ -77,7 +77,7 @@ impl<E: Encoder> InstanceDiscrimination<E> {
         (0..queries).flat_map(of_query).collect()
     }
 
-    /// Each query against its own entry and `drawn` others, and what the instruments show of it.
+    /// Each query against its own entry and `drawn` others, and what the diagnostics show of it.
     fn against_noise(&self, outputs: &Outputs, noise: &Noise) -> (Tensor<1>, Map<String, Value>) {
         let Noise { temperature, drawn, .. } = *noise;
         let (query, instances) = (outputs.get("query"), &outputs.instances);
@@ -93,7 +93,7 @@ impl<E: Encoder> InstanceDiscrimination<E> {
             self.log_normalizer.get().unwrap_or_else(|| log_normalizer(&similarities, temperature, entries));
         self.log_normalizer.set(Some(log_z));
         let loss = noise_contrastive(&similarities, temperature, log_z, entries).mean();
-        if !self.position.instruments {
+        if !self.position.diagnostics {
             return (loss, Map::new());
         }
         // The own entry, drawn by chance, is compared as noise but is no negative that could be hard or false.
@@ -104,7 +104,7 @@ impl<E: Encoder> InstanceDiscrimination<E> {
         };
         let chance = Excluded::new(instances.iter().enumerate().map(chance).collect());
         let seen = Similarities { excluded: chance, ..similarities };
-        let mut figures = instruments::figures(&Seen {
+        let mut figures = diagnostics::figures(&Seen {
             query: &query,
             positive: &own,
             instances,
@@ -149,7 +149,7 @@ impl<E: Encoder> Method for InstanceDiscrimination<E> {
                     instances: instances.clone(),
                     positive: self.bank.select(instances),
                     candidates: self.bank.vectors(),
-                    candidate_instances: Owners::Rows(entries),
+                    candidate_instances: InstanceIds::Rows(entries),
                     exclude_own: true,
                     tracked: false,
                 };

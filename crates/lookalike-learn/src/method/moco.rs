@@ -18,7 +18,7 @@ use crate::engine::{Device, Tensor};
 use crate::error::LearnError;
 use crate::loss::{normalize, nt_xent};
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::{Comparison, Contrast, Queue};
+use crate::negatives::{Comparison, ContrastiveLoss, Queue};
 use crate::train::momentum_encoder::{Momentum, MomentumEncoder};
 
 /// What distinguishes one MoCo from another.
@@ -45,14 +45,19 @@ pub struct Moco<E> {
     key: MomentumEncoder<Network<E>>,
     /// Without one, negatives are the batch's other keys.
     queue: Option<Queue>,
-    contrast: Contrast,
+    contrast: ContrastiveLoss,
     options: MocoOptions,
     position: Position,
 }
 
 impl<E: Encoder + Clone> Moco<E> {
     /// The momentum encoder begins as a copy of `network`.
-    pub fn new(network: Network<E>, queue: Option<Queue>, contrast: Contrast, options: MocoOptions) -> Self {
+    pub fn new(
+        network: Network<E>,
+        queue: Option<Queue>,
+        contrast: ContrastiveLoss,
+        options: MocoOptions,
+    ) -> Self {
         let key = MomentumEncoder::of(&network, options.momentum);
         Self { network, key, queue, contrast, options, position: Position::default() }
     }

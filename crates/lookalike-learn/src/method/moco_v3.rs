@@ -16,7 +16,7 @@ use crate::error::LearnError;
 use crate::head::Projection;
 use crate::loss::nt_xent;
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::{Comparison, Contrast};
+use crate::negatives::{Comparison, ContrastiveLoss};
 use crate::train::momentum_encoder::{Momentum, MomentumEncoder};
 
 /// A network with a predictor, and its momentum encoder without.
@@ -26,13 +26,18 @@ pub struct MocoV3<E> {
     pub network: Network<E>,
     predictor: Projection,
     key: MomentumEncoder<Network<E>>,
-    contrast: Contrast,
+    contrast: ContrastiveLoss,
     position: Position,
 }
 
 impl<E: Encoder + Clone> MocoV3<E> {
     /// The momentum encoder begins as a copy of `network`.
-    pub fn new(network: Network<E>, predictor: Projection, momentum: Momentum, contrast: Contrast) -> Self {
+    pub fn new(
+        network: Network<E>,
+        predictor: Projection,
+        momentum: Momentum,
+        contrast: ContrastiveLoss,
+    ) -> Self {
         let key = MomentumEncoder::of(&network, momentum);
         Self { network, predictor, key, contrast, position: Position::default() }
     }

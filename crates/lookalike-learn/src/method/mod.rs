@@ -109,7 +109,7 @@ pub(crate) fn rows_of(tensor: Tensor<2>) -> Matrix {
 #[derive(Debug)]
 pub struct Terms {
     terms: Vec<(&'static str, Tensor<1>)>,
-    /// What the instruments show, under the names of the `instruments` event.
+    /// What the diagnostics show, under the names of the `diagnostics` event.
     pub figures: Map<String, Value>,
 }
 
@@ -119,7 +119,7 @@ impl Terms {
         Self::new(vec![(name, term)], Map::new())
     }
 
-    /// A loss of several terms, with what the instruments show.
+    /// A loss of several terms, with what the diagnostics show.
     pub fn new(terms: Vec<(&'static str, Tensor<1>)>, figures: Map<String, Value>) -> Self {
         Self { terms, figures }
     }
@@ -143,14 +143,14 @@ pub struct Position {
     pub steps: u64,
     /// Whether the parameters have moved since the batch before, or could have: false within a step of several batches.
     pub moved: bool,
-    /// Whether the instruments will be recorded.
-    pub instruments: bool,
+    /// Whether the diagnostics will be recorded.
+    pub diagnostics: bool,
 }
 
 impl Default for Position {
-    /// The only batch of a run of one step, without instruments.
+    /// The only batch of a run of one step, without diagnostics.
     fn default() -> Self {
-        Self { seed: Seed(0), batch: 0, step: 0, steps: 1, moved: true, instruments: false }
+        Self { seed: Seed(0), batch: 0, step: 0, steps: 1, moved: true, diagnostics: false }
     }
 }
 

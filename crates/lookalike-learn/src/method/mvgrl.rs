@@ -12,7 +12,7 @@
 //! are padding is read off other graphs than those of the batch; here there is no padding, in neither variant.
 //!
 //! Instead of nodes with graphs, the graphs' vectors of the two views can be contrasted with each other, in both directions,
-//! by any loss of a query: [`Objective::Contrast`].
+//! by any loss of a query: [`Objective::ContrastiveLoss`].
 
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::layer::{Linear, PRelu};
 use crate::loss::jensen_shannon::local_global;
 use crate::loss::nt_xent;
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::Contrast;
+use crate::negatives::ContrastiveLoss;
 use crate::op::pool;
 
 /// What the encoders look like, and whether they learn.
@@ -56,7 +56,7 @@ pub enum Objective {
     /// Nodes of one view with graphs of the other.
     JensenShannon,
     /// Graphs of one view with those of the other.
-    Contrast(Contrast),
+    ContrastiveLoss(ContrastiveLoss),
 }
 
 /// Two encoders and their heads, named as in the published code.
@@ -157,7 +157,7 @@ impl Method for Mvgrl {
                 let terms = vec![("nodes of first to graphs", one), ("nodes of second to graphs", other)];
                 Terms::new(terms, serde_json::Map::new())
             }
-            Objective::Contrast(contrast) => {
+            Objective::ContrastiveLoss(contrast) => {
                 let [one, other] = nt_xent::across(first, second, &outputs.instances);
                 let (one, figures) = contrast.compare(&one, &self.position, 0);
                 let (other, _) = contrast.compare(&other, &self.position, 1);

@@ -12,11 +12,11 @@ use crate::encoder::Encoder;
 use crate::head::{Head, Projection};
 use crate::loss::{Loss, nt_xent};
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::Contrast;
+use crate::negatives::ContrastiveLoss;
 
 /// Which other views of the batch are negatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Among {
+pub enum InBatchNegatives {
     /// Both of every other instance, 2B − 2: NT-Xent.
     AllViews,
     /// The other one, B − 1: each view is compared with the views of the other side, as DirectCLR's program does.
@@ -30,8 +30,8 @@ pub enum Among {
 pub struct SimClr<E> {
     /// What is trained.
     pub network: Network<E>,
-    contrast: Contrast,
-    among: Among,
+    contrast: ContrastiveLoss,
+    in_batch: InBatchNegatives,
     apart: bool,
     position: Position,
 }
@@ -40,12 +40,12 @@ impl<E: Encoder> SimClr<E> {
     /// Trains `encoder` through `projection` by NT-Xent at `temperature` τ > 0 (the paper: 0.5 on CIFAR-10, 0.1 on ImageNet).
     pub fn new(encoder: E, projection: Projection, temperature: f32) -> Self {
         let network = Network { encoder, head: Head::Projection(projection) };
-        Self::with(network, Contrast::plain(Loss::InfoNce { temperature }), Among::AllViews)
+        Self::with(network, ContrastiveLoss::plain(Loss::InfoNce { temperature }), InBatchNegatives::AllViews)
     }
 
     /// Trains `network` by any loss.
-    pub fn with(network: Network<E>, contrast: Contrast, among: Among) -> Self {
-        Self { network, contrast, among, apart: false, position: Position::default() }
+    pub fn with(network: Network<E>, contrast: ContrastiveLoss, in_batch: InBatchNegatives) -> Self {
+        Self { network, contrast, in_batch, apart: false, position: Position::default() }
     }
 
     /// Lets each view go through BatchNorm by itself, where SimCLR's published code sends both through together.
@@ -86,18 +86,18 @@ impl<E: Encoder> Method for SimClr<E> {
 
     fn loss(&self, outputs: &Outputs) -> Terms {
         let [first, second] = ["first", "second"].map(|name| outputs.get(name));
-        match self.among {
-            Among::AllViews => {
+        match self.in_batch {
+            InBatchNegatives::AllViews => {
                 let comparison = nt_xent::views(first, second, &outputs.instances);
                 let (loss, figures) = self.contrast.compare(&comparison, &self.position, 0);
                 Terms::new(vec![("contrast", loss)], figures)
             }
-            Among::SecondViews => {
+            InBatchNegatives::SecondViews => {
                 let [comparison, _] = nt_xent::across(first, second, &outputs.instances);
                 let (loss, figures) = self.contrast.compare(&comparison, &self.position, 0);
                 Terms::new(vec![("contrast", loss)], figures)
             }
-            Among::OtherViews => {
+            InBatchNegatives::OtherViews => {
                 let [one, other] = nt_xent::across(first, second, &outputs.instances);
                 let (one, figures) = self.contrast.compare(&one, &self.position, 0);
                 let (other, _) = self.contrast.compare(&other, &self.position, 1);

@@ -75,7 +75,7 @@ impl<E: Encoder> Method for Supervised<E> {
     fn loss(&self, outputs: &Outputs) -> Terms {
         let (logits, classes) = (outputs.get("logits"), self.classes(&outputs.instances));
         let mut figures = Map::new();
-        if self.position.instruments {
+        if self.position.diagnostics {
             figures
                 .insert("accuracy".to_owned(), json!(accuracy(&rows_of(logits.clone().inner()), &classes)));
         }

@@ -11,14 +11,14 @@ use crate::engine::{Device, Int, Tensor, TensorData, from_host};
 
 /// Whose candidate each row is.
 #[derive(Debug, Clone)]
-pub enum Owners {
+pub enum InstanceIds {
     /// Row i is instance i's, of so many: a memory bank.
     Rows(usize),
-    /// One instance a row, or [`NOBODY`](super::NOBODY).
+    /// One instance a row, or [`NO_INSTANCE`](super::NO_INSTANCE).
     Listed(Arc<Vec<u32>>),
 }
 
-impl Owners {
+impl InstanceIds {
     /// Number of rows.
     pub fn rows(&self) -> usize {
         match self {
@@ -39,13 +39,13 @@ impl Owners {
     }
 }
 
-impl From<Vec<u32>> for Owners {
+impl From<Vec<u32>> for InstanceIds {
     fn from(owners: Vec<u32>) -> Self {
         Self::Listed(Arc::new(owners))
     }
 }
 
-impl FromIterator<u32> for Owners {
+impl FromIterator<u32> for InstanceIds {
     fn from_iter<I: IntoIterator<Item = u32>>(owners: I) -> Self {
         owners.into_iter().collect::<Vec<u32>>().into()
     }

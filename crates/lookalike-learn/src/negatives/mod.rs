@@ -1,10 +1,10 @@
 //! Negatives: where they come from (the batch, a [queue], a [memory bank](memory_bank)), which of them count ([oracle]),
 //! and harder ones made of them ([mixing]).
 //!
-//! Whatever the method, a loss is made in one place: [`Contrast::compare`].
+//! Whatever the method, a loss is made in one place: [`ContrastiveLoss::compare`].
 
+pub mod diagnostics;
 pub mod excluded;
-pub mod instruments;
 pub mod memory_bank;
 pub mod mixing;
 pub mod oracle;
@@ -20,13 +20,13 @@ use crate::engine::{Device, Tensor, from_host};
 use crate::loss::{Loss, Similarities};
 use crate::method::Position;
 
-pub use excluded::{Excluded, Owners};
+pub use excluded::{Excluded, InstanceIds};
 pub use memory_bank::MemoryBank;
 pub use mixing::MixingOptions;
 pub use queue::Queue;
 
 /// Stands where a candidate belongs to no instance: the random vectors that a queue starts with.
-pub const NOBODY: u32 = u32::MAX;
+pub const NO_INSTANCE: u32 = u32::MAX;
 
 /// Random directions; nothing but the numbers themselves is held on the way.
 fn directions([count, dimension]: [usize; 2], stream: &mut Stream, device: &Device) -> Tensor<2> {
@@ -48,7 +48,7 @@ pub struct Comparison {
     /// `[K, d]`, candidates for negatives.
     pub candidates: Tensor<2>,
     /// Whose candidate each row is.
-    pub candidate_instances: Owners,
+    pub candidate_instances: InstanceIds,
     /// Whether candidates of the query's own instance are left out: its positive, itself, its older keys.
     pub exclude_own: bool,
     /// Whether gradient reaches the candidates.
@@ -63,7 +63,7 @@ impl Comparison {
             return None;
         }
         let of_query = |own: &u32| {
-            if let (Owners::Rows(rows), None) = (owners, labels) {
+            if let (InstanceIds::Rows(rows), None) = (owners, labels) {
                 // The one entry of its own, without looking at the others.
                 return Some(*own).filter(|own| (*own as usize) < *rows).into_iter().collect();
             }
@@ -89,7 +89,7 @@ impl Comparison {
 
 /// How comparisons become a loss.
 #[derive(Debug, Clone)]
-pub struct Contrast {
+pub struct ContrastiveLoss {
     /// The loss of each query.
     pub loss: Loss,
     /// Harder negatives mixed from those there are.
@@ -100,13 +100,13 @@ pub struct Contrast {
     pub labels: Option<Arc<Vec<u32>>>,
 }
 
-impl Contrast {
+impl ContrastiveLoss {
     /// `loss` on the candidates as they are.
     pub fn plain(loss: Loss) -> Self {
         Self { loss, mixing: None, oracle: false, labels: None }
     }
 
-    /// The mean loss of the queries, `[1]`, and what the [instruments] show where `position` asks for them. `direction`
+    /// The mean loss of the queries, `[1]`, and what the [diagnostics] show where `position` asks for them. `direction`
     /// tells the comparisons of one batch apart.
     pub fn compare(
         &self,
@@ -129,9 +129,9 @@ impl Contrast {
             None => plain.clone(),
         };
         let loss = self.loss.of(&similarities).mean();
-        let figures = if position.instruments {
+        let figures = if position.diagnostics {
             let owners = &comparison.candidate_instances;
-            instruments::figures(&instruments::Seen {
+            diagnostics::figures(&diagnostics::Seen {
                 query: &comparison.query,
                 positive: &comparison.positive,
                 instances: &comparison.instances,

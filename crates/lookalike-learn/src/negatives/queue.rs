@@ -8,7 +8,7 @@ use std::sync::Arc;
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 
-use super::{NOBODY, Owners, directions};
+use super::{InstanceIds, NO_INSTANCE, directions};
 use crate::engine::{Device, Tensor, from_host, to_host};
 use crate::error::LearnError;
 
@@ -25,7 +25,7 @@ impl Queue {
     /// `size` random directions in `dimension` dimensions.
     pub fn new(size: usize, dimension: usize, stream: &mut Stream, device: &Device) -> Self {
         let keys = directions([size, dimension], stream, device);
-        Self { keys, instances: Arc::new(vec![NOBODY; size]), next: 0 }
+        Self { keys, instances: Arc::new(vec![NO_INSTANCE; size]), next: 0 }
     }
 
     /// # Shapes
@@ -34,14 +34,14 @@ impl Queue {
         self.keys.clone()
     }
 
-    /// Whose key each row is, or [`NOBODY`].
+    /// Whose key each row is, or [`NO_INSTANCE`].
     pub fn instances(&self) -> &[u32] {
         &self.instances
     }
 
     /// The same; no copy.
-    pub fn owners(&self) -> Owners {
-        Owners::Listed(self.instances.clone())
+    pub fn owners(&self) -> InstanceIds {
+        InstanceIds::Listed(self.instances.clone())
     }
 
     /// The row that the next key replaces.

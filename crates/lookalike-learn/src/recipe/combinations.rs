@@ -6,7 +6,7 @@ use super::learning::{LossKind, MethodKind, NegativesKind};
 use super::{Recipe, readers};
 use crate::error::LearnError;
 use lookalike_data::graph::Variant;
-use lookalike_sampling::{Kind, LastBatch};
+use lookalike_sampling::{LastBatch, SamplerKind};
 
 /// What a method goes with; what comes first is its own choice.
 #[derive(Debug)]
@@ -282,7 +282,8 @@ pub const REFUSALS: [Refusal; 19] = [
         key: "sampler.uniform_epochs",
         reason: "must be below train.epochs: all batches would be uniform; if they are to be, set sampler.kind = \"uniform\"",
         applies: |recipe| {
-            recipe.sampler.kind != Kind::Uniform && recipe.sampler.uniform_epochs >= recipe.train.epochs
+            recipe.sampler.kind != SamplerKind::Uniform
+                && recipe.sampler.uniform_epochs >= recipe.train.epochs
         },
     },
 ];
@@ -409,7 +410,7 @@ impl Recipe {
             0 => batches.min(sampler.refresh_every),
             epochs => epochs.saturating_mul(batches),
         };
-        if sampler.kind != Kind::Uniform && uniform / train.accumulate >= last {
+        if sampler.kind != SamplerKind::Uniform && uniform / train.accumulate >= last {
             let what = format!("batches of look-alikes (sampler.kind = \"{}\") begin", name(&sampler.kind));
             return refuse("sampler.uniform_epochs", &what, uniform / train.accumulate);
         }

@@ -20,7 +20,7 @@ pub struct CollapseWatch {
 }
 
 impl CollapseWatch {
-    /// Warnings that `figures` of an `instruments` event give cause for, `share` of the run having been made.
+    /// Warnings that `figures` of a `diagnostics` event give cause for, `share` of the run having been made.
     pub(super) fn look(&mut self, figures: &Map<String, Value>, share: f64) -> Vec<String> {
         let figure = |name: &str| figures.get(name).and_then(Value::as_f64);
         let mut warnings = Vec::new();

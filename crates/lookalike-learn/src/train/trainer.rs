@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lookalike_base::arrays::{Array, Arrays};
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Progress, Watch};
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
-use lookalike_sampling::{Sampler, SamplerOptions, Segment, Tally};
+use lookalike_sampling::{HardnessTally, Sampler, SamplerOptions, Segment};
 use serde_json::{Map, Value, json};
 
 use super::checkpoint::{Checkpoints, State};
@@ -84,7 +84,7 @@ pub struct Trainer<M: Method> {
     plan: Vec<Vec<u32>>,
     sum: NamedGradients,
     window: Window,
-    /// What the instruments showed at the last batch that was asked for it.
+    /// What the diagnostics showed at the last batch that was asked for it.
     figures: Map<String, Value>,
     watch: CollapseWatch,
 }
@@ -200,15 +200,15 @@ impl<M: Method> Trainer<M> {
             .map_or(self.options.schedule.total, |most| most.min(self.options.schedule.total))
     }
 
-    /// Trains to the end, or until cancelled.
+    /// Trains to the end, or until `watch` asks it to stop; its progress counts optimiser steps.
     ///
     /// # Errors
     /// [`LearnError::NotFinite`] where the loss is NaN or infinite; whatever loader, sampler and files report.
-    pub fn run(&mut self, cancellation: &Cancellation, progress: &Progress) -> Result<Outcome, LearnError> {
+    pub fn run(&mut self, watch: Watch<'_>) -> Result<Outcome, LearnError> {
         if self.step >= self.last_step() {
             return Ok(Outcome::AlreadyFinished);
         }
-        progress.set_position(self.step);
+        watch.progress.set_position(self.step);
         self.window = Window::new();
         while self.step < self.last_step() {
             let epoch = self.sampler.epoch();
@@ -221,7 +221,7 @@ impl<M: Method> Trainer<M> {
                 let Some(batch) = loader.next().transpose()? else { break };
                 self.window.waited += loader.waited().saturating_sub(waited);
                 let stepped = self.consume(&batch)?;
-                if stepped && self.after_optimizer_step(cancellation, progress)? {
+                if stepped && self.after_optimizer_step(watch)? {
                     return Ok(Outcome::Interrupted);
                 }
             }
@@ -282,7 +282,7 @@ impl<M: Method> Trainer<M> {
             step: self.step,
             steps: self.options.schedule.total,
             moved: before == 0,
-            instruments: logged && after.is_multiple_of(self.options.accumulate),
+            diagnostics: logged && after.is_multiple_of(self.options.accumulate),
         }
     }
 
@@ -296,7 +296,7 @@ impl<M: Method> Trainer<M> {
             return Ok(());
         }
         let report = self.sampler.report();
-        let hardness = report.finished.as_ref().map(|epoch| epoch.hardness.map(Tally::mean));
+        let hardness = report.finished.as_ref().map(|epoch| epoch.hardness.map(HardnessTally::mean));
         let labels = self.options.labels.as_deref();
         let false_negatives = labels.and_then(|labels| false_negative_rate(&self.plan, labels).ok());
         let fields = json!({
@@ -316,21 +316,18 @@ impl<M: Method> Trainer<M> {
     }
 
     /// Events, checkpoint and cancellation at the one point where nothing is half done. Returns whether to stop.
-    fn after_optimizer_step(
-        &mut self,
-        cancellation: &Cancellation,
-        progress: &Progress,
-    ) -> Result<bool, LearnError> {
+    fn after_optimizer_step(&mut self, watch: Watch<'_>) -> Result<bool, LearnError> {
+        let progress = watch.progress;
         let mean_loss = self.window.loss / self.window.batches.max(1) as f64;
         progress.advance(1);
         let waited = 100.0 * self.window.waited_share();
-        progress
-            .message(format!("epoch {}  loss {mean_loss:.4}  waited {waited:.0} %", self.sampler.epoch()));
+        let epoch = self.sampler.epoch();
+        progress.message(&format!("epoch {epoch}  loss {mean_loss:.4}  waited {waited:.0} %"));
         if self.step.is_multiple_of(self.options.log_every) || self.step == self.last_step() {
             self.record_window(mean_loss)?;
             self.record_figures(progress)?;
         }
-        let cancelled = cancellation.is_cancelled() && self.step < self.last_step();
+        let cancelled = watch.is_cancelled() && self.step < self.last_step();
         if cancelled
             || (self.step.is_multiple_of(self.options.checkpoint_every) && self.step < self.last_step())
         {
@@ -356,8 +353,8 @@ impl<M: Method> Trainer<M> {
         self.events.record("step", self.step, fields)
     }
 
-    /// Writes what the instruments showed, and what of it is a warning.
-    fn record_figures(&mut self, progress: &Progress) -> Result<(), LearnError> {
+    /// Writes what the diagnostics showed, and what of it is a warning.
+    fn record_figures(&mut self, progress: &dyn Progress) -> Result<(), LearnError> {
         let figures = std::mem::take(&mut self.figures);
         if figures.is_empty() {
             return Ok(());
@@ -367,7 +364,7 @@ impl<M: Method> Trainer<M> {
             progress.note(&format!("warning: step {}: {warning}", self.step));
             self.events.record("warning", self.step, json!({ "message": warning }))?;
         }
-        self.events.record("instruments", self.step, Value::Object(figures))
+        self.events.record("diagnostics", self.step, Value::Object(figures))
     }
 
     fn record_segment(&mut self, epoch: u64, segment: &Segment) -> Result<(), LearnError> {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lookalike_base::arrays::{Array, Arrays};
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, Watch};
 use lookalike_base::tensors::TensorFile;
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::{BatchRequest, BatchSource, DataError, LoaderOptions, ViewBatch, Views};
@@ -22,7 +22,7 @@ use lookalike_learn::module::{Module, Pass, Visitor, arrays_of, load_arrays};
 use lookalike_learn::train::{
     OptimizerKind, OptimizerOptions, Outcome, Schedule, Shape, TrainOptions, Trainer,
 };
-use lookalike_sampling::{Coverage, Kind, RestartSchedule, SamplerOptions};
+use lookalike_sampling::{Coverage, RestartSchedule, SamplerKind, SamplerOptions};
 
 pub const SEED: Seed = Seed(11);
 
@@ -122,7 +122,7 @@ pub fn with_head<E: Encoder>(encoder: E, temperature: f32) -> SimClr<E> {
 }
 
 /// Batches of `batch_size` look-alikes: a graph for every second refresh falls into an epoch.
-pub fn sampler(kind: Kind, coverage: Coverage, batch_size: usize) -> SamplerOptions {
+pub fn sampler(kind: SamplerKind, coverage: Coverage, batch_size: usize) -> SamplerOptions {
     SamplerOptions {
         kind,
         coverage,
@@ -167,7 +167,7 @@ pub fn train<M: Method>(
     cancellation: &Cancellation,
 ) -> Result<(Trainer<M>, Outcome, Vec<String>), LearnError> {
     let (mut trainer, warnings) = Trainer::open(method, source, options)?;
-    let outcome = trainer.run(cancellation, &Progress::hidden())?;
+    let outcome = trainer.run(Watch::silent(cancellation))?;
     Ok((trainer, outcome, warnings))
 }
 

@@ -29,7 +29,7 @@ use lookalike_learn::method::instance_discrimination::{Noise, Objective};
 use lookalike_learn::method::moco::MocoOptions;
 use lookalike_learn::method::{Method, Moco, Network, Position};
 use lookalike_learn::module::arrays_of;
-use lookalike_learn::negatives::{Contrast, MemoryBank, Queue};
+use lookalike_learn::negatives::{ContrastiveLoss, MemoryBank, Queue};
 use lookalike_learn::train::momentum_encoder::{Momentum, MomentumShape};
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Optimizer, OptimizerOptions};
@@ -40,8 +40,8 @@ const QUEUE: usize = 20;
 const STEPS: u64 = 20;
 const LOSS: Loss = Loss::InfoNce { temperature: 0.2 };
 
-fn contrast() -> Contrast {
-    Contrast::plain(LOSS)
+fn contrast() -> ContrastiveLoss {
+    ContrastiveLoss::plain(LOSS)
 }
 
 fn encoder() -> Mlp {
@@ -97,7 +97,7 @@ fn batch(step: u64) -> ViewBatch<Matrix> {
 }
 
 fn position(step: u64) -> Position {
-    Position { seed: SEED, batch: step, step, steps: STEPS, moved: true, instruments: false }
+    Position { seed: SEED, batch: step, step, steps: STEPS, moved: true, diagnostics: false }
 }
 
 /// One step by SGD, as the trainer makes it; returns the loss.

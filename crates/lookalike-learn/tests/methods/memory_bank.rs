@@ -48,7 +48,7 @@ fn noise_contrast_shows_the_same_instruments_as_other_losses_and_so_can_be_seen_
     // Instances 0 to 15 in two classes; nine entries of sixteen drawn for each query.
     let labels = Arc::new((0..INSTANCES).map(|instance| instance % 2).collect::<Vec<u32>>());
     let mut method = InstanceDiscrimination::new(network(), bank(16), noise(9, Some(labels.clone())));
-    method.before_step(&Position { instruments: true, ..position(0) });
+    method.before_step(&Position { diagnostics: true, ..position(0) });
     let outputs = method.encode(&batch(0), &mut training());
     let figures = method.loss(&outputs).figures;
     let number = |name: &str| figures.get(name).and_then(serde_json::Value::as_f64).unwrap();

@@ -5,7 +5,7 @@ use lookalike_learn::engine::to_host;
 use lookalike_learn::method::moco::MocoOptions;
 use lookalike_learn::method::{Method, Moco, MocoV3};
 use lookalike_learn::module::{Pass, arrays_of};
-use lookalike_learn::negatives::{Contrast, MixingOptions, NOBODY};
+use lookalike_learn::negatives::{ContrastiveLoss, MixingOptions, NO_INSTANCE};
 use lookalike_learn::train::momentum_encoder::{Momentum, MomentumShape};
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 
@@ -28,7 +28,7 @@ fn moco_s_queue_momentum_encoder_and_weights_are_pytorchs_after_20_steps() {
     let owners = file.tensors["moco.owners"].as_i64().unwrap();
     assert!(queue.instances().iter().zip(owners).all(|(ours, theirs)| i64::from(*ours) == *theirs));
     assert_eq!(file.tensors["moco.pointer"].as_i64().unwrap(), [queue.next() as i64]);
-    assert!(!queue.instances().contains(&NOBODY));
+    assert!(!queue.instances().contains(&NO_INSTANCE));
 }
 
 #[test]
@@ -95,8 +95,12 @@ fn an_instance_s_older_keys_can_be_masked_by_id() {
 #[test]
 fn mixtures_never_enter_the_queue_and_each_direction_draws_its_own() {
     let mixing = MixingOptions { hardest: 5, between: 7, with_query: 3, warm_up: 0.0 };
-    let mut method =
-        Moco::new(network(), Some(queue()), Contrast { mixing: Some(mixing), ..contrast() }, moco_options());
+    let mut method = Moco::new(
+        network(),
+        Some(queue()),
+        ContrastiveLoss { mixing: Some(mixing), ..contrast() },
+        moco_options(),
+    );
     let mut optimizer = sgd();
     for index in 0..4 {
         method.before_step(&position(index));

@@ -10,10 +10,10 @@ use lookalike_learn::method::direct_clr::direct_clr;
 use lookalike_learn::method::instance_discrimination::Objective;
 use lookalike_learn::method::moco::MocoOptions;
 use lookalike_learn::method::{EndToEnd, InstanceDiscrimination, Method, Moco, MocoV3};
-use lookalike_learn::negatives::{Contrast, MixingOptions};
+use lookalike_learn::negatives::{ContrastiveLoss, MixingOptions};
 use lookalike_learn::train::Outcome;
 use lookalike_learn::train::momentum_encoder::{Momentum, MomentumShape};
-use lookalike_sampling::{Coverage, Kind};
+use lookalike_sampling::{Coverage, SamplerKind};
 
 use super::{bank, contrast, encoder, head, moco_options, network, noise, queue, supervised};
 use crate::common::{NoisyViews, Watched, checkpoints, copy, newest_bytes, options, points, sampler, train};
@@ -23,7 +23,7 @@ fn survives_being_killed<M: Method<Batch = ViewBatch<Matrix>>>(name: &str, make:
     let folder = tempfile::tempdir().unwrap();
     let [run, killed] = ["run", "killed"].map(|kind| folder.path().join(kind));
     let source = Arc::new(NoisyViews(points(50, 5, 2).values));
-    let set = |run: &Path| options(run, 50, sampler(Kind::Walk, Coverage::Cover, 8), 21);
+    let set = |run: &Path| options(run, 50, sampler(SamplerKind::Walk, Coverage::Cover, 8), 21);
     let (from, to) = (run.clone(), killed.clone());
     let watched = Watched::new(make(), move |batch| {
         if batch == 13 {
@@ -40,7 +40,7 @@ fn survives_being_killed<M: Method<Batch = ViewBatch<Matrix>>>(name: &str, make:
 #[test]
 fn queue_and_pointer_bank_and_momentum_encoder_survive_a_resume_bit_for_bit() {
     let mixing = MixingOptions { hardest: 5, between: 7, with_query: 3, warm_up: 0.2 };
-    let mixed = || Contrast { mixing: Some(mixing), ..contrast() };
+    let mixed = || ContrastiveLoss { mixing: Some(mixing), ..contrast() };
     survives_being_killed("moco", || {
         let settings = MocoOptions { shuffle: true, ..moco_options() };
         Moco::new(network(), Some(queue()), mixed(), settings)

@@ -56,7 +56,7 @@ fn its_instrument_is_the_share_of_the_batch_that_the_classifier_tells_right() {
     for index in 0..3 {
         step(&mut method, &mut optimizer, index);
     }
-    method.before_step(&Position { instruments: true, ..position(3) });
+    method.before_step(&Position { diagnostics: true, ..position(3) });
     let outputs = method.encode(&batch(3), &mut training());
     let logits = to_host(outputs.get("logits"));
     let right = logits.chunks(4).zip(&outputs.instances).filter(|(logits, own)| {

@@ -9,7 +9,7 @@ use lookalike_learn::method::Method;
 use lookalike_learn::module::{Pass, arrays_of};
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{OptimizerKind, OptimizerOptions, Schedule, Shape, TrainOptions};
-use lookalike_sampling::{Coverage, Kind, Sampler};
+use lookalike_sampling::{Coverage, Sampler, SamplerKind};
 
 use crate::common::{NoisyViews, SEED, options, perceptron, points, sampler, series, train};
 
@@ -32,7 +32,7 @@ fn gradient(request: &BatchRequest, source: &NoisyViews) -> (NamedGradients, f64
 fn a_step_of_three_batches_follows_the_mean_of_their_gradients() {
     let folder = tempfile::tempdir().unwrap();
     let source = Arc::new(NoisyViews(points(INSTANCES, 4, 3).values));
-    let plan = sampler(Kind::Uniform, Coverage::Cover, 8);
+    let plan = sampler(SamplerKind::Uniform, Coverage::Cover, 8);
     // Plain descent at rate 1: the step is the gradient.
     let optimizer = OptimizerOptions {
         kind: OptimizerKind::Sgd,

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use lookalike_base::progress::Cancellation;
 use lookalike_learn::train::TrainOptions;
-use lookalike_sampling::{Coverage, Kind};
+use lookalike_sampling::{Coverage, SamplerKind};
 
 use crate::common::{NoisyViews, events, options, perceptron, points, sampler, series, train};
 
 const INSTANCES: usize = 40;
 
 fn set(run: &Path) -> TrainOptions {
-    let plan = sampler(Kind::Walk, Coverage::Cover, 8);
+    let plan = sampler(SamplerKind::Walk, Coverage::Cover, 8);
     let labels = Some(points(INSTANCES, 4, 4).labels);
     TrainOptions { labels, ..options(run, INSTANCES, plan, 15) }
 }

@@ -7,14 +7,14 @@ use lookalike_base::{Matrix, tensors};
 use lookalike_data::{BatchRequest, BatchSource, DataError, ViewBatch};
 use lookalike_learn::LearnError;
 use lookalike_learn::train::{OptimizerKind, TrainOptions, Trainer};
-use lookalike_sampling::{Coverage, Kind};
+use lookalike_sampling::{Coverage, SamplerKind};
 
 use crate::common::{NoisyViews, Watched, checkpoints, options, perceptron, points, sampler, series, train};
 
 const INSTANCES: usize = 40;
 
 fn set(run: &std::path::Path) -> TrainOptions {
-    options(run, INSTANCES, sampler(Kind::Walk, Coverage::Cover, 8), 20)
+    options(run, INSTANCES, sampler(SamplerKind::Walk, Coverage::Cover, 8), 20)
 }
 
 fn source() -> NoisyViews {

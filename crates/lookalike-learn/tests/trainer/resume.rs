@@ -3,16 +3,16 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lookalike_base::progress::{Cancellation, Progress};
+use lookalike_base::progress::{Cancellation, Watch};
 use lookalike_learn::LearnError;
 use lookalike_learn::encoder::mlp::Mlp;
 use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
 use lookalike_learn::loss::Loss;
-use lookalike_learn::method::simclr::Among;
+use lookalike_learn::method::simclr::InBatchNegatives;
 use lookalike_learn::method::{Network, SimClr};
-use lookalike_learn::negatives::Contrast;
+use lookalike_learn::negatives::ContrastiveLoss;
 use lookalike_learn::train::{OptimizerKind, Outcome, TrainOptions, Trainer};
-use lookalike_sampling::{Coverage, Kind, LastBatch};
+use lookalike_sampling::{Coverage, LastBatch, SamplerKind};
 
 use crate::common::{
     NoisyViews, SEED, Watched, checkpoints, copy, cpu, events, newest_bytes, options, perceptron, points,
@@ -53,7 +53,7 @@ type Variant = (String, Box<dyn Fn(&Path) -> TrainOptions>);
 /// Every kind of plan, with and without accumulation.
 fn variants() -> Vec<Variant> {
     let mut variants: Vec<Variant> = Vec::new();
-    for kind in [Kind::Uniform, Kind::Walk, Kind::Nearest] {
+    for kind in [SamplerKind::Uniform, SamplerKind::Walk, SamplerKind::Nearest] {
         for coverage in [Coverage::Repeat, Coverage::Cover] {
             for accumulate in [1, 3] {
                 let name = format!("{kind:?}-{coverage:?}-{accumulate}");
@@ -70,7 +70,7 @@ fn variants() -> Vec<Variant> {
     }
     let with = |change: fn(&mut TrainOptions)| {
         move |run: &Path| {
-            let plan = sampler(Kind::Walk, Coverage::Cover, BATCH);
+            let plan = sampler(SamplerKind::Walk, Coverage::Cover, BATCH);
             let mut set = options(run, INSTANCES, plan, BATCHES);
             change(&mut set);
             set
@@ -141,7 +141,7 @@ fn a_run_cancelled_again_and_again_goes_on_to_the_same_bits() {
 }
 
 fn walk(run: &Path) -> TrainOptions {
-    options(run, INSTANCES, sampler(Kind::Walk, Coverage::Cover, BATCH), BATCHES)
+    options(run, INSTANCES, sampler(SamplerKind::Walk, Coverage::Cover, BATCH), BATCHES)
 }
 
 /// A finished run, and a copy of it killed after 13 batches, with checkpoints of steps 9 and 12.
@@ -268,7 +268,7 @@ fn without_a_checkpoint_a_run_starts_anew() {
     std::fs::remove_dir_all(killed.join("checkpoints")).unwrap();
     let (mut trainer, warnings) = Trainer::open(method(), source(), walk(&killed)).unwrap();
     assert!(trainer.step() == 0 && warnings.is_empty());
-    trainer.run(&Cancellation::new(), &Progress::hidden()).unwrap();
+    trainer.run(Watch::default()).unwrap();
     assert!(newest_bytes(&killed) == newest_bytes(&run));
     has_every_step_once(&killed, BATCHES);
 }
@@ -288,10 +288,11 @@ fn collapse_is_told_once_however_often_a_run_is_resumed() {
         let form = ProjectionOptions { layers: 1, width: 0, dimension: 8, batch_norm: HeadNorm::None };
         let head = Projection::new(16, &form, &mut SEED.stream("projection", 0, 0, 0), &cpu());
         let network = Network { encoder: perceptron(0.0).network.encoder, head: head.into() };
-        SimClr::with(network, Contrast::plain(Loss::Alignment), Among::AllViews)
+        SimClr::with(network, ContrastiveLoss::plain(Loss::Alignment), InBatchNegatives::AllViews)
     };
     let go = |max_steps| {
-        let set = options(folder.path(), INSTANCES, sampler(Kind::Uniform, Coverage::Cover, BATCH), 400);
+        let set =
+            options(folder.path(), INSTANCES, sampler(SamplerKind::Uniform, Coverage::Cover, BATCH), 400);
         train(
             positives_only(),
             source(),

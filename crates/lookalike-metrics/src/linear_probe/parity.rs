@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use lookalike_base::Cancellation;
 use lookalike_base::tensors::{self, TensorFile};
+use lookalike_base::{Cancellation, Watch};
 use serde_json::Value;
 
 use super::*;
@@ -71,7 +71,7 @@ fn the_probe_scores_about_what_scikit_learn_s_optimum_scores() {
         labels("test_labels"),
         4,
         &options,
-        Watch::unseen(&flag),
+        Watch::silent(&flag),
     )
     .unwrap();
     let accuracy = expected["optimum"]["accuracy"].as_f64().unwrap();

@@ -1,5 +1,5 @@
 use super::*;
-use lookalike_base::Cancellation;
+use lookalike_base::Watch;
 
 /// `n` rows of `classes` Gaussian clusters in 6 dimensions, with their labels.
 fn clusters(n: usize, classes: u32, distance: f32, seed: u64) -> (Vec<f32>, Vec<u32>) {
@@ -16,7 +16,7 @@ fn probe(
     test: (&[f32], &[u32]),
 ) -> Result<LinearProbe, MetricError> {
     let (train_rows, test_rows) = (Rows::new(train.0, 6).unwrap(), Rows::new(test.0, 6).unwrap());
-    linear_probe(train_rows, train.1, test_rows, test.1, 4, options, Watch::unseen(&Cancellation::new()))
+    linear_probe(train_rows, train.1, test_rows, test.1, 4, options, Watch::default())
 }
 
 fn quick() -> ProbeOptions {

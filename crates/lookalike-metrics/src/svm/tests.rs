@@ -3,7 +3,7 @@ use serde_json::Value;
 use super::linear::Newton;
 use super::smo::Smo;
 use super::*;
-use lookalike_base::Cancellation;
+use lookalike_base::{Cancellation, Watch};
 
 /// What scikit-learn says, from `tests/fixtures/svm.py`.
 struct Fixture {
@@ -53,7 +53,7 @@ fn options(kernel: SvmKernel) -> SvmOptions {
 
 fn run(kernel: SvmKernel, rows: &[f32], labels: &[u32], classes: usize) -> Result<SvmScore, MetricError> {
     let rows = Rows::new(rows, COLUMNS).unwrap();
-    svm_accuracy(rows, labels, classes, &options(kernel), Watch::unseen(&Cancellation::new()))
+    svm_accuracy(rows, labels, classes, &options(kernel), Watch::default())
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn the_same_costs_are_chosen_and_the_same_shares_right_as_in_scikit_learn() {
             labels: &fixture.labels,
             classes: 3,
             options: &options,
-            watch: Watch::unseen(&flag),
+            watch: Watch::silent(&flag),
         };
         for fold in 0..10 {
             let (found, unfinished) = problem.fold(&fold_of, fold).unwrap();
@@ -221,10 +221,7 @@ fn the_score_depends_on_the_seed_and_not_on_threads() {
         assert_eq!(pool.install(|| run(kernel, &rows, &labels, 2)).unwrap(), first);
         let other = SvmOptions { seed: Seed(1), ..options(kernel) };
         let rows = Rows::new(&rows, COLUMNS).unwrap();
-        assert_ne!(
-            svm_accuracy(rows, &labels, 2, &other, Watch::unseen(&Cancellation::new())).unwrap(),
-            first
-        );
+        assert_ne!(svm_accuracy(rows, &labels, 2, &other, Watch::default()).unwrap(), first);
     }
 }
 
@@ -267,7 +264,7 @@ fn too_few_rows_small_classes_and_impossible_options_are_errors() {
     let (rows, labels) = clusters(60, 1.0);
     let message = |labels: &[u32], options: &SvmOptions| {
         let rows = Rows::new(&rows[..labels.len() * COLUMNS], COLUMNS).unwrap();
-        svm_accuracy(rows, labels, 3, options, Watch::unseen(&Cancellation::new())).unwrap_err().to_string()
+        svm_accuracy(rows, labels, 3, options, Watch::default()).unwrap_err().to_string()
     };
     let rbf = options(SvmKernel::Rbf);
     assert!(message(&labels[..8], &rbf).contains("10 folds need as many rows, and there are 8"));

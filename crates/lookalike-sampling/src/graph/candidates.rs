@@ -36,7 +36,7 @@ mod tests {
     use super::*;
     use crate::graph::{GraphOptions, proximity_graph};
     use lookalike_base::Matrix;
-    use lookalike_kernels::Scoring;
+    use lookalike_base::Watch;
 
     #[test]
     fn given_the_candidates_the_graph_is_that_of_the_obvious_search() {
@@ -44,8 +44,9 @@ mod tests {
         for (count, amount, k) in [(1500, 1000, 50), (701, 333, 20), (130, 125, 30), (40, 7, 7)] {
             let mut stream = Seed(4).stream("test", 0, 0, count);
             let mut matrix = Matrix::new((0..count * 9).map(|_| stream.normal()).collect(), 9).unwrap();
-            let options = GraphOptions { candidates: amount, neighbors: k, scoring: Scoring::F32 };
-            let graph = proximity_graph(matrix.rows(), None, &options, Seed(5), 6).unwrap().0;
+            let options = GraphOptions { candidates: amount, neighbors: k, ..GraphOptions::default() };
+            let graph =
+                proximity_graph(matrix.rows(), None, &options, Seed(5), 6, Watch::default()).unwrap().0;
             matrix.normalize_rows();
             let similarity = |a: u32, b: u32| {
                 let rows = matrix.row(a as usize).iter().zip(matrix.row(b as usize));

@@ -1,43 +1,29 @@
 //! The proximity graph as the published program builds it: each instance draws its candidates by itself.
 
 use lookalike_base::{RowSource, Seed, Watch};
-use lookalike_kernels::{Scoring, TopK, dot, normalize};
+use lookalike_kernels::{TopK, dot, normalize};
 use rayon::prelude::*;
 
-use crate::error::{SamplingError, Warning};
+use crate::error::SamplingError;
 use crate::graph::{GraphOptions, Members, ProximityGraph};
-use crate::set::InstanceSet;
 
-/// The slow twin of [`proximity_graph`](crate::proximity_graph), to compare it with: candidates are drawn for each instance
-/// independently of all others, and their rows gathered one by one.
+/// The graph of `members`, each of which draws its candidates independently of all others; their rows are gathered one by one.
 ///
-/// As published, but for candidates that come twice, and an instance that is its own. Takes about ten times as long;
-/// rows are compared as `f32` only.
-///
-/// # Shapes
-/// `embeddings` N×d, a row for each instance. A copy of all is in memory.
+/// As published, except that candidates are distinct and an instance is never its own.
 ///
 /// # Errors
-/// As [`proximity_graph`](crate::proximity_graph), [`SamplingError::Combination`] for another scoring than `f32`, and
-/// [`SamplingError::Cancelled`] where `watch` said so.
-pub fn independent_graph(
-    embeddings: impl RowSource,
-    present: Option<&InstanceSet>,
+/// [`SamplingError::NotFinite`] for a row with NaN or an infinity, and [`SamplingError::Cancelled`] where `watch` stopped the work.
+pub(crate) fn graph<S: RowSource>(
+    members: &Members<'_, S>,
     options: &GraphOptions,
     seed: Seed,
     build: u64,
     watch: Watch<'_>,
-) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
-    if options.scoring != Scoring::F32 {
-        let (with, reason) = ("independent candidates", "their rows are compared as they are");
-        return Err(SamplingError::Combination { option: "scoring", with, reason });
-    }
-    let members = Members::new(&embeddings, present)?;
-    let (count, columns) = (members.instances.len(), embeddings.columns());
-    let (options, warning) = options.fitted(count)?;
+) -> Result<ProximityGraph, SamplingError> {
+    let (count, columns) = (members.instances.len(), members.embeddings.columns());
     let mut unit = vec![0.0; count * columns];
     for (member, row) in unit.chunks_exact_mut(columns).enumerate() {
-        embeddings.read_row(members.instances[member] as usize, row);
+        members.embeddings.read_row(members.instances[member] as usize, row);
         if !normalize(row) {
             return Err(members.first_not_finite(member));
         }
@@ -65,5 +51,5 @@ pub fn independent_graph(
     if watch.is_cancelled() {
         return Err(SamplingError::Cancelled);
     }
-    Ok((members.named(best), warning.into_iter().collect()))
+    Ok(members.named(best))
 }

@@ -5,26 +5,50 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lookalike_base::{Cancellation, RowSource, Seed, Watch};
+use lookalike_base::hash::Hasher;
+use lookalike_base::{RowSource, Seed, Watch};
 use lookalike_kernels::{
     Circulant, KernelError, Scoring, TopK, circulant_top_k_until, normalize, squared_norm,
 };
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{SamplingError, Warning};
 use crate::graph::candidates::Candidates;
+use crate::graph::independent;
 use crate::sampler::options::check_instances;
 use crate::set::InstanceSet;
+
+/// How the random candidates of different instances are drawn.
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CandidateDraw {
+    /// Instances are put into random order and cut into tiles, and the members of a tile share nearly all candidates.
+    #[default]
+    Tiles,
+    /// Each instance draws its own candidates, as in the published program. This takes about ten times as long.
+    Independent,
+}
 
 /// How many others an instance is compared with, how, and how many of them it is tied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GraphOptions {
     /// Distinct random candidates for each instance, M.
     pub candidates: usize,
+    /// How they are drawn.
+    pub draw: CandidateDraw,
     /// Most similar of them kept, K.
     pub neighbors: usize,
     /// In which numbers they are compared; the similarities of the graph are products of `f32` either way.
     pub scoring: Scoring,
+}
+
+impl Default for GraphOptions {
+    /// M = 1000 and K = 100, as in the paper.
+    fn default() -> Self {
+        Self { candidates: 1000, draw: CandidateDraw::Tiles, neighbors: 100, scoring: Scoring::F32 }
+    }
 }
 
 impl GraphOptions {
@@ -33,6 +57,10 @@ impl GraphOptions {
     /// # Errors
     /// [`SamplingError::Zero`] for a count of 0, and [`SamplingError::Neighbors`] where K exceeds M after that.
     pub fn fitted(self, instances: usize) -> Result<(Self, Option<Warning>), SamplingError> {
+        if self.draw == CandidateDraw::Independent && self.scoring != Scoring::F32 {
+            let (with, reason) = ("candidate_draw = \"independent\"", "their rows are compared as they are");
+            return Err(SamplingError::Combination { option: "scoring", with, reason });
+        }
         for (option, value) in [("candidates", self.candidates), ("neighbors", self.neighbors)] {
             if value == 0 {
                 return Err(SamplingError::Zero { option });
@@ -149,18 +177,14 @@ impl ProximityGraph {
         (degrees, &self.neighbors, &self.similarities)
     }
 
-    /// A number that two graphs share only if they are the same, edge by edge and bit by bit (but for a chance of 2⁻⁶⁴).
+    /// A number that two graphs share only if they are the same, edge by edge and bit by bit (but for a chance of 2⁻⁶⁴):
+    /// the first 64 bits of a SHA-256.
     pub fn fingerprint(&self) -> u64 {
-        let edges = self.neighbors.iter().zip(&self.similarities);
-        let edges =
-            edges.map(|(other, similarity)| u64::from(*other) << 32 | u64::from(similarity.to_bits()));
-        let words = self.offsets.iter().map(|offset| *offset as u64).chain(edges);
-        // One round of SplitMix64's finalizer a word (Steele, Lea and Flood 2014), chained.
-        words.fold(0x6c6f_6f6b_616c_696b, |hash: u64, word| {
-            let mixed = (hash ^ word).wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            mixed ^ mixed >> 27
-        })
+        let mut hasher = Hasher::new();
+        hasher.numbers(self.offsets.iter().map(|offset| (*offset as u64).to_le_bytes()));
+        hasher.numbers(self.neighbors.iter().map(|other| other.to_le_bytes()));
+        hasher.numbers(self.similarities.iter().map(|similarity| similarity.to_bits().to_le_bytes()));
+        hasher.short()
     }
 
     /// Degrees and similarities in few numbers.
@@ -187,7 +211,7 @@ impl ProximityGraph {
 }
 
 /// A proximity graph in few numbers.
-#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GraphStatistics {
     /// Instances with a neighbour.
     pub members: usize,
@@ -206,36 +230,24 @@ pub struct GraphStatistics {
 /// With `present` only its members, who have an embedding, are in the graph; the other rows are not read. `build`
 /// numbers the rebuilds, each of which has candidates of its own. The result does not depend on the number of threads.
 ///
-/// Each other instance is equally likely to be a candidate, but those of different instances are not drawn
+/// Each other instance is equally likely to be a candidate. With [`CandidateDraw::Tiles`] those of different instances are not drawn
 /// independently as in the published program: instances are put into random order, cut into tiles of about 64, and
 /// each tile is compared with whole other tiles ([`Circulant`]). Tile mates so share nearly all candidates, and
 /// nearly every pair that is compared can be an edge both ways. As embeddings have no part in the order, the similarities of
-/// an instance's neighbours are distributed as with independent draws.
+/// an instance's neighbours are distributed as with independent draws ([`CandidateDraw::Independent`]).
+///
+/// The progress of `watch` counts the instances that were compared; the work ends soon after `watch` asks it to stop.
 ///
 /// # Shapes
 /// `embeddings` N×d, a row for each instance. Beside them and the graph no more is in memory than the tiles that are being
-/// compared, an eighth of all for large N, so that rows of a mapped file need not fit into memory. With [`Scoring::Bf16`] a copy of all
-/// rows is.
+/// compared, an eighth of all for large N, so that rows of a mapped file need not fit into memory. With [`Scoring::Bf16`] and with
+/// [`CandidateDraw::Independent`] a copy of all rows is.
 ///
 /// # Errors
-/// [`SamplingError::Neighbors`] or [`SamplingError::Zero`] for options that do not fit, [`SamplingError::NotFinite`] for
+/// [`SamplingError::Neighbors`], [`SamplingError::Zero`] or [`SamplingError::Combination`] for options that do not fit, [`SamplingError::NotFinite`] for
 /// a row with NaN or an infinity, [`SamplingError::Rows`] where `present` is for another number of instances, and
-/// [`SamplingError::Instances`] where fewer than two can be in the graph.
+/// [`SamplingError::Instances`] where fewer than two can be in the graph; and [`SamplingError::Cancelled`] where `watch` stopped the work.
 pub fn proximity_graph(
-    embeddings: impl RowSource,
-    present: Option<&InstanceSet>,
-    options: &GraphOptions,
-    seed: Seed,
-    build: u64,
-) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
-    proximity_graph_until(embeddings, present, options, seed, build, Watch::unseen(&Cancellation::new()))
-}
-
-/// As [`proximity_graph`], but tells `watch` how many of the instances in the graph were compared, and ends soon after it says so.
-///
-/// # Errors
-/// As [`proximity_graph`], and then [`SamplingError::Cancelled`].
-pub fn proximity_graph_until(
     embeddings: impl RowSource,
     present: Option<&InstanceSet>,
     options: &GraphOptions,
@@ -245,6 +257,10 @@ pub fn proximity_graph_until(
 ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
     let members = Members::new(&embeddings, present)?;
     let (options, warning) = options.fitted(members.instances.len())?;
+    if options.draw == CandidateDraw::Independent {
+        let graph = independent::graph(&members, &options, seed, build, watch)?;
+        return Ok((graph, warning.into_iter().collect()));
+    }
     let candidates = Candidates::draw(members.instances.len() as u32, options.candidates, seed, build);
     let graph =
         members.graph(&candidates.circulant, &candidates.order, options.neighbors, options.scoring, watch)?;
@@ -253,39 +269,15 @@ pub fn proximity_graph_until(
 
 /// Builds the exact graph of the `neighbors` nearest of all, by cosine similarity; see [`proximity_graph`] for the rest.
 ///
+/// With [`Scoring::Bf16`] it is faster, and a few of the nearest can be missed.
+///
 /// # Shapes
 /// `embeddings` N×d, a row for each instance. Beside them and the graph a copy of all of them is in memory, and room for
-/// 16 bytes for each edge.
+/// 16 bytes for each edge; with [`Scoring::Bf16`] two copies, one of them of half the size.
 ///
 /// # Errors
 /// As [`proximity_graph`], every other instance being a candidate.
 pub fn knn_graph(
-    embeddings: impl RowSource,
-    present: Option<&InstanceSet>,
-    neighbors: usize,
-) -> Result<ProximityGraph, SamplingError> {
-    knn_graph_by(embeddings, present, neighbors, Scoring::F32)
-}
-
-/// As [`knn_graph`], all others being compared as `scoring` says: with [`Scoring::Bf16`] faster, and a few of the nearest can be
-/// missed. Two copies of the embeddings are then in memory, one of them of half the size.
-///
-/// # Errors
-/// As [`knn_graph`].
-pub fn knn_graph_by(
-    embeddings: impl RowSource,
-    present: Option<&InstanceSet>,
-    neighbors: usize,
-    scoring: Scoring,
-) -> Result<ProximityGraph, SamplingError> {
-    knn_graph_until(embeddings, present, neighbors, scoring, Watch::unseen(&Cancellation::new()))
-}
-
-/// As [`knn_graph_by`], but is watched as [`proximity_graph_until`] is.
-///
-/// # Errors
-/// As [`knn_graph`], and then [`SamplingError::Cancelled`].
-pub fn knn_graph_until(
     embeddings: impl RowSource,
     present: Option<&InstanceSet>,
     neighbors: usize,
@@ -294,7 +286,7 @@ pub fn knn_graph_until(
 ) -> Result<ProximityGraph, SamplingError> {
     let members = Members::new(&embeddings, present)?;
     let count = members.instances.len();
-    GraphOptions { candidates: count - 1, neighbors, scoring }.fitted(count)?;
+    GraphOptions { candidates: count - 1, draw: CandidateDraw::Tiles, neighbors, scoring }.fitted(count)?;
     let order: Vec<u32> = (0..count as u32).collect();
     members.graph(&Circulant::all(count), &order, neighbors, scoring, watch)
 }
@@ -302,7 +294,7 @@ pub fn knn_graph_until(
 /// Those who are in the graph, numbered anew without gaps.
 pub(crate) struct Members<'a, S> {
     pub(crate) instances: Vec<u32>,
-    embeddings: &'a S,
+    pub(crate) embeddings: &'a S,
 }
 
 impl<'a, S: RowSource> Members<'a, S> {

@@ -5,6 +5,8 @@
 
 use std::collections::HashMap;
 
+use lookalike_base::hash::Hasher;
+
 use crate::error::SamplingError;
 
 /// Each instance's group. No two instances of a group share a batch.
@@ -85,7 +87,7 @@ impl Groups {
 
     /// The groups of each instance, which a saved state is compared by.
     pub(crate) fn fingerprint(&self) -> u64 {
-        fingerprint(self.group_of.iter().copied())
+        fingerprint(&self.group_of)
     }
 
     /// Checks that `instances` can be dealt into batches of `batch_size` without two of a group in one; where they are to
@@ -122,11 +124,8 @@ impl Groups {
 }
 
 /// A number that two lists share only if they are the same (but for a chance of 2⁻⁶⁴).
-pub(crate) fn fingerprint(values: impl Iterator<Item = u32>) -> u64 {
-    // SplitMix64's finalizer (Steele, Lea and Flood 2014), chained.
-    values.fold(0x6772_6f75_7073, |hash: u64, value| {
-        let mixed = (hash ^ u64::from(value)).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (mixed ^ mixed >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed ^ mixed >> 27
-    })
+pub(crate) fn fingerprint(values: &[u32]) -> u64 {
+    let mut hasher = Hasher::new();
+    hasher.numbers(values.iter().map(|value| value.to_le_bytes()));
+    hasher.short()
 }

@@ -38,21 +38,21 @@ pub fn decile_hardness(
     if instances < 2 {
         return Err(SamplingError::Instances { instances });
     }
-    let mut tallies = [Tally::default(); 10];
+    let mut tallies = [HardnessTally::default(); 10];
     tally(&mut tallies, batches, (0, batches.len()), embeddings, |_| true);
-    Ok(tallies.map(Tally::mean))
+    Ok(tallies.map(HardnessTally::mean))
 }
 
 /// The hardness of some batches, as sum and number, so that an epoch's can be gathered segment by segment.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Tally {
+pub struct HardnessTally {
     /// Σ (mean similarity within the batch − mean similarity of all).
     pub sum: f64,
     /// Batches with two members or more to compare.
     pub batches: u64,
 }
 
-impl Tally {
+impl HardnessTally {
     /// The mean hardness of the batches, where there are any.
     pub fn mean(self) -> Option<f64> {
         (self.batches > 0).then(|| self.sum / self.batches as f64)
@@ -62,7 +62,7 @@ impl Tally {
 /// Adds the hardness of `batches`, the first of which is batch `first` of `total` in its epoch, to the tallies of their
 /// tenths. Only instances that are `present` are compared.
 pub(crate) fn tally(
-    tallies: &mut [Tally; 10],
+    tallies: &mut [HardnessTally; 10],
     batches: &[Vec<u32>],
     (first, total): (usize, usize),
     embeddings: Rows<'_>,

@@ -6,9 +6,9 @@
 //!
 //! A batch begins with a start, drawn uniformly from those the epoch has not used, and collects from there. Where that
 //! is exhausted before the batch is full it starts anew, from another unused instance; and once it has walked
-//! [`STEPS_A_MEMBER`](crate::walk::STEPS_A_MEMBER) in vain, it takes the neighbours of such fresh starts. Under [`Coverage::Cover`]
+//! [`STEPS_PER_MEMBER`](crate::walk::STEPS_PER_MEMBER) in vain, it takes the neighbours of such fresh starts. Under [`Coverage::Cover`]
 //! only unused instances are collected, though walks pass through the others, and a walk that has met none for
-//! [`GLEANING`](crate::walk::GLEANING) steps collects those around it. Of a mix, `uniform_fraction` of
+//! [`SCAN_AFTER`](crate::walk::SCAN_AFTER) steps collects those around it. Of a mix, `uniform_fraction` of
 //! each batch is drawn uniformly from all unused instances. Instances outside the graph cannot be
 //! reached: the rest of each batch takes as many unused ones of them, uniformly drawn, as is their share among all unused.
 //! Both numbers are rounded up or down at random, so that their means are exact.
@@ -17,13 +17,13 @@
 //! reserved in time for the largest groups, so that none is left over. The rare places for which walks and
 //! uniform draws found nobody who may come in are filled from the groups that are outside, and count as uniform.
 
+pub(crate) mod group_schedule;
 pub(crate) mod groups;
 pub mod hardness;
 pub(crate) mod planner;
 pub(crate) mod report;
-pub(crate) mod spread;
 
-use lookalike_base::{Cancellation, Seed, Watch};
+use lookalike_base::{Seed, Watch};
 
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
@@ -31,15 +31,15 @@ use crate::plan::groups::Groups;
 use crate::plan::planner::Planner;
 use crate::sampler::options::{Coverage, LastBatch, check_instances, check_uniform_fraction};
 use crate::set::InstanceSet;
-use crate::walk::Moves;
+use crate::walk::Transition;
 
 /// How the members of a batch are found.
 #[derive(Debug, Clone, Copy)]
-pub enum Method<'a> {
+pub enum Strategy<'a> {
     /// A random order of all instances, cut into batches; coverage and used instances play no part.
     Uniform,
     /// Random walks.
-    Walk(Moves<'a>),
+    Walk(Transition<'a>),
     /// A start and its neighbours in `graph`, the nearest first.
     Nearest {
         /// The kNN graph, with at least B − 1 neighbours if batches are to be of one piece.
@@ -61,7 +61,7 @@ pub struct PlanInput<'a> {
     /// The epoch's number of batches is lowered to a multiple of this: the ranks that take them in turn. At least 1.
     pub multiple: usize,
     /// How the members of a batch are found.
-    pub method: Method<'a>,
+    pub strategy: Strategy<'a>,
     /// The share of each batch that is drawn uniformly instead, 0 to 1.
     pub uniform_fraction: f64,
     /// Who must not share a batch.
@@ -154,21 +154,15 @@ pub(crate) fn shared_batches(batches: usize, ranks: usize) -> usize {
 
 /// Plans a segment.
 ///
-/// # Errors
-/// [`SamplingError::BatchSize`] where a batch is empty or does not fit, [`SamplingError::Segment`] where the graph or the used
-/// instances are of another data set, the segment leaves its epoch, or too few unused instances are left for it.
-pub fn plan_segment(input: &PlanInput<'_>) -> Result<Segment, SamplingError> {
-    plan_segment_until(input, Watch::unseen(&Cancellation::new()))
-}
-
-/// As [`plan_segment`], but tells `watch` of each batch that was planned, and ends soon after it says so.
+/// The progress of `watch` counts the batches that were planned; the work ends soon after `watch` asks it to stop.
 ///
 /// # Errors
-/// As [`plan_segment`], and then [`SamplingError::Cancelled`].
-pub fn plan_segment_until(input: &PlanInput<'_>, watch: Watch<'_>) -> Result<Segment, SamplingError> {
+/// [`SamplingError::BatchSize`] where a batch is empty or does not fit, [`SamplingError::Segment`] where the graph or the used
+/// instances are of another data set, the segment leaves its epoch, or too few unused instances are left for it; and [`SamplingError::Cancelled`] where `watch` stopped the work.
+pub fn plan_segment(input: &PlanInput<'_>, watch: Watch<'_>) -> Result<Segment, SamplingError> {
     input.check()?;
-    let (batches, origins) = match input.method {
-        Method::Uniform if input.groups.is_none() => {
+    let (batches, origins) = match input.strategy {
+        Strategy::Uniform if input.groups.is_none() => {
             let batches = uniform(input);
             watch.progress.advance(input.batches as u64);
             batches
@@ -223,7 +217,7 @@ impl<'a> PlanInput<'a> {
         {
             return invalid(format!("the graph has {} instances, not {}", graph.instances(), self.instances));
         }
-        if let Method::Walk(Moves { graph, weights: Some(weights), .. }) = self.method
+        if let Strategy::Walk(Transition { graph, weights: Some(weights), .. }) = self.strategy
             && !weights.fit(graph)
         {
             return invalid("the weights are those of another graph".to_owned());
@@ -252,14 +246,14 @@ impl<'a> PlanInput<'a> {
 
     /// Whether each instance may come but once.
     pub(crate) fn covers(&self) -> bool {
-        self.coverage == Coverage::Cover || matches!(self.method, Method::Uniform)
+        self.coverage == Coverage::Cover || matches!(self.strategy, Strategy::Uniform)
     }
 
     /// The graph, where there is one.
     pub(crate) fn graph(&self) -> Option<&'a ProximityGraph> {
-        match self.method {
-            Method::Walk(Moves { graph, .. }) | Method::Nearest { graph } => Some(graph),
-            Method::Uniform => None,
+        match self.strategy {
+            Strategy::Walk(Transition { graph, .. }) | Strategy::Nearest { graph } => Some(graph),
+            Strategy::Uniform => None,
         }
     }
 

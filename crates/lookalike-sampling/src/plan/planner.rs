@@ -3,29 +3,29 @@
 use lookalike_base::Stream;
 
 use crate::error::SamplingError;
+use crate::plan::group_schedule::GroupSchedule;
 use crate::plan::groups::Groups;
-use crate::plan::spread::Spread;
-use crate::plan::{BatchOrigins, Method, PlanInput};
+use crate::plan::{BatchOrigins, PlanInput, Strategy};
 use crate::sampler::options::Coverage;
 use crate::set::{InstanceSet, Pool};
-use crate::walk::{GLEANING, Moves, PATIENCE, REFUSALS, STEPS_A_MEMBER, Walkers};
+use crate::walk::{MAX_IDLE_STEPS, MAX_REFUSALS, SCAN_AFTER, STEPS_PER_MEMBER, Transition, Walks};
 
 /// The state between two batches of a segment.
 pub(crate) struct Planner<'a> {
     input: &'a PlanInput<'a>,
-    walkers: Walkers<'a>,
+    walks: Walks<'a>,
     unused: Unused,
     /// The members of the batch in the making.
     inside: InstanceSet,
-    spread: Option<Spread<'a>>,
+    schedule: Option<GroupSchedule<'a>>,
 }
 
 /// Instances that the epoch has not used and does not leave out.
 struct Unused {
     /// Those in the graph.
-    placed: Pool,
+    in_graph: Pool,
     /// Those outside the graph.
-    unplaced: Pool,
+    outside: Pool,
 }
 
 /// A batch in the making.
@@ -45,41 +45,41 @@ struct OpenBatch {
 impl Unused {
     fn new(input: &PlanInput<'_>) -> Self {
         let graph = input.graph();
-        let in_graph = |instance| graph.is_some_and(|graph| graph.contains(instance));
+        let is_in_graph = |instance| graph.is_some_and(|graph| graph.contains(instance));
         let left_out = input.remainder();
-        let (mut placed, mut unplaced) = (Vec::new(), Vec::new());
+        let (mut in_graph, mut outside) = (Vec::new(), Vec::new());
         let words = input.used.words().iter().zip(left_out.words());
         for (at, (used, left_out)) in words.enumerate() {
             let first = at * 64;
             let count = (input.instances - first).min(64);
             let unused = !(used | left_out) & (!0 >> (64 - count));
             let placeable =
-                (0..count).fold(0, |bits, bit| bits | u64::from(in_graph((first + bit) as u32)) << bit);
-            placed.push(unused & placeable);
-            unplaced.push(unused & !placeable);
+                (0..count).fold(0, |bits, bit| bits | u64::from(is_in_graph((first + bit) as u32)) << bit);
+            in_graph.push(unused & placeable);
+            outside.push(unused & !placeable);
         }
         let pool = |words| Pool::new(InstanceSet::of_words(words, input.instances));
-        Self { placed: pool(placed), unplaced: pool(unplaced) }
+        Self { in_graph: pool(in_graph), outside: pool(outside) }
     }
 
     fn len(&self) -> usize {
-        self.placed.len() + self.unplaced.len()
+        self.in_graph.len() + self.outside.len()
     }
 
     fn contains(&self, instance: u32) -> bool {
-        self.placed.contains(instance) || self.unplaced.contains(instance)
+        self.in_graph.contains(instance) || self.outside.contains(instance)
     }
 
     /// Removes `instance`; whether it was there.
     fn remove(&mut self, instance: u32) -> bool {
-        self.placed.remove(instance) || self.unplaced.remove(instance)
+        self.in_graph.remove(instance) || self.outside.remove(instance)
     }
 
     /// A uniformly random one.
     fn draw(&self, stream: &mut Stream) -> Option<u32> {
         let count = self.len() as u32;
-        let placed = count > 0 && (stream.below(count) as usize) < self.placed.len();
-        if placed { self.placed.draw(stream) } else { self.unplaced.draw(stream) }
+        let in_graph = count > 0 && (stream.below(count) as usize) < self.in_graph.len();
+        if in_graph { self.in_graph.draw(stream) } else { self.outside.draw(stream) }
     }
 }
 
@@ -93,13 +93,13 @@ impl<'a> Planner<'a> {
             let problem = format!("it needs {needed} instances, and {available} are unused");
             return Err(SamplingError::Segment { problem });
         }
-        let moves = match input.method {
-            Method::Walk(moves) => Some(moves),
-            Method::Nearest { .. } | Method::Uniform => None,
+        let transition = match input.strategy {
+            Strategy::Walk(transition) => Some(transition),
+            Strategy::Nearest { .. } | Strategy::Uniform => None,
         };
-        let walkers = Walkers::new(moves, input.seed, input.epoch, input.first_batch);
-        let spread = input.groups.map(|groups| spread(groups, input, &unused)).transpose()?;
-        Ok(Self { input, walkers, unused, inside: InstanceSet::new(input.instances), spread })
+        let walks = Walks::new(transition, input.seed, input.epoch, input.first_batch);
+        let schedule = input.groups.map(|groups| schedule(groups, input, &unused)).transpose()?;
+        Ok(Self { input, walks, unused, inside: InstanceSet::new(input.instances), schedule })
     }
 
     /// Batch `batch` of the epoch, after all those of the segment before it.
@@ -114,14 +114,14 @@ impl<'a> Planner<'a> {
             left: self.input.first_batch + self.input.batches - batch,
             steps: 0,
         };
-        if let Some(spread) = &mut self.spread {
-            spread.begin(self.input.total() - batch);
+        if let Some(schedule) = &mut self.schedule {
+            schedule.begin(self.input.total() - batch);
         }
         let mixed = round(size as f64 * self.input.uniform_fraction, &mut stream);
         let outside = self.share_outside(size - mixed, &mut stream);
         self.walk_batch(size - mixed - outside, &mut stream, &mut open);
         while open.members.len() < size - mixed {
-            let Some(drawn) = self.draw(&open, &mut stream, |unused, stream| unused.unplaced.draw(stream))
+            let Some(drawn) = self.draw(&open, &mut stream, |unused, stream| unused.outside.draw(stream))
             else {
                 break;
             };
@@ -141,11 +141,14 @@ impl<'a> Planner<'a> {
     /// Fills the places for which chance found nobody who may come in.
     fn fill(&mut self, open: &mut OpenBatch, stream: &mut Stream) {
         while open.members.len() < open.size {
-            let Some(spread) = &self.spread else { break };
+            let Some(schedule) = &self.schedule else { break };
             let is_unused = |instance| self.unused.contains(instance);
-            let free = open.size - open.members.len() > spread.reserved();
-            let drawn =
-                if free { spread.draw(is_unused, stream) } else { spread.draw_reserved(is_unused, stream) };
+            let free = open.size - open.members.len() > schedule.reserved();
+            let drawn = if free {
+                schedule.draw(is_unused, stream)
+            } else {
+                schedule.draw_reserved(is_unused, stream)
+            };
             let Some(drawn) = drawn else { break };
             self.join_uniform(drawn, open);
         }
@@ -158,7 +161,7 @@ impl<'a> Planner<'a> {
         stream: &mut Stream,
         draw: impl Fn(&Unused, &mut Stream) -> Option<u32>,
     ) -> Option<u32> {
-        for _ in 0..REFUSALS {
+        for _ in 0..MAX_REFUSALS {
             let drawn = draw(&self.unused, stream)?;
             if self.fits(drawn, open) {
                 return Some(drawn);
@@ -170,29 +173,29 @@ impl<'a> Planner<'a> {
     /// Whether the groups in the batch leave a place for `instance`.
     fn fits(&self, instance: u32, open: &OpenBatch) -> bool {
         let room = open.size - open.members.len();
-        self.spread.as_ref().is_none_or(|spread| spread.fits(instance, room))
+        self.schedule.as_ref().is_none_or(|schedule| schedule.fits(instance, room))
     }
 
     /// How many of `size` members are drawn from outside the graph.
     fn share_outside(&self, size: usize, stream: &mut Stream) -> usize {
-        let (unplaced, unused) = (self.unused.unplaced.len(), self.unused.len());
-        if unplaced == 0 {
+        let (outside, unused) = (self.unused.outside.len(), self.unused.len());
+        if outside == 0 {
             return 0;
         }
-        round(size as f64 * unplaced as f64 / unused as f64, stream).min(unplaced).min(size)
+        round(size as f64 * outside as f64 / unused as f64, stream).min(outside).min(size)
     }
 
     /// Collects from one start after another until the batch has `size` members, or no start is left.
     fn walk_batch(&mut self, size: usize, stream: &mut Stream, open: &mut OpenBatch) {
-        let budget = STEPS_A_MEMBER * size;
+        let budget = STEPS_PER_MEMBER * size;
         while open.members.len() < size {
-            let walks = matches!(self.input.method, Method::Walk(_)) && open.steps < budget;
+            let walks = matches!(self.input.strategy, Strategy::Walk(_)) && open.steps < budget;
             let start = if walks {
-                let (spread, room) = (self.spread.as_ref(), open.size - open.members.len());
-                let fits = |start| spread.is_none_or(|spread| spread.fits(start, room));
-                self.walkers.begin(&self.unused.placed, open.left, fits)
+                let (schedule, room) = (self.schedule.as_ref(), open.size - open.members.len());
+                let fits = |start| schedule.is_none_or(|schedule| schedule.fits(start, room));
+                self.walks.begin(&self.unused.in_graph, open.left, fits)
             } else {
-                self.draw(open, stream, |unused, stream| unused.placed.draw(stream))
+                self.draw(open, stream, |unused, stream| unused.in_graph.draw(stream))
             };
             let Some(start) = start else { break };
             self.join(start, open);
@@ -209,19 +212,19 @@ impl<'a> Planner<'a> {
 
     /// Collects along the current walk until the batch has `size` members or the walk is exhausted.
     fn walk(&mut self, size: usize, budget: usize, open: &mut OpenBatch) {
-        let gleans = self.input.coverage == Coverage::Cover;
-        // Steps in a row since the last member or gleaning, and since the last member.
+        let scans = self.input.coverage == Coverage::Cover;
+        // Steps in a row since the last member or scan, and since the last member.
         let (mut idle, mut vain) = (0, 0);
-        while open.members.len() < size && vain < PATIENCE && open.steps < budget {
-            let Some(node) = self.walkers.step() else { break };
+        while open.members.len() < size && vain < MAX_IDLE_STEPS && open.steps < budget {
+            let Some(node) = self.walks.step() else { break };
             let before = open.members.len();
             open.steps += 1;
             idle += 1;
             vain += 1;
-            if !self.offer(node, open) && gleans && idle == GLEANING {
+            if !self.offer(node, open) && scans && idle == SCAN_AFTER {
                 self.take_neighbors(node, size, open);
-                open.steps += GLEANING;
-                vain += GLEANING;
+                open.steps += SCAN_AFTER;
+                vain += SCAN_AFTER;
                 idle = 0;
             }
             if open.members.len() > before {
@@ -232,7 +235,8 @@ impl<'a> Planner<'a> {
 
     /// Collects the neighbours of `start`, the most similar first, until the batch has `size` members.
     fn take_neighbors(&mut self, start: u32, size: usize, open: &mut OpenBatch) {
-        let (Method::Walk(Moves { graph, .. }) | Method::Nearest { graph }) = self.input.method else {
+        let (Strategy::Walk(Transition { graph, .. }) | Strategy::Nearest { graph }) = self.input.strategy
+        else {
             return;
         };
         for neighbor in graph.neighbors(start) {
@@ -263,8 +267,8 @@ impl<'a> Planner<'a> {
     /// Adds `instance`.
     fn join(&mut self, instance: u32, open: &mut OpenBatch) {
         let unused = self.unused.remove(instance);
-        if let Some(spread) = &mut self.spread {
-            spread.join(instance, unused);
+        if let Some(schedule) = &mut self.schedule {
+            schedule.join(instance, unused);
         }
         self.inside.insert(instance);
         open.members.push(instance);
@@ -277,21 +281,21 @@ impl<'a> Planner<'a> {
 }
 
 /// The groups over what is left of the epoch.
-fn spread<'a>(
+fn schedule<'a>(
     groups: &'a Groups,
     input: &PlanInput<'_>,
     unused: &Unused,
-) -> Result<Spread<'a>, SamplingError> {
+) -> Result<GroupSchedule<'a>, SamplingError> {
     let everybody = (0..input.instances as u32).filter(|instance| unused.contains(*instance));
     if !input.covers() {
-        return Spread::new(groups, everybody, None);
+        return GroupSchedule::new(groups, everybody, None);
     }
     let left: usize = (input.first_batch..input.total()).map(|batch| input.size(batch)).sum();
     if unused.len() != left {
         let problem = format!("{} instances are unused, where the epoch's batches need {left}", unused.len());
         return Err(SamplingError::Segment { problem });
     }
-    Spread::new(groups, everybody, Some((input.total() - input.first_batch, input.last_size())))
+    GroupSchedule::new(groups, everybody, Some((input.total() - input.first_batch, input.last_size())))
 }
 
 /// One of the two integers beside `share`, whose mean is `share`; draws nothing for 0.

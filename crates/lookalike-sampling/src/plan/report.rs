@@ -4,9 +4,9 @@
 //! with their exact expectation; the histogram of anchors has no closed form, and is compared with that of one
 //! uniform plan of the same batch sizes, drawn by a seed.
 
-use lookalike_base::{Cancellation, RowSource, Seed, Watch};
+use lookalike_base::{RowSource, Seed, Watch};
 use lookalike_kernels::normalize;
-use lookalike_metrics::{FalseNegatives, Hardness, MetricError, false_negative_rate, hardness_until};
+use lookalike_metrics::{FalseNegatives, Hardness, MetricError, false_negative_rate, hardness};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
@@ -54,7 +54,7 @@ pub struct PlanReport {
 }
 
 impl PlanReport {
-    /// How often [`plan_report_until`] goes through the batches.
+    /// How often [`plan_report`] goes through the batches.
     pub const PASSES: u64 = 3;
 }
 
@@ -81,27 +81,15 @@ pub struct GraphReport {
 /// Reports on `plan`: any run of batches, for instance an epoch. `seed` draws the uniform plan of the histogram. Of the
 /// embeddings no more than a batch is in memory, so that those of a mapped file need not fit.
 ///
+/// The progress of `watch` counts [`PlanReport::PASSES`] times the batches; the work ends soon after `watch` asks it to stop.
+///
 /// # Shapes
 /// `embeddings` N×d; labels N; a graph of N instances; origins one a batch.
 ///
 /// # Errors
 /// [`SamplingError::Length`] for labels, a graph or origins of another number, and [`SamplingError::Metric`] where the plan has
-/// no pair to compare, names an instance that does not exist, a value is not finite, or all labels are the same.
+/// no pair to compare, names an instance that does not exist, a value is not finite, or all labels are the same; and [`SamplingError::Cancelled`] where `watch` stopped the work.
 pub fn plan_report(
-    plan: &[Vec<u32>],
-    embeddings: impl RowSource,
-    context: &PlanContext<'_>,
-    seed: Seed,
-) -> Result<PlanReport, SamplingError> {
-    plan_report_until(plan, embeddings, context, seed, Watch::unseen(&Cancellation::new()))
-}
-
-/// As [`plan_report`], but tells `watch` how far it has come, [`PlanReport::PASSES`] times the batches in all, and ends soon after it
-/// says so.
-///
-/// # Errors
-/// As [`plan_report`], and then [`SamplingError::Cancelled`].
-pub fn plan_report_until(
     plan: &[Vec<u32>],
     embeddings: impl RowSource,
     context: &PlanContext<'_>,
@@ -110,7 +98,7 @@ pub fn plan_report_until(
 ) -> Result<PlanReport, SamplingError> {
     let instances = embeddings.len();
     context.check(instances, plan.len())?;
-    let hardness = match hardness_until(plan, &embeddings, watch) {
+    let hardness = match hardness(plan, &embeddings, watch) {
         Err(MetricError::Cancelled) => return Err(SamplingError::Cancelled),
         hardness => hardness?,
     };

@@ -1,9 +1,9 @@
 //! Whether the ranks of a run will plan the same batches.
 
+use lookalike_base::hash::Hasher;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
-use crate::plan::groups::fingerprint;
 use crate::sampler::Sampler;
 
 /// All that the next segment depends on, in few numbers that ranks can exchange.
@@ -11,14 +11,14 @@ use crate::sampler::Sampler;
 pub struct Agreement {
     /// [`ProximityGraph::fingerprint`](crate::ProximityGraph::fingerprint) of the graph in use.
     pub graph: u64,
-    /// A number for options, groups, labels, instances and ranks.
+    /// The first 64 bits of a SHA-256 of options, groups, labels, instances and ranks as they are serialised.
     pub settings: u64,
     /// The run's seed.
     pub seed: u64,
     /// Batches consumed in all.
     pub steps: u64,
-    /// The epoch of the next batch, and its place within.
-    pub place: (u64, usize),
+    /// The epoch of the next batch, and its position within.
+    pub position: (u64, usize),
 }
 
 impl Sampler {
@@ -28,13 +28,17 @@ impl Sampler {
         let labels = self.data.oracle.as_ref().map(crate::Oracle::fingerprint);
         let groups = self.data.groups.as_ref().map(crate::Groups::fingerprint);
         let (ranks, split) = (self.data.ranks.count, self.data.ranks.split);
-        let settings = format!("{:?}", (self.instances, &self.options, labels, groups, ranks, split));
+        let settings = (self.instances, &self.options, labels, groups, ranks, split);
+        let settings = serde_json::to_string(&settings)
+            .unwrap_or_else(|_| unreachable!("numbers and names are serialised"));
+        let mut hasher = Hasher::new();
+        hasher.text(&settings);
         Agreement {
             graph: self.graph.fingerprint(),
-            settings: fingerprint(settings.bytes().map(u32::from)),
+            settings: hasher.short(),
             seed: self.seed.0,
             steps: self.steps,
-            place: (self.epoch, self.position),
+            position: (self.epoch, self.position),
         }
     }
 }
@@ -49,8 +53,8 @@ pub fn check_agreement(all: &[Agreement]) -> Result<(), SamplingError> {
         let pairs = [
             ("the seed", first.seed, other.seed),
             ("the number of batches consumed", first.steps, other.steps),
-            ("the epoch", first.place.0, other.place.0),
-            ("the place within the epoch", first.place.1 as u64, other.place.1 as u64),
+            ("the epoch", first.position.0, other.position.0),
+            ("the place within the epoch", first.position.1 as u64, other.position.1 as u64),
             ("options, groups, labels or ranks", first.settings, other.settings),
             ("the graph's fingerprint", first.graph, other.graph),
         ];

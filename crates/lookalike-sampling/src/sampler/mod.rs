@@ -1,32 +1,31 @@
 //! The sampler that a trainer drives: plans batches, takes embeddings, rebuilds the graph, saves and goes on.
 
 mod agreement;
-pub(crate) mod data;
+mod offline;
 pub(crate) mod options;
-mod planning;
 pub(crate) mod report;
+pub(crate) mod run_data;
 mod state;
 mod store;
 
 pub use agreement::{Agreement, check_agreement};
-pub use data::{Avoid, Oracle, Ranks, RunData, Split};
-pub use options::{Coverage, Kind, LastBatch, RestartSchedule, SamplerOptions};
-pub use report::{EpochReport, Report, Staleness};
+pub use options::{Coverage, LastBatch, RestartSchedule, SamplerKind, SamplerOptions};
+pub use report::{EpochReport, SamplerReport, Staleness};
+pub use run_data::{Avoid, Oracle, RankSplit, Ranks, RunData};
 pub use state::SamplerState;
 
 use std::time::Instant;
 
-use lookalike_base::{Cancellation, Progress, RowSource, Rows, Seed, Watch};
+use lookalike_base::{Cancellation, Progress, RowSource, Rows, Seed, Silent, Watch};
 
 use crate::error::{SamplingError, Warning};
-use crate::graph::independent::independent_graph;
 use crate::graph::weights::EdgeWeights;
-use crate::graph::{GraphOptions, ProximityGraph, knn_graph_until, proximity_graph_until};
+use crate::graph::{ProximityGraph, knn_graph, proximity_graph};
 use crate::plan::hardness::tally;
-use crate::plan::{Method, PlanInput, Segment, batches_per_epoch, plan_segment_until};
+use crate::plan::{PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
 use crate::sampler::store::EmbeddingStore;
 use crate::set::InstanceSet;
-use crate::walk::Moves;
+use crate::walk::Transition;
 
 /// Hands out the batches of one epoch after another, in segments between two refreshes of its graph.
 ///
@@ -205,7 +204,7 @@ impl Sampler {
 
     /// Whether embeddings that are recorded will ever be used.
     pub fn needs_embeddings(&self) -> bool {
-        self.options.kind != Kind::Uniform
+        self.options.kind != SamplerKind::Uniform
     }
 
     /// The batches from the current position to the next refresh or the end of the epoch; the graph is rebuilt first
@@ -214,11 +213,11 @@ impl Sampler {
     ///
     /// # Errors
     /// [`SamplingError::Cancelled`] where [`Sampler::set_cancellation`] was used; it can be asked again then. Besides that, what
-    /// [`proximity_graph`](crate::proximity_graph), [`knn_graph_by`](crate::knn_graph_by) and [`plan_segment`](crate::plan_segment) refuse;
+    /// [`proximity_graph`](crate::proximity_graph), [`knn_graph`](crate::knn_graph) and [`plan_segment`](crate::plan_segment) refuse;
     /// none of it can come about from recorded embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
         let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
-        let segment = self.planned(&Progress::hidden())?;
+        let segment = self.planned(&Silent)?;
         let consumed = position * at_once - segment.first_batch;
         // Batch b is of rank b mod W, or of all.
         let own = segment
@@ -229,8 +228,8 @@ impl Sampler {
             .skip(ranks.rank % at_once)
             .step_by(at_once);
         let part = |batch: &Vec<u32>| match ranks.split {
-            Split::Batches => batch.clone(),
-            Split::Within => batch.iter().copied().skip(ranks.rank).step_by(ranks.count).collect(),
+            RankSplit::Batches => batch.clone(),
+            RankSplit::Within => batch.iter().copied().skip(ranks.rank).step_by(ranks.count).collect(),
         };
         let (batches, origins) = own.map(|(batch, origins)| (part(batch), *origins)).unzip();
         Ok(Segment { epoch: segment.epoch, first_batch: position, batches, origins })
@@ -267,7 +266,7 @@ impl Sampler {
     pub fn advance(&mut self) -> Result<(), SamplingError> {
         let (at_once, rounds) = (self.at_once(), self.batches_per_epoch());
         let first = self.position * at_once;
-        let segment = self.planned(&Progress::hidden())?;
+        let segment = self.planned(&Silent)?;
         let consumed = first - segment.first_batch;
         let origins = segment.origins[consumed..consumed + at_once].to_vec();
         let last = consumed + at_once == segment.batches.len();
@@ -305,8 +304,8 @@ impl Sampler {
     }
 
     /// The sampler in few numbers.
-    pub fn report(&self) -> Report {
-        Report {
+    pub fn report(&self) -> SamplerReport {
+        SamplerReport {
             current: EpochReport { reach: self.reach(), ..self.current.clone() },
             finished: self.finished.clone(),
             staleness: self.staleness,
@@ -322,7 +321,7 @@ impl Sampler {
     }
 
     /// The segment that holds the next batch; `progress` advances by each that is planned for it.
-    pub(crate) fn planned(&mut self, progress: &Progress) -> Result<&Segment, SamplingError> {
+    pub(crate) fn planned(&mut self, progress: &dyn Progress) -> Result<&Segment, SamplingError> {
         let segment = match self.segment.take() {
             Some(segment) => segment,
             None => self.plan(progress)?,
@@ -330,7 +329,7 @@ impl Sampler {
         Ok(self.segment.insert(segment))
     }
 
-    fn plan(&mut self, progress: &Progress) -> Result<Segment, SamplingError> {
+    fn plan(&mut self, progress: &dyn Progress) -> Result<Segment, SamplingError> {
         let (rounds, at_once) = (self.batches_per_epoch(), self.at_once());
         let (first, left) = (self.position * at_once, rounds - self.position);
         if self.is_uniform() {
@@ -353,7 +352,7 @@ impl Sampler {
 
     /// Whether this epoch's batches are uniform.
     fn is_uniform(&self) -> bool {
-        self.options.kind == Kind::Uniform || self.epoch < self.options.uniform_epochs
+        self.options.kind == SamplerKind::Uniform || self.epoch < self.options.uniform_epochs
     }
 
     /// The segment of `batches` from `first_batch` on, which must begin where `used` ends.
@@ -361,14 +360,14 @@ impl Sampler {
         &self,
         first_batch: usize,
         batches: usize,
-        progress: &Progress,
+        progress: &dyn Progress,
     ) -> Result<Segment, SamplingError> {
-        let method = match self.options.kind {
-            _ if self.is_uniform() => Method::Uniform,
-            Kind::Nearest => Method::Nearest { graph: &self.graph },
-            Kind::Walk | Kind::Uniform => {
+        let strategy = match self.options.kind {
+            _ if self.is_uniform() => Strategy::Uniform,
+            SamplerKind::Nearest => Strategy::Nearest { graph: &self.graph },
+            SamplerKind::Walk | SamplerKind::Uniform => {
                 let restart = self.options.restart.at(self.epoch);
-                Method::Walk(Moves { graph: &self.graph, restart, weights: self.weights.as_ref() })
+                Strategy::Walk(Transition { graph: &self.graph, restart, weights: self.weights.as_ref() })
             }
         };
         let input = PlanInput {
@@ -377,7 +376,7 @@ impl Sampler {
             last_batch: self.options.last_batch,
             multiple: self.at_once(),
             coverage: self.options.coverage,
-            method,
+            strategy,
             uniform_fraction: self.options.uniform_fraction,
             groups: self.data.groups.as_ref(),
             labels: self.avoided(Avoid::Members),
@@ -388,7 +387,7 @@ impl Sampler {
             used: &self.used,
         };
         let watch = Watch { progress, cancellation: &self.cancellation };
-        Ok(Segment { epoch: self.epoch, ..plan_segment_until(&input, watch)? })
+        Ok(Segment { epoch: self.epoch, ..plan_segment(&input, watch)? })
     }
 
     /// Builds the graph from the embeddings there are; with too few of them batches are uniform until the next refresh.
@@ -397,7 +396,7 @@ impl Sampler {
         let (embedded, neighbors) = (self.store.present.count(), self.neighbors());
         match self.store.rows()? {
             Some(rows) if embedded > neighbors => {
-                let (graph, warnings) = self.build(rows, neighbors, &Progress::hidden())?;
+                let (graph, warnings) = self.build(rows, neighbors, &Silent)?;
                 let graph = self.walkable(graph)?;
                 self.take_graph(graph)?;
                 self.builds += 1;
@@ -436,7 +435,7 @@ impl Sampler {
 
     /// Walks on `graph` from now on.
     pub(crate) fn take_graph(&mut self, graph: ProximityGraph) -> Result<(), SamplingError> {
-        let temperature = self.options.temperature.filter(|_| self.options.kind == Kind::Walk);
+        let temperature = self.options.temperature.filter(|_| self.options.kind == SamplerKind::Walk);
         self.weights = temperature.map(|temperature| EdgeWeights::new(&graph, temperature)).transpose()?;
         self.graph = graph;
         Ok(())
@@ -446,8 +445,10 @@ impl Sampler {
     pub(crate) fn neighbors(&self) -> usize {
         match self.options.kind {
             // Enough to fill a batch, that of all ranks where it is split.
-            Kind::Nearest => self.data.ranks.planned_size(self.options.batch_size).saturating_sub(1).max(1),
-            Kind::Walk | Kind::Uniform => self.options.neighbors,
+            SamplerKind::Nearest => {
+                self.data.ranks.planned_size(self.options.batch_size).saturating_sub(1).max(1)
+            }
+            SamplerKind::Walk | SamplerKind::Uniform => self.options.neighbors,
         }
     }
 
@@ -455,21 +456,16 @@ impl Sampler {
         &self,
         rows: impl RowSource,
         neighbors: usize,
-        progress: &Progress,
+        progress: &dyn Progress,
     ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
         let watch = Watch { progress, cancellation: &self.cancellation };
         // Rows from elsewhere are there for everybody.
         let present = (self.store.columns > 0).then_some(&self.store.present);
-        if self.options.kind == Kind::Nearest {
-            let graph = knn_graph_until(rows, present, neighbors, self.options.scoring, watch)?;
+        if self.options.kind == SamplerKind::Nearest {
+            let graph = knn_graph(rows, present, neighbors, self.options.scoring, watch)?;
             return Ok((graph, Vec::new()));
         }
-        let SamplerOptions { candidates, scoring, .. } = self.options;
-        let options = GraphOptions { candidates, neighbors, scoring };
-        if cfg!(feature = "independent-candidates") {
-            return independent_graph(rows, present, &options, self.seed, self.builds, watch);
-        }
-        proximity_graph_until(rows, present, &options, self.seed, self.builds, watch)
+        proximity_graph(rows, present, &self.options.graph(neighbors), self.seed, self.builds, watch)
     }
 
     /// Keeps `warnings` for the caller, but not one that waits already.

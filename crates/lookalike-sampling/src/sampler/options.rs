@@ -5,16 +5,17 @@ use lookalike_kernels::Scoring;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{SamplingError, Warning};
-use crate::graph::GraphOptions;
 use crate::graph::weights::check_temperature;
+use crate::graph::{CandidateDraw, GraphOptions};
 
 /// How batches are made.
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum SamplerKind {
     /// A random order of all instances, cut into batches: each is used at most once an epoch.
     Uniform,
-    /// Random walks with restart over the proximity graph: the method of the paper.
+    /// Random walks with restart over the proximity graph: the strategy of the paper.
     #[default]
     Walk,
     /// An instance and its nearest neighbours of all: the paper's kNN baseline.
@@ -22,6 +23,7 @@ pub enum Kind {
 }
 
 /// Whether an instance may come more than once an epoch.
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Coverage {
@@ -88,20 +90,22 @@ impl RestartSchedule {
 #[serde(default, deny_unknown_fields)]
 pub struct SamplerOptions {
     /// How batches are made.
-    pub kind: Kind,
+    pub kind: SamplerKind,
     /// Instances a batch, B. Paper: 256 for the small image data sets.
     pub batch_size: usize,
     /// Whether an instance may come more than once an epoch; uniform epochs always cover.
     pub coverage: Coverage,
-    /// Candidates drawn for each instance at a rebuild, M, for [`Kind::Walk`]. Paper: 1000.
+    /// Candidates drawn for each instance at a rebuild, M, for [`SamplerKind::Walk`]. Paper: 1000.
     pub candidates: usize,
-    /// Neighbours kept of them, K, for [`Kind::Walk`]; [`Kind::Nearest`] needs and keeps B − 1. Paper: 100.
+    /// How the candidates of different instances are drawn, for [`SamplerKind::Walk`]. Published program: independently.
+    pub candidate_draw: CandidateDraw,
+    /// Neighbours kept of them, K, for [`SamplerKind::Walk`]; [`SamplerKind::Nearest`] needs and keeps B − 1. Paper: 100.
     pub neighbors: usize,
     /// In which numbers instances are compared when a graph is built. Published program: `f32`.
     pub scoring: Scoring,
-    /// Restart probability of [`Kind::Walk`].
+    /// Restart probability of [`SamplerKind::Walk`].
     pub restart: RestartSchedule,
-    /// Temperature τ of [`Kind::Walk`], which then goes to a neighbour with a probability in proportion to
+    /// Temperature τ of [`SamplerKind::Walk`], which then goes to a neighbour with a probability in proportion to
     /// exp(similarity/τ); without one to each alike, as published.
     pub temperature: Option<f64>,
     /// Share of each batch that is drawn uniformly from the unused instances, 0 to 1; the rest is walked, or nearest.
@@ -124,10 +128,11 @@ pub struct SamplerOptions {
 impl Default for SamplerOptions {
     fn default() -> Self {
         Self {
-            kind: Kind::Walk,
+            kind: SamplerKind::Walk,
             batch_size: 256,
             coverage: Coverage::Repeat,
             candidates: 1000,
+            candidate_draw: CandidateDraw::Tiles,
             neighbors: 100,
             scoring: Scoring::F32,
             restart: RestartSchedule::default(),
@@ -146,6 +151,9 @@ impl Default for SamplerOptions {
 /// What uniform batches are called in an error.
 pub(crate) const UNIFORM: &str = "kind = \"uniform\"";
 
+/// What batches of nearest neighbours are called in an error.
+const NEAREST: &str = "kind = \"nearest\"";
+
 impl SamplerOptions {
     /// Checks the options for a data set of `instances`; what had to be put right is returned.
     ///
@@ -163,12 +171,16 @@ impl SamplerOptions {
         check_uniform_fraction(self.uniform_fraction)?;
         self.check_edges()?;
         self.check_uniform()?;
-        let graph =
-            GraphOptions { candidates: self.candidates, neighbors: self.neighbors, scoring: self.scoring };
         match self.kind {
-            Kind::Walk => Ok(graph.fitted(instances)?.1.into_iter().collect()),
-            Kind::Uniform | Kind::Nearest => Ok(Vec::new()),
+            SamplerKind::Walk => Ok(self.graph(self.neighbors).fitted(instances)?.1.into_iter().collect()),
+            SamplerKind::Uniform | SamplerKind::Nearest => Ok(Vec::new()),
         }
+    }
+
+    /// How a graph of `neighbors` is built.
+    pub(crate) fn graph(&self, neighbors: usize) -> GraphOptions {
+        let Self { candidates, candidate_draw: draw, scoring, .. } = *self;
+        GraphOptions { candidates, draw, neighbors, scoring }
     }
 
     /// The epoch by which uniform batches of `epoch` are drawn.
@@ -178,12 +190,15 @@ impl SamplerOptions {
 
     /// Checks the options about which edges are walked, and how likely.
     fn check_edges(&self) -> Result<(), SamplingError> {
+        if self.candidate_draw == CandidateDraw::Independent && self.kind == SamplerKind::Nearest {
+            let reason = "all other instances are compared";
+            return Err(SamplingError::Combination { option: "candidate_draw", with: NEAREST, reason });
+        }
         if let Some(temperature) = self.temperature {
             check_temperature(temperature)?;
-            if self.kind == Kind::Nearest {
+            if self.kind == SamplerKind::Nearest {
                 let reason = "it takes the most similar neighbors in their order and walks nowhere";
-                let with = "kind = \"nearest\"";
-                return Err(SamplingError::Combination { option: "temperature", with, reason });
+                return Err(SamplingError::Combination { option: "temperature", with: NEAREST, reason });
             }
         }
         if let Some(value) = self.similarity_ceiling
@@ -209,12 +224,13 @@ impl SamplerOptions {
     /// Checks that uniform batches are not asked for what only graphs have.
     fn check_uniform(&self) -> Result<(), SamplingError> {
         let given = [
+            ("candidate_draw", self.candidate_draw == CandidateDraw::Independent),
             ("temperature", self.temperature.is_some()),
             ("uniform_fraction", self.uniform_fraction > 0.0),
             ("similarity_ceiling", self.similarity_ceiling.is_some()),
             ("similarity_percentile", self.similarity_percentile.is_some()),
         ];
-        match given.into_iter().find(|(_, given)| *given && self.kind == Kind::Uniform) {
+        match given.into_iter().find(|(_, given)| *given && self.kind == SamplerKind::Uniform) {
             None => Ok(()),
             Some((option, _)) => {
                 let reason = "it has no graph, and all of its batches are uniform";
@@ -225,29 +241,50 @@ impl SamplerOptions {
 
     /// The first option in which `other` differs, with both values.
     pub(crate) fn difference(&self, other: &Self) -> Option<(&'static str, String, String)> {
-        let list = |options: &Self| {
-            [
-                ("kind", format!("{:?}", options.kind)),
-                ("batch_size", options.batch_size.to_string()),
-                ("coverage", format!("{:?}", options.coverage)),
-                ("candidates", options.candidates.to_string()),
-                ("neighbors", options.neighbors.to_string()),
-                ("scoring", format!("{:?}", options.scoring)),
-                ("restart.from", options.restart.from.to_string()),
-                ("restart.to", options.restart.to.to_string()),
-                ("restart.over_epochs", options.restart.over_epochs.to_string()),
-                ("temperature", format!("{:?}", options.temperature)),
-                ("uniform_fraction", options.uniform_fraction.to_string()),
-                ("similarity_ceiling", format!("{:?}", options.similarity_ceiling)),
-                ("similarity_percentile", format!("{:?}", options.similarity_percentile)),
-                ("refresh_every", options.refresh_every.to_string()),
-                ("uniform_epochs", options.uniform_epochs.to_string()),
-                ("last_batch", format!("{:?}", options.last_batch)),
-                ("reshuffle", options.reshuffle.unwrap_or(true).to_string()),
-            ]
-        };
-        let both = list(self).into_iter().zip(list(other));
+        let both = self.values().into_iter().zip(other.values());
         both.into_iter().find(|(a, b)| a.1 != b.1).map(|((name, a), (_, b))| (name, a, b))
+    }
+
+    /// Every option by name. A new one must be named here: the pattern has no rest.
+    fn values(&self) -> [(&'static str, String); 18] {
+        let Self {
+            kind,
+            batch_size,
+            coverage,
+            candidates,
+            candidate_draw,
+            neighbors,
+            scoring,
+            restart: RestartSchedule { from, to, over_epochs },
+            temperature,
+            uniform_fraction,
+            similarity_ceiling,
+            similarity_percentile,
+            refresh_every,
+            uniform_epochs,
+            last_batch,
+            reshuffle,
+        } = self;
+        [
+            ("kind", format!("{kind:?}")),
+            ("batch_size", batch_size.to_string()),
+            ("coverage", format!("{coverage:?}")),
+            ("candidates", candidates.to_string()),
+            ("candidate_draw", format!("{candidate_draw:?}")),
+            ("neighbors", neighbors.to_string()),
+            ("scoring", format!("{scoring:?}")),
+            ("restart.from", from.to_string()),
+            ("restart.to", to.to_string()),
+            ("restart.over_epochs", over_epochs.to_string()),
+            ("temperature", format!("{temperature:?}")),
+            ("uniform_fraction", uniform_fraction.to_string()),
+            ("similarity_ceiling", format!("{similarity_ceiling:?}")),
+            ("similarity_percentile", format!("{similarity_percentile:?}")),
+            ("refresh_every", refresh_every.to_string()),
+            ("uniform_epochs", uniform_epochs.to_string()),
+            ("last_batch", format!("{last_batch:?}")),
+            ("reshuffle", reshuffle.unwrap_or(true).to_string()),
+        ]
     }
 }
 

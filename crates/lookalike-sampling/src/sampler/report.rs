@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::graph::GraphStatistics;
 use crate::plan::BatchOrigins;
-use crate::plan::hardness::Tally;
+use crate::plan::hardness::HardnessTally;
 
 /// How old the embeddings were when a graph was built, or tried to be.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub struct EpochReport {
     pub deciles: [BatchOrigins; 10],
     /// Hardness by tenth of the epoch, measured when batches are planned on the embeddings there are then; of uniform
     /// batches nothing is measured.
-    pub hardness: [Tally; 10],
+    pub hardness: [HardnessTally; 10],
     /// Share of the instances that were in a batch.
     pub reach: f64,
 }
@@ -50,7 +50,7 @@ pub(crate) fn decile(batch: usize, total: usize) -> usize {
 
 /// The state of a sampler in few numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct SamplerReport {
     /// The running epoch, as far as its batches were consumed.
     pub current: EpochReport,
     /// The epoch before, once there is one.

@@ -3,16 +3,16 @@
 //! Saved are the position, the embeddings, the graph, and which instances the epoch had used before the running
 //! segment; its batches are planned again, and come out the same.
 
-use lookalike_base::{Array, Arrays, Progress, Rows, Seed};
+use lookalike_base::{Array, Arrays, Rows, Seed, Silent};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{SamplingError, Warning};
 use crate::graph::{ProximityGraph, check_row};
 use crate::plan::groups::Groups;
 use crate::sampler::Sampler;
-use crate::sampler::data::{Avoid, Oracle, RunData, Split};
 use crate::sampler::options::SamplerOptions;
 use crate::sampler::report::{EpochReport, Staleness};
+use crate::sampler::run_data::{Avoid, Oracle, RankSplit, RunData};
 use crate::set::InstanceSet;
 
 /// Where a sampler was; its large arrays are saved beside it.
@@ -36,7 +36,7 @@ pub struct SamplerState {
     pub ranks: usize,
     /// How they do.
     #[serde(default)]
-    pub split: Split,
+    pub split: RankSplit,
     /// The epoch of the next batch, from 0.
     pub epoch: u64,
     /// Batches consumed of it.
@@ -202,7 +202,7 @@ impl Sampler {
                     "its batch {next} is outside its {count} batches from batch {first} on"
                 ));
             }
-            self.segment = Some(self.plan_batches(first, count, &Progress::hidden())?);
+            self.segment = Some(self.plan_batches(first, count, &Silent)?);
         }
         Ok(())
     }

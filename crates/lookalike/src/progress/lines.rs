@@ -11,7 +11,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 
 /// The state from which lines are made. Time is given, never asked for, so that all of it can be tested.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct LogLines {
     label: String,
     message: String,
     total: u64,
@@ -22,7 +22,7 @@ pub(super) struct Lines {
     finished: bool,
 }
 
-impl Lines {
+impl LogLines {
     pub(super) fn new(total: u64, label: &str) -> Self {
         Self {
             label: label.to_owned(),
@@ -35,8 +35,8 @@ impl Lines {
         }
     }
 
-    pub(super) fn message(&mut self, text: String) {
-        self.message = text;
+    pub(super) fn message(&mut self, text: &str) {
+        text.clone_into(&mut self.message);
     }
 
     pub(super) fn advance(&mut self, n: u64, now: Duration) -> Option<String> {
@@ -99,8 +99,8 @@ mod tests {
 
     #[test]
     fn a_line_comes_every_five_seconds_with_count_rate_and_time_left() {
-        let mut lines = Lines::new(1000, "training");
-        lines.message("loss 3.2".into());
+        let mut lines = LogLines::new(1000, "training");
+        lines.message("loss 3.2");
         let times = (1..=12).filter(|second| lines.advance(10, seconds(*second)).is_some());
         assert_eq!(times.collect::<Vec<_>>(), [5, 10]);
         let line = lines.advance(30, seconds(15)).unwrap();
@@ -109,14 +109,14 @@ mod tests {
 
     #[test]
     fn work_of_less_than_two_seconds_says_nothing() {
-        let mut lines = Lines::new(2, "short");
+        let mut lines = LogLines::new(2, "short");
         assert_eq!(lines.advance(2, Duration::from_millis(1900)), None);
         assert_eq!(lines.finish(Duration::from_millis(1999)), None);
     }
 
     #[test]
     fn longer_work_ends_with_one_line() {
-        let mut lines = Lines::new(20, "long");
+        let mut lines = LogLines::new(20, "long");
         assert_eq!(lines.advance(20, seconds(2)), None);
         assert_eq!(lines.finish(seconds(4)).unwrap(), "long 20/20, 5.0/s, took 4 seconds");
         assert_eq!(lines.finish(seconds(9)), None);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn steps_done_before_a_resume_do_not_count_for_the_rate() {
-        let mut lines = Lines::new(1000, "training");
+        let mut lines = LogLines::new(1000, "training");
         assert_eq!(lines.set_position(500, seconds(1)), None);
         let line = lines.advance(20, seconds(11)).unwrap();
         assert_eq!(line, "training 520/1,000, 2.0/s, 4 minutes left");
@@ -132,6 +132,6 @@ mod tests {
 
     #[test]
     fn nothing_done_yet_gives_no_rate() {
-        assert_eq!(Lines::new(0, "empty").finish(seconds(3)).unwrap(), "empty 0/0, took 3 seconds");
+        assert_eq!(LogLines::new(0, "empty").finish(seconds(3)).unwrap(), "empty 0/0, took 3 seconds");
     }
 }

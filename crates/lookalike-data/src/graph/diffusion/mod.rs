@@ -13,7 +13,7 @@ use super::augment::Variant;
 use super::batch::impossible;
 use super::set::GraphSet;
 use crate::error::DataError;
-use lookalike_base::Progress;
+use lookalike_base::{Progress, Silent};
 use lookalike_kernels::sparse::Csr;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -120,7 +120,11 @@ impl DiffusionOptions {
 /// # Errors
 /// [`DataError::Option`] where options are impossible; [`DataError::Graph`] where `edges` are not square, or the published
 /// code's heat is asked for of more than [`EXACT_NODES`] nodes.
-pub fn diffuse(edges: &Csr, options: &DiffusionOptions, progress: &Progress) -> Result<Diffused, DataError> {
+pub fn diffuse(
+    edges: &Csr,
+    options: &DiffusionOptions,
+    progress: &dyn Progress,
+) -> Result<Diffused, DataError> {
     options.validate()?;
     let nodes = edges.len();
     if nodes != edges.width() {
@@ -156,13 +160,17 @@ impl Diffusions {
     ///
     /// # Errors
     /// As [`diffuse`] has.
-    pub fn of(set: &GraphSet, options: &DiffusionOptions, progress: &Progress) -> Result<Self, DataError> {
+    pub fn of(
+        set: &GraphSet,
+        options: &DiffusionOptions,
+        progress: &dyn Progress,
+    ) -> Result<Self, DataError> {
         options.validate()?;
         let diffused = (0..set.len()).into_par_iter().map(|index| {
             let graph = set.graph(index);
             let rows = (0..graph.nodes()).map(|node| graph.neighbors(node).map(|to| (to, 1.0)));
             let edges = Csr::from_rows(rows, graph.nodes()).map_err(impossible)?;
-            let diffused = diffuse(&edges, options, &Progress::hidden());
+            let diffused = diffuse(&edges, options, &Silent);
             progress.advance(1);
             diffused
         });

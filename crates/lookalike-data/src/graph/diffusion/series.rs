@@ -12,7 +12,7 @@ pub(super) fn truncated(
     edges: &Csr,
     degrees: &[f64],
     options: &DiffusionOptions,
-    progress: &Progress,
+    progress: &dyn Progress,
 ) -> Vec<Row> {
     let rest = if options.epsilon > 0.0 { options.epsilon * 1e-3 } else { 1e-9 };
     let weights = weights(options.kind, rest);

@@ -1,10 +1,11 @@
 use super::*;
 use lookalike_base::Seed;
+use lookalike_base::Silent;
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors;
 
 fn diffused(edges: &Csr, options: &DiffusionOptions) -> Result<Diffused, DataError> {
-    diffuse(edges, options, &Progress::hidden())
+    diffuse(edges, options, &Silent)
 }
 
 const NODES: usize = 14;
@@ -59,7 +60,7 @@ fn the_series_of_a_large_graph_is_what_a_small_one_s_solution_is() {
     let (edges, arrays) = fixture();
     let degrees: Vec<f64> = (0..NODES).map(|node| edges.row(node).len() as f64 + 1.0).collect();
     for (kind, name) in [(PPR, "ppr"), (HEAT, "heat")] {
-        let rows = series::truncated(&edges, &degrees, &options(kind), &Progress::hidden());
+        let rows = series::truncated(&edges, &degrees, &options(kind), &Silent);
         assert!(rows.iter().all(|row| row.lost < 1.1e-9));
         let found = Csr::from_rows(rows.into_iter().map(|row| row.entries), NODES).unwrap();
         assert_is(&found, arrays[name].as_f32().unwrap(), 1e-6);

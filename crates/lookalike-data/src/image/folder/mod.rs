@@ -16,7 +16,7 @@ mod list;
 use crate::error::DataError;
 use crate::image::dataset::{Image, ImageDataset, Split};
 use list::Listing;
-use lookalike_base::progress::Progress;
+use lookalike_base::progress::ProgressDisplay;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
@@ -41,13 +41,18 @@ pub struct Folder {
 /// Opens one split of the folder `root`; returned with it are warnings the user should see: files that are not images,
 /// one folder serving as both splits, files left out.
 ///
-/// With `skip_corrupt` every file is decoded once, in parallel, and those that cannot be are left out and named in the
+/// With `skip_corrupt` every file is decoded once, in parallel, as `display` shows, and those that cannot be are left out and named in the
 /// warnings. Without it, [`ImageDataset::image`] fails on such a file.
 ///
 /// # Errors
 /// [`DataError::Io`] where a folder cannot be listed or a file not read, [`DataError::NoImages`] where no image is
 /// found, or none that can be decoded.
-pub fn open(root: &Path, split: Split, skip_corrupt: bool) -> Result<(Folder, Vec<String>), DataError> {
+pub fn open(
+    root: &Path,
+    split: Split,
+    skip_corrupt: bool,
+    display: &dyn ProgressDisplay,
+) -> Result<(Folder, Vec<String>), DataError> {
     let mut warnings = Vec::new();
     let (listing, classes) = choose(root, split, &mut warnings)?;
     let stem = root.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy());
@@ -59,7 +64,7 @@ pub fn open(root: &Path, split: Split, skip_corrupt: bool) -> Result<(Folder, Ve
         return Err(DataError::NoImages { path: root.to_owned(), hint: hint.to_owned() });
     }
     if skip_corrupt {
-        folder.leave_out_corrupt(root, &mut warnings)?;
+        folder.leave_out_corrupt(root, &mut warnings, display)?;
     }
     Ok((folder, warnings))
 }
@@ -124,8 +129,13 @@ impl Folder {
         }
     }
 
-    fn leave_out_corrupt(&mut self, root: &Path, warnings: &mut Vec<String>) -> Result<(), DataError> {
-        let progress = Progress::new(self.files.len() as u64, "checking images");
+    fn leave_out_corrupt(
+        &mut self,
+        root: &Path,
+        warnings: &mut Vec<String>,
+        display: &dyn ProgressDisplay,
+    ) -> Result<(), DataError> {
+        let progress = display.start(self.files.len() as u64, "checking images");
         let reasons: Vec<Option<String>> = self
             .files
             .par_iter()

@@ -1,4 +1,4 @@
-//! How the members of groups are spread over the batches of an epoch, so that none is left over at its end.
+//! How the members of groups are schedule over the batches of an epoch, so that none is left over at its end.
 //!
 //! With m batches to come, each with B places, and mB instances for them, there is a plan without two of a group in a
 //! batch if and only if no group has more than m unused members: deal the groups one after another to the batches in
@@ -17,22 +17,22 @@ use crate::plan::groups::Groups;
 use crate::set::InstanceSet;
 
 /// The groups during a segment, and in the batch in the making.
-pub(crate) struct Spread<'a> {
+pub(crate) struct GroupSchedule<'a> {
     pub(crate) groups: &'a Groups,
     /// Unused members of each group.
     counts: Vec<u32>,
     /// The same, but 0 for those in the batch.
-    open: Tree,
+    open: FenwickTree,
     inside: InstanceSet,
     entered: Vec<u32>,
     /// Where all are to come, the groups by the most unused members they can have, and the size of the last batch.
     cover: Option<(Vec<Vec<u32>>, usize)>,
-    batch: Needs,
+    batch: RequiredGroups,
 }
 
 /// The groups that the batch in the making cannot do without.
 #[derive(Default)]
-struct Needs {
+struct RequiredGroups {
     /// Batches to come, this one included.
     left: u32,
     /// Groups with as many unused members, and how many of them are to come in.
@@ -43,8 +43,8 @@ struct Needs {
     nearly_left: usize,
 }
 
-impl<'a> Spread<'a> {
-    /// The spread of those in `unused`; `cover` holds the batches to come and the size of the last one, where all are to come.
+impl<'a> GroupSchedule<'a> {
+    /// The schedule of those in `unused`; `cover` holds the batches to come and the size of the last one, where all are to come.
     ///
     /// # Errors
     /// [`SamplingError::Segment`] where those used before leave no plan.
@@ -72,8 +72,16 @@ impl<'a> Spread<'a> {
                 Some((by_count, last))
             }
         };
-        let (open, inside) = (Tree::new(&counts), InstanceSet::new(groups.count()));
-        Ok(Self { groups, counts, open, inside, entered: Vec::new(), cover, batch: Needs::default() })
+        let (open, inside) = (FenwickTree::new(&counts), InstanceSet::new(groups.count()));
+        Ok(Self {
+            groups,
+            counts,
+            open,
+            inside,
+            entered: Vec::new(),
+            cover,
+            batch: RequiredGroups::default(),
+        })
     }
 
     /// Begins a batch, after which `left` − 1 are to come.
@@ -91,7 +99,7 @@ impl<'a> Spread<'a> {
         let nearly = if left > 1 { settle(by_count, &self.counts, left - 1) } else { Vec::new() };
         let (full_left, nearly_left) = (full.len(), (full.len() + nearly.len()).saturating_sub(*last));
         let nearly_left = if left > 1 { nearly_left } else { 0 };
-        self.batch = Needs { left: left as u32, full, full_left, nearly, nearly_left };
+        self.batch = RequiredGroups { left: left as u32, full, full_left, nearly, nearly_left };
     }
 
     /// Places of the batch that are not free.
@@ -174,13 +182,13 @@ fn settle(by_count: &mut [Vec<u32>], counts: &[u32], count: usize) -> Vec<u32> {
 }
 
 /// Weights that can be changed, and searched by their running sum, in O(log n) (Fenwick 1994).
-struct Tree {
+struct FenwickTree {
     /// Node i holds the sum of the weights from i − (i & −i) to i − 1.
     sums: Vec<i64>,
     total: i64,
 }
 
-impl Tree {
+impl FenwickTree {
     fn new(weights: &[u32]) -> Self {
         let mut sums = vec![0; weights.len() + 1];
         for (at, weight) in weights.iter().enumerate() {
@@ -228,7 +236,7 @@ mod tests {
         let mut stream = Seed(1).stream("test", 0, 0, 0);
         for count in 1..70 {
             let mut weights: Vec<u32> = (0..count).map(|_| stream.below(4)).collect();
-            let mut tree = Tree::new(&weights);
+            let mut tree = FenwickTree::new(&weights);
             let changed = stream.below(count);
             tree.add(changed, 2 - i64::from(weights[changed as usize]));
             weights[changed as usize] = 2;

@@ -17,7 +17,7 @@ use crate::op::select_rows;
 /// Queries of a batch whose negatives are ranked: enough for a mean.
 const MEASURED: usize = 64;
 
-/// What the instruments look at.
+/// What the diagnostics look at.
 pub(crate) struct Seen<'a> {
     /// `[Q, d]`, of unit length.
     pub(crate) query: &'a Tensor<2>,
@@ -36,7 +36,7 @@ pub(crate) struct Seen<'a> {
     pub(crate) temperature: f32,
 }
 
-/// All figures under their names in the `instruments` event.
+/// All figures under their names in the `diagnostics` event.
 pub(crate) fn figures(seen: &Seen<'_>) -> Map<String, Value> {
     let table = Table::new(seen.plain);
     let mut figures = Map::new();

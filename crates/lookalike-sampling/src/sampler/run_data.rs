@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::SamplingError;
 use crate::plan::groups::{Groups, fingerprint};
 use crate::plan::{batches_per_epoch, shared_batches};
-use crate::sampler::options::{Coverage, Kind, LastBatch, SamplerOptions, UNIFORM};
+use crate::sampler::options::{Coverage, LastBatch, SamplerKind, SamplerOptions, UNIFORM};
 
 /// What belongs to the data of a run and the machines it runs on, not to its recipe.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -30,11 +30,12 @@ pub struct Oracle {
 impl Oracle {
     /// A number for the labels, and what is avoided by them.
     pub(crate) fn fingerprint(&self) -> (u64, Avoid) {
-        (fingerprint(self.labels.iter().copied()), self.avoid)
+        (fingerprint(&self.labels), self.avoid)
     }
 }
 
 /// What an oracle keeps walks from.
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Avoid {
@@ -55,13 +56,14 @@ pub struct Ranks {
     /// How many there are, W. Each gets ⌊⌊N/B⌋/W⌋ batches an epoch.
     pub count: usize,
     /// How batches are shared.
-    pub split: Split,
+    pub split: RankSplit,
 }
 
 /// How ranks share batches.
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Split {
+pub enum RankSplit {
     /// Each batch of B is of one rank: batch b of an epoch goes to rank b mod W.
     #[default]
     Batches,
@@ -71,19 +73,19 @@ pub enum Split {
 
 impl Default for Ranks {
     fn default() -> Self {
-        Self { rank: 0, count: 1, split: Split::Batches }
+        Self { rank: 0, count: 1, split: RankSplit::Batches }
     }
 }
 
 impl Ranks {
     /// Members of a planned batch, where each rank gets `batch_size`.
     pub(crate) fn planned_size(&self, batch_size: usize) -> usize {
-        if self.split == Split::Within { batch_size.saturating_mul(self.count) } else { batch_size }
+        if self.split == RankSplit::Within { batch_size.saturating_mul(self.count) } else { batch_size }
     }
 
     /// Planned batches for a batch of each rank.
     pub fn planned_at_once(&self) -> usize {
-        if self.split == Split::Within { 1 } else { self.count }
+        if self.split == RankSplit::Within { 1 } else { self.count }
     }
 
     fn check(&self, instances: usize, options: &SamplerOptions) -> Result<(), SamplingError> {
@@ -109,7 +111,7 @@ impl RunData {
     /// Checks what can be checked against a data set of `instances` and options that were.
     pub(crate) fn check(&self, instances: usize, options: &SamplerOptions) -> Result<(), SamplingError> {
         self.ranks.check(instances, options)?;
-        if self.oracle.is_some() && options.kind == Kind::Uniform {
+        if self.oracle.is_some() && options.kind == SamplerKind::Uniform {
             let reason = "uniform batches do not look at anybody";
             return Err(SamplingError::Combination { option: "an oracle", with: UNIFORM, reason });
         }
@@ -124,7 +126,7 @@ impl RunData {
         let total = shared_batches(total, self.ranks.planned_at_once());
         let last = if options.last_batch == LastBatch::Keep { instances - (total - 1) * size } else { size };
         let covers = options.coverage == Coverage::Cover
-            || options.kind == Kind::Uniform
+            || options.kind == SamplerKind::Uniform
             || options.uniform_epochs > 0;
         groups.check(instances, size, covers.then_some((total, last)))
     }

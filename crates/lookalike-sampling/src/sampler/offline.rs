@@ -21,7 +21,11 @@ impl Sampler {
     /// [`SamplingError::Rows`] for another number of rows, [`SamplingError::Combination`] where embeddings were
     /// [recorded](Sampler::record), which are what the sampler builds its graphs from, and what [`proximity_graph`](crate::proximity_graph) and
     /// [`knn_graph`](crate::knn_graph) refuse.
-    pub fn rebuild_from(&mut self, rows: impl RowSource, progress: &Progress) -> Result<(), SamplingError> {
+    pub fn rebuild_from(
+        &mut self,
+        rows: impl RowSource,
+        progress: &dyn Progress,
+    ) -> Result<(), SamplingError> {
         if rows.len() != self.instances {
             return Err(SamplingError::Rows { rows: rows.len(), instances: self.instances });
         }
@@ -47,13 +51,13 @@ impl Sampler {
         Ok(())
     }
 
-    /// What all ranks together get by [`Sampler::next_segment`]: of [`Split::Batches`](crate::Split::Batches) batch b is of rank b mod W, of
-    /// [`Split::Within`](crate::Split::Within) each batch has B·W members, of which rank r gets those at its places r, r + W, r + 2W, ….
+    /// What all ranks together get by [`Sampler::next_segment`]: of [`RankSplit::Batches`](crate::RankSplit::Batches) batch b is of rank b mod W, of
+    /// [`RankSplit::Within`](crate::RankSplit::Within) each batch has B·W members, of which rank r gets those at its places r, r + W, r + 2W, ….
     /// `progress` advances by each of the batches that is planned for it.
     ///
     /// # Errors
     /// As [`Sampler::next_segment`].
-    pub fn next_segment_of_all(&mut self, progress: &Progress) -> Result<Segment, SamplingError> {
+    pub fn next_segment_of_all(&mut self, progress: &dyn Progress) -> Result<Segment, SamplingError> {
         let first_batch = self.position * self.at_once();
         let segment = self.planned(progress)?;
         let consumed = first_batch - segment.first_batch;
