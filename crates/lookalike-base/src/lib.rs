@@ -1,5 +1,4 @@
-//! What all of Lookalike shares, and nothing else: named random streams, row-major matrices, array files,
-//! atomic writes, progress and cancellation.
+#![doc = include_str!("../README.md")]
 
 pub mod arrays;
 pub mod atomic;

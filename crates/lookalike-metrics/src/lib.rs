@@ -1,9 +1,4 @@
-//! How good embeddings are: classification by neighbours and by a linear probe, geometry on the sphere, the spectrum,
-//! and how hard the negatives of a batch plan are.
-//!
-//! Embeddings come as [`Rows`](lookalike_base::Rows) of `f32`, labels as `u32` below the number of classes. A score
-//! that the input does not determine, such as an accuracy without labels, is [`MetricError::Undefined`] with the
-//! reason, never NaN. No score depends on the number of threads.
+#![doc = include_str!("../README.md")]
 
 mod check;
 #[cfg(feature = "linear-algebra")]

@@ -1,9 +1,4 @@
-//! Who shares a batch: mini-batches of look-alikes after BatchSampler.
-//!
-//! *BatchSampler: Sampling Mini-Batches for Contrastive Learning in Vision, Language, and Graphs*, Yang et al.,
-//! KDD 2023, <https://arxiv.org/abs/2306.03355>. Instances become nodes of a [proximity graph](graph), a
-//! [random walk](walk) over it collects the batches of a [plan], and the [`Sampler`] rebuilds the graph as
-//! the embeddings change. Instances are numbers and embeddings rows of `f32`: what they stand for is not known here.
+#![doc = include_str!("../README.md")]
 
 mod error;
 pub mod graph;

@@ -119,7 +119,7 @@ pub(crate) struct Walks<'a> {
     /// Steps of the current walk, and of the one before it.
     taken: [usize; 2],
     /// The current walk and those that come after it.
-    walks: VecDeque<Walk>,
+    queue: VecDeque<Walk>,
 }
 
 /// One walk, as far as it was walked.
@@ -152,7 +152,7 @@ impl<'a> Walks<'a> {
             first_batch: first_batch as u64,
             begun: 0,
             taken: [0; 2],
-            walks: VecDeque::new(),
+            queue: VecDeque::new(),
         }
     }
 
@@ -161,21 +161,21 @@ impl<'a> Walks<'a> {
     ///
     /// `ahead` says how many walks are sure to come, this one included.
     pub(crate) fn begin(&mut self, pool: &Pool, ahead: usize, fits: impl Fn(u32) -> bool) -> Option<u32> {
-        self.walks.pop_front();
+        self.queue.pop_front();
         self.taken = [0, self.taken[0]];
         let walks = if self.transition.is_some() { ahead.clamp(1, CONCURRENT_WALKS) } else { 1 };
-        while self.walks.len() < walks {
+        while self.queue.len() < walks {
             let walk = self.walk(self.begun, pool);
             self.begun += 1;
-            self.walks.push_back(walk);
+            self.queue.push_back(walk);
         }
         let (seed, epoch, first) = (self.seed, self.epoch, self.first_batch);
-        let stale = self.walks.front().filter(|walk| walk.lists != pool.lists()).map(|walk| walk.number);
+        let stale = self.queue.front().filter(|walk| walk.lists != pool.lists()).map(|walk| walk.number);
         if let Some(number) = stale {
             let walk = self.walk(number, pool);
-            self.walks[0] = walk;
+            self.queue[0] = walk;
         }
-        let walk = self.walks.front_mut()?;
+        let walk = self.queue.front_mut()?;
         let mut refusals = 0;
         while refusals < MAX_REFUSALS {
             let start = walk.start?;
@@ -193,10 +193,10 @@ impl<'a> Walks<'a> {
 
     /// The next node of the current walk; none without a walk.
     pub(crate) fn step(&mut self) -> Option<u32> {
-        if self.walks.front().is_some_and(|walk| walk.read == walk.path.len()) {
+        if self.queue.front().is_some_and(|walk| walk.read == walk.path.len()) {
             self.walk_ahead();
         }
-        let walk = self.walks.front_mut()?;
+        let walk = self.queue.front_mut()?;
         let node = walk.path.get(walk.read).copied();
         walk.read += 1;
         self.taken[0] += 1;
@@ -219,7 +219,7 @@ impl<'a> Walks<'a> {
         let Some(transition) = self.transition else { return };
         let enough = 2 * self.taken[0].max(self.taken[1]);
         let mut going: Vec<&mut Walk> = Vec::with_capacity(CONCURRENT_WALKS);
-        for (ahead, walk) in self.walks.iter_mut().enumerate() {
+        for (ahead, walk) in self.queue.iter_mut().enumerate() {
             if ahead == 0 || walk.path.len() < enough {
                 walk.path.drain(..walk.read);
                 walk.read = 0;
