@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use burn::tensor::activation::log_softmax;
+use crate::burn::tensor::activation::log_softmax;
 use lookalike_base::Seed;
 use lookalike_base::progress::Cancellation;
 use serde::Serialize;

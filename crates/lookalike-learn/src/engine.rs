@@ -6,8 +6,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::str::FromStr;
 
-use burn::tensor::FloatDType;
-pub use burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
+use crate::burn::tensor::FloatDType;
+pub use crate::burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
 
 use serde::{Deserialize, Serialize};
 
@@ -117,7 +117,7 @@ pub fn open(name: DeviceName) -> Result<Device, LearnError> {
         #[cfg(feature = "cuda")]
         DeviceName::Cuda(index) => Some(Device::cuda(index)),
         #[cfg(feature = "wgpu")]
-        DeviceName::Wgpu => Some(Device::wgpu(burn::tensor::DeviceKind::DefaultDevice)),
+        DeviceName::Wgpu => Some(Device::wgpu(crate::burn::tensor::DeviceKind::DefaultDevice)),
         #[allow(unreachable_patterns, reason = "all devices are listed only where every feature is on")]
         _ => None,
     };

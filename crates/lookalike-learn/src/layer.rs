@@ -1,6 +1,6 @@
 //! Layers: the engine's functions together with their parameters, named and laid out as PyTorch does.
 
-use burn::tensor::activation::prelu;
+use crate::burn::tensor::activation::prelu;
 use lookalike_base::Stream;
 
 use crate::engine::{Device, Tensor, from_host};

@@ -2,6 +2,7 @@
 //!
 //! The only crate that names the tensor engine, Burn.
 
+mod burn;
 pub mod cost;
 pub mod encoder;
 pub mod engine;

@@ -50,6 +50,9 @@ enum Command {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if matches!(arguments.command, Command::Train(_) | Command::Bench(_)) {
+        memory::keep_freed();
+    }
     let cancellation = Cancellation::new();
     let handler = cancellation.clone();
     let installed = ctrlc::set_handler(move || {
@@ -60,19 +63,13 @@ fn main() -> ExitCode {
         handler.cancel();
     });
     let result = installed.map_err(Failure::from).and_then(|()| match arguments.command {
-        Command::Train(arguments) => {
-            memory::keep();
-            train::run(arguments, &cancellation)
-        }
+        Command::Train(arguments) => train::run(arguments, &cancellation),
         Command::Evaluate(arguments) => evaluate::run(&arguments, &cancellation),
         Command::Embed(arguments) => embed::run(&arguments, &cancellation),
         Command::Export(arguments) => export::run(&arguments),
         Command::Sample(arguments) => sample::run(&arguments, &cancellation),
         Command::Data(arguments) => data::run(&arguments, &cancellation),
-        Command::Bench(arguments) => {
-            memory::keep();
-            bench::run(arguments, &cancellation)
-        }
+        Command::Bench(arguments) => bench::run(arguments, &cancellation),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -5,8 +5,24 @@
 use std::process::{Command, Output};
 
 fn bench(arguments: &[&str]) -> Output {
-    let step = ["bench", "step", "--encoder", "small", "--image-size", "8", "--batch", "4", "--steps", "2"];
-    Command::new(env!("CARGO_BIN_EXE_lookalike")).args(step).args(arguments).output().unwrap()
+    small_step().args(arguments).output().unwrap()
+}
+
+fn small_step() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lookalike"));
+    command.args([
+        "bench",
+        "step",
+        "--encoder",
+        "small",
+        "--image-size",
+        "8",
+        "--batch",
+        "4",
+        "--steps",
+        "2",
+    ]);
+    command
 }
 
 #[test]
@@ -43,4 +59,23 @@ fn what_is_not_there_is_refused() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
         assert!(error.contains(reason), "{arguments:?}: {error}");
     }
+}
+
+/// What the allocator says of the delay, once for each time that the program begins.
+#[cfg(unix)]
+fn purge_delays(environment: &[(&str, &str)]) -> Vec<String> {
+    let mut command = small_step();
+    command.env_remove("MIMALLOC_PURGE_DELAY").env("MIMALLOC_VERBOSE", "1").envs(environment.iter().copied());
+    let output = command.output().unwrap();
+    assert!(output.status.success() && !output.stdout.is_empty(), "{output:?}");
+    let text = String::from_utf8(output.stderr).unwrap();
+    let delays = text.lines().filter_map(|line| line.strip_prefix("option 'purge_delay': "));
+    delays.map(|delay| delay.trim().to_owned()).collect()
+}
+
+#[cfg(unix)]
+#[test]
+fn freed_memory_is_kept_unless_the_environment_says_for_how_long() {
+    assert_eq!(purge_delays(&[]).last().unwrap(), "-1");
+    assert_eq!(purge_delays(&[("MIMALLOC_PURGE_DELAY", "7")]), ["7"]);
 }

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::activation::relu;
+use crate::burn::tensor::activation::relu;
 use lookalike_base::Stream;
 use lookalike_data::graph::GraphBatch;
 use serde::{Deserialize, Serialize};

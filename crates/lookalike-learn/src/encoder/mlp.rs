@@ -43,7 +43,7 @@ impl Encoder for Mlp {
         for (index, layer) in self.layers.iter().enumerate() {
             hidden = layer.forward(hidden, pass);
             if index < last {
-                hidden = dropout(burn::tensor::activation::relu(hidden), self.dropout, pass);
+                hidden = dropout(crate::burn::tensor::activation::relu(hidden), self.dropout, pass);
             }
         }
         hidden

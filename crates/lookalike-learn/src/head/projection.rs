@@ -1,6 +1,6 @@
 //! The projection head of SimCLR (Chen et al. 2020, §4.2, <https://arxiv.org/abs/2002.05709>).
 
-use burn::tensor::activation::relu;
+use crate::burn::tensor::activation::relu;
 use lookalike_base::Stream;
 use serde::{Deserialize, Serialize};
 

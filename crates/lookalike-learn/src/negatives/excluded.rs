@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::IndexingUpdateOp;
+use crate::burn::tensor::IndexingUpdateOp;
 
 use crate::engine::{Device, Int, Tensor, TensorData, from_host};
 

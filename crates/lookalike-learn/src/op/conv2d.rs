@@ -5,15 +5,16 @@
     reason = "the engine's macro names what an operation's default does not need"
 )]
 
-use burn::backend::autodiff::NodeId;
-use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::ops::ConvOptions;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
-use burn::tensor::FloatDType;
+use crate::burn;
+use crate::burn::backend::autodiff::NodeId;
+use crate::burn::backend::autodiff::checkpoint::base::Checkpointer;
+use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use crate::burn::backend::autodiff::grads::Gradients;
+use crate::burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use crate::burn::backend::ops::ConvOptions;
+use crate::burn::backend::tensor::FloatTensor;
+use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
+use crate::burn::tensor::FloatDType;
 use lookalike_kernels::conv2d as kernel;
 use lookalike_kernels::conv2d::Shape;
 
@@ -244,7 +245,7 @@ impl<B: Convolution, C: CheckpointStrategy> Convolution for Autodiff<B, C> {
 
 #[cfg(test)]
 mod tests {
-    use burn::backend::ops::ModuleOps;
+    use crate::burn::backend::ops::ModuleOps;
 
     use super::*;
 

@@ -1,8 +1,9 @@
 //! The update of stochastic gradient descent with momentum, in one pass over memory and on all cores.
 
-use burn::backend::flex::FlexTensor;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, Flex, backend_extension};
+use crate::burn;
+use crate::burn::backend::flex::FlexTensor;
+use crate::burn::backend::tensor::FloatTensor;
+use crate::burn::backend::{Backend, Dispatch, Flex, backend_extension};
 use rayon::prelude::*;
 
 use super::Plain;
@@ -141,7 +142,10 @@ mod tests {
     fn a_part_of_a_tensor_is_updated_apart_from_the_rest() {
         let constants = Update { decay: 0.0, momentum: 0.0, nesterov: false, rate: 1.0 };
         let part = |tensor: FloatTensor<Flex>| {
-            <Flex as burn::backend::ops::FloatTensorOps<Flex>>::float_slice(tensor, &[(10..20_usize).into()])
+            <Flex as crate::burn::backend::ops::FloatTensorOps<Flex>>::float_slice(
+                tensor,
+                &[(10..20_usize).into()],
+            )
         };
         let whole = tensor(3);
         let (weight, velocity) =

@@ -14,11 +14,11 @@ mod row_products;
 mod rows;
 mod sparse;
 
-use burn::backend::flex::FlexTensor;
-use burn::backend::ops::FloatTensorOps;
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Flex, TensorMetadata};
-use burn::tensor::{FloatDType, TensorData};
+use crate::burn::backend::flex::FlexTensor;
+use crate::burn::backend::ops::FloatTensorOps;
+use crate::burn::backend::tensor::FloatTensor;
+use crate::burn::backend::{Flex, TensorMetadata};
+use crate::burn::tensor::{FloatDType, TensorData};
 
 pub(crate) use batch_norm::{
     Affine, Batch, BatchStatistics, Then, batch_norm, batch_norm_fixed, equal_groups,

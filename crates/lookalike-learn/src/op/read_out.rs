@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use burn::backend::autodiff::NodeId;
-use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::tensor::{BoolTensor, FloatTensor};
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::{FloatDType, IndexingUpdateOp, IntDType, Shape, TensorData};
+use crate::burn;
+use crate::burn::backend::autodiff::NodeId;
+use crate::burn::backend::autodiff::checkpoint::base::Checkpointer;
+use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use crate::burn::backend::autodiff::grads::Gradients;
+use crate::burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use crate::burn::backend::tensor::{BoolTensor, FloatTensor};
+use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use crate::burn::tensor::{FloatDType, IndexingUpdateOp, IntDType, Shape, TensorData};
 use lookalike_kernels::sparse::segment::{self, Scale};
 
 use super::Plain;
@@ -280,7 +281,7 @@ impl<B: ReadOut, C: CheckpointStrategy> ReadOut for Autodiff<B, C> {
 
 #[cfg(test)]
 mod tests {
-    use burn::backend::ops::FloatTensorOps;
+    use crate::burn::backend::ops::FloatTensorOps;
     use lookalike_base::Seed;
 
     use super::*;

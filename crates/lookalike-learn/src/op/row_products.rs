@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use burn::backend::autodiff::checkpoint::base::Checkpointer;
-use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
-use burn::backend::autodiff::grads::Gradients;
-use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
-use burn::tensor::TensorData;
+use crate::burn;
+use crate::burn::backend::autodiff::checkpoint::base::Checkpointer;
+use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use crate::burn::backend::autodiff::grads::Gradients;
+use crate::burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use crate::burn::backend::tensor::FloatTensor;
+use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use crate::burn::tensor::TensorData;
 use rayon::prelude::*;
 
 use super::Plain;
@@ -197,7 +198,7 @@ mod tests {
         let plain = |values: Vec<f32>, shape| Plain::from_values(values, shape);
         let (query, table) = (plain(values(12, 5), [3, 4]), plain(values(28, 11), [7, 4]));
         let composed = for_each_query::<Flex>(&query, &table, &ROWS, |query, chosen| {
-            use burn::backend::ops::FloatTensorOps;
+            use crate::burn::backend::ops::FloatTensorOps;
             Flex::float_matmul(query, Flex::float_transpose(chosen))
         });
         let composed: Vec<f32> = composed

@@ -1,6 +1,6 @@
 //! Reading and choosing rows of a tensor.
 
-use burn::backend::{BackendTensor, DispatchTensorKind};
+use crate::burn::backend::{BackendTensor, DispatchTensorKind};
 
 use crate::engine::{Int, Tensor, TensorData, to_host};
 

@@ -1,11 +1,11 @@
 //! The operations against the engine's own, gradients by its own automatic differentiation.
 
-use burn::tensor::Device;
-use burn::tensor::activation::relu;
-use burn::tensor::module::{
+use crate::burn::tensor::Device;
+use crate::burn::tensor::activation::relu;
+use crate::burn::tensor::module::{
     batch_norm as engine_fixed, batch_norm_train, conv2d as engine_conv2d, max_pool2d,
 };
-use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
+use crate::burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use lookalike_base::Seed;
 
 use super::*;

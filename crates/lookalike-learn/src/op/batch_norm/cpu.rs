@@ -1,7 +1,7 @@
 //! The kernels of the CPU behind the operation.
 
-use burn::backend::Flex;
-use burn::backend::tensor::FloatTensor;
+use crate::burn::backend::Flex;
+use crate::burn::backend::tensor::FloatTensor;
 use lookalike_kernels::batch_norm as kernel;
 use lookalike_kernels::batch_norm::{Affine, After, Statistics, Then, maps, rows};
 

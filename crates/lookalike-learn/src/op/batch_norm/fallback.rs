@@ -1,7 +1,7 @@
 //! The engine's own normalisation, group by group: what every backend without kernels of ours does.
 
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, TensorMetadata};
+use crate::burn::backend::tensor::FloatTensor;
+use crate::burn::backend::{Backend, TensorMetadata};
 
 /// Output, and mean and variance of each group.
 pub(super) fn normalize<B: Backend>(
@@ -103,8 +103,8 @@ fn sum<B: Backend>(tensors: Vec<FloatTensor<B>>) -> FloatTensor<B> {
 
 #[cfg(test)]
 mod tests {
-    use burn::backend::Flex;
-    use burn::backend::ops::{ActivationOps, FloatTensorOps, ModuleOps};
+    use crate::burn::backend::Flex;
+    use crate::burn::backend::ops::{ActivationOps, FloatTensorOps, ModuleOps};
 
     use super::super::super::Plain;
     use super::super::super::map::{Maps, Sizes};

@@ -14,8 +14,9 @@ mod backward;
 mod cpu;
 mod fallback;
 
-use burn::backend::tensor::FloatTensor;
-use burn::backend::{Backend, Dispatch, backend_extension};
+use crate::burn;
+use crate::burn::backend::tensor::FloatTensor;
+use crate::burn::backend::{Backend, Dispatch, backend_extension};
 
 use super::map::{FeatureMap, Join, Sizes};
 use crate::engine::{Precision, Tensor};
