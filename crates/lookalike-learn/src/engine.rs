@@ -64,8 +64,7 @@ impl std::fmt::Display for DeviceName {
     }
 }
 
-/// Makes sure that `device`, of that name, multiplies at `precision`: a CPU by instructions of its own, a GPU by a product
-/// that comes out right.
+/// Checks that `device`, which is called `name`, supports `precision`: on a CPU by its instruction set, on a GPU by running one product.
 ///
 /// # Errors
 /// [`LearnError::Device`] where it does not.
@@ -82,7 +81,7 @@ pub fn check_precision(name: DeviceName, device: &Device, precision: Precision) 
         ),
         // The sum of 16 · 16 sums of 16 products of 1.
         (Precision::Bf16, DeviceName::Cuda(_) | DeviceName::Wgpu) => {
-            (silently(product).ok() == Some(4096.0), "the engine does not multiply bf16 on it")
+            (caught(product).ok() == Some(4096.0), "the engine does not multiply bf16 on it")
         }
     };
     refuse_unless(multiplies, name, reason)
@@ -97,13 +96,9 @@ fn refuse_unless(multiplies: bool, name: DeviceName, reason: &str) -> Result<(),
 }
 
 /// Calls `work`, whose panic is an error: the engine's GPU runtimes panic where driver, device or a type is missing. The
-/// default hook would print that as a crash.
-fn silently<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = catch_unwind(AssertUnwindSafe(work));
-    std::panic::set_hook(hook);
-    result
+/// panic's own message still goes to standard error: a hook that hid it would hide those of all other threads too.
+fn caught<T>(work: impl FnOnce() -> T) -> std::thread::Result<T> {
+    catch_unwind(AssertUnwindSafe(work))
 }
 
 /// Opens a device and computes one sum on it, so that a device that is not there is an error here and not a panic later.
@@ -121,7 +116,7 @@ pub fn open(name: DeviceName) -> Result<Device, LearnError> {
         #[allow(unreachable_patterns, reason = "all devices are listed only where every feature is on")]
         _ => None,
     };
-    let opened = silently(|| {
+    let opened = caught(|| {
         let device = make(name)?;
         let sum: f32 = Tensor::<1>::ones([4], &device).sum().into_scalar();
         Some((device, sum))

@@ -329,7 +329,7 @@ fn mixtures_and_their_gradients_are_those_of_pytorch_and_carry_none_to_their_par
 }
 
 #[test]
-fn the_instruments_see_what_can_be_counted_by_hand() {
+fn the_diagnostics_see_what_can_be_counted_by_hand() {
     // Query 0 has its positive at 0.8 and negatives at 1 (excluded by the oracle), 0.6 and −1; query 1 at 0 and 1, 0, −0.8.
     let unit = |rows: &[[f32; 2]]| from_host(rows.concat(), [rows.len(), 2], &cpu());
     let comparison = Comparison {
@@ -362,11 +362,11 @@ fn the_instruments_see_what_can_be_counted_by_hand() {
     assert_eq!(number(&oracle, "proxy_accuracy"), 0.5);
     assert_eq!((number(&oracle, "false_negatives"), number(&oracle, "negatives")), (0.0, 2.0));
     assert!(plain.get("mixtures").is_none() && plain.get("proxy_accuracy_mixed").is_none());
-    assert_eq!(contrast_without_instruments(&comparison), 0);
+    assert_eq!(contrast_without_diagnostics(&comparison), 0);
 }
 
 /// Figures where nobody asked for any.
-fn contrast_without_instruments(comparison: &Comparison) -> usize {
+fn contrast_without_diagnostics(comparison: &Comparison) -> usize {
     let contrast = ContrastiveLoss::plain(Loss::InfoNce { temperature: 0.1 });
     contrast.compare(comparison, &Position::default(), 0).1.len()
 }

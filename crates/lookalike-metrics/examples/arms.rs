@@ -85,7 +85,7 @@ fn read(folder: &Path) -> Result<Results, Box<dyn Error>> {
     Ok(results)
 }
 
-/// What is taken from `instruments` events: the mean over the last fifth of the run.
+/// What is taken from `diagnostics` events, which older runs call `instruments`: the mean over the last fifth of the run.
 const INSTRUMENTS: [&str; 5] = [
     "proxy_accuracy",
     "proxy_accuracy_mixed",
@@ -94,21 +94,21 @@ const INSTRUMENTS: [&str; 5] = [
     "false_negatives_parents",
 ];
 
-/// Adds the time of a step, the hardness of the last epoch by tenth, and what the instruments showed at the end.
+/// Adds the time of a step, the hardness of the last epoch by tenth, and what the diagnostics showed at the end.
 fn add_events(path: &Path, evaluation: &mut Value) -> Result<(), Box<dyn Error>> {
     let (mut begun, mut ended) = (None, None);
-    let mut instruments: Vec<Value> = Vec::new();
+    let mut diagnostics: Vec<Value> = Vec::new();
     for line in std::fs::read_to_string(path)?.lines() {
         let mut event: Value = serde_json::from_str(line)?;
         match event["kind"].as_str() {
             Some("plan") if begun.is_none() => begun = event["time"].as_f64(),
             Some("step") => ended = event["time"].as_f64().zip(event["step"].as_f64()),
             Some("epoch") => evaluation["tenths"] = event["hardness_by_decile"].take(),
-            Some("instruments") => instruments.push(event),
+            Some("diagnostics" | "instruments") => diagnostics.push(event),
             _ => {}
         }
     }
-    let last = instruments.split_off(instruments.len() - instruments.len().div_ceil(5));
+    let last = diagnostics.split_off(diagnostics.len() - diagnostics.len().div_ceil(5));
     for name in INSTRUMENTS {
         let values: Vec<f64> = last.iter().filter_map(|event| event[name].as_f64()).collect();
         if !values.is_empty() {

@@ -3,7 +3,7 @@
 //! Whole epochs of B = 256 on random graphs with K = 100, planned in segments of 100 batches as a sampler with the default
 //! `refresh_every` does, on one thread. Prints a line for each: N, what was walked, batches a second over the epochs (all that
 //! a segment costs included; seconds of a core, not of the clock), and microseconds a batch by tenth of the epoch. Then the
-//! hardness by tenth of covering and repeating epochs on the proximity graph of 100,000 points in 20 clusters. RequiredGroups 2 GB.
+//! hardness by tenth of covering and repeating epochs on the proximity graph of 100,000 points in 20 clusters. Needs 2 GB.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 

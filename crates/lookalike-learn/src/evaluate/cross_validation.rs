@@ -72,12 +72,12 @@ impl std::fmt::Display for Accuracy {
     }
 }
 
-/// The protocol with one machine: ten stratified folds, C chosen within each, anew for every seed of folds.
+/// The protocol with one SVM: ten stratified folds, C chosen within each, anew for every seed of folds.
 #[derive(Debug, Clone, Copy)]
 pub struct CrossValidation<'a> {
     /// The classes.
     pub labels: &'a Labels,
-    /// The machine.
+    /// The SVM.
     pub kernel: SvmKernel,
     /// The first seed of folds: the run's, so that arms of one seed are scored on the same folds, and those of several on
     /// several, as published.

@@ -44,7 +44,7 @@ fn a_bank_of_another_data_set_is_refused_at_resume() {
 }
 
 #[test]
-fn noise_contrast_shows_the_same_instruments_as_other_losses_and_so_can_be_seen_to_collapse() {
+fn noise_contrast_shows_the_same_diagnostics_as_other_losses_and_so_can_be_seen_to_collapse() {
     // Instances 0 to 15 in two classes; nine entries of sixteen drawn for each query.
     let labels = Arc::new((0..INSTANCES).map(|instance| instance % 2).collect::<Vec<u32>>());
     let mut method = InstanceDiscrimination::new(network(), bank(16), noise(9, Some(labels.clone())));

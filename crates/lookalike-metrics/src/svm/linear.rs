@@ -1,5 +1,5 @@
 //! The linear support vector machine as scikit-learn's `LinearSVC` has it by default: squared hinge loss, a bias that is
-//! regularised like the other weights, one machine for each class against the rest, or a single one for two.
+//! regularised like the other weights, one classifier for each class against the rest, or a single one for two.
 //!
 //! ½ ‖w‖² + C Σ max(0, 1 − yᵢ wᵀxᵢ)² has one minimum, which Newton's method finds exactly (Keerthi and `DeCoste` 2005,
 //! *A Modified Finite Newton Method for Fast Solution of Large Scale Linear SVMs*). LIBLINEAR's coordinate descent comes near
@@ -9,12 +9,12 @@ use faer::linalg::solvers::{Llt, Solve};
 use faer::{Mat, MatRef, Side};
 use lookalike_base::Rows;
 
-use super::{Fit, Machine};
+use super::{Fit, SvmSolver};
 
 /// The norm of the gradient, as a share of that at zero, at which the search ends; scikit-learn's is 10⁻⁴.
 const TOLERANCE: f64 = 1e-7;
 
-/// Newton steps of one machine. Few tens are usual.
+/// Newton steps of one classifier. Few tens are usual.
 const MOST_STEPS: usize = 200;
 
 /// Embeddings with a column of ones.
@@ -35,11 +35,11 @@ impl Linear {
     }
 }
 
-impl Machine for Linear {
+impl SvmSolver for Linear {
     fn predict(&self, fit: &Fit<'_>, costs: &[f64]) -> Vec<(Vec<u32>, bool)> {
         let present = fit.present();
         let rows: Vec<f64> = fit.train.iter().flat_map(|row| self.row(*row)).copied().collect();
-        // For two classes the machine of the second says all.
+        // For two classes the classifier of the second says all.
         let targets = if present.len() == 2 { &present[1..] } else { &present };
         let mut scores = vec![vec![0.0; fit.test.len() * targets.len()]; costs.len()];
         let mut converged = vec![true; costs.len()];
@@ -66,7 +66,7 @@ impl Machine for Linear {
     }
 }
 
-/// One machine and its weights so far.
+/// One classifier and its weights so far.
 pub(super) struct Newton<'a> {
     rows: &'a [f64],
     signs: Vec<f64>,

@@ -1,14 +1,14 @@
 //! The support vector machine of the graph papers: stratified folds, on each the cost C chosen by cross-validation within
 //! its train rows, then all of them fitted with it and its test rows scored.
 //!
-//! GraphCL (You et al. 2020, section 5) reports a machine with Gaussian kernel, MVGRL (Hassani and Khasahmadi 2020, section
-//! 4.1) a linear one, both over C = 10⁻³ … 10³ with ten folds. Both machines are scikit-learn's by their definition: `SVC` and
+//! GraphCL (You et al. 2020, section 5) reports an SVM with Gaussian kernel, MVGRL (Hassani and Khasahmadi 2020, section
+//! 4.1) a linear one, both over C = 10⁻³ … 10³ with ten folds. Both are scikit-learn's by their definition: `SVC` and
 //! `LinearSVC` with default parameters in a `GridSearchCV` of five folds that are not shuffled. Embeddings are taken as they
 //! are, neither centred nor scaled, as published.
 
 mod folds;
 mod linear;
-mod pairs;
+mod active_set;
 mod rbf;
 mod smo;
 
@@ -27,20 +27,20 @@ const SCORE: &str = "SVM accuracy";
 /// Most rows: all their distances are kept, which is 4 · N² bytes.
 const MOST_ROWS: usize = 1 << 16;
 
-/// Which machine.
+/// Which SVM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SvmKernel {
-    /// A Gaussian kernel, hinge loss, one machine for each pair of classes.
+    /// A Gaussian kernel, hinge loss, one classifier for each pair of classes.
     Rbf,
-    /// No kernel, squared hinge loss, one machine for each class against the rest.
+    /// No kernel, squared hinge loss, one classifier for each class against the rest.
     Linear,
 }
 
-/// How the machine is evaluated.
+/// How the SVM is evaluated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SvmOptions {
-    /// Which machine.
+    /// Which SVM.
     pub kernel: SvmKernel,
     /// Costs C to choose from; by default 10⁻³, 10⁻² … 10³. Of equally good ones the first is chosen.
     pub costs: Vec<f64>,
@@ -142,11 +142,11 @@ pub fn svm_accuracy(
         return Err(MetricError::undefined(SCORE, reason));
     }
     let fold_of = stratified_folds(labels, classes, options.folds, Some(options.seed))?;
-    let machine: Box<dyn Machine + Sync + '_> = match options.kernel {
+    let solver: Box<dyn SvmSolver + Sync + '_> = match options.kernel {
         SvmKernel::Rbf => Box::new(Rbf::new(embeddings)),
         SvmKernel::Linear => Box::new(Linear::new(embeddings)),
     };
-    let problem = Problem { machine: &*machine, labels, classes, options, watch };
+    let problem = Problem { solver: &*solver, labels, classes, options, watch };
     let folds: Result<Vec<(SvmFold, usize)>, MetricError> =
         (0..options.folds as u32).into_par_iter().map(|fold| problem.fold(&fold_of, fold)).collect();
     let (folds, unfinished): (Vec<SvmFold>, Vec<usize>) = folds?.into_iter().unzip();
@@ -162,8 +162,8 @@ pub fn svm_accuracy(
     })
 }
 
-/// A machine over fixed rows.
-trait Machine {
+/// Fits and predicts over fixed rows.
+trait SvmSolver {
     /// For each cost the classes of the test rows, and whether the search was finished.
     fn predict(&self, fit: &Fit<'_>, costs: &[f64]) -> Vec<(Vec<u32>, bool)>;
 }
@@ -204,7 +204,7 @@ impl Fit<'_> {
 
 /// What all folds share.
 struct Problem<'a> {
-    machine: &'a (dyn Machine + Sync),
+    solver: &'a (dyn SvmSolver + Sync),
     labels: &'a [u32],
     classes: usize,
     options: &'a SvmOptions,
@@ -245,7 +245,7 @@ impl Problem<'_> {
         order.sort_by(|a, b| costs[*a].total_cmp(&costs[*b]));
         let sorted: Vec<f64> = order.iter().map(|place| costs[*place]).collect();
         let mut scores = vec![(0.0, false); costs.len()];
-        for (place, (predicted, finished)) in order.into_iter().zip(self.machine.predict(&fit, &sorted)) {
+        for (place, (predicted, finished)) in order.into_iter().zip(self.solver.predict(&fit, &sorted)) {
             scores[place] = (check::share_equal(&predicted, &truth), finished);
         }
         self.watch.progress.advance(1);

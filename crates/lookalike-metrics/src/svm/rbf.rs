@@ -1,12 +1,12 @@
 //! The support vector machine with a Gaussian kernel, exp(−γ ‖a − b‖²), as scikit-learn's `SVC` has it by default: hinge
-//! loss, γ = 1 / (dimensions · variance of all values of the fitted rows), one machine for each pair of classes, the class
+//! loss, γ = 1 / (dimensions · variance of all values of the fitted rows), one classifier for each pair of classes, the class
 //! with most votes and among equals the lowest.
 
 use lookalike_base::Rows;
 use rayon::prelude::*;
 
 use super::smo::{Decision, Smo};
-use super::{Fit, Machine};
+use super::{Fit, SvmSolver};
 use crate::gram;
 
 /// Rows of a block of distances.
@@ -73,7 +73,7 @@ impl<'a> Rbf<'a> {
     }
 }
 
-impl Machine for Rbf<'_> {
+impl SvmSolver for Rbf<'_> {
     fn predict(&self, fit: &Fit<'_>, costs: &[f64]) -> Vec<(Vec<u32>, bool)> {
         let gamma = self.gamma(fit.train);
         let mut votes = vec![vec![0_u32; fit.test.len() * fit.classes]; costs.len()];

@@ -7,14 +7,14 @@
 //! what is left is a smaller problem, whose kernel is copied together. When that is solved the slopes of all rows are brought
 //! up to date, and the search ends where the whole problem is solved too.
 
-use super::pairs::{Pairs, Reached};
+use super::active_set::{ActiveSet, Reached};
 
 /// Steps between two looks at who can be set aside, at most.
 const PERIOD: usize = 1000;
 
 /// A problem with two classes and its solution so far.
 pub(super) struct Smo<'a> {
-    whole: Pairs<'a>,
+    whole: ActiveSet<'a>,
     /// Steps between two looks at who can be set aside; tests set it to never look.
     pub(super) period: usize,
     /// Times that rows were set aside, for tests.
@@ -34,7 +34,7 @@ impl<'a> Smo<'a> {
     /// The problem of telling rows that are `first` from those that are not; no row counts yet.
     pub(super) fn new(kernel: &'a [f32], first: &[bool]) -> Self {
         let signs = first.iter().map(|first| if *first { 1.0 } else { -1.0 }).collect();
-        let whole = Pairs::new(kernel, signs);
+        let whole = ActiveSet::new(kernel, signs);
         let period = PERIOD.min(whole.len());
         Self { whole, period, parts: 0 }
     }
@@ -61,7 +61,7 @@ impl<'a> Smo<'a> {
     }
 
     /// Solves a part of the problem, and smaller ones of it, in at most as many steps as are left; then all rows are told of it.
-    fn search_part(&mut self, mut part: Pairs<'static>, most: &mut usize) {
+    fn search_part(&mut self, mut part: ActiveSet<'static>, most: &mut usize) {
         let mut alphas = self.whole.alphas().to_vec();
         self.parts += 1;
         while *most > 0 {

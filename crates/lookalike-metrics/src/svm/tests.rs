@@ -30,7 +30,7 @@ impl Fixture {
         Rows::new(&self.rows, COLUMNS).unwrap()
     }
 
-    fn machine(&self, name: &str) -> Box<dyn Machine + Sync + '_> {
+    fn solver(&self, name: &str) -> Box<dyn SvmSolver + Sync + '_> {
         match name {
             "rbf" => Box::new(Rbf::new(self.rows())),
             _ => Box::new(Linear::new(self.rows())),
@@ -90,7 +90,7 @@ fn predictions_for_three_classes_are_scikit_learn_s_at_every_cost() {
     let (train, test) = rows.split_at(fixture.train);
     let fit = Fit { train, test, labels: &fixture.labels, classes: 3 };
     for name in ["rbf", "linear"] {
-        let found = fixture.machine(name).predict(&fit, &fixture.costs);
+        let found = fixture.solver(name).predict(&fit, &fixture.costs);
         for (place, (predicted, finished)) in found.into_iter().enumerate() {
             let expected = numbers(&fixture.expected["predictions"][name][place]);
             let differing = predicted.iter().zip(expected).filter(|(a, b)| f64::from(**a) != *b).count();
@@ -135,10 +135,10 @@ fn the_same_costs_are_chosen_and_the_same_shares_right_as_in_scikit_learn() {
     let fixture = Fixture::load();
     let fold_of = stratified_folds(&fixture.labels, 3, 10, None).unwrap();
     for (name, kernel) in [("rbf", SvmKernel::Rbf), ("linear", SvmKernel::Linear)] {
-        let machine = fixture.machine(name);
+        let solver = fixture.solver(name);
         let (options, flag) = (options(kernel), Cancellation::new());
         let problem = Problem {
-            machine: &*machine,
+            solver: &*solver,
             labels: &fixture.labels,
             classes: 3,
             options: &options,
@@ -239,7 +239,7 @@ fn rows_that_are_all_alike_and_rows_of_great_numbers_are_no_exception() {
 }
 
 #[test]
-fn more_dimensions_than_rows_give_the_same_machine() {
+fn more_dimensions_than_rows_give_the_same_classifier() {
     // Newton's step is solved on the side of the rows here, on that of the dimensions for a part of them.
     let mut stream = Seed(8).stream("test", 0, 0, 0);
     let (n, d) = (12, 30);

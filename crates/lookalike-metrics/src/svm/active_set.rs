@@ -10,7 +10,7 @@ const TOLERANCE: f64 = 1e-3;
 
 /// Some rows of a problem, or all, and the solution so far; the multipliers of all others stand still.
 #[derive(Clone)]
-pub(super) struct Pairs<'a> {
+pub(super) struct ActiveSet<'a> {
     /// K between these rows, row after row.
     kernel: Cow<'a, [f32]>,
     /// Kᵢᵢ
@@ -42,7 +42,7 @@ pub(super) enum Reached {
     },
 }
 
-impl<'a> Pairs<'a> {
+impl<'a> ActiveSet<'a> {
     /// All rows of a problem; none counts yet.
     pub(super) fn new(kernel: &'a [f32], signs: Vec<f64>) -> Self {
         let n = signs.len();
@@ -162,7 +162,7 @@ impl<'a> Pairs<'a> {
 
     /// These rows without those that a bound holds and that make no violating pair with any other, given the least slope of rows
     /// that can grow and the greatest of rows that can shrink; none where that would leave more than three quarters of them.
-    pub(super) fn part(&self, least: f64, greatest: f64) -> Option<Pairs<'static>> {
+    pub(super) fn part(&self, least: f64, greatest: f64) -> Option<ActiveSet<'static>> {
         let stays = |row: &usize| match (self.can_grow(*row), self.can_shrink(*row)) {
             (true, false) => self.slopes[*row] <= greatest,
             (false, true) => self.slopes[*row] >= least,
@@ -173,7 +173,7 @@ impl<'a> Pairs<'a> {
     }
 
     /// The rows that `kept` names, ascending.
-    fn of(&self, kept: &[usize]) -> Pairs<'static> {
+    fn of(&self, kept: &[usize]) -> ActiveSet<'static> {
         fn chosen<T: Copy>(values: &[T], kept: &[usize]) -> Vec<T> {
             kept.iter().map(|row| values[*row]).collect()
         }
@@ -182,7 +182,7 @@ impl<'a> Pairs<'a> {
             let values = self.row(*row);
             kernel.extend(kept.iter().map(|column| values[*column]));
         }
-        Pairs {
+        ActiveSet {
             kernel: Cow::Owned(kernel),
             diagonal: chosen(&self.diagonal, kept),
             places: chosen(&self.places, kept),
