@@ -7,8 +7,8 @@ mod common;
 use common::{are_distinct, clustered, sorted, with_threads};
 use lookalike_base::{Array, Cancellation, Matrix, Seed};
 use lookalike_sampling::{
-    Coverage, LastBatch, RestartSchedule, Sampler, SamplerKind, SamplerOptions, SamplerState, SamplingError,
-    Warning,
+    CandidateDraw, Coverage, LastBatch, RestartSchedule, Sampler, SamplerKind, SamplerOptions, SamplerState,
+    SamplingError, Scoring, Warning, check_agreement,
 };
 use proptest::prelude::*;
 
@@ -343,6 +343,46 @@ fn a_state_of_another_run_is_refused_with_what_differs() {
     assert!(refused(100, &other, 1).contains("temperature = None, not Some(0.5)"));
     let other = SamplerOptions { uniform_fraction: 0.5, ..options(SamplerKind::Walk, Coverage::Cover) };
     assert!(refused(100, &other, 1).contains("uniform_fraction = 0, not 0.5"));
+}
+
+type Change = fn(&mut SamplerOptions);
+
+/// One change of each option, under the name that an error gives it.
+const CHANGES: [(&str, Change); 18] = [
+    ("kind", |options| options.kind = SamplerKind::Nearest),
+    ("batch_size", |options| options.batch_size = 10),
+    ("coverage", |options| options.coverage = Coverage::Repeat),
+    ("candidates", |options| options.candidates = 41),
+    ("candidate_draw", |options| options.candidate_draw = CandidateDraw::Independent),
+    ("neighbors", |options| options.neighbors = 7),
+    ("scoring", |options| options.scoring = Scoring::Bf16),
+    ("restart.from", |options| options.restart.from = 0.3),
+    ("restart.to", |options| options.restart.to = 0.1),
+    ("restart.over_epochs", |options| options.restart.over_epochs = 2.0),
+    ("temperature", |options| options.temperature = Some(0.5)),
+    ("uniform_fraction", |options| options.uniform_fraction = 0.5),
+    ("similarity_ceiling", |options| options.similarity_ceiling = Some(0.9)),
+    ("similarity_percentile", |options| options.similarity_percentile = Some(99.0)),
+    ("refresh_every", |options| options.refresh_every = 6),
+    ("uniform_epochs", |options| options.uniform_epochs = 2),
+    ("last_batch", |options| options.last_batch = LastBatch::Keep),
+    ("reshuffle", |options| options.reshuffle = Some(false)),
+];
+
+#[test]
+fn every_option_that_differs_is_named_on_restoring_and_seen_by_other_ranks() {
+    let asked = options(SamplerKind::Walk, Coverage::Cover);
+    let (sampler, _) = Sampler::new(100, asked.clone(), Seed(1)).unwrap();
+    let (state, arrays) = sampler.state();
+    for (name, change) in CHANGES {
+        let mut other = asked.clone();
+        change(&mut other);
+        let error = Sampler::restore(100, other.clone(), Seed(1), &state, &arrays).unwrap_err().to_string();
+        assert!(error.contains(&format!("saved with {name} = ")), "{name}: {error}");
+        let (elsewhere, _) = Sampler::new(100, other, Seed(1)).unwrap();
+        let error = check_agreement(&[sampler.agreement(), elsewhere.agreement()]).unwrap_err().to_string();
+        assert!(error.contains("options"), "{name}: {error}");
+    }
 }
 
 #[test]

@@ -6,9 +6,9 @@
 //! `LinearSVC` with default parameters in a `GridSearchCV` of five folds that are not shuffled. Embeddings are taken as they
 //! are, neither centred nor scaled, as published.
 
+mod active_set;
 mod folds;
 mod linear;
-mod active_set;
 mod rbf;
 mod smo;
 
