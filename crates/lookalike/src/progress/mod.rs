@@ -33,7 +33,7 @@ impl ProgressDisplay for Terminal {
 
 /// A bar with count, rate, time left and a message, in colour unless `NO_COLOR` is set.
 struct Bar {
-    bar: ProgressBar,
+    drawn: ProgressBar,
     started: Instant,
     /// Whether a position was set, from which the rate is counted.
     placed: AtomicBool,
@@ -45,37 +45,37 @@ impl Bar {
         bar.set_style(style());
         bar.set_prefix(label.to_owned());
         bar.enable_steady_tick(Duration::from_millis(500));
-        Self { bar, started: Instant::now(), placed: AtomicBool::new(false) }
+        Self { drawn: bar, started: Instant::now(), placed: AtomicBool::new(false) }
     }
 }
 
 impl Progress for Bar {
     fn advance(&self, n: u64) {
         self.placed.store(true, Ordering::Relaxed);
-        self.bar.inc(n);
+        self.drawn.inc(n);
     }
 
     fn set_position(&self, n: u64) {
-        self.bar.set_position(n);
+        self.drawn.set_position(n);
         if !self.placed.swap(true, Ordering::Relaxed) {
-            self.bar.reset_eta();
+            self.drawn.reset_eta();
         }
     }
 
     fn message(&self, text: &str) {
-        self.bar.set_message(text.to_owned());
+        self.drawn.set_message(text.to_owned());
     }
 
     fn note(&self, text: &str) {
-        self.bar.suspend(|| print(text));
+        self.drawn.suspend(|| print(text));
     }
 
     /// What has been reached stays to be read, if it took long enough to matter.
     fn finish(&self) {
         if self.started.elapsed() < WORTH_SHOWING {
-            self.bar.finish_and_clear();
+            self.drawn.finish_and_clear();
         } else {
-            self.bar.abandon();
+            self.drawn.abandon();
         }
     }
 }
