@@ -38,8 +38,8 @@ fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 
-fn manner(level: Level, scoring: Scoring) -> Manner<'static> {
-    Manner { level, scoring, stop: &|| false }
+fn settings(level: Level, scoring: Scoring) -> SearchSettings<'static> {
+    SearchSettings { level, scoring, stop: &|| false }
 }
 
 proptest! {
@@ -55,10 +55,10 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(&circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let found = search(manner(level, Scoring::F32), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+            let found = search(settings(level, Scoring::F32), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
             prop_assert_eq!(&found, &expected);
             // Rounding changes no small integer, but which of equals survive it does not go by their indices.
-            let found = search(manner(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+            let found = search(settings(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
             prop_assert_eq!(&found.similarities, &expected.similarities);
         }
     }
@@ -77,7 +77,7 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(&circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let found = search(manner(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+            let found = search(settings(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
             prop_assert_eq!(&found, &expected);
         }
     }
@@ -92,7 +92,7 @@ fn rounding_loses_few_of_the_best_and_changes_no_similarity_that_is_kept() {
     for circulant in [Circulant::random(rows, 500, |bound| stream.below(bound)), Circulant::all(rows)] {
         for level in Level::all() {
             let found = |scoring| {
-                search(manner(level, scoring), &circulant, &order, columns, k, reader(&values, columns))
+                search(settings(level, scoring), &circulant, &order, columns, k, reader(&values, columns))
                     .unwrap()
             };
             let (exact, rounded) = (found(Scoring::F32), found(Scoring::Bf16));

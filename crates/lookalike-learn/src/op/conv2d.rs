@@ -15,11 +15,11 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::FloatDType;
 use lookalike_kernels::conv2d as kernel;
-use lookalike_kernels::conv2d::Shape;
+use lookalike_kernels::conv2d::ConvShape;
 
 use super::Plain;
 use super::clock::{Task, timed};
-use super::map::{FeatureMap, Join, Sizes, Words, kernel_precision};
+use super::map::{FeatureMap, Join, MapShape, Words, kernel_precision};
 use crate::engine::{Precision, Tensor};
 
 /// Convolution without bias.
@@ -28,15 +28,15 @@ use crate::engine::{Precision, Tensor};
 /// A map of C channels and weights `[O, C, K, K]` → a map of O channels.
 pub(crate) fn conv2d(input: FeatureMap, weight: Tensor<4>, stride: usize, padding: usize) -> FeatureMap {
     let [outputs, inputs, kernel, _] = weight.dims();
-    let Sizes { images, channels, height, width } = input.sizes;
+    let MapShape { images, channels, height, width } = input.shape;
     assert_eq!(inputs, channels, "channels of weights and map");
-    let shape = Shape { images, inputs, outputs, height, width, kernel, stride, padding };
+    let shape = ConvShape { images, inputs, outputs, height, width, kernel, stride, padding };
     let FeatureMap { values, precision, join, .. } = input;
     let output = Dispatch::convolve(values.into_dispatch(), weight.into_dispatch(), shape, precision, join);
-    FeatureMap { values: Tensor::from_dispatch(output), sizes: shape.output(), precision, join: None }
+    FeatureMap { values: Tensor::from_dispatch(output), shape: shape.output(), precision, join: None }
 }
 
-fn options(shape: &Shape) -> ConvOptions<2> {
+fn options(shape: &ConvShape) -> ConvOptions<2> {
     ConvOptions::new([shape.stride; 2], [shape.padding; 2], [1; 2], 1)
 }
 
@@ -68,7 +68,7 @@ pub(crate) trait Convolution: Backend {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
@@ -82,7 +82,7 @@ pub(crate) trait Convolution: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let compute = |[input, weight, gradient]: [_; 3]| {
@@ -98,7 +98,7 @@ pub(crate) trait Convolution: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         Self::float_add(Self::convolve_input_gradient(input, weight, gradient, shape, precision), added)
@@ -110,7 +110,7 @@ pub(crate) trait Convolution: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let compute = |[input, weight, gradient]: [_; 3]| {
@@ -128,7 +128,7 @@ fn input_gradient(
     weight: FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
     added: Option<&FloatTensor<Flex>>,
-    shape: &Shape,
+    shape: &ConvShape,
     precision: Precision,
 ) -> FloatTensor<Flex> {
     let (weight, gradient, added) = (Plain::new(weight), Words::new(gradient), added.map(Words::new));
@@ -144,7 +144,7 @@ impl Convolution for Flex {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
@@ -159,7 +159,7 @@ impl Convolution for Flex {
         _input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         input_gradient(weight, &gradient, None, &shape, precision)
@@ -170,7 +170,7 @@ impl Convolution for Flex {
         _input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         input_gradient(weight, &gradient, Some(&added), &shape, precision)
@@ -180,7 +180,7 @@ impl Convolution for Flex {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let [input, gradient] = [&input, &gradient].map(Words::new);
@@ -197,7 +197,7 @@ struct ConvolveBackward;
 
 impl<B: Convolution> Backward<B, 2> for ConvolveBackward {
     /// Nodes of input and weight, shape, precision, and the input's other reader.
-    type State = (NodeId, NodeId, Shape, Precision, Option<Join>);
+    type State = (NodeId, NodeId, ConvShape, Precision, Option<Join>);
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let [input_node, weight_node] = ops.parents;
@@ -225,7 +225,7 @@ impl<B: Convolution, C: CheckpointStrategy> Convolution for Autodiff<B, C> {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
         join: Option<Join>,
     ) -> FloatTensor<Self> {
