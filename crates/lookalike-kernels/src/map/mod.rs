@@ -17,6 +17,7 @@
 mod pool;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::bf16;
 pub(crate) use pool::sums;
@@ -28,13 +29,15 @@ pub const LANES: usize = 16;
 /// A pixel of sixteen images: one word of each.
 pub(crate) type Line = [u32; LANES];
 
-/// How values are held and multiplied. Sums of products are `f32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The number format of the values of maps, and of the factors of products. Sums of products, weights, their gradients and
+/// statistics are `f32` either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// As they are.
+    /// Not rounded.
     #[default]
     F32,
-    /// As the nearest bfloat16, ties to even.
+    /// bfloat16, the upper half of an `f32`, with eight bits of significand: the nearest one, ties to even.
     Bf16,
 }
 

@@ -19,7 +19,7 @@ use lookalike_kernels::conv2d::ConvShape;
 
 use super::Plain;
 use super::clock::{Task, timed};
-use super::map::{FeatureMap, Join, MapShape, Words, kernel_precision};
+use super::map::{FeatureMap, Join, MapShape, Words};
 use crate::engine::{Precision, Tensor};
 
 /// Convolution without bias.
@@ -135,7 +135,7 @@ fn input_gradient(
     let added = added.as_ref().map(Words::words);
     let map = timed(Task::InputGradient, || {
         let (weight, gradient) = (weight.values(), gradient.words());
-        kernel::input_gradient(shape, kernel_precision(precision), weight, &gradient, added.as_deref())
+        kernel::input_gradient(shape, precision, weight, &gradient, added.as_deref())
     });
     Words::tensor(map, &shape.input(), precision)
 }
@@ -150,7 +150,7 @@ impl Convolution for Flex {
     ) -> FloatTensor<Self> {
         let (input, weight) = (Words::new(&input), Plain::new(weight));
         let map = timed(Task::Convolution, || {
-            kernel::forward(&shape, kernel_precision(precision), &input.words(), weight.values(), None)
+            kernel::forward(&shape, precision, &input.words(), weight.values(), None)
         });
         Words::tensor(map, &shape.output(), precision)
     }
@@ -184,7 +184,6 @@ impl Convolution for Flex {
         precision: Precision,
     ) -> FloatTensor<Self> {
         let [input, gradient] = [&input, &gradient].map(Words::new);
-        let precision = kernel_precision(precision);
         let values = timed(Task::WeightGradient, || {
             kernel::weight_gradient(&shape, precision, &input.words(), &gradient.words())
         });

@@ -137,14 +137,6 @@ impl Join {
     }
 }
 
-/// The kernels' word for it.
-pub(super) fn kernel_precision(precision: Precision) -> kernel::Precision {
-    match precision {
-        Precision::F32 => kernel::Precision::F32,
-        Precision::Bf16 => kernel::Precision::Bf16,
-    }
-}
-
 /// A map of the CPU: `[⌈N / 16⌉, words of C, H · W, 16 · channels of a word]`.
 pub(super) struct Words(FlexTensor);
 
@@ -166,7 +158,6 @@ impl Words {
             Precision::F32 => DType::F32,
             Precision::Bf16 => DType::BF16,
         };
-        let precision = kernel_precision(precision);
         let dims = [
             shape.blocks(),
             shape.channel_words(precision),
@@ -265,7 +256,7 @@ impl Maps for burn::backend::Cube {}
 impl Maps for Flex {
     fn pack(images: FloatTensor<Self>, shape: MapShape, precision: Precision) -> FloatTensor<Self> {
         let images = Plain::new(images);
-        Words::tensor(kernel::pack(&shape, kernel_precision(precision), images.values()), &shape, precision)
+        Words::tensor(kernel::pack(&shape, precision, images.values()), &shape, precision)
     }
 
     fn unpack(
@@ -274,7 +265,7 @@ impl Maps for Flex {
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let images = kernel::unpack(&shape, kernel_precision(precision), &Words::new(&map).words());
+        let images = kernel::unpack(&shape, precision, &Words::new(&map).words());
         Plain::from_values(images, [shape.images, shape.channels, shape.height, shape.width])
     }
 
@@ -284,7 +275,7 @@ impl Maps for Flex {
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let means = kernel::mean(&shape, kernel_precision(precision), &Words::new(&map).words());
+        let means = kernel::mean(&shape, precision, &Words::new(&map).words());
         Plain::from_values(means, [shape.images, shape.channels])
     }
 
@@ -294,7 +285,7 @@ impl Maps for Flex {
         precision: Precision,
     ) -> FloatTensor<Self> {
         let gradient = Plain::new(gradient);
-        let map = kernel::mean_gradient(&shape, kernel_precision(precision), gradient.values());
+        let map = kernel::mean_gradient(&shape, precision, gradient.values());
         Words::tensor(map, &shape, precision)
     }
 
@@ -305,7 +296,7 @@ impl Maps for Flex {
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let map = kernel::max_pool(&shape, &window, kernel_precision(precision), &Words::new(&map).words());
+        let map = kernel::max_pool(&shape, &window, precision, &Words::new(&map).words());
         Words::tensor(map, &window.pooled(&shape), precision)
     }
 
@@ -320,7 +311,7 @@ impl Maps for Flex {
         let operands = [map, output, gradient].each_ref().map(Words::new);
         let [map, output, gradient] = operands.each_ref().map(Words::words);
         let words = [&*map, &*output, &*gradient];
-        let map = kernel::max_pool_gradient(&shape, &window, kernel_precision(precision), words);
+        let map = kernel::max_pool_gradient(&shape, &window, precision, words);
         Words::tensor(map, &shape, precision)
     }
 }

@@ -7,7 +7,7 @@ use lookalike_kernels::batch_norm::{Affine, Epilogue, EpilogueSaved, StatisticsS
 
 use super::super::Plain;
 use super::super::clock::{Task, timed};
-use super::super::map::{Words, kernel_precision};
+use super::super::map::Words;
 use super::{BatchLayout, Join, NormSettings, Normalization};
 
 /// Input, scale and shift, and the statistics where they are given.
@@ -69,7 +69,7 @@ impl Operands {
                 let residual = residual.as_ref().map(Words::words);
                 let epilogue = epilogue(self.settings.relu, residual.as_deref());
                 let groups = self.settings.groups;
-                let shape = maps::MapNormShape { map, groups, precision: kernel_precision(precision) };
+                let shape = maps::MapNormShape { map, groups, precision };
                 let words = input.words();
                 let normal = match self.statistics {
                     None => maps::forward(&shape, &words, &self.affine(), epilogue),
@@ -109,7 +109,7 @@ impl Operands {
                 let output = output.as_ref().map(Words::words);
                 let saved = saved(relu, output.as_deref());
                 let groups = self.settings.groups;
-                let shape = maps::MapNormShape { map, groups, precision: kernel_precision(precision) };
+                let shape = maps::MapNormShape { map, groups, precision };
                 let gradients =
                     maps::backward(&shape, &input.words(), &self.affine(), statistics, &words.words(), saved);
                 let residual = gradients.residual.map(|words| Words::tensor(words, &map, precision));
