@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use crate::dot::Level;
 use crate::error::KernelError;
+use crate::stop::Stop;
 use crate::top_k::TopK;
 use crate::vector::PANEL;
 pub use circulant::Circulant;
@@ -29,9 +30,6 @@ use scoring::{PanelFormat, score_again};
 use select::{Block, CandidateRange, Selections};
 use tile::Tile;
 
-/// Says whether work is to end before it is done.
-pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
-
 /// For each row its `k` most similar candidates, most similar first: those rows whose positions are the candidates of its own
 /// position. Ties go to the lower index, and products that are NaN come last.
 ///
@@ -39,31 +37,17 @@ pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 /// read once, shortly before it is needed, and forgotten when its tile has met all others: beside the result there is never
 /// more in memory than the tiles of a window, an eighth of all for large N, with room for 2·`k` entries a row; with
 /// [`Scoring::Bf16`] a copy of all rows besides, from which survivors are scored again.
-/// The result does not depend on the number of threads.
+/// The result does not depend on the number of threads. `stop` is asked before each tile, and once after the last;
+/// [`NEVER`](crate::NEVER) lets the search run to its end.
 ///
 /// # Shapes
 /// `order` N, a permutation of 0, 1, …, N − 1; rows of `columns` values; the result has N rows of `k`.
 ///
 /// # Errors
-/// [`KernelError::Shape`] where `columns` is 0, [`KernelError::TooFew`] where `k` exceeds the candidates,
-/// [`KernelError::Order`] where `order` is no permutation of the positions, [`KernelError::Refused`] names a row that `read`
-/// refused.
+/// [`KernelError::Shape`] if `columns` is 0, [`KernelError::TooFew`] if `k` exceeds the candidates,
+/// [`KernelError::Order`] if `order` is no permutation of the positions, [`KernelError::Refused`] names a row that `read`
+/// refused, [`KernelError::Cancelled`] if `stop` said yes.
 pub fn circulant_top_k(
-    circulant: &Circulant,
-    order: &[u32],
-    columns: usize,
-    k: usize,
-    scoring: Scoring,
-    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
-) -> Result<TopK, KernelError> {
-    circulant_top_k_until(circulant, order, columns, k, scoring, read, &|| false)
-}
-
-/// As [`circulant_top_k`], but asks `stop` before each tile whether to end; once it says so it must stay with that.
-///
-/// # Errors
-/// As [`circulant_top_k`], and [`KernelError::Cancelled`] where `stop` said so.
-pub fn circulant_top_k_until(
     circulant: &Circulant,
     order: &[u32],
     columns: usize,

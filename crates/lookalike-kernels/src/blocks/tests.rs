@@ -1,6 +1,7 @@
 //! The search beside an obvious one that sorts all candidates.
 
 use super::*;
+use crate::stop::NEVER;
 use lookalike_base::Seed;
 use proptest::prelude::*;
 
@@ -39,7 +40,7 @@ fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 }
 
 fn settings(level: Level, scoring: Scoring) -> SearchSettings<'static> {
-    SearchSettings { level, scoring, stop: &|| false }
+    SearchSettings { level, scoring, stop: NEVER }
 }
 
 proptest! {
@@ -131,7 +132,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
     for circulant in [some, Circulant::all(rows)] {
         for scoring in [Scoring::F32, Scoring::Bf16] {
             let search = || {
-                circulant_top_k(&circulant, &order, columns, k, scoring, reader(&values, columns)).unwrap()
+                circulant_top_k(&circulant, &order, columns, k, scoring, reader(&values, columns), NEVER)
+                    .unwrap()
             };
             let alone = with_threads(1, search);
             for threads in [2, 3, 7] {
@@ -146,7 +148,7 @@ fn what_cannot_be_searched_is_refused_by_name() {
     let circulant = Circulant::all(4);
     let found = |order: &[u32], columns, k| {
         let found = [Scoring::F32, Scoring::Bf16].map(|scoring| {
-            circulant_top_k(&circulant, order, columns, k, scoring, |row, _| row != 2).unwrap_err()
+            circulant_top_k(&circulant, order, columns, k, scoring, |row, _| row != 2, NEVER).unwrap_err()
         });
         assert_eq!(found[0], found[1]);
         found[0].clone()
