@@ -1,7 +1,7 @@
 //! Graphs, walks and plans as functions on arrays.
 
 use lookalike_base::{Cancellation, Matrix, Seed, Watch};
-use lookalike_kernels::{KernelError, top_k_until};
+use lookalike_kernels::KernelError;
 use lookalike_sampling::walk::walk;
 use lookalike_sampling::{
     self as sampling, BatchOrigins, Coverage, EdgeWeights, GraphOptions, InstanceSet, LastBatch, PlanContext,
@@ -146,7 +146,7 @@ pub(crate) fn top_k<'py>(
         let scaled = if normalize { Some((unit(queries)?, unit(database)?)) } else { None };
         let (left, right) = scaled.as_ref().map_or((queries, database), |(q, d)| (q.rows(), d.rows()));
         let stop = || flag.is_cancelled();
-        Ok(top_k_until(left.values(), right.values(), left.columns(), k, false, &stop)?)
+        Ok(lookalike_kernels::top_k(left.values(), right.values(), left.columns(), k, false, &stop)?)
     };
     let best = run(py, search)?.map_err(|error| match error {
         SamplingError::Kernel(KernelError::TooFew { available, .. }) => {

@@ -7,9 +7,9 @@
 
 mod timing;
 
-use lookalike_kernels::batch_norm::maps::{Sizes, backward, forward};
-use lookalike_kernels::batch_norm::{Affine, After, Statistics, Then};
-use lookalike_kernels::map::{self, Precision, lay};
+use lookalike_kernels::batch_norm::maps::{MapNormShape, backward, forward};
+use lookalike_kernels::batch_norm::{Affine, Epilogue, EpilogueSaved, StatisticsSource};
+use lookalike_kernels::map::{MapShape, Precision, pack};
 use timing::median_seconds;
 
 /// As in the command.
@@ -37,27 +37,27 @@ fn main() {
         [16, 1024, 14],
         [16, 2048, 7],
     ] {
-        let map = map::Sizes { images, channels, height: side, width: side };
-        let sizes = Sizes { map, groups: 1, precision };
+        let map = MapShape { images, channels, height: side, width: side };
+        let shape = MapNormShape { map, groups: 1, precision };
         let numbers = |purpose: &str| {
             let mut stream = lookalike_base::Seed(1).stream(purpose, 0, 0, 0);
             let values: Vec<f32> = (0..images * channels * side * side).map(|_| stream.normal()).collect();
-            lay(&map, precision, &values)
+            pack(&map, precision, &values)
         };
         let (input, residual, gradient) = (numbers("input"), numbers("residual"), numbers("gradient"));
         let (scale, shift) = (vec![1.0; channels], vec![0.0; channels]);
         let affine = Affine { scale: &scale, shift: &shift, epsilon: 1e-5 };
         let bytes = 4.0 * input.len() as f64 / 1e9;
-        for (name, then) in [("ReLU", Then::Relu), ("residual, ReLU", Then::AddRelu(&residual))] {
-            let normal = forward(&sizes, &input, &affine, then);
-            let (after, more) = match then {
-                Then::AddRelu(_) => (After::AddRelu(&normal.output), [1.0, 2.0]),
-                _ => (After::Relu, [0.0, 0.0]),
+        for (name, epilogue) in [("ReLU", Epilogue::Relu), ("residual, ReLU", Epilogue::AddRelu(&residual))] {
+            let normal = forward(&shape, &input, &affine, epilogue);
+            let (saved, more) = match epilogue {
+                Epilogue::AddRelu(_) => (EpilogueSaved::AddRelu(&normal.output), [1.0, 2.0]),
+                _ => (EpilogueSaved::Relu, [0.0, 0.0]),
             };
             let statistics = [normal.mean.as_slice(), &normal.variance];
-            let output = median_seconds(|| forward(&sizes, &input, &affine, then));
+            let output = median_seconds(|| forward(&shape, &input, &affine, epilogue));
             let gradients = median_seconds(|| {
-                backward(&sizes, &input, &affine, Statistics::Batch(statistics), &gradient, after)
+                backward(&shape, &input, &affine, StatisticsSource::Batch(statistics), &gradient, saved)
             });
             println!(
                 "{:20} {:10.3} {:7.1} {:10.3} {:7.1}  {name}",

@@ -10,8 +10,8 @@
 
 mod timing;
 
-use lookalike_kernels::conv2d::{Shape, forward, input_gradient, weight_gradient};
-use lookalike_kernels::map::{Precision, Sizes, lay};
+use lookalike_kernels::conv2d::{ConvShape, forward, input_gradient, weight_gradient};
+use lookalike_kernels::map::{MapShape, Precision, pack};
 use timing::median_seconds;
 
 /// As in the command.
@@ -38,8 +38,16 @@ fn main() {
         if !name.contains(word(2)) {
             continue;
         }
-        let shape =
-            Shape { images, inputs, outputs, height: side, width: side, kernel, stride, padding: kernel / 2 };
+        let shape = ConvShape {
+            images,
+            inputs,
+            outputs,
+            height: side,
+            width: side,
+            kernel,
+            stride,
+            padding: kernel / 2,
+        };
         let times = time_layer(&shape, precision);
         let places = shape.output_height() * shape.output_width();
         let work = 2.0 * (images * outputs * inputs * kernel * kernel * places) as f64;
@@ -61,13 +69,14 @@ fn main() {
     );
 }
 
-fn time_layer(shape: &Shape, precision: Precision) -> [f64; 3] {
-    let Shape { inputs, outputs, kernel, .. } = *shape;
+fn time_layer(shape: &ConvShape, precision: Precision) -> [f64; 3] {
+    let ConvShape { inputs, outputs, kernel, .. } = *shape;
     let numbers = |count: usize| -> Vec<f32> {
         let mut stream = lookalike_base::Seed(1).stream("numbers", 0, 0, 0);
         (0..count).map(|_| stream.normal()).collect()
     };
-    let map = |sizes: Sizes| lay(&sizes, precision, &numbers(sizes.images * sizes.channels * sizes.pixels()));
+    let map =
+        |shape: MapShape| pack(&shape, precision, &numbers(shape.images * shape.channels * shape.pixels()));
     let (input, gradient) = (map(shape.input()), map(shape.output()));
     let weight = numbers(outputs * inputs * kernel * kernel);
     [

@@ -12,14 +12,16 @@ mod error;
 pub mod map;
 mod normalize;
 pub mod sparse;
+mod stop;
 pub mod svm;
 mod top_k;
 mod transpose;
 mod vector;
 mod written;
 
-pub use blocks::{Circulant, Scoring, Stop, circulant_top_k, circulant_top_k_until};
+pub use blocks::{Circulant, Scoring, circulant_top_k};
 pub use dot::dot;
 pub use error::KernelError;
 pub use normalize::{normalize, scatter_units, squared_norm};
-pub use top_k::{TopK, top_k, top_k_until};
+pub use stop::{NEVER, Stop};
+pub use top_k::{TopK, top_k};

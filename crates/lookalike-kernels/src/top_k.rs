@@ -1,7 +1,8 @@
 //! The most similar rows of a matrix.
 
-use crate::blocks::{Circulant, Scoring, Stop, circulant_top_k_until, database_top_k};
+use crate::blocks::{Circulant, Scoring, circulant_top_k, database_top_k};
 use crate::error::{KernelError, rows_of};
+use crate::stop::Stop;
 
 /// The best entries of each row.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,30 +26,17 @@ impl TopK {
 ///
 /// With `exclude_self` query i and row i of the database are the same instance and never paired. The products are
 /// made block by block as matrix multiplications; the whole queries × database matrix never exists. Beside its result it
-/// needs a copy of the database. Where `queries` is `database`, with `exclude_self`, each product is made once for
-/// both of its rows, and each row needs room for 2·`k` entries.
+/// needs a copy of the database. If `queries` is `database`, with `exclude_self`, each product is made once for both of its
+/// rows, and each row needs room for 2·`k` entries. `stop` is asked now and then; [`NEVER`](crate::NEVER) lets the
+/// search run to its end.
 ///
 /// # Shapes
 /// `queries` Q×`columns` and `database` N×`columns`, row-major; the result has Q rows of `k`.
 ///
 /// # Errors
-/// [`KernelError::Shape`] where values do not form rows, [`KernelError::TooFew`] where N, less one with
-/// `exclude_self`, is below `k`, [`KernelError::TooManyRows`] from 2³² rows on.
+/// [`KernelError::Shape`] if values do not form rows, [`KernelError::TooFew`] if N, less one with `exclude_self`, is below
+/// `k`, [`KernelError::TooManyRows`] from 2³² rows on, [`KernelError::Cancelled`] if `stop` said yes.
 pub fn top_k(
-    queries: &[f32],
-    database: &[f32],
-    columns: usize,
-    k: usize,
-    exclude_self: bool,
-) -> Result<TopK, KernelError> {
-    top_k_until(queries, database, columns, k, exclude_self, &|| false)
-}
-
-/// As [`top_k`], but asks `stop` now and then whether to end; once it says so it must stay with that.
-///
-/// # Errors
-/// As [`top_k`], and [`KernelError::Cancelled`] where `stop` said so.
-pub fn top_k_until(
     queries: &[f32],
     database: &[f32],
     columns: usize,
@@ -67,7 +55,7 @@ pub fn top_k_until(
             values.copy_from_slice(&database[row as usize * columns..][..columns]);
             true
         };
-        return circulant_top_k_until(&Circulant::all(rows), &order, columns, k, Scoring::F32, read, stop);
+        return circulant_top_k(&Circulant::all(rows), &order, columns, k, Scoring::F32, read, stop);
     }
     let mut best = TopK::zeros(query_rows, k);
     if k > 0 {

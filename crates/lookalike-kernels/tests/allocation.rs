@@ -5,9 +5,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lookalike_kernels::batch_norm::{Affine, After, Statistics, Then, maps};
-use lookalike_kernels::conv2d::{self, Shape};
-use lookalike_kernels::map::{Precision, Sizes, Window, max_pool, max_pool_gradient};
+use lookalike_kernels::batch_norm::{Affine, Epilogue, EpilogueSaved, StatisticsSource, maps};
+use lookalike_kernels::conv2d::{self, ConvShape};
+use lookalike_kernels::map::{MapShape, Precision, Window, max_pool, max_pool_gradient};
 
 struct Counting;
 
@@ -56,11 +56,11 @@ fn convolutions_allocate_their_results() {
         [(3, 64, 32, 7, 2), (64, 64, 16, 3, 1), (64, 128, 16, 3, 2), (64, 128, 16, 1, 1), (64, 128, 16, 1, 2)]
     {
         let padding = kernel / 2;
-        let shape = Shape { images: 20, inputs, outputs, height: side, width: side, kernel, stride, padding };
+        let shape =
+            ConvShape { images: 20, inputs, outputs, height: side, width: side, kernel, stride, padding };
         let weight = vec![1.0; outputs * inputs * kernel * kernel];
         for precision in [Precision::F32, Precision::Bf16] {
-            let [input, gradient] =
-                [shape.input(), shape.output()].map(|sizes| vec![0; sizes.words(precision)]);
+            let [input, gradient] = [shape.input(), shape.output()].map(|map| vec![0; map.words(precision)]);
             check(&format!("the output of {shape:?}"), 4 * gradient.len(), || {
                 conv2d::forward(&shape, precision, &input, &weight, None)
             });
@@ -77,25 +77,25 @@ fn convolutions_allocate_their_results() {
 #[test]
 fn batch_normalisation_allocates_its_results() {
     let _turn = TURN.lock().unwrap();
-    let map = Sizes { images: 64, channels: 64, height: 8, width: 8 };
+    let map = MapShape { images: 64, channels: 64, height: 8, width: 8 };
     let (scale, shift) = (vec![1.0; 64], vec![0.0; 64]);
     let affine = Affine { scale: &scale, shift: &shift, epsilon: 1e-5 };
     for precision in [Precision::F32, Precision::Bf16] {
-        let sizes = maps::Sizes { map, groups: 2, precision };
+        let shape = maps::MapNormShape { map, groups: 2, precision };
         let values = vec![0; map.words(precision)];
         check("the output", 4 * values.len(), || {
-            maps::forward(&sizes, &values, &affine, Then::AddRelu(&values))
+            maps::forward(&shape, &values, &affine, Epilogue::AddRelu(&values))
         });
-        let normal = maps::forward(&sizes, &values, &affine, Then::AddRelu(&values));
+        let normal = maps::forward(&shape, &values, &affine, Epilogue::AddRelu(&values));
         let statistics = [normal.mean.as_slice(), &normal.variance];
         check("the gradients", 2 * 4 * values.len(), || {
             maps::backward(
-                &sizes,
+                &shape,
                 &values,
                 &affine,
-                Statistics::Batch(statistics),
+                StatisticsSource::Batch(statistics),
                 &values,
-                After::AddRelu(&normal.output),
+                EpilogueSaved::AddRelu(&normal.output),
             )
         });
     }
@@ -104,14 +104,14 @@ fn batch_normalisation_allocates_its_results() {
 #[test]
 fn pooling_allocates_its_results() {
     let _turn = TURN.lock().unwrap();
-    let sizes = Sizes { images: 20, channels: 64, height: 16, width: 16 };
+    let shape = MapShape { images: 20, channels: 64, height: 16, width: 16 };
     let window = Window { side: 3, stride: 2, padding: 1 };
     for precision in [Precision::F32, Precision::Bf16] {
-        let map = vec![0; sizes.words(precision)];
-        let output = max_pool(&sizes, &window, precision, &map);
-        check("the largest values", 4 * output.len(), || max_pool(&sizes, &window, precision, &map));
+        let map = vec![0; shape.words(precision)];
+        let output = max_pool(&shape, &window, precision, &map);
+        check("the largest values", 4 * output.len(), || max_pool(&shape, &window, precision, &map));
         check("their gradient", 4 * map.len(), || {
-            max_pool_gradient(&sizes, &window, precision, [&map, &output, &output])
+            max_pool_gradient(&shape, &window, precision, [&map, &output, &output])
         });
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lookalike_base::Seed;
-use lookalike_kernels::{KernelError, TopK, top_k, top_k_until};
+use lookalike_kernels::{KernelError, NEVER, TopK, top_k};
 use proptest::prelude::*;
 
 /// Small integers, of which sums of products are exact in any order: ties are ties, and results can be compared bit by bit.
@@ -51,7 +51,7 @@ proptest! {
         let (query_values, values) = (integers(seed, queries, columns), integers(seed ^ 1, rows, columns));
         let k = k.min(rows);
         let all = |_| (0..rows as u32).collect();
-        let found = top_k(&query_values, &values, columns, k, false).unwrap();
+        let found = top_k(&query_values, &values, columns, k, false, NEVER).unwrap();
         prop_assert_eq!(found, obvious_top_k(&query_values, &values, columns, k, all));
     }
 
@@ -60,7 +60,7 @@ proptest! {
         let values = integers(seed, rows, columns);
         let k = k.min(rows - 1);
         let others = |row| (0..rows as u32).filter(|other| *other as usize != row).collect();
-        let found = top_k(&values, &values, columns, k, true).unwrap();
+        let found = top_k(&values, &values, columns, k, true, NEVER).unwrap();
         prop_assert_eq!(found, obvious_top_k(&values, &values, columns, k, others));
     }
 }
@@ -70,7 +70,7 @@ fn several_blocks_of_the_database_give_the_best_of_all() {
     let (rows, columns, k) = (2500, 4, 30);
     let values = integers(5, rows, columns);
     let others = |row| (0..rows as u32).filter(|other| *other as usize != row).collect();
-    let found = top_k(&values[..200 * columns], &values, columns, k, true).unwrap();
+    let found = top_k(&values[..200 * columns], &values, columns, k, true, NEVER).unwrap();
     assert_eq!(found, obvious_top_k(&values[..200 * columns], &values, columns, k, others));
 }
 
@@ -81,8 +81,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let values: Vec<f32> = (0..rows * columns).map(|_| stream.normal()).collect();
     let search = || {
         (
-            top_k(&values, &values, columns, 10, true).unwrap(),
-            top_k(&values[37..], &values, columns, 10, false).unwrap(),
+            top_k(&values, &values, columns, 10, true, NEVER).unwrap(),
+            top_k(&values[37..], &values, columns, 10, false, NEVER).unwrap(),
         )
     };
     let alone = with_threads(1, search);
@@ -94,9 +94,18 @@ fn results_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn sizes_that_do_not_fit_are_refused_by_name() {
     let values = [1.0_f32; 6];
-    assert_eq!(top_k(&values[..5], &values, 2, 1, false), Err(KernelError::Shape { values: 5, columns: 2 }));
-    assert_eq!(top_k(&values, &values, 0, 1, false), Err(KernelError::Shape { values: 6, columns: 0 }));
-    assert_eq!(top_k(&values, &values, 2, 3, true), Err(KernelError::TooFew { row: 0, k: 3, available: 2 }));
+    assert_eq!(
+        top_k(&values[..5], &values, 2, 1, false, NEVER),
+        Err(KernelError::Shape { values: 5, columns: 2 })
+    );
+    assert_eq!(
+        top_k(&values, &values, 0, 1, false, NEVER),
+        Err(KernelError::Shape { values: 6, columns: 0 })
+    );
+    assert_eq!(
+        top_k(&values, &values, 2, 3, true, NEVER),
+        Err(KernelError::TooFew { row: 0, k: 3, available: 2 })
+    );
 }
 
 #[test]
@@ -105,7 +114,7 @@ fn a_search_that_is_asked_to_stop_ends_without_a_result() {
     for exclude_self in [true, false] {
         let asked = AtomicUsize::new(0);
         let stop = || asked.fetch_add(1, Ordering::Relaxed) > 2;
-        let found = top_k_until(&values, &values, 4, 5, exclude_self, &stop);
+        let found = top_k(&values, &values, 4, 5, exclude_self, &stop);
         assert_eq!(found, Err(KernelError::Cancelled));
     }
 }

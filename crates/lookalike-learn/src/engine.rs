@@ -8,22 +8,9 @@ use std::str::FromStr;
 
 use crate::burn::tensor::FloatDType;
 pub use crate::burn::tensor::{Device, Gradients, Int, Tensor, TensorData};
-
-use serde::{Deserialize, Serialize};
+pub use lookalike_kernels::map::Precision;
 
 use crate::error::LearnError;
-
-/// What the factors of a convolution's products are rounded to, and on the CPU the values of feature maps. Sums, weights, their gradients
-/// and statistics are `f32` either way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// Not rounded.
-    #[default]
-    F32,
-    /// bfloat16, the upper half of an `f32`: eight bits of significand.
-    Bf16,
-}
 
 /// Where the engine computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,10 +62,9 @@ pub fn check_precision(name: DeviceName, device: &Device, precision: Precision) 
     };
     let (multiplies, reason) = match (precision, name) {
         (Precision::F32, _) => return Ok(()),
-        (Precision::Bf16, DeviceName::Cpu) => (
-            lookalike_kernels::map::Precision::Bf16.is_native(),
-            "this processor has no instructions that multiply bf16 (AVX512-BF16)",
-        ),
+        (Precision::Bf16, DeviceName::Cpu) => {
+            (precision.is_native(), "this processor has no instructions that multiply bf16 (AVX512-BF16)")
+        }
         // The sum of 16 · 16 sums of 16 products of 1.
         (Precision::Bf16, DeviceName::Cuda(_) | DeviceName::Wgpu) => {
             (caught(product).ok() == Some(4096.0), "the engine does not multiply bf16 on it")
@@ -160,10 +146,18 @@ mod tests {
     }
 
     #[test]
+    fn precisions_are_spelled_f32_and_bf16() {
+        for (precision, name) in [(Precision::F32, "\"f32\""), (Precision::Bf16, "\"bf16\"")] {
+            assert_eq!(serde_json::to_string(&precision).unwrap(), name);
+            assert_eq!(serde_json::from_str::<Precision>(name).unwrap(), precision);
+        }
+    }
+
+    #[test]
     fn bf16_is_refused_where_it_would_not_be_multiplied() {
         let name = DeviceName::Cpu;
         assert!(check_precision(name, &Device::flex(), Precision::F32).is_ok());
-        let native = lookalike_kernels::map::Precision::Bf16.is_native();
+        let native = Precision::Bf16.is_native();
         assert_eq!(check_precision(name, &Device::flex(), Precision::Bf16).is_ok(), native);
         let error = refuse_unless(false, name, "it has none").unwrap_err().to_string();
         assert!(error.contains("cpu") && error.contains("train.precision"), "{error}");

@@ -6,7 +6,9 @@ use lookalike_base::Stream;
 use crate::engine::{Device, Tensor, from_host};
 use crate::module::{Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
 pub use crate::op::FeatureMap;
-use crate::op::{Affine, Batch, BatchStatistics, Then, batch_norm, batch_norm_fixed, conv2d, equal_groups};
+use crate::op::{
+    Affine, Batch, BatchStatistics, Epilogue, batch_norm, batch_norm_fixed, conv2d, equal_groups,
+};
 
 /// A tensor of normal numbers with the given standard deviation.
 pub(crate) fn normal<const D: usize>(
@@ -102,32 +104,32 @@ impl BatchNorm {
     /// Normalises rows `[N, C]` or a feature map.
     #[expect(private_bounds, reason = "there are two kinds of batches")]
     pub fn forward<T: Batch>(&mut self, input: T, pass: &Pass) -> T {
-        self.run(input, Then::Nothing, pass)
+        self.run(input, Epilogue::Nothing, pass)
     }
 
     /// max(0, [`forward`](Self::forward)), in one pass over memory.
     #[expect(private_bounds, reason = "there are two kinds of batches")]
     pub fn forward_relu<T: Batch>(&mut self, input: T, pass: &Pass) -> T {
-        self.run(input, Then::Relu, pass)
+        self.run(input, Epilogue::Relu, pass)
     }
 
     /// max(0, [`forward`](Self::forward) + `residual`), in one pass over memory: the end of a residual block.
     #[expect(private_bounds, reason = "there are two kinds of batches")]
     pub fn forward_add_relu<T: Batch>(&mut self, input: T, residual: T, pass: &Pass) -> T {
-        self.run(input, Then::AddRelu(residual), pass)
+        self.run(input, Epilogue::AddRelu(residual), pass)
     }
 
-    fn run<T: Batch>(&mut self, input: T, then: Then<T>, pass: &Pass) -> T {
+    fn run<T: Batch>(&mut self, input: T, epilogue: Epilogue<T>, pass: &Pass) -> T {
         let affine =
             Affine { scale: self.weight.read(pass), shift: self.bias.read(pass), epsilon: Self::EPSILON };
         if pass.statistics == Statistics::Running {
             let [mean, variance] =
                 [&self.running_mean, &self.running_var].map(|buffer| buffer.tensor.clone());
-            return batch_norm_fixed(input, affine, BatchStatistics { mean, variance }, then);
+            return batch_norm_fixed(input, affine, BatchStatistics { mean, variance }, epilogue);
         }
         let groups = groups(input.count(), pass.statistics);
         let (values, channels) = (input.count() / groups * input.pixels(), input.channels());
-        let (output, batch) = batch_norm(input, affine, groups, then);
+        let (output, batch) = batch_norm(input, affine, groups, epilogue);
         self.remember(&batch, [groups, channels], values, pass.statistics);
         output
     }
@@ -281,7 +283,7 @@ mod tests {
         let device = Device::flex();
         let batch: Tensor<4> = normal([6, 3, 4, 5], 2.0, &mut Seed(1).stream("batch", 0, 0, 0), &device);
         let pass = |statistics| Pass { statistics, ..Pass::evaluation() };
-        let map = |images| FeatureMap::lay(images, Precision::F32);
+        let map = |images| FeatureMap::pack(images, Precision::F32);
         let mut together = BatchNorm::new(3, &device);
         let output =
             together.forward(map(batch.clone()), &pass(Statistics::Groups(NonZero::new(2).unwrap())));
@@ -290,9 +292,9 @@ mod tests {
         let outputs: Vec<Tensor<4>> = alone
             .iter_mut()
             .zip(halves)
-            .map(|(layer, half)| layer.forward(map(half), &pass(Statistics::Batch)).take())
+            .map(|(layer, half)| layer.forward(map(half), &pass(Statistics::Batch)).unpack())
             .collect();
-        for (ours, theirs) in to_host(output.take()).into_iter().zip(to_host(Tensor::cat(outputs, 0))) {
+        for (ours, theirs) in to_host(output.unpack()).into_iter().zip(to_host(Tensor::cat(outputs, 0))) {
             assert!((ours - theirs).abs() < 1e-5, "{ours} and {theirs}");
         }
         let statistics = |layer: &BatchNorm| {

@@ -6,7 +6,7 @@
 //! sum to the lower class.
 
 use lookalike_base::Rows;
-use lookalike_kernels::top_k;
+use lookalike_kernels::{NEVER, top_k};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -86,7 +86,7 @@ pub fn knn_classify(
     let k = options.k.min(train.len());
     let database = check::normalized("train rows", train)?;
     let queries = check::normalized("test rows", test)?;
-    let best = top_k(queries.rows().values(), database.rows().values(), train.columns(), k, false)?;
+    let best = top_k(queries.rows().values(), database.rows().values(), train.columns(), k, false, NEVER)?;
     let labels = best
         .indices
         .par_chunks(k)

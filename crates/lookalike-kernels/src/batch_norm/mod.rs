@@ -1,8 +1,8 @@
 //! Batch normalisation (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, Algorithms 1 and 2), with the
-//! `ReLU` and the residual sum that follow it in a residual network fused into its passes: of [`maps`], and of [`rows`] as behind a
-//! linear layer.
+//! `ReLU` and the residual sum that follow it in a residual network fused into its passes: for [`maps`], and for [`rows`] as
+//! behind a linear layer.
 //!
-//! Sums run over blocks in `f32` and from block to block in `f64`. Work is split by the sizes alone: results do not
+//! Sums run over blocks in `f32` and from block to block in `f64`. Work is split by the shape alone: results do not
 //! depend on the number of threads.
 
 #![expect(
@@ -28,9 +28,9 @@ pub struct Affine<'a> {
     pub epsilon: f64,
 }
 
-/// What follows the normalisation, as it is to be computed.
+/// What is computed after the normalisation, in the same pass over memory.
 #[derive(Debug, Clone, Copy)]
-pub enum Then<'a, T> {
+pub enum Epilogue<'a, T> {
     /// Nothing.
     Nothing,
     /// max(0, ·)
@@ -39,9 +39,9 @@ pub enum Then<'a, T> {
     AddRelu(&'a [T]),
 }
 
-/// What followed the normalisation, as its gradients need it.
+/// The epilogue of a forward pass, with what its gradient needs.
 #[derive(Debug, Clone, Copy)]
-pub enum After<'a, T> {
+pub enum EpilogueSaved<'a, T> {
     /// Nothing.
     Nothing,
     /// A `ReLU`.
@@ -50,16 +50,16 @@ pub enum After<'a, T> {
     AddRelu(&'a [T]),
 }
 
-/// Mean and biased variance of each channel, `[G, C]` each.
+/// Mean and biased variance of each channel, `[G, C]` each, and where they come from.
 #[derive(Debug, Clone, Copy)]
-pub enum Statistics<'a> {
-    /// Those of the batch, which depend on the input.
+pub enum StatisticsSource<'a> {
+    /// The statistics of the batch: gradients pass through them to the input.
     Batch([&'a [f32]; 2]),
-    /// Given ones.
+    /// Given statistics: constants to the gradients.
     Given([&'a [f32]; 2]),
 }
 
-impl<'a> Statistics<'a> {
+impl<'a> StatisticsSource<'a> {
     /// Both, and whether they were given.
     fn parts(self) -> ([&'a [f32]; 2], bool) {
         match self {
@@ -93,19 +93,19 @@ pub struct Gradients<T> {
     pub shift: Vec<f32>,
 }
 
-/// Panics where groups do not divide images or rows, or scale, shift and statistics do not fit the channels, in `sizes`.
+/// Panics if the groups do not divide images or rows, or if scale, shift and statistics do not fit the channels, in `shape`.
 fn check(
-    sizes: &impl Debug,
+    shape: &impl Debug,
     [images, groups, channels]: [usize; 3],
     affine: &Affine<'_>,
     statistics: &[&[f32]],
 ) {
-    assert!(groups > 0 && images.is_multiple_of(groups), "images do not split into groups in {sizes:?}");
+    assert!(groups > 0 && images.is_multiple_of(groups), "images do not split into groups in {shape:?}");
     for channel in [affine.scale, affine.shift] {
-        assert_eq!(channel.len(), channels, "one value a channel in {sizes:?}");
+        assert_eq!(channel.len(), channels, "one value a channel in {shape:?}");
     }
     for statistic in statistics {
-        assert_eq!(statistic.len(), groups * channels, "one value a group and channel in {sizes:?}");
+        assert_eq!(statistic.len(), groups * channels, "one value a group and channel in {shape:?}");
     }
 }
 

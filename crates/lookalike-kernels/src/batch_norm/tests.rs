@@ -20,14 +20,14 @@ struct Twin {
 
 /// Images, groups, channels, and pixels of a channel of an image.
 #[derive(Debug, Clone, Copy)]
-struct Sizes {
+struct CaseShape {
     images: usize,
     groups: usize,
     channels: usize,
     pixels: usize,
 }
 
-impl Sizes {
+impl CaseShape {
     fn image(&self) -> usize {
         self.channels * self.pixels
     }
@@ -36,18 +36,18 @@ impl Sizes {
         (self.images / self.groups * self.pixels) as f64
     }
 
-    fn maps(&self, precision: Precision) -> maps::Sizes {
+    fn maps(&self, precision: Precision) -> maps::MapNormShape {
         let Self { images, channels, pixels, .. } = *self;
-        maps::Sizes {
-            map: map::Sizes { images, channels, height: 1, width: pixels },
+        maps::MapNormShape {
+            map: map::MapShape { images, channels, height: 1, width: pixels },
             groups: self.groups,
             precision,
         }
     }
 
-    fn rows(&self) -> rows::Sizes {
+    fn rows(&self) -> rows::RowNormShape {
         assert_eq!(self.pixels, 1);
-        rows::Sizes { rows: self.images, groups: self.groups, channels: self.channels }
+        rows::RowNormShape { rows: self.images, groups: self.groups, channels: self.channels }
     }
 }
 
@@ -55,7 +55,7 @@ impl Sizes {
 type Results = (Normalized<f32>, Gradients<f32>);
 
 struct Case {
-    sizes: Sizes,
+    shape: CaseShape,
     input: Vec<f32>,
     residual: Vec<f32>,
     gradient: Vec<f32>,
@@ -66,25 +66,25 @@ struct Case {
 const EPSILON: f64 = 1e-5;
 
 impl Case {
-    fn new(sizes: Sizes, center: f32) -> Self {
+    fn new(shape: CaseShape, center: f32) -> Self {
         let normals = |purpose: &str, count: usize, center: f32| -> Vec<f32> {
             let mut stream = lookalike_base::Seed(7).stream(purpose, 0, 0, 0);
             (0..count).map(|_| center + stream.normal()).collect()
         };
-        let count = sizes.images * sizes.image();
+        let count = shape.images * shape.image();
         Self {
-            sizes,
+            shape,
             input: normals("input", count, center),
             residual: normals("residual", count, 0.0),
             gradient: normals("gradient", count, 0.1),
-            scale: normals("scale", sizes.channels, 1.0),
-            shift: normals("shift", sizes.channels, 0.0),
+            scale: normals("scale", shape.channels, 1.0),
+            shift: normals("shift", shape.channels, 0.0),
         }
     }
 
     /// `relu` is the kernel's output where a `ReLU` follows: next to 0, rounding decides what passes.
     fn twin(&self, with_residual: bool, relu: Option<&[f32]>) -> Twin {
-        let Sizes { groups, channels, .. } = self.sizes;
+        let CaseShape { groups, channels, .. } = self.shape;
         let [output, input, residual] = [(); 3].map(|()| vec![0.0; self.input.len()]);
         let [mean, variance] = [(); 2].map(|()| vec![0.0; groups * channels]);
         let [scale, shift] = [(); 2].map(|()| vec![0.0; channels]);
@@ -105,7 +105,7 @@ impl Case {
         relu: Option<&[f32]>,
         twin: &mut Twin,
     ) {
-        let Sizes { images, groups, channels, pixels } = self.sizes;
+        let CaseShape { images, groups, channels, pixels } = self.shape;
         let values = images / groups * pixels;
         let count = values as f64;
         let places: Vec<usize> = (group * values..(group + 1) * values)
@@ -150,7 +150,7 @@ impl Case {
             Precision::Bf16 => values.iter().copied().map(bf16::round).collect(),
         };
         Self {
-            sizes: self.sizes,
+            shape: self.shape,
             input: round(&self.input),
             residual: round(&self.residual),
             gradient: round(&self.gradient),
@@ -159,32 +159,32 @@ impl Case {
         }
     }
 
-    fn of_maps(&self, level: Level, precision: Precision, kind: Kind) -> Results {
-        let sizes = self.sizes.maps(precision);
+    fn of_maps(&self, level: Level, precision: Precision, kind: EpilogueKind) -> Results {
+        let shape = self.shape.maps(precision);
         let [input, residual, gradient] = [&self.input, &self.residual, &self.gradient]
-            .map(|values| map::lay(&sizes.map, precision, values));
-        let then = kind.then(&residual);
-        let normal = maps::forward_at(level, &sizes, &input, &self.affine(), then);
+            .map(|values| map::pack(&shape.map, precision, values));
+        let epilogue = kind.epilogue(&residual);
+        let normal = maps::forward_at(level, &shape, &input, &self.affine(), epilogue);
         let statistics = [normal.mean.as_slice(), &normal.variance];
-        let after = kind.after(&normal.output);
+        let saved = kind.saved(&normal.output);
         let gradients = maps::backward_at(
             level,
-            &sizes,
+            &shape,
             &input,
             &self.affine(),
-            Statistics::Batch(statistics),
+            StatisticsSource::Batch(statistics),
             &gradient,
-            after,
+            saved,
         );
-        let given = maps::normalize(&sizes, &input, &self.affine(), statistics, then);
-        if self.sizes.groups == 1 && level == Level::detect() {
+        let given = maps::normalize(&shape, &input, &self.affine(), statistics, epilogue);
+        if self.shape.groups == 1 && level == Level::detect() {
             assert!(given == normal.output, "given statistics do not normalise as those of the batch");
         }
         // Nothing may hide where there is no image.
         for result in [&normal.output, &gradients.input].into_iter().chain(&gradients.residual) {
-            assert!(&map::lay(&sizes.map, precision, &map::take(&sizes.map, precision, result)) == result);
+            assert!(&map::pack(&shape.map, precision, &map::unpack(&shape.map, precision, result)) == result);
         }
-        let take = |map: &[u32]| map::take(&sizes.map, precision, map);
+        let take = |map: &[u32]| map::unpack(&shape.map, precision, map);
         (
             Normalized { output: take(&normal.output), mean: normal.mean, variance: normal.variance },
             Gradients {
@@ -196,19 +196,20 @@ impl Case {
         )
     }
 
-    fn of_rows(&self, level: Level, kind: Kind) -> Results {
-        let sizes = self.sizes.rows();
-        let normal = rows::forward_at(level, &sizes, &self.input, &self.affine(), kind.then(&self.residual));
+    fn of_rows(&self, level: Level, kind: EpilogueKind) -> Results {
+        let shape = self.shape.rows();
+        let normal =
+            rows::forward_at(level, &shape, &self.input, &self.affine(), kind.epilogue(&self.residual));
         let statistics = [normal.mean.as_slice(), &normal.variance];
-        let after = kind.after(&normal.output);
+        let saved = kind.saved(&normal.output);
         let gradients = rows::backward_at(
             level,
-            &sizes,
+            &shape,
             &self.input,
             &self.affine(),
-            Statistics::Batch(statistics),
+            StatisticsSource::Batch(statistics),
             &self.gradient,
-            after,
+            saved,
         );
         (normal, gradients)
     }
@@ -220,18 +221,18 @@ impl Case {
                 let case = self.rounded(precision);
                 case.compare(case.of_maps(level, precision, kind), kind, precision, &format!("{level:?}"));
             }
-            if self.sizes.pixels == 1 {
+            if self.shape.pixels == 1 {
                 self.compare(self.of_rows(level, kind), kind, Precision::F32, &format!("rows, {level:?}"));
             }
         }
     }
 
-    fn compare(&self, (normal, gradients): Results, kind: Kind, precision: Precision, at: &str) {
-        let relu = (kind != Kind::Nothing).then_some(normal.output.as_slice());
-        let twin = self.twin(kind == Kind::AddRelu, relu);
+    fn compare(&self, (normal, gradients): Results, kind: EpilogueKind, precision: Precision, at: &str) {
+        let relu = (kind != EpilogueKind::Nothing).then_some(normal.output.as_slice());
+        let twin = self.twin(kind == EpilogueKind::AddRelu, relu);
         // Gradients of a channel of few values nearly cancel; they are held to the size of what cancels.
         let gradient_scale = twin.residual.iter().fold(0.0, |largest: f64, g| largest.max(g.abs()));
-        let sum = gradient_scale * self.sizes.count().sqrt();
+        let sum = gradient_scale * self.shape.count().sqrt();
         let whole = Precision::F32;
         let mut comparisons = vec![
             ("output", &normal.output, &twin.output, 0.0, precision),
@@ -246,36 +247,36 @@ impl Case {
         }
         for (name, ours, theirs, least, precision) in comparisons {
             let difference = difference(ours, theirs, least, precision);
-            let sizes = self.sizes;
-            assert!(difference <= 1e-5, "{name} at {at} is off by {difference:e}: {precision:?}, {sizes:?}");
+            let shape = self.shape;
+            assert!(difference <= 1e-5, "{name} at {at} is off by {difference:e}: {precision:?}, {shape:?}");
         }
     }
 }
 
 /// What follows.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Kind {
+enum EpilogueKind {
     Nothing,
     Relu,
     AddRelu,
 }
 
-const KINDS: [Kind; 3] = [Kind::Nothing, Kind::Relu, Kind::AddRelu];
+const KINDS: [EpilogueKind; 3] = [EpilogueKind::Nothing, EpilogueKind::Relu, EpilogueKind::AddRelu];
 
-impl Kind {
-    fn then<T>(self, residual: &[T]) -> Then<'_, T> {
+impl EpilogueKind {
+    fn epilogue<T>(self, residual: &[T]) -> Epilogue<'_, T> {
         match self {
-            Self::Nothing => Then::Nothing,
-            Self::Relu => Then::Relu,
-            Self::AddRelu => Then::AddRelu(residual),
+            Self::Nothing => Epilogue::Nothing,
+            Self::Relu => Epilogue::Relu,
+            Self::AddRelu => Epilogue::AddRelu(residual),
         }
     }
 
-    fn after<T>(self, output: &[T]) -> After<'_, T> {
+    fn saved<T>(self, output: &[T]) -> EpilogueSaved<'_, T> {
         match self {
-            Self::Nothing => After::Nothing,
-            Self::Relu => After::Relu,
-            Self::AddRelu => After::AddRelu(output),
+            Self::Nothing => EpilogueSaved::Nothing,
+            Self::Relu => EpilogueSaved::Relu,
+            Self::AddRelu => EpilogueSaved::AddRelu(output),
         }
     }
 }
@@ -300,7 +301,7 @@ proptest! {
         images in 4_usize..150, groups in 1_usize..6, channels in 1_usize..9, pixels in 1_usize..70,
     ) {
         let images = images.next_multiple_of(groups).max(4 * groups);
-        Case::new(Sizes { images, groups, channels, pixels }, 0.0).check();
+        Case::new(CaseShape { images, groups, channels, pixels }, 0.0).check();
     }
 }
 
@@ -310,19 +311,19 @@ proptest! {
         images in 4_usize..400, groups in 1_usize..4, channels in 1_usize..75,
     ) {
         let images = images.next_multiple_of(groups).max(4 * groups);
-        Case::new(Sizes { images, groups, channels, pixels: 1 }, 0.5).check();
+        Case::new(CaseShape { images, groups, channels, pixels: 1 }, 0.5).check();
     }
 }
 
 #[test]
 fn large_maps_are_summed_accurately() {
-    Case::new(Sizes { images: 3, groups: 1, channels: 2, pixels: 12_544 }, 1.0).check();
+    Case::new(CaseShape { images: 3, groups: 1, channels: 2, pixels: 12_544 }, 1.0).check();
 }
 
 #[test]
 fn a_mean_far_from_zero_leaves_the_variance_exact() {
-    let case = Case::new(Sizes { images: 8, groups: 1, channels: 2, pixels: 100 }, 1000.0);
-    let (normal, _) = case.of_maps(Level::detect(), Precision::F32, Kind::Nothing);
+    let case = Case::new(CaseShape { images: 8, groups: 1, channels: 2, pixels: 100 }, 1000.0);
+    let (normal, _) = case.of_maps(Level::detect(), Precision::F32, EpilogueKind::Nothing);
     let variance = case.twin(false, None).variance;
     assert!(difference(&normal.variance, &variance, 0.0, Precision::F32) < 1e-6);
 }
@@ -330,19 +331,19 @@ fn a_mean_far_from_zero_leaves_the_variance_exact() {
 #[test]
 fn a_group_is_normalized_as_if_it_were_alone() {
     for (images, pixels) in [(12, 5), (48, 5), (12, 1)] {
-        let whole = Case::new(Sizes { images, groups: 3, channels: 2, pixels }, 0.0);
-        let one = Sizes { images: images / 3, groups: 1, ..whole.sizes };
+        let whole = Case::new(CaseShape { images, groups: 3, channels: 2, pixels }, 0.0);
+        let one = CaseShape { images: images / 3, groups: 1, ..whole.shape };
         let count = one.images * one.image();
         let level = Level::detect();
         for group in 0..3 {
-            let alone = Case { sizes: one, ..whole.part(group * count..(group + 1) * count) };
+            let alone = Case { shape: one, ..whole.part(group * count..(group + 1) * count) };
             let mut pairs = vec![];
             for (precision, bound) in [(Precision::F32, 1e-5), (Precision::Bf16, 1.0 / 256.0)] {
-                let both = [&whole, &alone].map(|case| case.of_maps(level, precision, Kind::Relu).0);
+                let both = [&whole, &alone].map(|case| case.of_maps(level, precision, EpilogueKind::Relu).0);
                 pairs.push((both, bound));
             }
             if pixels == 1 {
-                pairs.push(([&whole, &alone].map(|case| case.of_rows(level, Kind::Relu).0), 1e-5));
+                pairs.push(([&whole, &alone].map(|case| case.of_rows(level, EpilogueKind::Relu).0), 1e-5));
             }
             for ([together, alone], bound) in pairs {
                 let statistics = group * 2..group * 2 + 2;
@@ -362,21 +363,21 @@ impl Case {
         let [input, residual, gradient] =
             [&self.input, &self.residual, &self.gradient].map(|values| values[range.clone()].to_vec());
         let (scale, shift) = (self.scale.clone(), self.shift.clone());
-        Self { sizes: self.sizes, input, residual, gradient, scale, shift }
+        Self { shape: self.shape, input, residual, gradient, scale, shift }
     }
 }
 
 #[test]
 fn the_number_of_threads_changes_no_bit() {
-    let maps = Case::new(Sizes { images: 150, groups: 2, channels: 3, pixels: 33 }, 0.0);
-    let rows = Case::new(Sizes { images: 900, groups: 2, channels: 30, pixels: 1 }, 0.0);
+    let maps = Case::new(CaseShape { images: 150, groups: 2, channels: 3, pixels: 33 }, 0.0);
+    let rows = Case::new(CaseShape { images: 900, groups: 2, channels: 30, pixels: 1 }, 0.0);
     let all = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
             let level = Level::detect();
             let precisions = [Precision::F32, Precision::Bf16];
-            let maps = precisions.map(|precision| maps.of_maps(level, precision, Kind::Relu));
-            (maps, rows.of_rows(level, Kind::Relu))
+            let maps = precisions.map(|precision| maps.of_maps(level, precision, EpilogueKind::Relu));
+            (maps, rows.of_rows(level, EpilogueKind::Relu))
         })
     };
     assert!(all(1) == all(3));
@@ -384,37 +385,44 @@ fn the_number_of_threads_changes_no_bit() {
 
 #[test]
 fn no_images_are_no_values() {
-    let case = Case::new(Sizes { images: 0, groups: 1, channels: 2, pixels: 1 }, 0.0);
-    assert!(case.of_maps(Level::detect(), Precision::F32, Kind::Relu).0.output.is_empty());
-    assert!(case.of_rows(Level::detect(), Kind::Relu).0.output.is_empty());
+    let case = Case::new(CaseShape { images: 0, groups: 1, channels: 2, pixels: 1 }, 0.0);
+    assert!(case.of_maps(Level::detect(), Precision::F32, EpilogueKind::Relu).0.output.is_empty());
+    assert!(case.of_rows(Level::detect(), EpilogueKind::Relu).0.output.is_empty());
 }
 
 #[test]
 fn given_statistics_normalize_rows_as_those_of_the_batch_do() {
-    let case = Case::new(Sizes { images: 5, groups: 1, channels: 3, pixels: 1 }, 0.0);
-    let (sizes, then) = (case.sizes.rows(), Then::AddRelu(case.residual.as_slice()));
-    let normal = rows::forward(&sizes, &case.input, &case.affine(), then);
+    let case = Case::new(CaseShape { images: 5, groups: 1, channels: 3, pixels: 1 }, 0.0);
+    let (shape, epilogue) = (case.shape.rows(), Epilogue::AddRelu(case.residual.as_slice()));
+    let normal = rows::forward(&shape, &case.input, &case.affine(), epilogue);
     let statistics = [normal.mean.as_slice(), &normal.variance];
-    assert_eq!(rows::normalize(&sizes, &case.input, &case.affine(), statistics, then), normal.output);
+    assert_eq!(rows::normalize(&shape, &case.input, &case.affine(), statistics, epilogue), normal.output);
 }
 
 #[test]
 fn given_statistics_are_constants_to_the_gradients() {
     for (images, pixels) in [(21, 6), (21, 1)] {
-        let case = Case::new(Sizes { images, groups: 1, channels: 3, pixels }, 0.5);
+        let case = Case::new(CaseShape { images, groups: 1, channels: 3, pixels }, 0.5);
         let statistics: [&[f32]; 2] = [&[0.3, -0.2, 0.1], &[0.5, 1.5, 2.5]];
-        let given = Statistics::Given(statistics);
+        let given = StatisticsSource::Given(statistics);
         for (precision, bound) in [(Precision::F32, 1e-5), (Precision::Bf16, 1.0 / 256.0)] {
             let case = case.rounded(precision);
-            let sizes = case.sizes.maps(precision);
+            let shape = case.shape.maps(precision);
             let [input, gradient] =
-                [&case.input, &case.gradient].map(|values| map::lay(&sizes.map, precision, values));
-            let ours = maps::backward(&sizes, &input, &case.affine(), given, &gradient, After::Nothing);
-            let mut all = vec![(map::take(&sizes.map, precision, &ours.input), ours.scale, ours.shift)];
+                [&case.input, &case.gradient].map(|values| map::pack(&shape.map, precision, values));
+            let ours =
+                maps::backward(&shape, &input, &case.affine(), given, &gradient, EpilogueSaved::Nothing);
+            let mut all = vec![(map::unpack(&shape.map, precision, &ours.input), ours.scale, ours.shift)];
             if pixels == 1 && precision == Precision::F32 {
-                let (sizes, affine) = (case.sizes.rows(), case.affine());
-                let ours =
-                    rows::backward(&sizes, &case.input, &affine, given, &case.gradient, After::Nothing);
+                let (shape, affine) = (case.shape.rows(), case.affine());
+                let ours = rows::backward(
+                    &shape,
+                    &case.input,
+                    &affine,
+                    given,
+                    &case.gradient,
+                    EpilogueSaved::Nothing,
+                );
                 all.push((ours.input, ours.scale, ours.shift));
             }
             for (input, scale, shift) in all {
@@ -446,9 +454,9 @@ fn given_statistics_are_constants_to_the_gradients() {
 #[test]
 fn what_is_not_a_number_stays_so_behind_a_relu() {
     for pixels in [40, 1] {
-        let mut case = Case::new(Sizes { images: 5, groups: 1, channels: 3, pixels }, 0.0);
+        let mut case = Case::new(CaseShape { images: 5, groups: 1, channels: 3, pixels }, 0.0);
         case.input[0] = f32::NAN;
-        for kind in [Kind::Relu, Kind::AddRelu] {
+        for kind in [EpilogueKind::Relu, EpilogueKind::AddRelu] {
             let mut results = vec![];
             for precision in [Precision::F32, Precision::Bf16] {
                 results.push(case.of_maps(Level::detect(), precision, kind).0);

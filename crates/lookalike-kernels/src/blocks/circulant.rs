@@ -1,6 +1,6 @@
 //! Which rows are compared with which: tile t with the tiles some offsets further on.
 
-use super::select::Offer;
+use super::select::CandidateRange;
 
 /// Rows of a tile, where there are enough candidates for several of them.
 pub(super) const TILE: usize = 64;
@@ -33,13 +33,13 @@ pub struct Circulant {
     once: Vec<usize>,
 }
 
-/// A tile that tile t meets.
+/// A tile whose rows are candidates of those of tile t.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Step {
+pub(super) struct CandidateTile {
     pub(super) tile: usize,
-    /// What of its rows those of tile t are offered.
-    pub(super) offer: Offer,
-    /// Whether its rows are offered all of tile t too.
+    /// Which of its rows are candidates of those of tile t.
+    pub(super) range: CandidateRange,
+    /// Whether all rows of tile t are candidates of its rows too.
     pub(super) both: bool,
 }
 
@@ -91,9 +91,9 @@ impl Circulant {
         assert!(position < self.rows, "position {position} of {}", self.rows);
         let (own, row) = self.place(position);
         let mut candidates: Vec<usize> = Vec::with_capacity(self.amount);
-        for step in self.steps(own) {
-            let places = step.offer.places(row, self.len_of(step.tile));
-            candidates.extend(places.into_iter().flatten().map(|place| step.tile * self.tile + place));
+        for CandidateTile { tile, range, .. } in self.candidate_tiles(own) {
+            let places = range.places(row, self.len_of(tile));
+            candidates.extend(places.into_iter().flatten().map(|place| tile * self.tile + place));
         }
         for offset in &self.both {
             let tile = (own + self.tiles() - offset) % self.tiles();
@@ -121,28 +121,32 @@ impl Circulant {
         self.positions(tile).len()
     }
 
-    /// Whom tile `tile` meets, those tiles excepted that meet it as one of their `both`.
-    pub(super) fn steps(&self, tile: usize) -> Vec<Step> {
+    /// The candidate tiles of `tile`. Those that list `tile` themselves, with `both`, are left out: one product serves both.
+    pub(super) fn candidate_tiles(&self, tile: usize) -> Vec<CandidateTile> {
         let tiles = self.tiles();
         let further = |offset: &usize| (tile + offset) % tiles;
         let mut missing = self.amount;
-        let mut steps = Vec::with_capacity(self.both.len() + self.once.len() + 1);
+        let mut found = Vec::with_capacity(self.both.len() + self.once.len() + 1);
         for offset in &self.both {
             let (other, before) = (further(offset), (tile + tiles - offset) % tiles);
             missing -= self.len_of(other) + self.len_of(before);
-            steps.push(Step { tile: other, offer: Offer::First(self.len_of(other)), both: true });
+            found.push(CandidateTile {
+                tile: other,
+                range: CandidateRange::First(self.len_of(other)),
+                both: true,
+            });
         }
         for other in self.once.iter().map(further) {
             let amount = missing.min(self.len_of(other));
             missing -= amount;
             if amount > 0 {
-                steps.push(Step { tile: other, offer: Offer::First(amount), both: false });
+                found.push(CandidateTile { tile: other, range: CandidateRange::First(amount), both: false });
             }
         }
         if missing > 0 {
-            steps.push(Step { tile, offer: Offer::After(missing), both: false });
+            found.push(CandidateTile { tile, range: CandidateRange::Following(missing), both: false });
         }
-        steps
+        found
     }
 }
 

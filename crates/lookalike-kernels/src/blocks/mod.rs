@@ -5,7 +5,7 @@
 //! lie together, so that each is read once for T products, and the products serve the rows of both tiles.
 
 mod circulant;
-mod scatter;
+mod output;
 mod score;
 mod scoring;
 mod select;
@@ -18,19 +18,17 @@ use rayon::prelude::*;
 
 use crate::dot::Level;
 use crate::error::KernelError;
+use crate::stop::Stop;
 use crate::top_k::TopK;
 use crate::vector::PANEL;
 pub use circulant::Circulant;
-use circulant::{Step, TILE};
-use scatter::Scatter;
-use score::{Pair, score, transpose};
+use circulant::{CandidateTile, TILE};
+use output::OutputRows;
+use score::{TilePair, score, transpose};
 pub use scoring::Scoring;
-use scoring::{Layout, score_again};
-use select::{Block, Offer, Selections};
+use scoring::{PanelFormat, score_again};
+use select::{Block, CandidateRange, Selections};
 use tile::Tile;
-
-/// Says whether work is to end before it is done.
-pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 
 /// For each row its `k` most similar candidates, most similar first: those rows whose positions are the candidates of its own
 /// position. Ties go to the lower index, and products that are NaN come last.
@@ -39,31 +37,17 @@ pub type Stop<'a> = &'a (dyn Fn() -> bool + Sync);
 /// read once, shortly before it is needed, and forgotten when its tile has met all others: beside the result there is never
 /// more in memory than the tiles of a window, an eighth of all for large N, with room for 2·`k` entries a row; with
 /// [`Scoring::Bf16`] a copy of all rows besides, from which survivors are scored again.
-/// The result does not depend on the number of threads.
+/// The result does not depend on the number of threads. `stop` is asked before each tile, and once after the last;
+/// [`NEVER`](crate::NEVER) lets the search run to its end.
 ///
 /// # Shapes
 /// `order` N, a permutation of 0, 1, …, N − 1; rows of `columns` values; the result has N rows of `k`.
 ///
 /// # Errors
-/// [`KernelError::Shape`] where `columns` is 0, [`KernelError::TooFew`] where `k` exceeds the candidates,
-/// [`KernelError::Order`] where `order` is no permutation of the positions, [`KernelError::Refused`] names a row that `read`
-/// refused.
+/// [`KernelError::Shape`] if `columns` is 0, [`KernelError::TooFew`] if `k` exceeds the candidates,
+/// [`KernelError::Order`] if `order` is no permutation of the positions, [`KernelError::Refused`] names a row that `read`
+/// refused, [`KernelError::Cancelled`] if `stop` said yes.
 pub fn circulant_top_k(
-    circulant: &Circulant,
-    order: &[u32],
-    columns: usize,
-    k: usize,
-    scoring: Scoring,
-    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
-) -> Result<TopK, KernelError> {
-    circulant_top_k_until(circulant, order, columns, k, scoring, read, &|| false)
-}
-
-/// As [`circulant_top_k`], but asks `stop` before each tile whether to end; once it says so it must stay with that.
-///
-/// # Errors
-/// As [`circulant_top_k`], and [`KernelError::Cancelled`] where `stop` said so.
-pub fn circulant_top_k_until(
     circulant: &Circulant,
     order: &[u32],
     columns: usize,
@@ -72,26 +56,26 @@ pub fn circulant_top_k_until(
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
     stop: Stop<'_>,
 ) -> Result<TopK, KernelError> {
-    search(Manner { level: Level::detect(), scoring, stop }, circulant, order, columns, k, read)
+    search(SearchSettings { level: Level::detect(), scoring, stop }, circulant, order, columns, k, read)
 }
 
-/// How a search goes about it.
+/// How a search runs: with which instructions, in which number format, and until when.
 #[derive(Clone, Copy)]
-struct Manner<'a> {
+struct SearchSettings<'a> {
     level: Level,
     scoring: Scoring,
     stop: Stop<'a>,
 }
 
 fn search(
-    manner: Manner<'_>,
+    settings: SearchSettings<'_>,
     circulant: &Circulant,
     order: &[u32],
     columns: usize,
     k: usize,
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
 ) -> Result<TopK, KernelError> {
-    let Manner { level, scoring, stop } = manner;
+    let SearchSettings { level, scoring, stop } = settings;
     if columns == 0 {
         return Err(KernelError::Shape { values: 0, columns });
     }
@@ -105,7 +89,7 @@ fn search(
     }
     let search = Search {
         level,
-        layout: Layout::of(scoring, level),
+        format: PanelFormat::of(scoring, level),
         circulant,
         order,
         columns,
@@ -113,10 +97,10 @@ fn search(
         exact: (scoring == Scoring::Bf16).then(|| vec![OnceLock::new(); circulant.tiles()]),
         read: &read,
         stop,
-        slots: slots(circulant),
+        states: tile_states(circulant),
         next: AtomicUsize::new(0),
         refused: AtomicUsize::new(usize::MAX),
-        best: Scatter::new(&mut best),
+        best: OutputRows::new(&mut best),
     };
     // Tiles are begun in order, which a parallel iterator would not do: only then few of them are needed at a time.
     rayon::scope(|scope| (0..rayon::current_num_threads()).for_each(|_| scope.spawn(|_| search.work())));
@@ -141,10 +125,10 @@ struct Scores {
 }
 
 impl Scores {
-    fn of(&mut self, level: Level, layout: Layout, left: &Tile, right: &Tile, columns: usize) {
-        let lines = layout.lines(columns);
+    fn of(&mut self, level: Level, format: PanelFormat, left: &Tile, right: &Tile, columns: usize) {
+        let lines = format.lines(columns);
         self.values.resize(left.values.len() / lines * (right.values.len() / lines), 0.0);
-        score(level, Pair { left: &left.values, right: &right.values, layout, lines }, &mut self.values);
+        score(level, TilePair { left: &left.values, right: &right.values, format, lines }, &mut self.values);
     }
 
     fn transpose(&mut self, level: Level, right: &Tile) {
@@ -162,26 +146,27 @@ impl Scores {
     }
 }
 
-/// What is known of a tile while it is needed.
+/// The state of a tile during the search.
 #[derive(Default)]
-struct Slot {
+struct TileState {
     tile: Option<Arc<Tile>>,
     selections: Option<Selections>,
-    /// Meetings that are still to come, and one more as long as its own steps are not done.
+    /// Uses that are still to come: as a candidate tile of others, and one for its own candidate tiles.
     uses: usize,
 }
 
-fn slots(circulant: &Circulant) -> Vec<Mutex<Slot>> {
+fn tile_states(circulant: &Circulant) -> Vec<Mutex<TileState>> {
     let mut uses = vec![1; circulant.tiles()];
     for tile in 0..uses.len() {
-        circulant.steps(tile).iter().filter(|step| step.tile != tile).for_each(|step| uses[step.tile] += 1);
+        let others = circulant.candidate_tiles(tile).into_iter().filter(|other| other.tile != tile);
+        others.for_each(|other| uses[other.tile] += 1);
     }
-    uses.into_iter().map(|uses| Mutex::new(Slot { uses, ..Slot::default() })).collect()
+    uses.into_iter().map(|uses| Mutex::new(TileState { uses, ..TileState::default() })).collect()
 }
 
 struct Search<'a, R> {
     level: Level,
-    layout: Layout,
+    format: PanelFormat,
     circulant: &'a Circulant,
     order: &'a [u32],
     columns: usize,
@@ -191,12 +176,12 @@ struct Search<'a, R> {
     exact: Option<Vec<OnceLock<Vec<f32>>>>,
     read: &'a R,
     stop: Stop<'a>,
-    slots: Vec<Mutex<Slot>>,
-    /// The first tile that nobody has begun.
+    states: Vec<Mutex<TileState>>,
+    /// The first tile that no thread has begun.
     next: AtomicUsize,
     /// The lowest row that was refused.
     refused: AtomicUsize,
-    best: Scatter<'a>,
+    best: OutputRows<'a>,
 }
 
 impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
@@ -205,22 +190,22 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         let mut scores = Scores::default();
         while self.refused.load(Ordering::Relaxed) == usize::MAX && !(self.stop)() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number >= self.slots.len() || self.meet(number, &mut scores).is_none() {
+            if number >= self.states.len() || self.search_tile(number, &mut scores).is_none() {
                 return;
             }
         }
     }
 
-    /// The steps of one tile; `None` where a row was refused.
-    fn meet(&self, number: usize, scores: &mut Scores) -> Option<()> {
+    /// Compares a tile with its candidate tiles; `None` if a row was refused.
+    fn search_tile(&self, number: usize, scores: &mut Scores) -> Option<()> {
         let left = self.tile(number)?;
-        for Step { tile: other, offer, both } in self.circulant.steps(number) {
+        for CandidateTile { tile: other, range, both } in self.circulant.candidate_tiles(number) {
             let right = self.tile(other)?;
-            scores.of(self.level, self.layout, &left, &right, self.columns);
-            self.offer(number, scores.rows(&left, &right), offer);
+            scores.of(self.level, self.format, &left, &right, self.columns);
+            self.offer(number, scores.rows(&left, &right), range);
             if both {
                 scores.transpose(self.level, &right);
-                self.offer(other, scores.columns(&left, &right), Offer::First(left.ids.len()));
+                self.offer(other, scores.columns(&left, &right), CandidateRange::First(left.ids.len()));
             }
             if other != number {
                 self.release(other);
@@ -230,23 +215,23 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         Some(())
     }
 
-    fn slot(&self, tile: usize) -> MutexGuard<'_, Slot> {
-        self.slots[tile].lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self, tile: usize) -> MutexGuard<'_, TileState> {
+        self.states[tile].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The rows of a tile, read where that is their first use.
+    /// The rows of a tile, which are read at their first use.
     fn tile(&self, number: usize) -> Option<Arc<Tile>> {
-        let mut slot = self.slot(number);
-        if let Some(tile) = &slot.tile {
+        let mut state = self.state(number);
+        if let Some(tile) = &state.tile {
             return Some(Arc::clone(tile));
         }
         let positions = self.circulant.positions(number);
         let packed = match &self.exact {
-            None => Tile::pack(self.order[positions].to_vec(), self.columns, self.layout, self.read),
+            None => Tile::pack(self.order[positions].to_vec(), self.columns, self.format, self.read),
             Some(exact) => {
                 let mut rows = Vec::with_capacity(positions.len() * self.columns);
                 let ids = positions.map(|position| position as u32).collect();
-                let packed = Tile::pack(ids, self.columns, self.layout, |position, row| {
+                let packed = Tile::pack(ids, self.columns, self.format, |position, row| {
                     let fits = (self.read)(self.order[position as usize], row);
                     rows.extend_from_slice(row);
                     fits
@@ -257,33 +242,34 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         };
         let packed = packed.map_err(|row| self.refused.fetch_min(row as usize, Ordering::Relaxed));
         let tile = Arc::new(packed.ok()?);
-        slot.tile = Some(Arc::clone(&tile));
+        state.tile = Some(Arc::clone(&tile));
         Some(tile)
     }
 
-    fn offer(&self, number: usize, block: Block<'_>, offer: Offer) {
+    fn offer(&self, number: usize, block: Block<'_>, range: CandidateRange) {
         let rows = self.circulant.positions(number).len();
-        let mut slot = self.slot(number);
-        slot.selections
+        let mut state = self.state(number);
+        state
+            .selections
             .get_or_insert_with(|| Selections::new(rows, self.survivors))
-            .offer(self.level, block, offer);
+            .offer(self.level, block, range);
     }
 
-    /// Says that a meeting of a tile is over; after the last one its best are written and all else is forgotten.
+    /// Ends a use of a tile. After the last one its best are written, and its rows are dropped.
     fn release(&self, number: usize) {
-        let mut slot = self.slot(number);
-        slot.uses -= 1;
-        if slot.uses > 0 {
+        let mut state = self.state(number);
+        state.uses -= 1;
+        if state.uses > 0 {
             return;
         }
-        let Slot { tile, selections, .. } = std::mem::take(&mut *slot);
-        drop(slot);
+        let TileState { tile, selections, .. } = std::mem::take(&mut *state);
+        drop(state);
         drop(tile);
         if let Some(mut selections) = selections {
             for (row, position) in self.circulant.positions(number).enumerate() {
                 self.score_again(&mut selections, number, row);
-                // SAFETY: `order` was found to be a permutation, so the row is in this tile alone, and of all who release
-                // a tile one is the last.
+                // SAFETY: `order` is a permutation, so the row is in this tile alone, and only the last use of a tile
+                // comes here.
                 #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
                 unsafe {
                     self.best.write(self.order[position], |indices, similarities| {
@@ -339,11 +325,12 @@ pub(crate) fn database_top_k(
             let left = Tile::of(rows, number * TILE, columns);
             let mut selections = Selections::new(left.ids.len(), k);
             for (at, right) in tiles.iter().enumerate() {
-                scores.of(level, Layout::Single, &left, right, columns);
+                scores.of(level, PanelFormat::F32, &left, right, columns);
                 let width = right.ids.len();
                 let own = exclude_self && at == number;
-                let offer = if own { Offer::After(width - 1) } else { Offer::First(width) };
-                selections.offer(level, scores.rows(&left, right), offer);
+                let range =
+                    if own { CandidateRange::Following(width - 1) } else { CandidateRange::First(width) };
+                selections.offer(level, scores.rows(&left, right), range);
             }
             let rows = indices.chunks_mut(k).zip(similarities.chunks_mut(k)).enumerate();
             rows.for_each(|(row, (indices, similarities))| selections.finish(row, indices, similarities));

@@ -16,10 +16,10 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
-use super::scoring::Layout;
+use super::scoring::PanelFormat;
 use crate::dot::Level;
 #[cfg(target_arch = "x86_64")]
-use crate::vector::Pairs;
+use crate::vector::Bf16Avx512;
 use crate::vector::{PANEL, Vector};
 
 /// Lines summed before a block is written back: two panels of that many stay near the core.
@@ -27,11 +27,11 @@ const DEPTH: usize = 512;
 
 /// Two tiles of whole panels.
 #[derive(Clone, Copy)]
-pub(super) struct Pair<'a> {
+pub(super) struct TilePair<'a> {
     pub(super) left: &'a [f32],
     pub(super) right: &'a [f32],
-    /// How their rows stand there.
-    pub(super) layout: Layout,
+    /// How their rows are stored.
+    pub(super) format: PanelFormat,
     /// Lines of a panel: columns of the rows, d, or half as many.
     pub(super) lines: usize,
 }
@@ -40,18 +40,18 @@ pub(super) struct Pair<'a> {
 ///
 /// # Shapes
 /// `scores` is row-major, as many rows and columns as the tiles have rows, those that fill up a panel included. Each
-/// product is summed in an order that depends on nothing but the level, the layout and the columns.
-pub(super) fn score(level: Level, pair: Pair<'_>, scores: &mut [f32]) {
+/// product is summed in an order that depends on nothing but the level, the format and the columns.
+pub(super) fn score(level: Level, pair: TilePair<'_>, scores: &mut [f32]) {
     let panel = PANEL * pair.lines;
     let (high, wide) = (pair.left.len() / panel, pair.right.len() / panel);
     assert_eq!((high * panel, wide * panel), (pair.left.len(), pair.right.len()), "whole panels");
     assert_eq!(scores.len(), high * wide * PANEL * PANEL, "a score for each pair of rows");
-    assert!(pair.layout != Layout::Pairs || level.multiplies_pairs(), "the level multiplies pairs");
+    assert!(pair.format != PanelFormat::Bf16Pairs || level.multiplies_pairs(), "the level multiplies pairs");
     // SAFETY: the level was detected; the assertions above hold every pointer of the tiles inside its slice.
     unsafe {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if pair.layout == Layout::Pairs => score_avx512_bf16(pair, scores),
+            Level::Avx512 if pair.format == PanelFormat::Bf16Pairs => score_avx512_bf16(pair, scores),
             Level::Portable => score_with::<[f32; 4], 2, 4, 4>(pair, scores),
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => score_avx2(pair, scores),
@@ -63,23 +63,23 @@ pub(super) fn score(level: Level, pair: Pair<'_>, scores: &mut [f32]) {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn score_avx2(pair: Pair<'_>, scores: &mut [f32]) {
+unsafe fn score_avx2(pair: TilePair<'_>, scores: &mut [f32]) {
     // SAFETY: as the caller's.
     unsafe { score_with::<__m256, 4, 2, 2>(pair, scores) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn score_avx512(pair: Pair<'_>, scores: &mut [f32]) {
+unsafe fn score_avx512(pair: TilePair<'_>, scores: &mut [f32]) {
     // SAFETY: as the caller's.
     unsafe { score_with::<__m512, 8, 2, 1>(pair, scores) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn score_avx512_bf16(pair: Pair<'_>, scores: &mut [f32]) {
+unsafe fn score_avx512_bf16(pair: TilePair<'_>, scores: &mut [f32]) {
     // SAFETY: as the caller's.
-    unsafe { score_with::<Pairs, 8, 2, 1>(pair, scores) }
+    unsafe { score_with::<Bf16Avx512, 8, 2, 1>(pair, scores) }
 }
 
 /// Writes to `transposed` the transpose of `scores`, whose rows are `stride` wide: the scores of the right tile's rows.
@@ -134,7 +134,7 @@ unsafe fn transpose_with<V: Vector>(scores: &[f32], stride: usize, transposed: &
 /// As [`Vector`], and as [`score`] asserts.
 #[inline(always)]
 unsafe fn score_with<V: Vector, const ROWS: usize, const WIDE: usize, const LAST: usize>(
-    pair: Pair<'_>,
+    pair: TilePair<'_>,
     scores: &mut [f32],
 ) {
     let width = pair.right.len() / pair.lines;
@@ -167,7 +167,7 @@ unsafe fn score_with<V: Vector, const ROWS: usize, const WIDE: usize, const LAST
 /// begins `ROWS` rows of `width` scores.
 #[inline(always)]
 unsafe fn register_tile<V: Vector, const ROWS: usize, const WIDE: usize>(
-    pair: Pair<'_>,
+    pair: TilePair<'_>,
     row: usize,
     column: usize,
     depth: std::ops::Range<usize>,
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn a_block_holds_the_products_of_the_obvious_loop_at_every_level() {
-        // Small integers have exact sums, rounded or not: every level must give the same bits in every layout.
+        // Small integers have exact sums, rounded or not: every level must give the same bits in every format.
         for (high, wide, columns) in [(1, 1, 1), (1, 2, 7), (3, 3, 33), (2, 4, 512), (2, 1, 1100)] {
             let mut stream = Seed(1).stream("test", 0, 0, columns as u64);
             let mut panels = |count: usize| -> Vec<f32> {
@@ -253,13 +253,13 @@ mod tests {
             };
             for level in Level::all() {
                 let mut scores = vec![f32::NAN; high * wide * PANEL * PANEL];
-                let pair = Pair { left: &left, right: &right, layout: Layout::Single, lines: columns };
+                let pair = TilePair { left: &left, right: &right, format: PanelFormat::F32, lines: columns };
                 score(level, pair, &mut scores);
                 if level.multiplies_pairs() {
-                    let lines = Layout::Pairs.lines(columns);
+                    let lines = PanelFormat::Bf16Pairs.lines(columns);
                     let [left, right] = [&left, &right].map(|values| in_pairs(values, columns));
                     let mut again = vec![f32::NAN; scores.len()];
-                    let pair = Pair { left: &left, right: &right, layout: Layout::Pairs, lines };
+                    let pair = TilePair { left: &left, right: &right, format: PanelFormat::Bf16Pairs, lines };
                     score(level, pair, &mut again);
                     assert_eq!(again, scores, "{level:?} {columns}");
                 }

@@ -1,4 +1,4 @@
-//! In which numbers products are made before the best are chosen.
+//! The number format in which candidates are compared before the best are chosen.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::bf16;
 use crate::dot::{Level, products};
 use crate::vector::key;
 
-/// In which numbers candidates are compared. Similarities that are kept are products of `f32` either way.
+/// The number format in which candidates are compared. The similarities that are kept are products of `f32` either way.
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -34,32 +34,32 @@ impl Scoring {
     }
 }
 
-/// How a row stands in a panel.
+/// How the rows of a panel are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Layout {
-    /// Its values, one a line.
-    Single,
-    /// Its values, rounded to bfloat16.
-    Rounded,
-    /// Two of its values a line, rounded to bfloat16, in the bits of one `f32`.
-    Pairs,
+pub(super) enum PanelFormat {
+    /// One value of a row in a line.
+    F32,
+    /// One value of a row in a line, rounded to bfloat16.
+    RoundedF32,
+    /// Two values of a row in a line, rounded to bfloat16, in the bits of one `f32`.
+    Bf16Pairs,
 }
 
-impl Layout {
-    /// What `scoring` multiplies at `level`.
+impl PanelFormat {
+    /// The format that `scoring` multiplies at `level`.
     pub(super) fn of(scoring: Scoring, level: Level) -> Self {
         match scoring {
-            Scoring::F32 => Self::Single,
-            Scoring::Bf16 if level.multiplies_pairs() => Self::Pairs,
-            Scoring::Bf16 => Self::Rounded,
+            Scoring::F32 => Self::F32,
+            Scoring::Bf16 if level.multiplies_pairs() => Self::Bf16Pairs,
+            Scoring::Bf16 => Self::RoundedF32,
         }
     }
 
     /// Lines of a panel of rows of `columns`.
     pub(super) fn lines(self, columns: usize) -> usize {
         match self {
-            Self::Single | Self::Rounded => columns,
-            Self::Pairs => columns.div_ceil(2),
+            Self::F32 | Self::RoundedF32 => columns,
+            Self::Bf16Pairs => columns.div_ceil(2),
         }
     }
 }
@@ -70,10 +70,10 @@ pub(super) fn pair(values: &[f32]) -> f32 {
     f32::from_bits(bf16::pair(at(0), at(1)))
 }
 
-/// Rows read side by side: a processor that waits for one of them from memory waits for all at once.
+/// Rows read side by side, so that the processor waits for their memory once and not row by row.
 const TOGETHER: usize = 4;
 
-/// Scores entries anew: each number of `keys` becomes that of its row's product with `own`, and of what `row` calls it.
+/// Scores entries again in `f32`: each key becomes that of its row's product with `own`, under the index that `row` gives.
 pub(super) fn score_again<'r>(
     level: Level,
     own: &[f32],

@@ -1,4 +1,4 @@
-//! Keeping the k best of all scores that the rows of a tile are offered, block by block.
+//! Keeps the k best of all scores that the rows of a tile are offered, block by block.
 
 #![expect(
     unsafe_code,
@@ -49,21 +49,21 @@ pub(super) struct Block<'a> {
     pub(super) right: &'a [u32],
 }
 
-/// Which scores of a block its left rows are offered.
+/// Which right rows of a block are candidates of a left row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Offer {
-    /// Those with the first so many right rows.
+pub(super) enum CandidateRange {
+    /// So many rows from the first on.
     First(usize),
-    /// Those with so many right rows that follow the place of the row itself, the first following the last.
-    After(usize),
+    /// So many rows that follow the place of the left row itself; after the last comes the first.
+    Following(usize),
 }
 
-impl Offer {
-    /// The right rows offered to left row `row`, of `width` there are.
+impl CandidateRange {
+    /// The right rows, of `width`, that are candidates of left row `row`.
     pub(super) fn places(self, row: usize, width: usize) -> [Range<usize>; 2] {
         match self {
             Self::First(amount) => [0..amount.min(width), 0..0],
-            Self::After(amount) => {
+            Self::Following(amount) => {
                 let end = row + 1 + amount;
                 [(row + 1).min(width)..end.min(width), 0..end.saturating_sub(width).min(width)]
             }
@@ -77,45 +77,45 @@ impl Selections {
         Self { k, room, thresholds: vec![f32::NAN; rows], counts: vec![0; rows], keys: vec![0; rows * room] }
     }
 
-    /// Offers the rows of this selection, the left ones of `block`, what they get of it.
-    pub(super) fn offer(&mut self, level: Level, block: Block<'_>, offer: Offer) {
+    /// Offers the rows of this selection, which are the left rows of `block`, the scores of their candidates.
+    pub(super) fn offer(&mut self, level: Level, block: Block<'_>, range: CandidateRange) {
         let (high, wide) = (block.left, block.right.len());
         assert_eq!(block.scores.len(), high.next_multiple_of(PANEL) * wide.next_multiple_of(PANEL));
         assert_eq!(self.counts.len(), high);
         // SAFETY: the level was detected; the scores are whole panels of both tiles.
         unsafe {
             match level {
-                Level::Portable => self.offer_with::<[f32; 4]>(block, offer),
+                Level::Portable => self.offer_with::<[f32; 4]>(block, range),
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => self.offer_avx2(block, offer),
+                Level::Avx2 => self.offer_avx2(block, range),
                 #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => self.offer_avx512(block, offer),
+                Level::Avx512 => self.offer_avx512(block, range),
             }
         }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma")]
-    unsafe fn offer_avx2(&mut self, block: Block<'_>, offer: Offer) {
+    unsafe fn offer_avx2(&mut self, block: Block<'_>, range: CandidateRange) {
         // SAFETY: as the caller's.
-        unsafe { self.offer_with::<__m256>(block, offer) }
+        unsafe { self.offer_with::<__m256>(block, range) }
     }
 
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx512f")]
-    unsafe fn offer_avx512(&mut self, block: Block<'_>, offer: Offer) {
+    unsafe fn offer_avx512(&mut self, block: Block<'_>, range: CandidateRange) {
         // SAFETY: as the caller's.
-        unsafe { self.offer_with::<__m512>(block, offer) }
+        unsafe { self.offer_with::<__m512>(block, range) }
     }
 
     /// # Safety
     /// As [`Vector`], and as [`Selections::offer`] asserts.
     #[inline(always)]
-    unsafe fn offer_with<V: Vector>(&mut self, block: Block<'_>, offer: Offer) {
+    unsafe fn offer_with<V: Vector>(&mut self, block: Block<'_>, range: CandidateRange) {
         let width = block.right.len();
         let stride = width.next_multiple_of(PANEL);
         for (row, scores) in block.scores.chunks_exact(stride).take(block.left).enumerate() {
-            for places in offer.places(row, width) {
+            for places in range.places(row, width) {
                 // Vectors begin where those of a panel do, so that none reaches beyond the row.
                 let first = places.start / V::LANES * V::LANES;
                 for begin in (first..places.end).step_by(V::LANES) {
@@ -279,10 +279,10 @@ mod tests {
             let block = Block { scores: &scores, left: high, right: &right };
             for level in Level::all() {
                 let (mut rows, mut columns) = (Selections::new(high, k), Selections::new(width, k));
-                rows.offer(level, block, Offer::First(width));
+                rows.offer(level, block, CandidateRange::First(width));
                 let mut transposed = vec![0.0; scores.len()];
                 transpose(level, &scores, stride, &mut transposed);
-                columns.offer(level, Block { scores: &transposed, left: width, right: &left }, Offer::First(high));
+                columns.offer(level, Block { scores: &transposed, left: width, right: &left }, CandidateRange::First(high));
                 for row in 0..high {
                     let entries: Vec<_> = (0..width).map(|place| (right[place], value(row, place))).collect();
                     prop_assert_eq!(finished(&mut rows, row), obvious_selection(&entries, k));
@@ -302,7 +302,7 @@ mod tests {
             let block = Block { scores: &scores, left: rows, right: &ids };
             for level in Level::all() {
                 let mut selections = Selections::new(rows, amount);
-                selections.offer(level, block, Offer::After(amount));
+                selections.offer(level, block, CandidateRange::Following(amount));
                 for row in 0..rows {
                     let mut expected: Vec<u32> = (1..=amount).map(|step| ((row + step) % rows) as u32).collect();
                     expected.sort_unstable();
@@ -325,7 +325,7 @@ mod tests {
                 let (scores, right) = (padded(&values), (0..values.len() as u32).collect::<Vec<_>>());
                 let mut selections = Selections::new(1, 3);
                 let block = Block { scores: &scores, left: 1, right: &right };
-                selections.offer(level, block, Offer::First(values.len()));
+                selections.offer(level, block, CandidateRange::First(values.len()));
                 found.push(finished(&mut selections, 0));
             }
             let indices = |at: usize| found[at].iter().map(|entry: &(u32, f32)| entry.0).collect::<Vec<_>>();

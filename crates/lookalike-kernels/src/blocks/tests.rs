@@ -1,6 +1,7 @@
 //! The search beside an obvious one that sorts all candidates.
 
 use super::*;
+use crate::stop::NEVER;
 use lookalike_base::Seed;
 use proptest::prelude::*;
 
@@ -38,8 +39,8 @@ fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 
-fn manner(level: Level, scoring: Scoring) -> Manner<'static> {
-    Manner { level, scoring, stop: &|| false }
+fn settings(level: Level, scoring: Scoring) -> SearchSettings<'static> {
+    SearchSettings { level, scoring, stop: NEVER }
 }
 
 proptest! {
@@ -55,10 +56,10 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(&circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let found = search(manner(level, Scoring::F32), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+            let found = search(settings(level, Scoring::F32), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
             prop_assert_eq!(&found, &expected);
             // Rounding changes no small integer, but which of equals survive it does not go by their indices.
-            let found = search(manner(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+            let found = search(settings(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
             prop_assert_eq!(&found.similarities, &expected.similarities);
         }
     }
@@ -77,7 +78,7 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(&circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let found = search(manner(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+            let found = search(settings(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
             prop_assert_eq!(&found, &expected);
         }
     }
@@ -92,7 +93,7 @@ fn rounding_loses_few_of_the_best_and_changes_no_similarity_that_is_kept() {
     for circulant in [Circulant::random(rows, 500, |bound| stream.below(bound)), Circulant::all(rows)] {
         for level in Level::all() {
             let found = |scoring| {
-                search(manner(level, scoring), &circulant, &order, columns, k, reader(&values, columns))
+                search(settings(level, scoring), &circulant, &order, columns, k, reader(&values, columns))
                     .unwrap()
             };
             let (exact, rounded) = (found(Scoring::F32), found(Scoring::Bf16));
@@ -131,7 +132,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
     for circulant in [some, Circulant::all(rows)] {
         for scoring in [Scoring::F32, Scoring::Bf16] {
             let search = || {
-                circulant_top_k(&circulant, &order, columns, k, scoring, reader(&values, columns)).unwrap()
+                circulant_top_k(&circulant, &order, columns, k, scoring, reader(&values, columns), NEVER)
+                    .unwrap()
             };
             let alone = with_threads(1, search);
             for threads in [2, 3, 7] {
@@ -146,7 +148,7 @@ fn what_cannot_be_searched_is_refused_by_name() {
     let circulant = Circulant::all(4);
     let found = |order: &[u32], columns, k| {
         let found = [Scoring::F32, Scoring::Bf16].map(|scoring| {
-            circulant_top_k(&circulant, order, columns, k, scoring, |row, _| row != 2).unwrap_err()
+            circulant_top_k(&circulant, order, columns, k, scoring, |row, _| row != 2, NEVER).unwrap_err()
         });
         assert_eq!(found[0], found[1]);
         found[0].clone()

@@ -1,4 +1,4 @@
-//! What a word of the laid-out operands holds, and how two registers of words are multiplied.
+//! What a word of the packed operands holds, and how two registers of words are multiplied.
 
 #![expect(unsafe_code, reason = "intrinsics; each caller proves the level")]
 #![expect(
@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 
 use crate::dot::Level;
 pub(super) use crate::map::LANES;
-use crate::map::{Line, Precision, written};
+use crate::map::{Line, Precision, pack_line};
 use crate::vector::Vector;
 
 /// Operands are words of 32 bits: an `f32`, or two bfloat16 whose products are both added to the same sum.
@@ -37,53 +37,53 @@ pub(super) trait Arithmetic {
     /// As those of [`Vector`].
     unsafe fn add_products(a: Self::Register, b: Self::Register, sum: Self::Register) -> Self::Register;
 
-    /// The line of words that holds values: pairs of bfloat16, the first in the lower half, or the first ones as they are.
+    /// The line that holds these values: as pairs of bfloat16, the first in the lower half, or the first values alone as `f32`.
     ///
     /// # Safety
     /// As those of [`Vector`].
     #[inline(always)]
-    unsafe fn line(values: &[[f32; LANES]; 2]) -> Line {
-        if Self::PAIRS { written::<2>(values) } else { written::<1>(&[values[0]]) }
+    unsafe fn pack_line(values: &[[f32; LANES]; 2]) -> Line {
+        if Self::PAIRS { pack_line::<2>(values) } else { pack_line::<1>(&[values[0]]) }
     }
 }
 
 /// One `f32` a word.
-pub(super) struct Singles<V>(PhantomData<V>);
+pub(super) struct F32Values<V>(PhantomData<V>);
 /// Two bfloat16 a word, multiplied as `f32`.
-pub(super) struct Pairs<V>(PhantomData<V>);
+pub(super) struct Bf16Pairs<V>(PhantomData<V>);
 /// Two bfloat16 a word, multiplied by AVX512-BF16.
 #[cfg(target_arch = "x86_64")]
-pub(super) struct NativePairs;
+pub(super) struct NativeBf16Pairs;
 
-/// Tile sizes of a register: accumulators, the vectors of one operand and a broadcast of the other fit the registers,
-/// and there are enough accumulators to hide the latency of the multiplication.
-pub(super) trait Tiles: Vector {
+/// The size of the register tile: accumulators, the vectors of one operand and a broadcast of the other fit into the
+/// registers, and there are enough accumulators to hide the latency of the multiplication.
+pub(super) trait RegisterTile: Vector {
     const ROWS: usize;
     const POSITIONS: usize;
     const CONTRACTION_ROWS: usize;
 }
 
-impl Tiles for [f32; 4] {
+impl RegisterTile for [f32; 4] {
     const ROWS: usize = 2;
     const POSITIONS: usize = 1;
     const CONTRACTION_ROWS: usize = 2;
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Tiles for __m256 {
+impl RegisterTile for __m256 {
     const ROWS: usize = 6;
     const POSITIONS: usize = 1;
     const CONTRACTION_ROWS: usize = 4;
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Tiles for __m512 {
+impl RegisterTile for __m512 {
     const ROWS: usize = 8;
     const POSITIONS: usize = 3;
     const CONTRACTION_ROWS: usize = 8;
 }
 
-impl<V: Tiles> Arithmetic for Singles<V> {
+impl<V: RegisterTile> Arithmetic for F32Values<V> {
     type Register = V;
     const PAIRS: bool = false;
     const ROWS: usize = V::ROWS;
@@ -97,7 +97,7 @@ impl<V: Tiles> Arithmetic for Singles<V> {
     }
 }
 
-impl<V: Tiles> Arithmetic for Pairs<V> {
+impl<V: RegisterTile> Arithmetic for Bf16Pairs<V> {
     type Register = V;
     const PAIRS: bool = true;
     const ROWS: usize = V::ROWS;
@@ -115,12 +115,12 @@ impl<V: Tiles> Arithmetic for Pairs<V> {
 }
 
 #[cfg(target_arch = "x86_64")]
-impl Arithmetic for NativePairs {
+impl Arithmetic for NativeBf16Pairs {
     type Register = __m512;
     const PAIRS: bool = true;
-    const ROWS: usize = <__m512 as Tiles>::ROWS;
-    const POSITIONS: usize = <__m512 as Tiles>::POSITIONS;
-    const CONTRACTION_ROWS: usize = <__m512 as Tiles>::CONTRACTION_ROWS;
+    const ROWS: usize = <__m512 as RegisterTile>::ROWS;
+    const POSITIONS: usize = <__m512 as RegisterTile>::POSITIONS;
+    const CONTRACTION_ROWS: usize = <__m512 as RegisterTile>::CONTRACTION_ROWS;
 
     #[inline(always)]
     unsafe fn add_products(a: __m512, b: __m512, sum: __m512) -> __m512 {
@@ -135,7 +135,7 @@ impl Arithmetic for NativePairs {
     }
 
     #[inline(always)]
-    unsafe fn line(values: &[[f32; LANES]; 2]) -> Line {
+    unsafe fn pack_line(values: &[[f32; LANES]; 2]) -> Line {
         // SAFETY: sixteen values each; 256 bits are as many in both types; the caller vouches for AVX512-BF16.
         unsafe {
             let low = _mm512_cvtneps_pbh(_mm512_loadu_ps(values[0].as_ptr()));
@@ -182,8 +182,8 @@ impl Path {
         paths
     }
 
-    /// The same with a value in each word.
-    pub(super) fn singles(self) -> Self {
+    /// The same with one `f32` in each word.
+    pub(super) fn in_f32(self) -> Self {
         Self { precision: Precision::F32, ..self }
     }
 
@@ -193,23 +193,18 @@ impl Path {
     }
 
     /// Whether a word holds two values.
-    pub(super) fn pairs(self) -> bool {
+    pub(super) fn is_bf16(self) -> bool {
         self.precision == Precision::Bf16
-    }
-
-    /// Values of a word.
-    pub(super) fn each(self) -> usize {
-        self.precision.each()
     }
 
     /// As [`Arithmetic::ROWS`].
     pub(super) fn rows(self) -> usize {
         match self.level {
-            Level::Portable => <[f32; 4] as Tiles>::ROWS,
+            Level::Portable => <[f32; 4] as RegisterTile>::ROWS,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => <__m256 as Tiles>::ROWS,
+            Level::Avx2 => <__m256 as RegisterTile>::ROWS,
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => <__m512 as Tiles>::ROWS,
+            Level::Avx512 => <__m512 as RegisterTile>::ROWS,
         }
     }
 
@@ -229,18 +224,18 @@ impl Path {
         // SAFETY: paths are made from levels that were detected.
         unsafe {
             match (self.level, self.precision) {
-                (Level::Portable, Precision::F32) => kernel.run::<Singles<[f32; 4]>>(),
-                (Level::Portable, Precision::Bf16) => kernel.run::<Pairs<[f32; 4]>>(),
+                (Level::Portable, Precision::F32) => kernel.run::<F32Values<[f32; 4]>>(),
+                (Level::Portable, Precision::Bf16) => kernel.run::<Bf16Pairs<[f32; 4]>>(),
                 #[cfg(target_arch = "x86_64")]
-                (Level::Avx2, Precision::F32) => run_avx2::<K, Singles<__m256>>(kernel),
+                (Level::Avx2, Precision::F32) => run_avx2::<K, F32Values<__m256>>(kernel),
                 #[cfg(target_arch = "x86_64")]
-                (Level::Avx2, Precision::Bf16) => run_avx2::<K, Pairs<__m256>>(kernel),
+                (Level::Avx2, Precision::Bf16) => run_avx2::<K, Bf16Pairs<__m256>>(kernel),
                 #[cfg(target_arch = "x86_64")]
-                (Level::Avx512, Precision::F32) => run_avx512::<K, Singles<__m512>>(kernel),
+                (Level::Avx512, Precision::F32) => run_avx512::<K, F32Values<__m512>>(kernel),
                 #[cfg(target_arch = "x86_64")]
                 (Level::Avx512, Precision::Bf16) if self.native => run_avx512_bf16(kernel),
                 #[cfg(target_arch = "x86_64")]
-                (Level::Avx512, Precision::Bf16) => run_avx512::<K, Pairs<__m512>>(kernel),
+                (Level::Avx512, Precision::Bf16) => run_avx512::<K, Bf16Pairs<__m512>>(kernel),
             }
         }
     }
@@ -264,7 +259,7 @@ unsafe fn run_avx512<K: Kernel, A: Arithmetic>(kernel: K) {
 #[target_feature(enable = "avx512f,avx512bf16")]
 unsafe fn run_avx512_bf16<K: Kernel>(kernel: K) {
     // SAFETY: as the caller's.
-    unsafe { kernel.run::<NativePairs>() }
+    unsafe { kernel.run::<NativeBf16Pairs>() }
 }
 
 #[cfg(test)]
@@ -274,13 +269,13 @@ mod tests {
     const STRIDE: usize = 19;
 
     /// Transposes a square whose rows are [`STRIDE`] values apart to rows that are `stride` apart.
-    struct Turn<'a> {
+    struct Transpose<'a> {
         source: &'a [f32],
         target: &'a mut [f32],
         stride: usize,
     }
 
-    impl Kernel for Turn<'_> {
+    impl Kernel for Transpose<'_> {
         #[inline(always)]
         unsafe fn run<A: Arithmetic>(self) {
             let (source, target) = (self.source.as_ptr(), self.target.as_mut_ptr());
@@ -290,13 +285,13 @@ mod tests {
     }
 
     /// Transposes eight rows of pairs.
-    struct TurnPairs<'a> {
+    struct TransposePairs<'a> {
         source: &'a [f32],
         target: &'a mut [f32],
         stride: usize,
     }
 
-    impl Kernel for TurnPairs<'_> {
+    impl Kernel for TransposePairs<'_> {
         #[inline(always)]
         unsafe fn run<A: Arithmetic>(self) {
             let (source, target) = (self.source.as_ptr(), self.target.as_mut_ptr());
@@ -317,7 +312,7 @@ mod tests {
         for path in Path::all(Precision::Bf16) {
             for stride in [16, 23] {
                 let mut target = vec![f32::from_bits(u32::MAX); 8 * stride];
-                path.run(TurnPairs { source: &source, target: &mut target, stride });
+                path.run(TransposePairs { source: &source, target: &mut target, stride });
                 for (place, word) in target.iter().enumerate() {
                     let (pair, channel) = (place / stride, place % stride);
                     let expected = if channel < 16 {
@@ -337,7 +332,7 @@ mod tests {
         for path in Path::all(Precision::F32) {
             for stride in [16, 23] {
                 let mut target = vec![-1.0; 16 * stride];
-                path.run(Turn { source: &source, target: &mut target, stride });
+                path.run(Transpose { source: &source, target: &mut target, stride });
                 for (place, value) in target.iter().enumerate() {
                     let (column, row) = (place / stride, place % stride);
                     let expected = if row < 16 { (row * STRIDE + column) as f32 } else { -1.0 };

@@ -14,12 +14,12 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::Shape;
+use super::ConvShape;
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
-use super::layout::{LayChannels, LayWindows, Source};
+use super::layout::{PackChannels, PackWindows, StridedMap};
 use super::scratch::{Scratch, User, first, with_scratch};
-use super::weights::take_columns;
+use super::weights::unpack_columns;
 use super::winograd;
 use crate::vector::Vector;
 
@@ -33,17 +33,18 @@ const OUTPUTS: usize = 256;
 const TERMS: usize = 512;
 /// Words of both operands of a task, at most where one row needs no more.
 const WORDS: usize = 192 * 1024;
-/// Input channels whose taps are laid out as if they were channels: alone they would fill no tile.
+/// Below so many input channels, taps are packed as if they were channels: the channels alone would fill no tile.
 const FEW: usize = 5;
 
 /// The gradient of the weights, `[O, C, K, K]`.
-pub(super) fn contract(path: Path, shape: &Shape, input: &[u32], gradient: &[u32]) -> Vec<f32> {
-    let [from, to] = shape.planes(path);
+pub(super) fn contract(path: Path, shape: &ConvShape, input: &[u32], gradient: &[u32]) -> Vec<f32> {
+    let (from, to) = (shape.input(), shape.output());
     let sides = [(from.height, to.height), (from.width, to.width)];
     let axes = sides.map(|(input, output)| Axis::of_output(shape, input, output));
-    let sources = [(input, from), (gradient, to)].map(|(map, planes)| Source { map, planes, step: 1 });
+    let sources = [(input, from), (gradient, to)]
+        .map(|(words, shape)| StridedMap::dense(words, shape, path.precision()));
     if winograd::suits(&axes, [shape.inputs, shape.outputs]) {
-        return winograd::contract::contract(path, &axes, sources, shape.images);
+        return winograd::contract::contract(path, &axes, sources);
     }
     let call = Call::new(path, shape, axes, sources);
     call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
@@ -51,7 +52,7 @@ pub(super) fn contract(path: Path, shape: &Shape, input: &[u32], gradient: &[u32
 
 /// How channels, outputs and images are split into tasks, by their sizes alone.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Split {
+pub(super) struct TaskSplit {
     /// Channels and outputs.
     channels: [usize; 2],
     /// Taps of a pair of both.
@@ -64,7 +65,7 @@ pub(super) struct Split {
     ranges: usize,
 }
 
-impl Split {
+impl TaskSplit {
     /// As many ranges of units as are worth sums of their own.
     pub(super) fn new(channels: [usize; 2], taps: usize, task_channels: [usize; 2], units: usize) -> Self {
         let split = Self { channels, taps, task_channels, units, ranges: 1 };
@@ -116,7 +117,7 @@ impl Split {
             result.par_chunks_mut(PANEL * terms).enumerate().for_each(|(block, result)| {
                 with_scratch(User::Task, |scratch| {
                     let (split, output, rows) = (self, block * PANEL, &mut scratch.rows);
-                    path.run(Gather { split, output, sums, rows, result });
+                    path.run(SumTasks { split, output, sums, rows, result });
                 });
             });
         });
@@ -127,38 +128,43 @@ impl Split {
 /// A call and its split into tasks, which depends on its sizes alone.
 struct Call<'a> {
     path: Path,
-    input: Source<'a>,
-    gradient: Source<'a>,
+    input: StridedMap<'a>,
+    gradient: StridedMap<'a>,
     /// Of the output.
     axes: [Axis; 2],
-    /// Those of the laid-out input.
+    /// Those of the packed input.
     vertical: Axis,
     horizontal: Axis,
-    /// Whether the input is laid out as windows: its taps are channels then, and its pixels those of the output.
+    /// Whether the input is packed as windows. Then its taps are channels, and its pixels those of the output.
     windows: bool,
     /// Words of a pixel of a block.
     lanes: usize,
     /// Columns of a panel of the gradient.
     columns: usize,
-    split: Split,
-    /// Ranges of output rows, one of which is laid out at once.
+    split: TaskSplit,
+    /// Ranges of output rows, one of which is packed at a time.
     row_ranges: usize,
 }
 
 impl<'a> Call<'a> {
-    fn new(path: Path, shape: &Shape, axes: [Axis; 2], [mut input, gradient]: [Source<'a>; 2]) -> Self {
+    fn new(
+        path: Path,
+        shape: &ConvShape,
+        axes: [Axis; 2],
+        [mut input, gradient]: [StridedMap<'a>; 2],
+    ) -> Self {
         let windows = shape.kernel > 1 && shape.inputs < FEW;
         let channels = if windows { shape.terms() } else { shape.inputs };
         let [mut vertical, mut horizontal] = axes;
-        let output = gradient.planes;
+        let output = gradient.shape;
         if windows {
             [vertical, horizontal] =
                 [vertical, horizontal].map(|axis| Axis { shift: 0, taps: 1, ..axis }.thinned(axis.count));
         } else if axes.iter().all(Axis::meets_one) {
-            input.step = vertical.stride;
-            [vertical, horizontal] = [vertical.thinned(output.map()), horizontal.thinned(1)];
+            input.stride = vertical.stride;
+            [vertical, horizontal] = [vertical.thinned(output.pixels()), horizontal.thinned(1)];
         }
-        let lanes = LANES / path.each();
+        let lanes = LANES / path.precision().channels_per_word();
         let columns = path.contraction_columns(shape.outputs);
         let taps = vertical.taps * horizontal.taps;
         let task_channels = TERMS.div_ceil(taps).min(channels).next_multiple_of(PANEL).min(256);
@@ -171,7 +177,7 @@ impl<'a> Call<'a> {
         let fits = (1..=rows).rev().find(|rows| row_words(*rows) <= WORDS).unwrap_or(1);
         let row_ranges = rows.div_ceil(fits);
         let units = shape.input().blocks() * row_ranges;
-        let split = Split::new([channels, shape.outputs], taps, [task_channels, task_outputs], units);
+        let split = TaskSplit::new([channels, shape.outputs], taps, [task_channels, task_outputs], units);
         Self { path, input, gradient, axes, vertical, horizontal, windows, lanes, columns, split, row_ranges }
     }
 
@@ -188,7 +194,7 @@ impl<'a> Call<'a> {
             let panel = sources.len() * self.horizontal.source * lanes * PANEL;
             let input = first(&mut scratch.first, channels.len().div_ceil(PANEL) * panel);
             if self.windows {
-                path.run(LayWindows {
+                path.run(PackWindows {
                     source: self.input,
                     block,
                     terms: channels.clone(),
@@ -198,7 +204,7 @@ impl<'a> Call<'a> {
                 });
             } else {
                 let width = self.horizontal.source;
-                path.run(LayChannels {
+                path.run(PackChannels {
                     source: self.input,
                     block,
                     channels: channels.clone(),
@@ -210,7 +216,7 @@ impl<'a> Call<'a> {
             let width = self.horizontal.count;
             let gradient_panel = rows.len() * width * lanes * self.columns;
             let gradient = first(&mut scratch.second, outputs.len().div_ceil(self.columns) * gradient_panel);
-            path.run(LayChannels {
+            path.run(PackChannels {
                 source: self.gradient,
                 block,
                 channels: outputs.clone(),
@@ -218,7 +224,7 @@ impl<'a> Call<'a> {
                 columns: self.columns,
                 words: gradient,
             });
-            path.run(Tiles {
+            path.run(ContractTiles {
                 call: self,
                 input,
                 gradient,
@@ -235,8 +241,8 @@ impl<'a> Call<'a> {
 }
 
 /// The gradients `[outputs, C, taps]` of up to sixteen outputs, `output` and those after it, from the sums of all tasks.
-struct Gather<'a> {
-    split: &'a Split,
+struct SumTasks<'a> {
+    split: &'a TaskSplit,
     output: usize,
     sums: &'a [f32],
     /// Room for the gradients of some channels.
@@ -244,12 +250,13 @@ struct Gather<'a> {
     result: &'a mut [f32],
 }
 
-impl Kernel for Gather<'_> {
+impl Kernel for SumTasks<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         let Self { split, output, sums, rows, result } = self;
-        let Split { channels: [inputs, _], taps, task_channels: [task_inputs, task_outputs], ranges, .. } =
-            *split;
+        let TaskSplit {
+            channels: [inputs, _], taps, task_channels: [task_inputs, task_outputs], ranges, ..
+        } = *split;
         let of_task = split.sums();
         for start in (0..inputs).step_by(PANEL) {
             let channels = start..inputs.min(start + PANEL);
@@ -267,13 +274,13 @@ impl Kernel for Gather<'_> {
                 }
             }
             // SAFETY: as the caller's.
-            unsafe { take_columns::<A::Register>(rows, start * taps, inputs * taps, result) };
+            unsafe { unpack_columns::<A::Register>(rows, start * taps, inputs * taps, result) };
         }
     }
 }
 
-/// Adds the products of laid-out rows to a task's sums.
-struct Tiles<'a> {
+/// Adds the products of packed rows to a task's sums.
+struct ContractTiles<'a> {
     call: &'a Call<'a>,
     /// `[⌈channels / 16⌉, source rows, source columns, lanes, 16]`
     input: &'a [u32],
@@ -289,7 +296,7 @@ struct Tiles<'a> {
     sums: &'a mut [f32],
 }
 
-impl Kernel for Tiles<'_> {
+impl Kernel for ContractTiles<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         let Call { vertical, horizontal, split, columns, .. } = *self.call;
@@ -319,7 +326,7 @@ impl Kernel for Tiles<'_> {
                 (1, _) => (rows.len(), 1, pixels.len() * self.lanes),
                 _ => (rows.len(), pixels.len(), self.lanes),
             };
-            let walk = Walk {
+            let micro_kernel = ContractMicroKernel {
                 rows: lines,
                 stretches,
                 length,
@@ -334,7 +341,7 @@ impl Kernel for Tiles<'_> {
             for channel in (0..self.channels).step_by(A::CONTRACTION_ROWS) {
                 for panel in 0..gradient_panels {
                     let place = (tap * task_channels + channel) * task_outputs + panel * columns;
-                    // SAFETY: valid taps of pixels lie in the laid-out rows, and rows of a tile divide those of a panel:
+                    // SAFETY: valid taps of pixels lie in the packed rows, and rows of a tile divide those of a panel:
                     // by the assertions every word read lies in its panel, and every sum in those of the task.
                     unsafe {
                         let input = self.input.as_ptr().add(
@@ -345,7 +352,7 @@ impl Kernel for Tiles<'_> {
                             .as_ptr()
                             .add(panel * self.panels[1] + target * self.lanes * columns);
                         let sums = self.sums.as_mut_ptr().add(place);
-                        walk.panel::<A>(columns, input, gradient, sums);
+                        micro_kernel.panel::<A>(columns, input, gradient, sums);
                     }
                 }
             }
@@ -353,8 +360,8 @@ impl Kernel for Tiles<'_> {
     }
 }
 
-/// How the tiles of a tap walk through rows, stretches of a row, and the words of a stretch.
-pub(super) struct Walk {
+/// The loops of a register tile: over rows, the stretches of a row, and the words of a stretch.
+pub(super) struct ContractMicroKernel {
     pub(super) rows: usize,
     pub(super) stretches: usize,
     pub(super) length: usize,
@@ -367,7 +374,7 @@ pub(super) struct Walk {
     pub(super) add: bool,
 }
 
-impl Walk {
+impl ContractMicroKernel {
     /// Sums the products of a tile's channels and a panel of the gradient.
     ///
     /// # Safety

@@ -2,8 +2,8 @@
 //!
 //! Sixteen images stand side by side in the lanes of a position (a pixel of sixteen images), so that any stride and any
 //! size of map is computed without gaps, and taps outside the image are skipped instead of multiplied by zeros. In a row
-//! of the kernel, valid taps and channels follow each other in the laid-out source as in the packed weights: a tile
-//! walks through both without an index.
+//! of the kernel, valid taps and channels follow each other in the packed source as in the packed weights: a tile
+//! reads both without an index.
 
 #![expect(unsafe_code, reason = "register tiles and tasks that write to parts of one result")]
 #![expect(clippy::needless_range_loop, reason = "row and vector number registers of several arrays at once")]
@@ -19,31 +19,31 @@ use rayon::prelude::*;
 
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
-use super::layout::{Destination, LayImages, Planes, Source, TakeImages, Target};
-use super::scratch::{Class, Scratch, User, first, with_scratch};
+use super::layout::{OutputMap, PackImages, StridedMap, Target, WriteSums};
+use super::scratch::{Scratch, TapClass, User, first, with_scratch};
 use super::weights::Weights;
 use super::winograd;
+use crate::map::MapShape;
 use crate::vector::Vector;
 use crate::written::written;
 
 /// Tasks to be had where sizes allow it.
 const TASKS: usize = 32;
-/// Outputs of a task, at least: fewer would not be worth laying out the source once more.
+/// Outputs of a task, at least: for fewer it does not pay to pack the source once more.
 const OUTPUTS: usize = 64;
 /// Words of the source of a task, at most where enough positions need no more: they and the weights of a panel stay in
 /// the second-level cache.
 const SOURCE: usize = 160 * 1024;
-/// Sums that are made before they are taken to their pixels.
+/// Sums that are made before they are written to their pixels.
 const SUMS: usize = 64 * 1024;
-/// Rows of weights that are laid out at once, about.
-const LAID: usize = 192;
+/// Rows of weights that are packed at once, about.
+const ROWS: usize = 192;
 /// Positions of a task, at least: among so many there are enough of each kind to fill the tiles.
 const POSITIONS: usize = 40;
 
 /// What a correlation reads beside its weights, and adds to what it sums.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operands<'a> {
-    pub(super) images: usize,
     pub(super) map: &'a [u32],
     /// One a channel of the result.
     pub(super) bias: Option<&'a [f32]>,
@@ -51,25 +51,27 @@ pub(super) struct Operands<'a> {
     pub(super) added: Option<&'a [u32]>,
 }
 
-/// Computes every pixel of `to` from maps of sizes `from`. Each pixel belongs to one of the axes along either side.
+/// Computes every pixel of a map of shape `to` from one of shape `from`. Each pixel belongs to one of the axes along either
+/// side.
 pub(super) fn correlate(
     path: Path,
     sides: &[Vec<Axis>; 2],
     operands: &Operands<'_>,
-    [from, to]: [Planes; 2],
+    [from, to]: [MapShape; 2],
     weights: &Weights<'_>,
 ) -> Vec<u32> {
-    let blocks = operands.images.div_ceil(LANES);
+    let blocks = to.blocks();
     if blocks == 0 {
         return Vec::new();
     }
-    let mut source = Source { map: operands.map, planes: from, step: 1 };
-    let (mut phases, mut laid, mut made) = (Vec::new(), from, to);
+    let precision = path.precision();
+    let mut source = StridedMap::dense(operands.map, from, precision);
+    let (mut phases, mut packed, mut made) = (Vec::new(), from, to);
     let mut panel_words = 0;
     for vertical in &sides[0] {
         for horizontal in &sides[1] {
             phases.push(Phase { axes: [*vertical, *horizontal], place: panel_words / path.rows() });
-            panel_words += path.rows() * vertical.taps * horizontal.taps * from.words();
+            panel_words += path.rows() * vertical.taps * horizontal.taps * from.channel_words(precision);
         }
     }
     if let [phase] = &mut phases[..] {
@@ -77,10 +79,10 @@ pub(super) fn correlate(
             return winograd::correlate::correlate(path, &phase.axes, operands, [from, to], weights);
         }
         if phase.axes.iter().all(Axis::meets_one) {
-            // Neighbours do not matter, and pixels that nobody meets are not laid out.
-            source.step = phase.axes[0].stride;
-            phase.axes = [phase.axes[0].thinned(to.map()), phase.axes[1].thinned(1)];
-            (laid, made) = (Planes { channels: from.channels, ..to }.flat(), to.flat());
+            // Neighbours do not matter, and pixels that no output reads are not packed.
+            source.stride = phase.axes[0].stride;
+            phase.axes = [phase.axes[0].thinned(to.pixels()), phase.axes[1].thinned(1)];
+            (packed, made) = (MapShape { channels: from.channels, ..to }.flat(), to.flat());
         }
     }
     let write = |out: &mut [MaybeUninit<u32>]| {
@@ -88,12 +90,12 @@ pub(super) fn correlate(
         let target = Target::new(out);
         with_scratch(User::Call, |scratch| {
             let phases = &phases;
-            let packed = first(&mut scratch.first, to.channels.div_ceil(path.rows()) * panel_words);
-            packed.par_chunks_mut(panel_words.max(1)).enumerate().for_each(|(panel, words)| {
+            let panels = first(&mut scratch.first, to.channels.div_ceil(path.rows()) * panel_words);
+            panels.par_chunks_mut(panel_words.max(1)).enumerate().for_each(|(panel, words)| {
                 let outputs = panel * path.rows()..to.channels.min((panel + 1) * path.rows());
                 with_scratch(User::Task, |scratch| {
                     let rows = &mut scratch.rows;
-                    path.run(Pack { phases, weights, channels: from.channels, outputs, rows, words });
+                    path.run(PackWeights { phases, weights, channels: from.channels, outputs, rows, words });
                 });
             });
             let call = Call {
@@ -101,21 +103,21 @@ pub(super) fn correlate(
                 phases,
                 source,
                 blocks,
-                laid,
+                packed,
                 made,
                 bias: operands.bias,
-                weights: packed,
+                weights: panels,
                 panel_words,
-                result: Destination { images: operands.images, planes: to, target, added: operands.added },
+                result: OutputMap { shape: to, precision, target, added: operands.added },
             };
-            let plan = Plan::new(&call);
-            (0..plan.tasks()).into_par_iter().for_each(|task| {
-                with_scratch(User::Task, |scratch| call.run(&plan, task, scratch));
+            let split = TaskSplit::new(&call);
+            (0..split.tasks()).into_par_iter().for_each(|task| {
+                with_scratch(User::Task, |scratch| call.run(&split, task, scratch));
             });
         });
     };
     // SAFETY: every pixel belongs to a phase, and the tasks cover every block, row and channel.
-    unsafe { written(blocks * to.values(), write) }
+    unsafe { written(to.words(precision), write) }
 }
 
 /// The pixels of one axis along either side.
@@ -126,17 +128,17 @@ pub(super) struct Phase {
 }
 
 /// Packs the weights of a panel as `[phase, tap rows, tap columns, words of channels, rows]`, 0 for outputs that do not exist.
-struct Pack<'a> {
+struct PackWeights<'a> {
     phases: &'a [Phase],
     weights: &'a Weights<'a>,
     channels: usize,
     outputs: Range<usize>,
-    /// Room for what is laid out.
+    /// Room for the weights of some channels.
     rows: &'a mut Vec<[f32; LANES]>,
     words: &'a mut [u32],
 }
 
-impl Kernel for Pack<'_> {
+impl Kernel for PackWeights<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         let Self { phases, weights, channels, outputs, rows, words } = self;
@@ -145,12 +147,12 @@ impl Kernel for Pack<'_> {
         }
         let (taps, each) = (weights.taps(), if A::PAIRS { 2 } else { 1 });
         let words_of_channels = channels.div_ceil(each);
-        let most = (LAID / taps).max(1).next_multiple_of(each);
+        let most = (ROWS / taps).max(1).next_multiple_of(each);
         let rows = first(rows, weights.rows(most));
         for start in (0..channels).step_by(most) {
             let group = start..channels.min(start + most);
             // SAFETY: as the caller's.
-            unsafe { weights.lay::<A::Register>(outputs.start, group.clone(), rows) };
+            unsafe { weights.pack::<A::Register>(outputs.start, group.clone(), rows) };
             for phase in phases {
                 let [vertical, horizontal] = &phase.axes;
                 for tap in 0..vertical.taps * horizontal.taps {
@@ -161,9 +163,9 @@ impl Kernel for Pack<'_> {
                         let paired = A::PAIRS && channel + 1 < channels;
                         let high = if paired { rows[place + taps] } else { [0.0; LANES] };
                         // SAFETY: as the caller's.
-                        let packed = unsafe { A::line(&[rows[place], high]) };
+                        let line = unsafe { A::pack_line(&[rows[place], high]) };
                         let place = (phase.place + tap * words_of_channels + channel / each) * A::ROWS;
-                        words[place..][..outputs.len()].copy_from_slice(&packed[..outputs.len()]);
+                        words[place..][..outputs.len()].copy_from_slice(&line[..outputs.len()]);
                     }
                 }
             }
@@ -175,20 +177,20 @@ impl Kernel for Pack<'_> {
 struct Call<'a> {
     path: Path,
     phases: &'a [Phase],
-    source: Source<'a>,
+    source: StridedMap<'a>,
     blocks: usize,
-    /// Of what is laid out, and of what is made of it.
-    laid: Planes,
-    made: Planes,
+    /// Shapes of the packed source and of the result that is made of it.
+    packed: MapShape,
+    made: MapShape,
     bias: Option<&'a [f32]>,
     weights: &'a [u32],
     panel_words: usize,
-    result: Destination<'a>,
+    result: OutputMap<'a>,
 }
 
 /// How a call is split into tasks: by its sizes alone.
 #[derive(Debug, Clone, Copy)]
-struct Plan {
+struct TaskSplit {
     /// Blocks of a task, and ranges of them.
     blocks: [usize; 2],
     row_ranges: usize,
@@ -196,12 +198,12 @@ struct Plan {
     panels: [usize; 2],
 }
 
-impl Plan {
+impl TaskSplit {
     fn new(call: &Call<'_>) -> Self {
         let (rows, columns) = (call.made.height, call.made.width);
         let task_blocks = (POSITIONS / (rows * columns)).clamp(1, call.blocks);
         let block_ranges = call.blocks.div_ceil(task_blocks);
-        let row_words = task_blocks * call.laid.width * call.laid.words() * LANES;
+        let row_words = task_blocks * call.packed.width * call.source.channel_words() * LANES;
         let sources = |rows: usize| {
             let of = |phase: &Phase| {
                 let axis = &phase.axes[0];
@@ -224,24 +226,24 @@ impl Plan {
 }
 
 impl Call<'_> {
-    fn run(&self, plan: &Plan, task: usize, scratch: &mut Scratch) {
+    fn run(&self, split: &TaskSplit, task: usize, scratch: &mut Scratch) {
         let path = self.path;
-        let [task_panels, panel_ranges] = plan.panels;
+        let [task_panels, panel_ranges] = split.panels;
         let range = task / panel_ranges;
-        let blocks = range / plan.row_ranges * plan.blocks[0];
-        let blocks = blocks..self.blocks.min(blocks + plan.blocks[0]);
-        let row_at = |range: usize| self.made.height * range / plan.row_ranges;
-        let rows = row_at(range % plan.row_ranges)..row_at(range % plan.row_ranges + 1);
+        let blocks = range / split.row_ranges * split.blocks[0];
+        let blocks = blocks..self.blocks.min(blocks + split.blocks[0]);
+        let row_at = |range: usize| self.made.height * range / split.row_ranges;
+        let rows = row_at(range % split.row_ranges)..row_at(range % split.row_ranges + 1);
         let panels = task % panel_ranges * task_panels;
         let panels = panels..self.made.channels.div_ceil(path.rows()).min(panels + task_panels);
         let sources = self.sources(rows.clone());
-        let words = self.laid.words();
-        let line = self.laid.width * words * LANES;
+        let words = self.source.channel_words();
+        let line = self.packed.width * words * LANES;
         let block_words = sources.len() * line;
         let source = first(&mut scratch.first, blocks.len() * block_words);
         for (block, words) in blocks.clone().zip(source.chunks_exact_mut(block_words.max(1))) {
-            let pixels = sources.start * self.laid.width..sources.end * self.laid.width;
-            path.run(LayImages { source: self.source, block, pixels, words });
+            let pixels = sources.start * self.packed.width..sources.end * self.packed.width;
+            path.run(PackImages { source: self.source, block, pixels, words });
         }
         let place = |block: usize, row: usize, column: usize| {
             block * block_words + (row - sources.start) * line + column * words * LANES
@@ -252,7 +254,7 @@ impl Call<'_> {
         let group = (SUMS / (path.rows() * stride)).max(1);
         for panels in panels.clone().step_by(group).map(|start| start..panels.end.min(start + group)) {
             let sums = first(&mut scratch.sums, panels.len() * path.rows() * stride);
-            path.run(Tiles {
+            path.run(CorrelateTiles {
                 line,
                 panels: panels.clone(),
                 weights: self.weights,
@@ -265,7 +267,7 @@ impl Call<'_> {
                 stride,
             });
             for (index, block) in blocks.clone().enumerate() {
-                path.run(TakeImages {
+                path.run(WriteSums {
                     sums: &sums[index * block_positions * LANES..],
                     stride,
                     result: self.result,
@@ -298,11 +300,11 @@ impl Call<'_> {
         blocks: usize,
         place: impl Fn(usize, usize, usize) -> usize,
         positions: &mut Vec<[usize; 2]>,
-        classes: &mut Vec<Class>,
+        classes: &mut Vec<TapClass>,
     ) {
         positions.clear();
         classes.clear();
-        let words = self.laid.words();
+        let words = self.source.channel_words();
         for phase in self.phases {
             let [vertical, horizontal] = &phase.axes;
             for (row_run, row_taps) in vertical.runs(vertical.indices_in(rows.clone())) {
@@ -323,7 +325,7 @@ impl Call<'_> {
                         positions.push([source, (block * rows.len() + y - rows.start) * self.made.width + x]);
                     }
                     let tap = row_taps.start * horizontal.taps + column_taps.start;
-                    classes.push(Class {
+                    classes.push(TapClass {
                         positions: start..positions.len(),
                         lines: if nothing { 0 } else { row_taps.len() },
                         length: column_taps.len() * words,
@@ -337,7 +339,7 @@ impl Call<'_> {
 }
 
 /// The sums of some panels at the positions of a task.
-pub(super) struct Tiles<'a> {
+pub(super) struct CorrelateTiles<'a> {
     /// Words of the source from one row to the next.
     pub(super) line: usize,
     pub(super) panels: Range<usize>,
@@ -346,13 +348,13 @@ pub(super) struct Tiles<'a> {
     pub(super) bias: Option<&'a [f32]>,
     pub(super) source: &'a [u32],
     pub(super) positions: &'a [[usize; 2]],
-    pub(super) classes: &'a [Class],
+    pub(super) classes: &'a [TapClass],
     pub(super) sums: &'a mut [f32],
     /// Sums from one output to the next.
     pub(super) stride: usize,
 }
 
-impl Kernel for Tiles<'_> {
+impl Kernel for CorrelateTiles<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(self.panels.end * self.panel_words <= self.weights.len());
@@ -374,7 +376,7 @@ impl Kernel for Tiles<'_> {
             for class in self.classes {
                 // SAFETY: the assertions above hold for this class, its positions, this panel and its sums.
                 unsafe {
-                    let walk = Walk {
+                    let micro_kernel = CorrelateMicroKernel {
                         weights: self
                             .weights
                             .as_ptr()
@@ -388,15 +390,15 @@ impl Kernel for Tiles<'_> {
                         sums: self.sums.as_mut_ptr().add(index * A::ROWS * self.stride),
                         stride: self.stride,
                     };
-                    walk.all::<A>(&self.positions[class.positions.clone()]);
+                    micro_kernel.all::<A>(&self.positions[class.positions.clone()]);
                 }
             }
         }
     }
 }
 
-/// What the tiles of a panel and a class have in common.
-pub(super) struct Walk<'a> {
+/// The loops of a register tile, as the tiles of a panel and a class have them in common.
+pub(super) struct CorrelateMicroKernel<'a> {
     pub(super) weights: *const u32,
     pub(super) weight_step: usize,
     pub(super) source_step: usize,
@@ -410,7 +412,7 @@ pub(super) struct Walk<'a> {
     pub(super) stride: usize,
 }
 
-impl Walk<'_> {
+impl CorrelateMicroKernel<'_> {
     /// Sums the outputs of a panel at all `positions`, in tiles.
     ///
     /// # Safety

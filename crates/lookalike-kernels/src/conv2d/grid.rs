@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::Shape;
+use super::ConvShape;
 
 /// Along one side, pixel `first + step · index` of the result, for `index` below `count`, sums over the `taps` of the
 /// kernel pixels `stride · index + shift + tap` of a source of `source` pixels, as far as there are any.
@@ -21,16 +21,16 @@ pub(super) struct Axis {
 
 impl Axis {
     /// The output, which sums the input.
-    pub(super) fn of_output(shape: &Shape, input: usize, output: usize) -> Self {
-        let Shape { kernel, stride, padding, .. } = *shape;
+    pub(super) fn of_output(shape: &ConvShape, input: usize, output: usize) -> Self {
+        let ConvShape { kernel, stride, padding, .. } = *shape;
         let shift = -(padding as isize);
         Self { count: output, first: 0, step: 1, stride, shift, taps: kernel, source: input, kernel: [0, 1] }
     }
 
     /// The input pixels whose position, padding included, is `phase` modulo the stride; they sum the output's gradient over
     /// every stride-th tap, the last one first.
-    pub(super) fn of_input_phase(shape: &Shape, phase: usize, input: usize, output: usize) -> Self {
-        let Shape { kernel, stride, padding, .. } = *shape;
+    pub(super) fn of_input_phase(shape: &ConvShape, phase: usize, input: usize, output: usize) -> Self {
+        let ConvShape { kernel, stride, padding, .. } = *shape;
         let index = padding.saturating_sub(phase).div_ceil(stride);
         let first = stride * index + phase - padding;
         let taps = kernel.saturating_sub(phase).div_ceil(stride);

@@ -1,4 +1,4 @@
-//! From maps to what the register tiles read, and back.
+//! Packs maps into the order in which the register tiles read them, and writes sums into maps.
 
 #![expect(
     unsafe_code,
@@ -13,7 +13,7 @@ use std::ops::Range;
 
 use super::arithmetic::{Arithmetic, Kernel, LANES};
 use super::grid::Axis;
-use crate::map::{Line, lines};
+use crate::map::{Line, MapShape, Precision, lines};
 use crate::vector::Vector;
 pub(super) use crate::written::Target;
 
@@ -27,57 +27,38 @@ const TOGETHER: usize = 4;
 /// Pixels between what is copied and what is fetched into the caches meanwhile.
 const AHEAD: usize = 2 * TOGETHER;
 
-/// Sizes of a block of sixteen images: channels, height, width, and channels of a word.
+/// A map of which every `stride`-th pixel is read along either side. The pixels that are read are numbered row by row.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Planes {
-    pub(super) channels: usize,
-    pub(super) height: usize,
-    pub(super) width: usize,
-    pub(super) each: usize,
+pub(super) struct StridedMap<'a> {
+    pub(super) words: &'a [u32],
+    pub(super) shape: MapShape,
+    pub(super) precision: Precision,
+    pub(super) stride: usize,
 }
 
-impl Planes {
-    /// Pixels of a channel.
-    pub(super) fn map(&self) -> usize {
-        self.height * self.width
+impl<'a> StridedMap<'a> {
+    /// A map of which every pixel is read.
+    pub(super) fn dense(words: &'a [u32], shape: MapShape, precision: Precision) -> Self {
+        Self { words, shape, precision, stride: 1 }
     }
 
     /// Words of a pixel.
-    pub(super) fn words(&self) -> usize {
-        self.channels.div_ceil(self.each)
+    #[inline(always)]
+    pub(super) fn channel_words(&self) -> usize {
+        self.shape.channel_words(self.precision)
     }
 
-    /// Words of a block.
-    pub(super) fn values(&self) -> usize {
-        self.words() * self.map() * LANES
-    }
-
-    /// All pixels in one column, as kernels of one pixel see them.
-    pub(super) fn flat(&self) -> Self {
-        Self { height: self.map(), width: 1, ..*self }
-    }
-}
-
-/// A map of which every `step`-th pixel is read along either side; those that are read are numbered row by row.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Source<'a> {
-    pub(super) map: &'a [u32],
-    pub(super) planes: Planes,
-    pub(super) step: usize,
-}
-
-impl Source<'_> {
     /// The line of a word at a pixel.
     #[inline(always)]
-    fn place(&self, block: usize, word: usize, pixel: usize) -> usize {
-        let Planes { width, .. } = self.planes;
-        let pixel = if self.step == 1 {
+    pub(super) fn line(&self, block: usize, word: usize, pixel: usize) -> usize {
+        let width = self.shape.width;
+        let pixel = if self.stride == 1 {
             pixel
         } else {
-            let columns = width.div_ceil(self.step);
-            (pixel / columns * width + pixel % columns) * self.step
+            let columns = width.div_ceil(self.stride);
+            (pixel / columns * width + pixel % columns) * self.stride
         };
-        (block * self.planes.words() + word) * self.planes.map() + pixel
+        (block * self.channel_words() + word) * self.shape.pixels() + pixel
     }
 }
 
@@ -94,39 +75,39 @@ fn fetch(map: &[Line], line: usize) {
     let _ = (map, line);
 }
 
-/// Lays some pixels of a block out as `[pixels, words of C, 16 images]`.
-pub(super) struct LayImages<'a> {
-    pub(super) source: Source<'a>,
+/// Packs some pixels of a block as `[pixels, words of C, 16 images]`.
+pub(super) struct PackImages<'a> {
+    pub(super) source: StridedMap<'a>,
     pub(super) block: usize,
     pub(super) pixels: Range<usize>,
     pub(super) words: &'a mut [u32],
 }
 
-impl Kernel for LayImages<'_> {
+impl Kernel for PackImages<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         let Self { source, block, pixels, words } = self;
-        let (count, map) = (source.planes.words(), lines(source.map));
+        let (count, map) = (source.channel_words(), lines(source.words));
         let targets = words.as_chunks_mut::<LANES>().0;
         for (index, start) in pixels.clone().step_by(TOGETHER).enumerate() {
             let together = start..pixels.end.min(start + TOGETHER);
             let targets = &mut targets[index * TOGETHER * count..][..together.len() * count];
             for word in 0..count {
                 for pixel in together.clone() {
-                    fetch(map, source.place(block, word, (pixel + AHEAD).min(pixels.end - 1)));
+                    fetch(map, source.line(block, word, (pixel + AHEAD).min(pixels.end - 1)));
                 }
                 for (pixel, target) in together.clone().zip(targets.iter_mut().skip(word).step_by(count)) {
-                    *target = map[source.place(block, word, pixel)];
+                    *target = map[source.line(block, word, pixel)];
                 }
             }
         }
     }
 }
 
-/// Lays some channels of some pixels of a block out as `[⌈channels / columns⌉, pixels, words of images, columns]`: where words are
-/// pairs, pairs of images.
-pub(super) struct LayChannels<'a> {
-    pub(super) source: Source<'a>,
+/// Packs some channels of some pixels of a block as `[⌈channels / columns⌉, pixels, words of images, columns]`. Words that are
+/// pairs become pairs of images.
+pub(super) struct PackChannels<'a> {
+    pub(super) source: StridedMap<'a>,
     pub(super) block: usize,
     /// From a multiple of 16 on.
     pub(super) channels: Range<usize>,
@@ -136,12 +117,12 @@ pub(super) struct LayChannels<'a> {
     pub(super) words: &'a mut [u32],
 }
 
-impl Kernel for LayChannels<'_> {
+impl Kernel for PackChannels<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         let Self { source, block, channels, pixels, columns, words } = self;
         let each = if A::PAIRS { 2 } else { 1 };
-        assert!(source.planes.each == each && channels.start.is_multiple_of(BLOCK));
+        assert!(source.precision.channels_per_word() == each && channels.start.is_multiple_of(BLOCK));
         let (lanes, rows) = (LANES / each, BLOCK / each);
         let panel = pixels.len() * lanes * columns;
         let end = channels.end.div_ceil(each);
@@ -151,24 +132,24 @@ impl Kernel for LayChannels<'_> {
             let place = channel / columns * panel + channel % columns;
             for (index, pixel) in pixels.clone().enumerate() {
                 let target = &mut words[place + index * lanes * columns..];
-                let first = if there == 0 { 0 } else { source.place(block, word, pixel) };
+                let first = if there == 0 { 0 } else { source.line(block, word, pixel) };
                 // SAFETY: as the caller's.
                 unsafe {
-                    let stride = source.planes.map() * LANES;
-                    turn::<A>(source.map, first * LANES, stride, there, target, columns);
+                    let stride = source.shape.pixels() * LANES;
+                    transpose_block::<A>(source.words, first * LANES, stride, there, target, columns);
                 };
             }
         }
     }
 }
 
-/// Writes the transpose of a block of sixteen channels, of whose words `there` are, `stride` apart: rows of sixteen channels, one
-/// for each image or pair of images, that are `columns` apart.
+/// Writes the transpose of a block of sixteen channels, whose words are `stride` apart: rows of sixteen channels, one for each
+/// image or pair of images, that are `columns` apart. Only the first `there` words exist; the others are 0.
 ///
 /// # Safety
 /// The processor has the registers of `A`.
 #[inline(always)]
-unsafe fn turn<A: Arithmetic>(
+unsafe fn transpose_block<A: Arithmetic>(
     map: &[u32],
     start: usize,
     stride: usize,
@@ -199,12 +180,12 @@ unsafe fn turn<A: Arithmetic>(
     }
 }
 
-/// The channels of a line of pairs, or the only one, as values.
+/// The values of the channels of a line: of two where words are pairs, of one otherwise.
 ///
 /// # Safety
 /// The processor has the registers of `A`.
 #[inline(always)]
-pub(super) unsafe fn widen<A: Arithmetic>(line: &Line, targets: [&mut [f32; LANES]; 2]) {
+pub(super) unsafe fn unpack_line<A: Arithmetic>(line: &Line, targets: [&mut [f32; LANES]; 2]) {
     let [low, high] = targets;
     for lane in (0..LANES).step_by(A::Register::LANES) {
         // SAFETY: registers divide a line; the caller vouches for them.
@@ -221,25 +202,25 @@ pub(super) unsafe fn widen<A: Arithmetic>(line: &Line, targets: [&mut [f32; LANE
     }
 }
 
-/// Lays what each output pixel of `rows` of a block meets, all taps of its channels, as
-/// `[⌈C · K² / 16⌉, rows · W′, words of images, 16]`, 0 beside the image.
-pub(super) struct LayWindows<'a> {
-    pub(super) source: Source<'a>,
+/// Packs the window of each output pixel of `rows` of a block, all taps of its channels, as
+/// `[⌈C · K² / 16⌉, rows · W′, words of images, 16]` (the "im2col" of a few rows). Taps outside the image are 0.
+pub(super) struct PackWindows<'a> {
+    pub(super) source: StridedMap<'a>,
     pub(super) block: usize,
-    /// Terms C · K² to lay, from a multiple of 16 on, counted from that of channel 0 on.
+    /// Terms C · K² to pack, from a multiple of 16 on. Channel 0 has the first ones.
     pub(super) terms: Range<usize>,
     pub(super) rows: Range<usize>,
     pub(super) axes: [Axis; 2],
     pub(super) words: &'a mut [u32],
 }
 
-impl Kernel for LayWindows<'_> {
+impl Kernel for PackWindows<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         let Self { source, block, terms, rows, axes: [vertical, horizontal], words } = self;
-        let (each, map) = (if A::PAIRS { 2 } else { 1 }, lines(source.map));
-        assert!(source.planes.each == each);
-        let (width, height) = (source.planes.width, source.planes.height);
+        let (each, map) = (if A::PAIRS { 2 } else { 1 }, lines(source.words));
+        assert!(source.precision.channels_per_word() == each);
+        let MapShape { height, width, .. } = source.shape;
         let (lanes, taps) = (LANES / each, vertical.taps * horizontal.taps);
         let pixels = rows.len() * horizontal.count;
         for (panel, first) in terms.clone().step_by(BLOCK).enumerate() {
@@ -253,7 +234,7 @@ impl Kernel for LayWindows<'_> {
                     if y < 0 || x < 0 || y as usize >= height || x as usize >= width {
                         continue;
                     }
-                    let line = &map[source.place(block, channel / each, y as usize * width + x as usize)];
+                    let line = &map[source.line(block, channel / each, y as usize * width + x as usize)];
                     let target = &mut lines[index / each];
                     for lane in 0..LANES {
                         // One half of a word becomes one of another.
@@ -268,29 +249,32 @@ impl Kernel for LayWindows<'_> {
                 }
                 let target = &mut words[(panel * pixels + pixel) * lanes * BLOCK..];
                 // SAFETY: as the caller's.
-                unsafe { turn::<A>(lines.as_flattened(), 0, LANES, BLOCK / each, target, BLOCK) };
+                unsafe {
+                    transpose_block::<A>(lines.as_flattened(), 0, LANES, BLOCK / each, target, BLOCK);
+                };
             }
         }
     }
 }
 
-/// Where results go: a map, to which another one may be added.
+/// The map that sums are written to, and the map that is added to them, if there is one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Destination<'a> {
-    pub(super) images: usize,
-    pub(super) planes: Planes,
+pub(super) struct OutputMap<'a> {
+    pub(super) shape: MapShape,
+    pub(super) precision: Precision,
     pub(super) target: Target,
     /// As large as the map.
     pub(super) added: Option<&'a [u32]>,
 }
 
-impl Destination<'_> {
-    /// Writes sums, `[channels of a word, pixels, 16]`, to the images there are: pixels from one on of a word of a block; sums of channels are `stride` apart.
+impl OutputMap<'_> {
+    /// Writes sums, `[channels of a word, pixels, 16]`, to the images there are: pixels from one on of a word of a block. Sums
+    /// of channels are `stride` apart.
     ///
     /// # Safety
     /// The processor has the registers of `A`, the target holds the block, and nobody else touches these pixels of the word.
     #[inline(always)]
-    pub(super) unsafe fn take<A: Arithmetic>(
+    pub(super) unsafe fn write_sums<A: Arithmetic>(
         &self,
         block: usize,
         word: usize,
@@ -298,12 +282,13 @@ impl Destination<'_> {
         sums: &[f32],
         stride: usize,
     ) {
-        let Planes { channels, each, .. } = self.planes;
-        let paired = A::PAIRS && word * each + 1 < channels;
-        let first = (block * self.planes.words() + word) * self.planes.map() + pixels.start;
+        let MapShape { images, channels, .. } = self.shape;
+        let paired = A::PAIRS && word * self.precision.channels_per_word() + 1 < channels;
+        let first =
+            (block * self.shape.channel_words(self.precision) + word) * self.shape.pixels() + pixels.start;
         let low = &sums[..pixels.len() * LANES];
         let high = if paired { &sums[stride..][..pixels.len() * LANES] } else { low };
-        let there = LANES.min(self.images - block * LANES);
+        let there = LANES.min(images - block * LANES);
         let added = self.added.map(|map| &lines(map)[first..][..pixels.len()]);
         let pairs = low.as_chunks::<LANES>().0.iter().zip(high.as_chunks::<LANES>().0);
         for (index, (low, high)) in pairs.enumerate() {
@@ -312,7 +297,7 @@ impl Destination<'_> {
                 let mut more = [[0.0; LANES]; 2];
                 let [one, other] = &mut more;
                 // SAFETY: as the caller's.
-                unsafe { widen::<A>(&added[index], [one, other]) };
+                unsafe { unpack_line::<A>(&added[index], [one, other]) };
                 for half in 0..if A::PAIRS { 2 } else { 1 } {
                     for lane in 0..LANES {
                         values[half][lane] += more[half][lane];
@@ -323,35 +308,35 @@ impl Destination<'_> {
                 values[there..].fill(0.0);
             }
             // SAFETY: as the caller's.
-            unsafe { self.target.write(first + index, A::line(&values)) };
+            unsafe { self.target.write(first + index, A::pack_line(&values)) };
         }
     }
 }
 
-/// Takes sums `[channels, pixels, 16]` to pixels of a block.
-pub(super) struct TakeImages<'a> {
+/// Writes sums `[channels, pixels, 16]` to pixels of a block.
+pub(super) struct WriteSums<'a> {
     pub(super) sums: &'a [f32],
     /// Values from one channel's sums to the next one's.
     pub(super) stride: usize,
-    pub(super) result: Destination<'a>,
+    pub(super) result: OutputMap<'a>,
     pub(super) block: usize,
     /// From an even one on.
     pub(super) channels: Range<usize>,
     pub(super) pixels: Range<usize>,
 }
 
-impl Kernel for TakeImages<'_> {
+impl Kernel for WriteSums<'_> {
     /// # Safety
-    /// Beside the registers: the target holds the block, and nobody else touches the pixels.
+    /// As [`OutputMap::write_sums`].
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         let Self { sums, stride, result, block, channels, pixels } = self;
-        let each = result.planes.each;
+        let each = result.precision.channels_per_word();
         for (index, channel) in channels.step_by(each).enumerate() {
             // SAFETY: as the caller's.
             unsafe {
                 let sums = &sums[index * each * stride..];
-                result.take::<A>(block, channel / each, pixels.clone(), sums, stride);
+                result.write_sums::<A>(block, channel / each, pixels.clone(), sums, stride);
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Convolution of [maps](crate::map) with square kernels, and its gradients.
 //!
-//! Each function lays its operands out a piece at a time, so that the innermost loops read them in order from the
-//! caches: `correlate` for output and input gradient, `contract` for the weight gradient, and `winograd` for all three where
+//! Each function packs its operands a piece at a time, so that the innermost loops read them in order from the caches.
+//! `correlate` computes the output and the input gradient, `contract` the weight gradient, and `winograd` all three where
 //! tiles need far fewer products. Work is split into tasks by the shape alone: results do not depend on the number of
-//! threads. Inputs are expected to be finite: what is not a number, or rounds to an infinity, spreads to other pixels of its tile,
-//! and in the weight gradient to other taps.
+//! threads. Inputs are expected to be finite: a NaN, or a value that rounds to an infinity, spreads to other pixels of its
+//! tile, and in the weight gradient to other taps.
 
 mod arithmetic;
 mod contract;
@@ -18,14 +18,13 @@ mod winograd;
 use arithmetic::Path;
 use correlate::Operands;
 use grid::Axis;
-use layout::Planes;
 use weights::Weights;
 
-use crate::map::{Precision, Sizes, sums};
+use crate::map::{MapShape, Precision, sums};
 
-/// A convolution's sizes.
+/// The shape of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Shape {
+pub struct ConvShape {
     /// Images, N.
     pub images: usize,
     /// Input channels, C.
@@ -44,7 +43,7 @@ pub struct Shape {
     pub padding: usize,
 }
 
-impl Shape {
+impl ConvShape {
     /// Height of the output, H′.
     pub fn output_height(&self) -> usize {
         (self.height + 2 * self.padding - self.kernel) / self.stride + 1
@@ -60,7 +59,7 @@ impl Shape {
         let least = self.inputs.min(self.outputs).min(self.height).min(self.width);
         assert!(
             self.stride > 0 && least > 0 && (1..=padded).contains(&self.kernel),
-            "no convolution has the sizes {self:?}"
+            "no convolution has the shape {self:?}"
         );
     }
 
@@ -83,22 +82,15 @@ impl Shape {
         }
     }
 
-    /// Sizes of the input.
-    pub fn input(&self) -> Sizes {
-        Sizes { images: self.images, channels: self.inputs, height: self.height, width: self.width }
+    /// The shape of the input.
+    pub fn input(&self) -> MapShape {
+        MapShape { images: self.images, channels: self.inputs, height: self.height, width: self.width }
     }
 
-    /// Sizes of the output.
-    pub fn output(&self) -> Sizes {
+    /// The shape of the output.
+    pub fn output(&self) -> MapShape {
         let (height, width) = (self.output_height(), self.output_width());
-        Sizes { images: self.images, channels: self.outputs, height, width }
-    }
-
-    fn planes(&self, path: Path) -> [Planes; 2] {
-        [self.input(), self.output()].map(|sizes| {
-            let Sizes { channels, height, width, .. } = sizes;
-            Planes { channels, height, width, each: path.each() }
-        })
+        MapShape { images: self.images, channels: self.outputs, height, width }
     }
 
     /// Products that one output sums.
@@ -107,17 +99,16 @@ impl Shape {
     }
 }
 
-/// The convolution (cross-correlation, as deep learning calls it so).
+/// The convolution, which in deep learning is a cross-correlation.
 ///
 /// # Shapes
 /// `input` is a [map](crate::map) of N images and C channels, `weight` `[O, C, K, K]`, `bias` `[O]`; the output is a map of O
 /// channels.
 ///
 /// # Panics
-/// Where lengths do not fit `shape`, or in `shape` channels, pixels, kernel or stride are 0 or the kernel is larger than the
-/// padded image.
+/// If lengths do not fit `shape`; if channels, pixels, kernel or stride are 0; if the kernel is larger than the padded image.
 pub fn forward(
-    shape: &Shape,
+    shape: &ConvShape,
     precision: Precision,
     input: &[u32],
     weight: &[f32],
@@ -126,22 +117,27 @@ pub fn forward(
     forward_at(Path::detect(precision), shape, input, weight, bias)
 }
 
-fn forward_at(path: Path, shape: &Shape, input: &[u32], weight: &[f32], bias: Option<&[f32]>) -> Vec<u32> {
+fn forward_at(
+    path: Path,
+    shape: &ConvShape,
+    input: &[u32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+) -> Vec<u32> {
     shape.check_lengths(path.precision(), Some(input), Some(weight), None);
     if let Some(bias) = bias {
         assert_eq!(bias.len(), shape.outputs, "values of the bias in {shape:?}");
     }
-    let [from, to] = shape.planes(path);
+    let (from, to) = (shape.input(), shape.output());
     let sides = [(from.height, to.height), (from.width, to.width)]
         .map(|(input, output)| vec![Axis::of_output(shape, input, output)]);
     let taps = shape.kernel * shape.kernel;
     let weights = Weights { values: weight, output: shape.terms(), channel: taps, kernel: shape.kernel };
-    let operands = Operands { images: shape.images, map: input, bias, added: None };
+    let operands = Operands { map: input, bias, added: None };
     correlate::correlate(path, &sides, &operands, [from, to], &weights)
 }
 
-/// The gradient of the input, each pixel of which sums what it contributed to, and what is `added` to it: where others read the
-/// same input, the sum of their gradients.
+/// The gradient of the input, plus `added` if it is given: the gradient of another layer that reads the same input.
 ///
 /// # Shapes
 /// `weight` is `[O, C, K, K]`, `gradient` (of the output) a [map](crate::map) of O channels; the result and `added` are maps of C
@@ -150,7 +146,7 @@ fn forward_at(path: Path, shape: &Shape, input: &[u32], weight: &[f32], bias: Op
 /// # Panics
 /// As [`forward`].
 pub fn input_gradient(
-    shape: &Shape,
+    shape: &ConvShape,
     precision: Precision,
     weight: &[f32],
     gradient: &[u32],
@@ -161,20 +157,20 @@ pub fn input_gradient(
 
 fn input_gradient_at(
     path: Path,
-    shape: &Shape,
+    shape: &ConvShape,
     weight: &[f32],
     gradient: &[u32],
     added: Option<&[u32]>,
 ) -> Vec<u32> {
     shape.check_lengths(path.precision(), added, Some(weight), Some(gradient));
-    let [to, from] = shape.planes(path);
+    let (from, to) = (shape.output(), shape.input());
     let sides = [(to.height, from.height), (to.width, from.width)].map(|(input, output)| {
         let phases = (0..shape.stride).map(|phase| Axis::of_input_phase(shape, phase, input, output));
         phases.filter(|axis| axis.count > 0).collect::<Vec<_>>()
     });
     let taps = shape.kernel * shape.kernel;
     let weights = Weights { values: weight, output: taps, channel: shape.terms(), kernel: shape.kernel };
-    let operands = Operands { images: shape.images, map: gradient, bias: None, added };
+    let operands = Operands { map: gradient, bias: None, added };
     correlate::correlate(path, &sides, &operands, [from, to], &weights)
 }
 
@@ -185,11 +181,11 @@ fn input_gradient_at(
 ///
 /// # Panics
 /// As [`forward`].
-pub fn weight_gradient(shape: &Shape, precision: Precision, input: &[u32], gradient: &[u32]) -> Vec<f32> {
+pub fn weight_gradient(shape: &ConvShape, precision: Precision, input: &[u32], gradient: &[u32]) -> Vec<f32> {
     weight_gradient_at(Path::detect(precision), shape, [input, gradient])
 }
 
-fn weight_gradient_at(path: Path, shape: &Shape, [input, gradient]: [&[u32]; 2]) -> Vec<f32> {
+fn weight_gradient_at(path: Path, shape: &ConvShape, [input, gradient]: [&[u32]; 2]) -> Vec<f32> {
     shape.check_lengths(path.precision(), Some(input), None, Some(gradient));
     contract::contract(path, shape, input, gradient)
 }
@@ -201,9 +197,9 @@ fn weight_gradient_at(path: Path, shape: &Shape, [input, gradient]: [&[u32]; 2])
 ///
 /// # Panics
 /// As [`forward`].
-pub fn bias_gradient(shape: &Shape, precision: Precision, gradient: &[u32]) -> Vec<f32> {
+pub fn bias_gradient(shape: &ConvShape, precision: Precision, gradient: &[u32]) -> Vec<f32> {
     shape.check_lengths(precision, None, None, Some(gradient));
-    let (sums, each) = (sums(&shape.output(), precision, gradient), precision.each());
+    let (sums, each) = (sums(&shape.output(), precision, gradient), precision.channels_per_word());
     let words = shape.output().channel_words(precision);
     let sum = |output: usize| {
         let of_blocks = sums.iter().skip(output / each).step_by(words);

@@ -9,21 +9,21 @@ use super::arithmetic::LANES;
 /// Buffers of one thread; none of them holds anything between two uses.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    /// Operands laid out.
+    /// Packed operands.
     pub(super) first: Vec<u32>,
     pub(super) second: Vec<u32>,
     pub(super) sums: Vec<f32>,
     /// Weights of sixteen outputs each, or pixels of sixteen images.
     pub(super) rows: Vec<[f32; LANES]>,
     pub(super) positions: Vec<[usize; 2]>,
-    pub(super) classes: Vec<Class>,
+    pub(super) classes: Vec<TapClass>,
     /// Of the values of transformed tiles.
     pub(super) offsets: Vec<u32>,
 }
 
 /// Positions of a correlation that have the same valid taps.
 #[derive(Debug)]
-pub(super) struct Class {
+pub(super) struct TapClass {
     /// Of the list of positions.
     pub(super) positions: Range<usize>,
     /// Rows of the kernel that are valid, and words of the source in each.

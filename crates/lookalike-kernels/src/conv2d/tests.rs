@@ -4,11 +4,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bf16::half_step;
-use crate::map::{lay, take};
+use crate::map::{pack, unpack};
 
 /// Calls `visit(output index, input index, weight index)` for every product of the convolution.
-pub(super) fn each_product(shape: &Shape, mut visit: impl FnMut(usize, usize, usize)) {
-    let Shape { images, inputs, outputs, height, width, kernel, stride, padding } = *shape;
+pub(super) fn each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize)) {
+    let ConvShape { images, inputs, outputs, height, width, kernel, stride, padding } = *shape;
     let (out_height, out_width) = (shape.output_height(), shape.output_width());
     for image in 0..images {
         for output in 0..outputs {
@@ -48,8 +48,8 @@ pub(super) fn difference(a: &[f32], b: &[f64], sizes: &[f64], precision: Precisi
 }
 
 /// Input, weights and gradient of the output.
-pub(super) fn operands(shape: &Shape) -> [Vec<f32>; 3] {
-    let values = |sizes: Sizes| sizes.images * sizes.channels * sizes.pixels();
+pub(super) fn operands(shape: &ConvShape) -> [Vec<f32>; 3] {
+    let values = |sizes: MapShape| sizes.images * sizes.channels * sizes.pixels();
     [
         normals("input", values(shape.input())),
         normals("weight", shape.outputs * shape.terms()),
@@ -60,16 +60,16 @@ pub(super) fn operands(shape: &Shape) -> [Vec<f32>; 3] {
 /// Output, input gradient and weight gradient at a path, by way of maps.
 pub(super) fn results(
     path: Path,
-    shape: &Shape,
+    shape: &ConvShape,
     [input, weight, gradient]: [&[f32]; 3],
     bias: &[f32],
 ) -> [Vec<f32>; 3] {
     let precision = path.precision();
     let (from, to) = (shape.input(), shape.output());
-    let (input, gradient) = (lay(&from, precision, input), lay(&to, precision, gradient));
+    let (input, gradient) = (pack(&from, precision, input), pack(&to, precision, gradient));
     [
-        take(&to, precision, &forward_at(path, shape, &input, weight, Some(bias))),
-        take(&from, precision, &input_gradient_at(path, shape, weight, &gradient, None)),
+        unpack(&to, precision, &forward_at(path, shape, &input, weight, Some(bias))),
+        unpack(&from, precision, &input_gradient_at(path, shape, weight, &gradient, None)),
         weight_gradient_at(path, shape, [&input, &gradient]),
     ]
 }
@@ -80,7 +80,11 @@ pub(super) fn normals(purpose: &str, count: usize) -> Vec<f32> {
 }
 
 /// The twins of output, input gradient, weight gradient and bias gradient.
-pub(super) fn twins(shape: &Shape, [input, weight, gradient]: [&[f32]; 3], bias: &[f32]) -> [Vec<f64>; 4] {
+pub(super) fn twins(
+    shape: &ConvShape,
+    [input, weight, gradient]: [&[f32]; 3],
+    bias: &[f32],
+) -> [Vec<f64>; 4] {
     let map = shape.output_height() * shape.output_width();
     let mut y: Vec<f64> =
         (0..gradient.len()).map(|index| f64::from(bias[index / map % shape.outputs])).collect();
@@ -96,7 +100,7 @@ pub(super) fn twins(shape: &Shape, [input, weight, gradient]: [&[f32]; 3], bias:
     [y, dx, dw, db]
 }
 
-fn check(shape: &Shape) {
+fn check(shape: &ConvShape) {
     let exact = operands(shape);
     let bias = normals("bias", shape.outputs);
     let [input, weight, gradient] = exact.each_ref().map(Vec::as_slice);
@@ -138,7 +142,7 @@ fn check(shape: &Shape) {
         }
     }
     for precision in [Precision::F32, Precision::Bf16] {
-        let map = lay(&shape.output(), precision, gradient);
+        let map = pack(&shape.output(), precision, gradient);
         let twin = if precision == Precision::F32 { &of_exact[3] } else { &of_rounded[3] };
         let difference =
             difference(&bias_gradient(shape, precision, &map), twin, &of_sizes[3], Precision::F32);
@@ -156,7 +160,7 @@ proptest! {
         (height, width) in (1_usize..13, 1_usize..13),
         (kernel, stride, padding) in (1_usize..8, 1_usize..4, 0_usize..5),
     ) {
-        let shape = Shape { images, inputs, outputs, height, width, kernel, stride, padding };
+        let shape = ConvShape { images, inputs, outputs, height, width, kernel, stride, padding };
         prop_assume!(kernel <= height.min(width) + 2 * padding);
         check(&shape);
     }
@@ -168,7 +172,7 @@ fn the_layers_of_residual_networks_are_those_of_the_definition() {
         [(3, 16, 32, 3, 1), (16, 32, 16, 3, 2), (70, 33, 8, 3, 1), (130, 64, 4, 3, 2), (64, 128, 9, 1, 2)];
     for (inputs, outputs, side, kernel, stride) in sizes.into_iter().chain([(3, 64, 30, 7, 2)]) {
         let padding = kernel / 2;
-        check(&Shape { images: 9, inputs, outputs, height: side, width: side, kernel, stride, padding });
+        check(&ConvShape { images: 9, inputs, outputs, height: side, width: side, kernel, stride, padding });
     }
 }
 
@@ -186,7 +190,7 @@ fn more_images_than_lanes_are_no_exception() {
         (20, 4, 9, 7, 3),
     ] {
         let padding = kernel / 2;
-        check(&Shape { images, inputs, outputs: 19, height: side, width: side, kernel, stride, padding });
+        check(&ConvShape { images, inputs, outputs: 19, height: side, width: side, kernel, stride, padding });
     }
 }
 
@@ -195,7 +199,7 @@ fn pixels_that_no_output_meets_have_no_gradient() {
     for (side, kernel, stride, padding) in
         [(7, 1, 3, 0), (7, 2, 5, 1), (1, 1, 3, 1), (1, 1, 100_000, 0), (3, 2, 4, 2)]
     {
-        check(&Shape {
+        check(&ConvShape {
             images: 3,
             inputs: 4,
             outputs: 5,
@@ -213,7 +217,7 @@ fn no_images_are_no_values() {
     for (kernel, stride) in [(3, 1), (3, 2), (1, 1), (1, 2)] {
         let padding = kernel / 2;
         let shape =
-            Shape { images: 0, inputs: 16, outputs: 16, height: 9, width: 9, kernel, stride, padding };
+            ConvShape { images: 0, inputs: 16, outputs: 16, height: 9, width: 9, kernel, stride, padding };
         let weight = vec![1.0; shape.outputs * shape.terms()];
         for precision in [Precision::F32, Precision::Bf16] {
             assert!(forward(&shape, precision, &[], &weight, None).is_empty());
@@ -229,20 +233,20 @@ fn what_is_added_to_an_input_gradient_is_in_the_result() {
     for (kernel, stride) in [(3, 1), (5, 1), (3, 2), (1, 1), (1, 2)] {
         let padding = kernel / 2;
         let shape =
-            Shape { images: 18, inputs: 17, outputs: 20, height: 9, width: 8, kernel, stride, padding };
+            ConvShape { images: 18, inputs: 17, outputs: 20, height: 9, width: 8, kernel, stride, padding };
         let (from, to) = (shape.input(), shape.output());
         let weight = normals("weight", shape.outputs * shape.terms());
         let gradient = normals("gradient", to.images * to.channels * to.pixels());
         let added = normals("added", from.images * from.channels * from.pixels());
         for precision in [Precision::F32, Precision::Bf16] {
-            let (gradient, added) = (lay(&to, precision, &gradient), lay(&from, precision, &added));
+            let (gradient, added) = (pack(&to, precision, &gradient), pack(&from, precision, &added));
             for path in Path::all(precision) {
                 let of = |added: Option<&[u32]>| {
-                    take(&from, precision, &input_gradient_at(path, &shape, &weight, &gradient, added))
+                    unpack(&from, precision, &input_gradient_at(path, &shape, &weight, &gradient, added))
                 };
                 let expected: Vec<f64> = of(None)
                     .iter()
-                    .zip(take(&from, precision, &added))
+                    .zip(unpack(&from, precision, &added))
                     .map(|(gradient, added)| f64::from(*gradient) + f64::from(added))
                     .collect();
                 let sum = of(Some(&added));
@@ -265,9 +269,9 @@ fn lanes_without_an_image_stay_zero() {
     for (kernel, stride) in [(3, 1), (3, 2), (1, 1), (5, 1)] {
         let padding = kernel / 2;
         let shape =
-            Shape { images: 21, inputs: 16, outputs: 18, height: 9, width: 9, kernel, stride, padding };
+            ConvShape { images: 21, inputs: 16, outputs: 18, height: 9, width: 9, kernel, stride, padding };
         for precision in [Precision::F32, Precision::Bf16] {
-            let input = lay(&shape.input(), precision, &vec![1.0; shape.input().images * 16 * 81]);
+            let input = pack(&shape.input(), precision, &vec![1.0; shape.input().images * 16 * 81]);
             let weight = normals("weight", shape.outputs * shape.terms());
             let bias = normals("bias", shape.outputs);
             let output = forward(&shape, precision, &input, &weight, Some(&bias));
@@ -290,7 +294,7 @@ fn the_number_of_threads_changes_no_bit() {
         [(5, 20, 3, 1), (16, 20, 3, 1), (16, 20, 3, 2), (3, 20, 5, 1), (16, 20, 1, 1), (16, 20, 1, 2)]
     {
         let (images, padding) = (37, kernel / 2);
-        let shape = Shape { images, inputs, outputs, height: 12, width: 10, kernel, stride, padding };
+        let shape = ConvShape { images, inputs, outputs, height: 12, width: 10, kernel, stride, padding };
         let (from, to) = (shape.input(), shape.output());
         let input = normals("input", from.images * from.channels * from.pixels());
         let weight = normals("weight", shape.outputs * shape.terms());
@@ -298,7 +302,7 @@ fn the_number_of_threads_changes_no_bit() {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 [Precision::F32, Precision::Bf16].map(|precision| {
-                    let input = lay(&from, precision, &input);
+                    let input = pack(&from, precision, &input);
                     let y = forward(&shape, precision, &input, &weight, None);
                     let dx = input_gradient(&shape, precision, &weight, &y, Some(&input));
                     let dw = weight_gradient(&shape, precision, &input, &y);

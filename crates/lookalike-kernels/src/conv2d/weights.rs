@@ -30,18 +30,18 @@ impl Weights<'_> {
         self.kernel * self.kernel
     }
 
-    /// Rows that [`lay`](Self::lay) needs for some channels: whole blocks are written, also after the last of them.
+    /// Rows that [`pack`](Self::pack) needs for some channels: it writes whole blocks, also after the last channel.
     pub(super) fn rows(&self, channels: usize) -> usize {
         channels * self.taps() + BLOCK
     }
 
-    /// Lays the taps of some channels and sixteen outputs out as `[channels, K², 16]`; nothing is said about those of outputs
-    /// that do not exist, or of rows after the last.
+    /// Packs the taps of some channels and sixteen outputs as `[channels, K², 16]`. Values of outputs that do not exist, and rows
+    /// after the last, are unspecified.
     ///
     /// # Safety
     /// The processor has the registers of `V`.
     #[inline(always)]
-    pub(super) unsafe fn lay<V: Vector>(
+    pub(super) unsafe fn pack<V: Vector>(
         &self,
         output: usize,
         channels: Range<usize>,
@@ -65,7 +65,7 @@ impl Weights<'_> {
             for column in (0..run).step_by(BLOCK) {
                 let rows = &mut rows[column..][..BLOCK];
                 // SAFETY: as the caller's.
-                unsafe { transpose_as_far::<V>(self.values, start + column, self.output, rows) };
+                unsafe { transpose_padded::<V>(self.values, start + column, self.output, rows) };
             }
         }
     }
@@ -76,7 +76,7 @@ impl Weights<'_> {
 /// # Safety
 /// The processor has the registers of `V`.
 #[inline(always)]
-unsafe fn transpose_as_far<V: Vector>(
+unsafe fn transpose_padded<V: Vector>(
     values: &[f32],
     start: usize,
     stride: usize,
@@ -99,12 +99,12 @@ unsafe fn transpose_as_far<V: Vector>(
     unsafe { V::transpose(block.as_ptr().cast(), BLOCK, target, LANES) };
 }
 
-/// Takes `[columns, 16]` to at most sixteen rows of `stride` values, from a column on.
+/// Transposes `[columns, 16]` to at most sixteen rows of `stride` values, from column `first` on.
 ///
 /// # Safety
 /// The processor has the registers of `V`.
 #[inline(always)]
-pub(super) unsafe fn take_columns<V: Vector>(
+pub(super) unsafe fn unpack_columns<V: Vector>(
     columns: &[[f32; LANES]],
     first: usize,
     stride: usize,

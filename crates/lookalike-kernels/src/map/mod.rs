@@ -1,11 +1,13 @@
-//! Feature maps as the kernels of residual networks read and write them: sixteen images side by side.
+//! Feature maps in the layout that the kernels of residual networks share: blocks of sixteen images.
 //!
-//! A map of N images of C channels is `[⌈N / 16⌉, words of C, H, W, 16]`: a pixel of sixteen images is 64 bytes, as many
-//! as a line of a cache or a vector has, which convolution, normalisation and pooling read, and write for each other, without taking it
-//! apart. Lanes of images that do not
-//! exist are 0. A word is an `f32`, or two channels as bfloat16, the first in its lower half; the second of the last word is 0
-//! where channels are odd. What goes into an encoder and comes out of it is the convention, `[N, C, H, W]`: [`lay`] and [`take`]
-//! lead there and back.
+//! A packed map of N images of C channels is `[⌈N / 16⌉, words of C, H, W, 16]`: `Nchw16n` in oneDNN's notation, and
+//! `NChw16n2c` in bf16. (`nChw16c`, which is better known, blocks channels instead.) A pixel
+//! of sixteen images is 64 bytes, which is one cache line and one vector. Convolution, normalisation and pooling read and
+//! write such maps without transposing them, whatever the size of an image.
+//!
+//! A word is one `f32`, or two channels as bfloat16, the first in the lower half. If the channels are odd, the second half of
+//! the last word is 0. Lanes without an image are 0. [`pack`] makes a map of images `[N, C, H, W]`, and [`unpack`] makes images
+//! of a map.
 
 #![expect(
     clippy::inline_always,
@@ -15,30 +17,33 @@
 mod pool;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 use crate::bf16;
 pub(crate) use pool::sums;
 pub use pool::{Window, max_pool, max_pool_gradient, mean, mean_gradient};
 
-/// Images side by side.
+/// Images of a block.
 pub const LANES: usize = 16;
 
-/// A pixel of sixteen images: a word of each.
+/// A pixel of sixteen images: one word of each.
 pub(crate) type Line = [u32; LANES];
 
-/// How values are held and multiplied. Sums of products are `f32`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The number format of the values of maps, and of the factors of products. Sums of products, weights, their gradients and
+/// statistics are `f32` either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Precision {
-    /// As they are.
+    /// Not rounded.
     #[default]
     F32,
-    /// As the nearest bfloat16, ties to even.
+    /// bfloat16, the upper half of an `f32`, with eight bits of significand: the nearest one, ties to even.
     Bf16,
 }
 
 impl Precision {
-    /// Whether this processor has instructions for it. Where it has not, the kernels round and multiply in `f32`: the
-    /// same numbers up to the order of summation, but slower than [`Precision::F32`].
+    /// Whether this processor has instructions for it. Without them the kernels round the factors and multiply in `f32`:
+    /// the same numbers up to the order of summation, but slower than [`Precision::F32`].
     pub fn is_native(self) -> bool {
         match self {
             Self::F32 => true,
@@ -50,7 +55,7 @@ impl Precision {
     }
 
     /// Channels of a word.
-    pub fn each(self) -> usize {
+    pub fn channels_per_word(self) -> usize {
         match self {
             Self::F32 => 1,
             Self::Bf16 => 2,
@@ -58,9 +63,9 @@ impl Precision {
     }
 }
 
-/// A map's sizes.
+/// The shape `[N, C, H, W]` of the images that a map holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
+pub struct MapShape {
     /// Images, N.
     pub images: usize,
     /// Channels, C.
@@ -71,7 +76,7 @@ pub struct Sizes {
     pub width: usize,
 }
 
-impl Sizes {
+impl MapShape {
     /// Pixels of a channel.
     pub fn pixels(&self) -> usize {
         self.height * self.width
@@ -84,7 +89,7 @@ impl Sizes {
 
     /// Words of a pixel.
     pub fn channel_words(&self, precision: Precision) -> usize {
-        self.channels.div_ceil(precision.each())
+        self.channels.div_ceil(precision.channels_per_word())
     }
 
     /// Words of the whole map.
@@ -92,10 +97,15 @@ impl Sizes {
         self.blocks() * self.channel_words(precision) * self.pixels() * LANES
     }
 
+    /// All pixels in one column: to a kernel of one pixel it makes no difference.
+    pub(crate) fn flat(&self) -> Self {
+        Self { height: self.pixels(), width: 1, ..*self }
+    }
+
     pub(crate) fn check(&self, precision: Precision, map: &[u32]) {
         let sides = [self.channels, self.height, self.width, LANES * self.blocks().max(1)];
         let values = sides.into_iter().try_fold(1_usize, usize::checked_mul);
-        assert!(values.is_some_and(|values| values > 0), "no map has the sizes {self:?}");
+        assert!(values.is_some_and(|values| values > 0), "no map has the shape {self:?}");
         assert_eq!(map.len(), self.words(precision), "words of a map of {self:?}");
     }
 
@@ -122,12 +132,12 @@ pub(crate) fn lines(words: &[u32]) -> &[Line] {
     words.as_chunks().0
 }
 
-/// The values of both channels of a line of pairs, or of the only one.
+/// The values of the channels of a line: of two in bf16, of one in `f32`.
 #[inline(always)]
-pub(crate) fn read<const EACH: usize>(line: &Line) -> [[f32; LANES]; EACH] {
-    let mut values = [[0.0; LANES]; EACH];
+pub(crate) fn unpack_line<const PER_WORD: usize>(line: &Line) -> [[f32; LANES]; PER_WORD] {
+    let mut values = [[0.0; LANES]; PER_WORD];
     for lane in 0..LANES {
-        if EACH == 1 {
+        if PER_WORD == 1 {
             values[0][lane] = f32::from_bits(line[lane]);
         } else {
             values[0][lane] = f32::from_bits(line[lane] << 16);
@@ -137,34 +147,37 @@ pub(crate) fn read<const EACH: usize>(line: &Line) -> [[f32; LANES]; EACH] {
     values
 }
 
-/// The line of such values, rounded where it is one of pairs.
+/// The line that holds these values, rounded if there are two channels a word.
 #[inline(always)]
-pub(crate) fn written<const EACH: usize>(values: &[[f32; LANES]; EACH]) -> Line {
+pub(crate) fn pack_line<const PER_WORD: usize>(values: &[[f32; LANES]; PER_WORD]) -> Line {
     let mut line = [0; LANES];
     for lane in 0..LANES {
-        line[lane] =
-            if EACH == 1 { values[0][lane].to_bits() } else { bf16::pair(values[0][lane], values[1][lane]) };
+        line[lane] = if PER_WORD == 1 {
+            values[0][lane].to_bits()
+        } else {
+            bf16::pair(values[0][lane], values[1][lane])
+        };
     }
     line
 }
 
-/// Lays images `[N, C, H, W]` out.
+/// Packs images `[N, C, H, W]` into a map.
 ///
 /// # Panics
-/// Where their number does not fit `sizes`, or these have no channels or pixels.
-pub fn lay(sizes: &Sizes, precision: Precision, images: &[f32]) -> Vec<u32> {
-    let (pixels, each) = (sizes.pixels(), precision.each());
-    assert_eq!(images.len(), sizes.images * sizes.channels * pixels, "values of images of {sizes:?}");
-    let mut map = vec![0; sizes.words(precision)];
-    sizes.check(precision, &map);
-    let words = sizes.channel_words(precision);
+/// If the number of values does not fit `shape`, or `shape` has no channels or no pixels.
+pub fn pack(shape: &MapShape, precision: Precision, images: &[f32]) -> Vec<u32> {
+    let (pixels, each) = (shape.pixels(), precision.channels_per_word());
+    assert_eq!(images.len(), shape.images * shape.channels * pixels, "values of images of {shape:?}");
+    let mut map = vec![0; shape.words(precision)];
+    shape.check(precision, &map);
+    let words = shape.channel_words(precision);
     map.par_chunks_exact_mut(pixels * LANES).enumerate().for_each(|(index, map)| {
         let (block, word) = (index / words, index % words);
-        for (lane, image) in sizes.images_of(block).enumerate() {
+        for (lane, image) in shape.images_of(block).enumerate() {
             let channel = |half: usize| {
                 let channel = word * each + half;
-                let start = (image * sizes.channels + channel) * pixels;
-                (channel < sizes.channels).then(|| &images[start..][..pixels])
+                let start = (image * shape.channels + channel) * pixels;
+                (channel < shape.channels).then(|| &images[start..][..pixels])
             };
             let Some(low) = channel(0) else { continue };
             let targets = map.iter_mut().skip(lane).step_by(LANES);
@@ -186,17 +199,17 @@ pub fn lay(sizes: &Sizes, precision: Precision, images: &[f32]) -> Vec<u32> {
     map
 }
 
-/// Takes a map back to images `[N, C, H, W]`.
+/// Unpacks a map to images `[N, C, H, W]`.
 ///
 /// # Panics
-/// As [`lay`].
-pub fn take(sizes: &Sizes, precision: Precision, map: &[u32]) -> Vec<f32> {
-    sizes.check(precision, map);
-    let (pixels, each) = (sizes.pixels(), precision.each());
-    let words = sizes.channel_words(precision);
-    let mut images = vec![0.0; sizes.images * sizes.channels * pixels];
+/// As [`pack`].
+pub fn unpack(shape: &MapShape, precision: Precision, map: &[u32]) -> Vec<f32> {
+    shape.check(precision, map);
+    let (pixels, each) = (shape.pixels(), precision.channels_per_word());
+    let words = shape.channel_words(precision);
+    let mut images = vec![0.0; shape.images * shape.channels * pixels];
     images.par_chunks_exact_mut(pixels).enumerate().for_each(|(index, out)| {
-        let (image, channel) = (index / sizes.channels, index % sizes.channels);
+        let (image, channel) = (index / shape.channels, index % shape.channels);
         let start = ((image / LANES) * words + channel / each) * pixels * LANES + image % LANES;
         for (out, word) in out.iter_mut().zip(map[start..].iter().step_by(LANES)) {
             *out = match precision {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 
 use rayon::prelude::*;
 
-use super::{LANES, Line, Precision, Sizes, for_words, lines, read, written};
+use super::{LANES, Line, MapShape, Precision, for_words, lines, pack_line, unpack_line};
 use crate::dot::Level;
 use crate::vector::Work;
 
@@ -35,13 +35,13 @@ impl Window {
     ///
     /// # Panics
     /// Where a window is larger than the padded map, or lies beside it.
-    pub fn pooled(&self, sizes: &Sizes) -> Sizes {
-        let padded = sizes.height.min(sizes.width) + 2 * self.padding;
+    pub fn pooled(&self, shape: &MapShape) -> MapShape {
+        let padded = shape.height.min(shape.width) + 2 * self.padding;
         assert!(
             self.stride > 0 && 2 * self.padding <= self.side && (1..=padded).contains(&self.side),
-            "no windows of {self:?} lie in {sizes:?}"
+            "no windows of {self:?} lie in {shape:?}"
         );
-        Sizes { height: self.count(sizes.height), width: self.count(sizes.width), ..*sizes }
+        MapShape { height: self.count(shape.height), width: self.count(shape.width), ..*shape }
     }
 
     /// The pixels that a window sees of a side of `pixels`.
@@ -55,25 +55,26 @@ impl Window {
 /// The mean of each channel over all pixels, `[N, C]`.
 ///
 /// # Panics
-/// Where the map does not fit `sizes`.
-pub fn mean(sizes: &Sizes, precision: Precision, map: &[u32]) -> Vec<f32> {
-    let (sums, words, each) = (sums(sizes, precision, map), sizes.channel_words(precision), precision.each());
-    let mut means = Vec::with_capacity(sizes.images * sizes.channels);
-    for image in 0..sizes.images {
-        means.extend((0..sizes.channels).map(|channel| {
+/// Where the map does not fit `shape`.
+pub fn mean(shape: &MapShape, precision: Precision, map: &[u32]) -> Vec<f32> {
+    let (sums, words, each) =
+        (sums(shape, precision, map), shape.channel_words(precision), precision.channels_per_word());
+    let mut means = Vec::with_capacity(shape.images * shape.channels);
+    for image in 0..shape.images {
+        means.extend((0..shape.channels).map(|channel| {
             let sums = &sums[image / LANES * words + channel / each][channel % each];
-            (sums[image % LANES] / sizes.pixels() as f64) as f32
+            (sums[image % LANES] / shape.pixels() as f64) as f32
         }));
     }
     means
 }
 
 /// The sum of each channel over all pixels, of the images of each block: `[blocks, words of C, channels of a word, 16]`.
-pub(crate) fn sums(sizes: &Sizes, precision: Precision, map: &[u32]) -> Vec<[[f64; LANES]; 2]> {
-    sizes.check(precision, map);
+pub(crate) fn sums(shape: &MapShape, precision: Precision, map: &[u32]) -> Vec<[[f64; LANES]; 2]> {
+    shape.check(precision, map);
     let level = Level::detect();
-    let mut sums = vec![[[0.0; LANES]; 2]; sizes.blocks() * sizes.channel_words(precision)];
-    let maps = map.par_chunks_exact(sizes.pixels() * LANES);
+    let mut sums = vec![[[0.0; LANES]; 2]; shape.blocks() * shape.channel_words(precision)];
+    let maps = map.par_chunks_exact(shape.pixels() * LANES);
     let both = sums.par_iter_mut().zip(maps);
     both.for_each(|(sums, map)| for_words!(level, precision, Sum { lines: lines(map), sums }));
     sums
@@ -82,27 +83,27 @@ pub(crate) fn sums(sizes: &Sizes, precision: Precision, map: &[u32]) -> Vec<[[f6
 /// Pixels whose sum `f32` holds well.
 const BLOCK: usize = 64;
 
-struct Sum<'a, const EACH: usize> {
+struct Sum<'a, const PER_WORD: usize> {
     lines: &'a [Line],
     sums: &'a mut [[f64; LANES]; 2],
 }
 
-impl<const EACH: usize> Work for Sum<'_, EACH> {
+impl<const PER_WORD: usize> Work for Sum<'_, PER_WORD> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
         for block in self.lines.chunks(BLOCK) {
-            let mut sums = [[0.0; LANES]; EACH];
+            let mut sums = [[0.0; LANES]; PER_WORD];
             for line in block {
-                let values = read::<EACH>(line);
-                for half in 0..EACH {
+                let values = unpack_line::<PER_WORD>(line);
+                for half in 0..PER_WORD {
                     for lane in 0..LANES {
                         sums[half][lane] += values[half][lane];
                     }
                 }
             }
-            for half in 0..EACH {
+            for half in 0..PER_WORD {
                 for lane in 0..LANES {
                     self.sums[half][lane] += f64::from(sums[half][lane]);
                 }
@@ -114,23 +115,24 @@ impl<const EACH: usize> Work for Sum<'_, EACH> {
 /// The gradient of the map, given that of the means, `[N, C]`.
 ///
 /// # Panics
-/// Where the gradient does not fit `sizes`.
-pub fn mean_gradient(sizes: &Sizes, precision: Precision, gradient: &[f32]) -> Vec<u32> {
-    assert_eq!(gradient.len(), sizes.images * sizes.channels, "values of the gradient of {sizes:?}");
-    let (words, each, pixels) = (sizes.channel_words(precision), precision.each(), sizes.pixels());
-    let mut map = vec![0; sizes.words(precision)];
+/// Where the gradient does not fit `shape`.
+pub fn mean_gradient(shape: &MapShape, precision: Precision, gradient: &[f32]) -> Vec<u32> {
+    assert_eq!(gradient.len(), shape.images * shape.channels, "values of the gradient of {shape:?}");
+    let (words, each, pixels) =
+        (shape.channel_words(precision), precision.channels_per_word(), shape.pixels());
+    let mut map = vec![0; shape.words(precision)];
     map.par_chunks_exact_mut(pixels * LANES).enumerate().for_each(|(index, map)| {
         let (block, word) = (index / words, index % words);
         let mut values = [[0.0; LANES]; 2];
-        for (lane, image) in sizes.images_of(block).enumerate() {
-            for channel in word * each..sizes.channels.min((word + 1) * each) {
-                let value = gradient[image * sizes.channels + channel];
+        for (lane, image) in shape.images_of(block).enumerate() {
+            for channel in word * each..shape.channels.min((word + 1) * each) {
+                let value = gradient[image * shape.channels + channel];
                 values[channel % each][lane] = value / pixels as f32;
             }
         }
         let line = match precision {
-            Precision::F32 => written::<1>(&[values[0]]),
-            Precision::Bf16 => written::<2>(&values),
+            Precision::F32 => pack_line::<1>(&[values[0]]),
+            Precision::Bf16 => pack_line::<2>(&values),
         };
         map.as_chunks_mut().0.fill(line);
     });
@@ -140,39 +142,39 @@ pub fn mean_gradient(sizes: &Sizes, precision: Precision, gradient: &[f32]) -> V
 /// The largest value of each window.
 ///
 /// # Panics
-/// Where the map does not fit `sizes`, or as [`Window::pooled`].
-pub fn max_pool(sizes: &Sizes, window: &Window, precision: Precision, map: &[u32]) -> Vec<u32> {
-    sizes.check(precision, map);
-    let (pooled, level) = (window.pooled(sizes), Level::detect());
+/// Where the map does not fit `shape`, or as [`Window::pooled`].
+pub fn max_pool(shape: &MapShape, window: &Window, precision: Precision, map: &[u32]) -> Vec<u32> {
+    shape.check(precision, map);
+    let (pooled, level) = (window.pooled(shape), Level::detect());
     let mut out = vec![0; pooled.words(precision)];
-    let maps = map.par_chunks_exact(sizes.pixels() * LANES);
+    let maps = map.par_chunks_exact(shape.pixels() * LANES);
     out.par_chunks_exact_mut(pooled.pixels() * LANES).zip(maps).for_each(|(out, map)| {
         let (lines, out) = (lines(map), out.as_chunks_mut().0);
-        for_words!(level, precision, MaxPool { sizes, window, lines, out });
+        for_words!(level, precision, MaxPool { shape, window, lines, out });
     });
     out
 }
 
-struct MaxPool<'a, const EACH: usize> {
-    sizes: &'a Sizes,
+struct MaxPool<'a, const PER_WORD: usize> {
+    shape: &'a MapShape,
     window: &'a Window,
     lines: &'a [Line],
     out: &'a mut [Line],
 }
 
-impl<const EACH: usize> Work for MaxPool<'_, EACH> {
+impl<const PER_WORD: usize> Work for MaxPool<'_, PER_WORD> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Self { sizes, window, lines, out } = self;
-        let columns = window.count(sizes.width);
+        let Self { shape, window, lines, out } = self;
+        let columns = window.count(shape.width);
         for (index, out) in out.iter_mut().enumerate() {
-            let mut largest = [[f32::NEG_INFINITY; LANES]; EACH];
-            for row in window.seen(index / columns, sizes.height) {
-                for column in window.seen(index % columns, sizes.width) {
-                    let values = read::<EACH>(&lines[row * sizes.width + column]);
-                    for half in 0..EACH {
+            let mut largest = [[f32::NEG_INFINITY; LANES]; PER_WORD];
+            for row in window.seen(index / columns, shape.height) {
+                for column in window.seen(index % columns, shape.width) {
+                    let values = unpack_line::<PER_WORD>(&lines[row * shape.width + column]);
+                    for half in 0..PER_WORD {
                         for lane in 0..LANES {
                             let value = values[half][lane];
                             // What is not a number is larger than any.
@@ -183,7 +185,7 @@ impl<const EACH: usize> Work for MaxPool<'_, EACH> {
                     }
                 }
             }
-            *out = written::<EACH>(&largest);
+            *out = pack_line::<PER_WORD>(&largest);
         }
     }
 }
@@ -194,17 +196,17 @@ impl<const EACH: usize> Work for MaxPool<'_, EACH> {
 /// # Panics
 /// As [`max_pool`].
 pub fn max_pool_gradient(
-    sizes: &Sizes,
+    shape: &MapShape,
     window: &Window,
     precision: Precision,
     [map, output, gradient]: [&[u32]; 3],
 ) -> Vec<u32> {
-    let (pooled, level) = (window.pooled(sizes), Level::detect());
-    sizes.check(precision, map);
+    let (pooled, level) = (window.pooled(shape), Level::detect());
+    shape.check(precision, map);
     pooled.check(precision, output);
     pooled.check(precision, gradient);
     let mut out = vec![0; map.len()];
-    let (from, to) = (sizes.pixels() * LANES, pooled.pixels() * LANES);
+    let (from, to) = (shape.pixels() * LANES, pooled.pixels() * LANES);
     let operands = map.par_chunks_exact(from).zip(output.par_chunks_exact(to));
     let operands = operands.zip(gradient.par_chunks_exact(to));
     out.par_chunks_exact_mut(from).zip(operands).for_each(|(out, ((map, output), gradient))| {
@@ -217,7 +219,7 @@ pub fn max_pool_gradient(
         for_words!(
             level,
             precision,
-            MaxPoolGradient { sizes, window, map, output, gradient, sums: sums_of, out }
+            MaxPoolGradient { shape, window, map, output, gradient, sums: sums_of, out }
         );
         SUMS.set(sums);
     });
@@ -229,8 +231,8 @@ thread_local! {
     static SUMS: Cell<Vec<[[f32; LANES]; 2]>> = const { Cell::new(Vec::new()) };
 }
 
-struct MaxPoolGradient<'a, const EACH: usize> {
-    sizes: &'a Sizes,
+struct MaxPoolGradient<'a, const PER_WORD: usize> {
+    shape: &'a MapShape,
     window: &'a Window,
     map: &'a [Line],
     output: &'a [Line],
@@ -240,21 +242,21 @@ struct MaxPoolGradient<'a, const EACH: usize> {
     out: &'a mut [Line],
 }
 
-impl<const EACH: usize> Work for MaxPoolGradient<'_, EACH> {
+impl<const PER_WORD: usize> Work for MaxPoolGradient<'_, PER_WORD> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Self { sizes, window, map, output, gradient, sums, out } = self;
-        let columns = window.count(sizes.width);
+        let Self { shape, window, map, output, gradient, sums, out } = self;
+        let columns = window.count(shape.width);
         for (index, (output, gradient)) in output.iter().zip(gradient).enumerate() {
-            let largest = read::<EACH>(output);
-            let mut left = read::<EACH>(gradient);
-            for row in window.seen(index / columns, sizes.height) {
-                for column in window.seen(index % columns, sizes.width) {
-                    let pixel = row * sizes.width + column;
-                    let values = read::<EACH>(&map[pixel]);
-                    for half in 0..EACH {
+            let largest = unpack_line::<PER_WORD>(output);
+            let mut left = unpack_line::<PER_WORD>(gradient);
+            for row in window.seen(index / columns, shape.height) {
+                for column in window.seen(index % columns, shape.width) {
+                    let pixel = row * shape.width + column;
+                    let values = unpack_line::<PER_WORD>(&map[pixel]);
+                    for half in 0..PER_WORD {
                         for lane in 0..LANES {
                             let value = values[half][lane];
                             let is_largest = value >= largest[half][lane] || value.is_nan();
@@ -267,9 +269,9 @@ impl<const EACH: usize> Work for MaxPoolGradient<'_, EACH> {
             }
         }
         for (out, sums) in out.iter_mut().zip(sums) {
-            let mut values = [[0.0; LANES]; EACH];
-            values.copy_from_slice(&sums[..EACH]);
-            *out = written::<EACH>(&values);
+            let mut values = [[0.0; LANES]; PER_WORD];
+            values.copy_from_slice(&sums[..PER_WORD]);
+            *out = pack_line::<PER_WORD>(&values);
         }
     }
 }

@@ -17,21 +17,21 @@ fn held(precision: Precision, values: Vec<f32>) -> Vec<f32> {
     }
 }
 
-fn values(sizes: &Sizes, precision: Precision, purpose: &str) -> Vec<f32> {
-    held(precision, normals(purpose, sizes.images * sizes.channels * sizes.pixels()))
+fn values(shape: &MapShape, precision: Precision, purpose: &str) -> Vec<f32> {
+    held(precision, normals(purpose, shape.images * shape.channels * shape.pixels()))
 }
 
 proptest! {
     #[test]
-    fn what_is_laid_out_is_taken_back(
+    fn a_packed_map_unpacks_to_the_same_images(
         images in 0_usize..40, channels in 1_usize..6, height in 1_usize..6, width in 1_usize..6,
     ) {
-        let sizes = Sizes { images, channels, height, width };
+        let shape = MapShape { images, channels, height, width };
         for precision in PRECISIONS {
-            let values = values(&sizes, precision, "values");
-            let map = lay(&sizes, precision, &values);
-            prop_assert_eq!(map.len(), images.div_ceil(16) * channels.div_ceil(precision.each()) * height * width * 16);
-            prop_assert_eq!(&take(&sizes, precision, &map), &values);
+            let values = values(&shape, precision, "values");
+            let map = pack(&shape, precision, &values);
+            prop_assert_eq!(map.len(), images.div_ceil(16) * channels.div_ceil(precision.channels_per_word()) * height * width * 16);
+            prop_assert_eq!(&unpack(&shape, precision, &map), &values);
         }
     }
 
@@ -40,39 +40,39 @@ proptest! {
         images in 1_usize..20, channels in 1_usize..4, height in 2_usize..9, width in 2_usize..9,
         side in 1_usize..4, stride in 1_usize..4, padding in 0_usize..2,
     ) {
-        let sizes = Sizes { images, channels, height, width };
+        let shape = MapShape { images, channels, height, width };
         let window = Window { side, stride, padding: padding.min(side / 2) };
         prop_assume!(side <= height.min(width) + 2 * window.padding);
         for precision in PRECISIONS {
-            check(&sizes, &window, precision);
+            check(&shape, &window, precision);
         }
     }
 }
 
-fn check(sizes: &Sizes, window: &Window, precision: Precision) {
-    let Sizes { height, width, .. } = *sizes;
-    let pooled = window.pooled(sizes);
-    let (input, gradient) = (values(sizes, precision, "input"), values(&pooled, precision, "gradient"));
-    let map = lay(sizes, precision, &input);
+fn check(shape: &MapShape, window: &Window, precision: Precision) {
+    let MapShape { height, width, .. } = *shape;
+    let pooled = window.pooled(shape);
+    let (input, gradient) = (values(shape, precision, "input"), values(&pooled, precision, "gradient"));
+    let map = pack(shape, precision, &input);
 
-    let means = mean(sizes, precision, &map);
-    for (mean, channel) in means.iter().zip(input.chunks_exact(sizes.pixels())) {
-        let twin = channel.iter().map(|value| f64::from(*value)).sum::<f64>() / sizes.pixels() as f64;
-        assert!((f64::from(*mean) - twin).abs() < 1e-6, "{mean} is not {twin} of {sizes:?}");
+    let means = mean(shape, precision, &map);
+    for (mean, channel) in means.iter().zip(input.chunks_exact(shape.pixels())) {
+        let twin = channel.iter().map(|value| f64::from(*value)).sum::<f64>() / shape.pixels() as f64;
+        assert!((f64::from(*mean) - twin).abs() < 1e-6, "{mean} is not {twin} of {shape:?}");
     }
-    let returned = take(sizes, precision, &mean_gradient(sizes, precision, &means));
-    for (pixels, mean) in returned.chunks_exact(sizes.pixels()).zip(&means) {
-        let expected = held(precision, vec![mean / sizes.pixels() as f32])[0];
+    let returned = unpack(shape, precision, &mean_gradient(shape, precision, &means));
+    for (pixels, mean) in returned.chunks_exact(shape.pixels()).zip(&means) {
+        let expected = held(precision, vec![mean / shape.pixels() as f32])[0];
         assert!(pixels.iter().all(|pixel| *pixel == expected));
     }
 
-    let output = max_pool(sizes, window, precision, &map);
-    let gradients = lay(&pooled, precision, &gradient);
+    let output = max_pool(shape, window, precision, &map);
+    let gradients = pack(&pooled, precision, &gradient);
     let returned =
-        take(sizes, precision, &max_pool_gradient(sizes, window, precision, [&map, &output, &gradients]));
-    let output = take(&pooled, precision, &output);
-    for (index, channel) in input.chunks_exact(sizes.pixels()).enumerate() {
-        let mut twin = vec![0.0; sizes.pixels()];
+        unpack(shape, precision, &max_pool_gradient(shape, window, precision, [&map, &output, &gradients]));
+    let output = unpack(&pooled, precision, &output);
+    for (index, channel) in input.chunks_exact(shape.pixels()).enumerate() {
+        let mut twin = vec![0.0; shape.pixels()];
         for place in 0..pooled.pixels() {
             let (row, column) = (place / pooled.width * window.stride, place % pooled.width * window.stride);
             let mut largest: Option<usize> = None;
@@ -87,10 +87,10 @@ fn check(sizes: &Sizes, window: &Window, precision: Precision) {
                 }
             }
             let place = index * pooled.pixels() + place;
-            assert_eq!(output[place], channel[largest.unwrap()], "{window:?} over {sizes:?}");
+            assert_eq!(output[place], channel[largest.unwrap()], "{window:?} over {shape:?}");
             twin[largest.unwrap()] += f64::from(gradient[place]);
         }
-        for (returned, twin) in returned[index * sizes.pixels()..].iter().zip(twin) {
+        for (returned, twin) in returned[index * shape.pixels()..].iter().zip(twin) {
             let bound = if precision == Precision::F32 { 1e-5 } else { 0.004 * twin.abs() + 1e-5 };
             assert!((f64::from(*returned) - twin).abs() <= bound, "{returned} is not {twin}");
         }
@@ -99,22 +99,22 @@ fn check(sizes: &Sizes, window: &Window, precision: Precision) {
 
 #[test]
 fn of_equal_values_the_first_is_given_the_gradient() {
-    let sizes = Sizes { images: 1, channels: 1, height: 2, width: 2 };
+    let shape = MapShape { images: 1, channels: 1, height: 2, width: 2 };
     let window = Window { side: 2, stride: 2, padding: 0 };
-    let map = lay(&sizes, Precision::F32, &[1.0, 2.0, 2.0, 2.0]);
-    let output = max_pool(&sizes, &window, Precision::F32, &map);
-    let gradient = lay(&window.pooled(&sizes), Precision::F32, &[5.0]);
-    let returned = max_pool_gradient(&sizes, &window, Precision::F32, [&map, &output, &gradient]);
-    assert_eq!(take(&sizes, Precision::F32, &returned), [0.0, 5.0, 0.0, 0.0]);
+    let map = pack(&shape, Precision::F32, &[1.0, 2.0, 2.0, 2.0]);
+    let output = max_pool(&shape, &window, Precision::F32, &map);
+    let gradient = pack(&window.pooled(&shape), Precision::F32, &[5.0]);
+    let returned = max_pool_gradient(&shape, &window, Precision::F32, [&map, &output, &gradient]);
+    assert_eq!(unpack(&shape, Precision::F32, &returned), [0.0, 5.0, 0.0, 0.0]);
 }
 
 #[test]
 fn what_is_not_a_number_is_the_largest() {
-    let sizes = Sizes { images: 1, channels: 1, height: 1, width: 3 };
+    let shape = MapShape { images: 1, channels: 1, height: 1, width: 3 };
     let window = Window { side: 1, stride: 1, padding: 0 };
     for precision in PRECISIONS {
-        let map = lay(&sizes, precision, &[1.0, f32::NAN, 3.0]);
-        let output = take(&sizes, precision, &max_pool(&sizes, &window, precision, &map));
+        let map = pack(&shape, precision, &[1.0, f32::NAN, 3.0]);
+        let output = unpack(&shape, precision, &max_pool(&shape, &window, precision, &map));
         assert!(output[1].is_nan() && output[0] == 1.0 && output[2] == 3.0);
     }
 }

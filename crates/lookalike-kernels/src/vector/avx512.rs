@@ -200,9 +200,9 @@ impl Vector for __m512 {
 
 /// Sixteen pairs of bfloat16 in the bits of as many `f32`, which sums of their products are.
 #[derive(Clone, Copy)]
-pub(crate) struct Pairs(__m512);
+pub(crate) struct Bf16Avx512(__m512);
 
-impl Vector for Pairs {
+impl Vector for Bf16Avx512 {
     const LANES: usize = 16;
 
     #[inline(always)]

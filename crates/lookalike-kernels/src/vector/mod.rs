@@ -15,7 +15,7 @@ use std::cmp::Ordering::Less;
 
 use crate::dot::Level;
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx512::Pairs;
+pub(crate) use avx512::Bf16Avx512;
 
 /// A loop to be compiled for each level.
 pub(crate) trait Work {

@@ -14,7 +14,7 @@ use lookalike_kernels::sparse::Csr;
 use crate::engine::{Device, Tensor};
 use crate::layer::{Linear, PRelu};
 use crate::module::{Module, Parameter, Pass, Role, Visitor};
-use crate::op::{Propagation, aggregate};
+use crate::op::{SparseMatrix, aggregate};
 
 /// A graph convolutional network.
 #[derive(Debug, Clone)]
@@ -29,9 +29,9 @@ struct Layer {
     activation: PRelu,
 }
 
-/// The matrix that nodes are multiplied by in every layer, on its way through them.
+/// The matrix that every layer multiplies the nodes by: a normalised adjacency or a diffusion.
 #[derive(Debug, Clone)]
-pub struct Adjacency(Arc<Propagation>);
+pub struct Adjacency(Arc<SparseMatrix>);
 
 /// What describes nodes, n×features.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub enum Nodes {
 
 impl From<&Csr> for Adjacency {
     fn from(matrix: &Csr) -> Self {
-        Self(Propagation::new(matrix.clone()))
+        Self(SparseMatrix::new(matrix.clone()))
     }
 }
 

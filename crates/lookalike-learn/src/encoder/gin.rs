@@ -17,7 +17,7 @@ use super::{Encoder, ReadOut};
 use crate::engine::{Device, Tensor, from_host};
 use crate::layer::{BatchNorm, Linear};
 use crate::module::{Module, Pass, Visitor};
-use crate::op::{Propagation, aggregate};
+use crate::op::{SparseMatrix, aggregate};
 
 /// What the network looks like; the defaults are the published ones.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,7 +83,7 @@ impl Encoder for Gin {
         if input.nodes() == 0 {
             return Tensor::zeros([input.len(), self.dimension()], &self.device);
         }
-        let edges = Propagation::new(input.edges.clone());
+        let edges = SparseMatrix::new(input.edges.clone());
         let offsets: Arc<[usize]> = input.offsets.as_slice().into();
         let mut nodes = from_host(input.features.clone(), [input.nodes(), input.columns], &self.device);
         let graphs = self.layers.iter_mut().map(|layer| {

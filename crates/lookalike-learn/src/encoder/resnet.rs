@@ -88,7 +88,7 @@ impl ResNet {
     /// # Shapes
     /// `[N, 3, H, W]` → `[N, dimension]`, the mean over the last feature map.
     pub fn features(&mut self, images: Tensor<4>, pass: &Pass) -> Tensor<2> {
-        let map = FeatureMap::lay(images, pass.precision);
+        let map = FeatureMap::pack(images, pass.precision);
         let mut map = self.bn1.forward_relu(self.conv1.forward(map, pass), pass);
         if self.stem == Stem::ImageNet {
             map = map.max_pool(3, 2, 1);

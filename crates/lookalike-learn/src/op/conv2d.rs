@@ -16,11 +16,11 @@ use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use crate::burn::tensor::FloatDType;
 use lookalike_kernels::conv2d as kernel;
-use lookalike_kernels::conv2d::Shape;
+use lookalike_kernels::conv2d::ConvShape;
 
 use super::Plain;
 use super::clock::{Task, timed};
-use super::map::{FeatureMap, Join, Sizes, Words, kernel_precision};
+use super::map::{FeatureMap, Join, MapShape, Words};
 use crate::engine::{Precision, Tensor};
 
 /// Convolution without bias.
@@ -29,15 +29,15 @@ use crate::engine::{Precision, Tensor};
 /// A map of C channels and weights `[O, C, K, K]` → a map of O channels.
 pub(crate) fn conv2d(input: FeatureMap, weight: Tensor<4>, stride: usize, padding: usize) -> FeatureMap {
     let [outputs, inputs, kernel, _] = weight.dims();
-    let Sizes { images, channels, height, width } = input.sizes;
+    let MapShape { images, channels, height, width } = input.shape;
     assert_eq!(inputs, channels, "channels of weights and map");
-    let shape = Shape { images, inputs, outputs, height, width, kernel, stride, padding };
+    let shape = ConvShape { images, inputs, outputs, height, width, kernel, stride, padding };
     let FeatureMap { values, precision, join, .. } = input;
     let output = Dispatch::convolve(values.into_dispatch(), weight.into_dispatch(), shape, precision, join);
-    FeatureMap { values: Tensor::from_dispatch(output), sizes: shape.output(), precision, join: None }
+    FeatureMap { values: Tensor::from_dispatch(output), shape: shape.output(), precision, join: None }
 }
 
-fn options(shape: &Shape) -> ConvOptions<2> {
+fn options(shape: &ConvShape) -> ConvOptions<2> {
     ConvOptions::new([shape.stride; 2], [shape.padding; 2], [1; 2], 1)
 }
 
@@ -69,7 +69,7 @@ pub(crate) trait Convolution: Backend {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
@@ -83,7 +83,7 @@ pub(crate) trait Convolution: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let compute = |[input, weight, gradient]: [_; 3]| {
@@ -99,7 +99,7 @@ pub(crate) trait Convolution: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         Self::float_add(Self::convolve_input_gradient(input, weight, gradient, shape, precision), added)
@@ -111,7 +111,7 @@ pub(crate) trait Convolution: Backend {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let compute = |[input, weight, gradient]: [_; 3]| {
@@ -129,14 +129,14 @@ fn input_gradient(
     weight: FloatTensor<Flex>,
     gradient: &FloatTensor<Flex>,
     added: Option<&FloatTensor<Flex>>,
-    shape: &Shape,
+    shape: &ConvShape,
     precision: Precision,
 ) -> FloatTensor<Flex> {
     let (weight, gradient, added) = (Plain::new(weight), Words::new(gradient), added.map(Words::new));
     let added = added.as_ref().map(Words::words);
     let map = timed(Task::InputGradient, || {
         let (weight, gradient) = (weight.values(), gradient.words());
-        kernel::input_gradient(shape, kernel_precision(precision), weight, &gradient, added.as_deref())
+        kernel::input_gradient(shape, precision, weight, &gradient, added.as_deref())
     });
     Words::tensor(map, &shape.input(), precision)
 }
@@ -145,13 +145,13 @@ impl Convolution for Flex {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
         let (input, weight) = (Words::new(&input), Plain::new(weight));
         let map = timed(Task::Convolution, || {
-            kernel::forward(&shape, kernel_precision(precision), &input.words(), weight.values(), None)
+            kernel::forward(&shape, precision, &input.words(), weight.values(), None)
         });
         Words::tensor(map, &shape.output(), precision)
     }
@@ -160,7 +160,7 @@ impl Convolution for Flex {
         _input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         input_gradient(weight, &gradient, None, &shape, precision)
@@ -171,7 +171,7 @@ impl Convolution for Flex {
         _input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         input_gradient(weight, &gradient, Some(&added), &shape, precision)
@@ -181,11 +181,10 @@ impl Convolution for Flex {
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let [input, gradient] = [&input, &gradient].map(Words::new);
-        let precision = kernel_precision(precision);
         let values = timed(Task::WeightGradient, || {
             kernel::weight_gradient(&shape, precision, &input.words(), &gradient.words())
         });
@@ -198,7 +197,7 @@ struct ConvolveBackward;
 
 impl<B: Convolution> Backward<B, 2> for ConvolveBackward {
     /// Nodes of input and weight, shape, precision, and the input's other reader.
-    type State = (NodeId, NodeId, Shape, Precision, Option<Join>);
+    type State = (NodeId, NodeId, ConvShape, Precision, Option<Join>);
 
     fn backward(self, ops: Ops<Self::State, 2>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let [input_node, weight_node] = ops.parents;
@@ -226,7 +225,7 @@ impl<B: Convolution, C: CheckpointStrategy> Convolution for Autodiff<B, C> {
     fn convolve(
         input: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        shape: Shape,
+        shape: ConvShape,
         precision: Precision,
         join: Option<Join>,
     ) -> FloatTensor<Self> {

@@ -1,6 +1,6 @@
-//! Feature maps: what residual networks compute on. On the CPU sixteen images stand side by side, as
-//! [`lookalike_kernels::map`] lays them out, in `f32` or bfloat16; elsewhere a map is the engine's `[N, C, H, W]` in `f32`. What goes in and
-//! what comes out is the convention.
+//! Feature maps: what residual networks compute on. On the CPU a map is packed in blocks of sixteen images
+//! ([`lookalike_kernels::map`]), in `f32` or bfloat16. On other devices it is the engine's `[N, C, H, W]` in `f32`. Images enter
+//! and leave as `[N, C, H, W]` on every device.
 
 #![expect(
     clippy::used_underscore_binding,
@@ -22,40 +22,40 @@ use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use crate::burn::tensor::{Bytes, DType, IntDType, TensorData};
 use lookalike_kernels::map as kernel;
-pub(crate) use lookalike_kernels::map::{Sizes, Window};
+pub(crate) use lookalike_kernels::map::{MapShape, Window};
 
 use super::Plain;
 use crate::engine::{Precision, Tensor};
 
-/// A feature map of N images, as the backend holds it. Who wants to read it twice [splits](Self::split) it.
+/// A feature map of N images, as the backend holds it. Call [`split`](Self::split) to use it in two places.
 #[derive(Debug)]
 pub struct FeatureMap {
     pub(super) values: Tensor<4>,
-    pub(super) sizes: Sizes,
+    pub(super) shape: MapShape,
     pub(super) precision: Precision,
-    /// Where this is one of two readers of the same map.
+    /// Set if this is one of two readers of the same map.
     pub(super) join: Option<Join>,
 }
 
 impl FeatureMap {
-    /// Lays images out.
+    /// Packs images into a map.
     ///
     /// # Shapes
     /// `[N, C, H, W]`
-    pub fn lay(images: Tensor<4>, precision: Precision) -> Self {
+    pub fn pack(images: Tensor<4>, precision: Precision) -> Self {
         let [count, channels, height, width] = images.dims();
-        let sizes = Sizes { images: count, channels, height, width };
-        let values = Tensor::from_dispatch(Dispatch::lay(images.into_dispatch(), sizes, precision));
-        Self { values, sizes, precision, join: None }
+        let shape = MapShape { images: count, channels, height, width };
+        let values = Tensor::from_dispatch(Dispatch::pack(images.into_dispatch(), shape, precision));
+        Self { values, shape, precision, join: None }
     }
 
-    /// The images.
+    /// Unpacks the map to images.
     ///
     /// # Shapes
     /// → `[N, C, H, W]`
-    pub fn take(self) -> Tensor<4> {
-        let (sizes, precision, join) = (self.sizes, self.precision, self.join);
-        Tensor::from_dispatch(Dispatch::take(self.values.into_dispatch(), sizes, precision, join))
+    pub fn unpack(self) -> Tensor<4> {
+        let (shape, precision, join) = (self.shape, self.precision, self.join);
+        Tensor::from_dispatch(Dispatch::unpack(self.values.into_dispatch(), shape, precision, join))
     }
 
     /// The mean over all pixels.
@@ -63,32 +63,32 @@ impl FeatureMap {
     /// # Shapes
     /// → `[N, C]`
     pub fn mean(self) -> Tensor<2> {
-        let (sizes, precision, join) = (self.sizes, self.precision, self.join);
-        Tensor::from_dispatch(Dispatch::mean_of_pixels(self.values.into_dispatch(), sizes, precision, join))
+        let (shape, precision, join) = (self.shape, self.precision, self.join);
+        Tensor::from_dispatch(Dispatch::mean_of_pixels(self.values.into_dispatch(), shape, precision, join))
     }
 
-    /// The largest value of each square of `side` pixels, `stride` apart, `padding` beside the image counting for nothing.
+    /// The largest value of each square of `side` pixels, `stride` apart. The `padding` around the image has no values.
     #[must_use]
     pub fn max_pool(self, side: usize, stride: usize, padding: usize) -> Self {
         let window = Window { side, stride, padding };
-        let (sizes, precision, join) = (self.sizes, self.precision, self.join);
-        let values = Dispatch::largest(self.values.into_dispatch(), sizes, window, precision, join);
-        let (values, sizes) = (Tensor::from_dispatch(values), window.pooled(&sizes));
-        Self { values, sizes, precision, join: None }
+        let (shape, precision, join) = (self.shape, self.precision, self.join);
+        let values = Dispatch::max_pool(self.values.into_dispatch(), shape, window, precision, join);
+        let (values, shape) = (Tensor::from_dispatch(values), window.pooled(&shape));
+        Self { values, shape, precision, join: None }
     }
 
-    /// This map for two readers, both of which must reach the loss: the gradient of the second to arrive is added to that of the first
-    /// where it is computed, instead of by a pass of its own.
+    /// This map for two readers, both of which must reach the loss. The second gradient to arrive is added to the first while
+    /// it is computed, which saves a pass over memory.
     ///
     /// # Panics
-    /// Where this is such a reader itself; and the backward pass does where a reader is left out.
+    /// If this map is one of two readers already. The backward pass panics if only one of the readers reaches the loss.
     pub fn split(self) -> [Self; 2] {
         assert!(self.join.is_none(), "a map is split between two readers, no more");
-        let Self { values, sizes, precision, .. } = self;
+        let Self { values, shape, precision, .. } = self;
         let join = Join::default();
         [(values.clone(), join.clone()), (values, join)].map(|(values, join)| Self {
             values,
-            sizes,
+            shape,
             precision,
             join: Some(join),
         })
@@ -138,14 +138,6 @@ impl Join {
     }
 }
 
-/// The kernels' word for it.
-pub(super) fn kernel_precision(precision: Precision) -> kernel::Precision {
-    match precision {
-        Precision::F32 => kernel::Precision::F32,
-        Precision::Bf16 => kernel::Precision::Bf16,
-    }
-}
-
 /// A map of the CPU: `[⌈N / 16⌉, words of C, H · W, 16 · channels of a word]`.
 pub(super) struct Words(FlexTensor);
 
@@ -162,19 +154,18 @@ impl Words {
             .map_or_else(|_| bytemuck::pod_collect_to_vec(bytes).into(), Cow::Borrowed)
     }
 
-    pub(super) fn tensor(words: Vec<u32>, sizes: &Sizes, precision: Precision) -> FloatTensor<Flex> {
+    pub(super) fn tensor(words: Vec<u32>, shape: &MapShape, precision: Precision) -> FloatTensor<Flex> {
         let dtype = match precision {
             Precision::F32 => DType::F32,
             Precision::Bf16 => DType::BF16,
         };
-        let precision = kernel_precision(precision);
-        let shape = [
-            sizes.blocks(),
-            sizes.channel_words(precision),
-            sizes.pixels(),
-            kernel::LANES * precision.each(),
+        let dims = [
+            shape.blocks(),
+            shape.channel_words(precision),
+            shape.pixels(),
+            kernel::LANES * precision.channels_per_word(),
         ];
-        FlexTensor::from_data(TensorData::from_bytes(Bytes::from_elems(words), shape, dtype))
+        FlexTensor::from_data(TensorData::from_bytes(Bytes::from_elems(words), dims, dtype))
     }
 }
 
@@ -186,17 +177,17 @@ impl Words {
     Fusion: cfg(any(feature = "cuda", feature = "wgpu")),
 )]
 pub(crate) trait Maps: Backend {
-    /// Images as a map.
+    /// Packs images into a map.
     #[fusion(default)]
-    fn lay(images: FloatTensor<Self>, _sizes: Sizes, _precision: Precision) -> FloatTensor<Self> {
+    fn pack(images: FloatTensor<Self>, _shape: MapShape, _precision: Precision) -> FloatTensor<Self> {
         images
     }
 
-    /// A map as images.
+    /// Unpacks a map to images.
     #[fusion(default)]
-    fn take(
+    fn unpack(
         map: FloatTensor<Self>,
-        _sizes: Sizes,
+        _shape: MapShape,
         _precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
@@ -207,32 +198,32 @@ pub(crate) trait Maps: Backend {
     #[fusion(default)]
     fn mean_of_pixels(
         map: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         _precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let rows = Self::float_reshape(map, [sizes.images, sizes.channels, sizes.pixels()].into());
-        Self::float_reshape(Self::float_mean_dim(rows, 2), [sizes.images, sizes.channels].into())
+        let rows = Self::float_reshape(map, [shape.images, shape.channels, shape.pixels()].into());
+        Self::float_reshape(Self::float_mean_dim(rows, 2), [shape.images, shape.channels].into())
     }
 
     /// The gradient of the map, given that of the means.
     #[fusion(default)]
     fn mean_of_pixels_gradient(
         gradient: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         _precision: Precision,
     ) -> FloatTensor<Self> {
-        let Sizes { images, channels, height, width } = sizes;
-        let shares = Self::float_div_scalar(gradient, (sizes.pixels() as f32).into());
+        let MapShape { images, channels, height, width } = shape;
+        let shares = Self::float_div_scalar(gradient, (shape.pixels() as f32).into());
         let shares = Self::float_reshape(shares, [images, channels, 1, 1].into());
         Self::float_expand(shares, [images, channels, height, width].into())
     }
 
     /// The largest value of each window.
     #[fusion(default)]
-    fn largest(
+    fn max_pool(
         map: FloatTensor<Self>,
-        _sizes: Sizes,
+        _shape: MapShape,
         window: Window,
         _precision: Precision,
         _join: Option<Join>,
@@ -243,11 +234,11 @@ pub(crate) trait Maps: Backend {
 
     /// The gradient of the map, given what pooling read and made of it, and the latter's gradient.
     #[fusion(default)]
-    fn largest_gradient(
+    fn max_pool_gradient(
         map: FloatTensor<Self>,
         _output: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        _sizes: Sizes,
+        _shape: MapShape,
         window: Window,
         _precision: Precision,
     ) -> FloatTensor<Self> {
@@ -264,96 +255,96 @@ pub(crate) trait Maps: Backend {
 impl Maps for burn::backend::Cube {}
 
 impl Maps for Flex {
-    fn lay(images: FloatTensor<Self>, sizes: Sizes, precision: Precision) -> FloatTensor<Self> {
+    fn pack(images: FloatTensor<Self>, shape: MapShape, precision: Precision) -> FloatTensor<Self> {
         let images = Plain::new(images);
-        Words::tensor(kernel::lay(&sizes, kernel_precision(precision), images.values()), &sizes, precision)
+        Words::tensor(kernel::pack(&shape, precision, images.values()), &shape, precision)
     }
 
-    fn take(
+    fn unpack(
         map: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let images = kernel::take(&sizes, kernel_precision(precision), &Words::new(&map).words());
-        Plain::from_values(images, [sizes.images, sizes.channels, sizes.height, sizes.width])
+        let images = kernel::unpack(&shape, precision, &Words::new(&map).words());
+        Plain::from_values(images, [shape.images, shape.channels, shape.height, shape.width])
     }
 
     fn mean_of_pixels(
         map: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let means = kernel::mean(&sizes, kernel_precision(precision), &Words::new(&map).words());
-        Plain::from_values(means, [sizes.images, sizes.channels])
+        let means = kernel::mean(&shape, precision, &Words::new(&map).words());
+        Plain::from_values(means, [shape.images, shape.channels])
     }
 
     fn mean_of_pixels_gradient(
         gradient: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let gradient = Plain::new(gradient);
-        let map = kernel::mean_gradient(&sizes, kernel_precision(precision), gradient.values());
-        Words::tensor(map, &sizes, precision)
+        let map = kernel::mean_gradient(&shape, precision, gradient.values());
+        Words::tensor(map, &shape, precision)
     }
 
-    fn largest(
+    fn max_pool(
         map: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         window: Window,
         precision: Precision,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let map = kernel::max_pool(&sizes, &window, kernel_precision(precision), &Words::new(&map).words());
-        Words::tensor(map, &window.pooled(&sizes), precision)
+        let map = kernel::max_pool(&shape, &window, precision, &Words::new(&map).words());
+        Words::tensor(map, &window.pooled(&shape), precision)
     }
 
-    fn largest_gradient(
+    fn max_pool_gradient(
         map: FloatTensor<Self>,
         output: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         window: Window,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let operands = [map, output, gradient].each_ref().map(Words::new);
         let [map, output, gradient] = operands.each_ref().map(Words::words);
         let words = [&*map, &*output, &*gradient];
-        let map = kernel::max_pool_gradient(&sizes, &window, kernel_precision(precision), words);
-        Words::tensor(map, &sizes, precision)
+        let map = kernel::max_pool_gradient(&shape, &window, precision, words);
+        Words::tensor(map, &shape, precision)
     }
 }
 
-/// From images to maps.
+/// The gradient of [`Maps::pack`].
 #[derive(Debug)]
-struct LayBackward;
+struct PackBackward;
 
-impl<B: Maps> Backward<B, 1> for LayBackward {
-    type State = (Sizes, Precision);
+impl<B: Maps> Backward<B, 1> for PackBackward {
+    type State = (MapShape, Precision);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let ([node], (sizes, precision)) = (ops.parents, ops.state);
+        let ([node], (shape, precision)) = (ops.parents, ops.state);
         if let Some(node) = node {
-            gradients.register::<B>(node.id, B::take(gradient, sizes, precision, None));
+            gradients.register::<B>(node.id, B::unpack(gradient, shape, precision, None));
         }
     }
 }
 
-/// From maps to images.
+/// The gradient of [`Maps::unpack`].
 #[derive(Debug)]
-struct TakeBackward;
+struct UnpackBackward;
 
-impl<B: Maps> Backward<B, 1> for TakeBackward {
-    type State = (Sizes, Precision, Option<Join>);
+impl<B: Maps> Backward<B, 1> for UnpackBackward {
+    type State = (MapShape, Precision, Option<Join>);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let ([node], (sizes, precision, join)) = (ops.parents, ops.state);
+        let ([node], (shape, precision, join)) = (ops.parents, ops.state);
         if let Some(node) = node {
-            Join::add::<B>(join.as_ref(), gradients, node.id, B::lay(gradient, sizes, precision));
+            Join::add::<B>(join.as_ref(), gradients, node.id, B::pack(gradient, shape, precision));
         }
     }
 }
@@ -362,89 +353,89 @@ impl<B: Maps> Backward<B, 1> for TakeBackward {
 struct MeanBackward;
 
 impl<B: Maps> Backward<B, 1> for MeanBackward {
-    type State = (Sizes, Precision, Option<Join>);
+    type State = (MapShape, Precision, Option<Join>);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let ([node], (sizes, precision, join)) = (ops.parents, ops.state);
+        let ([node], (shape, precision, join)) = (ops.parents, ops.state);
         if let Some(node) = node {
-            let gradient = B::mean_of_pixels_gradient(gradient, sizes, precision);
+            let gradient = B::mean_of_pixels_gradient(gradient, shape, precision);
             Join::add::<B>(join.as_ref(), gradients, node.id, gradient);
         }
     }
 }
 
 #[derive(Debug)]
-struct LargestBackward;
+struct MaxPoolBackward;
 
-impl<B: Maps> Backward<B, 1> for LargestBackward {
-    /// The map's node, the output, sizes, window, precision and join.
-    type State = (NodeId, FloatTensor<B>, Sizes, Window, Precision, Option<Join>);
+impl<B: Maps> Backward<B, 1> for MaxPoolBackward {
+    /// The map's node, the output, shape, window, precision and join.
+    type State = (NodeId, FloatTensor<B>, MapShape, Window, Precision, Option<Join>);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let ([node], (map, output, sizes, window, precision, join)) = (ops.parents, ops.state);
+        let ([node], (map, output, shape, window, precision, join)) = (ops.parents, ops.state);
         let map: FloatTensor<B> = checkpointer.retrieve_node_output(map);
         if let Some(node) = node {
-            let gradient = B::largest_gradient(map, output, gradient, sizes, window, precision);
+            let gradient = B::max_pool_gradient(map, output, gradient, shape, window, precision);
             Join::add::<B>(join.as_ref(), gradients, node.id, gradient);
         }
     }
 }
 
 impl<B: Maps, C: CheckpointStrategy> Maps for Autodiff<B, C> {
-    fn lay(images: FloatTensor<Self>, sizes: Sizes, precision: Precision) -> FloatTensor<Self> {
+    fn pack(images: FloatTensor<Self>, shape: MapShape, precision: Precision) -> FloatTensor<Self> {
         let (images, node) = images.into_parts();
-        let map = B::lay(images, sizes, precision);
-        match LayBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((sizes, precision), map),
+        let map = B::pack(images, shape, precision);
+        match PackBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish((shape, precision), map),
             OpsKind::UnTracked(prepared) => prepared.finish(map),
         }
     }
 
-    fn take(
+    fn unpack(
         map: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         precision: Precision,
         join: Option<Join>,
     ) -> FloatTensor<Self> {
         let (map, node) = map.into_parts();
-        let images = B::take(map, sizes, precision, None);
-        match TakeBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((sizes, precision, join), images),
+        let images = B::unpack(map, shape, precision, None);
+        match UnpackBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prepared) => prepared.finish((shape, precision, join), images),
             OpsKind::UnTracked(prepared) => prepared.finish(images),
         }
     }
 
     fn mean_of_pixels(
         map: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         precision: Precision,
         join: Option<Join>,
     ) -> FloatTensor<Self> {
         let (map, node) = map.into_parts();
-        let means = B::mean_of_pixels(map, sizes, precision, None);
+        let means = B::mean_of_pixels(map, shape, precision, None);
         match MeanBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((sizes, precision, join), means),
+            OpsKind::Tracked(prepared) => prepared.finish((shape, precision, join), means),
             OpsKind::UnTracked(prepared) => prepared.finish(means),
         }
     }
 
-    fn largest(
+    fn max_pool(
         map: FloatTensor<Self>,
-        sizes: Sizes,
+        shape: MapShape,
         window: Window,
         precision: Precision,
         join: Option<Join>,
     ) -> FloatTensor<Self> {
-        match LargestBackward.prepare::<C>([map.node()]).compute_bound().stateful() {
+        match MaxPoolBackward.prepare::<C>([map.node()]).compute_bound().stateful() {
             OpsKind::Tracked(mut prepared) => {
                 let node = prepared.checkpoint(&map);
-                let output = B::largest(map.into_primitive(), sizes, window, precision, None);
-                prepared.finish((node, output.clone(), sizes, window, precision, join), output)
+                let output = B::max_pool(map.into_primitive(), shape, window, precision, None);
+                prepared.finish((node, output.clone(), shape, window, precision, join), output)
             }
             OpsKind::UnTracked(prepared) => {
-                prepared.finish(B::largest(map.into_primitive(), sizes, window, precision, None))
+                prepared.finish(B::max_pool(map.into_primitive(), shape, window, precision, None))
             }
         }
     }

@@ -21,7 +21,7 @@ use crate::burn::backend::{Flex, TensorMetadata};
 use crate::burn::tensor::{FloatDType, TensorData};
 
 pub(crate) use batch_norm::{
-    Affine, Batch, BatchStatistics, Then, batch_norm, batch_norm_fixed, equal_groups,
+    Affine, Batch, BatchStatistics, Epilogue, batch_norm, batch_norm_fixed, equal_groups,
 };
 pub(crate) use conv2d::conv2d;
 pub(crate) use descent::{Update, descend};
@@ -29,7 +29,7 @@ pub use map::FeatureMap;
 pub(crate) use read_out::{maximum, pool, spread};
 pub(crate) use row_products::row_products;
 pub(crate) use rows::{select_rows, with_values};
-pub(crate) use sparse::{Propagation, aggregate};
+pub(crate) use sparse::{SparseMatrix, aggregate};
 
 /// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.
 struct Plain(FlexTensor);

@@ -15,15 +15,16 @@ use lookalike_kernels::sparse::{self, Csr};
 use super::Plain;
 use crate::engine::Tensor;
 
-/// A sparse matrix with its transpose, which is made when a gradient first asks for it.
+/// A sparse matrix and its transpose, which is made when a gradient first asks for it: the adjacency that a graph network
+/// passes its messages along, normalised or not, or sparse features.
 #[derive(Debug)]
-pub(crate) struct Propagation {
+pub(crate) struct SparseMatrix {
     matrix: Csr,
     transpose: OnceLock<Csr>,
 }
 
-impl Propagation {
-    /// Products with `matrix`, for any number of layers.
+impl SparseMatrix {
+    /// Shares `matrix` among any number of layers.
     pub(crate) fn new(matrix: Csr) -> Arc<Self> {
         Arc::new(Self { matrix, transpose: OnceLock::new() })
     }
@@ -47,7 +48,7 @@ pub(crate) enum Side {
 ///
 /// # Shapes
 /// A `[n, m]`, `dense` `[m, d]` → `[n, d]`.
-pub(crate) fn aggregate(matrix: &Arc<Propagation>, own: f32, dense: Tensor<2>) -> Tensor<2> {
+pub(crate) fn aggregate(matrix: &Arc<SparseMatrix>, own: f32, dense: Tensor<2>) -> Tensor<2> {
     let product = Dispatch::aggregate(dense.into_dispatch(), Arc::clone(matrix), own, Side::Itself);
     Tensor::from_dispatch(product)
 }
@@ -64,7 +65,7 @@ pub(crate) trait SparseProduct: Backend {
     #[fusion(default)]
     fn aggregate(
         dense: FloatTensor<Self>,
-        matrix: Arc<Propagation>,
+        matrix: Arc<SparseMatrix>,
         own: f32,
         side: Side,
     ) -> FloatTensor<Self> {
@@ -109,7 +110,7 @@ fn composed<B: Backend>(dense: FloatTensor<B>, matrix: &Csr, own: f32) -> FloatT
 impl SparseProduct for Flex {
     fn aggregate(
         dense: FloatTensor<Self>,
-        matrix: Arc<Propagation>,
+        matrix: Arc<SparseMatrix>,
         own: f32,
         side: Side,
     ) -> FloatTensor<Self> {
@@ -130,7 +131,7 @@ struct AggregateBackward;
 
 impl<B: SparseProduct> Backward<B, 1> for AggregateBackward {
     /// The matrix, what was added to its diagonal, and which side the gradient is multiplied by.
-    type State = (Arc<Propagation>, f32, Side);
+    type State = (Arc<SparseMatrix>, f32, Side);
 
     fn backward(self, ops: Ops<Self::State, 1>, gradients: &mut Gradients, _: &mut Checkpointer) {
         let [node] = ops.parents;
@@ -145,7 +146,7 @@ impl<B: SparseProduct> Backward<B, 1> for AggregateBackward {
 impl<B: SparseProduct, C: CheckpointStrategy> SparseProduct for Autodiff<B, C> {
     fn aggregate(
         dense: FloatTensor<Self>,
-        matrix: Arc<Propagation>,
+        matrix: Arc<SparseMatrix>,
         own: f32,
         side: Side,
     ) -> FloatTensor<Self> {
@@ -216,8 +217,8 @@ mod tests {
                 let mut gradients = (output.clone() * weights.clone().autodiff()).sum().backward();
                 [to_host(output), to_host(leaf.grad_remove(&mut gradients).unwrap())]
             };
-            let propagation = Propagation::new(matrix.clone());
-            let ours = results(&|dense| aggregate(&propagation, own, dense), &dense);
+            let sparse = SparseMatrix::new(matrix.clone());
+            let ours = results(&|dense| aggregate(&sparse, own, dense), &dense);
             let theirs = results(&|dense| twin.clone().autodiff().matmul(dense), &dense);
             ours.iter().zip(&theirs).for_each(|(ours, theirs)| assert_close(ours, theirs));
 
@@ -233,13 +234,13 @@ mod tests {
     #[test]
     fn gradients_are_the_differences_of_the_product() {
         let stream = &mut Seed(2).stream("sparse", 0, 0, 0);
-        let propagation = Propagation::new(matrix(9, 9, stream));
+        let sparse = SparseMatrix::new(matrix(9, 9, stream));
         let values: Vec<f32> = (0..18).map(|_| stream.normal()).collect();
         let tensor = |values: &[f32]| crate::engine::from_host(values.to_vec(), [9, 2], &Device::flex());
         // A quadratic function, whose central difference is exact but for rounding.
-        let of = |values: &[f32]| aggregate(&propagation, 1.0, tensor(values)).square().sum();
+        let of = |values: &[f32]| aggregate(&sparse, 1.0, tensor(values)).square().sum();
         let leaf: Tensor<2> = tensor(&values).autodiff().require_grad();
-        let mut gradients = aggregate(&propagation, 1.0, leaf.clone()).square().sum().backward();
+        let mut gradients = aggregate(&sparse, 1.0, leaf.clone()).square().sum().backward();
         let gradient = to_host(leaf.grad_remove(&mut gradients).unwrap());
         for place in 0..18 {
             let moved = |by: f32| {

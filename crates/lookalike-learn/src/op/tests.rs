@@ -43,7 +43,7 @@ fn convolved(
     padding: usize,
     precision: Precision,
 ) -> Tensor<4> {
-    conv2d(FeatureMap::lay(input, precision), weight, stride, padding).take()
+    conv2d(FeatureMap::pack(input, precision), weight, stride, padding).unpack()
 }
 
 /// A normalisation of images as a map, or, where there is one pixel, as rows.
@@ -51,25 +51,25 @@ fn normalised(
     input: Tensor<4>,
     affine: Affine,
     groups: usize,
-    then: Then<Tensor<4>>,
+    epilogue: Epilogue<Tensor<4>>,
     as_rows: bool,
 ) -> (Tensor<4>, BatchStatistics) {
     let shape = input.dims();
     if as_rows {
         let rows = |images: Tensor<4>| images.reshape([shape[0], shape[1]]);
-        let (output, statistics) = batch_norm(rows(input), affine, groups, changed(then, rows));
+        let (output, statistics) = batch_norm(rows(input), affine, groups, changed(epilogue, rows));
         return (output.reshape(shape), statistics);
     }
-    let map = |images| FeatureMap::lay(images, Precision::F32);
-    let (output, statistics) = batch_norm(map(input), affine, groups, changed(then, map));
-    (output.take(), statistics)
+    let map = |images| FeatureMap::pack(images, Precision::F32);
+    let (output, statistics) = batch_norm(map(input), affine, groups, changed(epilogue, map));
+    (output.unpack(), statistics)
 }
 
-fn changed<A, B: Batch>(then: Then<A>, change: impl Fn(A) -> B) -> Then<B> {
-    match then {
-        Then::Nothing => Then::Nothing,
-        Then::Relu => Then::Relu,
-        Then::AddRelu(residual) => Then::AddRelu(change(residual)),
+fn changed<A, B: Batch>(epilogue: Epilogue<A>, change: impl Fn(A) -> B) -> Epilogue<B> {
+    match epilogue {
+        Epilogue::Nothing => Epilogue::Nothing,
+        Epilogue::Relu => Epilogue::Relu,
+        Epilogue::AddRelu(residual) => Epilogue::AddRelu(change(residual)),
     }
 }
 
@@ -174,23 +174,23 @@ fn a_normalisation_has_the_output_and_gradients_of_the_engine() {
         let (scale, shift) = (leaf("scale", [shape[1]]), leaf("shift", [shape[1]]));
         let affine = || Affine { scale: scale.clone(), shift: shift.clone(), epsilon: EPSILON };
         let engine = || batch_norm_train(input.clone(), scale.clone(), shift.clone(), EPSILON);
-        let ours = |then| normalised(input.clone(), affine(), 1, then, as_rows);
+        let ours = |epilogue| normalised(input.clone(), affine(), 1, epilogue, as_rows);
         let leaves = [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift)];
         let names = ["y", "dx", "dγ", "dβ"];
         let case = format!("{shape:?}, rows: {as_rows}");
 
-        let (output, statistics) = ours(Then::Nothing);
+        let (output, statistics) = ours(Epilogue::Nothing);
         let both = [to_host(statistics.mean), to_host(statistics.variance)];
         let theirs = [to_host(engine().mean), to_host(engine().variance)];
         assert_close(&["mean", "variance"], &both, &theirs, &case);
         assert_close(&names, &results(output, &leaves), &results(engine().output, &leaves), &case);
 
         let theirs = results(relu(engine().output), &leaves);
-        assert_close(&names, &results(ours(Then::Relu).0, &leaves), &theirs, &format!("ReLU {case}"));
+        assert_close(&names, &results(ours(Epilogue::Relu).0, &leaves), &theirs, &format!("ReLU {case}"));
 
         let leaves =
             [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift), Leaf::Map(&residual)];
-        let added = results(ours(Then::AddRelu(residual.clone())).0, &leaves);
+        let added = results(ours(Epilogue::AddRelu(residual.clone())).0, &leaves);
         let theirs = results(relu(engine().output + residual.clone()), &leaves);
         assert_close(&["y", "dx", "dγ", "dβ", "dr"], &added, &theirs, &format!("residual {case}"));
     }
@@ -209,31 +209,31 @@ fn each_group_is_normalised_as_if_it_were_a_batch() {
         let (scale, shift) = (leaf("scale", [shape[1]]), leaf("shift", [shape[1]]));
         let affine = || Affine { scale: scale.clone(), shift: shift.clone(), epsilon: EPSILON };
         // One normalisation after another, by the engine.
-        let by_one = |then: &dyn Fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
+        let by_one = |epilogue: &dyn Fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
             let length = shape[0] / groups;
             let of_group = |group: usize| {
                 let of = |tensor: &Tensor<4>| tensor.clone().narrow(0, group * length, length);
                 let normal = batch_norm_train(of(&input), scale.clone(), shift.clone(), EPSILON);
-                then(normal.output, of(&residual))
+                epilogue(normal.output, of(&residual))
             };
             Tensor::cat((0..groups).map(of_group).collect(), 0)
         };
         let leaves = [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift)];
         let names = ["y", "dx", "dγ", "dβ"];
         let case = format!("{groups} groups of {shape:?}, rows: {as_rows}");
-        let ours = |then| normalised(input.clone(), affine(), groups, then, as_rows);
+        let ours = |epilogue| normalised(input.clone(), affine(), groups, epilogue, as_rows);
 
-        let (output, statistics) = ours(Then::Nothing);
+        let (output, statistics) = ours(Epilogue::Nothing);
         assert_eq!(statistics.mean.dims(), [groups * shape[1]]);
         let theirs = results(by_one(&|output, _| output), &leaves);
         assert_close(&names, &results(output, &leaves), &theirs, &case);
 
-        let rectified = results(ours(Then::Relu).0, &leaves);
+        let rectified = results(ours(Epilogue::Relu).0, &leaves);
         assert_close(&names, &rectified, &results(by_one(&|output, _| relu(output)), &leaves), &case);
 
         let leaves =
             [Leaf::Map(&input), Leaf::Channels(&scale), Leaf::Channels(&shift), Leaf::Map(&residual)];
-        let added = ours(Then::AddRelu(residual.clone())).0;
+        let added = ours(Epilogue::AddRelu(residual.clone())).0;
         let theirs = results(by_one(&|output, residual| relu(output + residual)), &leaves);
         assert_close(&["y", "dx", "dγ", "dβ", "dr"], &results(added, &leaves), &theirs, &case);
     }
@@ -252,10 +252,11 @@ fn a_normalisation_by_given_statistics_is_that_of_the_engine() {
     let residual = leaf("residual", shape);
     let (mean, variance) = (leaf("mean", [6]).inner(), leaf("variance", [6]).inner().abs());
     let statistics = || BatchStatistics { mean: mean.clone(), variance: variance.clone() };
-    let map = |images| FeatureMap::lay(images, Precision::F32);
+    let map = |images| FeatureMap::pack(images, Precision::F32);
     let affine = || Affine { scale: scale.clone().inner(), shift: shift.clone().inner(), epsilon: EPSILON };
     let plain = input.clone().inner();
-    let ours = to_host(batch_norm_fixed(map(plain.clone()), affine(), statistics(), Then::Nothing).take());
+    let ours =
+        to_host(batch_norm_fixed(map(plain.clone()), affine(), statistics(), Epilogue::Nothing).unpack());
     let theirs = engine_fixed(plain, affine().scale, affine().shift, mean.clone(), variance.clone(), EPSILON);
     assert_close(&["y"], &[ours], &[to_host(theirs)], "untracked");
 
@@ -267,17 +268,17 @@ fn a_normalisation_by_given_statistics_is_that_of_the_engine() {
         let (mean, variance) = (mean.clone().autodiff(), variance.clone().autodiff());
         engine_fixed(input.clone(), scale.clone(), shift.clone(), mean, variance, EPSILON)
     };
-    let of = |then| batch_norm_fixed(map(input.clone()), affine(), statistics(), then).take();
+    let of = |epilogue| batch_norm_fixed(map(input.clone()), affine(), statistics(), epilogue).unpack();
     assert_close(
         &names[..4],
-        &results(of(Then::Nothing), &leaves[..3]),
+        &results(of(Epilogue::Nothing), &leaves[..3]),
         &results(engine(), &leaves[..3]),
         "tracked",
     );
     let theirs = results(relu(engine()), &leaves[..3]);
-    assert_close(&names[..4], &results(of(Then::Relu), &leaves[..3]), &theirs, "tracked, ReLU");
+    assert_close(&names[..4], &results(of(Epilogue::Relu), &leaves[..3]), &theirs, "tracked, ReLU");
     let theirs = results(relu(engine() + residual.clone()), &leaves);
-    let ours = results(of(Then::AddRelu(map(residual.clone()))), &leaves);
+    let ours = results(of(Epilogue::AddRelu(map(residual.clone()))), &leaves);
     assert_close(&names, &ours, &theirs, "tracked, residual");
 }
 
@@ -294,9 +295,9 @@ fn the_gradients_of_two_readers_of_a_map_are_added() {
     };
     // What a residual block does: a convolution and the residual, or two convolutions, of one map.
     for identity in [true, false] {
-        let [map, shortcut] = FeatureMap::lay(input.clone(), Precision::F32).split();
+        let [map, shortcut] = FeatureMap::pack(input.clone(), Precision::F32).split();
         let sum = if identity { shortcut } else { conv2d(shortcut, other.clone(), 1, 0) };
-        let ours = batch_norm(conv2d(map, one.clone(), 1, 1), affine(), 1, Then::AddRelu(sum)).0.take();
+        let ours = batch_norm(conv2d(map, one.clone(), 1, 1), affine(), 1, Epilogue::AddRelu(sum)).0.unpack();
         let shortcut = if identity { input.clone() } else { engine(input.clone(), &other, 0) };
         let map = batch_norm_train(engine(input.clone(), &one, 1), scale.clone(), shift.clone(), EPSILON);
         let theirs = relu(map.output + shortcut);
@@ -308,12 +309,12 @@ fn the_gradients_of_two_readers_of_a_map_are_added() {
         assert_close(&names, &results(ours, &leaves), &results(theirs, &leaves), &case);
     }
     // Other readers add as well, in either order.
-    let [map, again] = FeatureMap::lay(input.clone(), Precision::F32).split();
+    let [map, again] = FeatureMap::pack(input.clone(), Precision::F32).split();
     let pooled = |images: Tensor<4>| {
         max_pool2d(images, MaxPoolOptions::new([3; 2]).with_stride([2; 2]).with_padding([1; 2]))
     };
     let mean = |means: Tensor<2>| means.reshape([18, 6, 1, 1]);
-    let ours = map.max_pool(3, 2, 1).take() + mean(again.mean());
+    let ours = map.max_pool(3, 2, 1).unpack() + mean(again.mean());
     let means = input.clone().reshape([18, 6, 56]).mean_dim(2).reshape([18, 6]);
     let theirs = pooled(input.clone()) + mean(means);
     let leaf = [Leaf::Map(&input)];

@@ -7,9 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lookalike_base::hash::Hasher;
 use lookalike_base::{RowSource, Seed, Watch};
-use lookalike_kernels::{
-    Circulant, KernelError, Scoring, TopK, circulant_top_k_until, normalize, squared_norm,
-};
+use lookalike_kernels::{Circulant, KernelError, Scoring, TopK, circulant_top_k, normalize, squared_norm};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -331,7 +329,7 @@ impl<'a, S: RowSource> Members<'a, S> {
             watch.progress.set_position((order.len() * begun / circulant.tiles().max(1)) as u64);
             watch.is_cancelled()
         };
-        let kept = match circulant_top_k_until(circulant, order, columns, k, scoring, read, &stop) {
+        let kept = match circulant_top_k(circulant, order, columns, k, scoring, read, &stop) {
             Err(KernelError::Cancelled) => return Err(SamplingError::Cancelled),
             Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
             other => other?,

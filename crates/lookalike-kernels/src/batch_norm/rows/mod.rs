@@ -6,7 +6,8 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::{
-    Affine, After, Gradients, Normalized, Statistics, Sums, Then, check, inverse_deviation, losses, moments,
+    Affine, Epilogue, EpilogueSaved, Gradients, Normalized, StatisticsSource, Sums, check, inverse_deviation,
+    losses, moments,
 };
 use crate::dot::Level;
 use crate::written::written;
@@ -14,9 +15,9 @@ use loops::{CombineRows, MaskRows, NormalizeRows, RowCovariance, RowMoments};
 
 mod loops;
 
-/// Sizes of a batch `[N, C]`.
+/// The shape of a batch `[N, C]`, and how its rows are grouped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
+pub struct RowNormShape {
     /// Rows, N.
     pub rows: usize,
     /// Groups of N / G consecutive rows, each normalised by statistics of its own; G divides N.
@@ -25,7 +26,7 @@ pub struct Sizes {
     pub channels: usize,
 }
 
-impl Sizes {
+impl RowNormShape {
     /// Values over which a channel is normalised.
     fn count(&self) -> f64 {
         (self.rows / self.groups) as f64
@@ -55,7 +56,7 @@ impl Sizes {
     }
 
     fn check(&self, values: &[&[f32]], affine: &Affine<'_>, statistics: &[&[f32]]) {
-        assert!(self.channels > 0, "no batch has the sizes {self:?}");
+        assert!(self.channels > 0, "no batch has the shape {self:?}");
         for values in values {
             assert_eq!(values.len(), self.rows * self.channels, "values in {self:?}");
         }
@@ -64,74 +65,79 @@ impl Sizes {
 }
 
 /// γ · (x − mean) / √(variance + ε) + β with mean and biased variance of each channel of each group, and
-/// `then`.
+/// `epilogue`.
 ///
 /// # Panics
-/// Where lengths do not fit `sizes`, there are no channels, or the groups do not divide the rows.
-pub fn forward(sizes: &Sizes, input: &[f32], affine: &Affine<'_>, then: Then<'_, f32>) -> Normalized<f32> {
-    forward_at(Level::detect(), sizes, input, affine, then)
+/// Where lengths do not fit `shape`, there are no channels, or the groups do not divide the rows.
+pub fn forward(
+    shape: &RowNormShape,
+    input: &[f32],
+    affine: &Affine<'_>,
+    epilogue: Epilogue<'_, f32>,
+) -> Normalized<f32> {
+    forward_at(Level::detect(), shape, input, affine, epilogue)
 }
 
 pub(super) fn forward_at(
     level: Level,
-    sizes: &Sizes,
+    shape: &RowNormShape,
     input: &[f32],
     affine: &Affine<'_>,
-    then: Then<'_, f32>,
+    epilogue: Epilogue<'_, f32>,
 ) -> Normalized<f32> {
-    sizes.check(&[input], affine, &[]);
+    shape.check(&[input], affine, &[]);
     // Squares are taken of the distance to some value of the channel, lest a large mean swallow the variance.
-    let first_rows = input.chunks((input.len() / sizes.groups).max(1));
-    let origins: Vec<f32> = first_rows.flat_map(|row| &row[..sizes.channels]).copied().collect();
-    let sums = channel_sums(sizes, input.par_chunks(sizes.task()), |first, _, values, totals| {
-        let origins = &origins[first..][..sizes.channels];
+    let first_rows = input.chunks((input.len() / shape.groups).max(1));
+    let origins: Vec<f32> = first_rows.flat_map(|row| &row[..shape.channels]).copied().collect();
+    let sums = channel_sums(shape, input.par_chunks(shape.task()), |first, _, values, totals| {
+        let origins = &origins[first..][..shape.channels];
         level.run(RowMoments { values, origins, totals });
     });
-    let statistics = sums.iter().zip(&origins).map(|(sums, origin)| moments(*sums, *origin, sizes.count()));
+    let statistics = sums.iter().zip(&origins).map(|(sums, origin)| moments(*sums, *origin, shape.count()));
     let (mean, variance): (Vec<f32>, Vec<f32>) = statistics.map(|[mean, variance]| (mean, variance)).unzip();
     // Without rows there are no statistics.
     let [mean, variance] = [mean, variance].map(|mut values: Vec<f32>| {
         values.resize(sums.len(), 0.0);
         values
     });
-    let output = normalize_at(level, sizes, input, affine, [&mean, &variance], then);
+    let output = normalize_at(level, shape, input, affine, [&mean, &variance], epilogue);
     Normalized { output, mean, variance }
 }
 
-/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `then`: with one group, what a
+/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `epilogue`: with one group, what a
 /// network does when it is evaluated with running statistics.
 ///
 /// # Panics
 /// As [`forward`].
 pub fn normalize(
-    sizes: &Sizes,
+    shape: &RowNormShape,
     input: &[f32],
     affine: &Affine<'_>,
     statistics: [&[f32]; 2],
-    then: Then<'_, f32>,
+    epilogue: Epilogue<'_, f32>,
 ) -> Vec<f32> {
-    normalize_at(Level::detect(), sizes, input, affine, statistics, then)
+    normalize_at(Level::detect(), shape, input, affine, statistics, epilogue)
 }
 
 #[expect(unsafe_code, reason = "the output is not cleared before it is written")]
 fn normalize_at(
     level: Level,
-    sizes: &Sizes,
+    shape: &RowNormShape,
     input: &[f32],
     affine: &Affine<'_>,
     [mean, variance]: [&[f32]; 2],
-    then: Then<'_, f32>,
+    epilogue: Epilogue<'_, f32>,
 ) -> Vec<f32> {
-    let residual = if let Then::AddRelu(residual) = then { residual } else { input };
-    sizes.check(&[input, residual], affine, &[mean, variance]);
+    let residual = if let Epilogue::AddRelu(residual) = epilogue { residual } else { input };
+    shape.check(&[input, residual], affine, &[mean, variance]);
     let scales = scales(affine, &inverse_deviations(variance, affine.epsilon));
-    let (adds, relu) = (matches!(then, Then::AddRelu(_)), !matches!(then, Then::Nothing));
+    let (adds, relu) = (matches!(epilogue, Epilogue::AddRelu(_)), !matches!(epilogue, Epilogue::Nothing));
     let write = |out: &mut [MaybeUninit<f32>]| {
-        let task = sizes.task();
+        let task = shape.task();
         let tasks = (out.par_chunks_mut(task), input.par_chunks(task), residual.par_chunks(task));
         tasks.into_par_iter().enumerate().for_each(|(task, (out, input, residual))| {
-            let first = sizes.statistics(task);
-            let [mean, scale] = [mean, &scales].map(|values| &values[first..][..sizes.channels]);
+            let first = shape.statistics(task);
+            let [mean, scale] = [mean, &scales].map(|values| &values[first..][..shape.channels]);
             let residual = adds.then_some(residual);
             let shift = affine.shift;
             level.run(NormalizeRows { input, mean, scale, shift, residual, relu, out });
@@ -147,65 +153,65 @@ fn normalize_at(
 /// # Panics
 /// As [`forward`].
 pub fn backward(
-    sizes: &Sizes,
+    shape: &RowNormShape,
     input: &[f32],
     affine: &Affine<'_>,
-    statistics: Statistics<'_>,
+    statistics: StatisticsSource<'_>,
     gradient: &[f32],
-    after: After<'_, f32>,
+    saved: EpilogueSaved<'_, f32>,
 ) -> Gradients<f32> {
-    backward_at(Level::detect(), sizes, input, affine, statistics, gradient, after)
+    backward_at(Level::detect(), shape, input, affine, statistics, gradient, saved)
 }
 
 #[expect(unsafe_code, reason = "the gradient is not cleared before it is written")]
 pub(super) fn backward_at(
     level: Level,
-    sizes: &Sizes,
+    shape: &RowNormShape,
     input: &[f32],
     affine: &Affine<'_>,
-    statistics: Statistics<'_>,
+    statistics: StatisticsSource<'_>,
     gradient: &[f32],
-    after: After<'_, f32>,
+    saved: EpilogueSaved<'_, f32>,
 ) -> Gradients<f32> {
     let ([mean, variance], fixed) = statistics.parts();
-    sizes.check(&[input, gradient], affine, &[mean, variance]);
+    shape.check(&[input, gradient], affine, &[mean, variance]);
     let deviations = inverse_deviations(variance, affine.epsilon);
     let scales = scales(affine, &deviations);
     // Of a `ReLU` without residual the output is computed again: that is cheaper than reading it.
     let masks = |first: usize| {
-        matches!(after, After::Relu).then_some([&scales[first..][..sizes.channels], affine.shift])
+        matches!(saved, EpilogueSaved::Relu).then_some([&scales[first..][..shape.channels], affine.shift])
     };
-    let residual = match after {
-        After::AddRelu(output) => Some(behind_relu(level, sizes, gradient, output)),
-        After::Nothing | After::Relu => None,
+    let residual = match saved {
+        EpilogueSaved::AddRelu(output) => Some(mask_by_relu(level, shape, gradient, output)),
+        EpilogueSaved::Nothing | EpilogueSaved::Relu => None,
     };
     let gradient = residual.as_deref().unwrap_or(gradient);
-    let sums = channel_sums(sizes, input.par_chunks(sizes.task()), |first, task, input, totals| {
-        let gradient = &gradient[task * sizes.task()..][..input.len()];
-        let mean = &mean[first..][..sizes.channels];
+    let sums = channel_sums(shape, input.par_chunks(shape.task()), |first, task, input, totals| {
+        let gradient = &gradient[task * shape.task()..][..input.len()];
+        let mean = &mean[first..][..shape.channels];
         level.run(RowCovariance { input, gradient, mean, mask: masks(first), totals });
     });
     let combine = sums
         .iter()
         .zip(&deviations)
-        .map(|(sums, deviation)| if fixed { [0.0; 2] } else { losses(*sums, *deviation, sizes.count()) });
+        .map(|(sums, deviation)| if fixed { [0.0; 2] } else { losses(*sums, *deviation, shape.count()) });
     let combine: Vec<[f32; 2]> = combine.collect();
     let write = |out: &mut [MaybeUninit<f32>]| {
-        let task = sizes.task();
+        let task = shape.task();
         let tasks = (out.par_chunks_mut(task), input.par_chunks(task), gradient.par_chunks(task));
         tasks.into_par_iter().enumerate().for_each(|(task, (out, input, gradient))| {
-            let first = sizes.statistics(task);
-            let [mean, scale] = [mean, &scales].map(|values| &values[first..][..sizes.channels]);
-            let (combine, mask) = (&combine[first..][..sizes.channels], masks(first));
+            let first = shape.statistics(task);
+            let [mean, scale] = [mean, &scales].map(|values| &values[first..][..shape.channels]);
+            let (combine, mask) = (&combine[first..][..shape.channels], masks(first));
             level.run(CombineRows { input, gradient, mean, scale, combine, mask, out });
         });
     };
     // SAFETY: tasks cover the result, which is as long as the input, and each is written whole.
     let input = unsafe { written(input.len(), write) };
-    let (mut scale, mut shift) = (vec![0.0; sizes.channels], vec![0.0; sizes.channels]);
+    let (mut scale, mut shift) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
     for (place, ([sum, product], deviation)) in sums.iter().zip(&deviations).enumerate() {
-        scale[place % sizes.channels] += product * f64::from(*deviation);
-        shift[place % sizes.channels] += sum;
+        scale[place % shape.channels] += product * f64::from(*deviation);
+        shift[place % shape.channels] += sum;
     }
     let [scale, shift] =
         [scale, shift].map(|sums: Vec<f64>| sums.into_iter().map(|sum| sum as f32).collect());
@@ -214,12 +220,12 @@ pub(super) fn backward_at(
 
 /// The gradient where a `ReLU`'s output is positive, else 0.
 #[expect(unsafe_code, reason = "the gradient is not cleared before it is written")]
-fn behind_relu(level: Level, sizes: &Sizes, gradient: &[f32], output: &[f32]) -> Vec<f32> {
-    assert_eq!(output.len(), gradient.len(), "values of the output in {sizes:?}");
+fn mask_by_relu(level: Level, shape: &RowNormShape, gradient: &[f32], output: &[f32]) -> Vec<f32> {
+    assert_eq!(output.len(), gradient.len(), "values of the output in {shape:?}");
     let write = |out: &mut [MaybeUninit<f32>]| {
-        let tasks = out.par_chunks_mut(sizes.task()).zip(gradient.par_chunks(sizes.task()));
+        let tasks = out.par_chunks_mut(shape.task()).zip(gradient.par_chunks(shape.task()));
         tasks
-            .zip(output.par_chunks(sizes.task()))
+            .zip(output.par_chunks(shape.task()))
             .for_each(|((out, gradient), output)| level.run(MaskRows { gradient, output, out }));
     };
     // SAFETY: the tasks cover the result, which is as long as the gradient, and each is written whole.
@@ -238,7 +244,7 @@ fn inverse_deviations(variance: &[f32], epsilon: f64) -> Vec<f32> {
 /// The sums `[G, C]` of what `sums` adds to the totals of a task's channels, called with the place of the group's first
 /// statistic, the task and its values. Tasks are added in their order.
 fn channel_sums<'a>(
-    sizes: &Sizes,
+    shape: &RowNormShape,
     tasks: impl IndexedParallelIterator<Item = &'a [f32]>,
     sums: impl Fn(usize, usize, &[f32], &mut [Sums]) + Sync,
 ) -> Vec<Sums> {
@@ -247,14 +253,14 @@ fn channel_sums<'a>(
     }
     let mut partials = PARTIALS.take();
     partials.clear();
-    partials.resize(tasks.len() * sizes.channels, [0.0; 2]);
-    let targets = partials.par_chunks_exact_mut(sizes.channels);
+    partials.resize(tasks.len() * shape.channels, [0.0; 2]);
+    let targets = partials.par_chunks_exact_mut(shape.channels);
     targets.zip(tasks).enumerate().for_each(|(task, (totals, images))| {
-        sums(sizes.statistics(task), task, images, totals);
+        sums(shape.statistics(task), task, images, totals);
     });
-    let mut totals = vec![[0.0; 2]; sizes.groups * sizes.channels];
-    for (task, partial) in partials.chunks_exact(sizes.channels).enumerate() {
-        for (total, partial) in totals[sizes.statistics(task)..].iter_mut().zip(partial) {
+    let mut totals = vec![[0.0; 2]; shape.groups * shape.channels];
+    for (task, partial) in partials.chunks_exact(shape.channels).enumerate() {
+        for (total, partial) in totals[shape.statistics(task)..].iter_mut().zip(partial) {
             total[0] += partial[0];
             total[1] += partial[1];
         }

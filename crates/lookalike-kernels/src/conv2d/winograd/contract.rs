@@ -9,12 +9,14 @@
 use std::ops::Range;
 
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
-use super::super::contract::{PANEL, Split, Walk};
+use super::super::contract::{ContractMicroKernel, PANEL, TaskSplit};
 use super::super::grid::Axis;
-use super::super::layout::{BLOCK, Source, widen};
+use super::super::layout::{BLOCK, StridedMap, unpack_line};
 use super::super::scratch::{Scratch, first};
-use super::tiles::Tiles;
-use super::transform::{Gradient, Input, Transform, WeightGradient, collect, spread};
+use super::tiles::TileGrid;
+use super::transform::{
+    GradientTransform, InputTransform, Transform, WeightGradientTransform, elements_to_tile, tile_to_elements,
+};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::map::lines;
 use crate::vector::Vector;
@@ -25,34 +27,28 @@ const POSITIONS: usize = 128;
 const CHANNELS: usize = 64;
 
 /// The gradient of the weights, `[O, C, 3, 3]`, from input and output gradient; `axes` are those of the output.
-pub(in super::super) fn contract(
-    path: Path,
-    axes: &[Axis; 2],
-    sources: [Source<'_>; 2],
-    images: usize,
-) -> Vec<f32> {
+pub(in super::super) fn contract(path: Path, axes: &[Axis; 2], sources: [StridedMap<'_>; 2]) -> Vec<f32> {
     assert!(super::is_possible(axes));
-    let channels = sources.map(|source| source.planes.channels);
-    let to = sources[1].planes;
+    let channels = sources.map(|source| source.shape.channels);
+    let to = sources[1].shape;
     let columns = path.contraction_columns(channels[1]);
     let task_channels = |channels: usize, panel: usize| {
         channels.div_ceil(channels.div_ceil(CHANNELS)).next_multiple_of(panel)
     };
     let task_channels = [task_channels(channels[0], PANEL), task_channels(channels[1], columns)];
-    let bands = images.div_ceil(LANES) * to.height.div_ceil(OUTPUTS);
-    let unit = POSITIONS.div_ceil(to.width.div_ceil(OUTPUTS) * images.clamp(1, LANES));
+    let bands = to.blocks() * to.height.div_ceil(OUTPUTS);
+    let unit = POSITIONS.div_ceil(to.width.div_ceil(OUTPUTS) * to.images.clamp(1, LANES));
     let shifts = [axes.map(|axis| axis.shift), [0; 2]];
     let operand = |side: usize, square: usize| Operand {
         source: sources[side],
-        tiles: Tiles::new([to.height, to.width], shifts[side], square, sources[side].planes),
+        tiles: TileGrid::new([to.height, to.width], shifts[side], square, sources[side].shape),
     };
     let call = Call {
         path,
         operands: [operand(0, INPUTS), operand(1, OUTPUTS)],
-        images,
         bands,
         columns,
-        split: Split::new(channels, 9, task_channels, bands.div_ceil(unit)),
+        split: TaskSplit::new(channels, 9, task_channels, bands.div_ceil(unit)),
         unit,
     };
     call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
@@ -60,20 +56,19 @@ pub(in super::super) fn contract(
 
 /// Input or output gradient.
 struct Operand<'a> {
-    source: Source<'a>,
-    tiles: Tiles,
+    source: StridedMap<'a>,
+    tiles: TileGrid,
 }
 
 struct Call<'a> {
-    /// Of the maps; what tiles make of them is `f32`.
+    /// The instructions for the maps. Transformed tiles are `f32`.
     path: Path,
     operands: [Operand<'a>; 2],
-    images: usize,
     /// Rows of tiles of all blocks.
     bands: usize,
     /// Columns of a panel of the gradient.
     columns: usize,
-    split: Split,
+    split: TaskSplit,
     /// Bands that are transformed at once.
     unit: usize,
 }
@@ -81,7 +76,8 @@ struct Call<'a> {
 impl Call<'_> {
     /// Images of the block of a band.
     fn images_of(&self, band: usize) -> usize {
-        LANES.min(self.images - band / self.operands[0].tiles.count[0] * LANES)
+        let operand = &self.operands[0];
+        operand.source.shape.images_of(band / operand.tiles.count[0]).len()
     }
 
     /// The sums `[taps, task inputs, task outputs]` of one task.
@@ -98,9 +94,10 @@ impl Call<'_> {
             let panels = [inputs.div_ceil(PANEL), outputs.div_ceil(self.columns)];
             // A line more, lest all elements fall into the same set of a cache.
             let steps = [panels[0] * positions * PANEL + LANES, panels[1] * positions * self.columns + LANES];
-            let laid =
+            let packed =
                 self.operands.iter().map(|operand| LANES * operand.tiles.band_words()).max().unwrap_or(0);
-            let (laid, input) = first(&mut scratch.first, laid + ELEMENTS * steps[0]).split_at_mut(laid);
+            let (packed, input) =
+                first(&mut scratch.first, packed + ELEMENTS * steps[0]).split_at_mut(packed);
             let gradient = first(&mut scratch.second, ELEMENTS * steps[1]);
             let mut position = 0;
             for band in bands {
@@ -109,7 +106,7 @@ impl Call<'_> {
                     let operand = &self.operands[side];
                     scratch.offsets.clear();
                     operand.tiles.list(band % rows, &mut scratch.offsets);
-                    let spread = Spread {
+                    let operand = TransformOperand {
                         operand,
                         band,
                         images,
@@ -117,19 +114,19 @@ impl Call<'_> {
                         offsets: &scratch.offsets,
                         place: [position, positions],
                         columns: [PANEL, self.columns][side],
-                        laid: &mut *laid,
+                        packed: &mut *packed,
                         words,
                         step: steps[side],
                     };
                     match side {
-                        0 => self.path.run(SpreadInput(spread)),
-                        _ => self.path.run(SpreadGradient(spread)),
+                        0 => self.path.run(TransformInput(operand)),
+                        _ => self.path.run(TransformGradient(operand)),
                     }
                 }
                 position += images * columns;
             }
             let add = unit > units.start;
-            self.path.singles().run(Multiply {
+            self.path.in_f32().run(MultiplyTiles {
                 call: self,
                 inputs,
                 panels,
@@ -144,12 +141,12 @@ impl Call<'_> {
         if units.is_empty() {
             products.fill(0.0);
         }
-        self.path.run(Collect { products, task_channels: self.split.task_channels, sums });
+        self.path.run(TransformWeightGradient { products, task_channels: self.split.task_channels, sums });
     }
 }
 
 /// Transforms a row of tiles of the images of a block into `[elements, ⌈channels / columns⌉, positions, columns]`.
-struct Spread<'a> {
+struct TransformOperand<'a> {
     operand: &'a Operand<'a>,
     band: usize,
     images: usize,
@@ -161,48 +158,49 @@ struct Spread<'a> {
     /// A multiple of 16.
     columns: usize,
     /// Room for the zeros and pixels of sixteen channels of each image.
-    laid: &'a mut [u32],
+    packed: &'a mut [u32],
     words: &'a mut [u32],
     /// Words from one element to the next.
     step: usize,
 }
 
-impl Spread<'_> {
-    /// Lays sixteen channels of the band out as `[images, zeros and pixels, 16]`, as values.
+impl TransformOperand<'_> {
+    /// Packs sixteen channels of the band as `[images, zeros and pixels, 16]`, in `f32`.
     ///
     /// # Safety
     /// The processor has the registers of `A`.
     #[inline(always)]
-    unsafe fn lay<A: Arithmetic>(&mut self, channel: usize) {
-        let Source { map, planes, .. } = self.operand.source;
+    unsafe fn pack<A: Arithmetic>(&mut self, channel: usize) {
+        let source = &self.operand.source;
+        let (each, map_pixels) = (source.precision.channels_per_word(), source.shape.pixels());
         let tiles = &self.operand.tiles;
         let (pixels, image) = (tiles.pixels(self.band % tiles.count[0]), tiles.band_words());
-        let rows = BLOCK / planes.each;
-        let word = (self.channels.start + channel) / planes.each;
-        let there = self.channels.end.div_ceil(planes.each).saturating_sub(word).min(rows);
-        let first = (self.band / tiles.count[0] * planes.words() + word) * planes.map() + pixels.start;
-        let map = lines(map);
-        assert!(there == 0 || first + (there - 1) * planes.map() + pixels.len() <= map.len());
-        assert!((1 + pixels.len()) * LANES <= image && LANES * image <= self.laid.len());
-        for laid in self.laid.chunks_exact_mut(image) {
-            laid[..LANES].fill(0);
+        let rows = BLOCK / each;
+        let word = (self.channels.start + channel) / each;
+        let there = self.channels.end.div_ceil(each).saturating_sub(word).min(rows);
+        let first = source.line(self.band / tiles.count[0], word, pixels.start);
+        let map = lines(source.words);
+        assert!(there == 0 || first + (there - 1) * map_pixels + pixels.len() <= map.len());
+        assert!((1 + pixels.len()) * LANES <= image && LANES * image <= self.packed.len());
+        for packed in self.packed.chunks_exact_mut(image) {
+            packed[..LANES].fill(0);
         }
         for pixel in 0..pixels.len() {
             let mut block = [[0.0; LANES]; BLOCK];
-            // SAFETY: by the assertions sixteen lines lie in the map where they are read from it, and sixteen rows in what is laid
-            // out; the caller vouches for the registers.
+            // SAFETY: by the assertions sixteen lines lie in the map where they are read from it, and sixteen rows in the packed
+            // ones; the caller vouches for the registers.
             unsafe {
                 let (source, stride) = if there == BLOCK {
-                    (map.as_ptr().add(first + pixel).cast::<f32>(), planes.map() * LANES)
+                    (map.as_ptr().add(first + pixel).cast::<f32>(), map_pixels * LANES)
                 } else {
                     for row in 0..there {
-                        let line = &map[first + row * planes.map() + pixel];
-                        let [low, high] = &mut block[row * planes.each..][..2] else { unreachable!() };
-                        widen::<A>(line, [low, high]);
+                        let line = &map[first + row * map_pixels + pixel];
+                        let [low, high] = &mut block[row * each..][..2] else { unreachable!() };
+                        unpack_line::<A>(line, [low, high]);
                     }
                     (block.as_ptr().cast(), LANES)
                 };
-                let target = self.laid.as_mut_ptr().add((1 + pixel) * LANES);
+                let target = self.packed.as_mut_ptr().add((1 + pixel) * LANES);
                 A::Register::transpose(source, stride, target.cast(), image);
             }
         }
@@ -217,23 +215,23 @@ impl Spread<'_> {
         let (across, image_words) = (tiles.count[1], tiles.band_words());
         assert_eq!(self.offsets.len(), across * SIDE * SIDE);
         assert!(self.offsets.iter().all(|offset| *offset as usize + LANES <= image_words));
-        assert!(LANES * image_words <= self.laid.len() && self.images <= LANES);
+        assert!(LANES * image_words <= self.packed.len() && self.images <= LANES);
         assert!(count.div_ceil(columns) * positions * columns <= self.step);
         assert!(position + self.images * across <= positions);
         assert!(ELEMENTS * self.step <= self.words.len());
         for channel in (0..count.next_multiple_of(columns)).step_by(LANES) {
             // SAFETY: as the caller's.
-            unsafe { self.lay::<A>(channel) };
+            unsafe { self.pack::<A>(channel) };
             for tile in 0..self.images * across {
                 let (image, column) = (tile / across, tile % across);
                 let place = (channel / columns * positions + position + tile) * columns + channel % columns;
                 for lane in (0..LANES).step_by(A::Register::LANES) {
-                    // SAFETY: by the assertions each square lies in what was laid out and each element in the words.
+                    // SAFETY: by the assertions each tile lies in the packed pixels and each element in the words.
                     unsafe {
                         let offsets = self.offsets.as_ptr().add(column * SIDE * SIDE);
-                        let laid = self.laid.as_ptr().cast::<f32>().add(image * image_words + lane);
+                        let packed = self.packed.as_ptr().cast::<f32>().add(image * image_words + lane);
                         let target = self.words.as_mut_ptr().cast::<f32>().add(place + lane);
-                        spread::<L, A::Register, SIDE>(laid, offsets, target, self.step);
+                        tile_to_elements::<L, A::Register, SIDE>(packed, offsets, target, self.step);
                     }
                 }
             }
@@ -241,28 +239,28 @@ impl Spread<'_> {
     }
 }
 
-struct SpreadInput<'a>(Spread<'a>);
+struct TransformInput<'a>(TransformOperand<'a>);
 
-impl Kernel for SpreadInput<'_> {
+impl Kernel for TransformInput<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         // SAFETY: as the caller's.
-        unsafe { self.0.run::<A, Input, INPUTS>() }
+        unsafe { self.0.run::<A, InputTransform, INPUTS>() }
     }
 }
 
-struct SpreadGradient<'a>(Spread<'a>);
+struct TransformGradient<'a>(TransformOperand<'a>);
 
-impl Kernel for SpreadGradient<'_> {
+impl Kernel for TransformGradient<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         // SAFETY: as the caller's.
-        unsafe { self.0.run::<A, Gradient, OUTPUTS>() }
+        unsafe { self.0.run::<A, GradientTransform, OUTPUTS>() }
     }
 }
 
-/// Sums the products of some positions.
-struct Multiply<'a> {
+/// The tile products: for each element, the sum over some positions of input times gradient.
+struct MultiplyTiles<'a> {
     call: &'a Call<'a>,
     inputs: usize,
     panels: [usize; 2],
@@ -278,7 +276,7 @@ struct Multiply<'a> {
     products: &'a mut [f32],
 }
 
-impl Kernel for Multiply<'_> {
+impl Kernel for MultiplyTiles<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
@@ -290,7 +288,7 @@ impl Kernel for Multiply<'_> {
         assert!(
             panels[1] * columns <= task_outputs && ELEMENTS * task_inputs * task_outputs <= products.len()
         );
-        let walk = Walk {
+        let micro_kernel = ContractMicroKernel {
             rows: 1,
             stretches: 1,
             length: positions,
@@ -310,7 +308,7 @@ impl Kernel for Multiply<'_> {
                         let gradient =
                             gradient.as_ptr().add(element * steps[1] + panel * positions * columns);
                         let place = (element * task_inputs + channel) * task_outputs + panel * columns;
-                        walk.panel::<A>(columns, input, gradient, products.as_mut_ptr().add(place));
+                        micro_kernel.panel::<A>(columns, input, gradient, products.as_mut_ptr().add(place));
                     }
                 }
             }
@@ -319,13 +317,13 @@ impl Kernel for Multiply<'_> {
 }
 
 /// Transforms a task's products back to `[taps, task inputs, task outputs]`.
-struct Collect<'a> {
+struct TransformWeightGradient<'a> {
     products: &'a [f32],
     task_channels: [usize; 2],
     sums: &'a mut [f32],
 }
 
-impl Kernel for Collect<'_> {
+impl Kernel for TransformWeightGradient<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         let Self { products, task_channels: [inputs, outputs], sums } = self;
@@ -339,8 +337,8 @@ impl Kernel for Collect<'_> {
                 for (element, value) in elements.iter_mut().enumerate() {
                     *value = A::Register::load(products.as_ptr().add(element * pairs + pair));
                 }
-                let square = collect::<WeightGradient, A::Register, 3>(&elements);
-                for (tap, value) in square.iter().flatten().enumerate() {
+                let taps = elements_to_tile::<WeightGradientTransform, A::Register, 3>(&elements);
+                for (tap, value) in taps.iter().flatten().enumerate() {
                     value.store(sums.as_mut_ptr().add(tap * pairs + pair));
                 }
             }

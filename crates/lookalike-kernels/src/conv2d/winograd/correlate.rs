@@ -11,16 +11,18 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
-use super::super::correlate::{Operands, Walk};
+use super::super::correlate::{CorrelateMicroKernel, Operands};
 use super::super::grid::Axis;
-use super::super::layout::{Destination, Planes, Source, Target, widen};
+use super::super::layout::{OutputMap, StridedMap, Target, unpack_line};
 use super::super::scratch::{Scratch, User, first, with_scratch};
 use super::super::weights::Weights;
-use super::tiles::Tiles;
-use super::transform::{Input, Output, Weight, collect, spread};
+use super::tiles::TileGrid;
+use super::transform::{
+    InputTransform, OutputTransform, WeightTransform, elements_to_tile, tile_to_elements,
+};
 use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::bf16;
-use crate::map::lines;
+use crate::map::{MapShape, lines};
 use crate::vector::Vector;
 use crate::written::written;
 
@@ -38,11 +40,11 @@ pub(in super::super) fn correlate(
     path: Path,
     axes: &[Axis; 2],
     operands: &Operands<'_>,
-    [from, to]: [Planes; 2],
+    [from, to]: [MapShape; 2],
     weights: &Weights<'_>,
 ) -> Vec<u32> {
     assert!(super::is_possible(axes));
-    let blocks = operands.images.div_ceil(LANES);
+    let precision = path.precision();
     let panels = to.channels.div_ceil(path.rows());
     // A line more, lest all elements fall into the same set of a cache.
     let element_words = from.channels * path.rows() + LANES;
@@ -51,7 +53,7 @@ pub(in super::super) fn correlate(
         let [row, column] = [axes[0].kernel_of(tap / 3), axes[1].kernel_of(tap % 3)];
         ((row * 3 + column) * LANES) as u32
     });
-    let tiles = Tiles::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
+    let tiles = TileGrid::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
     let write = |out: &mut [std::mem::MaybeUninit<u32>]| {
         // Tasks differ in bands or panels.
         let target = Target::new(out);
@@ -59,9 +61,8 @@ pub(in super::super) fn correlate(
             let mut call = Call {
                 path,
                 tiles,
-                blocks,
-                source: Source { map: operands.map, planes: from, step: 1 },
-                result: Destination { images: operands.images, planes: to, target, added: operands.added },
+                source: StridedMap::dense(operands.map, from, precision),
+                result: OutputMap { shape: to, precision, target, added: operands.added },
                 bias: operands.bias,
                 weights,
                 taps: &taps,
@@ -69,33 +70,34 @@ pub(in super::super) fn correlate(
                 panels,
                 panel_words,
             };
-            let plan = Plan::new(&call);
-            if plan.band_ranges > 1 {
+            let split = TaskSplit::new(&call);
+            if split.band_ranges > 1 {
                 let words = first(&mut scratch.first, panels * panel_words);
                 words.par_chunks_mut(panel_words).enumerate().for_each(|(panel, words)| {
-                    with_scratch(User::Task, |scratch| call.lay(panel, &mut scratch.rows, words));
+                    with_scratch(User::Task, |scratch| {
+                        call.transform_weights(panel, &mut scratch.rows, words);
+                    });
                 });
                 call.transformed = words;
             }
-            (0..plan.band_ranges * plan.panel_ranges).into_par_iter().for_each(|task| {
-                with_scratch(User::Task, |scratch| call.run(&plan, task, scratch));
+            (0..split.band_ranges * split.panel_ranges).into_par_iter().for_each(|task| {
+                with_scratch(User::Task, |scratch| call.run(&split, task, scratch));
             });
         });
     };
     // SAFETY: the tiles of all tasks cover every pixel of every block and channel.
-    unsafe { written(blocks * to.values(), write) }
+    unsafe { written(to.words(precision), write) }
 }
 
 struct Call<'a> {
-    /// Of the maps; what tiles make of them is `f32`.
+    /// The instructions for the maps. Transformed tiles are `f32`.
     path: Path,
-    tiles: Tiles,
-    blocks: usize,
-    source: Source<'a>,
-    result: Destination<'a>,
+    tiles: TileGrid,
+    source: StridedMap<'a>,
+    result: OutputMap<'a>,
     bias: Option<&'a [f32]>,
     weights: &'a Weights<'a>,
-    /// Where the taps lie among those that are laid out.
+    /// Where the taps lie among the packed ones.
     taps: &'a [u32; 9],
     /// The transformed weights of all panels, if more than one task needs them; a task that is the only one transforms them
     /// itself, for all of them may be more than the caches hold.
@@ -105,18 +107,18 @@ struct Call<'a> {
 }
 
 /// How a call is split into tasks, by its sizes alone: ranges of rows of tiles of sixteen images, and ranges of panels.
-struct Plan {
+struct TaskSplit {
     bands: usize,
     band_ranges: usize,
     panel_ranges: usize,
 }
 
-impl Plan {
+impl TaskSplit {
     fn new(call: &Call<'_>) -> Self {
         let [rows, columns] = call.tiles.count;
-        let bands = call.blocks * rows;
+        let bands = call.source.shape.blocks() * rows;
         let band_ranges = bands.div_ceil(POSITIONS.div_ceil(columns));
-        let panel_ranges = TASKS.div_ceil(band_ranges).min(call.result.planes.channels / CHANNELS).max(1);
+        let panel_ranges = TASKS.div_ceil(band_ranges).min(call.result.shape.channels / CHANNELS).max(1);
         Self { bands, band_ranges, panel_ranges }
     }
 }
@@ -128,19 +130,20 @@ impl Call<'_> {
     }
 
     /// Transforms the weights of a panel.
-    fn lay(&self, panel: usize, rows: &mut Vec<[f32; LANES]>, words: &mut [u32]) {
+    fn transform_weights(&self, panel: usize, rows: &mut Vec<[f32; LANES]>, words: &mut [u32]) {
         let outputs = panel * self.path.rows();
-        let outputs = outputs..self.result.planes.channels.min(outputs + self.path.rows());
-        self.path.singles().run(LayWeights { call: self, outputs, rows, words });
+        let outputs = outputs..self.result.shape.channels.min(outputs + self.path.rows());
+        self.path.in_f32().run(TransformWeights { call: self, outputs, rows, words });
     }
 
-    fn run(&self, plan: &Plan, task: usize, scratch: &mut Scratch) {
+    fn run(&self, split: &TaskSplit, task: usize, scratch: &mut Scratch) {
         let at = |count: usize, range: usize, ranges: usize| count * range / ranges;
-        let range = task / plan.panel_ranges;
-        let bands = at(plan.bands, range, plan.band_ranges)..at(plan.bands, range + 1, plan.band_ranges);
-        let range = task % plan.panel_ranges;
-        let panels = at(self.panels, range, plan.panel_ranges)..at(self.panels, range + 1, plan.panel_ranges);
-        let (from, to) = (self.source.planes, self.result.planes);
+        let range = task / split.panel_ranges;
+        let bands = at(split.bands, range, split.band_ranges)..at(split.bands, range + 1, split.band_ranges);
+        let range = task % split.panel_ranges;
+        let panels =
+            at(self.panels, range, split.panel_ranges)..at(self.panels, range + 1, split.panel_ranges);
+        let (from, to) = (self.source.shape, self.result.shape);
         let [rows, columns] = self.tiles.count;
 
         let positions = bands.len() * columns;
@@ -150,12 +153,12 @@ impl Call<'_> {
         for (index, band) in bands.clone().enumerate() {
             scratch.offsets.clear();
             self.tiles.list(band % rows, &mut scratch.offsets);
-            self.path.run(Spread {
+            self.path.run(TransformInput {
                 call: self,
                 band,
                 offsets: &scratch.offsets,
                 position: index * columns,
-                laid: first(&mut scratch.rows, 2 * self.tiles.band_words() / LANES),
+                packed: first(&mut scratch.rows, 2 * self.tiles.band_words() / LANES),
                 source,
                 step,
             });
@@ -175,13 +178,13 @@ impl Call<'_> {
             let weights = if self.transformed.is_empty() {
                 let transformed = first(&mut scratch.second, words.len());
                 for (panel, words) in panels.clone().zip(transformed.chunks_exact_mut(self.panel_words)) {
-                    self.lay(panel, &mut scratch.rows, words);
+                    self.transform_weights(panel, &mut scratch.rows, words);
                 }
                 transformed
             } else {
                 &self.transformed[words]
             };
-            self.path.singles().run(Multiply {
+            self.path.in_f32().run(MultiplyTiles {
                 call: self,
                 weights,
                 positions,
@@ -192,7 +195,7 @@ impl Call<'_> {
             });
             let channels = panels.start * self.path.rows()..to.channels.min(panels.end * self.path.rows());
             for (index, band) in bands.clone().enumerate() {
-                self.path.run(Collect {
+                self.path.run(TransformOutput {
                     call: self,
                     band,
                     channels: channels.clone(),
@@ -206,8 +209,8 @@ impl Call<'_> {
     }
 }
 
-/// Lays the transformed weights of a panel out as `[elements, C, rows]`; nothing is said about outputs that do not exist.
-struct LayWeights<'a> {
+/// Transforms the weights of a panel to `[elements, C, rows]`. Values of outputs that do not exist are unspecified.
+struct TransformWeights<'a> {
     call: &'a Call<'a>,
     outputs: Range<usize>,
     /// Room for the weights of some channels.
@@ -215,7 +218,7 @@ struct LayWeights<'a> {
     words: &'a mut [u32],
 }
 
-impl Kernel for LayWeights<'_> {
+impl Kernel for TransformWeights<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         const {
@@ -223,22 +226,27 @@ impl Kernel for LayWeights<'_> {
         }
         let Self { call, outputs, rows, words } = self;
         let (weights, step) = (call.weights, call.element_words());
-        assert!(ELEMENTS * step <= words.len() && call.source.planes.channels * A::ROWS <= step);
+        assert!(ELEMENTS * step <= words.len() && call.source.shape.channels * A::ROWS <= step);
         assert!(call.taps.iter().all(|tap| (*tap as usize) < 9 * LANES));
         let rows = first(rows, weights.rows(LANES));
         let mut elements = [[0.0_f32; LANES]; ELEMENTS];
-        for start in (0..call.source.planes.channels).step_by(LANES) {
-            let channels = start..call.source.planes.channels.min(start + LANES);
+        for start in (0..call.source.shape.channels).step_by(LANES) {
+            let channels = start..call.source.shape.channels.min(start + LANES);
             // SAFETY: as the caller's.
-            unsafe { weights.lay::<A::Register>(outputs.start, channels.clone(), rows) };
-            if call.path.pairs() {
+            unsafe { weights.pack::<A::Register>(outputs.start, channels.clone(), rows) };
+            if call.path.is_bf16() {
                 rows.as_flattened_mut().iter_mut().for_each(|value| *value = bf16::round(*value));
             }
             for (channel, taps) in channels.zip(rows.chunks_exact(9)) {
                 // SAFETY: nine taps lie in as many rows; no register is longer than a row.
                 unsafe {
                     let (taps, elements) = (taps.as_ptr().cast(), elements.as_mut_ptr().cast());
-                    spread::<Weight, A::Register, 3>(taps, call.taps.as_ptr(), elements, LANES);
+                    tile_to_elements::<WeightTransform, A::Register, 3>(
+                        taps,
+                        call.taps.as_ptr(),
+                        elements,
+                        LANES,
+                    );
                 }
                 for (element, values) in elements.iter().enumerate() {
                     let words = &mut words[element * step + channel * A::ROWS..][..A::ROWS];
@@ -250,50 +258,53 @@ impl Kernel for LayWeights<'_> {
 }
 
 /// Transforms a row of tiles of a block into `[elements, positions, C, 16]`, from a position on.
-struct Spread<'a> {
+struct TransformInput<'a> {
     call: &'a Call<'a>,
     /// Counted over all blocks.
     band: usize,
     offsets: &'a [u32],
     position: usize,
     /// Room for the zeros and pixels of the channels of a word.
-    laid: &'a mut [[f32; LANES]],
+    packed: &'a mut [[f32; LANES]],
     source: &'a mut [u32],
     /// Words from one element to the next.
     step: usize,
 }
 
-impl Kernel for Spread<'_> {
+impl Kernel for TransformInput<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { call, band, offsets, position, laid, source, step } = self;
-        let (tiles, planes) = (&call.tiles, call.source.planes);
+        let Self { call, band, offsets, position, packed, source, step } = self;
+        let (tiles, channels) = (&call.tiles, call.source.shape.channels);
         let [rows, columns] = tiles.count;
         let pixels = tiles.pixels(band % rows);
-        let (low, high) = laid.split_at_mut(laid.len() / 2);
+        let (low, high) = packed.split_at_mut(packed.len() / 2);
         [low[0], high[0]] = [[0.0; LANES]; 2];
         assert_eq!(offsets.len(), columns * ELEMENTS);
         assert!(offsets.iter().all(|offset| *offset as usize + LANES <= low.len() * LANES));
-        assert!((position + columns) * planes.channels * LANES <= step);
+        assert!((position + columns) * channels * LANES <= step);
         assert!(ELEMENTS * step <= source.len());
-        for word in 0..planes.words() {
-            let first = (band / rows * planes.words() + word) * planes.map() + pixels.start;
-            let map = &lines(call.source.map)[first..][..pixels.len()];
+        let each = call.source.precision.channels_per_word();
+        for word in 0..call.source.channel_words() {
+            let first = call.source.line(band / rows, word, pixels.start);
+            let map = &lines(call.source.words)[first..][..pixels.len()];
             for ((line, low), high) in map.iter().zip(&mut low[1..]).zip(&mut high[1..]) {
                 // SAFETY: as the caller's.
-                unsafe { widen::<A>(line, [low, high]) };
+                unsafe { unpack_line::<A>(line, [low, high]) };
             }
-            let channels = word * planes.each..planes.channels.min((word + 1) * planes.each);
-            for (channel, laid) in channels.zip([&*low, &*high]) {
+            let of_word = word * each..channels.min((word + 1) * each);
+            for (channel, packed) in of_word.zip([&*low, &*high]) {
                 for tile in 0..columns {
-                    let place = ((position + tile) * planes.channels + channel) * LANES;
+                    let place = ((position + tile) * channels + channel) * LANES;
                     for lane in (0..LANES).step_by(A::Register::LANES) {
-                        // SAFETY: by the assertions each square lies in what was laid out and each element in the source.
+                        // SAFETY: by the assertions each tile lies in the packed pixels and each element in the source.
                         unsafe {
                             let offsets = offsets.as_ptr().add(tile * ELEMENTS);
-                            let laid = laid.as_ptr().cast::<f32>().add(lane);
+                            let packed = packed.as_ptr().cast::<f32>().add(lane);
                             let target = source.as_mut_ptr().cast::<f32>().add(place + lane);
-                            spread::<Input, A::Register, INPUTS>(laid, offsets, target, step);
+                            tile_to_elements::<InputTransform, A::Register, INPUTS>(
+                                packed, offsets, target, step,
+                            );
                         }
                     }
                 }
@@ -302,8 +313,8 @@ impl Kernel for Spread<'_> {
     }
 }
 
-/// The products of some panels, `[rows, elements, positions, 16]`.
-struct Multiply<'a> {
+/// The tile products of some panels, `[rows, elements, positions, 16]`.
+struct MultiplyTiles<'a> {
     call: &'a Call<'a>,
     /// `[panels, elements, C, rows]`
     weights: &'a [u32],
@@ -315,12 +326,12 @@ struct Multiply<'a> {
     stride: usize,
 }
 
-impl Kernel for Multiply<'_> {
+impl Kernel for MultiplyTiles<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         assert!(!A::PAIRS);
         let Self { call, weights, positions, source, step, products, stride } = self;
-        let channels = call.source.planes.channels;
+        let channels = call.source.shape.channels;
         let panels = weights.len() / call.panel_words;
         assert!(channels * A::ROWS <= call.element_words());
         assert!(ELEMENTS * step <= source.len() && ELEMENTS * positions.len() * LANES <= stride);
@@ -337,7 +348,7 @@ impl Kernel for Multiply<'_> {
                 unsafe {
                     let place = panel * call.panel_words + element * call.element_words();
                     let sums = panel * A::ROWS * stride + element * positions.len() * LANES;
-                    let walk = Walk {
+                    let micro_kernel = CorrelateMicroKernel {
                         weights: weights.as_ptr().add(place),
                         weight_step: 0,
                         source_step: 0,
@@ -348,15 +359,15 @@ impl Kernel for Multiply<'_> {
                         sums: products.as_mut_ptr().add(sums),
                         stride,
                     };
-                    walk.all::<A>(positions);
+                    micro_kernel.all::<A>(positions);
                 }
             }
         }
     }
 }
 
-/// Transforms the products of a row of tiles back, and takes them to their pixels.
-struct Collect<'a> {
+/// Transforms the products of a row of tiles back, and writes them to their pixels.
+struct TransformOutput<'a> {
     call: &'a Call<'a>,
     /// Counted over all blocks.
     band: usize,
@@ -371,12 +382,13 @@ struct Collect<'a> {
     map: &'a mut [f32],
 }
 
-impl Kernel for Collect<'_> {
+impl Kernel for TransformOutput<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
         let Self { call, band, channels, products, positions, stride, map } = self;
         let [bands, columns] = call.tiles.count;
-        let to = call.result.planes;
+        let to = call.result.shape;
+        let each = call.result.precision.channels_per_word();
         let start = OUTPUTS * (band % bands);
         let rows = start..to.height.min(start + OUTPUTS);
         let pixels = rows.start * to.width..rows.end * to.width;
@@ -385,7 +397,7 @@ impl Kernel for Collect<'_> {
         assert!(last <= products.len() && pixels.len() * LANES <= of_channel);
         for (index, channel) in channels.clone().enumerate() {
             let bias = call.bias.map_or(0.0, |bias| bias[channel]);
-            let half = channel % to.each;
+            let half = channel % each;
             for tile in 0..columns {
                 let width = OUTPUTS.min(to.width - OUTPUTS * tile);
                 for lane in (0..LANES).step_by(A::Register::LANES) {
@@ -396,9 +408,9 @@ impl Kernel for Collect<'_> {
                         for (element, value) in elements.iter_mut().enumerate() {
                             *value = A::Register::load(products.add(element * positions * LANES));
                         }
-                        let square = collect::<Output, A::Register, OUTPUTS>(&elements);
+                        let outputs = elements_to_tile::<OutputTransform, A::Register, OUTPUTS>(&elements);
                         let map = map.as_mut_ptr().add(half * of_channel);
-                        for (row, values) in square.iter().enumerate().take(rows.len()) {
+                        for (row, values) in outputs.iter().enumerate().take(rows.len()) {
                             for (column, value) in values.iter().enumerate().take(width) {
                                 let pixel = row * to.width + OUTPUTS * tile + column;
                                 let sum =
@@ -409,10 +421,11 @@ impl Kernel for Collect<'_> {
                     }
                 }
             }
-            if half + 1 == to.each || channel + 1 == channels.end {
+            if half + 1 == each || channel + 1 == channels.end {
                 // SAFETY: as the caller's; no other task has these channels of these rows.
                 unsafe {
-                    call.result.take::<A>(band / bands, channel / to.each, pixels.clone(), map, of_channel);
+                    let block = band / bands;
+                    call.result.write_sums::<A>(block, channel / each, pixels.clone(), map, of_channel);
                 }
             }
         }

@@ -2,10 +2,10 @@
 //! (<https://arxiv.org/abs/1509.09308>, §4).
 //!
 //! A tile of four by four outputs needs six by six inputs. Both are polynomials, whose product is taken at the points 0,
-//! ±3/4, ±3/2 and ∞: `correlate` and `contract` transform their operands, which leaves for each of the 36 elements of a tile
-//! a product of two matrices, and transform those back. These points lose less to rounding than 0, ±1, ±2, ∞ do. Elements
-//! rounded to bfloat16 would lose too much: where a convolution is asked for in bfloat16, its operands are rounded to it, but
-//! what tiles make of them is `f32`.
+//! ±3/4, ±3/2 and ∞. `correlate` and `contract` apply the input and weight transforms, multiply two matrices for each of the
+//! 36 elements of a tile (the tile products), and apply the output transform. These points lose less to rounding than 0, ±1,
+//! ±2, ∞ do. Elements rounded to bfloat16 would lose too much: in bfloat16 the operands of a convolution are rounded, but
+//! their transforms are `f32`.
 
 pub(super) mod contract;
 pub(super) mod correlate;

@@ -3,43 +3,43 @@
 use proptest::prelude::*;
 
 use super::super::correlate::Operands;
-use super::super::layout::Source;
+use super::super::layout::StridedMap;
 use super::super::tests::{NAMES, difference, normals, operands, results, twins};
-use super::super::{Axis, Path, Precision, Shape, Weights};
+use super::super::{Axis, ConvShape, Path, Precision, Weights};
 use super::{contract, correlate, is_possible, suits};
 use crate::bf16;
-use crate::map::{lay, take};
+use crate::map::{pack, unpack};
 
 /// Output, input gradient and weight gradient by tiles.
 fn by_tiles(
     path: Path,
-    shape: &Shape,
+    shape: &ConvShape,
     [input, weight, gradient]: [&[f32]; 3],
     bias: &[f32],
 ) -> [Vec<f32>; 3] {
     let precision = path.precision();
-    let [from, to] = shape.planes(path);
-    let input = lay(&shape.input(), precision, input);
-    let gradient = lay(&shape.output(), precision, gradient);
+    let (from, to) = (shape.input(), shape.output());
+    let input = pack(&shape.input(), precision, input);
+    let gradient = pack(&shape.output(), precision, gradient);
     let sides = [(from.height, to.height), (from.width, to.width)];
     let forwards = sides.map(|(input, output)| Axis::of_output(shape, input, output));
     let weights = |output, channel| Weights { values: weight, output, channel, kernel: 3 };
     let backwards = sides.map(|(input, output)| Axis::of_input_phase(shape, 0, input, output));
-    let images = shape.images;
-    let operands = |map, bias| Operands { images, map, bias, added: None };
-    let sources = [(&input, from), (&gradient, to)].map(|(map, planes)| Source { map, planes, step: 1 });
+    let operands = |map, bias| Operands { map, bias, added: None };
+    let sources =
+        [(&input, from), (&gradient, to)].map(|(words, shape)| StridedMap::dense(words, shape, precision));
     let forwarded = operands(&input, Some(bias));
     let output = correlate::correlate(path, &forwards, &forwarded, [from, to], &weights(9 * shape.inputs, 9));
     let returned = operands(&gradient, None);
     let input = correlate::correlate(path, &backwards, &returned, [to, from], &weights(9, 9 * shape.inputs));
     [
-        take(&shape.output(), precision, &output),
-        take(&shape.input(), precision, &input),
-        contract::contract(path, &forwards, sources, shape.images),
+        unpack(&shape.output(), precision, &output),
+        unpack(&shape.input(), precision, &input),
+        contract::contract(path, &forwards, sources),
     ]
 }
 
-fn check(shape: &Shape, call: impl Fn(Path, [&[f32]; 3], &[f32]) -> [Vec<f32>; 3]) {
+fn check(shape: &ConvShape, call: impl Fn(Path, [&[f32]; 3], &[f32]) -> [Vec<f32>; 3]) {
     let exact = operands(shape);
     let rounded = exact.each_ref().map(|values| values.iter().copied().map(bf16::round).collect::<Vec<_>>());
     let bias = normals("bias", shape.outputs);
@@ -65,7 +65,7 @@ proptest! {
         (images, inputs, outputs) in (1_usize..20, 1_usize..36, 8_usize..36),
         (height, width, padding) in (4_usize..15, 4_usize..15, 0_usize..5),
     ) {
-        let shape = Shape { images, inputs, outputs, height, width, kernel: 3, stride: 1, padding };
+        let shape = ConvShape { images, inputs, outputs, height, width, kernel: 3, stride: 1, padding };
         check(&shape, |path, operands, bias| by_tiles(path, &shape, operands, bias));
     }
 }
@@ -73,8 +73,16 @@ proptest! {
 #[test]
 fn convolutions_of_many_channels_take_tiles() {
     for (images, inputs, outputs, side) in [(3, 32, 40, 12), (18, 16, 48, 4), (2, 140, 130, 7)] {
-        let shape =
-            Shape { images, inputs, outputs, height: side, width: side, kernel: 3, stride: 1, padding: 1 };
+        let shape = ConvShape {
+            images,
+            inputs,
+            outputs,
+            height: side,
+            width: side,
+            kernel: 3,
+            stride: 1,
+            padding: 1,
+        };
         let axes = [Axis::of_output(&shape, side, side); 2];
         assert!(suits(&axes, [inputs, outputs]));
         check(&shape, |path, operands, bias| results(path, &shape, operands, bias));
@@ -83,15 +91,23 @@ fn convolutions_of_many_channels_take_tiles() {
 
 #[test]
 fn what_tiles_cannot_compute_or_hardly_spare_is_computed_directly() {
-    let shape =
-        Shape { images: 1, inputs: 64, outputs: 64, height: 8, width: 8, kernel: 3, stride: 1, padding: 1 };
-    let axes = |shape: &Shape| [Axis::of_output(shape, shape.height, shape.output_height()); 2];
+    let shape = ConvShape {
+        images: 1,
+        inputs: 64,
+        outputs: 64,
+        height: 8,
+        width: 8,
+        kernel: 3,
+        stride: 1,
+        padding: 1,
+    };
+    let axes = |shape: &ConvShape| [Axis::of_output(shape, shape.height, shape.output_height()); 2];
     assert!(suits(&axes(&shape), [64, 64]));
     assert!(!suits(&axes(&shape), [3, 64]));
-    for other in [Shape { stride: 2, ..shape }, Shape { kernel: 1, padding: 0, ..shape }] {
+    for other in [ConvShape { stride: 2, ..shape }, ConvShape { kernel: 1, padding: 0, ..shape }] {
         assert!(!is_possible(&axes(&other)));
     }
-    assert!(!suits(&axes(&Shape { height: 2, width: 2, ..shape }), [64, 64]));
+    assert!(!suits(&axes(&ConvShape { height: 2, width: 2, ..shape }), [64, 64]));
     // A row of tiles would not fit.
-    assert!(!suits(&axes(&Shape { height: 4096, width: 4096, ..shape }), [64, 64]));
+    assert!(!suits(&axes(&ConvShape { height: 4096, width: 4096, ..shape }), [64, 64]));
 }

@@ -32,15 +32,15 @@ pub(super) trait Transform<const FROM: usize, const TO: usize> {
 }
 
 /// `Bᵀ`
-pub(super) struct Input;
+pub(super) struct InputTransform;
 /// `G`
-pub(super) struct Weight;
+pub(super) struct WeightTransform;
 /// `A`
-pub(super) struct Gradient;
+pub(super) struct GradientTransform;
 /// `Aᵀ`
-pub(super) struct Output;
+pub(super) struct OutputTransform;
 /// `Gᵀ`
-pub(super) struct WeightGradient;
+pub(super) struct WeightGradientTransform;
 
 /// `even` + `point` · `odd` and `even` − `point` · `odd`.
 #[inline(always)]
@@ -56,7 +56,7 @@ unsafe fn scaled<V: Vector>(value: V, factor: f32) -> V {
     unsafe { value.multiply_add(V::splat(factor), V::splat(0.0)) }
 }
 
-impl Transform<6, 6> for Input {
+impl Transform<6, 6> for InputTransform {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 6]) -> [V; 6] {
         // SAFETY: as the caller's.
@@ -72,7 +72,7 @@ impl Transform<6, 6> for Input {
     }
 }
 
-impl Transform<3, 6> for Weight {
+impl Transform<3, 6> for WeightTransform {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 3]) -> [V; 6] {
         // SAFETY: as the caller's.
@@ -86,7 +86,7 @@ impl Transform<3, 6> for Weight {
     }
 }
 
-impl Transform<4, 6> for Gradient {
+impl Transform<4, 6> for GradientTransform {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 4]) -> [V; 6] {
         // SAFETY: as the caller's.
@@ -110,7 +110,7 @@ unsafe fn even_and_odd<V: Vector>(x: &[V; 6]) -> [V; 4] {
     }
 }
 
-impl Transform<6, 4> for Output {
+impl Transform<6, 4> for OutputTransform {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 6]) -> [V; 4] {
         // SAFETY: as the caller's.
@@ -127,7 +127,7 @@ impl Transform<6, 4> for Output {
     }
 }
 
-impl Transform<6, 3> for WeightGradient {
+impl Transform<6, 3> for WeightGradientTransform {
     #[inline(always)]
     unsafe fn apply<V: Vector>(x: [V; 6]) -> [V; 3] {
         // SAFETY: as the caller's.
@@ -144,12 +144,12 @@ impl Transform<6, 3> for WeightGradient {
     }
 }
 
-/// Transforms the square whose values lie at `offsets` from `source` on, and writes its elements `step` apart.
+/// Transforms the tile whose values lie at `offsets` from `source` on, and writes its 36 elements `step` apart.
 ///
 /// # Safety
 /// As that of [`Vector`], at `SIDE`² offsets and at 36 steps.
 #[inline(always)]
-pub(super) unsafe fn spread<L: Transform<SIDE, INPUTS>, V: Vector, const SIDE: usize>(
+pub(super) unsafe fn tile_to_elements<L: Transform<SIDE, INPUTS>, V: Vector, const SIDE: usize>(
     source: *const f32,
     offsets: *const u32,
     target: *mut f32,
@@ -157,7 +157,7 @@ pub(super) unsafe fn spread<L: Transform<SIDE, INPUTS>, V: Vector, const SIDE: u
 ) {
     // SAFETY: as the caller's.
     unsafe {
-        let mut turned = [[V::splat(0.0); SIDE]; INPUTS];
+        let mut transposed = [[V::splat(0.0); SIDE]; INPUTS];
         for column in 0..SIDE {
             let mut values = [V::splat(0.0); SIDE];
             for row in 0..SIDE {
@@ -165,11 +165,11 @@ pub(super) unsafe fn spread<L: Transform<SIDE, INPUTS>, V: Vector, const SIDE: u
             }
             let values = L::apply(values);
             for row in 0..INPUTS {
-                turned[row][column] = values[row];
+                transposed[row][column] = values[row];
             }
         }
         for row in 0..INPUTS {
-            let values = L::apply(turned[row]);
+            let values = L::apply(transposed[row]);
             for column in 0..INPUTS {
                 values[column].store(target.add((row * INPUTS + column) * step));
             }
@@ -177,17 +177,17 @@ pub(super) unsafe fn spread<L: Transform<SIDE, INPUTS>, V: Vector, const SIDE: u
     }
 }
 
-/// Transforms the square of 36 elements.
+/// Transforms the 36 elements of a tile back.
 ///
 /// # Safety
 /// As that of [`Vector`].
 #[inline(always)]
-pub(super) unsafe fn collect<L: Transform<INPUTS, SIDE>, V: Vector, const SIDE: usize>(
+pub(super) unsafe fn elements_to_tile<L: Transform<INPUTS, SIDE>, V: Vector, const SIDE: usize>(
     elements: &[V; ELEMENTS],
 ) -> [[V; SIDE]; SIDE] {
     // SAFETY: as the caller's.
     unsafe {
-        let mut turned = [[V::splat(0.0); INPUTS]; SIDE];
+        let mut transposed = [[V::splat(0.0); INPUTS]; SIDE];
         for column in 0..INPUTS {
             let mut values = [V::splat(0.0); INPUTS];
             for row in 0..INPUTS {
@@ -195,12 +195,12 @@ pub(super) unsafe fn collect<L: Transform<INPUTS, SIDE>, V: Vector, const SIDE: 
             }
             let values = L::apply(values);
             for row in 0..SIDE {
-                turned[row][column] = values[row];
+                transposed[row][column] = values[row];
             }
         }
         let mut square = [[V::splat(0.0); SIDE]; SIDE];
         for row in 0..SIDE {
-            square[row] = L::apply(turned[row]);
+            square[row] = L::apply(transposed[row]);
         }
         square
     }

@@ -9,7 +9,7 @@ use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend};
 
 use super::super::map::Join;
-use super::{Kind, Normalization};
+use super::{NormSettings, Normalization};
 
 /// What both backward passes keep; input, scale and shift are kept by the engine's graph.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ struct Saved<B: Backend> {
     nodes: [NodeId; 3],
     mean: FloatTensor<B>,
     variance: FloatTensor<B>,
-    kind: Kind,
+    settings: NormSettings,
     /// The input's other reader.
     join: Option<Join>,
 }
@@ -30,10 +30,10 @@ impl<B: Normalization> Backward<B, 3> for NormalizeBackward {
 
     fn backward(self, ops: Ops<Self::State, 3>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let Saved { nodes, mean, variance, kind, join } = ops.state;
+        let Saved { nodes, mean, variance, settings, join } = ops.state;
         let [input, scale, shift] = nodes.map(|node| checkpointer.retrieve_node_output(node));
         let (input, scale, shift) =
-            B::normalize_gradients(input, scale, shift, mean, variance, gradient, kind);
+            B::normalize_gradients(input, scale, shift, mean, variance, gradient, settings);
         let [input_node, scale_node, shift_node] = ops.parents;
         if let Some(node) = input_node {
             Join::add::<B>(join.as_ref(), gradients, node.id, input);
@@ -55,10 +55,10 @@ impl<B: Normalization> Backward<B, 4> for NormalizeAddReluBackward {
 
     fn backward(self, ops: Ops<Self::State, 4>, gradients: &mut Gradients, checkpointer: &mut Checkpointer) {
         let gradient = gradients.consume::<B>(&ops.node);
-        let (Saved { nodes, mean, variance, kind, join }, output, other) = ops.state;
+        let (Saved { nodes, mean, variance, settings, join }, output, other) = ops.state;
         let [input, scale, shift] = nodes.map(|node| checkpointer.retrieve_node_output(node));
         let (input, residual, scale, shift) =
-            B::normalize_add_relu_gradients(input, scale, shift, mean, variance, output, gradient, kind);
+            B::normalize_add_relu_gradients(input, scale, shift, mean, variance, output, gradient, settings);
         let [input_node, residual_node, scale_node, shift_node] = ops.parents;
         for (join, node, gradient) in [(join, input_node, input), (other, residual_node, residual)] {
             if let Some(node) = node {
@@ -79,7 +79,7 @@ type Normal<B> = (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>);
 /// Computes a normalisation and, where it is tracked, remembers what its backward pass needs.
 fn tracked<B: Normalization, C: CheckpointStrategy>(
     inputs: [FloatTensor<Autodiff<B, C>>; 3],
-    kind: Kind,
+    settings: NormSettings,
     join: Option<Join>,
     compute: impl FnOnce([FloatTensor<B>; 3]) -> Normal<B>,
 ) -> (FloatTensor<Autodiff<B, C>>, FloatTensor<B>, FloatTensor<B>) {
@@ -88,7 +88,7 @@ fn tracked<B: Normalization, C: CheckpointStrategy>(
         OpsKind::Tracked(mut prepared) => {
             let nodes = inputs.each_ref().map(|tensor| prepared.checkpoint(tensor));
             let (output, mean, variance) = compute(inputs.map(FloatTensor::<Autodiff<B, C>>::into_primitive));
-            let saved = Saved { nodes, mean: mean.clone(), variance: variance.clone(), kind, join };
+            let saved = Saved { nodes, mean: mean.clone(), variance: variance.clone(), settings, join };
             (prepared.finish(saved, output), mean, variance)
         }
         OpsKind::UnTracked(prepared) => {
@@ -102,7 +102,7 @@ fn tracked<B: Normalization, C: CheckpointStrategy>(
 fn tracked_with_residual<B: Normalization, C: CheckpointStrategy>(
     inputs: [FloatTensor<Autodiff<B, C>>; 3],
     residual: FloatTensor<Autodiff<B, C>>,
-    kind: Kind,
+    settings: NormSettings,
     [join, other]: [Option<Join>; 2],
     compute: impl FnOnce([FloatTensor<B>; 3], FloatTensor<B>) -> Normal<B>,
 ) -> (FloatTensor<Autodiff<B, C>>, FloatTensor<B>, FloatTensor<B>) {
@@ -114,7 +114,7 @@ fn tracked_with_residual<B: Normalization, C: CheckpointStrategy>(
             let nodes = inputs.each_ref().map(|tensor| prepared.checkpoint(tensor));
             let (output, mean, variance) =
                 compute(inputs.map(FloatTensor::<Autodiff<B, C>>::into_primitive), residual);
-            let saved = Saved { nodes, mean: mean.clone(), variance: variance.clone(), kind, join };
+            let saved = Saved { nodes, mean: mean.clone(), variance: variance.clone(), settings, join };
             (prepared.finish((saved, output.clone(), other), output), mean, variance)
         }
         OpsKind::UnTracked(prepared) => {
@@ -130,11 +130,11 @@ impl<B: Normalization, C: CheckpointStrategy> Normalization for Autodiff<B, C> {
         input: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         join: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let compute = |[input, scale, shift]: [_; 3]| B::normalize(input, scale, shift, kind, None);
-        let (output, mean, variance) = tracked::<B, C>([input, scale, shift], kind, join, compute);
+        let compute = |[input, scale, shift]: [_; 3]| B::normalize(input, scale, shift, settings, None);
+        let (output, mean, variance) = tracked::<B, C>([input, scale, shift], settings, join, compute);
         (output, FloatTensor::<Self>::new(mean), FloatTensor::<Self>::new(variance))
     }
 
@@ -143,15 +143,15 @@ impl<B: Normalization, C: CheckpointStrategy> Normalization for Autodiff<B, C> {
         residual: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         join: Option<Join>,
         other: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let compute = |[input, scale, shift]: [_; 3], residual| {
-            B::normalize_add_relu(input, residual, scale, shift, kind, None, None)
+            B::normalize_add_relu(input, residual, scale, shift, settings, None, None)
         };
         let (output, mean, variance) =
-            tracked_with_residual::<B, C>([input, scale, shift], residual, kind, [join, other], compute);
+            tracked_with_residual::<B, C>([input, scale, shift], residual, settings, [join, other], compute);
         (output, FloatTensor::<Self>::new(mean), FloatTensor::<Self>::new(variance))
     }
 
@@ -161,15 +161,15 @@ impl<B: Normalization, C: CheckpointStrategy> Normalization for Autodiff<B, C> {
         shift: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         join: Option<Join>,
     ) -> FloatTensor<Self> {
         let [mean, variance] = [mean, variance].map(FloatTensor::<Self>::into_primitive);
         let compute = |[input, scale, shift]: [_; 3]| {
             let given = (mean.clone(), variance.clone());
-            (B::normalize_fixed(input, scale, shift, given.0, given.1, kind, None), mean, variance)
+            (B::normalize_fixed(input, scale, shift, given.0, given.1, settings, None), mean, variance)
         };
-        tracked::<B, C>([input, scale, shift], kind, join, compute).0
+        tracked::<B, C>([input, scale, shift], settings, join, compute).0
     }
 
     fn normalize_fixed_add_relu(
@@ -179,7 +179,7 @@ impl<B: Normalization, C: CheckpointStrategy> Normalization for Autodiff<B, C> {
         shift: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         join: Option<Join>,
         other: Option<Join>,
     ) -> FloatTensor<Self> {
@@ -187,10 +187,10 @@ impl<B: Normalization, C: CheckpointStrategy> Normalization for Autodiff<B, C> {
         let compute = |[input, scale, shift]: [_; 3], residual| {
             let given = (mean.clone(), variance.clone());
             let output = B::normalize_fixed_add_relu(
-                input, residual, scale, shift, given.0, given.1, kind, None, None,
+                input, residual, scale, shift, given.0, given.1, settings, None, None,
             );
             (output, mean, variance)
         };
-        tracked_with_residual::<B, C>([input, scale, shift], residual, kind, [join, other], compute).0
+        tracked_with_residual::<B, C>([input, scale, shift], residual, settings, [join, other], compute).0
     }
 }

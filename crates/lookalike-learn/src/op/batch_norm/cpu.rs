@@ -3,19 +3,19 @@
 use crate::burn::backend::Flex;
 use crate::burn::backend::tensor::FloatTensor;
 use lookalike_kernels::batch_norm as kernel;
-use lookalike_kernels::batch_norm::{Affine, After, Statistics, Then, maps, rows};
+use lookalike_kernels::batch_norm::{Affine, Epilogue, EpilogueSaved, StatisticsSource, maps, rows};
 
 use super::super::Plain;
 use super::super::clock::{Task, timed};
-use super::super::map::{Words, kernel_precision};
-use super::{Join, Kind, Layout, Normalization};
+use super::super::map::Words;
+use super::{BatchLayout, Join, NormSettings, Normalization};
 
 /// Input, scale and shift, and the statistics where they are given.
 struct Operands {
     input: FloatTensor<Flex>,
     affine: [Plain; 2],
     statistics: Option<[Plain; 2]>,
-    kind: Kind,
+    settings: NormSettings,
 }
 
 impl Operands {
@@ -23,15 +23,15 @@ impl Operands {
         input: FloatTensor<Flex>,
         affine: [FloatTensor<Flex>; 2],
         statistics: Option<[FloatTensor<Flex>; 2]>,
-        kind: Kind,
+        settings: NormSettings,
     ) -> Self {
         let statistics = statistics.map(|statistics| statistics.map(Plain::new));
-        Self { input, affine: affine.map(Plain::new), statistics, kind }
+        Self { input, affine: affine.map(Plain::new), statistics, settings }
     }
 
     fn affine(&self) -> Affine<'_> {
         let [scale, shift] = &self.affine;
-        Affine { scale: scale.values(), shift: shift.values(), epsilon: self.kind.epsilon }
+        Affine { scale: scale.values(), shift: shift.values(), epsilon: self.settings.epsilon }
     }
 
     /// Those that are given.
@@ -40,9 +40,9 @@ impl Operands {
         given.each_ref().map(Plain::values)
     }
 
-    fn rows(&self, input: &Plain) -> rows::Sizes {
+    fn rows(&self, input: &Plain) -> rows::RowNormShape {
         let [rows, channels] = input.dims();
-        rows::Sizes { rows, groups: self.kind.groups, channels }
+        rows::RowNormShape { rows, groups: self.settings.groups, channels }
     }
 
     /// Output, mean and variance; the latter two are empty where they are given.
@@ -50,31 +50,31 @@ impl Operands {
         &self,
         residual: Option<FloatTensor<Flex>>,
     ) -> (FloatTensor<Flex>, FloatTensor<Flex>, FloatTensor<Flex>) {
-        timed(Task::Normalization, || match self.kind.layout {
-            Layout::Rows => {
+        timed(Task::Normalization, || match self.settings.layout {
+            BatchLayout::Rows => {
                 let (input, residual) = (Plain::new(self.input.clone()), residual.map(Plain::new));
-                let then = then(self.kind.relu, residual.as_ref().map(Plain::values));
-                let (sizes, values) = (self.rows(&input), input.values());
+                let epilogue = epilogue(self.settings.relu, residual.as_ref().map(Plain::values));
+                let (shape, values) = (self.rows(&input), input.values());
                 let normal = match self.statistics {
-                    None => rows::forward(&sizes, values, &self.affine(), then),
+                    None => rows::forward(&shape, values, &self.affine(), epilogue),
                     Some(_) => {
-                        given(rows::normalize(&sizes, values, &self.affine(), self.statistics(), then))
+                        given(rows::normalize(&shape, values, &self.affine(), self.statistics(), epilogue))
                     }
                 };
                 let (mean, variance) = statistics(normal.mean, normal.variance);
                 (input.like(normal.output), mean, variance)
             }
-            Layout::Map(map, precision) => {
+            BatchLayout::Map(map, precision) => {
                 let (input, residual) = (Words::new(&self.input), residual.as_ref().map(Words::new));
                 let residual = residual.as_ref().map(Words::words);
-                let then = then(self.kind.relu, residual.as_deref());
-                let groups = self.kind.groups;
-                let sizes = maps::Sizes { map, groups, precision: kernel_precision(precision) };
+                let epilogue = epilogue(self.settings.relu, residual.as_deref());
+                let groups = self.settings.groups;
+                let shape = maps::MapNormShape { map, groups, precision };
                 let words = input.words();
                 let normal = match self.statistics {
-                    None => maps::forward(&sizes, &words, &self.affine(), then),
+                    None => maps::forward(&shape, &words, &self.affine(), epilogue),
                     Some(_) => {
-                        given(maps::normalize(&sizes, &words, &self.affine(), self.statistics(), then))
+                        given(maps::normalize(&shape, &words, &self.affine(), self.statistics(), epilogue))
                     }
                 };
                 let (mean, variance) = statistics(normal.mean, normal.variance);
@@ -89,29 +89,29 @@ impl Operands {
         output: Option<FloatTensor<Flex>>,
         gradient: FloatTensor<Flex>,
     ) -> ([FloatTensor<Flex>; 3], Option<FloatTensor<Flex>>) {
-        let (relu, [scale, shift]) = (self.kind.relu, &self.affine);
-        let of = if self.kind.fixed { Statistics::Given } else { Statistics::Batch };
+        let (relu, [scale, shift]) = (self.settings.relu, &self.affine);
+        let of = if self.settings.fixed { StatisticsSource::Given } else { StatisticsSource::Batch };
         let statistics = of(self.statistics());
-        timed(Task::NormalizationGradient, || match self.kind.layout {
-            Layout::Rows => {
+        timed(Task::NormalizationGradient, || match self.settings.layout {
+            BatchLayout::Rows => {
                 let (input, output) = (Plain::new(self.input.clone()), output.map(Plain::new));
                 let gradient = Plain::new(gradient);
-                let after = after(relu, output.as_ref().map(Plain::values));
-                let (sizes, values, affine) = (self.rows(&input), input.values(), self.affine());
-                let gradients = rows::backward(&sizes, values, &affine, statistics, gradient.values(), after);
+                let saved = saved(relu, output.as_ref().map(Plain::values));
+                let (shape, values, affine) = (self.rows(&input), input.values(), self.affine());
+                let gradients = rows::backward(&shape, values, &affine, statistics, gradient.values(), saved);
                 let residual = gradients.residual.map(|values| input.like(values));
                 let (scale, shift) = (scale.like(gradients.scale), shift.like(gradients.shift));
                 ([input.like(gradients.input), scale, shift], residual)
             }
-            Layout::Map(map, precision) => {
+            BatchLayout::Map(map, precision) => {
                 let (input, output) = (Words::new(&self.input), output.as_ref().map(Words::new));
                 let words = Words::new(&gradient);
                 let output = output.as_ref().map(Words::words);
-                let after = after(relu, output.as_deref());
-                let groups = self.kind.groups;
-                let sizes = maps::Sizes { map, groups, precision: kernel_precision(precision) };
+                let saved = saved(relu, output.as_deref());
+                let groups = self.settings.groups;
+                let shape = maps::MapNormShape { map, groups, precision };
                 let gradients =
-                    maps::backward(&sizes, &input.words(), &self.affine(), statistics, &words.words(), after);
+                    maps::backward(&shape, &input.words(), &self.affine(), statistics, &words.words(), saved);
                 let residual = gradients.residual.map(|words| Words::tensor(words, &map, precision));
                 let (scale, shift) = (scale.like(gradients.scale), shift.like(gradients.shift));
                 ([Words::tensor(gradients.input, &map, precision), scale, shift], residual)
@@ -120,19 +120,19 @@ impl Operands {
     }
 }
 
-fn then<T>(relu: bool, residual: Option<&[T]>) -> Then<'_, T> {
+fn epilogue<T>(relu: bool, residual: Option<&[T]>) -> Epilogue<'_, T> {
     match residual {
-        Some(residual) => Then::AddRelu(residual),
-        None if relu => Then::Relu,
-        None => Then::Nothing,
+        Some(residual) => Epilogue::AddRelu(residual),
+        None if relu => Epilogue::Relu,
+        None => Epilogue::Nothing,
     }
 }
 
-fn after<T>(relu: bool, output: Option<&[T]>) -> After<'_, T> {
+fn saved<T>(relu: bool, output: Option<&[T]>) -> EpilogueSaved<'_, T> {
     match output {
-        Some(output) => After::AddRelu(output),
-        None if relu => After::Relu,
-        None => After::Nothing,
+        Some(output) => EpilogueSaved::AddRelu(output),
+        None if relu => EpilogueSaved::Relu,
+        None => EpilogueSaved::Nothing,
     }
 }
 
@@ -150,10 +150,10 @@ impl Normalization for Flex {
         input: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         _join: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        Operands::new(input, [scale, shift], None, kind).forward(None)
+        Operands::new(input, [scale, shift], None, settings).forward(None)
     }
 
     fn normalize_add_relu(
@@ -161,11 +161,11 @@ impl Normalization for Flex {
         residual: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         _join: Option<Join>,
         _other: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        Operands::new(input, [scale, shift], None, kind).forward(Some(residual))
+        Operands::new(input, [scale, shift], None, settings).forward(Some(residual))
     }
 
     fn normalize_fixed(
@@ -174,10 +174,10 @@ impl Normalization for Flex {
         shift: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        Operands::new(input, [scale, shift], Some([mean, variance]), kind).forward(None).0
+        Operands::new(input, [scale, shift], Some([mean, variance]), settings).forward(None).0
     }
 
     fn normalize_fixed_add_relu(
@@ -187,11 +187,11 @@ impl Normalization for Flex {
         shift: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         _join: Option<Join>,
         _other: Option<Join>,
     ) -> FloatTensor<Self> {
-        Operands::new(input, [scale, shift], Some([mean, variance]), kind).forward(Some(residual)).0
+        Operands::new(input, [scale, shift], Some([mean, variance]), settings).forward(Some(residual)).0
     }
 
     fn normalize_gradients(
@@ -201,9 +201,9 @@ impl Normalization for Flex {
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let operands = Operands::new(input, [scale, shift], Some([mean, variance]), kind);
+        let operands = Operands::new(input, [scale, shift], Some([mean, variance]), settings);
         operands.backward(None, gradient).0.into()
     }
 
@@ -215,9 +215,9 @@ impl Normalization for Flex {
         variance: FloatTensor<Self>,
         output: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let operands = Operands::new(input, [scale, shift], Some([mean, variance]), kind);
+        let operands = Operands::new(input, [scale, shift], Some([mean, variance]), settings);
         let ([input, scale, shift], residual) = operands.backward(Some(output), gradient);
         let residual = residual.unwrap_or_else(|| unreachable!("there was a residual"));
         (input, residual, scale, shift)

@@ -107,8 +107,8 @@ mod tests {
     use crate::burn::backend::ops::{ActivationOps, FloatTensorOps, ModuleOps};
 
     use super::super::super::Plain;
-    use super::super::super::map::{Maps, Sizes};
-    use super::super::{Kind, Layout, Normalization};
+    use super::super::super::map::{MapShape, Maps};
+    use super::super::{BatchLayout, NormSettings, Normalization};
     use super::*;
     use crate::engine::Precision;
 
@@ -130,9 +130,9 @@ mod tests {
     /// The engine on `[N, C, H, W]` beside the kernels on the same as a map.
     #[test]
     fn the_engine_and_the_kernels_agree_on_every_grouping() {
-        let sizes = Sizes { images: 6, channels: 4, height: 5, width: 7 };
-        let lay = |tensor| Flex::lay(tensor, sizes, Precision::F32);
-        let take = |map| Flex::take(map, sizes, Precision::F32, None);
+        let shape = MapShape { images: 6, channels: 4, height: 5, width: 7 };
+        let pack = |tensor| Flex::pack(tensor, shape, Precision::F32);
+        let unpack = |map| Flex::unpack(map, shape, Precision::F32, None);
         for (groups, relu, fixed) in [
             (1, false, false),
             (1, true, false),
@@ -145,14 +145,21 @@ mod tests {
             let case = format!("{groups} groups, ReLU {relu}, fixed {fixed}");
             let (input, gradient) = (tensor([6, 4, 5, 7], 41), tensor([6, 4, 5, 7], 53));
             let (scale, shift) = (tensor([4], 29), tensor([4], 11));
-            let layout = Layout::Map(sizes, Precision::F32);
-            let kind = Kind { layout, groups, epsilon: 1e-5, relu, fixed };
+            let layout = BatchLayout::Map(shape, Precision::F32);
+            let settings = NormSettings { layout, groups, epsilon: 1e-5, relu, fixed };
             let (mean, variance) = if fixed {
                 let (mean, variance) = (tensor([4], 7), Flex::float_abs(tensor([4], 13)));
                 let given = || (scale.clone(), shift.clone(), mean.clone(), variance.clone());
                 let (scale, shift, mean, variance) = given();
-                let ours =
-                    take(Flex::normalize_fixed(lay(input.clone()), scale, shift, mean, variance, kind, None));
+                let ours = unpack(Flex::normalize_fixed(
+                    pack(input.clone()),
+                    scale,
+                    shift,
+                    mean,
+                    variance,
+                    settings,
+                    None,
+                ));
                 let (scale, shift, mean, variance) = given();
                 let theirs = Flex::batch_norm(input.clone(), scale, shift, mean, variance, 1e-5);
                 let theirs = if relu { Flex::relu(theirs) } else { theirs };
@@ -162,23 +169,23 @@ mod tests {
                 (mean, variance)
             } else {
                 let (output, mean, variance) =
-                    Flex::normalize(lay(input.clone()), scale.clone(), shift.clone(), kind, None);
+                    Flex::normalize(pack(input.clone()), scale.clone(), shift.clone(), settings, None);
                 let engine =
                     normalize::<Flex>(&[input.clone(), scale.clone(), shift.clone()], groups, 1e-5, relu);
                 let statistics = (engine.1.clone(), engine.2.clone());
-                assert_same([take(output), mean, variance], engine.into(), &case);
+                assert_same([unpack(output), mean, variance], engine.into(), &case);
                 statistics
             };
             let tensors = [input, scale, shift, mean, variance, gradient];
             let [input, scale, shift, mean, variance, gradient] = tensors.clone();
-            let (input, gradient) = (lay(input), lay(gradient));
-            let kernels = Flex::normalize_gradients(input, scale, shift, mean, variance, gradient, kind);
+            let (input, gradient) = (pack(input), pack(gradient));
+            let kernels = Flex::normalize_gradients(input, scale, shift, mean, variance, gradient, settings);
             let theirs = if fixed {
                 fixed_gradients::<Flex>(tensors, 1e-5, relu)
             } else {
                 gradients::<Flex>(&tensors, groups, 1e-5, relu)
             };
-            assert_same([take(kernels.0), kernels.1, kernels.2], theirs.into(), &case);
+            assert_same([unpack(kernels.0), kernels.1, kernels.2], theirs.into(), &case);
         }
     }
 }

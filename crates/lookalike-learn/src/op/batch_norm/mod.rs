@@ -1,4 +1,5 @@
-//! Batch normalisation of feature maps and of rows, by the statistics of the batch or given ones, alone or with the `ReLU` or the residual sum and `ReLU` behind it.
+//! Batch normalisation of feature maps and of rows, by the statistics of the batch or by given ones: alone, with a `ReLU`, or
+//! with a residual sum and a `ReLU` after it.
 //!
 //! Statistics are those of the whole batch or of groups of images that follow one another, as each GPU has its own where
 //! a batch is spread over several: MoCo's shuffled normalisation (He et al. 2020, <https://arxiv.org/abs/1911.05722>,
@@ -18,7 +19,7 @@ use crate::burn;
 use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Backend, Dispatch, backend_extension};
 
-use super::map::{FeatureMap, Join, Sizes};
+use super::map::{FeatureMap, Join, MapShape};
 use crate::engine::{Precision, Tensor};
 
 /// Scale and shift of a normalisation layer, `[C]` each, and what is added to the variance.
@@ -36,34 +37,34 @@ pub(crate) struct BatchStatistics {
     pub(crate) variance: Tensor<1>,
 }
 
-/// What is normalised.
+/// How the values of a batch are laid out.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Layout {
+pub(crate) enum BatchLayout {
     /// `[N, C]`
     Rows,
     /// A feature map.
-    Map(Sizes, Precision),
+    Map(MapShape, Precision),
 }
 
 /// What a normalisation reads and writes.
 pub(crate) trait Batch: Sized {
-    /// How it lies in memory.
-    fn layout(&self) -> Layout;
+    /// The layout of its values.
+    fn layout(&self) -> BatchLayout;
     /// Images or rows, N.
     fn count(&self) -> usize;
     /// Channels, C.
     fn channels(&self) -> usize;
     /// Values of a channel of an image.
     fn pixels(&self) -> usize;
-    /// The values, and where their gradient meets another one.
+    /// The values, and where their gradient is added to that of another reader.
     fn into_values(self) -> (FloatTensor<Dispatch>, Option<Join>);
     /// Another batch of that layout.
-    fn from_values(values: FloatTensor<Dispatch>, layout: Layout) -> Self;
+    fn from_values(values: FloatTensor<Dispatch>, layout: BatchLayout) -> Self;
 }
 
 impl Batch for Tensor<2> {
-    fn layout(&self) -> Layout {
-        Layout::Rows
+    fn layout(&self) -> BatchLayout {
+        BatchLayout::Rows
     }
 
     fn count(&self) -> usize {
@@ -82,41 +83,41 @@ impl Batch for Tensor<2> {
         (self.into_dispatch(), None)
     }
 
-    fn from_values(values: FloatTensor<Dispatch>, _layout: Layout) -> Self {
+    fn from_values(values: FloatTensor<Dispatch>, _layout: BatchLayout) -> Self {
         Self::from_dispatch(values)
     }
 }
 
 impl Batch for FeatureMap {
-    fn layout(&self) -> Layout {
-        Layout::Map(self.sizes, self.precision)
+    fn layout(&self) -> BatchLayout {
+        BatchLayout::Map(self.shape, self.precision)
     }
 
     fn count(&self) -> usize {
-        self.sizes.images
+        self.shape.images
     }
 
     fn channels(&self) -> usize {
-        self.sizes.channels
+        self.shape.channels
     }
 
     fn pixels(&self) -> usize {
-        self.sizes.pixels()
+        self.shape.pixels()
     }
 
     fn into_values(self) -> (FloatTensor<Dispatch>, Option<Join>) {
         (self.values.into_dispatch(), self.join)
     }
 
-    fn from_values(values: FloatTensor<Dispatch>, layout: Layout) -> Self {
-        let Layout::Map(sizes, precision) = layout else { unreachable!("a map has the layout of one") };
-        Self { values: Tensor::from_dispatch(values), sizes, precision, join: None }
+    fn from_values(values: FloatTensor<Dispatch>, layout: BatchLayout) -> Self {
+        let BatchLayout::Map(shape, precision) = layout else { unreachable!("a map has the layout of one") };
+        Self { values: Tensor::from_dispatch(values), shape, precision, join: None }
     }
 }
 
-/// What follows a normalisation.
+/// What is computed after the normalisation, in the same pass over memory.
 #[derive(Debug)]
-pub(crate) enum Then<T> {
+pub(crate) enum Epilogue<T> {
     Nothing,
     /// max(0, ·)
     Relu,
@@ -124,10 +125,10 @@ pub(crate) enum Then<T> {
     AddRelu(T),
 }
 
-/// A normalisation, as each of its operations needs to know it.
+/// What all operations of a normalisation need to know of it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Kind {
-    layout: Layout,
+pub(crate) struct NormSettings {
+    layout: BatchLayout,
     /// Equal groups of images with statistics of their own.
     groups: usize,
     epsilon: f64,
@@ -137,51 +138,51 @@ pub(crate) struct Kind {
     fixed: bool,
 }
 
-/// Normalises each of `groups` equal groups of images by its own statistics, see [`equal_groups`]; and what follows.
+/// Normalises each of `groups` equal groups of images by its own statistics (see [`equal_groups`]), and applies the epilogue.
 pub(crate) fn batch_norm<T: Batch>(
     input: T,
     affine: Affine,
     groups: usize,
-    then: Then<T>,
+    epilogue: Epilogue<T>,
 ) -> (T, BatchStatistics) {
     let Affine { scale, shift, epsilon } = affine;
-    let (layout, relu) = (input.layout(), matches!(then, Then::Relu));
-    let kind = Kind { layout, groups, epsilon, relu, fixed: false };
+    let (layout, relu) = (input.layout(), matches!(epilogue, Epilogue::Relu));
+    let settings = NormSettings { layout, groups, epsilon, relu, fixed: false };
     let ((input, join), scale, shift) = (input.into_values(), scale.into_dispatch(), shift.into_dispatch());
-    let (output, mean, variance) = match then {
-        Then::Nothing | Then::Relu => Dispatch::normalize(input, scale, shift, kind, join),
-        Then::AddRelu(residual) => {
+    let (output, mean, variance) = match epilogue {
+        Epilogue::Nothing | Epilogue::Relu => Dispatch::normalize(input, scale, shift, settings, join),
+        Epilogue::AddRelu(residual) => {
             assert_eq!(residual.layout(), layout, "residual and input");
             let (residual, other) = residual.into_values();
-            Dispatch::normalize_add_relu(input, residual, scale, shift, kind, join, other)
+            Dispatch::normalize_add_relu(input, residual, scale, shift, settings, join, other)
         }
     };
     let [mean, variance] = [mean, variance].map(Tensor::from_dispatch);
     (T::from_values(output, layout), BatchStatistics { mean, variance })
 }
 
-/// Normalises by given statistics, `[C]` each; and what follows.
+/// Normalises by given statistics, `[C]` each, and applies the epilogue.
 pub(crate) fn batch_norm_fixed<T: Batch>(
     input: T,
     affine: Affine,
     statistics: BatchStatistics,
-    then: Then<T>,
+    epilogue: Epilogue<T>,
 ) -> T {
     let Affine { scale, shift, epsilon } = affine;
-    let (layout, relu) = (input.layout(), matches!(then, Then::Relu));
-    let kind = Kind { layout, groups: 1, epsilon, relu, fixed: true };
+    let (layout, relu) = (input.layout(), matches!(epilogue, Epilogue::Relu));
+    let settings = NormSettings { layout, groups: 1, epsilon, relu, fixed: true };
     let (input, join) = input.into_values();
     let [scale, shift, mean, variance] =
         [scale, shift, statistics.mean, statistics.variance].map(Tensor::into_dispatch);
-    let output = match then {
-        Then::Nothing | Then::Relu => {
-            Dispatch::normalize_fixed(input, scale, shift, mean, variance, kind, join)
+    let output = match epilogue {
+        Epilogue::Nothing | Epilogue::Relu => {
+            Dispatch::normalize_fixed(input, scale, shift, mean, variance, settings, join)
         }
-        Then::AddRelu(residual) => {
+        Epilogue::AddRelu(residual) => {
             assert_eq!(residual.layout(), layout, "residual and input");
             let (residual, other) = residual.into_values();
             Dispatch::normalize_fixed_add_relu(
-                input, residual, scale, shift, mean, variance, kind, join, other,
+                input, residual, scale, shift, mean, variance, settings, join, other,
             )
         }
     };
@@ -208,10 +209,10 @@ pub(crate) trait Normalization: Backend {
         input: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         _join: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        fallback::normalize::<Self>(&[input, scale, shift], kind.groups, kind.epsilon, kind.relu)
+        fallback::normalize::<Self>(&[input, scale, shift], settings.groups, settings.epsilon, settings.relu)
     }
 
     /// Output, and mean and variance of each group.
@@ -221,11 +222,11 @@ pub(crate) trait Normalization: Backend {
         residual: FloatTensor<Self>,
         scale: FloatTensor<Self>,
         shift: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         _join: Option<Join>,
         _other: Option<Join>,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        let (output, mean, variance) = Self::normalize(input, scale, shift, kind, None);
+        let (output, mean, variance) = Self::normalize(input, scale, shift, settings, None);
         (Self::relu(Self::float_add(output, residual)), mean, variance)
     }
 
@@ -237,11 +238,11 @@ pub(crate) trait Normalization: Backend {
         shift: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         _join: Option<Join>,
     ) -> FloatTensor<Self> {
-        let output = Self::batch_norm(input, scale, shift, mean, variance, kind.epsilon);
-        if kind.relu { Self::relu(output) } else { output }
+        let output = Self::batch_norm(input, scale, shift, mean, variance, settings.epsilon);
+        if settings.relu { Self::relu(output) } else { output }
     }
 
     /// The output.
@@ -253,11 +254,11 @@ pub(crate) trait Normalization: Backend {
         shift: FloatTensor<Self>,
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
         _join: Option<Join>,
         _other: Option<Join>,
     ) -> FloatTensor<Self> {
-        let output = Self::normalize_fixed(input, scale, shift, mean, variance, kind, None);
+        let output = Self::normalize_fixed(input, scale, shift, mean, variance, settings, None);
         Self::relu(Self::float_add(output, residual))
     }
 
@@ -270,13 +271,13 @@ pub(crate) trait Normalization: Backend {
         mean: FloatTensor<Self>,
         variance: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         let tensors = [input, scale, shift, mean, variance, gradient];
-        if kind.fixed {
-            fallback::fixed_gradients::<Self>(tensors, kind.epsilon, kind.relu)
+        if settings.fixed {
+            fallback::fixed_gradients::<Self>(tensors, settings.epsilon, settings.relu)
         } else {
-            fallback::gradients::<Self>(&tensors, kind.groups, kind.epsilon, kind.relu)
+            fallback::gradients::<Self>(&tensors, settings.groups, settings.epsilon, settings.relu)
         }
     }
 
@@ -290,13 +291,13 @@ pub(crate) trait Normalization: Backend {
         variance: FloatTensor<Self>,
         output: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
-        kind: Kind,
+        settings: NormSettings,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         // What passed the `ReLU` is read off the output.
         let residual = Self::relu_backward(output, gradient);
         let gradient = residual.clone();
         let (input, scale, shift) =
-            Self::normalize_gradients(input, scale, shift, mean, variance, gradient, kind);
+            Self::normalize_gradients(input, scale, shift, mean, variance, gradient, settings);
         (input, residual, scale, shift)
     }
 }

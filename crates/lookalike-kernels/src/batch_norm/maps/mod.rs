@@ -14,11 +14,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::{
-    Affine, After, Gradients, Normalized, Statistics, Sums, Then, check, inverse_deviation, losses, moments,
-    normalized,
+    Affine, Epilogue, EpilogueSaved, Gradients, Normalized, StatisticsSource, Sums, check, inverse_deviation,
+    losses, moments, normalized,
 };
 use crate::dot::Level;
-use crate::map::{self, LANES, Line, Precision, for_words, lines, read};
+use crate::map::{LANES, Line, MapShape, Precision, for_words, lines, pack_line, unpack_line};
 use crate::vector::{Work, multiply_add};
 use crate::written::{Target, written};
 
@@ -28,11 +28,11 @@ const BLOCK: usize = 64;
 /// A value of each image of a block.
 type Lanes = [f32; LANES];
 
-/// Sizes of a map, and how its images are grouped.
+/// The shape of a map, how its images are grouped, and how it is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sizes {
+pub struct MapNormShape {
     /// Of the map.
-    pub map: map::Sizes,
+    pub map: MapShape,
     /// Groups of N / G consecutive images, each normalised by statistics of its own; G divides N. More than one is what
     /// training in several processes gives, and what MoCo's shuffled batch normalisation needs (He et al. 2020, §3.3).
     pub groups: usize,
@@ -40,7 +40,7 @@ pub struct Sizes {
     pub precision: Precision,
 }
 
-impl Sizes {
+impl MapNormShape {
     /// Values over which a channel is normalised.
     fn count(&self) -> f64 {
         (self.map.images / self.groups * self.map.pixels()) as f64
@@ -81,7 +81,7 @@ impl Sizes {
     /// The channels of a word.
     #[inline(always)]
     fn channels(&self, word: usize) -> Range<usize> {
-        let each = self.precision.each();
+        let each = self.precision.channels_per_word();
         word * each..self.map.channels.min((word + 1) * each)
     }
 
@@ -94,14 +94,14 @@ impl Sizes {
 
     /// Means, scales and shifts of the lanes of a block, given mean and variance of a channel and group.
     #[inline(always)]
-    fn affine_of<const EACH: usize>(
+    fn affine_of<const PER_WORD: usize>(
         &self,
         affine: &Affine<'_>,
         block: usize,
         word: usize,
         statistics: impl Fn(usize, usize) -> [f32; 2],
-    ) -> [[Lanes; EACH]; 3] {
-        let mut values = [[[0.0; LANES]; EACH]; 3];
+    ) -> [[Lanes; PER_WORD]; 3] {
+        let mut values = [[[0.0; LANES]; PER_WORD]; 3];
         for (half, channel) in self.channels(word).enumerate() {
             values[0][half] = self.lanes(block, |group| statistics(channel, group)[0]);
             values[1][half] = self.lanes(block, |group| {
@@ -114,7 +114,7 @@ impl Sizes {
 
     /// Runs `of_word` for every word, with room of its own: an element for each group of each channel of the word.
     fn of_words<T: Copy + Send>(&self, empty: T, of_word: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
-        let each = self.precision.each() * self.groups;
+        let each = self.precision.channels_per_word() * self.groups;
         let mut all = vec![empty; self.map.channel_words(self.precision) * each];
         all.par_chunks_exact_mut(each).enumerate().for_each(|(word, own)| of_word(word, own));
         all
@@ -127,68 +127,73 @@ impl Sizes {
 }
 
 /// γ · (x − mean) / √(variance + ε) + β with mean and biased variance of each channel of each group, and
-/// `then`. Lanes without an image are 0.
+/// `epilogue`. Lanes without an image are 0.
 ///
 /// # Panics
-/// Where lengths do not fit `sizes`, there are no channels or pixels, or the groups do not divide the images.
-pub fn forward(sizes: &Sizes, input: &[u32], affine: &Affine<'_>, then: Then<'_, u32>) -> Normalized<u32> {
-    forward_at(Level::detect(), sizes, input, affine, then)
+/// Where lengths do not fit `shape`, there are no channels or pixels, or the groups do not divide the images.
+pub fn forward(
+    shape: &MapNormShape,
+    input: &[u32],
+    affine: &Affine<'_>,
+    epilogue: Epilogue<'_, u32>,
+) -> Normalized<u32> {
+    forward_at(Level::detect(), shape, input, affine, epilogue)
 }
 
 pub(super) fn forward_at(
     level: Level,
-    sizes: &Sizes,
+    shape: &MapNormShape,
     input: &[u32],
     affine: &Affine<'_>,
-    then: Then<'_, u32>,
+    epilogue: Epilogue<'_, u32>,
 ) -> Normalized<u32> {
     let mut statistics = Vec::new();
-    let output = normalize_at(level, sizes, input, affine, None, then, &mut statistics);
+    let output = normalize_at(level, shape, input, affine, None, epilogue, &mut statistics);
     let (mut mean, mut variance) = (Vec::new(), Vec::new());
-    for group in 0..sizes.groups {
-        let of_channel = |channel: usize| statistics[sizes.place(channel, group)];
-        mean.extend((0..sizes.map.channels).map(|channel| of_channel(channel)[0]));
-        variance.extend((0..sizes.map.channels).map(|channel| of_channel(channel)[1]));
+    for group in 0..shape.groups {
+        let of_channel = |channel: usize| statistics[shape.place(channel, group)];
+        mean.extend((0..shape.map.channels).map(|channel| of_channel(channel)[0]));
+        variance.extend((0..shape.map.channels).map(|channel| of_channel(channel)[1]));
     }
     Normalized { output, mean, variance }
 }
 
-/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `then`: with one group, what a
+/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `epilogue`: with one group, what a
 /// network does when it is evaluated with running statistics.
 ///
 /// # Panics
 /// As [`forward`].
 pub fn normalize(
-    sizes: &Sizes,
+    shape: &MapNormShape,
     input: &[u32],
     affine: &Affine<'_>,
     statistics: [&[f32]; 2],
-    then: Then<'_, u32>,
+    epilogue: Epilogue<'_, u32>,
 ) -> Vec<u32> {
-    normalize_at(Level::detect(), sizes, input, affine, Some(statistics), then, &mut Vec::new())
+    normalize_at(Level::detect(), shape, input, affine, Some(statistics), epilogue, &mut Vec::new())
 }
 
 /// Where no statistics are given, writes those of the input.
 fn normalize_at(
     level: Level,
-    sizes: &Sizes,
+    shape: &MapNormShape,
     input: &[u32],
     affine: &Affine<'_>,
     given: Option<[&[f32]; 2]>,
-    then: Then<'_, u32>,
+    epilogue: Epilogue<'_, u32>,
     statistics: &mut Vec<[f32; 2]>,
 ) -> Vec<u32> {
-    let residual = if let Then::AddRelu(residual) = then { residual } else { input };
-    sizes.check(&[input, residual], affine, given.as_ref().map_or(&[], |given| given));
+    let residual = if let Epilogue::AddRelu(residual) = epilogue { residual } else { input };
+    shape.check(&[input, residual], affine, given.as_ref().map_or(&[], |given| given));
     let write = |out: &mut [MaybeUninit<u32>]| {
         // Each task writes the lines of its word.
         let target = Target::new(out);
-        *statistics = sizes.of_words([0.0; 2], |word, statistics| {
+        *statistics = shape.of_words([0.0; 2], |word, statistics| {
             let input = lines(input);
             for_words!(
                 level,
-                sizes.precision,
-                Normalize { sizes, word, input, affine, given, then, statistics, target }
+                shape.precision,
+                Normalize { shape, word, input, affine, given, epilogue, statistics, target }
             );
         });
     };
@@ -197,94 +202,94 @@ fn normalize_at(
 }
 
 /// Normalises the channels of a word.
-struct Normalize<'a, const EACH: usize> {
-    sizes: &'a Sizes,
+struct Normalize<'a, const PER_WORD: usize> {
+    shape: &'a MapNormShape,
     word: usize,
     input: &'a [Line],
     affine: &'a Affine<'a>,
     given: Option<[&'a [f32]; 2]>,
-    then: Then<'a, u32>,
-    /// Mean and variance, `[EACH, G]`, to be written where none are given.
+    epilogue: Epilogue<'a, u32>,
+    /// Mean and variance, `[PER_WORD, G]`, to be written where none are given.
     statistics: &'a mut [[f32; 2]],
     target: Target,
 }
 
-impl<const EACH: usize> Work for Normalize<'_, EACH> {
+impl<const PER_WORD: usize> Work for Normalize<'_, PER_WORD> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Self { sizes, word, input, affine, given, then, statistics, target } = self;
-        let (groups, channels) = (sizes.groups, sizes.map.channels);
+        let Self { shape, word, input, affine, given, epilogue, statistics, target } = self;
+        let (groups, channels) = (shape.groups, shape.map.channels);
         if let Some([mean, variance]) = given {
-            for (half, channel) in sizes.channels(word).enumerate() {
+            for (half, channel) in shape.channels(word).enumerate() {
                 for group in 0..groups {
                     let place = group * channels + channel;
                     statistics[half * groups + group] = [mean[place], variance[place]];
                 }
             }
         } else {
-            measure::<FUSED, EACH>(sizes, word, input, statistics);
+            measure::<FUSED, PER_WORD>(shape, word, input, statistics);
         }
         // Backwards, for what was read last is still in the cache.
-        for block in (0..sizes.map.blocks()).rev() {
-            let range = sizes.lines_of(block, word);
-            let lanes = sizes.affine_of::<EACH>(affine, block, word, |channel, group| {
-                statistics[channel % EACH * groups + group]
+        for block in (0..shape.map.blocks()).rev() {
+            let range = shape.lines_of(block, word);
+            let lanes = shape.affine_of::<PER_WORD>(affine, block, word, |channel, group| {
+                statistics[channel % PER_WORD * groups + group]
             });
-            let residual = match then {
-                Then::AddRelu(residual) => Some(&lines(residual)[range.clone()]),
-                Then::Nothing | Then::Relu => None,
+            let residual = match epilogue {
+                Epilogue::AddRelu(residual) => Some(&lines(residual)[range.clone()]),
+                Epilogue::Nothing | Epilogue::Relu => None,
             };
-            let rectified = !matches!(then, Then::Nothing);
+            let rectified = !matches!(epilogue, Epilogue::Nothing);
             for (index, line) in input[range.clone()].iter().enumerate() {
-                let mut values = outputs::<FUSED, EACH>(&read::<EACH>(line), &lanes);
+                let mut values = outputs::<FUSED, PER_WORD>(&unpack_line::<PER_WORD>(line), &lanes);
                 if let Some(residual) = residual {
-                    let added = read::<EACH>(&residual[index]);
-                    for half in 0..EACH {
+                    let added = unpack_line::<PER_WORD>(&residual[index]);
+                    for half in 0..PER_WORD {
                         for lane in 0..LANES {
                             values[half][lane] += added[half][lane];
                         }
                     }
                 }
                 if rectified {
-                    values = behind_relu(values, &values);
+                    values = mask_by_relu(values, &values);
                 }
                 // SAFETY: this word's lines are those of this task.
-                unsafe { target.write(range.start + index, map::written::<EACH>(&values)) };
+                unsafe { target.write(range.start + index, pack_line::<PER_WORD>(&values)) };
             }
         }
     }
 }
 
-/// Mean and variance of the channels of a word, `[EACH, G]`.
+/// Mean and variance of the channels of a word, `[PER_WORD, G]`.
 #[inline(always)]
-fn measure<const FUSED: bool, const EACH: usize>(
-    sizes: &Sizes,
+fn measure<const FUSED: bool, const PER_WORD: usize>(
+    shape: &MapNormShape,
     word: usize,
     input: &[Line],
     statistics: &mut [[f32; 2]],
 ) {
-    let (groups, of_group) = (sizes.groups, sizes.map.images / sizes.groups);
+    let (groups, of_group) = (shape.groups, shape.map.images / shape.groups);
     // Squares are taken of the distance to some value of the channel, lest a large mean swallow the variance.
     let origin = |half: usize, group: usize| {
         let image = group * of_group;
-        let line = &input[sizes.lines_of(image / LANES, word)][0];
-        read::<EACH>(line)[half][image % LANES]
+        let line = &input[shape.lines_of(image / LANES, word)][0];
+        unpack_line::<PER_WORD>(line)[half][image % LANES]
     };
-    let mut totals = [[0.0; 2]; EACH];
-    for block in 0..sizes.map.blocks() {
-        let lines = &input[sizes.lines_of(block, word)];
-        let mut origins = [[0.0; LANES]; EACH];
-        for half in 0..EACH {
-            origins[half] = sizes.lanes(block, |group| origin(half, group));
+    let mut totals = [[0.0; 2]; PER_WORD];
+    for block in 0..shape.map.blocks() {
+        let lines = &input[shape.lines_of(block, word)];
+        let mut origins = [[0.0; LANES]; PER_WORD];
+        for half in 0..PER_WORD {
+            origins[half] = shape.lanes(block, |group| origin(half, group));
         }
-        let mut sums = [[[0.0; LANES]; 2]; EACH];
+        let mut sums = [[[0.0; LANES]; 2]; PER_WORD];
         for lines in lines.chunks(BLOCK) {
-            let mut partial = [[[0.0; LANES]; 2]; EACH];
+            let mut partial = [[[0.0; LANES]; 2]; PER_WORD];
             for line in lines {
-                let values = read::<EACH>(line);
-                for half in 0..EACH {
+                let values = unpack_line::<PER_WORD>(line);
+                for half in 0..PER_WORD {
                     for lane in 0..LANES {
                         let distance = values[half][lane] - origins[half][lane];
                         let [sum, square] = [partial[half][0][lane], partial[half][1][lane]];
@@ -297,15 +302,15 @@ fn measure<const FUSED: bool, const EACH: usize>(
         }
         // What groups there are, are met in their order.
         for lane in 0..LANES {
-            let Some(group) = sizes.group(block, lane) else { break };
-            for half in 0..EACH {
+            let Some(group) = shape.group(block, lane) else { break };
+            for half in 0..PER_WORD {
                 totals[half][0] += sums[half][0][lane];
                 totals[half][1] += sums[half][1][lane];
             }
             if (block * LANES + lane + 1).is_multiple_of(of_group) {
-                for half in 0..EACH {
+                for half in 0..PER_WORD {
                     statistics[half * groups + group] =
-                        moments(totals[half], origin(half, group), sizes.count());
+                        moments(totals[half], origin(half, group), shape.count());
                     totals[half] = [0.0; 2];
                 }
             }
@@ -315,8 +320,8 @@ fn measure<const FUSED: bool, const EACH: usize>(
 
 /// Adds the sums of a block of lines.
 #[inline(always)]
-fn add<const EACH: usize>(sums: &mut [[[f64; LANES]; 2]; EACH], partial: &[[Lanes; 2]; EACH]) {
-    for half in 0..EACH {
+fn add<const PER_WORD: usize>(sums: &mut [[[f64; LANES]; 2]; PER_WORD], partial: &[[Lanes; 2]; PER_WORD]) {
+    for half in 0..PER_WORD {
         for kind in 0..2 {
             for lane in 0..LANES {
                 sums[half][kind][lane] += f64::from(partial[half][kind][lane]);
@@ -331,49 +336,49 @@ fn add<const EACH: usize>(sums: &mut [[[f64; LANES]; 2]; EACH], partial: &[[Lane
 /// # Panics
 /// As [`forward`].
 pub fn backward(
-    sizes: &Sizes,
+    shape: &MapNormShape,
     input: &[u32],
     affine: &Affine<'_>,
-    statistics: Statistics<'_>,
+    statistics: StatisticsSource<'_>,
     gradient: &[u32],
-    after: After<'_, u32>,
+    saved: EpilogueSaved<'_, u32>,
 ) -> Gradients<u32> {
-    backward_at(Level::detect(), sizes, input, affine, statistics, gradient, after)
+    backward_at(Level::detect(), shape, input, affine, statistics, gradient, saved)
 }
 
 pub(super) fn backward_at(
     level: Level,
-    sizes: &Sizes,
+    shape: &MapNormShape,
     input: &[u32],
     affine: &Affine<'_>,
-    statistics: Statistics<'_>,
+    statistics: StatisticsSource<'_>,
     gradient: &[u32],
-    after: After<'_, u32>,
+    saved: EpilogueSaved<'_, u32>,
 ) -> Gradients<u32> {
     let ([mean, variance], fixed) = statistics.parts();
-    let output = if let After::AddRelu(output) = after { output } else { input };
-    sizes.check(&[input, gradient, output], affine, &[mean, variance]);
-    let adds = matches!(after, After::AddRelu(_));
+    let output = if let EpilogueSaved::AddRelu(output) = saved { output } else { input };
+    shape.check(&[input, gradient, output], affine, &[mean, variance]);
+    let adds = matches!(saved, EpilogueSaved::AddRelu(_));
     let mut sums = Vec::new();
     let mut residual = Vec::new();
     let write = |out: &mut [MaybeUninit<u32>]| {
         let all = |masked: &mut [MaybeUninit<u32>]| {
             // Each task writes the lines of its word, of both.
             let targets = [Target::new(out), Target::new(masked)];
-            sums = sizes.of_words([0.0; 2], |word, sums: &mut [Sums]| {
+            sums = shape.of_words([0.0; 2], |word, sums: &mut [Sums]| {
                 let (input, gradient, statistics) = (lines(input), lines(gradient), [mean, variance]);
                 for_words!(
                     level,
-                    sizes.precision,
+                    shape.precision,
                     Differentiate {
-                        sizes,
+                        shape,
                         word,
                         input,
                         affine,
                         statistics,
                         fixed,
                         gradient,
-                        after,
+                        saved,
                         sums,
                         targets
                     }
@@ -386,11 +391,11 @@ pub(super) fn backward_at(
     // SAFETY: the words of all blocks cover the gradient, and each is written whole.
     let input = unsafe { written(input.len(), write) };
     let (mut scale, mut shift) = (Vec::new(), Vec::new());
-    for channel in 0..sizes.map.channels {
+    for channel in 0..shape.map.channels {
         let mut gradients = [0.0; 2];
-        for group in 0..sizes.groups {
-            let [sum, product] = sums[sizes.place(channel, group)];
-            let variance = variance[group * sizes.map.channels + channel];
+        for group in 0..shape.groups {
+            let [sum, product] = sums[shape.place(channel, group)];
+            let variance = variance[group * shape.map.channels + channel];
             gradients[0] += product * f64::from(inverse_deviation(variance, affine.epsilon));
             gradients[1] += sum;
         }
@@ -402,12 +407,12 @@ pub(super) fn backward_at(
 
 /// The outputs of means, scales and shifts.
 #[inline(always)]
-fn outputs<const FUSED: bool, const EACH: usize>(
-    input: &[Lanes; EACH],
-    [mean, scale, shift]: &[[Lanes; EACH]; 3],
-) -> [Lanes; EACH] {
-    let mut outputs = [[0.0; LANES]; EACH];
-    for half in 0..EACH {
+fn outputs<const FUSED: bool, const PER_WORD: usize>(
+    input: &[Lanes; PER_WORD],
+    [mean, scale, shift]: &[[Lanes; PER_WORD]; 3],
+) -> [Lanes; PER_WORD] {
+    let mut outputs = [[0.0; LANES]; PER_WORD];
+    for half in 0..PER_WORD {
         for lane in 0..LANES {
             let (input, mean) = (input[half][lane], mean[half][lane]);
             outputs[half][lane] = normalized::<FUSED>(input, mean, scale[half][lane], shift[half][lane]);
@@ -418,9 +423,12 @@ fn outputs<const FUSED: bool, const EACH: usize>(
 
 /// What a `ReLU` passes, gradients or values, given its outputs, or what they are before they are rectified.
 #[inline(always)]
-fn behind_relu<const EACH: usize>(gradient: [Lanes; EACH], outputs: &[Lanes; EACH]) -> [Lanes; EACH] {
-    let mut passed = [[0.0; LANES]; EACH];
-    for half in 0..EACH {
+fn mask_by_relu<const PER_WORD: usize>(
+    gradient: [Lanes; PER_WORD],
+    outputs: &[Lanes; PER_WORD],
+) -> [Lanes; PER_WORD] {
+    let mut passed = [[0.0; LANES]; PER_WORD];
+    for half in 0..PER_WORD {
         for lane in 0..LANES {
             // As bits: of a choice the compiler would make branches.
             let passes = u32::from(outputs[half][lane] <= 0.0).wrapping_sub(1);
@@ -431,55 +439,56 @@ fn behind_relu<const EACH: usize>(gradient: [Lanes; EACH], outputs: &[Lanes; EAC
 }
 
 /// The gradients of the channels of a word.
-struct Differentiate<'a, const EACH: usize> {
-    sizes: &'a Sizes,
+struct Differentiate<'a, const PER_WORD: usize> {
+    shape: &'a MapNormShape,
     word: usize,
     input: &'a [Line],
     affine: &'a Affine<'a>,
     statistics: [&'a [f32]; 2],
     fixed: bool,
     gradient: &'a [Line],
-    after: After<'a, u32>,
-    /// `[EACH, G]`, zeros, to be written.
+    saved: EpilogueSaved<'a, u32>,
+    /// `[PER_WORD, G]`, zeros, to be written.
     sums: &'a mut [Sums],
     /// The input's gradient, and the residual's where there was one.
     targets: [Target; 2],
 }
 
-impl<const EACH: usize> Work for Differentiate<'_, EACH> {
+impl<const PER_WORD: usize> Work for Differentiate<'_, PER_WORD> {
     type Output = ();
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let (sizes, groups, relu) = (self.sizes, self.sizes.groups, matches!(self.after, After::Relu));
-        let ([mean, variance], channels) = (self.statistics, sizes.map.channels);
+        let (shape, groups, relu) =
+            (self.shape, self.shape.groups, matches!(self.saved, EpilogueSaved::Relu));
+        let ([mean, variance], channels) = (self.statistics, shape.map.channels);
         let affine_of = |block: usize| {
-            sizes.affine_of::<EACH>(self.affine, block, self.word, |channel, group| {
+            shape.affine_of::<PER_WORD>(self.affine, block, self.word, |channel, group| {
                 [mean, variance].map(|of_groups| of_groups[group * channels + channel])
             })
         };
-        let blocks = sizes.map.blocks();
+        let blocks = shape.map.blocks();
         for block in 0..blocks {
-            let range = sizes.lines_of(block, self.word);
+            let range = shape.lines_of(block, self.word);
             let affine = affine_of(block);
-            let output = match self.after {
-                After::AddRelu(output) => Some(lines(output)),
-                After::Nothing | After::Relu => None,
+            let output = match self.saved {
+                EpilogueSaved::AddRelu(output) => Some(lines(output)),
+                EpilogueSaved::Nothing | EpilogueSaved::Relu => None,
             };
-            let mut sums = [[[0.0; LANES]; 2]; EACH];
+            let mut sums = [[[0.0; LANES]; 2]; PER_WORD];
             for start in range.clone().step_by(BLOCK) {
-                let mut partial = [[[0.0; LANES]; 2]; EACH];
+                let mut partial = [[[0.0; LANES]; 2]; PER_WORD];
                 for place in start..range.end.min(start + BLOCK) {
-                    let input = read::<EACH>(&self.input[place]);
-                    let mut gradient = read::<EACH>(&self.gradient[place]);
+                    let input = unpack_line::<PER_WORD>(&self.input[place]);
+                    let mut gradient = unpack_line::<PER_WORD>(&self.gradient[place]);
                     if let Some(output) = output {
-                        gradient = behind_relu(gradient, &read::<EACH>(&output[place]));
+                        gradient = mask_by_relu(gradient, &unpack_line::<PER_WORD>(&output[place]));
                         // SAFETY: this word's lines are those of this task.
-                        unsafe { self.targets[1].write(place, map::written::<EACH>(&gradient)) };
+                        unsafe { self.targets[1].write(place, pack_line::<PER_WORD>(&gradient)) };
                     } else if relu {
-                        gradient = behind_relu(gradient, &outputs::<FUSED, EACH>(&input, &affine));
+                        gradient = mask_by_relu(gradient, &outputs::<FUSED, PER_WORD>(&input, &affine));
                     }
-                    for half in 0..EACH {
+                    for half in 0..PER_WORD {
                         for lane in 0..LANES {
                             let distance = input[half][lane] - affine[0][half][lane];
                             let [sum, product] = [partial[half][0][lane], partial[half][1][lane]];
@@ -492,8 +501,8 @@ impl<const EACH: usize> Work for Differentiate<'_, EACH> {
                 add(&mut sums, &partial);
             }
             for lane in 0..LANES {
-                let Some(group) = sizes.group(block, lane) else { break };
-                for half in 0..EACH {
+                let Some(group) = shape.group(block, lane) else { break };
+                for half in 0..PER_WORD {
                     let total = &mut self.sums[half * groups + group];
                     total[0] += sums[half][0][lane];
                     total[1] += sums[half][1][lane];
@@ -502,30 +511,34 @@ impl<const EACH: usize> Work for Differentiate<'_, EACH> {
         }
         // Backwards, for what was read last is still in the cache.
         for block in (0..blocks).rev() {
-            let range = sizes.lines_of(block, self.word);
+            let range = shape.lines_of(block, self.word);
             let affine = affine_of(block);
-            let mut lost = [[[0.0; LANES]; EACH]; 2];
-            let of_word = if self.fixed { 0..0 } else { sizes.channels(self.word) };
+            let mut lost = [[[0.0; LANES]; PER_WORD]; 2];
+            let of_word = if self.fixed { 0..0 } else { shape.channels(self.word) };
             for (half, channel) in of_word.enumerate() {
                 let losses = |group: usize| {
                     let deviation =
                         inverse_deviation(variance[group * channels + channel], self.affine.epsilon);
-                    losses(self.sums[half * groups + group], deviation, sizes.count())
+                    losses(self.sums[half * groups + group], deviation, shape.count())
                 };
-                lost[0][half] = sizes.lanes(block, |group| losses(group)[0]);
-                lost[1][half] = sizes.lanes(block, |group| losses(group)[1]);
+                lost[0][half] = shape.lanes(block, |group| losses(group)[0]);
+                lost[1][half] = shape.lanes(block, |group| losses(group)[1]);
             }
             for place in range {
-                let input = read::<EACH>(&self.input[place]);
-                let mut values = match self.after {
+                let input = unpack_line::<PER_WORD>(&self.input[place]);
+                let mut values = match self.saved {
                     // SAFETY: written above, by this task.
-                    After::AddRelu(_) => read::<EACH>(&unsafe { self.targets[1].read(place) }),
-                    After::Nothing | After::Relu => read::<EACH>(&self.gradient[place]),
+                    EpilogueSaved::AddRelu(_) => {
+                        unpack_line::<PER_WORD>(&unsafe { self.targets[1].read(place) })
+                    }
+                    EpilogueSaved::Nothing | EpilogueSaved::Relu => {
+                        unpack_line::<PER_WORD>(&self.gradient[place])
+                    }
                 };
                 if relu {
-                    values = behind_relu(values, &outputs::<FUSED, EACH>(&input, &affine));
+                    values = mask_by_relu(values, &outputs::<FUSED, PER_WORD>(&input, &affine));
                 }
-                for half in 0..EACH {
+                for half in 0..PER_WORD {
                     for lane in 0..LANES {
                         let distance = input[half][lane] - affine[0][half][lane];
                         let gradient = values[half][lane] - lost[0][half][lane];
@@ -534,7 +547,7 @@ impl<const EACH: usize> Work for Differentiate<'_, EACH> {
                     }
                 }
                 // SAFETY: as above.
-                unsafe { self.targets[0].write(place, map::written::<EACH>(&values)) };
+                unsafe { self.targets[0].write(place, pack_line::<PER_WORD>(&values)) };
             }
         }
     }

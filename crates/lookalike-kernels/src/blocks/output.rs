@@ -1,4 +1,4 @@
-//! The rows of a result, written from many threads in any order.
+//! The rows of a result, written by many threads in any order.
 
 #![expect(unsafe_code, reason = "rows of one slice are lent to several threads at once")]
 
@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 
 use crate::top_k::TopK;
 
-/// A result of which each row is written once, by whoever has it.
-pub(super) struct Scatter<'a> {
+/// A result whose rows are written by several threads, each row by one of them.
+pub(super) struct OutputRows<'a> {
     k: usize,
     rows: usize,
     indices: *mut u32,
@@ -15,12 +15,12 @@ pub(super) struct Scatter<'a> {
     borrowed: PhantomData<&'a mut TopK>,
 }
 
-// SAFETY: what the pointers point to is borrowed for as long as this lives, and `write` asks that no row has two writers.
-unsafe impl Sync for Scatter<'_> {}
+// SAFETY: the vectors are borrowed for as long as this lives, and callers of `write` keep each row to one writer.
+unsafe impl Sync for OutputRows<'_> {}
 // SAFETY: as above; nothing is bound to a thread.
-unsafe impl Send for Scatter<'_> {}
+unsafe impl Send for OutputRows<'_> {}
 
-impl<'a> Scatter<'a> {
+impl<'a> OutputRows<'a> {
     pub(super) fn new(best: &'a mut TopK) -> Self {
         let rows = best.indices.len().min(best.similarities.len()) / best.k.max(1);
         Self {
@@ -35,11 +35,11 @@ impl<'a> Scatter<'a> {
     /// Lends the indices and similarities of `row` to `write`.
     ///
     /// # Safety
-    /// No two calls for the same row may overlap.
+    /// The caller must not let two calls for the same row overlap.
     pub(super) unsafe fn write(&self, row: u32, write: impl FnOnce(&mut [u32], &mut [f32])) {
         let row = row as usize;
         assert!(row < self.rows, "row {row} of {}", self.rows);
-        // SAFETY: the row lies inside both borrowed vectors, and the caller vouches that nobody else has it.
+        // SAFETY: the row lies inside both borrowed vectors, and the caller keeps it to one writer.
         unsafe {
             write(
                 std::slice::from_raw_parts_mut(self.indices.add(row * self.k), self.k),
