@@ -1,4 +1,4 @@
-//! How long work says how far it has come, and hears that it is to stop. Libraries report; whoever calls them decides what is shown.
+//! How long work says how far it has come, and learns that it should stop. Libraries report; whoever calls them decides what is shown.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};

@@ -343,21 +343,21 @@ fn the_diagnostics_see_what_can_be_counted_by_hand() {
     };
     let labels = std::sync::Arc::new(vec![0, 1, 0, 1, 1, 1]);
     let position = Position { diagnostics: true, ..Position::default() };
-    let figures = |oracle: bool| {
+    let scalars = |oracle: bool| {
         let loss = Loss::InfoNce { temperature: 0.1 };
         let contrast =
             ContrastiveLoss { oracle, labels: Some(labels.clone()), ..ContrastiveLoss::plain(loss) };
         contrast.compare(&comparison, &position, 0).1
     };
-    let plain = figures(false);
-    let number = |figures: &serde_json::Map<String, Value>, name: &str| figures[name].as_f64().unwrap();
+    let plain = scalars(false);
+    let number = |scalars: &serde_json::Map<String, Value>, name: &str| scalars[name].as_f64().unwrap();
     assert_eq!(number(&plain, "proxy_accuracy"), 0.0);
     assert_eq!(number(&plain, "false_negatives"), 4.0 / 8.0);
     // The hardest tenth of four is one: instance 2 for query 0, of its class; 5 for query 1, of its class.
     assert_eq!(number(&plain, "false_negatives_hardest"), 1.0);
     assert_eq!(number(&plain, "negatives_for_half"), 1.0);
     assert!((number(&plain, "alignment") - 1.2).abs() < 1e-6);
-    let oracle = figures(true);
+    let oracle = scalars(true);
     // Query 0 keeps 0.6, −1 and 0; query 1 keeps instance 2 at 0, which its positive does not exceed.
     assert_eq!(number(&oracle, "proxy_accuracy"), 0.5);
     assert_eq!((number(&oracle, "false_negatives"), number(&oracle, "negatives")), (0.0, 2.0));
@@ -379,11 +379,11 @@ fn mixing_waits_for_its_share_of_the_run_and_then_lowers_the_proxy_accuracy() {
         ..ContrastiveLoss::plain(Loss::InfoNce { temperature: 0.1 })
     };
     let at = |step| Position { step, steps: 20, diagnostics: true, ..Position::default() };
-    let (before, figures) = contrast.compare(&circle(), &at(4), 0);
-    assert!(figures.get("mixtures").is_none());
-    let (after, figures) = contrast.compare(&circle(), &at(5), 0);
-    assert_eq!(figures["mixtures"], 32, "the events show that mixing was on");
-    assert!(figures["proxy_accuracy_mixed"].as_f64() <= figures["proxy_accuracy"].as_f64());
+    let (before, scalars) = contrast.compare(&circle(), &at(4), 0);
+    assert!(scalars.get("mixtures").is_none());
+    let (after, scalars) = contrast.compare(&circle(), &at(5), 0);
+    assert_eq!(scalars["mixtures"], 32, "the events show that mixing was on");
+    assert!(scalars["proxy_accuracy_mixed"].as_f64() <= scalars["proxy_accuracy"].as_f64());
     let [before, after] = [before, after].map(|loss| to_host(loss)[0]);
     assert!(after > before, "more and harder negatives: {after} {before}");
 }

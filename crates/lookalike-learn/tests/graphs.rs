@@ -21,7 +21,7 @@ use lookalike_learn::head::Projection;
 use lookalike_learn::loss::Loss;
 use lookalike_learn::loss::jensen_shannon::local_global;
 use lookalike_learn::method::graphcl::{default_loss, graphcl, projection_options};
-use lookalike_learn::method::mvgrl::{Mvgrl, MvgrlOptions, Objective};
+use lookalike_learn::method::mvgrl::{Mvgrl, MvgrlObjective, MvgrlOptions};
 use lookalike_learn::method::{Method, MvgrlNodes, SimClr};
 use lookalike_learn::module::{Pass, arrays_of};
 use lookalike_learn::negatives::ContrastiveLoss;
@@ -242,7 +242,7 @@ fn large_scores_leave_the_jensen_shannon_estimate_finite_and_exact() {
     assert!((estimate([-1.0, 1.0, 1.0, -1.0]) - (2e4 - 2.0 * log_2)).abs() < 1e-2);
 }
 
-fn mvgrl(objective: Objective, variant: Variant) -> Mvgrl {
+fn mvgrl(objective: MvgrlObjective, variant: Variant) -> Mvgrl {
     let options = MvgrlOptions { layers: 2, width: WIDTH, variant };
     Mvgrl::new(FEATURES, &options, objective, &mut SEED.stream("encoder", 0, 0, 0), &cpu())
 }
@@ -256,11 +256,11 @@ fn diffused() -> DiffusedBatch {
 #[test]
 fn mvgrl_has_pytorch_s_loss_gradients_and_embeddings() {
     let info_nce =
-        Objective::ContrastiveLoss(ContrastiveLoss::plain(Loss::InfoNce { temperature: TEMPERATURE }));
+        MvgrlObjective::Softmax(ContrastiveLoss::plain(Loss::InfoNce { temperature: TEMPERATURE }));
     let cases = [
-        ("mvgrl-paper", Objective::JensenShannon, Variant::Paper, 2 * 11 + 2 * 6),
+        ("mvgrl-paper", MvgrlObjective::JensenShannon, Variant::Paper, 2 * 11 + 2 * 6),
         // Heads alone learn.
-        ("mvgrl-original", Objective::JensenShannon, Variant::Original, 2 * 11),
+        ("mvgrl-original", MvgrlObjective::JensenShannon, Variant::Original, 2 * 11),
         ("mvgrl-contrast", info_nce, Variant::Paper, 11 + 2 * 6),
     ];
     let file = numbers_of_pytorch();

@@ -84,7 +84,7 @@ fn queue_and_bank_stay_at_their_arithmetic_size_and_no_step_copies_them() {
                 query: unit,
                 instances: instances.clone(),
                 candidates: queue.keys(),
-                candidate_instances: queue.owners(),
+                candidate_instances: queue.instance_ids(),
                 exclude_own: true,
                 tracked: false,
             }

@@ -86,7 +86,7 @@ fn read(folder: &Path) -> Result<Results, Box<dyn Error>> {
 }
 
 /// What is taken from `diagnostics` events, which older runs call `instruments`: the mean over the last fifth of the run.
-const INSTRUMENTS: [&str; 5] = [
+const DIAGNOSTICS: [&str; 5] = [
     "proxy_accuracy",
     "proxy_accuracy_mixed",
     "false_negatives",
@@ -109,7 +109,7 @@ fn add_events(path: &Path, evaluation: &mut Value) -> Result<(), Box<dyn Error>>
         }
     }
     let last = diagnostics.split_off(diagnostics.len() - diagnostics.len().div_ceil(5));
-    for name in INSTRUMENTS {
+    for name in DIAGNOSTICS {
         let values: Vec<f64> = last.iter().filter_map(|event| event[name].as_f64()).collect();
         if !values.is_empty() {
             evaluation[format!("training_{name}")] =

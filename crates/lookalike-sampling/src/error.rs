@@ -179,10 +179,29 @@ pub enum SamplingError {
     Matrix(#[from] MatrixError),
     /// A score of a plan is not defined, or refuses its input.
     #[error(transparent)]
-    Metric(#[from] MetricError),
+    Metric(MetricError),
     /// A kernel refused the embeddings.
     #[error(transparent)]
-    Kernel(#[from] KernelError),
+    Kernel(KernelError),
+}
+
+/// Cancelled work is one variant, wherever it was done.
+impl From<MetricError> for SamplingError {
+    fn from(error: MetricError) -> Self {
+        match error {
+            MetricError::Cancelled => Self::Cancelled,
+            error => Self::Metric(error),
+        }
+    }
+}
+
+impl From<KernelError> for SamplingError {
+    fn from(error: KernelError) -> Self {
+        match error {
+            KernelError::Cancelled => Self::Cancelled,
+            error => Self::Kernel(error),
+        }
+    }
 }
 
 /// Something that was put right and that the user should be told.

@@ -15,10 +15,12 @@ pub use lookalike_kernels::Scoring;
 pub use plan::groups::Groups;
 pub use plan::hardness::{HardnessTally, decile_hardness};
 pub use plan::report::{AnchorHistogram, GraphReport, PlanContext, PlanReport, SIMILARITY_BINS, plan_report};
-pub use plan::{BatchOrigins, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
+pub use plan::{
+    BatchOrigins, Coverage, LastBatch, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment,
+};
 pub use sampler::{
-    Agreement, Avoid, Coverage, EpochReport, LastBatch, Oracle, RankSplit, Ranks, RestartSchedule, RunData,
-    Sampler, SamplerKind, SamplerOptions, SamplerReport, SamplerState, Staleness, check_agreement,
+    Agreement, Avoid, EpochReport, Oracle, RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind,
+    SamplerOptions, SamplerReport, SamplerState, Staleness, check_agreement,
 };
 pub use set::InstanceSet;
 pub use walk::Transition;

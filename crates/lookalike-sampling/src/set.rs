@@ -2,6 +2,16 @@
 
 use lookalike_base::Stream;
 
+use crate::error::SamplingError;
+
+/// Checks that there are at least two instances and that 32 bits can number them.
+pub(crate) fn check_instances(instances: usize) -> Result<u32, SamplingError> {
+    match u32::try_from(instances) {
+        Ok(count) if count >= 2 => Ok(count),
+        _ => Err(SamplingError::Instances { instances }),
+    }
+}
+
 /// A set of instances, one bit for each there could be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceSet {

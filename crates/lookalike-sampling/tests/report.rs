@@ -4,10 +4,11 @@
 
 mod common;
 
-use common::{clustered, graph_of};
-use lookalike_base::{Rows, Seed, Watch};
+use common::{Counted, clustered, graph_of};
+use lookalike_base::{Cancellation, Rows, Seed, Watch};
 use lookalike_sampling::{
-    BatchOrigins, Coverage, PlanContext, Sampler, SamplerKind, SamplerOptions, SamplingError, plan_report,
+    BatchOrigins, CandidateDraw, Coverage, GraphOptions, PlanContext, PlanReport, Sampler, SamplerKind,
+    SamplerOptions, SamplingError, Scoring, knn_graph, plan_report, proximity_graph,
 };
 
 /// Two opposite groups of two.
@@ -110,4 +111,46 @@ fn embeddings_without_variance_are_as_hard_as_can_be_and_no_harder_than_uniform(
     assert!((report.hardness.similarity - 1.0).abs() < 1e-6 && report.hardness.difference.abs() < 1e-6);
     assert_eq!(report.anchors.plan.iter().sum::<u64>(), 40);
     assert_eq!(report.anchors.plan[39], report.anchors.uniform[39]);
+}
+
+#[test]
+fn progress_counts_what_the_documentation_says() {
+    let data = clustered(300, 5, 8, 1);
+    let never = Cancellation::new();
+    let counted = |work: &dyn Fn(Watch<'_>)| {
+        let progress = Counted::default();
+        work(Watch { progress: &progress, cancellation: &never });
+        progress.done()
+    };
+    for draw in [CandidateDraw::Tiles, CandidateDraw::Independent] {
+        let options = GraphOptions { candidates: 100, neighbors: 5, draw, ..GraphOptions::default() };
+        let instances = counted(&|watch| {
+            proximity_graph(data.rows(), None, &options, Seed(1), 0, watch).unwrap();
+        });
+        assert_eq!(instances, 300, "{draw:?}");
+    }
+    let instances = counted(&|watch| {
+        knn_graph(data.rows(), None, 5, Scoring::F32, watch).unwrap();
+    });
+    assert_eq!(instances, 300);
+    let plan: Vec<Vec<u32>> = (0..30).map(|batch| (batch * 10..batch * 10 + 10).collect()).collect();
+    let batches = counted(&|watch| {
+        plan_report(&plan, data.rows(), &PlanContext::default(), Seed(1), watch).unwrap();
+    });
+    assert_eq!(batches, PlanReport::PASSES * 30);
+}
+
+#[test]
+fn a_cancelled_graph_of_independent_candidates_is_an_error() {
+    let data = clustered(300, 5, 8, 1);
+    let options = GraphOptions {
+        candidates: 100,
+        neighbors: 5,
+        draw: CandidateDraw::Independent,
+        ..GraphOptions::default()
+    };
+    let raised = Cancellation::new();
+    raised.cancel();
+    let graph = proximity_graph(data.rows(), None, &options, Seed(1), 0, Watch::silent(&raised));
+    assert_eq!(graph.unwrap_err(), SamplingError::Cancelled);
 }

@@ -5,10 +5,10 @@
 mod common;
 
 use common::{are_distinct, clustered, sorted, with_threads};
-use lookalike_base::{Array, Cancellation, Matrix, Seed};
+use lookalike_base::{Array, Cancellation, Matrix, Seed, Watch};
 use lookalike_sampling::{
-    CandidateDraw, Coverage, LastBatch, RestartSchedule, Sampler, SamplerKind, SamplerOptions, SamplerState,
-    SamplingError, Scoring, Warning, check_agreement,
+    CandidateDraw, Coverage, GraphOptions, LastBatch, RestartSchedule, Sampler, SamplerKind, SamplerOptions,
+    SamplerState, SamplingError, Scoring, Warning, check_agreement, proximity_graph,
 };
 use proptest::prelude::*;
 
@@ -482,4 +482,50 @@ fn without_reshuffling_uniform_batches_are_those_of_the_first_epoch_and_walks_ar
     let walked = plan(SamplerKind::Walk, Some(false));
     assert_eq!((&walked[0], &walked[1]), (&anew[0], &anew[0]));
     assert_ne!(walked[2], anew[0]);
+}
+
+#[test]
+fn a_sampler_draws_candidates_as_it_is_told() {
+    let instances: Vec<u32> = (0..120).collect();
+    let rows = embeddings(&instances, 0);
+    for draw in [CandidateDraw::Tiles, CandidateDraw::Independent] {
+        let asked = SamplerOptions {
+            candidate_draw: draw,
+            uniform_epochs: 0,
+            ..options(SamplerKind::Walk, Coverage::Cover)
+        };
+        let (mut sampler, _) = Sampler::new(120, asked, Seed(1)).unwrap();
+        sampler.record(&instances, rows.rows(), 0).unwrap();
+        sampler.next_segment().unwrap();
+        let options = GraphOptions { candidates: 40, neighbors: 6, draw, ..GraphOptions::default() };
+        let present = None;
+        let (expected, _) =
+            proximity_graph(sampler.embeddings().unwrap(), present, &options, Seed(1), 0, Watch::default())
+                .unwrap();
+        assert_eq!(sampler.graph(), &expected, "{draw:?}");
+    }
+}
+
+#[test]
+fn independent_candidates_are_refused_where_none_are_drawn_or_rows_are_rounded() {
+    let independent = CandidateDraw::Independent;
+    let refused = |kind, scoring| {
+        let asked = SamplerOptions { candidate_draw: independent, scoring, ..options(kind, Coverage::Cover) };
+        asked.check(120).unwrap_err().to_string()
+    };
+    assert!(refused(SamplerKind::Nearest, Scoring::F32).starts_with("candidate_draw does not go with kind"));
+    assert!(refused(SamplerKind::Uniform, Scoring::F32).starts_with("candidate_draw does not go with kind"));
+    assert!(refused(SamplerKind::Walk, Scoring::Bf16).contains("candidate_draw = \"independent\""));
+}
+
+#[test]
+fn a_state_of_an_older_format_is_refused_by_its_number() {
+    let asked = options(SamplerKind::Walk, Coverage::Cover);
+    let (sampler, _) = Sampler::new(100, asked.clone(), Seed(1)).unwrap();
+    let (state, arrays) = sampler.state();
+    let mut saved = serde_json::to_value(&state).unwrap();
+    saved.as_object_mut().unwrap().remove("format");
+    let old: SamplerState = serde_json::from_value(saved).unwrap();
+    let error = Sampler::restore(100, asked, Seed(1), &old, &arrays).unwrap_err().to_string();
+    assert!(error.contains("saved in format 0") && error.contains("begin the run anew"), "{error}");
 }

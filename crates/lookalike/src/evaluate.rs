@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
             Arguments { no_probe: true, beside: Some(Beside::All | Beside::Untrained), .. },
         ) => {
             return Err(Failure::usage(
-                "--beside cannot be combined with --no-probe for a run on nodes: the probe scores what --beside names",
+                "--beside all and --beside untrained need the linear probe for a run on nodes: leave out --no-probe",
             ));
         }
         _ => {}

@@ -62,6 +62,9 @@ impl Failure {
 impl<E: Into<anyhow::Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         let error = error.into();
+        if let Some(LearnError::Cancelled) = error.downcast_ref() {
+            return Self::Interrupted("the work was not finished".to_owned());
+        }
         let status = match error.downcast_ref() {
             Some(
                 LearnError::Recipe { .. }

@@ -12,6 +12,7 @@ use crate::vector::key;
 #[serde(rename_all = "lowercase")]
 pub enum Scoring {
     /// `f32`: the best are the best.
+    #[cfg_attr(feature = "clap", value(help = "The best are the best"))]
     #[default]
     F32,
     /// Rows are rounded to bfloat16, 8 bits of a number instead of 24, and products summed as `f32`. A sixteenth
@@ -21,6 +22,12 @@ pub enum Scoring {
     /// more than 2⁻⁸, so that with many candidates nearly as similar as the last one kept a few of the best can be missed.
     /// Multiplication is faster where the processor has AVX512-BF16; elsewhere the same rounded rows are multiplied as `f32`.
     /// Survivors cost more than they do in `f32`, so that it pays only where candidates are hundreds of times those kept.
+    #[cfg_attr(
+        feature = "clap",
+        value(
+            help = "Rounded first, the last ones again in f32: faster only where candidates are hundreds of times the neighbors"
+        )
+    )]
     Bf16,
 }
 

@@ -13,7 +13,7 @@ use lookalike_data::graph::{
 use lookalike_data::{Split, ViewBatch};
 use lookalike_metrics::SvmKernel;
 
-use super::{Baselines, Domain, Evaluation, EvaluationScope, Experiment, Part, Source};
+use super::{Baselines, Domain, Evaluation, EvaluationScope, Experiment, Part, SharedBatchSource};
 use crate::encoder::gin::Gin;
 use crate::engine::Device;
 use crate::error::LearnError;
@@ -79,7 +79,10 @@ pub trait GraphMethod: Method + Sized {
     ///
     /// # Errors
     /// [`LearnError::Data`] where they cannot be made of these graphs.
-    fn batches(graphs: &Graphs<Self>, recipe: &ValidRecipe) -> Result<Source<Self::Batch>, LearnError>;
+    fn batches(
+        graphs: &Graphs<Self>,
+        recipe: &ValidRecipe,
+    ) -> Result<SharedBatchSource<Self::Batch>, LearnError>;
 
     /// Batches to embed.
     ///
@@ -88,7 +91,7 @@ pub trait GraphMethod: Method + Sized {
     fn plain(
         graphs: &Graphs<Self>,
         recipe: &ValidRecipe,
-    ) -> Result<Source<<Self::Network as Embedder>::Input>, LearnError>;
+    ) -> Result<SharedBatchSource<<Self::Network as Embedder>::Input>, LearnError>;
 }
 
 /// What a user should know of the shares of mass that diffusions lost.
@@ -147,7 +150,7 @@ impl GraphMethod for AnyMethod<Gin> {
     fn batches(
         graphs: &Graphs<Self>,
         recipe: &ValidRecipe,
-    ) -> Result<Source<ViewBatch<GraphBatch>>, LearnError> {
+    ) -> Result<SharedBatchSource<ViewBatch<GraphBatch>>, LearnError> {
         let options = recipe.recipe();
         let view = options.graph_augment()?;
         let first = match options.variant() {
@@ -160,7 +163,10 @@ impl GraphMethod for AnyMethod<Gin> {
         Ok(Arc::new(GraphViews::new(graphs.described.clone(), [first, view], recipe.seed())))
     }
 
-    fn plain(graphs: &Graphs<Self>, recipe: &ValidRecipe) -> Result<Source<GraphBatch>, LearnError> {
+    fn plain(
+        graphs: &Graphs<Self>,
+        recipe: &ValidRecipe,
+    ) -> Result<SharedBatchSource<GraphBatch>, LearnError> {
         Ok(Arc::new(PlainGraphs::new(graphs.described.clone(), recipe.recipe().variant())))
     }
 }
@@ -205,11 +211,17 @@ impl GraphMethod for Mvgrl {
         self
     }
 
-    fn batches(graphs: &Graphs<Self>, _: &ValidRecipe) -> Result<Source<DiffusedBatch>, LearnError> {
+    fn batches(
+        graphs: &Graphs<Self>,
+        _: &ValidRecipe,
+    ) -> Result<SharedBatchSource<DiffusedBatch>, LearnError> {
         Ok(Arc::new(DiffusedGraphs::new(graphs.described.clone(), graphs.made.clone())?))
     }
 
-    fn plain(graphs: &Graphs<Self>, recipe: &ValidRecipe) -> Result<Source<DiffusedBatch>, LearnError> {
+    fn plain(
+        graphs: &Graphs<Self>,
+        recipe: &ValidRecipe,
+    ) -> Result<SharedBatchSource<DiffusedBatch>, LearnError> {
         <Self as GraphMethod>::batches(graphs, recipe)
     }
 }
@@ -337,7 +349,7 @@ impl<M: GraphMethod> Domain for Graphs<M> {
         method.kept()
     }
 
-    fn batches(&self, recipe: &ValidRecipe) -> Result<Source<M::Batch>, LearnError> {
+    fn batches(&self, recipe: &ValidRecipe) -> Result<SharedBatchSource<M::Batch>, LearnError> {
         M::batches(self, recipe)
     }
 

@@ -10,7 +10,7 @@ use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
 use lookalike_data::{ImageBatch, ImageDataset, ImageViews, PlainImages, Split, ViewBatch, Views};
 use lookalike_metrics::alignment;
 
-use super::{Domain, Evaluation, EvaluationScope, Experiment, Part, Source};
+use super::{Domain, Evaluation, EvaluationScope, Experiment, Part, SharedBatchSource};
 use crate::encoder::resnet::{Architecture, ResNet};
 use crate::engine::{self, Device};
 use crate::error::LearnError;
@@ -85,7 +85,7 @@ impl Images {
     }
 
     /// The images of `dataset` without augmentation, as the encoder sees them.
-    fn plain(&self, dataset: &Arc<dyn ImageDataset>, recipe: &ValidRecipe) -> Source<ImageBatch> {
+    fn plain(&self, dataset: &Arc<dyn ImageDataset>, recipe: &ValidRecipe) -> SharedBatchSource<ImageBatch> {
         let [view, _] = &self.views;
         let threads = recipe.loader().threads;
         Arc::new(PlainImages::new(dataset.clone(), view.size(), view.normalization(), threads))
@@ -194,7 +194,7 @@ impl Domain for Images {
         method.network()
     }
 
-    fn batches(&self, recipe: &ValidRecipe) -> Result<Source<ViewBatch<ImageBatch>>, LearnError> {
+    fn batches(&self, recipe: &ValidRecipe) -> Result<SharedBatchSource<ViewBatch<ImageBatch>>, LearnError> {
         let (data, views) = (self.train.clone(), self.views.clone());
         Ok(Arc::new(ImageViews::new(data, views, recipe.seed(), recipe.loader().threads)))
     }

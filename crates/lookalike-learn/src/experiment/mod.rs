@@ -79,7 +79,10 @@ pub trait Domain: Sized {
     ///
     /// # Errors
     /// [`LearnError::Data`] where the recipe's views cannot be made of the data.
-    fn batches(&self, recipe: &ValidRecipe) -> Result<Source<<Self::Method as Method>::Batch>, LearnError>;
+    fn batches(
+        &self,
+        recipe: &ValidRecipe,
+    ) -> Result<SharedBatchSource<<Self::Method as Method>::Batch>, LearnError>;
 
     /// How training's batches are made ahead.
     fn loader(recipe: &ValidRecipe) -> LoaderOptions {
@@ -115,12 +118,12 @@ pub trait Domain: Sized {
 }
 
 /// What makes batches.
-pub type Source<B> = Arc<dyn BatchSource<Batch = B>>;
+pub type SharedBatchSource<B> = Arc<dyn BatchSource<Batch = B>>;
 
 /// A part of a data set, not augmented.
 pub struct Part<B> {
     /// What makes its batches.
-    pub source: Source<B>,
+    pub source: SharedBatchSource<B>,
     /// How many instances it has.
     pub instances: usize,
     /// What it is called in reports.

@@ -10,7 +10,7 @@ use lookalike_data::graph::{NodeBatch, NodeGraph, NodeSet, SubGraphs, planetoid}
 use lookalike_data::{DataError, Split};
 use lookalike_metrics::linear_probe;
 
-use super::{Baselines, Domain, Evaluation, EvaluationScope, Experiment, Part, Source};
+use super::{Baselines, Domain, Evaluation, EvaluationScope, Experiment, Part, SharedBatchSource};
 use crate::engine::Device;
 use crate::error::LearnError;
 use crate::evaluate::scores::{Labels, Score};
@@ -83,7 +83,7 @@ impl Nodes {
         &self.set
     }
 
-    fn source(&self, recipe: &ValidRecipe) -> Source<NodeBatch> {
+    fn source(&self, recipe: &ValidRecipe) -> SharedBatchSource<NodeBatch> {
         Arc::new(SubGraphs::new(self.graph.clone(), recipe.seed()))
     }
 
@@ -159,7 +159,7 @@ impl Domain for Nodes {
         method
     }
 
-    fn batches(&self, recipe: &ValidRecipe) -> Result<Source<NodeBatch>, LearnError> {
+    fn batches(&self, recipe: &ValidRecipe) -> Result<SharedBatchSource<NodeBatch>, LearnError> {
         Ok(self.source(recipe))
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::direct_clr::{direct_clr, leading};
 use super::graphcl::graphcl;
-use super::instance_discrimination::{Noise, Objective};
+use super::instance_discrimination::{BankObjective, Noise};
 use super::moco::MocoOptions;
 use super::mvgrl::MvgrlOptions;
 use super::simclr::InBatchNegatives;
@@ -43,9 +43,9 @@ pub fn mvgrl(recipe: &ValidRecipe, features: usize, labels: Option<Arc<Vec<u32>>
     let objective = match options.query_loss() {
         Some(loss) => {
             let (mixing, oracle) = (negatives.mixing, negatives.oracle);
-            mvgrl::Objective::ContrastiveLoss(ContrastiveLoss { loss, mixing, oracle, labels })
+            mvgrl::MvgrlObjective::Softmax(ContrastiveLoss { loss, mixing, oracle, labels })
         }
-        None => mvgrl::Objective::JensenShannon,
+        None => mvgrl::MvgrlObjective::JensenShannon,
     };
     let mut stream = recipe.seed().stream("encoder", 0, 0, 0);
     Mvgrl::new(features, &options.mvgrl(), objective, &mut stream, device)
@@ -121,11 +121,11 @@ pub fn build<E: Encoder + Clone>(
     Ok(match method.kind {
         MethodKind::DirectClr => AnyMethod::SimClr(direct_clr(encoder, method.coordinates, contrast)?),
         MethodKind::SimClr => {
-            let among = match learning.loss {
+            let in_batch = match learning.loss {
                 LossKind::InfoNce => InBatchNegatives::OtherViews,
                 _ => InBatchNegatives::AllViews,
             };
-            AnyMethod::SimClr(SimClr::with(network(encoder), contrast, among))
+            AnyMethod::SimClr(SimClr::with(network(encoder), contrast, in_batch))
         }
         MethodKind::GraphCl => {
             let head = projection(recipe, encoder.dimension(), "projection", device);
@@ -147,9 +147,9 @@ pub fn build<E: Encoder + Clone>(
             let objective = match learning {
                 Learning { loss: LossKind::NoiseContrastive, temperature, .. } => {
                     let labels = contrast.labels;
-                    Objective::Noise(Noise { temperature, drawn: options.loss.noise, labels })
+                    BankObjective::Noise(Noise { temperature, drawn: options.loss.noise, labels })
                 }
-                _ => Objective::Softmax(contrast),
+                _ => BankObjective::Softmax(contrast),
             };
             let network = network(encoder);
             AnyMethod::InstanceDiscrimination(InstanceDiscrimination::new(network, bank, objective))

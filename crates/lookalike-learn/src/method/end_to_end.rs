@@ -51,8 +51,8 @@ impl<E: Encoder> Method for EndToEnd<E> {
 
     fn loss(&self, outputs: &Outputs) -> Terms {
         let [queries, _] = nt_xent::across(outputs.get("query"), outputs.get("key"), &outputs.instances);
-        let (loss, figures) = self.contrast.compare(&queries, &self.position, 0);
-        Terms::new(vec![("contrast", loss)], figures)
+        let (loss, scalars) = self.contrast.compare(&queries, &self.position, 0);
+        Terms::new(vec![("contrast", loss)], scalars)
     }
 
     fn after_step(&mut self, _: &Outputs) {}

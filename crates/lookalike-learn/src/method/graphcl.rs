@@ -41,10 +41,10 @@ pub fn graphcl<E: Encoder>(
     contrast: ContrastiveLoss,
     variant: Variant,
 ) -> SimClr<E> {
-    let among = match variant {
+    let in_batch = match variant {
         Variant::Original => InBatchNegatives::SecondViews,
         Variant::Paper => InBatchNegatives::AllViews,
     };
     let network = Network { encoder, head: Head::Projection(projection) };
-    SimClr::with(network, contrast, among).normalized_apart()
+    SimClr::with(network, contrast, in_batch).normalized_apart()
 }

@@ -26,7 +26,7 @@ use crate::negatives::{Comparison, ContrastiveLoss, Excluded, InstanceIds, Memor
 
 /// How a view is told from other instances.
 #[derive(Debug, Clone)]
-pub enum Objective {
+pub enum BankObjective {
     /// A softmax over the whole bank, in one of its forms.
     Softmax(ContrastiveLoss),
     /// Noise-contrastive estimation.
@@ -50,7 +50,7 @@ pub struct InstanceDiscrimination<E> {
     /// What is trained.
     pub network: Network<E>,
     bank: MemoryBank,
-    objective: Objective,
+    objective: BankObjective,
     /// log Z, once the first batch has shown it.
     log_normalizer: Cell<Option<f64>>,
     position: Position,
@@ -58,7 +58,7 @@ pub struct InstanceDiscrimination<E> {
 
 impl<E: Encoder> InstanceDiscrimination<E> {
     /// Trains `network` on the instances that `bank` has an entry for.
-    pub fn new(network: Network<E>, bank: MemoryBank, objective: Objective) -> Self {
+    pub fn new(network: Network<E>, bank: MemoryBank, objective: BankObjective) -> Self {
         Self { network, bank, objective, log_normalizer: Cell::new(None), position: Position::default() }
     }
 
@@ -104,7 +104,7 @@ impl<E: Encoder> InstanceDiscrimination<E> {
         };
         let chance = Excluded::new(instances.iter().enumerate().map(chance).collect());
         let seen = Similarities { excluded: chance, ..similarities };
-        let mut figures = diagnostics::figures(&Seen {
+        let mut scalars = diagnostics::scalars(&Seen {
             query: &query,
             positive: &own,
             instances,
@@ -115,8 +115,8 @@ impl<E: Encoder> InstanceDiscrimination<E> {
             labels: noise.labels.as_ref().map(|labels| labels.as_slice()),
             temperature,
         });
-        figures.insert("log_normalizer".to_owned(), json!(log_z));
-        (loss, figures)
+        scalars.insert("log_normalizer".to_owned(), json!(log_z));
+        (loss, scalars)
     }
 }
 
@@ -141,7 +141,7 @@ impl<E: Encoder> Method for InstanceDiscrimination<E> {
 
     fn loss(&self, outputs: &Outputs) -> Terms {
         match &self.objective {
-            Objective::Softmax(contrast) => {
+            BankObjective::Softmax(contrast) => {
                 let (query, instances) = (outputs.get("query"), &outputs.instances);
                 let entries = self.bank.vectors().dims()[0];
                 let comparison = Comparison {
@@ -153,12 +153,12 @@ impl<E: Encoder> Method for InstanceDiscrimination<E> {
                     exclude_own: true,
                     tracked: false,
                 };
-                let (loss, figures) = contrast.compare(&comparison, &self.position, 0);
-                Terms::new(vec![("contrast", loss)], figures)
+                let (loss, scalars) = contrast.compare(&comparison, &self.position, 0);
+                Terms::new(vec![("contrast", loss)], scalars)
             }
-            Objective::Noise(noise) => {
-                let (loss, figures) = self.against_noise(outputs, noise);
-                Terms::new(vec![("noise contrast", loss)], figures)
+            BankObjective::Noise(noise) => {
+                let (loss, scalars) = self.against_noise(outputs, noise);
+                Terms::new(vec![("noise contrast", loss)], scalars)
             }
         }
     }

@@ -97,7 +97,7 @@ impl<E: Encoder + Clone> Moco<E> {
             instances: instances.to_vec(),
             positive: key,
             candidates: queue.keys(),
-            candidate_instances: queue.owners(),
+            candidate_instances: queue.instance_ids(),
             exclude_own: self.options.exclude_own,
             tracked: false,
         }
@@ -133,12 +133,12 @@ impl<E: Encoder + Clone> Method for Moco<E> {
             let comparison = self.comparison(outputs.get(query), outputs.get(key), &outputs.instances);
             self.contrast.compare(&comparison, &self.position, direction)
         };
-        let (loss, figures) = compare("query", "key", 0);
+        let (loss, scalars) = compare("query", "key", 0);
         let mut terms = vec![("first to second", loss)];
         if self.options.symmetric {
             terms.push(("second to first", compare("query of second", "key of first", 1).0));
         }
-        Terms::new(terms, figures)
+        Terms::new(terms, scalars)
     }
 
     fn after_step(&mut self, outputs: &Outputs) {

@@ -81,12 +81,12 @@ impl<E: Encoder + Clone> Method for MocoV3<E> {
         let compare = |query, key, direction| {
             let [comparison, _] = nt_xent::across(outputs.get(query), outputs.get(key), &outputs.instances);
             let comparison = Comparison { tracked: false, ..comparison };
-            let (loss, figures) = self.contrast.compare(&comparison, &self.position, direction);
-            (loss.mul_scalar(2.0 * self.contrast.loss.temperature()), figures)
+            let (loss, scalars) = self.contrast.compare(&comparison, &self.position, direction);
+            (loss.mul_scalar(2.0 * self.contrast.loss.temperature()), scalars)
         };
-        let (first, figures) = compare("query of first", "key of second", 0);
+        let (first, scalars) = compare("query of first", "key of second", 0);
         let (second, _) = compare("query of second", "key of first", 1);
-        Terms::new(vec![("first to second", first), ("second to first", second)], figures)
+        Terms::new(vec![("first to second", first), ("second to first", second)], scalars)
     }
 
     fn after_step(&mut self, _: &Outputs) {}

@@ -110,7 +110,7 @@ pub(crate) fn rows_of(tensor: Tensor<2>) -> Matrix {
 pub struct Terms {
     terms: Vec<(&'static str, Tensor<1>)>,
     /// What the diagnostics show, under the names of the `diagnostics` event.
-    pub figures: Map<String, Value>,
+    pub scalars: Map<String, Value>,
 }
 
 impl Terms {
@@ -120,8 +120,8 @@ impl Terms {
     }
 
     /// A loss of several terms, with what the diagnostics show.
-    pub fn new(terms: Vec<(&'static str, Tensor<1>)>, figures: Map<String, Value>) -> Self {
-        Self { terms, figures }
+    pub fn new(terms: Vec<(&'static str, Tensor<1>)>, scalars: Map<String, Value>) -> Self {
+        Self { terms, scalars }
     }
 
     /// The sum of all terms; `None` where there is none.

@@ -12,7 +12,7 @@
 //! are padding is read off other graphs than those of the batch; here there is no padding, in neither variant.
 //!
 //! Instead of nodes with graphs, the graphs' vectors of the two views can be contrasted with each other, in both directions,
-//! by any loss of a query: [`Objective::ContrastiveLoss`].
+//! by any loss of a query: [`MvgrlObjective::Softmax`].
 
 use std::sync::Arc;
 
@@ -52,11 +52,11 @@ impl Default for MvgrlOptions {
 
 /// What is contrasted with what.
 #[derive(Debug, Clone)]
-pub enum Objective {
+pub enum MvgrlObjective {
     /// Nodes of one view with graphs of the other.
     JensenShannon,
     /// Graphs of one view with those of the other.
-    ContrastiveLoss(ContrastiveLoss),
+    Softmax(ContrastiveLoss),
 }
 
 /// Two encoders and their heads, named as in the published code.
@@ -66,7 +66,7 @@ pub struct Mvgrl {
     /// None where nodes are not contrasted.
     nodes: Option<SkipMlp>,
     graphs: SkipMlp,
-    objective: Objective,
+    objective: MvgrlObjective,
     variant: Variant,
     position: Position,
     device: Device,
@@ -77,7 +77,7 @@ impl Mvgrl {
     pub fn new(
         features: usize,
         options: &MvgrlOptions,
-        objective: Objective,
+        objective: MvgrlObjective,
         stream: &mut Stream,
         device: &Device,
     ) -> Self {
@@ -85,7 +85,7 @@ impl Mvgrl {
         let nodes = SkipMlp::new([width; 2], stream, device);
         let graphs = SkipMlp::new([layers * width, width], stream, device);
         let encoders = [(); 2].map(|()| Gcn::new(features, layers, width, stream, device));
-        let nodes = matches!(objective, Objective::JensenShannon).then_some(nodes);
+        let nodes = matches!(objective, MvgrlObjective::JensenShannon).then_some(nodes);
         let position = Position::default();
         Self { encoders, nodes, graphs, objective, variant, position, device: device.clone() }
     }
@@ -150,19 +150,19 @@ impl Method for Mvgrl {
     fn loss(&self, outputs: &Outputs) -> Terms {
         let [first, second] = ["graphs of first", "graphs of second"].map(|name| outputs.get(name));
         match &self.objective {
-            Objective::JensenShannon => {
+            MvgrlObjective::JensenShannon => {
                 let offsets = outputs.parts();
                 let one = local_global(outputs.get("nodes of first"), second, &offsets);
                 let other = local_global(outputs.get("nodes of second"), first, &offsets);
                 let terms = vec![("nodes of first to graphs", one), ("nodes of second to graphs", other)];
                 Terms::new(terms, serde_json::Map::new())
             }
-            Objective::ContrastiveLoss(contrast) => {
+            MvgrlObjective::Softmax(contrast) => {
                 let [one, other] = nt_xent::across(first, second, &outputs.instances);
-                let (one, figures) = contrast.compare(&one, &self.position, 0);
+                let (one, scalars) = contrast.compare(&one, &self.position, 0);
                 let (other, _) = contrast.compare(&other, &self.position, 1);
                 let terms = [("first to second", one), ("second to first", other)];
-                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into(), figures)
+                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into(), scalars)
             }
         }
     }

@@ -89,20 +89,20 @@ impl<E: Encoder> Method for SimClr<E> {
         match self.in_batch {
             InBatchNegatives::AllViews => {
                 let comparison = nt_xent::views(first, second, &outputs.instances);
-                let (loss, figures) = self.contrast.compare(&comparison, &self.position, 0);
-                Terms::new(vec![("contrast", loss)], figures)
+                let (loss, scalars) = self.contrast.compare(&comparison, &self.position, 0);
+                Terms::new(vec![("contrast", loss)], scalars)
             }
             InBatchNegatives::SecondViews => {
                 let [comparison, _] = nt_xent::across(first, second, &outputs.instances);
-                let (loss, figures) = self.contrast.compare(&comparison, &self.position, 0);
-                Terms::new(vec![("contrast", loss)], figures)
+                let (loss, scalars) = self.contrast.compare(&comparison, &self.position, 0);
+                Terms::new(vec![("contrast", loss)], scalars)
             }
             InBatchNegatives::OtherViews => {
                 let [one, other] = nt_xent::across(first, second, &outputs.instances);
-                let (one, figures) = self.contrast.compare(&one, &self.position, 0);
+                let (one, scalars) = self.contrast.compare(&one, &self.position, 0);
                 let (other, _) = self.contrast.compare(&other, &self.position, 1);
                 let terms = [("first to second", one), ("second to first", other)];
-                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into(), figures)
+                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into(), scalars)
             }
         }
     }

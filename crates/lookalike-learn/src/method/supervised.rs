@@ -74,12 +74,12 @@ impl<E: Encoder> Method for Supervised<E> {
 
     fn loss(&self, outputs: &Outputs) -> Terms {
         let (logits, classes) = (outputs.get("logits"), self.classes(&outputs.instances));
-        let mut figures = Map::new();
+        let mut scalars = Map::new();
         if self.position.diagnostics {
-            figures
+            scalars
                 .insert("accuracy".to_owned(), json!(accuracy(&rows_of(logits.clone().inner()), &classes)));
         }
-        Terms::new(vec![("cross entropy", cross_entropy(logits, &classes).mean())], figures)
+        Terms::new(vec![("cross entropy", cross_entropy(logits, &classes).mean())], scalars)
     }
 
     fn after_step(&mut self, _: &Outputs) {}

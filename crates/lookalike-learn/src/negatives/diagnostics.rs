@@ -36,11 +36,11 @@ pub(crate) struct Seen<'a> {
     pub(crate) temperature: f32,
 }
 
-/// All figures under their names in the `diagnostics` event.
-pub(crate) fn figures(seen: &Seen<'_>) -> Map<String, Value> {
+/// All scalars under their names in the `diagnostics` event.
+pub(crate) fn scalars(seen: &Seen<'_>) -> Map<String, Value> {
     let table = Table::new(seen.plain);
-    let mut figures = Map::new();
-    let mut set = |name: &str, value: Value| figures.insert(name.to_owned(), value);
+    let mut scalars = Map::new();
+    let mut set = |name: &str, value: Value| scalars.insert(name.to_owned(), value);
     set("negatives", json!(table.mean(|query| table.count(query) as f64)));
     set("proxy_accuracy", json!(table.proxy_accuracy()));
     if let Some(draw) = seen.draw {
@@ -53,7 +53,7 @@ pub(crate) fn figures(seen: &Seen<'_>) -> Map<String, Value> {
         false_negatives(seen, &table, labels, &mut set);
     }
     geometry(seen, &mut set);
-    figures
+    scalars
 }
 
 /// Similarities on the host.

@@ -23,7 +23,7 @@ impl InstanceIds {
     pub fn rows(&self) -> usize {
         match self {
             Self::Rows(rows) => *rows,
-            Self::Listed(owners) => owners.len(),
+            Self::Listed(ids) => ids.len(),
         }
     }
 
@@ -34,20 +34,20 @@ impl InstanceIds {
     pub fn of(&self, row: usize) -> u32 {
         match self {
             Self::Rows(_) => row as u32,
-            Self::Listed(owners) => owners[row],
+            Self::Listed(ids) => ids[row],
         }
     }
 }
 
 impl From<Vec<u32>> for InstanceIds {
-    fn from(owners: Vec<u32>) -> Self {
-        Self::Listed(Arc::new(owners))
+    fn from(ids: Vec<u32>) -> Self {
+        Self::Listed(Arc::new(ids))
     }
 }
 
 impl FromIterator<u32> for InstanceIds {
-    fn from_iter<I: IntoIterator<Item = u32>>(owners: I) -> Self {
-        owners.into_iter().collect::<Vec<u32>>().into()
+    fn from_iter<I: IntoIterator<Item = u32>>(ids: I) -> Self {
+        ids.into_iter().collect::<Vec<u32>>().into()
     }
 }
 

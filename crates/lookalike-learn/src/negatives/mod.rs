@@ -58,21 +58,21 @@ pub struct Comparison {
 impl Comparison {
     /// Which candidates are no negatives; `None` where all are. With `labels`, those of the query's class are none.
     pub fn excluded(&self, labels: Option<&[u32]>) -> Option<Excluded> {
-        let owners = &self.candidate_instances;
+        let ids = &self.candidate_instances;
         if !self.exclude_own && labels.is_none() {
             return None;
         }
         let of_query = |own: &u32| {
-            if let (InstanceIds::Rows(rows), None) = (owners, labels) {
+            if let (InstanceIds::Rows(rows), None) = (ids, labels) {
                 // The one entry of its own, without looking at the others.
                 return Some(*own).filter(|own| (*own as usize) < *rows).into_iter().collect();
             }
             let is_none = |row: &usize| {
-                let other = owners.of(*row);
+                let other = ids.of(*row);
                 (self.exclude_own && *own == other)
                     || labels.is_some_and(|labels| oracle::same_class(labels, *own, other))
             };
-            (0..owners.rows()).filter(is_none).map(|row| row as u32).collect()
+            (0..ids.rows()).filter(is_none).map(|row| row as u32).collect()
         };
         Excluded::new(self.instances.par_iter().map(of_query).collect())
     }
@@ -129,13 +129,13 @@ impl ContrastiveLoss {
             None => plain.clone(),
         };
         let loss = self.loss.of(&similarities).mean();
-        let figures = if position.diagnostics {
-            let owners = &comparison.candidate_instances;
-            diagnostics::figures(&diagnostics::Seen {
+        let scalars = if position.diagnostics {
+            let ids = &comparison.candidate_instances;
+            diagnostics::scalars(&diagnostics::Seen {
                 query: &comparison.query,
                 positive: &comparison.positive,
                 instances: &comparison.instances,
-                owner: &|_, candidate| owners.of(candidate),
+                owner: &|_, candidate| ids.of(candidate),
                 plain: &plain,
                 similarities: &similarities,
                 draw: draw.as_ref(),
@@ -145,6 +145,6 @@ impl ContrastiveLoss {
         } else {
             Map::new()
         };
-        (loss, figures)
+        (loss, scalars)
     }
 }

@@ -40,7 +40,7 @@ impl Queue {
     }
 
     /// The same; no copy.
-    pub fn owners(&self) -> InstanceIds {
+    pub fn instance_ids(&self) -> InstanceIds {
         InstanceIds::Listed(self.instances.clone())
     }
 
@@ -98,8 +98,7 @@ impl Queue {
         let keys = keys.and_then(Array::as_f32).ok_or_else(|| refuse("queue.keys"))?;
         let size = self.instances.len();
         let instances = arrays.get("queue.instances").and_then(Array::as_u32);
-        let instances =
-            instances.filter(|owners| owners.len() == size).ok_or_else(|| refuse("queue.instances"))?;
+        let instances = instances.filter(|ids| ids.len() == size).ok_or_else(|| refuse("queue.instances"))?;
         let next = arrays.get("queue.next").and_then(Array::as_u64).and_then(|next| next.first().copied());
         let next = next.filter(|next| *next < size as u64).ok_or_else(|| refuse("queue.next"))?;
         self.keys = from_host(keys.to_vec(), self.keys.dims(), device);

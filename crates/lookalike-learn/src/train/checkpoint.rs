@@ -9,7 +9,7 @@ use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors::{self, TensorFile};
 use serde::{Deserialize, Serialize};
 
-use super::collapse::CollapseWatch;
+use super::collapse::CollapseDetector;
 use crate::error::LearnError;
 
 /// How many checkpoints a run keeps.
@@ -32,7 +32,7 @@ pub struct State {
     pub sampler: lookalike_sampling::SamplerState,
     /// What has been told of collapse; nothing in checkpoints that do not say.
     #[serde(default)]
-    pub collapse: CollapseWatch,
+    pub collapse: CollapseDetector,
 }
 
 /// A folder of checkpoints.

@@ -12,17 +12,17 @@ const SPARED: f64 = 0.05;
 
 /// Tells collapse once, when it is seen first; part of a checkpoint, so that a resumed run does not tell it again.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CollapseWatch {
+pub struct CollapseDetector {
     /// Whether complete collapse has been told.
     complete: bool,
     /// Whether dimensional collapse has been told.
     dimensional: bool,
 }
 
-impl CollapseWatch {
-    /// Warnings that `figures` of a `diagnostics` event give cause for, `share` of the run having been made.
-    pub(super) fn look(&mut self, figures: &Map<String, Value>, share: f64) -> Vec<String> {
-        let figure = |name: &str| figures.get(name).and_then(Value::as_f64);
+impl CollapseDetector {
+    /// Warnings that `scalars` of a `diagnostics` event give cause for, `share` of the run having been made.
+    pub(super) fn look(&mut self, scalars: &Map<String, Value>, share: f64) -> Vec<String> {
+        let figure = |name: &str| scalars.get(name).and_then(Value::as_f64);
         let mut warnings = Vec::new();
         if share < SPARED {
             return warnings;
@@ -53,20 +53,20 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn figures(deviation: f64, rank: f64) -> Map<String, Value> {
-        let figures = json!({"deviation": deviation, "effective_rank": rank, "rows": 64, "dimension": 32});
-        figures.as_object().cloned().unwrap_or_default()
+    fn scalars(deviation: f64, rank: f64) -> Map<String, Value> {
+        let scalars = json!({"deviation": deviation, "effective_rank": rank, "rows": 64, "dimension": 32});
+        scalars.as_object().cloned().unwrap_or_default()
     }
 
     #[test]
     fn collapse_is_told_once_with_the_figure_and_not_at_the_start() {
-        let mut watch = CollapseWatch::default();
-        assert!(watch.look(&figures(0.01, 1.0), 0.01).is_empty());
-        assert!(watch.look(&figures(0.9, 20.0), 0.5).is_empty());
-        let told = watch.look(&figures(0.01, 20.0), 0.5);
+        let mut watch = CollapseDetector::default();
+        assert!(watch.look(&scalars(0.01, 1.0), 0.01).is_empty());
+        assert!(watch.look(&scalars(0.9, 20.0), 0.5).is_empty());
+        let told = watch.look(&scalars(0.01, 20.0), 0.5);
         assert!(told.len() == 1 && told[0].contains("0.010"), "{told:?}");
-        let told = watch.look(&figures(0.01, 1.5), 0.6);
+        let told = watch.look(&scalars(0.01, 1.5), 0.6);
         assert!(told.len() == 1 && told[0].contains("1.5 of 32"), "{told:?}");
-        assert!(watch.look(&figures(0.01, 1.5), 0.7).is_empty());
+        assert!(watch.look(&scalars(0.01, 1.5), 0.7).is_empty());
     }
 }

@@ -13,7 +13,7 @@ use lookalike_sampling::{HardnessTally, Sampler, SamplerOptions, Segment};
 use serde_json::{Map, Value, json};
 
 use super::checkpoint::{Checkpoints, State};
-use super::collapse::CollapseWatch;
+use super::collapse::CollapseDetector;
 use super::events::Events;
 use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate};
 use super::schedule::Schedule;
@@ -85,8 +85,8 @@ pub struct Trainer<M: Method> {
     sum: NamedGradients,
     window: Window,
     /// What the diagnostics showed at the last batch that was asked for it.
-    figures: Map<String, Value>,
-    watch: CollapseWatch,
+    scalars: Map<String, Value>,
+    watch: CollapseDetector,
 }
 
 /// What happened since the last `step` event.
@@ -133,7 +133,7 @@ impl<M: Method> Trainer<M> {
         let (mut sampler, advice) = Sampler::new(instances, options.sampler.clone(), seed)?;
         let mut warnings: Vec<String> = advice.iter().map(ToString::to_string).collect();
         let (mut step, mut batches, mut plan) = (0, 0, Vec::new());
-        let mut watch = CollapseWatch::default();
+        let mut watch = CollapseDetector::default();
         let found = Checkpoints::of_run(&options.run).newest()?;
         let keep = found.as_ref().map(|(state, ..)| state.step);
         if let Some((state, arrays, problems)) = found {
@@ -172,7 +172,7 @@ impl<M: Method> Trainer<M> {
             plan,
             sum,
             window,
-            figures: Map::new(),
+            scalars: Map::new(),
             watch,
         };
         Ok((trainer, warnings))
@@ -245,7 +245,7 @@ impl<M: Method> Trainer<M> {
         if !loss.is_finite() {
             return Err(self.not_finite(loss, outputs.instances));
         }
-        self.figures = std::mem::take(&mut terms.figures);
+        self.scalars = std::mem::take(&mut terms.scalars);
         drop(terms);
         accumulate(&mut self.method, total.backward(), &mut self.sum);
         self.batches += 1;
@@ -325,7 +325,7 @@ impl<M: Method> Trainer<M> {
         progress.message(&format!("epoch {epoch}  loss {mean_loss:.4}  waited {waited:.0} %"));
         if self.step.is_multiple_of(self.options.log_every) || self.step == self.last_step() {
             self.record_window(mean_loss)?;
-            self.record_figures(progress)?;
+            self.record_scalars(progress)?;
         }
         let cancelled = watch.is_cancelled() && self.step < self.last_step();
         if cancelled
@@ -354,17 +354,17 @@ impl<M: Method> Trainer<M> {
     }
 
     /// Writes what the diagnostics showed, and what of it is a warning.
-    fn record_figures(&mut self, progress: &dyn Progress) -> Result<(), LearnError> {
-        let figures = std::mem::take(&mut self.figures);
-        if figures.is_empty() {
+    fn record_scalars(&mut self, progress: &dyn Progress) -> Result<(), LearnError> {
+        let scalars = std::mem::take(&mut self.scalars);
+        if scalars.is_empty() {
             return Ok(());
         }
         let share = self.step as f64 / self.options.schedule.total as f64;
-        for warning in self.watch.look(&figures, share) {
+        for warning in self.watch.look(&scalars, share) {
             progress.note(&format!("warning: step {}: {warning}", self.step));
             self.events.record("warning", self.step, json!({ "message": warning }))?;
         }
-        self.events.record("diagnostics", self.step, Value::Object(figures))
+        self.events.record("diagnostics", self.step, Value::Object(scalars))
     }
 
     fn record_segment(&mut self, epoch: u64, segment: &Segment) -> Result<(), LearnError> {

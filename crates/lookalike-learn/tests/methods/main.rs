@@ -25,7 +25,7 @@ use lookalike_learn::encoder::mlp::Mlp;
 use lookalike_learn::engine::{from_host, to_host};
 use lookalike_learn::head::{Head, HeadNorm, Projection, ProjectionOptions};
 use lookalike_learn::loss::{Loss, normalize};
-use lookalike_learn::method::instance_discrimination::{Noise, Objective};
+use lookalike_learn::method::instance_discrimination::{BankObjective, Noise};
 use lookalike_learn::method::moco::MocoOptions;
 use lookalike_learn::method::{Method, Moco, Network, Position};
 use lookalike_learn::module::arrays_of;
@@ -83,8 +83,8 @@ fn bank(size: usize) -> MemoryBank {
     bank
 }
 
-fn noise(drawn: usize, labels: Option<Arc<Vec<u32>>>) -> Objective {
-    Objective::Noise(Noise { temperature: 0.2, drawn, labels })
+fn noise(drawn: usize, labels: Option<Arc<Vec<u32>>>) -> BankObjective {
+    BankObjective::Noise(Noise { temperature: 0.2, drawn, labels })
 }
 
 /// The batch of step `step`: two views of six instances, as the script draws them.

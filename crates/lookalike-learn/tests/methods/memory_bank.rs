@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lookalike_learn::engine::to_host;
-use lookalike_learn::method::instance_discrimination::Objective;
+use lookalike_learn::method::instance_discrimination::BankObjective;
 use lookalike_learn::method::{InstanceDiscrimination, Method, Position};
 
 use super::{
@@ -14,7 +14,7 @@ use crate::common::{SEED, cpu, fill, training, values};
 #[test]
 fn the_memory_bank_is_pytorchs_after_20_steps() {
     let bank = bank(INSTANCES as usize);
-    let mut method = InstanceDiscrimination::new(network(), bank, Objective::Softmax(contrast()));
+    let mut method = InstanceDiscrimination::new(network(), bank, BankObjective::Softmax(contrast()));
     fill(&mut method);
     let file = follow_pytorch("instance-discrimination", &mut method);
     is_close("bank", &to_host(method.bank().vectors()), values(&file, "instance-discrimination.bank"));
@@ -35,7 +35,8 @@ fn a_bank_entry_moves_only_where_its_instance_was_seen() {
 
 #[test]
 fn a_bank_of_another_data_set_is_refused_at_resume() {
-    let method = |size| InstanceDiscrimination::new(network(), bank(size), Objective::Softmax(contrast()));
+    let method =
+        |size| InstanceDiscrimination::new(network(), bank(size), BankObjective::Softmax(contrast()));
     let state = method(16).state();
     let error = method(17).restore(&state, &cpu()).unwrap_err().to_string();
     assert!(error.contains("another data set") && error.contains("[16, 8]"), "{error}");
@@ -50,8 +51,8 @@ fn noise_contrast_shows_the_same_diagnostics_as_other_losses_and_so_can_be_seen_
     let mut method = InstanceDiscrimination::new(network(), bank(16), noise(9, Some(labels.clone())));
     method.before_step(&Position { diagnostics: true, ..position(0) });
     let outputs = method.encode(&batch(0), &mut training());
-    let figures = method.loss(&outputs).figures;
-    let number = |name: &str| figures.get(name).and_then(serde_json::Value::as_f64).unwrap();
+    let scalars = method.loss(&outputs).scalars;
+    let number = |name: &str| scalars.get(name).and_then(serde_json::Value::as_f64).unwrap();
     // By hand, from the entries that the method's stream draws.
     let bank = to_host(method.bank().vectors());
     let query = to_host(outputs.get("query"));
@@ -72,8 +73,8 @@ fn noise_contrast_shows_the_same_diagnostics_as_other_losses_and_so_can_be_seen_
     for name in
         ["alignment", "uniformity", "deviation", "effective_rank", "similarity_by_rank", "log_normalizer"]
     {
-        assert!(figures.contains_key(name), "{name} is not among {:?}", figures.keys());
+        assert!(scalars.contains_key(name), "{name} is not among {:?}", scalars.keys());
     }
     method.before_step(&position(0));
-    assert!(method.loss(&outputs).figures.is_empty(), "nobody asked");
+    assert!(method.loss(&outputs).scalars.is_empty(), "nobody asked");
 }

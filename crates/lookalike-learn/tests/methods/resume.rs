@@ -7,7 +7,7 @@ use lookalike_base::Matrix;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::ViewBatch;
 use lookalike_learn::method::direct_clr::direct_clr;
-use lookalike_learn::method::instance_discrimination::Objective;
+use lookalike_learn::method::instance_discrimination::BankObjective;
 use lookalike_learn::method::moco::MocoOptions;
 use lookalike_learn::method::{EndToEnd, InstanceDiscrimination, Method, Moco, MocoV3};
 use lookalike_learn::negatives::{ContrastiveLoss, MixingOptions};
@@ -50,7 +50,7 @@ fn queue_and_pointer_bank_and_momentum_encoder_survive_a_resume_bit_for_bit() {
     survives_being_killed("moco v3", || MocoV3::new(network(), head(8, 12), momentum, contrast()));
     survives_being_killed("end to end", || EndToEnd::new(network(), network(), mixed()));
     survives_being_killed("softmax over a bank", || {
-        InstanceDiscrimination::new(network(), bank(50), Objective::Softmax(mixed()))
+        InstanceDiscrimination::new(network(), bank(50), BankObjective::Softmax(mixed()))
     });
     survives_being_killed("noise contrast", || {
         InstanceDiscrimination::new(network(), bank(50), noise(16, None))

@@ -50,7 +50,7 @@ fn what_is_kept_is_the_encoder_and_the_loss_sees_the_first_view_alone() {
 }
 
 #[test]
-fn its_instrument_is_the_share_of_the_batch_that_the_classifier_tells_right() {
+fn its_diagnostic_is_the_share_of_the_batch_that_the_classifier_tells_right() {
     let mut method = supervised(INSTANCES);
     let mut optimizer = sgd();
     for index in 0..3 {
@@ -64,10 +64,10 @@ fn its_instrument_is_the_share_of_the_batch_that_the_classifier_tells_right() {
         best as u32 == **own % 4
     });
     let expected = right.count() as f64 / 6.0;
-    let figures = method.loss(&outputs).figures;
-    assert_eq!(figures["accuracy"].as_f64(), Some(expected));
+    let scalars = method.loss(&outputs).scalars;
+    assert_eq!(scalars["accuracy"].as_f64(), Some(expected));
     method.before_step(&position(3));
-    assert!(method.loss(&outputs).figures.is_empty(), "nobody asked");
+    assert!(method.loss(&outputs).scalars.is_empty(), "nobody asked");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The proximity graph as the published program builds it: each instance draws its candidates by itself.
 
 use lookalike_base::{RowSource, Seed, Watch};
-use lookalike_kernels::{TopK, dot, normalize};
+use lookalike_kernels::{KernelError, TopK, dot, normalize};
 use rayon::prelude::*;
 
 use crate::error::SamplingError;
@@ -12,7 +12,7 @@ use crate::graph::{GraphOptions, Members, ProximityGraph};
 /// As published, except that candidates are distinct and an instance is never its own.
 ///
 /// # Errors
-/// [`SamplingError::NotFinite`] for a row with NaN or an infinity, and [`SamplingError::Cancelled`] where `watch` stopped the work.
+/// [`SamplingError::Kernel`] where rows have no columns, [`SamplingError::NotFinite`] for a row with NaN or an infinity, and [`SamplingError::Cancelled`] where `watch` stopped the work.
 pub(crate) fn graph<S: RowSource>(
     members: &Members<'_, S>,
     options: &GraphOptions,
@@ -20,8 +20,15 @@ pub(crate) fn graph<S: RowSource>(
     build: u64,
     watch: Watch<'_>,
 ) -> Result<ProximityGraph, SamplingError> {
-    let (count, columns) = (members.instances.len(), members.embeddings.columns());
-    let mut unit = vec![0.0; count * columns];
+    let (count, columns, k) = (members.instances.len(), members.embeddings.columns(), options.neighbors);
+    if columns == 0 {
+        return Err(KernelError::Shape { values: 0, columns }.into());
+    }
+    let lengths = (count.checked_mul(columns), count.checked_mul(k));
+    let (Some(values), Some(edges)) = lengths else {
+        return Err(SamplingError::Instances { instances: count });
+    };
+    let mut unit = vec![0.0; values];
     for (member, row) in unit.chunks_exact_mut(columns).enumerate() {
         members.embeddings.read_row(members.instances[member] as usize, row);
         if !normalize(row) {
@@ -29,8 +36,7 @@ pub(crate) fn graph<S: RowSource>(
         }
     }
     let row = |member: u32| &unit[member as usize * columns..][..columns];
-    let k = options.neighbors;
-    let mut best = TopK { k, indices: vec![0; count * k], similarities: vec![0.0; count * k] };
+    let mut best = TopK { k, indices: vec![0; edges], similarities: vec![0.0; edges] };
     let places = best.indices.par_chunks_mut(k).zip(best.similarities.par_chunks_mut(k)).enumerate();
     places.for_each(|(own, (indices, similarities))| {
         if watch.is_cancelled() {

@@ -14,8 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{SamplingError, Warning};
 use crate::graph::candidates::Candidates;
 use crate::graph::independent;
-use crate::sampler::options::check_instances;
-use crate::set::InstanceSet;
+use crate::set::{InstanceSet, check_instances};
 
 /// How the random candidates of different instances are drawn.
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -244,7 +243,8 @@ pub struct GraphStatistics {
 /// # Errors
 /// [`SamplingError::Neighbors`], [`SamplingError::Zero`] or [`SamplingError::Combination`] for options that do not fit, [`SamplingError::NotFinite`] for
 /// a row with NaN or an infinity, [`SamplingError::Rows`] where `present` is for another number of instances, and
-/// [`SamplingError::Instances`] where fewer than two can be in the graph; and [`SamplingError::Cancelled`] where `watch` stopped the work.
+/// [`SamplingError::Instances`] where fewer than two can be in the graph; and
+/// [`SamplingError::Cancelled`] where `watch` stopped the work.
 pub fn proximity_graph(
     embeddings: impl RowSource,
     present: Option<&InstanceSet>,
@@ -330,7 +330,6 @@ impl<'a, S: RowSource> Members<'a, S> {
             watch.is_cancelled()
         };
         let kept = match circulant_top_k(circulant, order, columns, k, scoring, read, &stop) {
-            Err(KernelError::Cancelled) => return Err(SamplingError::Cancelled),
             Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
             other => other?,
         };

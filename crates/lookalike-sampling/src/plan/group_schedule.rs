@@ -1,4 +1,4 @@
-//! How the members of groups are schedule over the batches of an epoch, so that none is left over at its end.
+//! How the members of groups are spread over the batches of an epoch, so that none is left over at its end.
 //!
 //! With m batches to come, each with B places, and mB instances for them, there is a plan without two of a group in a
 //! batch if and only if no group has more than m unused members: deal the groups one after another to the batches in

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
 use crate::graph::check_row;
-use crate::sampler::report::decile;
+use crate::plan::decile;
 
 /// Hardness of the batches of one epoch, by tenth: the mean cosine similarity between members of the same batch, less
 /// that between any two instances, which is what a uniform plan has in the mean on the same embeddings.

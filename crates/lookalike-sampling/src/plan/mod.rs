@@ -6,7 +6,7 @@
 //!
 //! A batch begins with a start, drawn uniformly from those the epoch has not used, and collects from there. Where that
 //! is exhausted before the batch is full it starts anew, from another unused instance; and once it has walked
-//! [`STEPS_PER_MEMBER`](crate::walk::STEPS_PER_MEMBER) in vain, it takes the neighbours of such fresh starts. Under [`Coverage::Cover`]
+//! [`MAX_STEPS_PER_MEMBER`](crate::walk::MAX_STEPS_PER_MEMBER) in vain, it takes the neighbours of such fresh starts. Under [`Coverage::Cover`]
 //! only unused instances are collected, though walks pass through the others, and a walk that has met none for
 //! [`SCAN_AFTER`](crate::walk::SCAN_AFTER) steps collects those around it. Of a mix, `uniform_fraction` of
 //! each batch is drawn uniformly from all unused instances. Instances outside the graph cannot be
@@ -24,14 +24,38 @@ pub(crate) mod planner;
 pub(crate) mod report;
 
 use lookalike_base::{Seed, Watch};
+use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
 use crate::plan::groups::Groups;
 use crate::plan::planner::Planner;
-use crate::sampler::options::{Coverage, LastBatch, check_instances, check_uniform_fraction};
-use crate::set::InstanceSet;
+use crate::set::{InstanceSet, check_instances};
 use crate::walk::Transition;
+
+/// Whether an instance may come more than once an epoch.
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Coverage {
+    /// As published: a batch's members are distinct and its start is new to the epoch, but the others can have been in
+    /// other batches of the epoch, and some instances may not come at all.
+    #[default]
+    Repeat,
+    /// Each instance comes at most once an epoch, and all but the remainder exactly once.
+    Cover,
+}
+
+/// What happens to the N mod B instances that do not fill a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastBatch {
+    /// An epoch has ⌊N/B⌋ batches; who is left out is drawn anew every epoch.
+    #[default]
+    Drop,
+    /// An epoch has ⌈N/B⌉ batches, the last one smaller.
+    Keep,
+}
 
 /// How the members of a batch are found.
 #[derive(Debug, Clone, Copy)]
@@ -94,7 +118,7 @@ pub struct Segment {
 }
 
 /// How the members of a batch came into it; the five counts add up to the batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BatchOrigins {
     /// First starts.
     pub starts: u64,
@@ -158,7 +182,8 @@ pub(crate) fn shared_batches(batches: usize, ranks: usize) -> usize {
 ///
 /// # Errors
 /// [`SamplingError::BatchSize`] where a batch is empty or does not fit, [`SamplingError::Segment`] where the graph or the used
-/// instances are of another data set, the segment leaves its epoch, or too few unused instances are left for it; and [`SamplingError::Cancelled`] where `watch` stopped the work.
+/// instances are of another data set, the segment leaves its epoch, or too few unused instances are left for it;
+/// and [`SamplingError::Cancelled`] where `watch` stopped the work.
 pub fn plan_segment(input: &PlanInput<'_>, watch: Watch<'_>) -> Result<Segment, SamplingError> {
     input.check()?;
     let (batches, origins) = match input.strategy {
@@ -282,4 +307,17 @@ fn uniform(input: &PlanInput<'_>) -> (Vec<Vec<u32>>, Vec<BatchOrigins>) {
             (batch.to_vec(), BatchOrigins { uniform: batch.len() as u64, ..BatchOrigins::default() })
         })
         .unzip()
+}
+
+/// Checks the share of each batch that is drawn uniformly.
+pub(crate) fn check_uniform_fraction(value: f64) -> Result<(), SamplingError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(());
+    }
+    Err(SamplingError::Number { option: "uniform_fraction", value, expected: "at least 0 and at most 1" })
+}
+
+/// The tenth of an epoch of `total` batches that holds `batch`.
+pub(crate) fn decile(batch: usize, total: usize) -> usize {
+    (batch * 10 / total.max(1)).min(9)
 }

@@ -5,10 +5,9 @@ use lookalike_base::Stream;
 use crate::error::SamplingError;
 use crate::plan::group_schedule::GroupSchedule;
 use crate::plan::groups::Groups;
-use crate::plan::{BatchOrigins, PlanInput, Strategy};
-use crate::sampler::options::Coverage;
+use crate::plan::{BatchOrigins, Coverage, PlanInput, Strategy};
 use crate::set::{InstanceSet, Pool};
-use crate::walk::{MAX_IDLE_STEPS, MAX_REFUSALS, SCAN_AFTER, STEPS_PER_MEMBER, Transition, Walks};
+use crate::walk::{MAX_IDLE_STEPS, MAX_REFUSALS, MAX_STEPS_PER_MEMBER, SCAN_AFTER, Transition, Walks};
 
 /// The state between two batches of a segment.
 pub(crate) struct Planner<'a> {
@@ -187,10 +186,10 @@ impl<'a> Planner<'a> {
 
     /// Collects from one start after another until the batch has `size` members, or no start is left.
     fn walk_batch(&mut self, size: usize, stream: &mut Stream, open: &mut OpenBatch) {
-        let budget = STEPS_PER_MEMBER * size;
+        let budget = MAX_STEPS_PER_MEMBER * size;
         while open.members.len() < size {
-            let walks = matches!(self.input.strategy, Strategy::Walk(_)) && open.steps < budget;
-            let start = if walks {
+            let may_walk = matches!(self.input.strategy, Strategy::Walk(_)) && open.steps < budget;
+            let start = if may_walk {
                 let (schedule, room) = (self.schedule.as_ref(), open.size - open.members.len());
                 let fits = |start| schedule.is_none_or(|schedule| schedule.fits(start, room));
                 self.walks.begin(&self.unused.in_graph, open.left, fits)
@@ -201,7 +200,7 @@ impl<'a> Planner<'a> {
             self.join(start, open);
             open.avoided = self.input.labels.map(|labels| labels[start as usize]);
             let before = open.members.len();
-            if walks {
+            if may_walk {
                 self.walk(size, budget, open);
             } else {
                 self.take_neighbors(start, size, open);

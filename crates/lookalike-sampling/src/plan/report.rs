@@ -6,13 +6,13 @@
 
 use lookalike_base::{RowSource, Seed, Watch};
 use lookalike_kernels::normalize;
-use lookalike_metrics::{FalseNegatives, Hardness, MetricError, false_negative_rate, hardness};
+use lookalike_metrics::{FalseNegatives, Hardness, false_negative_rate, hardness};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
 use crate::graph::{GraphStatistics, ProximityGraph};
 use crate::plan::BatchOrigins;
-use crate::sampler::report::decile;
+use crate::plan::decile;
 
 /// Bins of a histogram of similarities: bin i holds those from i/20 − 1 up to below (i + 1)/20 − 1, the last one 1 too.
 pub const SIMILARITY_BINS: usize = 40;
@@ -88,7 +88,8 @@ pub struct GraphReport {
 ///
 /// # Errors
 /// [`SamplingError::Length`] for labels, a graph or origins of another number, and [`SamplingError::Metric`] where the plan has
-/// no pair to compare, names an instance that does not exist, a value is not finite, or all labels are the same; and [`SamplingError::Cancelled`] where `watch` stopped the work.
+/// no pair to compare, names an instance that does not exist, a value is not finite, or all labels are the same;
+/// and [`SamplingError::Cancelled`] where `watch` stopped the work.
 pub fn plan_report(
     plan: &[Vec<u32>],
     embeddings: impl RowSource,
@@ -98,10 +99,7 @@ pub fn plan_report(
 ) -> Result<PlanReport, SamplingError> {
     let instances = embeddings.len();
     context.check(instances, plan.len())?;
-    let hardness = match hardness(plan, &embeddings, watch) {
-        Err(MetricError::Cancelled) => return Err(SamplingError::Cancelled),
-        hardness => hardness?,
-    };
+    let hardness = hardness(plan, &embeddings, watch)?;
     let false_negatives = context.labels.map(|labels| false_negative_rate(plan, labels)).transpose()?;
     let anchors = AnchorHistogram {
         plan: anchor_histogram(plan, &embeddings, watch)?,

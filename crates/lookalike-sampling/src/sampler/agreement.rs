@@ -54,7 +54,7 @@ pub fn check_agreement(all: &[Agreement]) -> Result<(), SamplingError> {
             ("the seed", first.seed, other.seed),
             ("the number of batches consumed", first.steps, other.steps),
             ("the epoch", first.position.0, other.position.0),
-            ("the place within the epoch", first.position.1 as u64, other.position.1 as u64),
+            ("the position within the epoch", first.position.1 as u64, other.position.1 as u64),
             ("options, groups, labels or ranks", first.settings, other.settings),
             ("the graph's fingerprint", first.graph, other.graph),
         ];

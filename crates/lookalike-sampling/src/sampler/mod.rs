@@ -9,7 +9,7 @@ mod state;
 mod store;
 
 pub use agreement::{Agreement, check_agreement};
-pub use options::{Coverage, LastBatch, RestartSchedule, SamplerKind, SamplerOptions};
+pub use options::{RestartSchedule, SamplerKind, SamplerOptions};
 pub use report::{EpochReport, SamplerReport, Staleness};
 pub use run_data::{Avoid, Oracle, RankSplit, Ranks, RunData};
 pub use state::SamplerState;

@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{SamplingError, Warning};
 use crate::graph::weights::check_temperature;
 use crate::graph::{CandidateDraw, GraphOptions};
+use crate::plan::{Coverage, LastBatch, check_uniform_fraction};
+use crate::set::check_instances;
 
 /// How batches are made.
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -15,35 +17,11 @@ use crate::graph::{CandidateDraw, GraphOptions};
 pub enum SamplerKind {
     /// A random order of all instances, cut into batches: each is used at most once an epoch.
     Uniform,
-    /// Random walks with restart over the proximity graph: the strategy of the paper.
+    /// Random walks with restart over the proximity graph: the method of the paper.
     #[default]
     Walk,
     /// An instance and its nearest neighbours of all: the paper's kNN baseline.
     Nearest,
-}
-
-/// Whether an instance may come more than once an epoch.
-#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Coverage {
-    /// As published: a batch's members are distinct and its start is new to the epoch, but the others can have been in
-    /// other batches of the epoch, and some instances may not come at all.
-    #[default]
-    Repeat,
-    /// Each instance comes at most once an epoch, and all but the remainder exactly once.
-    Cover,
-}
-
-/// What happens to the N mod B instances that do not fill a batch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum LastBatch {
-    /// An epoch has ⌊N/B⌋ batches; who is left out is drawn anew every epoch.
-    #[default]
-    Drop,
-    /// An epoch has ⌈N/B⌉ batches, the last one smaller.
-    Keep,
 }
 
 /// The probability of going back to the start, falling linearly over the first epochs.
@@ -285,21 +263,5 @@ impl SamplerOptions {
             ("last_batch", format!("{last_batch:?}")),
             ("reshuffle", reshuffle.unwrap_or(true).to_string()),
         ]
-    }
-}
-
-/// Checks the share of each batch that is drawn uniformly.
-pub(crate) fn check_uniform_fraction(value: f64) -> Result<(), SamplingError> {
-    if (0.0..=1.0).contains(&value) {
-        return Ok(());
-    }
-    Err(SamplingError::Number { option: "uniform_fraction", value, expected: "at least 0 and at most 1" })
-}
-
-/// Checks that there are at least two instances and that 32 bits can number them.
-pub(crate) fn check_instances(instances: usize) -> Result<u32, SamplingError> {
-    match u32::try_from(instances) {
-        Ok(count) if count >= 2 => Ok(count),
-        _ => Err(SamplingError::Instances { instances }),
     }
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::graph::GraphStatistics;
-use crate::plan::BatchOrigins;
 use crate::plan::hardness::HardnessTally;
+use crate::plan::{BatchOrigins, decile};
 
 /// How old the embeddings were when a graph was built, or tried to be.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -41,11 +41,6 @@ impl EpochReport {
         self.deciles[decile(batch, total)] += origins;
         self.batches += 1;
     }
-}
-
-/// The tenth of an epoch of `total` batches that holds `batch`.
-pub(crate) fn decile(batch: usize, total: usize) -> usize {
-    (batch * 10 / total.max(1)).min(9)
 }
 
 /// The state of a sampler in few numbers.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
 use crate::plan::groups::{Groups, fingerprint};
-use crate::plan::{batches_per_epoch, shared_batches};
-use crate::sampler::options::{Coverage, LastBatch, SamplerKind, SamplerOptions, UNIFORM};
+use crate::plan::{Coverage, LastBatch, batches_per_epoch, shared_batches};
+use crate::sampler::options::{SamplerKind, SamplerOptions, UNIFORM};
 
 /// What belongs to the data of a run and the machines it runs on, not to its recipe.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -65,8 +65,13 @@ pub struct Ranks {
 #[serde(rename_all = "snake_case")]
 pub enum RankSplit {
     /// Each batch of B is of one rank: batch b of an epoch goes to rank b mod W.
+    #[cfg_attr(feature = "clap", value(help = "Each batch of B is one replica's"))]
     #[default]
     Batches,
+    #[cfg_attr(
+        feature = "clap",
+        value(help = "Each batch of B·W is cut into a part for each replica, for losses that gather")
+    )]
     /// Each batch has B·W members, and rank r gets those at its places r, r + W, r + 2W, …: for losses that gather.
     Within,
 }

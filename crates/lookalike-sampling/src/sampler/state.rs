@@ -15,10 +15,16 @@ use crate::sampler::report::{EpochReport, Staleness};
 use crate::sampler::run_data::{Avoid, Oracle, RankSplit, RunData};
 use crate::set::InstanceSet;
 
+/// The format of saved states. From 1 on fingerprints are SHA-256.
+pub(crate) const FORMAT: u32 = 1;
+
 /// Where a sampler was; its large arrays are saved beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SamplerState {
+    /// Version of what is saved; 0 in states that do not say it.
+    #[serde(default)]
+    pub format: u32,
     /// Instances of the data set, N.
     pub instances: usize,
     /// The options it was made with.
@@ -74,6 +80,7 @@ impl Sampler {
     /// edges `graph.degrees` N, `graph.neighbors` and `graph.similarities` E.
     pub fn state(&self) -> (SamplerState, Arrays) {
         let state = SamplerState {
+            format: FORMAT,
             instances: self.instances,
             options: self.options.clone(),
             seed: self.seed.0,
@@ -217,6 +224,13 @@ fn check_same_run(
     let differs = |what: &str, saved: &str, asked: &str| {
         Err(SamplingError::State { problem: format!("it was saved with {what} = {saved}, not {asked}") })
     };
+    if state.format != FORMAT {
+        let problem = format!(
+            "it was saved in format {}, and this version reads format {FORMAT}; begin the run anew",
+            state.format
+        );
+        return Err(SamplingError::State { problem });
+    }
     if state.instances != instances {
         return differs("instances", &state.instances.to_string(), &instances.to_string());
     }

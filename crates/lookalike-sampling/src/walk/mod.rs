@@ -38,7 +38,7 @@ pub const SCAN_AFTER: usize = 8;
 ///
 /// Where it needs more, hardly anybody is left where walks lead, as at the end of a covering epoch. Then a look at all
 /// neighbours of a fresh start costs no more than one step and finds the most similar of those that are left.
-pub const STEPS_PER_MEMBER: usize = 10;
+pub const MAX_STEPS_PER_MEMBER: usize = 10;
 
 /// At most this many walks are advanced at the same time.
 const CONCURRENT_WALKS: usize = 16;
@@ -165,14 +165,14 @@ impl<'a> Walks<'a> {
         self.taken = [0, self.taken[0]];
         let walks = if self.transition.is_some() { ahead.clamp(1, CONCURRENT_WALKS) } else { 1 };
         while self.queue.len() < walks {
-            let walk = self.walk(self.begun, pool);
+            let walk = self.new_walk(self.begun, pool);
             self.begun += 1;
             self.queue.push_back(walk);
         }
         let (seed, epoch, first) = (self.seed, self.epoch, self.first_batch);
         let stale = self.queue.front().filter(|walk| walk.lists != pool.lists()).map(|walk| walk.number);
         if let Some(number) = stale {
-            let walk = self.walk(number, pool);
+            let walk = self.new_walk(number, pool);
             self.queue[0] = walk;
         }
         let walk = self.queue.front_mut()?;
@@ -204,7 +204,7 @@ impl<'a> Walks<'a> {
     }
 
     /// Walk number `number`, at its start.
-    fn walk(&self, number: u64, pool: &Pool) -> Walk {
+    fn new_walk(&self, number: u64, pool: &Pool) -> Walk {
         let address = |purpose| self.seed.stream(purpose, self.epoch, self.first_batch, number);
         let (steps, mut starts) = (address("walk"), address("start"));
         let start = pool.draw(&mut starts);
@@ -282,12 +282,12 @@ mod tests {
             let mut everybody = InstanceSet::new(300);
             everybody.extend(0..300);
             let mut pool = Pool::new(everybody);
-            let mut walkers = Walks::new(Some(transition), Seed(seed), 2, 30);
+            let mut walks = Walks::new(Some(transition), Seed(seed), 2, 30);
             let mut order = Seed(seed).stream("order", 0, 0, 0);
             for number in 0..60 {
                 let address = |purpose| Seed(seed).stream(purpose, 2, 30, number);
                 let expected = pool.draw(&mut address("start"));
-                let start = walkers.begin(&pool, 1 + order.below(20) as usize, |_| true);
+                let start = walks.begin(&pool, 1 + order.below(20) as usize, |_| true);
                 assert_eq!(start, expected);
                 let Some(start) = start else { break };
                 pool.remove(start);
@@ -295,7 +295,7 @@ mod tests {
                 let mut taken = 0;
                 // Who accepts everybody never makes a walk idle.
                 walk(&transition, start, wanted, &mut address("walk"), |node| {
-                    assert_eq!(walkers.step(), Some(node), "step {taken} of walk {number}");
+                    assert_eq!(walks.step(), Some(node), "step {taken} of walk {number}");
                     pool.remove(node);
                     taken += 1;
                     true

@@ -3,8 +3,37 @@
 #![allow(dead_code, reason = "each test program uses some of them")]
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
-use lookalike_base::{Matrix, Seed, Stream};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use lookalike_base::{Matrix, Progress, Seed, Stream};
 use lookalike_sampling::ProximityGraph;
+
+/// Counts what work says of its progress.
+#[derive(Default)]
+pub(crate) struct Counted(pub(crate) AtomicU64);
+
+impl Progress for Counted {
+    fn advance(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    fn set_position(&self, n: u64) {
+        self.0.fetch_max(n, Ordering::Relaxed);
+    }
+
+    fn message(&self, _: &str) {}
+
+    fn note(&self, _: &str) {}
+
+    fn finish(&self) {}
+}
+
+impl Counted {
+    /// The steps that were counted as done.
+    pub(crate) fn done(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// `instances` points around `clusters` centres; instance i belongs to cluster i mod `clusters`.
 pub(crate) fn clustered(instances: usize, clusters: usize, columns: usize, seed: u64) -> Matrix {
