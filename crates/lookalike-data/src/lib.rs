@@ -2,17 +2,18 @@
 //! makes batches of them.
 
 mod bounded;
+pub mod check;
 pub mod download;
 pub mod error;
 pub mod graph;
 pub mod image;
 pub mod loader;
-pub mod views;
+pub mod published;
 
-pub use download::check::{FileCheck, Verdict, check};
-pub use download::known::{KnownFile, known_files};
+pub use check::{FileCheck, Verdict, check};
 pub use error::DataError;
 pub use image::dataset::{Image, ImageDataset, Split};
 pub use image::registry::{DataOptions, DatasetInfo, list, open};
+pub use image::views::{ImageBatch, ImageViews, PlainImages, ViewBatch, Views};
 pub use loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
-pub use views::{ImageBatch, ImageViews, PlainImages, ViewBatch, Views};
+pub use published::{KnownFile, known_files};

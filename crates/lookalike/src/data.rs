@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use lookalike_base::progress::{Cancellation, Progress};
-use lookalike_data::download::check::{Verdict, check};
+use lookalike_data::check::{Verdict, check};
 use lookalike_data::graph::{self, FeatureRule, Features, GraphSet, NodeSet, planetoid};
 use lookalike_data::image::registry::{self, DatasetInfo};
 use lookalike_data::{DataError, DataOptions, Split, download};

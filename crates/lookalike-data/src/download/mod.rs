@@ -3,15 +3,13 @@
 //! A file comes under its name with `.part` behind it, and gets its own name only when its MD5 sum is that of the
 //! published file. So whatever lies under a final name is whole.
 
-pub mod check;
-pub mod known;
-mod part;
+mod partial_file;
 
-use crate::download::known::{KnownFile, known_files};
 use crate::error::DataError;
 use crate::image::registry::NAMES;
+use crate::published::{KnownFile, known_files};
 use lookalike_base::progress::{Cancellation, Progress};
-use part::Part;
+use partial_file::Part;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -93,7 +91,7 @@ fn get_file(
     cancellation: &Cancellation,
 ) -> Result<PathBuf, DataError> {
     let path = root.join(file.name);
-    if path.is_file() && part::md5_of(&path)? == file.md5 {
+    if path.is_file() && partial_file::md5_of(&path)? == file.md5 {
         return Ok(path);
     }
     fs::create_dir_all(root).map_err(DataError::io("make", root))?;

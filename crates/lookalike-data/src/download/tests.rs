@@ -13,7 +13,7 @@ fn known(bytes: Option<u64>) -> KnownFile {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x");
     fs::write(&path, published()).unwrap();
-    KnownFile { name: "x.gz", url: "", md5: Box::leak(part::md5_of(&path).unwrap().into()), bytes }
+    KnownFile { name: "x.gz", url: "", md5: Box::leak(partial_file::md5_of(&path).unwrap().into()), bytes }
 }
 
 /// What a client asked for: the first byte of the range, where it gave one.

@@ -1,7 +1,7 @@
 //! One graph with features, and many as one.
 
 use super::features::Features;
-use super::set::GraphSet;
+use super::graph_set::GraphSet;
 use crate::error::DataError;
 use lookalike_kernels::sparse::Csr;
 

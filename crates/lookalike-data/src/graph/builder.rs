@@ -1,6 +1,6 @@
 //! From what files list to undirected graphs without doubles.
 
-use super::set::{GraphSet, NodeLabels};
+use super::graph_set::{GraphSet, NodeLabels};
 use crate::error::DataError;
 use lookalike_base::Matrix;
 use lookalike_kernels::sparse::Csr;

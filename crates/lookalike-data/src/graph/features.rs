@@ -1,6 +1,6 @@
 //! What a node is described by.
 
-use super::set::{GraphRef, GraphSet};
+use super::graph_set::{GraphRef, GraphSet};
 use crate::error::DataError;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;

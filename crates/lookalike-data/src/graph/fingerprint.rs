@@ -4,8 +4,8 @@ use lookalike_base::Matrix;
 use lookalike_kernels::sparse::Csr;
 use sha2::{Digest, Sha256};
 
+use super::graph_set::GraphSet;
 use super::planetoid::NodeSet;
-use super::set::GraphSet;
 
 /// Parts one after the other, each behind its kind and length, so that no two sets are the same bytes.
 #[derive(Default)]

@@ -4,8 +4,8 @@
 //! within the graph.
 
 use super::builder::Listed;
-use super::lines::Lines;
-use super::source::Source;
+use super::files::Source;
+use super::line_reader::Lines;
 use crate::error::DataError;
 use lookalike_base::Matrix;
 

@@ -5,14 +5,14 @@ pub mod batch;
 mod builder;
 pub mod diffusion;
 pub mod features;
+mod files;
 mod fingerprint;
 mod gin;
-mod lines;
+pub mod graph_set;
+mod line_reader;
 pub mod nodes;
 mod pickle;
 pub mod planetoid;
-pub mod set;
-mod source;
 mod tu;
 pub mod views;
 
@@ -20,14 +20,14 @@ pub use augment::{GraphAugment, GraphAugmentOptions, GraphAugmentation, Variant}
 pub use batch::{Graph, GraphBatch};
 pub use diffusion::{Diffused, Diffusion, DiffusionOptions, Diffusions, diffuse};
 pub use features::{Feature, FeatureRule, Features};
+pub use files::is_path;
+pub use graph_set::{GraphRef, GraphSet, NodeLabels};
 pub use nodes::{NodeBatch, NodeGraph, SubGraphs};
 pub use planetoid::NodeSet;
-pub use set::{GraphRef, GraphSet, NodeLabels};
-pub use source::is_path;
 pub use views::{DescribedGraphs, DiffusedBatch, DiffusedGraphs, GraphViews, PlainGraphs, normalized};
 
 use crate::error::DataError;
-use source::{Format, Source};
+use files::{Format, Source};
 use std::path::Path;
 
 /// Reads a set of graphs in TU format or in the text format of the GIN paper's code; returned with it are warnings that

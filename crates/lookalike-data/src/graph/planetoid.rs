@@ -5,7 +5,7 @@
 
 use super::builder::undirected;
 use super::fingerprint;
-use super::lines::Lines;
+use super::line_reader::Lines;
 use super::pickle::{Id, Pickle, Value};
 use crate::bounded::read_file;
 use crate::error::DataError;

@@ -3,8 +3,8 @@
 //! `DS_graph_labels.txt`, `DS_node_labels.txt`, `DS_node_attributes.txt`. Nodes and graphs are numbered from 1.
 
 use super::builder::Listed;
-use super::lines::{Lines, shortened};
-use super::source::Source;
+use super::files::Source;
+use super::line_reader::{Lines, shortened};
 use crate::error::DataError;
 use lookalike_base::Matrix;
 use std::iter;

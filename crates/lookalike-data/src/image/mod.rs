@@ -8,3 +8,4 @@ pub mod glyphs;
 pub mod idx;
 pub mod memory;
 pub mod registry;
+pub mod views;

@@ -1,12 +1,12 @@
 //! Data sets by name.
 
-use crate::download::known::{KnownFile, known_files};
 use crate::error::DataError;
 use crate::image::cifar::{self, Cifar};
 use crate::image::dataset::{ImageDataset, Split};
 use crate::image::folder;
 use crate::image::glyphs;
 use crate::image::idx::{self, Idx};
+use crate::published::{KnownFile, known_files};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

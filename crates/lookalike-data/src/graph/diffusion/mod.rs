@@ -11,7 +11,7 @@ mod series;
 
 use super::augment::Variant;
 use super::batch::impossible;
-use super::set::GraphSet;
+use super::graph_set::GraphSet;
 use crate::error::DataError;
 use lookalike_base::Progress;
 use lookalike_kernels::sparse::Csr;

@@ -1,6 +1,6 @@
 //! Where the files of a set of graphs are: in a folder, or packed as a zip.
 
-use super::lines::Lines;
+use super::line_reader::Lines;
 use crate::bounded::Bounded;
 use crate::error::DataError;
 use std::fs::File;

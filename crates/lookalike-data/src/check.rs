@@ -1,11 +1,11 @@
 //! Whether the files of a data set are those its authors published, and can be read.
 
-use crate::download::known::published_md5;
 use crate::error::DataError;
 use crate::image::cifar::{Cifar, Source};
 use crate::image::dataset::Split;
 use crate::image::idx::{self, Idx};
 use crate::image::registry::{self, DataOptions};
+use crate::published::published_md5;
 use lookalike_base::progress::Progress;
 use md5::{Digest, Md5};
 use std::fmt::Write;
