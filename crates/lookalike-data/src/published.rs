@@ -1,20 +1,28 @@
-//! The files that the authors of the data sets published: where they are, and what tells a true copy.
+//! The files that the authors of the data sets published: their addresses, and what identifies a true copy.
+//!
+//! Where the SHA-256 sums come from:
+//!
+//! - The archives of CIFAR and the files of MNIST: TensorFlow Datasets (`url_checksums`, with the lengths) and torchvision for
+//!   Ruby list the same sums.
+//! - The files in CIFAR-10's archive: computed from these files; torchvision for Ruby lists the same sums.
+//! - Fashion-MNIST: computed from files with the MD5 sums that its authors publish in their README; TensorFlow Datasets lists
+//!   the same SHA-256 sums, with the lengths. The unpacked files were unpacked from these.
 
 /// A published file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct KnownFile {
+pub struct PublishedFile {
     /// Its name, without a folder.
     pub name: &'static str,
-    /// Where it can be fetched.
+    /// Its address.
     pub url: &'static str,
-    /// MD5 of its bytes, 32 lower-case hexadecimal digits. It tells damage, not malice.
-    pub md5: &'static str,
-    /// Its length, where that is known for certain.
+    /// SHA-256 of its bytes, 64 lower-case hexadecimal digits.
+    pub sha256: &'static str,
+    /// Its length, where it is known.
     pub bytes: Option<u64>,
 }
 
-/// The files to fetch for a data set, none for one that nobody published.
-pub fn known_files(dataset: &str) -> &'static [KnownFile] {
+/// The published files of a data set; none where it has none.
+pub fn published_files(dataset: &str) -> &'static [PublishedFile] {
     match dataset {
         "cifar10" => CIFAR10,
         "cifar100" => CIFAR100,
@@ -24,99 +32,121 @@ pub fn known_files(dataset: &str) -> &'static [KnownFile] {
     }
 }
 
-/// MD5 of the published file that is called `file`, whether it is to be fetched or comes out of one that is.
-pub(crate) fn published_md5(dataset: &str, file: &str) -> Option<&'static str> {
+/// SHA-256 of the published file named `file`, which is downloaded or unpacked from a downloaded one.
+pub(crate) fn published_sha256(dataset: &str, file: &str) -> Option<&'static str> {
     let unpacked = match dataset {
         "cifar10" => CIFAR10_UNPACKED,
         "fashion-mnist" => FASHION_MNIST_UNPACKED,
         _ => &[],
     };
-    let fetched = known_files(dataset).iter().map(|known| (known.name, known.md5));
-    fetched.chain(unpacked.iter().copied()).find(|(name, _)| *name == file).map(|(_, md5)| md5)
+    let downloaded = published_files(dataset).iter().map(|published| (published.name, published.sha256));
+    downloaded.chain(unpacked.iter().copied()).find(|(name, _)| *name == file).map(|(_, sha256)| sha256)
 }
 
-/// Sums of the files that hold the published arrays.
 const CIFAR10_UNPACKED: &[(&str, &str)] = &[
-    ("data_batch_1.bin", "5dd7e06a14cb22eb9f671a540d1b7c25"),
-    ("data_batch_2.bin", "5ea93a67294ea407fff1d09f752e9692"),
-    ("data_batch_3.bin", "942cd6a4bcdd0dd3c604fbe906cb4421"),
-    ("data_batch_4.bin", "ae636b3ba5c66a11e91e8cb52e771fcb"),
-    ("data_batch_5.bin", "53f37980c15c3d472c316c40844f3f0d"),
-    ("test_batch.bin", "803d5f7f4d78ea53de84dbe85f74fb6d"),
+    ("data_batch_1.bin", "cee916563c9f80d84e3cc88e17fdc0941787f1244f00a67874d45b261883ada5"),
+    ("data_batch_2.bin", "a591ca11fa1708a91ee40f54b3da4784ccd871ecf2137de63f51ada8b3fa57ed"),
+    ("data_batch_3.bin", "bbe8596564c0f86427f876058170b84dac6670ddf06d79402899d93ceea26f67"),
+    ("data_batch_4.bin", "014e562d6e23c72197cc727519169a60359f5eccd8945ad5a09d710285ff4e48"),
+    ("data_batch_5.bin", "755304fc0b379caeae8c14f0dac912fbc7d6cd469eb67a1029a08a39453a9add"),
+    ("test_batch.bin", "8e2eb146ae340b09e24670f29cabc6326dba54da8789dab6768acf480273f65b"),
 ];
 
-/// Computed from the published gzip files.
 const FASHION_MNIST_UNPACKED: &[(&str, &str)] = &[
-    ("train-images-idx3-ubyte", "f4a8712d7a061bf5bd6d2ca38dc4d50a"),
-    ("train-labels-idx1-ubyte", "9018921c3c673c538a1fc5bad174d6f9"),
-    ("t10k-images-idx3-ubyte", "8181f5470baa50b63fa0f6fddb340f0a"),
-    ("t10k-labels-idx1-ubyte", "15d484375f8d13e6eb1aabb0c3f46965"),
+    ("train-images-idx3-ubyte", "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"),
+    ("train-labels-idx1-ubyte", "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
+    ("t10k-images-idx3-ubyte", "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"),
+    ("t10k-labels-idx1-ubyte", "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
 ];
 
-const CIFAR10: &[KnownFile] = &[KnownFile {
+const CIFAR10: &[PublishedFile] = &[PublishedFile {
     name: "cifar-10-binary.tar.gz",
     url: "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
-    md5: "c32a1d4ab5d03f1284b67883e8d87530",
+    sha256: "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
     bytes: Some(170_052_171),
 }];
 
-const CIFAR100: &[KnownFile] = &[KnownFile {
+const CIFAR100: &[PublishedFile] = &[PublishedFile {
     name: "cifar-100-binary.tar.gz",
     url: "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
-    md5: "03b5dce01913d631647c71ecec9e9cb8",
-    bytes: None,
+    sha256: "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    bytes: Some(168_513_733),
 }];
 
-const MNIST: &[KnownFile] = &[
-    KnownFile {
+const MNIST: &[PublishedFile] = &[
+    PublishedFile {
         name: "train-images-idx3-ubyte.gz",
         url: "https://storage.googleapis.com/cvdf-datasets/mnist/train-images-idx3-ubyte.gz",
-        md5: "f68b3c2dcbeaaa9fbdd348bbdeb94873",
+        sha256: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
         bytes: Some(9_912_422),
     },
-    KnownFile {
+    PublishedFile {
         name: "train-labels-idx1-ubyte.gz",
         url: "https://storage.googleapis.com/cvdf-datasets/mnist/train-labels-idx1-ubyte.gz",
-        md5: "d53e105ee54ea40749a09fcbcd1e9432",
+        sha256: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
         bytes: Some(28_881),
     },
-    KnownFile {
+    PublishedFile {
         name: "t10k-images-idx3-ubyte.gz",
         url: "https://storage.googleapis.com/cvdf-datasets/mnist/t10k-images-idx3-ubyte.gz",
-        md5: "9fb629c4189551a2d022fa330f9573f3",
+        sha256: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
         bytes: Some(1_648_877),
     },
-    KnownFile {
+    PublishedFile {
         name: "t10k-labels-idx1-ubyte.gz",
         url: "https://storage.googleapis.com/cvdf-datasets/mnist/t10k-labels-idx1-ubyte.gz",
-        md5: "ec29112dd5afa0611ce80d1b7f02629c",
+        sha256: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
         bytes: Some(4_542),
     },
 ];
 
-const FASHION_MNIST: &[KnownFile] = &[
-    KnownFile {
+/// From a commit of the authors' repository, whose files have the bytes of those at the address in their README: that one is
+/// reached by plain HTTP alone.
+const FASHION_MNIST: &[PublishedFile] = &[
+    PublishedFile {
         name: "train-images-idx3-ubyte.gz",
-        url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-images-idx3-ubyte.gz",
-        md5: "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+        url: "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion/train-images-idx3-ubyte.gz",
+        sha256: "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
         bytes: Some(26_421_880),
     },
-    KnownFile {
+    PublishedFile {
         name: "train-labels-idx1-ubyte.gz",
-        url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/train-labels-idx1-ubyte.gz",
-        md5: "25c81989df183df01b3e8a0aad5dffbe",
+        url: "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion/train-labels-idx1-ubyte.gz",
+        sha256: "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
         bytes: Some(29_515),
     },
-    KnownFile {
+    PublishedFile {
         name: "t10k-images-idx3-ubyte.gz",
-        url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-images-idx3-ubyte.gz",
-        md5: "bef4ecab320f06d8554ea6380940ec79",
+        url: "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion/t10k-images-idx3-ubyte.gz",
+        sha256: "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
         bytes: Some(4_422_102),
     },
-    KnownFile {
+    PublishedFile {
         name: "t10k-labels-idx1-ubyte.gz",
-        url: "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/t10k-labels-idx1-ubyte.gz",
-        md5: "bb300cfdad3c16e7a12a480ee83cd310",
+        url: "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/b2617bb6d3ffa2e429640350f613e3291e10b141/data/fashion/t10k-labels-idx1-ubyte.gz",
+        sha256: "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
         bytes: Some(5_148),
     },
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_published_file_is_fetched_by_https_and_has_a_sum_of_64_digits() {
+        for dataset in ["cifar10", "cifar100", "mnist", "fashion-mnist"] {
+            assert!(!published_files(dataset).is_empty(), "{dataset}");
+            for file in published_files(dataset) {
+                assert!(file.url.starts_with("https://") && file.url.ends_with(file.name), "{file:?}");
+                assert_eq!(published_sha256(dataset, file.name), Some(file.sha256));
+            }
+        }
+        let unpacked = CIFAR10_UNPACKED.iter().chain(FASHION_MNIST_UNPACKED).map(|(_, sha256)| *sha256);
+        let files = [CIFAR10, CIFAR100, MNIST, FASHION_MNIST].concat();
+        for sha256 in files.iter().map(|file| file.sha256).chain(unpacked) {
+            assert_eq!(sha256.len(), 64);
+            assert!(sha256.bytes().all(|digit| b"0123456789abcdef".contains(&digit)), "{sha256}");
+        }
+    }
+}

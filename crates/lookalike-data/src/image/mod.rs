@@ -3,7 +3,9 @@
 pub mod augment;
 pub mod cifar;
 pub mod dataset;
+#[cfg(feature = "folder")]
 pub mod folder;
+#[cfg(feature = "glyphs")]
 pub mod glyphs;
 pub mod idx;
 pub mod memory;

@@ -4,31 +4,14 @@ use crate::error::DataError;
 use crate::image::augment::{Augmentation, Normalization, Parameters, Scratch};
 use crate::image::dataset::{Image, ImageDataset};
 use crate::loader::{BatchRequest, BatchSource};
+use crate::views::{ViewBatch, Views};
 use lookalike_base::stream::Seed;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
 
-/// Where the two views of an instance come from.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Views<V> {
-    /// The data: 2 B rows, the first views of all instances, then their second views.
-    Stacked(V),
-    /// The encoder, which sees the same B rows twice (under two dropout masks, say).
-    Shared(V),
-}
-
-/// What a contrastive step takes: instances and their views.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ViewBatch<V> {
-    /// The B instances, in the order of the plan.
-    pub instances: Vec<u32>,
-    /// Their views.
-    pub views: Views<V>,
-}
-
-/// Images as an encoder takes them.
+/// A batch of images for an encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ImageBatch {
     /// Normalised values, last axis fastest.
@@ -42,14 +25,14 @@ pub struct ImageBatch {
 /// View v of an instance is drawn from the stream (`augment`, epoch, step, 2 · instance + v): it depends on no other
 /// instance of the batch, on no thread, and on nothing before.
 pub struct ImageViews {
-    images: Images,
+    renderer: BatchRenderer,
     views: [Augmentation; 2],
     seed: Seed,
 }
 
 impl ImageViews {
-    /// Views of `dataset` by the two validated augmentations, which have the same size
-    /// ([`AugmentOptions::validate`](crate::image::augment::AugmentOptions::validate) sees to it). Each batch is divided among
+    /// Views of `dataset` by two validated augmentations of the same size, which
+    /// [`AugmentOptions::validate`](crate::image::augment::AugmentOptions::validate) checks. Each batch is divided among
     /// `threads`, so that even a single large batch uses them all.
     ///
     /// # Panics
@@ -61,7 +44,7 @@ impl ImageViews {
         threads: NonZeroUsize,
     ) -> Self {
         assert_eq!(views[0].size(), views[1].size(), "both views of a batch have one size");
-        Self { images: Images { dataset, size: views[0].size(), threads }, views, seed }
+        Self { renderer: BatchRenderer { dataset, size: views[0].size(), threads }, views, seed }
     }
 }
 
@@ -69,18 +52,20 @@ impl BatchSource for ImageViews {
     type Batch = ViewBatch<ImageBatch>;
 
     fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
-        let stacked = self.images.batch::<2>(&request.instances, |image, instance, view, scratch, out| {
-            let address = 2 * u64::from(instance) + view as u64;
-            let mut stream = self.seed.stream("augment", request.epoch, request.step, address);
-            self.views[view].apply(image, &mut stream, scratch, out);
-        })?;
+        let stacked =
+            self.renderer.batch::<2>(&request.instances, |image, instance, view, scratch, out| {
+                let address = 2 * u64::from(instance) + view as u64;
+                let mut stream = self.seed.stream("augment", request.epoch, request.step, address);
+                self.views[view].apply(image, &mut stream, scratch, out);
+            })?;
         Ok(ViewBatch { instances: request.instances.clone(), views: Views::Stacked(stacked) })
     }
 }
 
-/// The images themselves: shorter side resized and central square shown where they have another size, normalised.
+/// The images without augmentation, normalised. Of an image of another size the shorter side is resized and the central
+/// square shown.
 pub struct PlainImages {
-    images: Images,
+    renderer: BatchRenderer,
     plain: Augmentation,
 }
 
@@ -92,7 +77,10 @@ impl PlainImages {
         normalization: Normalization,
         threads: NonZeroUsize,
     ) -> Self {
-        Self { images: Images { dataset, size, threads }, plain: Augmentation::plain(size, normalization) }
+        Self {
+            renderer: BatchRenderer { dataset, size, threads },
+            plain: Augmentation::plain(size, normalization),
+        }
     }
 }
 
@@ -100,20 +88,20 @@ impl BatchSource for PlainImages {
     type Batch = ImageBatch;
 
     fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
-        self.images.batch::<1>(&request.instances, |image, _, _, scratch, out| {
+        self.renderer.batch::<1>(&request.instances, |image, _, _, scratch, out| {
             self.plain.render(image, &Parameters::default(), scratch, out);
         })
     }
 }
 
-/// A data set whose images are rendered into batches by several threads.
-struct Images {
+/// Renders images of a data set into batches, on several threads.
+struct BatchRenderer {
     dataset: Arc<dyn ImageDataset>,
     size: usize,
     threads: NonZeroUsize,
 }
 
-impl Images {
+impl BatchRenderer {
     /// `VIEWS` blocks of as many rows as there are instances, each filled by `render(image, instance, view, …)`.
     /// Where several instances cannot be read, the error is that of the first.
     fn batch<const VIEWS: usize>(
@@ -127,17 +115,18 @@ impl Images {
         if instances.is_empty() {
             return Ok(ImageBatch { values, shape });
         }
-        let share = instances.len().div_ceil(self.threads.get());
+        let chunk = instances.len().div_ceil(self.threads.get());
         let blocks = values.chunks_exact_mut(instances.len() * row);
-        let mut blocks: Vec<_> = blocks.map(|block| block.chunks_mut(share * row)).collect();
-        let work = &|(instances, parts): (&[u32], Vec<&mut [f32]>)| self.share(instances, parts, &render);
+        let mut blocks: Vec<_> = blocks.map(|block| block.chunks_mut(chunk * row)).collect();
+        let work =
+            &|(instances, rows): (&[u32], Vec<&mut [f32]>)| self.render_chunk(instances, rows, &render);
         thread::scope(|scope| {
-            let mut shares = instances.chunks(share).map(|instances| {
-                let parts: Vec<_> = blocks.iter_mut().filter_map(Iterator::next).collect();
-                (instances, parts)
+            let mut chunks = instances.chunks(chunk).map(|instances| {
+                let rows: Vec<_> = blocks.iter_mut().filter_map(Iterator::next).collect();
+                (instances, rows)
             });
-            let own = shares.next();
-            let others: Vec<_> = shares.map(|share| scope.spawn(move || work(share))).collect();
+            let own = chunks.next();
+            let others: Vec<_> = chunks.map(|chunk| scope.spawn(move || work(chunk))).collect();
             let own = own.map_or(Ok(()), work);
             let others =
                 others.into_iter().map(|other| other.join().unwrap_or_else(|cause| resume_unwind(cause)));
@@ -146,30 +135,30 @@ impl Images {
         Ok(ImageBatch { values, shape })
     }
 
-    /// One thread's share of a batch: `parts` are the rows of `instances` in each block of views.
-    fn share(
+    /// One thread's part of a batch: `rows` are those of `instances` in each block of views.
+    fn render_chunk(
         &self,
         instances: &[u32],
-        mut parts: Vec<&mut [f32]>,
+        mut rows: Vec<&mut [f32]>,
         render: impl Fn(&Image<'_>, u32, usize, &mut Scratch, &mut [f32]),
     ) -> Result<(), DataError> {
         let mut scratch = Scratch::default();
         let row = 3 * self.size * self.size;
-        for (place, instance) in instances.iter().enumerate() {
+        for (index, instance) in instances.iter().enumerate() {
             let image = self.image(*instance)?;
-            for (view, part) in parts.iter_mut().enumerate() {
-                render(&image, *instance, view, &mut scratch, &mut part[place * row..][..row]);
+            for (view, rows) in rows.iter_mut().enumerate() {
+                render(&image, *instance, view, &mut scratch, &mut rows[index * row..][..row]);
             }
         }
         Ok(())
     }
 
-    /// An image that is what it says.
+    /// The image of an instance, with as many pixels as its size says.
     fn image(&self, instance: u32) -> Result<Image<'_>, DataError> {
         let image = self.dataset.image(instance)?;
         let (width, height) = (image.width as usize, image.height as usize);
         if image.pixels.is_empty() || image.pixels.len() != 3 * width * height {
-            let problem = format!("{} bytes are no RGB image of {width} × {height}", image.pixels.len());
+            let problem = format!("{} bytes are not an RGB image of {width} × {height}", image.pixels.len());
             return Err(DataError::Image { dataset: self.dataset.name(), index: instance, problem });
         }
         Ok(image)

@@ -5,8 +5,8 @@
 //! crop and resize, flip, colour jitter, grayscale, blur, solarise, normalise. (MoCo flips last, which gives the same
 //! pixels: no operation in between tells left from right.)
 //!
-//! [`AugmentOptions`] is what a recipe says; validated, it becomes an [`Augmentation`], which draws [`Parameters`] from
-//! a stream and renders them. A view is a pure function of image and stream.
+//! A recipe's [`AugmentOptions`], once validated, become an [`Augmentation`], which draws [`Parameters`] from a stream and
+//! renders them. A view is a pure function of image and stream.
 
 pub mod blend;
 pub mod blur;
@@ -45,11 +45,11 @@ pub struct Augmentation {
     normalization: Normalization,
 }
 
-/// An operation that takes place with a probability.
+/// An operation that is carried out with a probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Chance<T> {
     probability: f32,
-    of: T,
+    operation: T,
 }
 
 /// Kernel length and range of the deviation, in pixels.
@@ -94,11 +94,11 @@ impl Augmentation {
             flip: 0.0,
             jitter: Chance {
                 probability: 0.0,
-                of: ColorJitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 },
+                operation: ColorJitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 },
             },
             grayscale: 0.0,
-            blur: Chance { probability: 0.0, of: GaussianBlur { kernel: 1, sigma: [1.0; 2] } },
-            solarize: Chance { probability: 0.0, of: 128 },
+            blur: Chance { probability: 0.0, operation: GaussianBlur { kernel: 1, sigma: [1.0; 2] } },
+            solarize: Chance { probability: 0.0, operation: 128 },
             normalization,
         }
     }
@@ -127,12 +127,12 @@ impl Augmentation {
 
     /// Draws what to do to a `width` × `height` image.
     pub fn draw(&self, width: u32, height: u32, stream: &mut Stream) -> Parameters {
-        let [sigma_low, sigma_high] = self.blur.of.sigma;
+        let [sigma_low, sigma_high] = self.blur.operation.sigma;
         Parameters {
             crop: self.crop.map(|crop| crop.draw(width, height, stream)),
             flip: stream.chance(self.flip),
             jitter: if stream.chance(self.jitter.probability) {
-                self.jitter.of.draw(stream)
+                self.jitter.operation.draw(stream)
             } else {
                 [None; 4]
             },
@@ -148,7 +148,7 @@ impl Augmentation {
     /// `out`: 3 × size × size, channel by channel, normalised.
     ///
     /// # Panics
-    /// Where `out` has another length, or the image is empty or smaller than its pixels or the crop say.
+    /// Where `out` has another length, the image is empty, it has fewer pixels than its size says, or the crop leaves it.
     pub fn render(&self, image: &Image<'_>, parameters: &Parameters, scratch: &mut Scratch, out: &mut [f32]) {
         let pixels = self.size * self.size;
         assert_eq!(out.len(), 3 * pixels, "a view of side {} has 3 × {pixels} values", self.size);
@@ -163,10 +163,10 @@ impl Augmentation {
         }
         if let Some(sigma) = parameters.blur {
             let planes = split(&mut scratch.planes);
-            blur::gaussian_blur(planes, self.size, self.blur.of.kernel, sigma, &mut scratch.blur);
+            blur::gaussian_blur(planes, self.size, self.blur.operation.kernel, sigma, &mut scratch.blur);
         }
         if parameters.solarize {
-            solarize::solarize(split(&mut scratch.planes), self.solarize.of);
+            solarize::solarize(split(&mut scratch.planes), self.solarize.operation);
         }
         self.normalization.apply(&scratch.planes, out);
     }

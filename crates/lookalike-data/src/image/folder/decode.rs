@@ -8,13 +8,13 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-/// The largest width and height that are decoded.
+/// Limit of the width and height of an image, in pixels.
 const MAX_SIDE: u32 = 32_768;
 
-/// The most bytes one decoded image may take: as many as 170 megapixels of 8-bit RGB.
+/// Limit of the bytes of one decoded image: 170 megapixels of 8-bit RGB.
 const MAX_DECODED: u64 = 512 << 20;
 
-/// The largest file that is read.
+/// Limit of the bytes of one file.
 const MAX_FILE: u64 = 256 << 20;
 
 /// Decodes the PNG, JPEG or WebP file at `path`; its contents, not its name, say which.
@@ -32,14 +32,14 @@ pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(DataError::io("read", path))?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(wrong(format!("it is larger than {MAX_FILE} bytes").into()));
+        return Err(wrong(format!("the file is longer than {MAX_FILE} bytes, the limit").into()));
     }
     let format = image::guess_format(&bytes).map_err(|_| wrong(unknown(&bytes).into()))?;
     if format == ImageFormat::Jpeg && !jpeg_is_complete(&bytes) {
         return Err(wrong("the JPEG file is cut short: no end-of-image marker follows its data".into()));
     }
     if format == ImageFormat::WebP && !webp_is_complete(&bytes) {
-        return Err(wrong("the WebP file is cut short: it is shorter than its header says".into()));
+        return Err(wrong("the WebP file is cut short: its header declares more bytes".into()));
     }
     let decoded = decode_bytes(&bytes, format).map_err(|error| wrong(error.into()))?.into_rgb8();
     let (width, height) = decoded.dimensions();
@@ -49,7 +49,10 @@ pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
 fn unknown(bytes: &[u8]) -> String {
     match bytes {
         [] => "the file is empty".to_owned(),
-        bytes => format!("it begins with {:02x?}, not as PNG, JPEG or WebP do", &bytes[..bytes.len().min(8)]),
+        bytes => format!(
+            "the file begins with {:02x?}, which is neither PNG, JPEG nor WebP",
+            &bytes[..bytes.len().min(8)]
+        ),
     }
 }
 
@@ -65,7 +68,7 @@ fn decode_bytes(bytes: &[u8], format: ImageFormat) -> ImageResult<DynamicImage> 
     limits.reserve(decoder.total_bytes())?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
-        let empty = std::io::Error::other(format!("it is {width} pixels wide and {height} high"));
+        let empty = std::io::Error::other(format!("the image is {width} pixels wide and {height} high"));
         return Err(ImageError::IoError(empty));
     }
     let orientation = decoder.orientation()?;
