@@ -1,4 +1,5 @@
-//! Writes the built-in letters and digits as bytes: `train.u8` and `test.u8`, one image of 32×32 RGB after another.
+//! Writes the built-in letters and digits as bytes: `train.u8` and `test.u8`, one image of 32×32 RGB after
+//! another.
 //!
 //! `cargo run --example dump_glyphs -- FOLDER`
 

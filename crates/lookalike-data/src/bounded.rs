@@ -22,7 +22,8 @@ pub(crate) fn read_file(path: &Path, limit: u64) -> Result<Vec<u8>, DataError> {
     Ok(bytes)
 }
 
-/// A reader that counts its bytes and fails beyond a limit, so that a small compressed file cannot fill the memory.
+/// A reader that counts its bytes and fails beyond a limit, so that a small compressed file cannot fill the
+/// memory.
 pub(crate) struct Bounded<R> {
     inner: R,
     count: u64,

@@ -1,9 +1,9 @@
 //! The loader: threads make batches ahead of the step that needs them.
 //!
-//! It is generic over what a batch is and names no modality. Batches come out in the order of their requests, each a
-//! function of its request alone, so neither the number of threads nor their timing changes what is trained on. At most
-//! [`LoaderOptions::ahead`] batches exist beyond those handed out. Where a plan is made piecemeal, segment by segment,
-//! [`Loader::extend`] gives the same threads more to do.
+//! It is generic over what a batch is and names no modality. Batches come out in the order of their requests,
+//! each a function of its request alone, so neither the number of threads nor their timing changes what is
+//! trained on. At most [`LoaderOptions::ahead`] batches exist beyond those handed out. Where a plan is made
+//! piecemeal, segment by segment, [`Loader::extend`] gives the same threads more to do.
 
 use crate::error::DataError;
 use std::any::Any;
@@ -43,8 +43,8 @@ pub trait BatchSource: Send + Sync {
 pub struct LoaderOptions {
     /// Batches made at the same time. A source that divides a batch among threads itself needs few.
     pub threads: NonZeroUsize,
-    /// Batches finished or being made that were not yet asked for, which is the memory a loader takes. Fewer than `threads`
-    /// leave threads idle.
+    /// Batches finished or being made that were not yet asked for, which is the memory a loader takes. Fewer
+    /// than `threads` leave threads idle.
     pub ahead: NonZeroUsize,
 }
 
@@ -109,8 +109,8 @@ impl<B: Send + 'static> Loader<B> {
         self.shared.work.notify_all();
     }
 
-    /// The batch of the oldest request not yet answered, waiting for it where it is not ready; none when all requests
-    /// were answered. An error takes the place of its batch, and the batches after it still come.
+    /// The batch of the oldest request not yet answered, waiting for it where it is not ready; none when all
+    /// requests were answered. An error takes the place of its batch, and the batches after it still come.
     #[expect(
         clippy::should_implement_trait,
         reason = "after `extend` there is more, which no iterator promises"
@@ -178,7 +178,8 @@ impl<B: Send + 'static> Shared<B> {
         }
     }
 
-    /// The oldest request and its number, once there is one and room for its batch; none when the loader is dropped.
+    /// The oldest request and its number, once there is one and room for its batch; none when the loader is
+    /// dropped.
     fn claim(&self) -> Option<(usize, BatchRequest)> {
         let mut state = self.lock();
         loop {

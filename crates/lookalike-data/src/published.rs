@@ -2,11 +2,12 @@
 //!
 //! Where the SHA-256 sums come from:
 //!
-//! - The archives of CIFAR and the files of MNIST: TensorFlow Datasets (`url_checksums`, with the lengths) and torchvision for
-//!   Ruby list the same sums.
+//! - The archives of CIFAR and the files of MNIST: TensorFlow Datasets (`url_checksums`, with the lengths)
+//!   and torchvision for Ruby list the same sums.
 //! - The files in CIFAR-10's archive: computed from these files; torchvision for Ruby lists the same sums.
-//! - Fashion-MNIST: computed from files with the MD5 sums that its authors publish in their README; TensorFlow Datasets lists
-//!   the same SHA-256 sums, with the lengths. The unpacked files were unpacked from these.
+//! - Fashion-MNIST: computed from files with the MD5 sums that its authors publish in their README;
+//!   TensorFlow Datasets lists the same SHA-256 sums, with the lengths. The unpacked files were unpacked from
+//!   these.
 
 /// A published file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,8 +101,8 @@ const MNIST: &[PublishedFile] = &[
     },
 ];
 
-/// From a commit of the authors' repository, whose files have the bytes of those at the address in their README: that one is
-/// reached by plain HTTP alone.
+/// From a commit of the authors' repository. Its files have the same bytes as those at the addresses in their
+/// README, which serve plain HTTP only.
 const FASHION_MNIST: &[PublishedFile] = &[
     PublishedFile {
         name: "train-images-idx3-ubyte.gz",

@@ -1,4 +1,5 @@
-//! How much memory the readers of graphs take for each byte of a file: hostile pickles, and the shortest lines of text.
+//! How much memory the readers of graphs take for each byte of a file: hostile pickles, and the shortest
+//! lines of text.
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 #![expect(
@@ -46,7 +47,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What `work` gives, the most bytes that were held during it beyond those held before, and those held after it.
+/// What `work` gives, the most bytes that were held during it beyond those held before, and those held after
+/// it.
 fn measured<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
     let before = HELD.with(|held| {
         held.set((held.get().0, held.get().0));

@@ -64,7 +64,8 @@ fn tar(folder: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// A gzipped archive of one member of `len` zero bytes. The zeros are packed once and repeated as gzip members.
+/// A gzipped archive of one member of `len` zero bytes. The zeros are packed once and repeated as gzip
+/// members.
 fn bomb(member: &str, len: u64) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_path(member).unwrap();

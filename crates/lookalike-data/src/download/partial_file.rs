@@ -73,7 +73,8 @@ impl PartialFile {
         self.file.sync_all().map_err(DataError::io("write", &self.path))?;
         drop(self.file);
         fs::rename(&self.path, target).map_err(DataError::io("rename", &self.path))?;
-        // Where a power cut undoes the renaming, the next call finds the partial file complete and renames it again.
+        // Where a power cut undoes the renaming, the next call finds the partial file complete and renames it
+        // again.
         if let Some(Ok(folder)) = target.parent().map(File::open) {
             let _ = folder.sync_all();
         }
@@ -81,8 +82,9 @@ impl PartialFile {
     }
 }
 
-/// Opens `path` for reading and writing, and creates it where it does not exist. A symbolic link is not followed: its name is
-/// known beforehand, so somebody else could have put it there to have another file overwritten.
+/// Opens `path` for reading and writing, and creates it where it does not exist. A symbolic link is not
+/// followed: its name is known beforehand, so somebody else could have put it there to have another file
+/// overwritten.
 fn create_or_open(path: &Path) -> io::Result<File> {
     let options = || OpenOptions::new().read(true).write(true).clone();
     match options().create_new(true).open(path) {

@@ -3,8 +3,8 @@
 use crate::error::DataError;
 use lookalike_kernels::sparse::Csr;
 
-/// Ã = D^(−1/2) (A + I) D^(−1/2), D being the degrees of A + I (Kipf and Welling 2017, <https://arxiv.org/abs/1609.02907>,
-/// section 2.2), for edges that go both ways.
+/// Ã = D^(−1/2) (A + I) D^(−1/2), D being the degrees of A + I (Kipf and Welling 2017,
+/// <https://arxiv.org/abs/1609.02907>, section 2.2), for edges that go both ways.
 ///
 /// # Errors
 /// [`DataError::Graph`] where `edges` are not square.

@@ -5,7 +5,8 @@ use super::graph_set::GraphSet;
 use crate::error::DataError;
 use lookalike_kernels::sparse::Csr;
 
-/// A graph whose nodes have features. After an augmentation it may have no nodes, and its edges need not go both ways.
+/// A graph whose nodes have features. After an augmentation it may have no nodes, and its edges need not go
+/// both ways.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     /// n×n: row i has the nodes whose messages node i receives.
@@ -77,7 +78,8 @@ impl GraphBatch {
     /// The graphs as one, in their order.
     ///
     /// # Errors
-    /// [`DataError::Graph`] where there are none, they differ in columns, or they have more than 2³² − 1 nodes.
+    /// [`DataError::Graph`] where there are none, they differ in columns, or they have more than 2³² − 1
+    /// nodes.
     pub fn of(graphs: &[Graph]) -> Result<Self, DataError> {
         let columns = graphs.first().map_or(0, |graph| graph.columns);
         if columns == 0 || graphs.iter().any(|graph| graph.columns != columns) {

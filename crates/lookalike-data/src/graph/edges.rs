@@ -49,7 +49,8 @@ pub(super) fn undirected(nodes: usize, listed: &[(u32, u32)]) -> Result<(Csr, Ed
     Ok((both, repairs))
 }
 
-/// The ends of the edges from each node in the order listed, self-loops left out: offsets and columns of a matrix.
+/// The ends of the edges from each node in the order listed, self-loops left out: offsets and columns of a
+/// matrix.
 fn rows_of(nodes: usize, listed: &[(u32, u32)]) -> (Vec<usize>, Vec<u32>) {
     let mut next = vec![0; nodes + 1];
     for (from, to) in listed {
@@ -65,7 +66,8 @@ fn rows_of(nodes: usize, listed: &[(u32, u32)]) -> (Vec<usize>, Vec<u32>) {
     (offsets, columns)
 }
 
-/// Sorts each row and moves its distinct columns to the front: the new offsets, and how many columns are left.
+/// Sorts each row and moves its distinct columns to the front: the new offsets, and how many columns are
+/// left.
 fn deduplicate(rows: &[usize], columns: &mut [u32]) -> (Vec<usize>, usize) {
     let (mut offsets, mut kept) = (vec![0; rows.len()], 0);
     for (node, ends) in rows.windows(2).enumerate() {

@@ -28,10 +28,12 @@ pub enum Feature {
 pub struct FeatureRule {
     /// The parts, in their order.
     pub parts: Vec<Feature>,
-    /// The greatest degree that has a column, which nodes with more neighbours share; if absent the greatest of the set.
+    /// The greatest degree that has a column, which nodes with more neighbours share; if absent the greatest
+    /// of the set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_degree: Option<u32>,
-    /// The labels of nodes that have a column, in this order, as the files write them; if absent those of the set, ascending.
+    /// The labels of nodes that have a column, in this order, as the files write them; if absent those of the
+    /// set, ascending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_labels: Option<Vec<String>>,
 }
@@ -42,7 +44,8 @@ impl FeatureRule {
         Self { parts, max_degree: None, node_labels: None }
     }
 
-    /// The same rule with everything that depends on `set` written out, so that it gives nodes of another set the same columns.
+    /// The same rule with everything that depends on `set` written out, so that it gives nodes of another set
+    /// the same columns.
     #[must_use]
     pub fn fitted(mut self, set: &GraphSet) -> Self {
         if self.parts.contains(&Feature::Degree) {
@@ -60,8 +63,8 @@ impl FeatureRule {
         Self::of(vec![part])
     }
 
-    /// The rule of MVGRL's published results: attributes where the set has them; else the degree, behind labels of nodes
-    /// where there are any.
+    /// The rule of MVGRL's published results: attributes where the set has them; else the degree, behind
+    /// labels of nodes where there are any.
     pub fn mvgrl(set: &GraphSet) -> Self {
         Self::of(match (set.attributes(), set.node_labels()) {
             (Some(_), _) => vec![Feature::Attributes],
@@ -84,8 +87,8 @@ impl Features {
     /// Checks `rule` against `set`.
     ///
     /// # Errors
-    /// [`DataError::Option`] where the rule is empty, lists a part twice, asks for what the set does not hold, has no column
-    /// for a label of the set, or gives more than 65,536 columns.
+    /// [`DataError::Option`] where the rule is empty, lists a part twice, asks for what the set does not
+    /// hold, has no column for a label of the set, or gives more than 65,536 columns.
     pub fn new(rule: &FeatureRule, set: &GraphSet) -> Result<Self, DataError> {
         let wrong =
             |key: &str, problem: String| DataError::Option { key: format!("graphs.features{key}"), problem };

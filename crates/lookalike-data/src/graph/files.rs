@@ -8,8 +8,8 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
-/// Limit of one file after unpacking, in bytes. The longest published file has less than half of it. What is kept in
-/// memory can be several times as large, see [`open`](super::open).
+/// Limit of one file after unpacking, in bytes. The longest published file has less than half of it. What is
+/// kept in memory can be several times as large, see [`open`](super::open).
 const MAX_BYTES: u64 = 1 << 31;
 
 /// The end of the name of the file of edges, which every set in TU format has.
@@ -49,8 +49,9 @@ impl GraphFiles {
         self.format
     }
 
-    /// The set that `name` means: a path, below `root` or not, of a folder, a zip or a text file in GIN's format; or the
-    /// name of a set whose files lie in `root`, or below it in a folder of its own name, its `raw`, or those below `tu`.
+    /// The set that `name` means: a path, below `root` or not, of a folder, a zip or a text file in GIN's
+    /// format; or the name of a set whose files lie in `root`, or below it in a folder of its own name, its
+    /// `raw`, or those below `tu`.
     pub(super) fn locate(name: &str, root: &Path) -> Result<Self, DataError> {
         if is_path(name) {
             return Self::at_path(name, root);
@@ -114,8 +115,8 @@ impl GraphFiles {
         Err(DataError::NoGraphs { name: name.to_owned(), root: path, wanted })
     }
 
-    /// The set in an archive: the one named `name`; without a name the only one in TU format, or the one in GIN's format
-    /// named like the archive.
+    /// The set in an archive: the one named `name`; without a name the only one in TU format, or the one in
+    /// GIN's format named like the archive.
     fn in_zip(path: &Path, name: Option<&str>) -> Result<Self, DataError> {
         let archive = open_zip(path)?;
         let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
@@ -193,7 +194,8 @@ impl GraphFiles {
     }
 }
 
-/// The name of the set whose edges the file named `file` holds. Hidden files, which archivers leave behind, are passed over.
+/// The name of the set whose edges the file named `file` holds. Hidden files, which archivers leave behind,
+/// are passed over.
 fn set_of(file: &str) -> Option<&str> {
     file.strip_suffix(EDGES).filter(|set| !set.starts_with('.'))
 }

@@ -4,7 +4,8 @@ use crate::checksum::Checksum;
 use lookalike_base::Matrix;
 use lookalike_kernels::sparse::Csr;
 
-/// SHA-256 of parts one after the other, each behind its kind and length, so that no two sets are the same bytes.
+/// SHA-256 of parts one after the other, each behind its kind and length, so that no two sets are the same
+/// bytes.
 #[derive(Default)]
 pub(super) struct ContentHash(Checksum);
 

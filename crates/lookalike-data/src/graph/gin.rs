@@ -1,7 +1,7 @@
 //! The text format of the code of the GIN paper (Xu et al. 2019, *How Powerful are Graph Neural Networks?*,
-//! <https://arxiv.org/abs/1810.00826>), in which COLLAB and the REDDIT sets are often kept: the number of graphs; for each
-//! graph a line `nodes label`, and for each of its nodes a line `tag degree neighbours… attributes…`, nodes numbered from 0
-//! within the graph.
+//! <https://arxiv.org/abs/1810.00826>), in which COLLAB and the REDDIT sets are often kept: the number of
+//! graphs; for each graph a line `nodes label`, and for each of its nodes a line
+//! `tag degree neighbours… attributes…`, nodes numbered from 0 within the graph.
 
 use super::builder::ParsedGraphs;
 use super::files::GraphFiles;

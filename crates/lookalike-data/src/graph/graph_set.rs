@@ -4,8 +4,8 @@ use super::fingerprint::ContentHash;
 use lookalike_base::Matrix;
 use lookalike_kernels::sparse::Csr;
 
-/// Labelled graphs. Their edges are one block-diagonal [`Csr`]: undirected, so each edge in both directions, no edge from a
-/// node to itself, none twice.
+/// Labelled graphs. Their edges are one block-diagonal [`Csr`]: undirected, so each edge in both directions,
+/// no edge from a node to itself, none twice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GraphSet {
     pub(super) name: String,
@@ -94,7 +94,8 @@ impl GraphSet {
         GraphRef { set: self, first: self.nodes[index], end: self.nodes[index + 1] }
     }
 
-    /// A SHA-256 hash of the edges, labels and attributes, which tells the set from others. The name is left out.
+    /// A SHA-256 hash of the edges, labels and attributes, which tells the set from others. The name is left
+    /// out.
     pub fn fingerprint(&self) -> String {
         let mut contents = ContentHash::default();
         contents.part("graphs", self.nodes.iter().map(|first| (*first as u64).to_le_bytes()));
@@ -113,7 +114,8 @@ impl GraphSet {
         contents.digest()
     }
 
-    /// For each graph the number of nodes of each label: a baseline that sees no edges. `None` without labels of nodes.
+    /// For each graph the number of nodes of each label: a baseline that sees no edges. `None` without labels
+    /// of nodes.
     pub fn label_histograms(&self) -> Option<Matrix> {
         let labels = self.node_labels.as_ref()?;
         let columns = labels.names.len();

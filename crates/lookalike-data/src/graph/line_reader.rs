@@ -8,7 +8,8 @@ use std::str::FromStr;
 /// Longest line, in bytes. The longest of the published files has some ten thousand.
 const MAX_LINE: u64 = 1 << 24;
 
-/// Reads a file line by line. Lines end in LF or CR LF, in any mixture; empty lines may stand only at the end.
+/// Reads a file line by line. Lines end in LF or CR LF, in any mixture; empty lines may stand only at the
+/// end.
 pub(super) struct LineReader<'a> {
     reader: Box<dyn BufRead + 'a>,
     path: PathBuf,

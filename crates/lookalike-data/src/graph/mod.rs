@@ -40,21 +40,21 @@ use crate::error::DataError;
 use files::{Format, GraphFiles};
 use std::path::Path;
 
-/// Reads a set of graphs in TU format or in the text format of the GIN paper's code. Returns the set and warnings that the
-/// user should see.
+/// Reads a set of graphs in TU format or in the text format of the GIN paper's code. Returns the set and
+/// warnings that the user should see.
 ///
-/// `name` is the name of the set, whose files lie in `root` or below it, in a folder of that name, in its `raw`, or in the
-/// same below `tu`, plain or as `NAME.zip`. Or `name` is the path of a folder, a zip archive or a text file, below `root`
-/// or not.
+/// `name` is the name of the set, whose files lie in `root` or below it, in a folder of that name, in its
+/// `raw`, or in the same below `tu`, plain or as `NAME.zip`. Or `name` is the path of a folder, a zip archive
+/// or a text file, below `root` or not.
 ///
 /// A set without the file of graph labels is read as one without labels. A graph needs a node, but no edge.
 ///
-/// A file may have 2 GiB, unpacked. It is read line by line, but the numbers in it are kept: while a set is read, it
-/// takes up to twenty times the length of its files in memory, and up to five times once it is read.
+/// A file may have 2 GiB, unpacked. It is read line by line, but the numbers in it are kept: while a set is
+/// read, it takes up to twenty times the length of its files in memory, and up to five times once it is read.
 ///
 /// # Errors
-/// [`DataError::NoGraphs`] where files are missing; [`DataError::Line`] where a line does not follow the format;
-/// [`DataError::Archive`] and [`DataError::Io`] where a file cannot be unpacked or read.
+/// [`DataError::NoGraphs`] where files are missing; [`DataError::Line`] where a line does not follow the
+/// format; [`DataError::Archive`] and [`DataError::Io`] where a file cannot be unpacked or read.
 pub fn open(name: &str, root: &Path) -> Result<(GraphSet, Vec<String>), DataError> {
     let files = GraphFiles::locate(name, root)?;
     match files.format() {

@@ -26,7 +26,8 @@ pub struct NodeSet {
 }
 
 impl NodeSet {
-    /// A SHA-256 hash of the edges, features, classes and split, which tells the graph from others. The name is left out.
+    /// A SHA-256 hash of the edges, features, classes and split, which tells the graph from others. The name
+    /// is left out.
     pub fn fingerprint(&self) -> String {
         let mut contents = ContentHash::default();
         contents.edges(&self.edges);

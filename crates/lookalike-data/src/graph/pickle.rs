@@ -1,5 +1,5 @@
-//! The part of Python's pickle format that the Planetoid files use, read as data: nothing is imported and nothing is
-//! called. What Python would make by a call is kept as the call.
+//! The part of Python's pickle format that the Planetoid files use, read as data: nothing is imported and
+//! nothing is called. What Python would make by a call is kept as the call.
 //!
 //! The memory taken is limited by what a file of this length can honestly describe, see [`Limits`].
 
@@ -99,7 +99,8 @@ impl<'a> Pickle<'a> {
         if let Object::Dict(items) = self.object(value)? { Some(items) } else { None }
     }
 
-    /// What an error says of a value: its kind and size, never its contents, which can be as long as the file.
+    /// What an error says of a value: its kind and size, never its contents, which can be as long as the
+    /// file.
     pub(super) fn describe(&self, value: Value) -> String {
         match (value, self.object(value)) {
             (Value::Bool(value), _) => value.to_string(),
@@ -121,7 +122,8 @@ impl Value {
     }
 }
 
-/// The most that a pickle of a certain length may describe. Together they keep memory below some thirty times the length.
+/// The most that a pickle of a certain length may describe. Together they keep memory below some thirty times
+/// the length.
 struct Limits {
     /// Values given to the stack: the shortest, an integer, takes two bytes; a few take one.
     values: usize,
@@ -132,7 +134,8 @@ struct Limits {
 /// Values that even the shortest file may describe, whatever their length.
 const SPARE: usize = 1 << 10;
 
-/// Limit of values on the stack. Python's picklers write lists and dictionaries in pieces of a thousand entries.
+/// Limit of values on the stack. Python's picklers write lists and dictionaries in pieces of a thousand
+/// entries.
 const MAX_STACK: usize = 1 << 20;
 
 /// Limit of marks that are set at the same time, one a level of nesting.

@@ -1,7 +1,7 @@
-//! Citation graphs in the files of Planetoid (Yang et al. 2016, *Revisiting Semi-Supervised Learning with Graph Embeddings*,
-//! <https://arxiv.org/abs/1603.08861>): `ind.NAME.allx`, `ally` (features and labels of all nodes but those to test), `tx`,
-//! `ty` (of those), `y` (of those to train on), `graph` (for each node its neighbours), as Python pickles, and
-//! `ind.NAME.test.index` (which nodes the rows of `tx` are), as text.
+//! Citation graphs in the files of Planetoid (Yang et al. 2016, *Revisiting Semi-Supervised Learning with
+//! Graph Embeddings*, <https://arxiv.org/abs/1603.08861>): `ind.NAME.allx`, `ally` (features and labels of
+//! all nodes but those to test), `tx`, `ty` (of those), `y` (of those to train on), `graph` (for each node
+//! its neighbours), as Python pickles, and `ind.NAME.test.index` (which nodes the rows of `tx` are), as text.
 
 use super::edges::undirected;
 use super::line_reader::LineReader;
@@ -22,12 +22,13 @@ const MAX_VALUES: usize = 1 << 28;
 /// Number of nodes to validate on, which follow those to train on.
 const VALIDATION: usize = 500;
 
-/// Reads the files of `name`, for instance `cora`, in `root` or its folders `planetoid`, `NAME`, `NAME/raw` or
-/// `planetoid/NAME/raw`. Returns the graph and warnings that the user should see.
+/// Reads the files of `name`, for instance `cora`, in `root` or its folders `planetoid`, `NAME`, `NAME/raw`
+/// or `planetoid/NAME/raw`. Returns the graph and warnings that the user should see.
 ///
 /// # Errors
-/// [`DataError::NoGraphs`] where files are missing; [`DataError::Format`] where a pickle holds something else or more than a
-/// file of its length should; [`DataError::Line`] where a line of the list of test nodes is wrong.
+/// [`DataError::NoGraphs`] where files are missing; [`DataError::Format`] where a pickle holds something else
+/// or more than a file of its length should; [`DataError::Line`] where a line of the list of test nodes is
+/// wrong.
 pub fn open(name: &str, root: &Path) -> Result<(NodeSet, Vec<String>), DataError> {
     let files = PlanetoidFiles { folder: locate(name, root)?, name };
     let (all, all_labels) = (files.matrix("allx")?, files.labels("ally")?);
@@ -168,7 +169,8 @@ impl PlanetoidFiles<'_> {
         Ok(Labels { labels: values.chunks_exact(shape[1]).map(class).collect(), classes: shape[1] })
     }
 
-    /// The nodes to test on: each once, and none of the first `described` nodes, which allx and ally describe.
+    /// The nodes to test on: each once, and none of the first `described` nodes, which allx and ally
+    /// describe.
     fn test_index(&self, described: usize) -> Result<Vec<u32>, DataError> {
         let bytes = self.bytes("test.index")?;
         let mut lines = LineReader::new(bytes.as_slice(), self.path("test.index"));
@@ -249,7 +251,8 @@ fn matrix(pickle: &Pickle<'_>) -> Option<CompressedRows> {
     (fits && inside && finite && columns > 0 && matrix.values.len() == matrix.indices.len()).then_some(matrix)
 }
 
-/// Shape and values of the NumPy array that a value is, where it is one of numbers in C order and little-endian bytes.
+/// Shape and values of the NumPy array that a value is, where it is one of numbers in C order and
+/// little-endian bytes.
 fn array(pickle: &Pickle<'_>, value: Value) -> Option<(Vec<usize>, Vec<f64>)> {
     let call = pickle.call(value)?;
     if !(call.function.starts_with("numpy.") && call.function.ends_with("multiarray _reconstruct")) {

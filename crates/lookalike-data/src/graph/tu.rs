@@ -1,6 +1,7 @@
-//! The format of the TU Dortmund data sets (Morris et al. 2020, *TU Dataset*, <https://arxiv.org/abs/2007.08663>): text files
-//! `DS_A.txt` (an edge a line, `from, to`), `DS_graph_indicator.txt` (for each node its graph), and where they exist
-//! `DS_graph_labels.txt`, `DS_node_labels.txt`, `DS_node_attributes.txt`. Nodes and graphs are numbered from 1.
+//! The format of the TU Dortmund data sets (Morris et al. 2020, *TU Dataset*,
+//! <https://arxiv.org/abs/2007.08663>): text files `DS_A.txt` (an edge a line, `from, to`),
+//! `DS_graph_indicator.txt` (for each node its graph), and where they exist `DS_graph_labels.txt`,
+//! `DS_node_labels.txt`, `DS_node_attributes.txt`. Nodes and graphs are numbered from 1.
 
 use super::builder::ParsedGraphs;
 use super::files::GraphFiles;

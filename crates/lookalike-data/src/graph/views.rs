@@ -34,8 +34,8 @@ impl DescribedGraphs {
 
 /// Two views of each graph.
 ///
-/// View v of an instance is drawn from the stream (`augment`, epoch, step, 2 · instance + v): it depends on no other
-/// instance of the batch, on no thread, and on nothing before.
+/// View v of an instance is drawn from the stream (`augment`, epoch, step, 2 · instance + v): it depends on
+/// no other instance of the batch, on no thread, and on nothing before.
 #[derive(Debug, Clone)]
 pub struct GraphViews {
     graphs: DescribedGraphs,
@@ -44,7 +44,8 @@ pub struct GraphViews {
 }
 
 impl GraphViews {
-    /// Views of `graphs` by the two augmentations. The published GraphCL contrasts each graph, not augmented, with one view.
+    /// Views of `graphs` by the two augmentations. The published GraphCL contrasts each graph, not augmented,
+    /// with one view.
     pub fn new(graphs: DescribedGraphs, views: [GraphAugmentation; 2], seed: Seed) -> Self {
         Self { graphs, views, seed }
     }

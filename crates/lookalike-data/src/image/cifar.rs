@@ -1,8 +1,9 @@
-//! CIFAR-10 and CIFAR-100 in their binary format (Krizhevsky 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>).
+//! CIFAR-10 and CIFAR-100 in their binary format (Krizhevsky 2009,
+//! <https://www.cs.toronto.edu/~kriz/cifar.html>).
 //!
-//! A file is a row of records: the label (CIFAR-100: the coarse label, then the fine one), then 1024 bytes each of
-//! red, green and blue. They are read from the unpacked folder or from the published archive, and kept as interleaved
-//! RGB, as [`Image`](crate::Image) holds them.
+//! A file is a row of records: the label (CIFAR-100: the coarse label, then the fine one), then 1024 bytes
+//! each of red, green and blue. They are read from the unpacked folder or from the published archive, and
+//! kept as interleaved RGB, as [`Image`](crate::Image) holds them.
 
 use crate::bounded::{Bounded, read_file};
 use crate::error::DataError;
@@ -19,8 +20,8 @@ pub const SIDE: u32 = 32;
 
 const PLANE: usize = (SIDE * SIDE) as usize;
 
-/// Limit of one file in bytes; an archive may unpack to four times as much. The longest published file, CIFAR-100's
-/// `train.bin`, has 154 million bytes.
+/// Limit of one file in bytes; an archive may unpack to four times as much. The longest published file,
+/// CIFAR-100's `train.bin`, has 154 million bytes.
 const MAX_FILE: u64 = 1 << 28;
 
 /// Limit of the list of class names, in bytes.
@@ -116,12 +117,13 @@ impl Cifar {
 
 /// Opens a split. `root` is the unpacked folder, the archive, or a folder that holds either.
 ///
-/// The classes have the names in the file beside the records. Without that file CIFAR-10 has its well-known names and
-/// CIFAR-100 the names `class 0` to `class 99`.
+/// The classes have the names in the file beside the records. Without that file CIFAR-10 has its well-known
+/// names and CIFAR-100 the names `class 0` to `class 99`.
 ///
 /// # Errors
-/// [`DataError::NotFound`] where files are missing; [`DataError::Format`] where a file is empty, cut within a record,
-/// too long, damaged, or holds a label that does not exist; [`DataError::Io`] where the system refuses.
+/// [`DataError::NotFound`] where files are missing; [`DataError::Format`] where a file is empty, cut within a
+/// record, too long, damaged, or holds a label that does not exist; [`DataError::Io`] where the system
+/// refuses.
 pub fn open(which: Cifar, root: &Path, split: Split) -> Result<InMemory, DataError> {
     let source = CifarFiles::locate(which, root)?;
     let files = which.files(split);

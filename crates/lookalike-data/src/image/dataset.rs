@@ -10,8 +10,8 @@ pub struct Image<'a> {
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// Red, green, blue of each pixel, row after row from the top: 3 · width · height bytes. Borrowed from data sets
-    /// that keep their pixels in memory, owned where they were decoded for this call.
+    /// Red, green, blue of each pixel, row after row from the top: 3 · width · height bytes. Borrowed from
+    /// data sets that keep their pixels in memory, owned where they were decoded for this call.
     pub pixels: Cow<'a, [u8]>,
 }
 
@@ -47,12 +47,12 @@ pub trait ImageDataset: Send + Sync {
     /// The image of instance `index`; the same pixels at every call.
     ///
     /// # Errors
-    /// [`DataError::Index`] where `index` is not below [`ImageDataset::len`]; where images are decoded on demand, the reason
-    /// why this one cannot be decoded.
+    /// [`DataError::Index`] where `index` is not below [`ImageDataset::len`]; where images are decoded on
+    /// demand, the reason why this one cannot be decoded.
     fn image(&self, index: u32) -> Result<Image<'_>, DataError>;
 
-    /// The class of instance `index`, an index into [`ImageDataset::classes`]; `None` where the set has no labels or no such
-    /// instance.
+    /// The class of instance `index`, an index into [`ImageDataset::classes`]; `None` where the set has no
+    /// labels or no such instance.
     fn label(&self, index: u32) -> Option<u32>;
 
     /// Names of the classes; empty where the set has no labels.
@@ -61,8 +61,9 @@ pub trait ImageDataset: Send + Sync {
     /// The name of the set in reports, for instance `cifar10/train`.
     fn name(&self) -> String;
 
-    /// A text that differs between sets, wherever their files lie: a run is resumed only with the data it began with. By
-    /// default the name and the numbers of instances and classes, which is enough for published sets.
+    /// A text that differs between sets, wherever their files lie: a run is resumed only with the data it
+    /// began with. By default the name and the numbers of instances and classes, which is enough for
+    /// published sets.
     ///
     /// # Errors
     /// [`DataError::Io`] where a file cannot be examined.

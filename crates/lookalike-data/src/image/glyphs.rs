@@ -1,8 +1,8 @@
 //! *glyphs*: letters and digits drawn on the fly, a labelled data set that needs no download.
 //!
-//! The 62 characters `0–9 A–Z a–z` of Noto Sans Mono at 32×32 RGB. Weight, position, size, angle, slant, ink, paper and
-//! noise are drawn for each image. Natural look-alikes (O 0 Q, I l 1, S 5, Z 2, B 8; c C, o O, s S …,
-//! which only their size tells apart) make it a set on which hard negatives, and false ones, can be seen.
+//! The 62 characters `0–9 A–Z a–z` of Noto Sans Mono at 32×32 RGB. Weight, position, size, angle, slant, ink,
+//! paper and noise are drawn for each image. Natural look-alikes (O 0 Q, I l 1, S 5, Z 2, B 8; c C, o O, s S
+//! …, which only their size tells apart) make it a set on which hard negatives, and false ones, can be seen.
 
 use crate::image::dataset::Split;
 use crate::image::memory::{InMemory, PixelFormat};
@@ -32,8 +32,8 @@ pub fn standard_len(split: Split) -> u32 {
 
 /// Draws the first `len` images of a split, on all threads of the current pool.
 ///
-/// Image `index` is a pure function of (`seed`, `split`, `index`), and its label is `index` modulo 62, so that all
-/// classes are equally frequent (their sizes differ by at most 1).
+/// Image `index` is a pure function of (`seed`, `split`, `index`), and its label is `index` modulo 62, so
+/// that all classes are equally frequent (their sizes differ by at most 1).
 pub fn glyphs(seed: Seed, split: Split, len: u32) -> InMemory {
     let classes: Vec<String> = CHARACTERS.chars().map(String::from).collect();
     let atlas = Atlas::new();
@@ -54,7 +54,8 @@ fn purpose(split: Split) -> &'static str {
     }
 }
 
-/// The ink coverage of one character in one weight, with an empty border so that sampling needs no special case.
+/// The ink coverage of one character in one weight, with an empty border so that sampling needs no special
+/// case.
 struct Raster {
     coverage: Vec<f32>,
     width: usize,
@@ -154,8 +155,8 @@ fn inverse_transform(stream: &mut Stream) -> [[f32; 2]; 2] {
     [[d / determinant, -b / determinant], [-c / determinant, a / determinant]]
 }
 
-/// Two random tinted greys whose brightness differs by at least 80 of 255 levels, dark on light as often as light on
-/// dark.
+/// Two random tinted greys whose brightness differs by at least 80 of 255 levels, dark on light as often as
+/// light on dark.
 fn ink_and_paper(stream: &mut Stream) -> ([f32; 3], [f32; 3]) {
     loop {
         let [ink, paper] = [(); 2].map(|()| {
@@ -200,8 +201,8 @@ fn coverage(raster: &Raster, style: &Style, x: f32, y: f32) -> f32 {
     sum / 4.0
 }
 
-/// Nearly normal numbers of mean 0 and variance 1, much faster than exact ones: the ones among 32 fair bits are
-/// binomial with mean 16 and variance 8.
+/// Nearly normal numbers of mean 0 and variance 1, much faster than exact ones: the ones among 32 fair bits
+/// are binomial with mean 16 and variance 8.
 struct Noise {
     stream: Stream,
     spare: Option<u32>,

@@ -1,8 +1,8 @@
 //! MNIST and Fashion-MNIST in the idx format, plain or gzipped (`LeCun` et al. 1998,
 //! <http://yann.lecun.com/exdb/mnist/>; Xiao et al. 2017).
 //!
-//! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), one big-endian 32-bit size
-//! a dimension, and the bytes, the last dimension fastest.
+//! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), one big-endian
+//! 32-bit size a dimension, and the bytes, the last dimension fastest.
 
 use crate::error::DataError;
 use crate::image::dataset::Split;
@@ -66,13 +66,13 @@ impl Idx {
     }
 }
 
-/// Opens a split. `root` is the folder of the four files, or holds it under the name that torchvision gives it
-/// (`MNIST/raw`, `FashionMNIST/raw`) or the data set's own (`mnist`, `fashion-mnist`).
+/// Opens a split. `root` is the folder of the four files, or holds it under the name that torchvision gives
+/// it (`MNIST/raw`, `FashionMNIST/raw`) or the data set's own (`mnist`, `fashion-mnist`).
 ///
 /// # Errors
-/// [`DataError::NotFound`] where a file is missing; [`DataError::Format`] where a file has another magic number, a size
-/// that is impossible or does not fit its length, a label that does not exist, or is damaged, and where there are not
-/// as many labels as images; [`DataError::Io`] where the system refuses.
+/// [`DataError::NotFound`] where a file is missing; [`DataError::Format`] where a file has another magic
+/// number, a size that is impossible or does not fit its length, a label that does not exist, or is damaged,
+/// and where there are not as many labels as images; [`DataError::Io`] where the system refuses.
 pub fn open(which: Idx, root: &Path, split: Split) -> Result<InMemory, DataError> {
     let [images, labels] = locate(which, root, split)?;
     let (size, pixels) = read_images(&images)?;

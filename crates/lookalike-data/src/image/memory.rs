@@ -23,8 +23,8 @@ impl PixelFormat {
     }
 }
 
-/// A labelled set of equally large images. Grey images are stored as one byte a pixel and become RGB by repetition when
-/// they are read; others are borrowed.
+/// A labelled set of equally large images. Grey images are stored as one byte a pixel and become RGB by
+/// repetition when they are read; others are borrowed.
 pub struct InMemory {
     name: String,
     size: (u32, u32),
@@ -35,8 +35,8 @@ pub struct InMemory {
 }
 
 impl InMemory {
-    /// A set of one image of `size` (width, height) for each label. The caller makes sure that `pixels` holds exactly these
-    /// images and that every label is an index into `classes`.
+    /// A set of one image of `size` (width, height) for each label. The caller makes sure that `pixels` holds
+    /// exactly these images and that every label is an index into `classes`.
     pub(crate) fn new(
         name: String,
         size: (u32, u32),

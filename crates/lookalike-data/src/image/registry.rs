@@ -22,8 +22,8 @@ pub struct DataOptions {
     /// Folder that holds its files; not needed for a set that is drawn when it is opened.
     #[serde(default)]
     pub root: Option<PathBuf>,
-    /// Decode all files of `folder` when it is opened and leave out those that cannot be decoded, instead of failing at the
-    /// first of them later.
+    /// Decode all files of `folder` when it is opened and leave out those that cannot be decoded, instead of
+    /// failing at the first of them later.
     #[serde(default)]
     pub skip_corrupt: bool,
 }
@@ -37,8 +37,8 @@ type Opened = (Arc<dyn ImageDataset>, Vec<String>);
 /// Opens one split of a data set. Returns the set and warnings that the user should see.
 ///
 /// # Errors
-/// [`DataError::UnknownName`]; [`DataError::FeatureMissing`] where this build lacks the feature `glyphs` or `folder` of the
-/// set with that name; a missing root or file; whatever makes a file unreadable.
+/// [`DataError::UnknownName`]; [`DataError::FeatureMissing`] where this build lacks the feature `glyphs` or
+/// `folder` of the set with that name; a missing root or file; whatever makes a file unreadable.
 pub fn open(options: &DataOptions, split: Split) -> Result<Opened, DataError> {
     let dataset: Arc<dyn ImageDataset> = match options.name.as_str() {
         "glyphs" => return open_glyphs(options, split),

@@ -22,8 +22,8 @@ pub struct ImageBatch {
 
 /// Two augmented views of each instance.
 ///
-/// View v of an instance is drawn from the stream (`augment`, epoch, step, 2 · instance + v): it depends on no other
-/// instance of the batch, on no thread, and on nothing before.
+/// View v of an instance is drawn from the stream (`augment`, epoch, step, 2 · instance + v): it depends on
+/// no other instance of the batch, on no thread, and on nothing before.
 pub struct ImageViews {
     renderer: BatchRenderer,
     views: [Augmentation; 2],
@@ -32,8 +32,8 @@ pub struct ImageViews {
 
 impl ImageViews {
     /// Views of `dataset` by two validated augmentations of the same size, which
-    /// [`AugmentOptions::validate`](crate::image::augment::AugmentOptions::validate) checks. Each batch is divided among
-    /// `threads`, so that even a single large batch uses them all.
+    /// [`AugmentOptions::validate`](crate::image::augment::AugmentOptions::validate) checks. Each batch is
+    /// divided among `threads`, so that even a single large batch uses them all.
     ///
     /// # Panics
     /// Where the sizes differ.
@@ -62,8 +62,8 @@ impl BatchSource for ImageViews {
     }
 }
 
-/// The images without augmentation, normalised. Of an image of another size the shorter side is resized and the central
-/// square shown.
+/// The images without augmentation, normalised. Of an image of another size the shorter side is resized and
+/// the central square shown.
 pub struct PlainImages {
     renderer: BatchRenderer,
     plain: Augmentation,
@@ -102,8 +102,9 @@ struct BatchRenderer {
 }
 
 impl BatchRenderer {
-    /// `VIEWS` blocks of as many rows as there are instances, each filled by `render(image, instance, view, …)`.
-    /// Where several instances cannot be read, the error is that of the first.
+    /// `VIEWS` blocks of as many rows as there are instances, each filled by
+    /// `render(image, instance, view, …)`. Where several instances cannot be read, the error is that of the
+    /// first.
     fn batch<const VIEWS: usize>(
         &self,
         instances: &[u32],

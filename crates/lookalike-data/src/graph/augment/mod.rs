@@ -9,7 +9,8 @@ use crate::error::DataError;
 use lookalike_base::Stream;
 use serde::{Deserialize, Serialize};
 
-/// Which to follow where a paper and the code behind its numbers differ. `docs/reference/graphs.md` lists the differences.
+/// Which to follow where a paper and the code behind its numbers differ. `docs/reference/graphs.md` lists the
+/// differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variant {
@@ -95,8 +96,8 @@ impl GraphAugmentOptions {
     /// Checks the shares.
     ///
     /// # Errors
-    /// [`DataError::Option`] where a share is not from 0 to 1, would drop all nodes or would keep none; and where it is not the
-    /// published one although `kind` never uses it.
+    /// [`DataError::Option`] where a share is not from 0 to 1, would drop all nodes or would keep none; and
+    /// where it is not the published one although `kind` never uses it.
     pub fn validate(self) -> Result<GraphAugmentation, DataError> {
         use GraphAugmentKind::{DropNodes, MaskAttributes, PerturbEdges, Subgraph};
         let wrong = |key: &str, value: f64, needed: &str| {
@@ -142,8 +143,8 @@ impl GraphAugmentation {
 
     /// The view of `graph` that `stream` draws.
     ///
-    /// After the paper a view has at least one node. After the published code it can have none, and its edges need not go both
-    /// ways.
+    /// After the paper a view has at least one node. After the published code it can have none, and its edges
+    /// need not go both ways.
     ///
     /// # Errors
     /// [`DataError::Graph`] where the edges of `graph` are no square matrix.
@@ -174,8 +175,8 @@ impl GraphAugmentation {
     }
 }
 
-/// The graph as an encoder sees it without augmentation: unchanged after the paper, with the self-loops of the published
-/// code after that.
+/// The graph as an encoder sees it without augmentation: unchanged after the paper, with the self-loops of
+/// the published code after that.
 ///
 /// # Errors
 /// [`DataError::Graph`] where the edges of `graph` are no square matrix.
@@ -186,8 +187,8 @@ pub fn plain(graph: Graph, variant: Variant) -> Result<Graph, DataError> {
     }
 }
 
-/// Replaces the features of ⌊`ratio` · n⌋ nodes by normal noise of mean 0.5 and deviation 0.5, as the published code does. The
-/// paper says only that attributes are masked.
+/// Replaces the features of ⌊`ratio` · n⌋ nodes by normal noise of mean 0.5 and deviation 0.5, as the
+/// published code does. The paper says only that attributes are masked.
 fn mask(graph: &Graph, ratio: f64, stream: &mut Stream) -> Graph {
     let mut masked = graph.clone();
     for node in stream.distinct(share(graph.nodes(), ratio), graph.nodes() as u32) {

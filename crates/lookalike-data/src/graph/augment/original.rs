@@ -1,6 +1,6 @@
-//! The augmentations as the code does them that the paper's numbers come from (`unsupervised_TU` of Shen-Lab/GraphCL). They
-//! work on edges in one direction each, among them loops from nodes to themselves, and leave all nodes in place, of which the
-//! training loop then removes those without edges.
+//! The augmentations as the code does them that the paper's numbers come from (`unsupervised_TU` of
+//! Shen-Lab/GraphCL). They work on edges in one direction each, among them loops from nodes to themselves,
+//! and leave all nodes in place, of which the training loop then removes those without edges.
 
 use super::{GraphAugmentKind, GraphAugmentOptions, mask, share};
 use crate::error::DataError;
@@ -9,7 +9,8 @@ use lookalike_base::Stream;
 use lookalike_kernels::sparse::Csr;
 use std::collections::BTreeSet;
 
-/// The graph with a self-loop at each node before the last node that has an edge, as the published code adds them.
+/// The graph with a self-loop at each node before the last node that has an edge, as the published code adds
+/// them.
 pub(super) fn with_loops(graph: &Graph) -> Result<Graph, DataError> {
     let last = graph.edges.columns().iter().copied().max().unwrap_or(0);
     let rows = (0..graph.nodes()).map(|node| {
@@ -62,8 +63,9 @@ pub(super) fn apply(
     }
 }
 
-/// Edges among a random node and some of its neighbours: ⌊`ratio` · n⌋ of them at most, drawn with replacement in as many
-/// tries as there are nodes. The code means to go on to neighbours of neighbours, and does not.
+/// Edges among a random node and some of its neighbours: ⌊`ratio` · n⌋ of them at most, drawn with
+/// replacement in as many tries as there are nodes. The code means to go on to neighbours of neighbours, and
+/// does not.
 fn star(graph: &Graph, ratio: f64, stream: &mut Stream) -> Result<Graph, DataError> {
     if graph.nodes() == 0 {
         return Ok(graph.clone());

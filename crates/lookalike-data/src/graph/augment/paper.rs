@@ -75,8 +75,8 @@ fn absent(graph: &Graph, amount: u64, free: u64, stream: &mut Stream) -> BTreeSe
     added
 }
 
-/// The nodes that a random walk from a random node meets, until they are ⌊`ratio` · n⌋ and one at least. It ends with fewer
-/// where no more can be reached or after a hundred steps for each node of the graph.
+/// The nodes that a random walk from a random node meets, until they are ⌊`ratio` · n⌋ and one at least. It
+/// ends with fewer where no more can be reached or after a hundred steps for each node of the graph.
 fn walk(graph: &Graph, ratio: f64, stream: &mut Stream) -> Graph {
     if graph.nodes() == 0 {
         return graph.clone();

@@ -192,7 +192,8 @@ fn each_of_a_random_choice_occurs() {
     assert_eq!(kinds, BTreeSet::from([(54, false), (12, false), (60, false), (60, true)]));
 }
 
-/// Nodes and edges of views are as many, on average over 20,000, as the published code's; `tests/fixtures/graph_views.py` counted those.
+/// Nodes and edges of views are as many, on average over 20,000, as the published code's;
+/// `tests/fixtures/graph_views.py` counted those.
 #[test]
 fn views_of_the_published_code_have_its_sizes() {
     const VIEWS: u32 = 20_000;

@@ -1,12 +1,13 @@
-//! Augmentation of images with torchvision's semantics on 8-bit images, as the published SimCLR and MoCo codes use it.
+//! Augmentation of images with torchvision's semantics on 8-bit images, as the published SimCLR and MoCo
+//! codes use it.
 //!
-//! The reference is torchvision applied to Pillow images: every operation rounds to whole levels, and for fixed
-//! [`Parameters`] each agrees with it to at most two levels of 255 (most exactly). The order is that of the papers:
-//! crop and resize, flip, colour jitter, grayscale, blur, solarise, normalise. (MoCo flips last, which gives the same
-//! pixels: no operation in between tells left from right.)
+//! The reference is torchvision applied to Pillow images: every operation rounds to whole levels, and for
+//! fixed [`Parameters`] each agrees with it to at most two levels of 255 (most exactly). The order is that of
+//! the papers: crop and resize, flip, colour jitter, grayscale, blur, solarise, normalise. (MoCo flips last,
+//! which gives the same pixels: no operation in between tells left from right.)
 //!
-//! A recipe's [`AugmentOptions`], once validated, become an [`Augmentation`], which draws [`Parameters`] from a stream and
-//! renders them. A view is a pure function of image and stream.
+//! A recipe's [`AugmentOptions`], once validated, become an [`Augmentation`], which draws [`Parameters`] from
+//! a stream and renders them. A view is a pure function of image and stream.
 
 pub mod blend;
 pub mod blur;
@@ -85,8 +86,8 @@ pub struct Scratch {
 }
 
 impl Augmentation {
-    /// No augmentation: the shorter side resized to `size`, the central square, normalised. An image that already is
-    /// `size` × `size` stays as it is.
+    /// No augmentation: the shorter side resized to `size`, the central square, normalised. An image that
+    /// already is `size` × `size` stays as it is.
     pub fn plain(size: usize, normalization: Normalization) -> Self {
         Self {
             size,
@@ -148,7 +149,8 @@ impl Augmentation {
     /// `out`: 3 × size × size, channel by channel, normalised.
     ///
     /// # Panics
-    /// Where `out` has another length, the image is empty, it has fewer pixels than its size says, or the crop leaves it.
+    /// Where `out` has another length, the image is empty, it has fewer pixels than its size says, or the
+    /// crop leaves it.
     pub fn render(&self, image: &Image<'_>, parameters: &Parameters, scratch: &mut Scratch, out: &mut [f32]) {
         let pixels = self.size * self.size;
         assert_eq!(out.len(), 3 * pixels, "a view of side {} has 3 × {pixels} values", self.size);

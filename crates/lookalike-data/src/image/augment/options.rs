@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// `simclr-cifar`: SimCLR on CIFAR (Chen et al. 2020, appendix B.9): jitter of strength 0.5, no blur, 32 pixels.
+    /// `simclr-cifar`: SimCLR on CIFAR (Chen et al. 2020, appendix B.9): jitter of strength 0.5, no blur, 32
+    /// pixels.
     #[default]
     SimclrCifar,
     /// `simclr`: SimCLR on ImageNet (Chen et al. 2020, appendix A): jitter of strength 1, blur, 224 pixels.
     Simclr,
-    /// `moco-v2`: MoCo v2 on ImageNet (Chen et al. 2020, arXiv:2003.04297): crops from a fifth of the area, 224 pixels.
+    /// `moco-v2`: MoCo v2 on ImageNet (Chen et al. 2020, arXiv:2003.04297): crops from a fifth of the area,
+    /// 224 pixels.
     MocoV2,
     /// `none`: the central square, resized and scaled to [0, 1]; `size` must be given.
     None,
@@ -43,8 +45,8 @@ pub struct AugmentOptions {
     pub blur: Option<f32>,
     /// Range of the blur's deviation in pixels; 0.1 to 2 in every preset.
     pub blur_sigma: Option<[f32; 2]>,
-    /// Length of the blur's kernel, odd; the largest odd number up to a tenth of the side, plus one, where not given
-    /// (SimCLR's rule: 23 at 224 pixels).
+    /// Length of the blur's kernel, odd; the largest odd number up to a tenth of the side, plus one, where
+    /// not given (SimCLR's rule: 23 at 224 pixels).
     pub blur_kernel: Option<usize>,
     /// Probability of inverting the bright levels.
     pub solarize: Option<f32>,
@@ -54,7 +56,8 @@ pub struct AugmentOptions {
     pub mean: Option<[f32; 3]>,
     /// Deviations of the channels, white being 1.
     pub std: Option<[f32; 3]>,
-    /// What differs for the second view (BYOL, MoCo v3), as `[augment.second_view]`; both views are alike without it.
+    /// What differs for the second view (BYOL, MoCo v3), as `[augment.second_view]`; both views are alike
+    /// without it.
     pub second_view: Option<Box<AugmentOptions>>,
 }
 
@@ -101,7 +104,8 @@ impl AugmentOptions {
     /// The augmentations of the first and of the second view.
     ///
     /// # Errors
-    /// [`DataError::Option`] naming the key whose value is impossible, or has no effect, and what would be right.
+    /// [`DataError::Option`] naming the key whose value is impossible, or has no effect, and what would be
+    /// right.
     pub fn validate(&self) -> Result<[Augmentation; 2], DataError> {
         let base = self.preset.unwrap_or_default().options();
         let first = self.over(&base);

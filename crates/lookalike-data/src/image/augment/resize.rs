@@ -1,13 +1,15 @@
-//! Antialiased bilinear resize of a rectangle of an image (and the horizontal flip, which is the same pass with its
-//! columns mirrored), as Pillow's `resize(..., BILINEAR)` and torchvision's `antialias=True` do it.
+//! Antialiased bilinear resize of a rectangle of an image (and the horizontal flip, which is the same pass
+//! with its columns mirrored), as Pillow's `resize(..., BILINEAR)` and torchvision's `antialias=True` do it.
 //!
-//! A triangle filter, widened by the scale where the image shrinks, first along rows, then along columns, each
-//! rounded to whole levels. Only pixels inside the rectangle have weight: cropping and resizing are one operation.
+//! A triangle filter, widened by the scale where the image shrinks, first along rows, then along columns,
+//! each rounded to whole levels. Only pixels inside the rectangle have weight: cropping and resizing are one
+//! operation.
 
 use super::levels::truncate;
 use crate::image::dataset::Image;
 
-/// One axis of a resize: `length` pixels from `start` become `target`, of which `count` from `first` are wanted.
+/// One axis of a resize: `length` pixels from `start` become `target`, of which `count` from `first` are
+/// wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Axis {
     /// First source pixel.

@@ -20,12 +20,12 @@ const MAX_FILE: u64 = 256 << 20;
 /// Decodes the PNG, JPEG or WebP file at `path`; its contents, not its name, say which.
 ///
 /// Grey becomes RGB by repetition, 16 bits are rounded to 8, an alpha channel is dropped (not composited), as
-/// torchvision's loader of image folders does. Other than there, the orientation that a camera wrote down (EXIF) is
-/// applied. Of an animation the first frame is taken.
+/// torchvision's loader of image folders does. Other than there, the orientation that a camera wrote down
+/// (EXIF) is applied. Of an animation the first frame is taken.
 ///
 /// # Errors
-/// [`DataError::Io`] where the file cannot be read; [`DataError::Decode`] where it is none of the three formats,
-/// damaged, cut short, or larger than the limits above.
+/// [`DataError::Io`] where the file cannot be read; [`DataError::Decode`] where it is none of the three
+/// formats, damaged, cut short, or larger than the limits above.
 pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
     let wrong = |source| DataError::Decode { path: path.to_owned(), source };
     let file = File::open(path).map_err(DataError::io("read", path))?;
@@ -77,12 +77,13 @@ fn decode_bytes(bytes: &[u8], format: ImageFormat) -> ImageResult<DynamicImage> 
     Ok(decoded)
 }
 
-/// Whether the markers of a JPEG file lead to its end (ITU T.81, annex B). The decoder is lenient here: it fills what
-/// is missing of a file cut short with grey, which an encoder would take for a look-alike of every other such file.
+/// Whether the markers of a JPEG file lead to its end (ITU T.81, annex B). The decoder is lenient here: it
+/// fills what is missing of a file cut short with grey, which an encoder would take for a look-alike of every
+/// other such file.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xd9;
-    // Each step stands behind the 0xff of a marker, searched for from `at`: in coded data a 0xff that belongs to the
-    // data is followed by 0, one of a restart marker by 0xd0 to 0xd7.
+    // Each step stands behind the 0xff of a marker, searched for from `at`: in coded data a 0xff that belongs
+    // to the data is followed by 0, one of a restart marker by 0xd0 to 0xd7.
     let mut at = 2;
     while let Some(marker) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0xff)) {
         at += marker + 1;
