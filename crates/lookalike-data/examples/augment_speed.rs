@@ -1,6 +1,7 @@
 //! Views a second that one thread augments: `cargo run --release --example augment_speed -- [seconds]`.
 //!
-//! Prints one line a case, `<case> <views a second>`; `benchmarks/augmentation/run.sh` sets it beside torchvision.
+//! Prints one line a case, `<case> <views a second>`; `benchmarks/augmentation/run.sh` sets it beside
+//! torchvision.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 

@@ -1,4 +1,5 @@
-//! Writes the built-in letters and digits as bytes: `train.u8` and `test.u8`, one image of 32×32 RGB after another.
+//! Writes the built-in letters and digits as bytes: `train.u8` and `test.u8`, one image of 32×32 RGB after
+//! another.
 //!
 //! `cargo run --example dump_glyphs -- FOLDER`
 
@@ -6,13 +7,13 @@ use std::error::Error;
 use std::io::Write;
 use std::path::Path;
 
-use lookalike_data::image::glyphs::{SEED, glyphs, published_len};
+use lookalike_data::image::glyphs::{SEED, glyphs, standard_len};
 use lookalike_data::{ImageDataset, Split};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args().nth(1).ok_or("give a folder to write to")?;
     for split in [Split::Train, Split::Test] {
-        let images = glyphs(SEED, split, published_len(split));
+        let images = glyphs(SEED, split, standard_len(split));
         let path = Path::new(&folder).join(format!("{}.u8", split.name()));
         let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
         for index in 0..images.len() as u32 {

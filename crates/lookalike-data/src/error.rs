@@ -3,38 +3,45 @@
 use std::path::PathBuf;
 use thiserror::Error;
 
-/// Why data could not be read, fetched or prepared.
+/// Why data could not be read, downloaded or prepared.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// No data set has this name.
-    #[error(
-        "there is no data set {name:?}; known are {}; sets of graphs are read where the encoder is gin or gcn",
-        known.join(", ")
-    )]
+    /// No data set of images has this name.
+    #[error("unknown image data set {name:?}; available: {}", available.join(", "))]
     UnknownName {
         /// The name asked for.
         name: String,
         /// All names there are.
-        known: Vec<&'static str>,
+        available: Vec<&'static str>,
     },
-    /// The data set is read from files, and no folder was given.
-    #[error("data set {name:?} is read from files, and data.root is not given: it should name {expected}")]
+    /// The data set needs a part of this crate that was not built.
+    #[error(
+        "data set {name:?} needs the cargo feature `{feature}` of lookalike-data, which this build lacks"
+    )]
+    FeatureMissing {
+        /// The data set.
+        name: String,
+        /// The cargo feature.
+        feature: &'static str,
+    },
+    /// The data set is read from files, and no folder is given.
+    #[error("data set {name:?} needs data.root, which should name {expected}")]
     NoRoot {
         /// The data set.
         name: String,
-        /// What the root should be, and how to come by it.
+        /// What the root should name, and how to get it.
         expected: String,
     },
-    /// The folder that is given for a data set is not there.
-    #[error("{} (data.root) does not exist: it should be {expected}", root.display())]
+    /// The folder given for a data set does not exist.
+    #[error("{} (data.root) does not exist; data.root should name {expected}", root.display())]
     RootMissing {
         /// The folder given.
         root: PathBuf,
-        /// What the root should be, and how to come by it.
+        /// What the root should name, and how to get it.
         expected: String,
     },
-    /// An option has a value that is impossible or would have no effect.
+    /// The value of an option is impossible or would have no effect.
     #[error("{key}: {problem}")]
     Option {
         /// The key as a recipe writes it, for instance `augment.crop_scale`.
@@ -42,17 +49,17 @@ pub enum DataError {
         /// What is wrong and what would be right.
         problem: String,
     },
-    /// Files or folders of a data set are not there.
+    /// Files of a data set are missing.
     #[error("{} does not hold {}; `lookalike data get {dataset}` fetches the published files", root.display(), wanted.join(" or "))]
     NotFound {
         /// The data set, one of those that can be fetched.
         dataset: &'static str,
-        /// Folder searched.
+        /// The folder searched.
         root: PathBuf,
-        /// What was looked for, relative to `root`; any one of them would have done.
+        /// What was looked for, relative to `root`; any one of these is enough.
         wanted: Vec<String>,
     },
-    /// The operating system refused to read or write.
+    /// The operating system could not read or write.
     #[error("cannot {action} {}", path.display())]
     Io {
         /// What was attempted, for instance `"read"`.
@@ -62,33 +69,33 @@ pub enum DataError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// A file does not hold what its format demands.
+    /// A file does not follow its format.
     #[error("{}, byte {byte}: {problem}", path.display())]
     Format {
         /// The file; for a member of an archive, the archive joined with the member's name.
         path: PathBuf,
         /// Offset of the offending byte in the (decompressed) file.
         byte: u64,
-        /// What is there and what would be right.
+        /// What is wrong and what would be right.
         problem: String,
     },
-    /// A line of a text file does not hold what the format demands.
+    /// A line of a text file does not follow the format.
     #[error("{}, line {line}: {problem}", path.display())]
     Line {
         /// The file; for a member of an archive, the archive joined with the member's name.
         path: PathBuf,
         /// The line, from 1.
         line: u64,
-        /// What is there and what would be right.
+        /// What is wrong and what would be right.
         problem: String,
     },
-    /// The files of a set of graphs are not there.
-    #[error("{} does not hold the graphs of {name}: there is no {}", place.display(), wanted.join(" nor "))]
+    /// The files of a set of graphs are missing.
+    #[error("{} holds no graphs of {name}; looked for {}", root.display(), wanted.join(", "))]
     NoGraphs {
         /// The set.
         name: String,
         /// The folder or archive searched.
-        place: PathBuf,
+        root: PathBuf,
         /// The files that were looked for.
         wanted: Vec<String>,
     },
@@ -100,92 +107,96 @@ pub enum DataError {
         /// The reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A graph, or a request about one, is impossible.
+    /// A graph, or what is asked of it, is impossible.
     #[error("{problem}")]
     Graph {
-        /// What is there and what would be right.
+        /// What is wrong and what would be right.
         problem: String,
     },
     /// An image file could not be decoded.
-    #[error("{} is not an image that can be decoded", path.display())]
+    #[error("cannot decode {} as an image", path.display())]
     Decode {
         /// The file.
         path: PathBuf,
         /// The decoder's reason.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// A server did not give a file.
+    /// A file could not be downloaded.
     #[error("cannot fetch {url}: {problem}")]
     Fetch {
-        /// What was asked for.
+        /// Its address.
         url: String,
-        /// What happened, and how to go on.
+        /// What happened, and what remains on disk.
         problem: String,
     },
-    /// A fetched file is not the published one; it was removed.
-    #[error("what {url} gave has the MD5 sum {found}, the published file {expected}; it was not kept")]
+    /// A downloaded file is not the published one; it was removed.
+    #[error("the file at {url} has SHA-256 {found}, the published file {expected}; the download was removed")]
     Checksum {
-        /// Where it came from.
+        /// The address of the file.
         url: String,
-        /// The sum of what came.
+        /// SHA-256 of the downloaded file.
         found: String,
-        /// The sum of the published file.
+        /// SHA-256 of the published file.
         expected: String,
     },
-    /// The user interrupted.
-    #[error("interrupted; what came is kept in {} and is gone on from by the next attempt", path.display())]
-    Interrupted {
-        /// The file's first part.
+    /// The download was cancelled.
+    #[error("cancelled; the partial download is in {}, and the next attempt resumes it", path.display())]
+    Cancelled {
+        /// The partial file.
         path: PathBuf,
     },
-    /// There is no image to read.
+    /// A folder holds no images.
     #[error("{} holds no images: {hint}", path.display())]
     NoImages {
-        /// The file or folder.
+        /// The folder.
         path: PathBuf,
-        /// What would be right.
+        /// What was looked for.
         hint: String,
     },
-    /// An instance was asked for that does not exist.
-    #[error("instance {index} of {dataset} was asked for, which has {len}")]
+    /// The index of an instance is out of range.
+    #[error("{dataset} has {len} instances; index {index} is out of range")]
     Index {
         /// The data set.
         dataset: String,
         /// The index asked for.
         index: u32,
-        /// Number of instances there are.
+        /// The number of instances.
         len: usize,
     },
-    /// A data set gave something that is no image.
+    /// A data set returned pixels that are no image.
     #[error("instance {index} of {dataset}: {problem}")]
     Image {
         /// The data set.
         dataset: String,
         /// The instance.
         index: u32,
-        /// What is there and what would be right.
+        /// What is wrong and what would be right.
         problem: String,
     },
-    /// The operating system refused a thread.
-    #[error("cannot start a thread of the loader")]
+    /// The operating system could not start a thread.
+    #[error("cannot start a loader thread")]
     Thread(#[source] std::io::Error),
-    /// Making a batch failed in a way that its source did not foresee.
-    #[error("the batch of step {step} could not be made, which is a defect of its source: {message}")]
+    /// A batch source panicked, which is a defect of that source.
+    #[error("the batch source panicked at step {step}: {message}")]
     Panic {
         /// The step the batch was for.
         step: u64,
-        /// What the source said.
+        /// The message of the panic.
         message: String,
     },
 }
 
+#[cfg(any(feature = "graphs", feature = "images"))]
 impl DataError {
-    /// For `map_err`: the system refused to `action` (`"read"`, `"list"`) `path`.
+    /// For `map_err`: the system could not `action` (`"read"`, `"list"`) `path`.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source }
     }
+}
 
+#[cfg(feature = "graphs")]
+impl DataError {
     /// For `map_err`: the archive `path` cannot be unpacked.
     pub(crate) fn archive<E>(path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self
     where
@@ -193,5 +204,11 @@ impl DataError {
     {
         let path = path.into();
         move |source| Self::Archive { path, source: Box::new(source) }
+    }
+
+    /// For `map_err`: a matrix of a graph is impossible.
+    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
+    pub(crate) fn graph(error: lookalike_kernels::KernelError) -> Self {
+        Self::Graph { problem: error.to_string() }
     }
 }

@@ -1,18 +1,37 @@
-//! What an instance is: images and graphs as they are published or as files on disk, their views, and the loader that
-//! makes batches of them.
+#![cfg_attr(all(feature = "glyphs", feature = "graphs"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(all(feature = "glyphs", feature = "graphs")),
+    doc = "Data sets, augmentations, views and the loader; build with `--all-features` for the whole page."
+)]
 
+#[cfg(any(feature = "graphs", feature = "images"))]
 mod bounded;
+#[cfg(feature = "images")]
+pub mod check;
+#[cfg(any(feature = "graphs", feature = "images"))]
+mod checksum;
+#[cfg(feature = "download")]
 pub mod download;
 pub mod error;
+#[cfg(feature = "graphs")]
 pub mod graph;
+#[cfg(feature = "images")]
 pub mod image;
 pub mod loader;
+#[cfg(feature = "images")]
+pub mod published;
 pub mod views;
 
-pub use download::check::{FileCheck, Verdict, check};
-pub use download::known::{KnownFile, known_files};
+#[cfg(feature = "images")]
+pub use check::{FileCheck, Verdict, check};
 pub use error::DataError;
+#[cfg(feature = "images")]
 pub use image::dataset::{Image, ImageDataset, Split};
+#[cfg(feature = "images")]
 pub use image::registry::{DataOptions, DatasetInfo, list, open};
+#[cfg(feature = "images")]
+pub use image::views::{ImageBatch, ImageViews, PlainImages};
 pub use loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
-pub use views::{ImageBatch, ImageViews, PlainImages, ViewBatch, Views};
+#[cfg(feature = "images")]
+pub use published::{PublishedFile, published_files};
+pub use views::{ViewBatch, Views};

@@ -1,9 +1,9 @@
 //! The loader: threads make batches ahead of the step that needs them.
 //!
-//! It is generic over what a batch is and names no modality. Batches come out in the order of their requests, each a
-//! function of its request alone, so neither the number of threads nor their luck changes what is trained on. At most
-//! [`LoaderOptions::ahead`] batches exist beyond those handed out. Where a plan is made piecemeal, segment by segment,
-//! [`Loader::extend`] gives the same threads more to do.
+//! It is generic over what a batch is and names no modality. Batches come out in the order of their requests,
+//! each a function of its request alone, so neither the number of threads nor their timing changes what is
+//! trained on. At most [`LoaderOptions::ahead`] batches exist beyond those handed out. Where a plan is made
+//! piecemeal, segment by segment, [`Loader::extend`] gives the same threads more to do.
 
 use crate::error::DataError;
 use std::any::Any;
@@ -26,7 +26,7 @@ pub struct BatchRequest {
     pub step: u64,
 }
 
-/// What makes batches of requests. Must give the same batch for the same request, whichever thread asks and when.
+/// Makes the batch of a request. The same request must give the same batch, whichever thread asks and when.
 pub trait BatchSource: Send + Sync {
     /// What a training step takes.
     type Batch: Send + 'static;
@@ -38,13 +38,13 @@ pub trait BatchSource: Send + Sync {
     fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError>;
 }
 
-/// How far and with how many hands a loader works ahead.
+/// How far ahead and with how many threads a loader works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LoaderOptions {
     /// Batches made at the same time. A source that divides a batch among threads itself needs few.
     pub threads: NonZeroUsize,
-    /// Batches finished or being made that were not yet asked for; the memory a loader takes. Fewer than `threads`
-    /// leave threads idle.
+    /// Batches finished or being made that were not yet asked for, which is the memory a loader takes. Fewer
+    /// than `threads` leave threads idle.
     pub ahead: NonZeroUsize,
 }
 
@@ -109,8 +109,8 @@ impl<B: Send + 'static> Loader<B> {
         self.shared.work.notify_all();
     }
 
-    /// The batch of the oldest request not yet answered, waiting for it where it is not ready; none when all requests
-    /// were answered. An error takes the place of its batch, and the batches after it still come.
+    /// The batch of the oldest request not yet answered, waiting for it where it is not ready; none when all
+    /// requests were answered. An error takes the place of its batch, and the batches after it still come.
     #[expect(
         clippy::should_implement_trait,
         reason = "after `extend` there is more, which no iterator promises"
@@ -149,7 +149,7 @@ impl<B> Drop for Loader<B> {
         self.shared.lock().stopping = true;
         self.shared.work.notify_all();
         for thread in self.threads.drain(..) {
-            // A source's panic was caught and delivered; there is nobody left to tell about any other.
+            // The panic of a source was caught and delivered as an error, and no other can be reported here.
             drop(thread.join());
         }
     }
@@ -163,7 +163,7 @@ impl<B> Shared<B> {
 }
 
 impl<B: Send + 'static> Shared<B> {
-    /// One thread's life: takes the oldest request, makes its batch, puts it in its place.
+    /// What each thread does: it takes the oldest request, makes the batch and puts it where it belongs.
     fn work(&self, source: &dyn BatchSource<Batch = B>) {
         while let Some((number, request)) = self.claim() {
             let made = catch_unwind(AssertUnwindSafe(|| source.batch(&request)));
@@ -171,14 +171,15 @@ impl<B: Send + 'static> Shared<B> {
                 Err(DataError::Panic { step: request.step, message: message_of(&*cause) })
             });
             let mut state = self.lock();
-            let place = number - state.taken;
-            state.begun[place] = Some(batch);
+            let index = number - state.taken;
+            state.begun[index] = Some(batch);
             drop(state);
             self.finished.notify_one();
         }
     }
 
-    /// The oldest request and its number, once there is one and room for its batch; none when the loader is dropped.
+    /// The oldest request and its number, once there is one and room for its batch; none when the loader is
+    /// dropped.
     fn claim(&self) -> Option<(usize, BatchRequest)> {
         let mut state = self.lock();
         loop {

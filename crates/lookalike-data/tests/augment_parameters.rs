@@ -54,7 +54,8 @@ fn operations_take_place_with_their_probabilities() {
 
 #[test]
 fn areas_of_crops_that_always_fit_are_uniform() {
-    // In a large square every rectangle up to 0.7 of the area fits whatever its ratio (0.7 · 4/3 < 1): no redraws.
+    // In a large square every rectangle up to 0.7 of the area fits whatever its ratio (0.7 · 4/3 < 1): no
+    // redraws.
     let crop = RandomResizedCrop { scale: [0.08, 0.7], ratio: [3.0 / 4.0, 4.0 / 3.0] };
     let side = 100_000_u32;
     let crops: Vec<CropBox> =
@@ -71,8 +72,8 @@ fn areas_of_crops_that_always_fit_are_uniform() {
 
 #[test]
 fn the_mean_area_of_a_crop_is_that_of_torchvision() {
-    // Means over 200,000 draws of torchvision's RandomResizedCrop.get_params (fixtures/crop_means.py); large areas are
-    // redrawn more often than small ones, so it is less than the middle of the range.
+    // Means over 200,000 draws of torchvision's RandomResizedCrop.get_params (fixtures/crop_means.py); large
+    // areas are redrawn more often than small ones, so it is less than the middle of the range.
     for (preset, width, height, mean) in MEAN_AREAS {
         let crop = RandomResizedCrop { scale: preset, ratio: [3.0 / 4.0, 4.0 / 3.0] };
         let area = |instance| {

@@ -1,4 +1,5 @@
-//! Every operation against torchvision on Pillow images, for fixed parameters: `fixtures/augment.py` made the numbers.
+//! Every operation against torchvision on Pillow images, for fixed parameters: `fixtures/augment.py` made the
+//! numbers.
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where its fixture is not as expected")]
 

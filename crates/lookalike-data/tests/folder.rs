@@ -4,7 +4,7 @@
 
 use image::{DynamicImage, GrayAlphaImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use lookalike_base::Silent;
-use lookalike_data::image::folder::{Folder, open};
+use lookalike_data::image::folder::{ImageFolder, open};
 use lookalike_data::{DataError, ImageDataset, Split};
 use proptest::prelude::*;
 use std::fs;
@@ -38,7 +38,7 @@ fn folder_of(names: &[&str]) -> tempfile::TempDir {
     root
 }
 
-fn labels(folder: &Folder) -> Vec<Option<u32>> {
+fn labels(folder: &ImageFolder) -> Vec<Option<u32>> {
     (0..folder.len() as u32).map(|index| folder.label(index)).collect()
 }
 
@@ -80,7 +80,7 @@ fn sub_folders_are_classes_in_the_order_of_their_names() {
     assert_eq!(folder.classes(), ["cat", "dog"]);
     assert_eq!(labels(&folder), [Some(0), Some(0), Some(1), Some(1)]);
     assert_eq!(folder.label(4), None);
-    assert!(warnings[0].contains("both splits are all of it"), "{warnings:?}");
+    assert!(warnings[0].contains("both splits are the whole folder"), "{warnings:?}");
     assert!(matches!(folder.image(4), Err(DataError::Index { .. })));
     assert!(folder.name().ends_with("/train"));
 }
@@ -127,9 +127,9 @@ fn a_missing_or_doubtful_split_is_said() {
     let said =
         |names: &[&str]| open(folder_of(names).path(), Split::Test, false, &Silent).unwrap().1.join("; ");
     assert!(said(&["train/1.png"]).contains("both splits are train"));
-    assert!(said(&["test/1.png"]).contains("val and valid read as classes"));
+    assert!(said(&["test/1.png"]).contains("val and valid are read as classes"));
     let two = said(&["train/1.png", "test/1.png", "val/1.png"]);
-    assert!(two.contains("test is measured on") && two.contains("val ignored"), "{two}");
+    assert!(two.contains("test is the test split") && two.contains("val is ignored"), "{two}");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn what_is_passed_over_is_counted() {
     assert_eq!(folder.classes(), ["a", "b"]);
     assert!(warnings.contains("3 files in"), "{warnings}");
     assert!(warnings.contains("1 images directly in"), "{warnings}");
-    assert!(warnings.contains("having no images: none in"), "{warnings}");
+    assert!(warnings.contains("without images, which are no classes: none"), "{warnings}");
 }
 
 #[cfg(unix)]

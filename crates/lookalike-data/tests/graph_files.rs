@@ -120,11 +120,11 @@ fn a_folder_or_a_zip_is_found_by_name_and_by_path() {
     write("twice.zip", &zipped("", &[placed("a"), placed("b")].concat()));
     for (name, root) in [("twice.zip", root.path().to_owned()), ("X", root.path().join("twice.zip"))] {
         let message = graph::open(name, &root).unwrap_err().to_string();
-        assert!(message.contains("several sets, X, X"), "{message}");
+        assert!(message.contains("several sets of graphs: X, X;"), "{message}");
     }
     for path in ["both/", "both.zip"] {
         let message = graph::open(path, root.path()).unwrap_err().to_string();
-        assert!(message.contains("both") && message.contains("several sets, X, Z"), "{message}");
+        assert!(message.contains("both") && message.contains("several sets of graphs: X, Z;"), "{message}");
     }
     for name in ["Y", "own/Y", "Y.zip"] {
         let message = graph::open(name, root.path()).unwrap_err().to_string();
@@ -157,8 +157,8 @@ fn files_may_be_missing_where_the_format_allows_it() {
     assert_eq!((set.labels(), set.classes().len()), (None, 0));
     assert!(set.node_labels().is_none() && set.attributes().is_none() && set.label_histograms().is_none());
     let folder = folder(&files(&[("_A.txt", "")]));
-    assert!(graph::open("X", folder.path()).unwrap_err().to_string().contains("there is no X_A.txt"));
-    assert_refused(&[("_graph_indicator.txt", "")], "there is no X_graph_indicator.txt");
+    assert!(graph::open("X", folder.path()).unwrap_err().to_string().contains("looked for X_A.txt"));
+    assert_refused(&[("_graph_indicator.txt", "")], "looked for X_graph_indicator.txt");
 }
 
 #[test]
@@ -182,11 +182,11 @@ fn a_graph_without_edges_is_read_and_one_without_nodes_refused() {
     let (set, _) = opened(&[("_A.txt", "\n")]).unwrap();
     assert_eq!(set.edges(), 0);
     let indicator = "X_graph_indicator.txt, line ";
-    let skips = format!("{indicator}4: graph 3 follows graph 1: graph 2 has no nodes");
+    let skips = format!("{indicator}4: graph 3 follows graph 1; graph 2 has no nodes");
     assert_refused(&[("_graph_indicator.txt", "1\n1\n1\n3\n3\n3\n")], &skips);
     assert_refused(
         &[("_graph_indicator.txt", "2\n2\n")],
-        &format!("{indicator}1: graph 2 follows graph 0: graph 1 has no nodes"),
+        &format!("{indicator}1: graph 2 follows graph 0; graph 1 has no nodes"),
     );
 }
 
@@ -195,17 +195,17 @@ fn an_indicator_that_is_not_sorted_or_no_number_is_refused_with_its_line() {
     let at = "X_graph_indicator.txt, line ";
     assert_refused(
         &[("_graph_indicator.txt", "1\n1\n2\n2\n1\n1\n")],
-        &format!("{at}5: graph 1 follows graph 2; nodes stand in"),
+        &format!("{at}5: graph 1 follows graph 2; nodes must be sorted by graph"),
     );
     assert_refused(
         &[("_graph_indicator.txt", "0\n0\n")],
-        &format!("{at}1: graph 0 follows graph 0; nodes stand in"),
+        &format!("{at}1: graph 0 follows graph 0; nodes must be sorted by graph"),
     );
     assert_refused(
         &[("_graph_indicator.txt", "1\none\n")],
-        &format!("{at}2: \"one\" where the number of a graph"),
+        &format!("{at}2: expected the number of a graph alone on the line, found \"one\""),
     );
-    assert_refused(&[("_graph_indicator.txt", "\n")], &format!("{at}1: the file names no node"));
+    assert_refused(&[("_graph_indicator.txt", "\n")], &format!("{at}1: the file holds no nodes"));
 }
 
 #[test]
@@ -213,12 +213,18 @@ fn nodes_that_do_not_exist_and_edges_between_graphs_are_refused_with_their_line(
     let at = "X_A.txt, line ";
     assert_refused(
         &[("_A.txt", "1, 2\n7, 6\n")],
-        &format!("{at}2: node 7 does not exist: the graph indicator numbers nodes from 1 to 6"),
+        &format!("{at}2: node 7 does not exist; the graph indicator lists nodes 1 to 6"),
     );
     assert_refused(&[("_A.txt", "1, 2\n0, 1\n")], &format!("{at}2: node 0 does not exist"));
-    assert_refused(&[("_A.txt", "3, 4\n")], &format!("{at}1: nodes 3 and 4 are of graphs 1 and 2"));
+    assert_refused(
+        &[("_A.txt", "3, 4\n")],
+        &format!("{at}1: the edge joins node 3 of graph 1 and node 4 of graph 2"),
+    );
     for line in ["1 2", "1, 2, 3", "-1, 2", "1.0, 2", "1,", "99999999999999999999, 1"] {
-        assert_refused(&[("_A.txt", line)], &format!("{at}1: {line:?} where an edge"));
+        assert_refused(
+            &[("_A.txt", line)],
+            &format!("{at}1: expected an edge as two nodes, `from, to`, found {line:?}"),
+        );
     }
 }
 
@@ -226,26 +232,32 @@ fn nodes_that_do_not_exist_and_edges_between_graphs_are_refused_with_their_line(
 fn too_few_and_too_many_labels_are_refused_with_their_line() {
     assert_refused(
         &[("_graph_labels.txt", "1\n")],
-        "X_graph_labels.txt, line 1: the file ends after 1 lines, and there are 2 graphs",
+        "X_graph_labels.txt, line 1: the file ends after 1 lines, but there are 2 graphs",
     );
-    assert_refused(&[("_graph_labels.txt", "1\n2\n3\n")], "X_graph_labels.txt, line 3: there are 2 graphs");
+    assert_refused(
+        &[("_graph_labels.txt", "1\n2\n3\n")],
+        "X_graph_labels.txt, line 3: more labels than the 2 graphs",
+    );
     assert_refused(
         &[("_node_labels.txt", "0\n")],
-        "X_node_labels.txt, line 1: the file ends after 1 lines, and there are 6 nodes",
+        "X_node_labels.txt, line 1: the file ends after 1 lines, but there are 6 nodes",
     );
     assert_refused(
         &[("_node_labels.txt", "3, 0\n")],
-        "X_node_labels.txt, line 1: \"3, 0\" where the label of a node should stand alone",
+        "X_node_labels.txt, line 1: expected the label of a node alone on the line, found \"3, 0\"",
     );
     let at = "X_node_attributes.txt, line ";
     assert_refused(
         &[("_node_attributes.txt", "1, 2\n1\n")],
-        &format!("{at}2: 1 attributes, where the first node has 2"),
+        &format!("{at}2: 1 attributes, but the first node has 2"),
     );
-    assert_refused(&[("_node_attributes.txt", "1, NaN\n")], &format!("{at}1: \"NaN\" where a finite number"));
+    assert_refused(
+        &[("_node_attributes.txt", "1, NaN\n")],
+        &format!("{at}1: expected a finite number, found \"NaN\""),
+    );
     assert_refused(
         &[("_node_attributes.txt", "1\n2\n3\n4\n5\n6\n7\n")],
-        &format!("{at}7: there are 6 nodes"),
+        &format!("{at}7: more attribute rows than the 6 nodes"),
     );
 }
 
@@ -267,7 +279,7 @@ fn line_ends_may_be_mixed() {
     assert_is_small(&opened(&mixed).unwrap().0);
     assert_refused(
         &[("_graph_labels.txt", "1\r-1\r")],
-        "X_graph_labels.txt, line 1: a carriage return within the line",
+        "X_graph_labels.txt, line 1: the line contains a carriage return",
     );
 }
 
@@ -301,19 +313,19 @@ fn the_format_of_gin_s_code_is_read_plain_and_packed() {
 fn what_gin_s_format_does_not_allow_is_refused_with_its_line() {
     for (text, wanted) in [
         ("", "line 1: the file is empty"),
-        ("0\n", "line 1: the file claims to hold no graph"),
-        ("two\n", "line 1: \"two\" where the number of graphs should stand alone"),
+        ("0\n", "line 1: the file declares 0 graphs"),
+        ("two\n", "line 1: expected the number of graphs alone on the line, found \"two\""),
         ("4294967295\n1 0\n0 0\n", "line 3: the file ends after 1 of 4294967295 graphs"),
-        ("1\n9000000000 0\n", "line 2: 9000000000 more nodes are more than 32 bits"),
+        ("1\n9000000000 0\n", "line 2: 9000000000 more nodes exceed the limit of 4294967295"),
         ("1\n4000000000 0\n0 0\n", "line 3: the file ends after 1 of 4000000000 nodes"),
         ("1\n0 0\n", "line 2: graph 0 has 0 nodes"),
-        ("1\n1\n0 0\n", "line 2: a graph should begin with two integers"),
-        ("1\n2 0\n0 1 1\n0 1 2\n", "line 4: node 2 does not exist: the graph has nodes from 0 to 1"),
-        ("1\n2 0\n0 2 1\n0 0\n", "line 3: the line ends where a neighbour should stand"),
-        ("1\n1 0\n0 9000000000000000000 0\n", "line 3: the line ends where a neighbour should stand"),
+        ("1\n1\n0 0\n", "line 2: a graph must begin with two integers"),
+        ("1\n2 0\n0 1 1\n0 1 2\n", "line 4: node 2 does not exist; the graph has nodes 0 to 1"),
+        ("1\n2 0\n0 2 1\n0 0\n", "line 3: expected a neighbour, found the end of the line"),
+        ("1\n1 0\n0 9000000000000000000 0\n", "line 3: expected a neighbour, found the end of the line"),
         ("1\n1 0\n0 -1\n", "line 3: node 0 has -1 neighbours"),
-        ("1\n1 0\n0 0 x\n", "line 3: \"x\" where a finite attribute"),
-        ("1\n2 0\n0 0 1\n0 0\n", "line 4: 0 attributes, where the first node has 1"),
+        ("1\n1 0\n0 0 x\n", "line 3: expected a finite attribute, found \"x\""),
+        ("1\n2 0\n0 0 1\n0 0\n", "line 4: 0 attributes, but the first node has 1"),
         ("1\n1 0\n0 0\n0 0\n", "line 4: the file goes on after the 1 graphs"),
     ] {
         let message = gin(text).map_or_else(|message| message, |_| "it was opened".to_owned());
@@ -362,9 +374,9 @@ fn a_fitted_rule_gives_another_set_the_same_columns_or_refuses_it() {
     let refused = Features::new(&fitted, &labels("2\n2\n2\n9\n2\n2\n")).unwrap_err().to_string();
     let twice = FeatureRule { node_labels: Some(vec!["2".into(), "7".into(), "2".into()]), ..fitted.clone() };
     let message = Features::new(&twice, &set).unwrap_err().to_string();
-    assert!(message.starts_with("graphs.features.node_labels: a label is named twice"), "{message}");
+    assert!(message.starts_with("graphs.features.node_labels: a label is listed twice"), "{message}");
     assert!(
-        refused.contains("X has nodes labelled 9, which is none of the 2 labels that have a column"),
+        refused.contains("X has nodes labelled 9, but none of the 2 columns is for that label"),
         "{refused}"
     );
 }
@@ -377,7 +389,7 @@ fn a_rule_that_the_data_cannot_serve_is_refused() {
         (rule(&[]), "graphs.features: no feature is named"),
         (rule(&[Feature::NodeLabels]), "graphs.features: X has no labels of nodes"),
         (rule(&[Feature::Attributes]), "graphs.features: X has no attributes of nodes"),
-        (rule(&[Feature::Degree, Feature::Degree]), "graphs.features: Degree is named twice"),
+        (rule(&[Feature::Degree, Feature::Degree]), "graphs.features: Degree is listed twice"),
         (
             FeatureRule { max_degree: Some(3), ..rule(&[Feature::Constant]) },
             "graphs.features.max_degree: has no effect",
@@ -405,8 +417,8 @@ fn a_batch_is_its_graphs_side_by_side() {
         (&[1][..], &[4, 5][..], &[7][..])
     );
     assert_eq!(found.features[..3], [0.0, 0.0, 1.0]);
-    assert!(batch(&[2]).unwrap_err().to_string().contains("instance 2 of X was asked for, which has 2"));
-    assert!(batch(&[]).unwrap_err().to_string().contains("one graph at least"));
+    assert!(batch(&[2]).unwrap_err().to_string().contains("X has 2 instances; index 2 is out of range"));
+    assert!(batch(&[]).unwrap_err().to_string().contains("at least one graph"));
 }
 
 proptest! {

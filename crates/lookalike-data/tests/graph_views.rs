@@ -5,7 +5,7 @@
 use lookalike_base::{Seed, Silent};
 use lookalike_data::graph::{
     self, DescribedGraphs, DiffusedGraphs, Diffusion, DiffusionOptions, Diffusions, FeatureRule, Features,
-    GraphAugment, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs,
+    GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs,
     Variant,
 };
 use lookalike_data::{BatchRequest, BatchSource, Loader, LoaderOptions, Views};
@@ -33,7 +33,7 @@ fn described() -> DescribedGraphs {
     DescribedGraphs::new(set, features)
 }
 
-fn augment(kind: GraphAugmentation, variant: Variant) -> GraphAugment {
+fn augment(kind: GraphAugmentKind, variant: Variant) -> GraphAugmentation {
     GraphAugmentOptions::published(kind, variant).validate().unwrap()
 }
 
@@ -60,7 +60,7 @@ fn part(batch: &GraphBatch, place: usize) -> (Vec<Vec<usize>>, Vec<f32>) {
 
 #[test]
 fn first_views_come_before_second_ones_and_depend_on_nothing_but_their_address() {
-    let views = [GraphAugmentation::Nothing, GraphAugmentation::Random4];
+    let views = [GraphAugmentKind::Nothing, GraphAugmentKind::Random4];
     let source = GraphViews::new(described(), views.map(|kind| augment(kind, Variant::Paper)), Seed(3));
     let plain = PlainGraphs::new(described(), Variant::Paper).batch(&request(&[2, 0], 0)).unwrap();
     let both = stacked(&source, &[2, 0], 1);
@@ -79,7 +79,7 @@ fn first_views_come_before_second_ones_and_depend_on_nothing_but_their_address()
 
 #[test]
 fn the_published_variant_contrasts_a_graph_with_loops_with_a_view_without() {
-    let views = [GraphAugmentation::Nothing, GraphAugmentation::Random2];
+    let views = [GraphAugmentKind::Nothing, GraphAugmentKind::Random2];
     let source = GraphViews::new(described(), views.map(|kind| augment(kind, Variant::Original)), Seed(3));
     let both = stacked(&source, &[0, 1, 2, 3], 0);
     let loops = |place: usize| {
@@ -94,7 +94,7 @@ fn the_published_variant_contrasts_a_graph_with_loops_with_a_view_without() {
 
 #[test]
 fn the_loader_gives_the_same_batches_whatever_its_threads() {
-    let kinds = [GraphAugmentation::Random3; 2].map(|kind| augment(kind, Variant::Paper));
+    let kinds = [GraphAugmentKind::Random3; 2].map(|kind| augment(kind, Variant::Paper));
     let batches = |threads: usize| {
         let threads = NonZeroUsize::new(threads).unwrap();
         let source = Arc::new(GraphViews::new(described(), kinds.clone(), Seed(1)));
@@ -128,5 +128,5 @@ fn diffusions_follow_their_graphs_into_a_batch() {
     assert!(thirds.iter().all(|(_, value)| (value - 1.0 / 3.0).abs() < 1e-6));
     let fewer = Diffusions { matrices: diffusions.matrices[..3].to_vec(), ..(*diffusions).clone() };
     let message = DiffusedGraphs::new(described(), Arc::new(fewer)).unwrap_err().to_string();
-    assert_eq!(message, "3 diffusions are not one for each of 4 graphs");
+    assert_eq!(message, "3 diffusions for 4 graphs; expected one a graph");
 }

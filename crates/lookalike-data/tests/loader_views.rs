@@ -149,7 +149,7 @@ fn the_error_of_a_batch_is_that_of_its_first_bad_image() {
 fn an_image_without_pixels_is_an_error() {
     let empty = Arc::new(Noise { width: 0, height: 5, broken: &[] });
     let error = PlainImages::new(empty, 32, UNCHANGED, count(1)).batch(&request(vec![0])).unwrap_err();
-    assert_eq!(error.to_string(), "instance 0 of noise: 0 bytes are no RGB image of 0 × 5");
+    assert_eq!(error.to_string(), "instance 0 of noise: 0 bytes are not an RGB image of 0 × 5");
 }
 
 #[test]

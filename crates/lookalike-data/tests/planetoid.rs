@@ -4,8 +4,7 @@
 
 use lookalike_base::Seed;
 use lookalike_base::Silent;
-use lookalike_data::graph::planetoid::{self, NodeSet};
-use lookalike_data::graph::{DiffusionOptions, NodeGraph, SubGraphs};
+use lookalike_data::graph::{DiffusionOptions, NodeGraph, NodeSet, Subgraphs, planetoid};
 use lookalike_data::{BatchRequest, BatchSource};
 use lookalike_kernels::sparse::Csr;
 use std::fs;
@@ -75,12 +74,12 @@ fn a_missing_file_is_named() {
 #[test]
 fn files_of_different_graphs_do_not_go_together() {
     for (from, to, wanted) in [
-        ("ally", "ty", "ind.tiny.ty, byte 0: the file should hold labels for each row of tx"),
-        ("ty", "ally", "ind.tiny.ally, byte 0: the file should hold labels for each row of allx"),
+        ("ally", "ty", "ind.tiny.ty, byte 0: the file should hold one row for each row of tx"),
+        ("ty", "ally", "ind.tiny.ally, byte 0: the file should hold one row for each row of allx"),
         ("ally", "y", "ind.tiny.y, byte 0: the file should hold no more rows"),
-        ("ally", "allx", "ind.tiny.allx, byte 0: the pickle is no matrix of SciPy's"),
-        ("allx", "ally", "ind.tiny.ally, byte 0: the pickle is no NumPy array"),
-        ("ty", "graph", "ind.tiny.graph, byte 0: the pickle is no dictionary"),
+        ("ally", "allx", "ind.tiny.allx, byte 0: the pickle is not a `csr_matrix` of SciPy"),
+        ("allx", "ally", "ind.tiny.ally, byte 0: the pickle is not a NumPy array"),
+        ("ty", "graph", "ind.tiny.graph, byte 0: the pickle is not a dictionary"),
     ] {
         let folder = copy();
         fs::copy(fixture().join(format!("ind.tiny.{from}")), folder.path().join(format!("ind.tiny.{to}")))
@@ -89,15 +88,18 @@ fn files_of_different_graphs_do_not_go_together() {
     }
     let folder = copy();
     for (text, wanted) in [
-        ("520\n521\n523\n", "byte 0: the file should hold a node for each row of tx"),
-        ("520\n521\n523\n99999999\n", "are more than 268435456 values"),
+        ("520\n521\n523\n", "byte 0: the file should hold one node for each row of tx"),
+        ("520\n521\n523\n99999999\n", "exceed the limit of 268435456 values"),
         (
             "520\n521\n523\n9999999\n",
-            "ind.tiny.graph, byte 0: it lists 526 nodes, where the other files have 10000000",
+            "ind.tiny.graph, byte 0: the file lists 526 nodes, but the other files 10000000",
         ),
         ("520\n519\n", "ind.tiny.test.index, line 2: node 519 is one of the 520 that allx describes"),
-        ("521\n520\n521\n", "ind.tiny.test.index, line 3: node 521 comes twice"),
-        ("520\n-1\n", "ind.tiny.test.index, line 2: \"-1\" where the number of a node"),
+        ("521\n520\n521\n", "ind.tiny.test.index, line 3: node 521 is listed twice"),
+        (
+            "520\n-1\n",
+            "ind.tiny.test.index, line 2: expected the number of a node alone on the line, found \"-1\"",
+        ),
     ] {
         fs::write(folder.path().join("ind.tiny.test.index"), text).unwrap();
         let message = refusal(&folder);
@@ -125,12 +127,29 @@ fn no_change_of_a_byte_makes_the_reader_panic_and_most_cut_files_are_refused() {
 }
 
 #[test]
+fn an_error_does_not_print_the_long_string_it_is_about() {
+    let folder = copy();
+    let path = folder.path().join("ind.tiny.graph");
+    let mut graph = fs::read(&path).unwrap();
+    // The first key of the dictionary, `K\x00`, becomes a string of a million bytes.
+    let key = graph.windows(2).position(|bytes| bytes == b"K\0").unwrap();
+    let string = [&b"X"[..], &1_000_000_u32.to_le_bytes(), &b"x".repeat(1_000_000)].concat();
+    graph.splice(key..key + 2, string);
+    fs::write(path, graph).unwrap();
+    let message = refusal(&folder);
+    assert!(
+        message.ends_with("expected one of the 526 nodes, found a string of 1000000 bytes"),
+        "{message:.200}"
+    );
+}
+
+#[test]
 fn a_pickle_that_calls_something_is_data_like_any_other() {
     let folder = copy();
     fs::write(folder.path().join("ind.tiny.graph"), b"\x80\x02cposix\nsystem\nU\x08echo bad\x85R.").unwrap();
-    assert!(refusal(&folder).contains("the pickle is no dictionary"), "{}", refusal(&folder));
+    assert!(refusal(&folder).contains("the pickle is not a dictionary"), "{}", refusal(&folder));
     fs::write(folder.path().join("ind.tiny.graph"), b"\x80\x02Vtext\n.").unwrap();
-    assert!(refusal(&folder).contains("byte 2: instruction 0x56 is none that these files need"));
+    assert!(refusal(&folder).contains("byte 2: the pickle instruction 0x56 is not supported"));
 }
 
 fn cora() -> Option<NodeSet> {
@@ -166,7 +185,7 @@ fn a_sub_graph_has_the_entries_of_the_whole_and_its_corruption_the_rows_of_other
         let sum: f32 = row(&graph.features, node).iter().map(|(_, value)| value).sum();
         assert!((sum - 1.0).abs() < 1e-5 || row(&graph.features, node).is_empty(), "{node}: {sum}");
     }
-    let source = SubGraphs::new(graph.clone(), Seed(3));
+    let source = Subgraphs::new(graph.clone(), Seed(3));
     let request = |step| BatchRequest { instances: vec![100, 3, 4, 520, 2], epoch: 1, step };
     let batch = source.batch(&request(7)).unwrap();
     assert_eq!(batch, source.batch(&request(7)).unwrap());

@@ -66,7 +66,8 @@ fn tar(folder: &str, files: &[(&str, Vec<u8>)]) -> Vec<u8> {
     builder.into_inner().unwrap()
 }
 
-/// A gzipped archive of one member of `len` zero bytes. The zeros are packed once and repeated as gzip members.
+/// A gzipped archive of one member of `len` zero bytes. The zeros are packed once and repeated as gzip
+/// members.
 fn bomb(member: &str, len: u64) -> Vec<u8> {
     let mut header = tar::Header::new_gnu();
     header.set_path(member).unwrap();
@@ -112,12 +113,10 @@ fn class_names_come_from_the_file_beside_the_records() {
     assert_eq!(open("cifar10", folder_of(&files).path(), Split::Test).unwrap().classes()[9], "j");
     files[6].1 = b"a\nb\n".to_vec();
     let message = refusal("cifar10", folder_of(&files).path(), Split::Test);
-    assert!(
-        message.ends_with("batches.meta.txt, byte 0: 2 class names, one a line, where there are 10 classes")
-    );
+    assert!(message.ends_with("batches.meta.txt, byte 0: expected 10 class names, one a line, found 2"));
     files[6].1 = b"a\n\xff".to_vec();
     let message = refusal("cifar10", folder_of(&files).path(), Split::Test);
-    assert!(message.ends_with("byte 2: is not text, and should hold class names"), "{message}");
+    assert!(message.ends_with("byte 2: expected class names as UTF-8 text"), "{message}");
 }
 
 #[test]
@@ -135,8 +134,7 @@ fn cifar100_is_read_by_its_fine_labels() {
         let bad = [record(&[0, 0], 1), record(&labels, 1)].concat();
         let folder = folder_of(&[("train.bin", bad)]);
         let message = refusal("cifar100", folder.path(), Split::Train);
-        let expected =
-            format!("train.bin, byte {byte}: record 1 has label {label}, where labels go from 0 to {last}");
+        let expected = format!("train.bin, byte {byte}: record 1 has label {label}; expected 0 to {last}");
         assert!(message.ends_with(&expected), "{message}");
     }
 }
@@ -145,9 +143,12 @@ fn cifar100_is_read_by_its_fine_labels() {
 fn a_bad_cifar_file_is_named_with_byte_and_record() {
     let cut = [record(&[1], 1), record(&[1], 1)[..100].to_vec()].concat();
     for (bytes, expected) in [
-        (Vec::new(), "byte 0: the file is empty, where records of 3073 bytes are expected"),
-        (cut, "byte 3173: record 1 ends after 100 of its 3073 bytes: cut short, or no file of this layout"),
-        (record(&[10], 1), "byte 0: record 0 has label 10, where labels go from 0 to 9"),
+        (Vec::new(), "byte 0: the file is empty; expected records of 3073 bytes"),
+        (
+            cut,
+            "byte 3173: record 1 ends after 100 of 3073 bytes; the file is cut short or not in this format",
+        ),
+        (record(&[10], 1), "byte 0: record 0 has label 10; expected 0 to 9"),
     ] {
         let mut files = cifar10();
         files[2].1 = bytes;
@@ -180,15 +181,15 @@ fn an_archive_that_is_none_or_ends_early_is_refused() {
     {
         let folder = folder_of(&[("cifar-10-binary.tar.gz", bytes)]);
         let message = refusal("cifar10", folder.path(), Split::Train);
-        assert!(message.contains("cannot be read beyond here"), "{message}");
+        assert!(message.contains("cannot be read further"), "{message}");
     }
 }
 
 #[test]
 fn an_archive_that_unpacks_to_too_much_is_refused() {
     for (member, len, expected) in [
-        ("x/test_batch.bin", (1 << 28) + 1, "more than 268435456 bytes, which is the limit"),
-        ("x/readme.html", 1 << 30, "unpacks to more than 1073741824 bytes, which is the limit"),
+        ("x/test_batch.bin", (1 << 28) + 1, "more than 268435456 bytes, the limit"),
+        ("x/readme.html", 1 << 30, "unpacks to more than 1073741824 bytes, the limit"),
     ] {
         let folder = folder_of(&[("cifar-10-binary.tar.gz", bomb(member, len))]);
         let message = refusal("cifar10", folder.path(), Split::Test);
@@ -257,26 +258,41 @@ fn a_bad_idx_file_is_named_with_the_byte() {
     for (images, expected) in [
         (Vec::new(), "byte 0: the file ends within its header"),
         (good_images()[..10].to_vec(), "byte 10: the file ends within its header"),
-        (good_labels(), "byte 0: magic number 0x00000801, where 0x00000803"),
-        (b"<html>not found</html>".to_vec(), "byte 0: magic number 0x3c68746d, where"),
-        (idx(IMAGES, &[0, 1, 3], &[]), "byte 4: claims to hold no images at all"),
-        (idx(IMAGES, &[2, 0, 3], &[]), "byte 8: claims images of 0 rows"),
-        (idx(IMAGES, &[2, 1, u32::MAX], &[0; 6]), "byte 12: claims images of 4294967295 columns"),
-        (idx(IMAGES, &[2, 1, 3], &[0; 5]), "byte 4: the header claims 6 bytes, where 5 can follow"),
-        (long, "byte 4: the header claims 6 bytes, where 7 can follow"),
+        (
+            good_labels(),
+            "byte 0: expected the magic number 0x00000803 (unsigned bytes, 3-dimensional), found 0x00000801",
+        ),
+        (
+            b"<html>not found</html>".to_vec(),
+            "byte 0: expected the magic number 0x00000803 (unsigned bytes, 3-dimensional), found 0x3c68746d",
+        ),
+        (idx(IMAGES, &[0, 1, 3], &[]), "byte 4: the header declares no images"),
+        (idx(IMAGES, &[2, 0, 3], &[]), "byte 8: the header declares images of 0 rows; expected 1 to 4096"),
+        (
+            idx(IMAGES, &[2, 1, u32::MAX], &[0; 6]),
+            "byte 12: the header declares images of 4294967295 columns",
+        ),
+        (
+            idx(IMAGES, &[2, 1, 3], &[0; 5]),
+            "byte 4: the header declares 6 bytes, but the file holds 5 after it",
+        ),
+        (long, "byte 4: the header declares 6 bytes, but the file holds 7 after it"),
         (
             idx(IMAGES, &[u32::MAX, 4096, 4096], &[0; 6]),
-            "byte 4: the header claims 72057594021150720 bytes, and 1073741824 is the limit",
+            "byte 4: the header declares 72057594021150720 bytes; the limit is 1073741824",
         ),
     ] {
         let message = refusal("mnist", mnist(images, good_labels()).path(), Split::Train);
         assert!(message.contains(&format!("train-images-idx3-ubyte, {expected}")), "{message}");
     }
     for (labels, expected) in [
-        (idx(LABELS, &[3], &[0; 3]), "byte 4: claims 3 labels, where there are 2 images"),
-        (idx(LABELS, &[2], &[0, 10]), "byte 9: label 10 of instance 1, where labels go from 0 to 9"),
-        (idx(LABELS, &[2], &[0]), "byte 4: the header claims 2 bytes, where 1 can follow"),
-        (good_images(), "byte 0: magic number 0x00000803, where 0x00000801"),
+        (idx(LABELS, &[3], &[0; 3]), "byte 4: the header declares 3 labels, but there are 2 images"),
+        (idx(LABELS, &[2], &[0, 10]), "byte 9: instance 1 has label 10; expected 0 to 9"),
+        (idx(LABELS, &[2], &[0]), "byte 4: the header declares 2 bytes, but the file holds 1 after it"),
+        (
+            good_images(),
+            "byte 0: expected the magic number 0x00000801 (unsigned bytes, 1-dimensional), found 0x00000803",
+        ),
     ] {
         let message = refusal("mnist", mnist(good_images(), labels).path(), Split::Train);
         assert!(message.contains(&format!("train-labels-idx1-ubyte, {expected}")), "{message}");
@@ -290,20 +306,20 @@ fn a_gzipped_idx_file_must_hold_exactly_what_its_header_claims() {
     let (mut garbled, end) = (whole.clone(), whole.len());
     garbled[end - 6] ^= 1;
     for (images, expected) in [
-        (whole[..end / 2].to_vec(), "cannot be unpacked beyond here"),
-        (garbled, "byte 60016: the file cannot be unpacked beyond here"),
-        (whole[..6].to_vec(), "byte 0: the file cannot be unpacked beyond here"),
+        (whole[..end / 2].to_vec(), "cannot be unpacked further"),
+        (garbled, "byte 60016: the file cannot be unpacked further"),
+        (whole[..6].to_vec(), "byte 0: the file cannot be unpacked further"),
         (
             gzip(&idx(IMAGES, &[2, 100, 300], &body[1..])),
             "byte 60015: the file ends after 59999 of the 60000 bytes",
         ),
         (
             gzip(&idx(IMAGES, &[2, 100, 299], &body)),
-            "byte 59816: goes on after the 59800 bytes its header claims",
+            "byte 59816: the file goes on after the 59800 bytes its header declares",
         ),
         (
             gzip(&idx(IMAGES, &[60_000, 100, 100], &[0; 6])),
-            "byte 4: the header claims 600000000 bytes, where at most",
+            "byte 4: the header declares 600000000 bytes, but the file holds at most",
         ),
     ] {
         let message = refusal("mnist", mnist(images, good_labels()).path(), Split::Train);

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use lookalike_base::Seed;
 use lookalike_data::graph::{
-    self, DescribedGraphs, FeatureRule, Features, GraphAugmentOptions, GraphAugmentation, GraphViews, Variant,
+    self, DescribedGraphs, FeatureRule, Features, GraphAugmentKind, GraphAugmentOptions, GraphViews, Variant,
 };
 use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 use lookalike_learn::encoder::Encoder;
@@ -47,10 +47,10 @@ fn main() -> Result<(), Failure> {
     let columns = features.columns();
     let augment = |kind| GraphAugmentOptions::published(kind, variant).validate();
     let first = match variant {
-        Variant::Original => GraphAugmentation::Nothing,
-        Variant::Paper => GraphAugmentation::Random2,
+        Variant::Original => GraphAugmentKind::Nothing,
+        Variant::Paper => GraphAugmentKind::Random2,
     };
-    let views = [augment(first)?, augment(GraphAugmentation::Random2)?];
+    let views = [augment(first)?, augment(GraphAugmentKind::Random2)?];
     let source: Arc<dyn BatchSource<Batch = _>> =
         Arc::new(GraphViews::new(DescribedGraphs::new(Arc::clone(&set), features), views, SEED));
 

@@ -71,7 +71,7 @@ pub enum LearnError {
     },
     /// From the data.
     #[error(transparent)]
-    Data(#[from] lookalike_data::DataError),
+    Data(lookalike_data::DataError),
     /// From the sampler.
     #[error(transparent)]
     Sampling(lookalike_sampling::SamplingError),
@@ -87,6 +87,15 @@ pub enum LearnError {
 }
 
 /// Cancelled work is one variant, wherever it was done.
+impl From<lookalike_data::DataError> for LearnError {
+    fn from(error: lookalike_data::DataError) -> Self {
+        match error {
+            lookalike_data::DataError::Cancelled { .. } => Self::Cancelled,
+            error => Self::Data(error),
+        }
+    }
+}
+
 impl From<lookalike_sampling::SamplingError> for LearnError {
     fn from(error: lookalike_sampling::SamplingError) -> Self {
         match error {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use lookalike_base::progress::Cancellation;
-use lookalike_data::download::check::{Verdict, check};
+use lookalike_data::check::{Verdict, check};
 use lookalike_data::graph::{self, FeatureRule, Features, GraphSet, NodeSet, planetoid};
 use lookalike_data::image::registry::{self, DatasetInfo};
 use lookalike_data::{DataError, DataOptions, Split, download};
@@ -67,7 +67,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
 
 fn list() -> Result<(), Failure> {
     let sets = registry::list();
-    let width = sets.iter().map(|info| info.what.chars().count()).max().unwrap_or(0);
+    let width = sets.iter().map(|info| info.description.chars().count()).max().unwrap_or(0);
     let mut table = Table::default();
     for info in sets {
         let files = match (info.root, info.files) {
@@ -75,7 +75,7 @@ fn list() -> Result<(), Failure> {
             (_, []) => "your own files",
             _ => "files, which `data get` fetches",
         };
-        table.row(info.name, format!("{:width$}  {files}", info.what));
+        table.row(info.name, format!("{:width$}  {files}", info.description));
     }
     let graphs = "graphs in TU format, the text format of GIN's code or Planetoid's, by name or path";
     table.row("NAME or PATH", format!("{graphs:width$}  your own files"));
@@ -89,17 +89,19 @@ fn describe(name: &str, root: &Path) -> Result<(), Failure> {
             warn(&warnings);
             describe_graphs(&set)
         }
-        Err(DataError::NoGraphs { name: set, place, mut wanted }) => match planetoid::open(name, root) {
-            Ok((set, warnings)) => {
-                warn(&warnings);
-                describe_nodes(&set)
+        Err(DataError::NoGraphs { name: set, root: searched, mut wanted }) => {
+            match planetoid::open(name, root) {
+                Ok((set, warnings)) => {
+                    warn(&warnings);
+                    describe_nodes(&set)
+                }
+                Err(DataError::NoGraphs { wanted: other, .. }) => {
+                    wanted.extend(other);
+                    Err(DataError::NoGraphs { name: set, root: searched, wanted }.into())
+                }
+                Err(error) => Err(error.into()),
             }
-            Err(DataError::NoGraphs { wanted: other, .. }) => {
-                wanted.extend(other);
-                Err(DataError::NoGraphs { name: set, place, wanted }.into())
-            }
-            Err(error) => Err(error.into()),
-        },
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -171,9 +173,9 @@ fn check_files(which: &Which) -> Result<(), Failure> {
             Verdict::Published => "as published".to_owned(),
             Verdict::Differs { found, expected } => {
                 differing += 1;
-                format!("NOT as published: MD5 sum {found} instead of {expected}")
+                format!("NOT as published: its SHA-256 sum is {found}, not {expected}")
             }
-            Verdict::Unknown => "read; no sum was published to compare it with".to_owned(),
+            Verdict::Unknown => "read; no published sum is known to compare it with".to_owned(),
             Verdict::Warning(text) => {
                 warn(&[text]);
                 continue;
@@ -201,9 +203,10 @@ fn get(which: &Which, mirror: Option<&str>, cancellation: &Cancellation) -> Resu
         return say(format_args!("{} needs no files", which.name));
     };
     let interrupted = |error| match error {
-        DataError::Interrupted { path } => {
-            Failure::Interrupted(format!("what came is kept in {}, the same command goes on", path.display()))
-        }
+        DataError::Cancelled { path } => Failure::Interrupted(format!(
+            "the partial download is in {}, and the same command resumes it",
+            path.display()
+        )),
         error @ DataError::Option { .. } => Failure::usage(error.to_string()),
         error => Failure::from(error),
     };

@@ -1,17 +1,16 @@
-//! Fetches the published files of a data set over HTTP, and goes on where an earlier attempt ended.
+//! Downloads the published files of a data set over HTTP, and resumes where an earlier attempt ended.
 //!
-//! A file comes under its name with `.part` behind it, and gets its own name only when its MD5 sum is that of the
-//! published file. So whatever lies under a final name is whole.
+//! A file is written under its name with `.part` behind it, and gets its own name only when its SHA-256 sum is that of the
+//! published file. So a file under its own name is complete.
 
-pub mod check;
-pub mod known;
-mod part;
+mod partial_file;
 
-use crate::download::known::{KnownFile, known_files};
+use crate::checksum::Checksum;
 use crate::error::DataError;
 use crate::image::registry::NAMES;
+use crate::published::{PublishedFile, published_files};
 use lookalike_base::progress::{Cancellation, Progress, ProgressDisplay};
-use part::Part;
+use partial_file::PartialFile;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -19,43 +18,43 @@ use std::time::Duration;
 use ureq::http::{Response, StatusCode, header};
 use ureq::{Agent, Body, Proxy};
 
-/// A file whose length is not known must not be longer; the published ones are far from it.
+/// Limit of a file whose length is not known, in bytes. The published files are much shorter.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// The longest that one answer may take, however steadily it trickles.
-const LONGEST_ANSWER: Duration = Duration::from_hours(1);
+/// Limit of the time that one response may take, however steadily its bytes come.
+const MAX_RESPONSE: Duration = Duration::from_hours(1);
 
 const CHUNK: usize = 64 * 1024;
 
-/// How much is put up with.
-struct Manner {
+/// How requests are made, and how often one is repeated.
+struct RequestOptions {
     /// Requests for one file.
     attempts: u32,
-    /// Rest before the second attempt; it grows by as much with each further one.
+    /// Pause before the second attempt; each further attempt adds as much.
     pause: Duration,
-    /// The longest silence of a server.
-    silence: Duration,
+    /// How long a server may be silent.
+    timeout: Duration,
     proxy: Option<Proxy>,
 }
 
-impl Default for Manner {
+impl Default for RequestOptions {
     fn default() -> Self {
-        let (pause, silence) = (Duration::from_secs(1), Duration::from_secs(20));
-        Self { attempts: 5, pause, silence, proxy: Proxy::try_from_env() }
+        let (pause, timeout) = (Duration::from_secs(1), Duration::from_secs(20));
+        Self { attempts: 5, pause, timeout, proxy: Proxy::try_from_env() }
     }
 }
 
-/// Fetches the published files of data set `name` into the folder `root`, which is made where it is not there, and
-/// returns their paths. A file that lies there already and is whole is not fetched again; one that is damaged is
-/// replaced once the new one is whole. A set that is made on the fly needs none.
+/// Downloads the published files of data set `name` into the folder `root`, which is made where it does not exist, and
+/// returns their paths. A complete file in the folder is not downloaded again; a damaged one is replaced once the new one
+/// is complete. A set that is drawn when it is opened has no files.
 ///
-/// `base_url` replaces the folder the files were published in, for a mirror.
+/// `base_url` is a folder of a mirror that replaces the published address.
 ///
 /// # Errors
-/// An unknown name, or `folder`, which nobody published. [`DataError::Fetch`] where a server refuses, or keeps on
-/// breaking off: what came stays for the next call. [`DataError::Checksum`] where the whole file came and is another.
-/// [`DataError::Interrupted`] when `cancellation` asked for it, also with the part kept. [`DataError::Io`] where the
-/// folder cannot be written.
+/// [`DataError::UnknownName`]; [`DataError::Option`] for `folder`, which is not published. [`DataError::Fetch`] where a server
+/// refuses or the connection breaks at every attempt: the partial file stays for the next call. [`DataError::Checksum`] where
+/// a complete file is not the published one. [`DataError::Cancelled`] where `cancellation` asks for it; the partial file
+/// stays. [`DataError::Io`] where the folder cannot be written.
 pub fn get(
     name: &str,
     root: &Path,
@@ -64,79 +63,80 @@ pub fn get(
     cancellation: &Cancellation,
 ) -> Result<Vec<PathBuf>, DataError> {
     if !NAMES.contains(&name) {
-        return Err(DataError::UnknownName { name: name.to_owned(), known: NAMES.to_vec() });
+        return Err(DataError::UnknownName { name: name.to_owned(), available: NAMES.to_vec() });
     }
     if name == "folder" {
-        let problem = "a folder of your own images is not published anywhere: there is nothing to fetch";
+        let problem = "`folder` means your own images, which cannot be downloaded";
         return Err(DataError::Option { key: "data.name".to_owned(), problem: problem.to_owned() });
     }
-    let manner = Manner::default();
-    let url = |file: &KnownFile| match base_url {
+    let options = RequestOptions::default();
+    let url = |file: &PublishedFile| match base_url {
         Some(base) => format!("{}/{}", base.trim_end_matches('/'), file.name),
         None => file.url.to_owned(),
     };
-    known_files(name)
+    published_files(name)
         .iter()
-        .map(|file| get_file(file, &url(file), root, &manner, display, cancellation))
+        .map(|file| get_file(file, &url(file), root, &options, display, cancellation))
         .collect()
 }
 
 fn get_file(
-    file: &KnownFile,
+    file: &PublishedFile,
     url: &str,
     root: &Path,
-    manner: &Manner,
+    options: &RequestOptions,
     display: &dyn ProgressDisplay,
     cancellation: &Cancellation,
 ) -> Result<PathBuf, DataError> {
     let path = root.join(file.name);
-    if path.is_file() && part::md5_of(&path)? == file.md5 {
+    if path.is_file() && Checksum::of_file(&path, |_| ())? == file.sha256 {
         return Ok(path);
     }
     fs::create_dir_all(root).map_err(DataError::io("make", root))?;
-    let part = Part::open(&path)?;
+    let partial = PartialFile::open(&path)?;
     let progress = file.bytes.map(|bytes| start(file, bytes, display));
-    let mut download = Download { file, url, part, display, progress, cancellation, agent: agent(manner) };
-    let result = download.attempt_all(manner);
+    let mut download =
+        Download { file, url, partial, display, progress, cancellation, agent: agent(options) };
+    let result = download.attempt_all(options);
     if let Some(progress) = &download.progress {
         progress.finish();
     }
     result?;
-    download.part.finish(&path)?;
+    download.partial.finish(&path)?;
     Ok(path)
 }
 
-fn start(file: &KnownFile, bytes: u64, display: &dyn ProgressDisplay) -> Box<dyn Progress> {
+fn start(file: &PublishedFile, bytes: u64, display: &dyn ProgressDisplay) -> Box<dyn Progress> {
     display.start(bytes / 1000, &format!("{} (kB)", file.name))
 }
 
-fn agent(manner: &Manner) -> Agent {
+fn agent(options: &RequestOptions) -> Agent {
     let config = Agent::config_builder()
-        // A refusal is told apart from a break by its status.
+        // The status tells a refusal from a broken connection.
         .http_status_as_error(false)
-        .timeout_connect(Some(manner.silence))
-        .timeout_recv_response(Some(manner.silence))
-        .timeout_per_read(Some(manner.silence))
-        .timeout_recv_body(Some(LONGEST_ANSWER))
-        .proxy(manner.proxy.clone())
+        .timeout_connect(Some(options.timeout))
+        .timeout_recv_response(Some(options.timeout))
+        .timeout_per_read(Some(options.timeout))
+        .timeout_recv_body(Some(MAX_RESPONSE))
+        .proxy(options.proxy.clone())
         .user_agent(concat!("lookalike/", env!("CARGO_PKG_VERSION")))
         .accept_encoding("identity");
     config.build().into()
 }
 
-/// How one request ended, if not by an error that ends them all.
-enum Outcome {
-    /// The server has sent all it had to send.
-    Ended,
-    /// Another attempt may be luckier, for this reason.
-    Broken(String),
+/// How one request ended, unless by an error that ends the download.
+enum RequestEnd {
+    /// The server sent everything it had.
+    Complete,
+    /// The request failed for this reason, and another attempt may succeed.
+    Retry(String),
 }
 
-/// One file on its way.
+/// One file that is being downloaded.
 struct Download<'a> {
-    file: &'a KnownFile,
+    file: &'a PublishedFile,
     url: &'a str,
-    part: Part,
+    partial: PartialFile,
     display: &'a dyn ProgressDisplay,
     progress: Option<Box<dyn Progress>>,
     cancellation: &'a Cancellation,
@@ -144,81 +144,81 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Asks again and again until the part is the published file.
-    fn attempt_all(&mut self, manner: &Manner) -> Result<(), DataError> {
+    /// Makes requests until the partial file is the published one.
+    fn attempt_all(&mut self, options: &RequestOptions) -> Result<(), DataError> {
         let mut last = None;
-        for attempt in 0..manner.attempts {
-            // As when the last call was killed between the last byte and the renaming.
-            if self.part.sum() == self.file.md5 {
+        for attempt in 0..options.attempts {
+            // An earlier call may have ended between the last byte and the renaming.
+            if self.partial.sum() == self.file.sha256 {
                 return Ok(());
             }
-            self.rest(manner.pause * attempt)?;
-            let had = self.part.len();
+            self.pause(options.pause * attempt)?;
+            let had = self.partial.len();
             last = Some(match self.request()? {
-                Outcome::Broken(problem) => {
-                    self.tell(&problem);
+                RequestEnd::Retry(problem) => {
+                    self.note(&problem);
                     self.failure(problem)
                 }
-                Outcome::Ended if self.part.sum() == self.file.md5 => return Ok(()),
-                Outcome::Ended if self.file.bytes.is_some_and(|bytes| self.part.len() < bytes) => {
-                    self.failure(format!("it ended after {} bytes", self.part.len()))
+                RequestEnd::Complete if self.partial.sum() == self.file.sha256 => return Ok(()),
+                RequestEnd::Complete if self.file.bytes.is_some_and(|bytes| self.partial.len() < bytes) => {
+                    self.failure(format!("the file ended after {} bytes", self.partial.len()))
                 }
-                Outcome::Ended => {
+                RequestEnd::Complete => {
                     let wrong = DataError::Checksum {
                         url: self.url.to_owned(),
-                        found: self.part.sum(),
-                        expected: self.file.md5.to_owned(),
+                        found: self.partial.sum(),
+                        expected: self.file.sha256.to_owned(),
                     };
-                    self.part.restart()?;
+                    self.partial.restart()?;
                     if had == 0 {
-                        self.part.remove()?;
+                        self.partial.remove()?;
                         return Err(wrong);
                     }
-                    // What lay here may have been of another file: the next attempt asks for all of it.
+                    // The partial file may have been one of another file: the next attempt asks for the whole file.
                     wrong
                 }
             });
         }
-        Err(last.unwrap_or_else(|| self.failure("no attempt was allowed".to_owned())))
+        Err(last.unwrap_or_else(|| self.failure("no attempt was made".to_owned())))
     }
 
     fn failure(&self, mut problem: String) -> DataError {
-        if self.part.len() > 0 {
-            problem.push_str("; what came is kept, and the next call goes on from there");
+        if self.partial.len() > 0 {
+            problem.push_str("; the partial download is kept, and the next attempt resumes it");
         }
         DataError::Fetch { url: self.url.to_owned(), problem }
     }
 
-    /// Lets the user know what the next attempt is for.
-    fn tell(&self, problem: &str) {
+    /// Shows the user why another attempt follows.
+    fn note(&self, problem: &str) {
         if let Some(progress) = &self.progress {
             progress.note(&format!("{}: {problem}", self.file.name));
         }
     }
 
-    fn interrupted(&self) -> Result<(), DataError> {
+    fn check_cancelled(&self) -> Result<(), DataError> {
         if self.cancellation.is_cancelled() {
-            return Err(DataError::Interrupted { path: self.part.path().to_owned() });
+            return Err(DataError::Cancelled { path: self.partial.path().to_owned() });
         }
         Ok(())
     }
 
-    fn rest(&self, pause: Duration) -> Result<(), DataError> {
+    fn pause(&self, pause: Duration) -> Result<(), DataError> {
         let step = Duration::from_millis(100);
         let mut left = pause;
         while !left.is_zero() {
-            self.interrupted()?;
+            self.check_cancelled()?;
             std::thread::sleep(left.min(step));
             left = left.saturating_sub(step);
         }
-        self.interrupted()
+        self.check_cancelled()
     }
 
-    /// Asks for what is missing, and adds what comes to the part.
-    fn request(&mut self) -> Result<Outcome, DataError> {
+    /// Requests the bytes that are missing, and appends them to the partial file.
+    fn request(&mut self) -> Result<RequestEnd, DataError> {
         let mut request = self.agent.get(self.url);
-        if self.part.len() > 0 {
-            request = request.header(header::RANGE, format!("bytes={}-", self.part.len()));
+        if self.partial.len() > 0 {
+            request = request.header(header::RANGE, format!("bytes={}-", self.partial.len()));
         }
         let response = match request.call() {
             Ok(response) => response,
@@ -228,35 +228,39 @@ impl Download<'_> {
                 | ureq::Error::HostNotFound
                 | ureq::Error::TooManyRedirects),
             ) => return Err(self.failure(error.to_string())),
-            Err(error) => return Ok(Outcome::Broken(error.to_string())),
+            Err(error) => return Ok(RequestEnd::Retry(error.to_string())),
         };
-        if let Some(outcome) = self.place(&response)? {
-            return Ok(outcome);
+        if let Some(end) = self.begin(&response)? {
+            return Ok(end);
         }
         self.receive(response.into_body())
     }
 
-    /// Sets the part to where the answer begins; an outcome where the answer is of no use.
-    fn place(&mut self, response: &Response<Body>) -> Result<Option<Outcome>, DataError> {
+    /// Checks the head of a response and prepares the partial file for its bytes; how the request ended where they are of no
+    /// use.
+    fn begin(&mut self, response: &Response<Body>) -> Result<Option<RequestEnd>, DataError> {
         let status = response.status();
         match status {
-            StatusCode::PARTIAL_CONTENT if first_byte(response) == Some(self.part.len()) => {}
-            // The range was not what was asked for, or there is nothing behind what lies here.
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if self.part.len() > 0 => {
-                self.part.restart()?;
-                return Ok(Some(Outcome::Broken(format!("the server answers {status} to being resumed"))));
+            StatusCode::PARTIAL_CONTENT if first_byte(response) == Some(self.partial.len()) => {}
+            // The server sent another range, or the file has no bytes beyond the partial file's.
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if self.partial.len() > 0 => {
+                self.partial.restart()?;
+                return Ok(Some(RequestEnd::Retry(format!(
+                    "the server answered {status} to the request to resume"
+                ))));
             }
-            // All of the file, whether or not a range was asked for.
-            StatusCode::OK => self.part.restart()?,
+            // The whole file, whether or not a range was requested.
+            StatusCode::OK => self.partial.restart()?,
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT => {
-                return Ok(Some(Outcome::Broken(format!("the server answers {status}"))));
+                return Ok(Some(RequestEnd::Retry(format!("the server answered {status}"))));
             }
             _ if status.is_server_error() => {
-                return Ok(Some(Outcome::Broken(format!("the server answers {status}"))));
+                return Ok(Some(RequestEnd::Retry(format!("the server answered {status}"))));
             }
-            _ => return Err(self.failure(format!("the server answers {status}"))),
+            _ => return Err(self.failure(format!("the server answered {status}"))),
         }
-        let promised = response.body().content_length().map(|length| length.saturating_add(self.part.len()));
+        let promised =
+            response.body().content_length().map(|length| length.saturating_add(self.partial.len()));
         if let Some(promised) = promised
             && promised > self.limit()
         {
@@ -268,29 +272,29 @@ impl Download<'_> {
         Ok(None)
     }
 
-    fn receive(&mut self, body: Body) -> Result<Outcome, DataError> {
+    fn receive(&mut self, body: Body) -> Result<RequestEnd, DataError> {
         let mut reader = body.into_with_config().limit(u64::MAX).reader();
         let mut chunk = vec![0; CHUNK];
         loop {
-            self.interrupted()?;
+            self.check_cancelled()?;
             let count = match reader.read(&mut chunk) {
-                Ok(0) => return Ok(Outcome::Ended),
+                Ok(0) => return Ok(RequestEnd::Complete),
                 Ok(count) => count,
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(error) => {
-                    let problem = format!("it broke off after {} bytes: {error}", self.part.len());
-                    return Ok(Outcome::Broken(problem));
+                    let problem = format!("the connection broke after {} bytes: {error}", self.partial.len());
+                    return Ok(RequestEnd::Retry(problem));
                 }
             };
-            if self.part.len() + count as u64 > self.limit() {
-                let more = self.part.len() + count as u64;
-                self.part.restart()?;
-                self.part.remove()?;
+            if self.partial.len() + count as u64 > self.limit() {
+                let more = self.partial.len() + count as u64;
+                self.partial.restart()?;
+                self.partial.remove()?;
                 return Err(self.too_long(more));
             }
-            self.part.append(&chunk[..count])?;
+            self.partial.append(&chunk[..count])?;
             if let Some(progress) = &self.progress {
-                progress.set_position(self.part.len() / 1000);
+                progress.set_position(self.partial.len() / 1000);
             }
         }
     }
@@ -300,11 +304,14 @@ impl Download<'_> {
     }
 
     fn too_long(&self, bytes: u64) -> DataError {
-        self.failure(format!("it is {bytes} bytes or more, the published file at most {}", self.limit()))
+        self.failure(format!(
+            "the file has {bytes} bytes or more; the published file has at most {}",
+            self.limit()
+        ))
     }
 }
 
-/// The first byte that a partial answer holds, from its `Content-Range: bytes FIRST-LAST/TOTAL`.
+/// The offset at which a partial response begins, from its `Content-Range: bytes FIRST-LAST/TOTAL`.
 fn first_byte(response: &Response<Body>) -> Option<u64> {
     let range = response.headers().get(header::CONTENT_RANGE)?.to_str().ok()?;
     range.strip_prefix("bytes ")?.split_once('-')?.0.trim().parse().ok()

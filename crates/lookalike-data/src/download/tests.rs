@@ -10,11 +10,10 @@ fn published() -> Vec<u8> {
     (0..200_000_u32).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 7).to_le_bytes()).collect()
 }
 
-fn known(bytes: Option<u64>) -> KnownFile {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("x");
-    fs::write(&path, published()).unwrap();
-    KnownFile { name: "x.gz", url: "", md5: Box::leak(part::md5_of(&path).unwrap().into()), bytes }
+fn published_file(bytes: Option<u64>) -> PublishedFile {
+    let mut sum = Checksum::default();
+    sum.update(published());
+    PublishedFile { name: "x.gz", url: "", sha256: Box::leak(sum.hexadecimal().into()), bytes }
 }
 
 /// What a client asked for: the first byte of the range, where it gave one.
@@ -113,14 +112,14 @@ fn read_range(stream: &mut TcpStream) -> Asked {
 
 struct Case {
     folder: tempfile::TempDir,
-    file: KnownFile,
+    file: PublishedFile,
     cancellation: Cancellation,
 }
 
 impl Case {
     fn new(bytes: Option<u64>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        Self { folder, file: known(bytes), cancellation: Cancellation::new() }
+        Self { folder, file: published_file(bytes), cancellation: Cancellation::new() }
     }
 
     /// With a part of an earlier attempt.
@@ -131,13 +130,13 @@ impl Case {
     }
 
     fn get(&self, url: &str) -> Result<PathBuf, DataError> {
-        let manner = Manner {
+        let options = RequestOptions {
             attempts: 3,
             pause: Duration::from_millis(1),
-            silence: Duration::from_millis(500),
+            timeout: Duration::from_millis(500),
             proxy: None,
         };
-        get_file(&self.file, url, self.folder.path(), &manner, &Silent, &self.cancellation)
+        get_file(&self.file, url, self.folder.path(), &options, &Silent, &self.cancellation)
     }
 
     /// Fetches from a server with these answers; what was asked of it comes back too.
@@ -179,7 +178,7 @@ fn a_broken_connection_is_resumed_where_it_broke() {
 }
 
 #[test]
-fn what_an_earlier_call_left_is_gone_on_from() {
+fn the_partial_file_of_an_earlier_call_is_resumed() {
     let case = Case::with_part(&published()[..70_000]);
     let (result, asked) = case.run(vec![honest()]);
     case.assert_whole(result);
@@ -236,8 +235,11 @@ fn a_wrong_sum_is_told_with_both_and_leaves_nothing() {
     let case = Case::new(None);
     let (result, asked) = case.run(vec![whole(b"something else".to_vec())]);
     let message = message(result);
-    assert!(message.contains("6c7ba9c5a141421e1c03cb9807c97c74"), "{message}");
-    assert!(message.contains(case.file.md5), "{message}");
+    assert!(
+        message.contains("SHA-256 f41f3fa625ff120ddca7ef456bf66371ecea23c129f4e4c32367101edb516cf8"),
+        "{message}"
+    );
+    assert!(message.contains(case.file.sha256), "{message}");
     assert_eq!(asked.len(), 1);
     assert!(case.names().is_empty());
 }
@@ -269,7 +271,7 @@ fn a_connection_that_keeps_on_breaking_leaves_the_part_for_the_next_call() {
     let case = Case::new(None);
     let (result, _) = case.run(vec![cut(1000), cut(1000), cut(1000)]);
     let message = message(result);
-    assert!(message.contains("broke off after 3000 bytes"), "{message}");
+    assert!(message.contains("the connection broke after 3000 bytes"), "{message}");
     assert_eq!(fs::read(case.folder.path().join("x.gz.part")).unwrap(), published()[..3000]);
 }
 
@@ -297,7 +299,7 @@ fn more_bytes_than_were_published_are_refused_before_and_while_they_come() {
         let case = Case::new(Some(5000));
         let (result, _) = case.run(vec![Box::new(move |_| answer(head, &published()))]);
         let message = message(result);
-        assert!(message.contains("the published file at most 5000"), "{message}");
+        assert!(message.contains("the published file has at most 5000"), "{message}");
         assert!(!case.names().contains(&"x.gz".to_owned()));
     }
 }
@@ -333,15 +335,15 @@ fn an_address_that_is_none_is_an_error() {
 }
 
 #[test]
-fn an_interrupted_download_keeps_its_part_and_is_gone_on_with() {
+fn a_cancelled_download_keeps_its_part_and_is_resumed() {
     let case = Case::with_part(&published()[..70_000]);
     let flag = case.cancellation.clone();
-    let interrupting: Answer = Box::new(move |asked| {
+    let cancelling: Answer = Box::new(move |asked| {
         flag.cancel();
         cut(usize::MAX)(asked)
     });
-    let (result, _) = case.run(vec![interrupting]);
-    assert!(matches!(result, Err(DataError::Interrupted { .. })));
+    let (result, _) = case.run(vec![cancelling]);
+    assert!(matches!(result, Err(DataError::Cancelled { .. })));
     let part = fs::read(case.folder.path().join("x.gz.part")).unwrap();
     assert!(part.len() >= 70_000 && published().starts_with(&part));
     assert_eq!(case.names(), ["x.gz.part"]);
@@ -374,9 +376,26 @@ fn a_damaged_file_is_replaced_when_the_new_one_is_whole() {
 #[test]
 fn two_processes_do_not_write_one_part() {
     let case = Case::new(None);
-    let held = Part::open(&case.folder.path().join("x.gz")).unwrap();
+    let held = PartialFile::open(&case.folder.path().join("x.gz")).unwrap();
     assert!(matches!(case.get("http://127.0.0.1:1/x.gz"), Err(DataError::Io { .. })));
     drop(held);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_place_of_a_partial_file_is_not_followed() {
+    use std::os::unix::fs::symlink;
+    for existing in [true, false] {
+        let case = Case::new(None);
+        let victim = case.folder.path().join("victim");
+        if existing {
+            fs::write(&victim, "precious").unwrap();
+        }
+        symlink(&victim, case.folder.path().join("x.gz.part")).unwrap();
+        let error = case.get("http://127.0.0.1:1/x.gz").unwrap_err();
+        assert!(matches!(error, DataError::Io { action: "write", .. }), "{error}");
+        assert_eq!(fs::read_to_string(&victim).ok(), existing.then(|| "precious".to_owned()));
+    }
 }
 
 #[test]
@@ -395,7 +414,7 @@ fn a_mirror_is_asked_for_the_file_by_name() {
     let base = server.url.replace("x.gz", "mirror/");
     let result = get("cifar10", folder.path(), Some(&base), &Silent, &Cancellation::new());
     let message = result.unwrap_err().to_string();
-    assert!(message.contains("/mirror/cifar-10-binary.tar.gz: the server answers 404"), "{message}");
+    assert!(message.contains("/mirror/cifar-10-binary.tar.gz: the server answered 404"), "{message}");
     assert_eq!(server.asked().len(), 1);
 }
 

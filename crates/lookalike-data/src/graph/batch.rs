@@ -1,11 +1,12 @@
 //! One graph with features, and many as one.
 
 use super::features::Features;
-use super::set::GraphSet;
+use super::graph_set::GraphSet;
 use crate::error::DataError;
 use lookalike_kernels::sparse::Csr;
 
-/// A graph whose nodes have features. After an augmentation it may have no nodes, and its edges need not go both ways.
+/// A graph whose nodes have features. After an augmentation it may have no nodes, and its edges need not go
+/// both ways.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     /// n×n: row i has the nodes whose messages node i receives.
@@ -16,12 +17,12 @@ pub struct Graph {
     pub columns: usize,
 }
 
-/// Graphs side by side: one block-diagonal matrix of edges, never a dense one.
+/// Graphs side by side: one block-diagonal sparse matrix of edges.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GraphBatch {
     /// n×n for n nodes in all.
     pub edges: Csr,
-    /// Graph g has the nodes `offsets[g]` to `offsets[g + 1]`, less one: the segments of
+    /// Graph g has the nodes `offsets[g]` to `offsets[g + 1]` − 1: the segments of
     /// [`segment`](lookalike_kernels::sparse::segment).
     pub offsets: Vec<usize>,
     /// n×d, row after row.
@@ -45,7 +46,7 @@ impl Graph {
             columns.extend(graph.neighbors(node));
             offsets.push(columns.len());
         }
-        let edges = Csr::new(offsets, columns, None, graph.nodes()).map_err(impossible)?;
+        let edges = Csr::new(offsets, columns, None, graph.nodes()).map_err(DataError::graph)?;
         Ok(Self { edges, features: features.of(set, graph), columns: features.columns() })
     }
 
@@ -54,7 +55,7 @@ impl Graph {
         self.edges.len()
     }
 
-    /// The graph of the nodes that `kept` names, ascending, with all edges among them.
+    /// The subgraph of the nodes `kept`, which ascend, with all edges among them.
     pub(super) fn induced(&self, kept: &[u32]) -> Self {
         let row = |node: &u32| &self.features[*node as usize * self.columns..][..self.columns];
         let features = kept.iter().flat_map(row).copied().collect();
@@ -68,7 +69,7 @@ impl Graph {
             columns.extend(self.edges.row(node as usize).iter().copied().filter(|to| keep(node, *to)));
             offsets.push(columns.len());
         }
-        let edges = Csr::new(offsets, columns, None, self.nodes()).map_err(impossible)?;
+        let edges = Csr::new(offsets, columns, None, self.nodes()).map_err(DataError::graph)?;
         Ok(Self { edges, features: self.features.clone(), columns: self.columns })
     }
 }
@@ -77,11 +78,13 @@ impl GraphBatch {
     /// The graphs as one, in their order.
     ///
     /// # Errors
-    /// [`DataError::Graph`] where there are none, they differ in columns, or have more nodes than 32 bits can number.
+    /// [`DataError::Graph`] where there are none, they differ in columns, or they have more than 2³² − 1
+    /// nodes.
     pub fn of(graphs: &[Graph]) -> Result<Self, DataError> {
         let columns = graphs.first().map_or(0, |graph| graph.columns);
         if columns == 0 || graphs.iter().any(|graph| graph.columns != columns) {
-            let problem = "a batch holds one graph at least, and all have as many features".to_owned();
+            let problem =
+                "a batch needs at least one graph, and its graphs the same number of features".to_owned();
             return Err(DataError::Graph { problem });
         }
         let mut offsets = vec![0];
@@ -89,17 +92,17 @@ impl GraphBatch {
             *sum += graph.nodes();
             Some(*sum)
         }));
-        let edges = Csr::block_diagonal(graphs.iter().map(|graph| &graph.edges)).map_err(impossible)?;
+        let edges = Csr::block_diagonal(graphs.iter().map(|graph| &graph.edges)).map_err(DataError::graph)?;
         let features = graphs.iter().flat_map(|graph| &graph.features).copied().collect();
         Ok(Self { edges, offsets, features, columns })
     }
 
-    /// The graphs that `graphs` names, in that order.
+    /// A batch of the graphs numbered `graphs`, in that order.
     ///
     /// # Panics
     /// Where there is no such graph.
     #[must_use]
-    pub fn chosen(&self, graphs: &[u32]) -> Self {
+    pub fn select(&self, graphs: &[u32]) -> Self {
         let nodes = |graph: &u32| self.offsets[*graph as usize]..self.offsets[*graph as usize + 1];
         let mut offsets = Vec::with_capacity(graphs.len() + 1);
         offsets.push(0);
@@ -126,9 +129,4 @@ impl GraphBatch {
     pub fn nodes(&self) -> usize {
         self.edges.len()
     }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
-pub(super) fn impossible(error: lookalike_kernels::KernelError) -> DataError {
-    DataError::Graph { problem: error.to_string() }
 }

@@ -1,12 +1,12 @@
-//! What a node is described by.
+//! The features that describe a node.
 
-use super::set::{GraphRef, GraphSet};
+use super::graph_set::{GraphRef, GraphSet};
 use crate::error::DataError;
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// Most columns of features. A wider description wants a limit of degrees.
-const MOST_COLUMNS: usize = 1 << 16;
+/// Limit of the columns of features. The degree, one-hot, can reach it; `max_degree` lowers it.
+const MAX_COLUMNS: usize = 1 << 16;
 
 /// One part of the description of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,7 +18,7 @@ pub enum Feature {
     Attributes,
     /// The number of its neighbours, one-hot from 0 to the greatest of the set.
     Degree,
-    /// 1, which says nothing.
+    /// The number 1.
     Constant,
 }
 
@@ -28,10 +28,12 @@ pub enum Feature {
 pub struct FeatureRule {
     /// The parts, in their order.
     pub parts: Vec<Feature>,
-    /// The greatest degree that has a column, which nodes with more neighbours share; if absent the greatest of the set.
+    /// The greatest degree that has a column, which nodes with more neighbours share; if absent the greatest
+    /// of the set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_degree: Option<u32>,
-    /// The labels of nodes that have a column, in this order, as the files write them; if absent those of the set, ascending.
+    /// The labels of nodes that have a column, in this order, as the files write them; if absent those of the
+    /// set, ascending.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_labels: Option<Vec<String>>,
 }
@@ -42,7 +44,8 @@ impl FeatureRule {
         Self { parts, max_degree: None, node_labels: None }
     }
 
-    /// The same rule with what it leaves to `set` written out, so that it gives nodes of another set the same columns.
+    /// The same rule with everything that depends on `set` written out, so that it gives nodes of another set
+    /// the same columns.
     #[must_use]
     pub fn fitted(mut self, set: &GraphSet) -> Self {
         if self.parts.contains(&Feature::Degree) {
@@ -54,14 +57,14 @@ impl FeatureRule {
         self
     }
 
-    /// What GraphCL's published results rest on: labels of nodes where the set has them, else the constant.
+    /// The rule of GraphCL's published results: labels of nodes where the set has them, else the constant.
     pub fn graphcl(set: &GraphSet) -> Self {
         let part = if set.node_labels().is_some() { Feature::NodeLabels } else { Feature::Constant };
         Self::of(vec![part])
     }
 
-    /// What MVGRL's published results rest on: attributes where the set has them; else the degree, behind labels of nodes
-    /// where there are any.
+    /// The rule of MVGRL's published results: attributes where the set has them; else the degree, behind
+    /// labels of nodes where there are any.
     pub fn mvgrl(set: &GraphSet) -> Self {
         Self::of(match (set.attributes(), set.node_labels()) {
             (Some(_), _) => vec![Feature::Attributes],
@@ -71,7 +74,7 @@ impl FeatureRule {
     }
 }
 
-/// A rule that fits a set.
+/// A rule that was checked against a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Features {
     /// Each part with its number of columns.
@@ -84,26 +87,24 @@ impl Features {
     /// Checks `rule` against `set`.
     ///
     /// # Errors
-    /// [`DataError::Option`] where the rule is empty, asks twice for the same or for what the set does not hold, has no column
-    /// for a label of the set, or gives more columns than 65,536.
+    /// [`DataError::Option`] where the rule is empty, lists a part twice, asks for what the set does not
+    /// hold, has no column for a label of the set, or gives more than 65,536 columns.
     pub fn new(rule: &FeatureRule, set: &GraphSet) -> Result<Self, DataError> {
         let wrong =
             |key: &str, problem: String| DataError::Option { key: format!("graphs.features{key}"), problem };
         if rule.parts.is_empty() {
             return Err(wrong(
                 "",
-                "no feature is named, and a node needs one; `constant` is the least".to_owned(),
+                "no feature is named; a node needs at least one, for instance `constant`".to_owned(),
             ));
         }
         let (mut parts, mut label_columns) = (Vec::new(), Vec::new());
         for part in &rule.parts {
             if parts.iter().any(|(before, _)| before == part) {
-                return Err(wrong("", format!("{part:?} is named twice")));
+                return Err(wrong("", format!("{part:?} is listed twice")));
             }
             let missing = |what: &str| {
-                let others =
-                    "node-labels, attributes, degree and constant, and not all sets hold the first two";
-                wrong("", format!("{} has no {what}; there are {others}", set.name()))
+                wrong("", format!("{} has no {what}; every set has degree and constant", set.name()))
             };
             let columns = match part {
                 Feature::NodeLabels => {
@@ -111,12 +112,12 @@ impl Features {
                     let known = rule.node_labels.as_ref().unwrap_or(own);
                     let column_of: HashMap<&String, usize> = known.iter().zip(0..).collect();
                     if column_of.len() < known.len() {
-                        return Err(wrong(".node_labels", "a label is named twice".to_owned()));
+                        return Err(wrong(".node_labels", "a label is listed twice".to_owned()));
                     }
                     for label in own {
                         let column = column_of.get(label).ok_or_else(|| {
                             let problem = format!(
-                                "{} has nodes labelled {label}, which is none of the {} labels that have a column",
+                                "{} has nodes labelled {label}, but none of the {} columns is for that label",
                                 set.name(),
                                 known.len()
                             );
@@ -141,9 +142,9 @@ impl Features {
             return Err(wrong(".node_labels", "has no effect without the feature `node-labels`".to_owned()));
         }
         let columns: usize = parts.iter().map(|(_, columns)| columns).sum();
-        if columns > MOST_COLUMNS {
+        if columns > MAX_COLUMNS {
             let problem =
-                format!("{columns} columns are more than {MOST_COLUMNS}; set max_degree, or lower it");
+                format!("{columns} columns exceed the limit of {MAX_COLUMNS}; give a lower max_degree");
             return Err(wrong("", problem));
         }
         Ok(Self { parts, label_columns })
@@ -163,16 +164,16 @@ impl Features {
             for (part, columns) in &self.parts {
                 let (own, others) = rest.split_at_mut(*columns);
                 rest = others;
-                let place = graph.first() + node;
+                let number = graph.first() + node;
                 match part {
                     Feature::NodeLabels => {
                         if let Some(labels) = set.node_labels() {
-                            own[self.label_columns[labels.labels[place] as usize]] = 1.0;
+                            own[self.label_columns[labels.labels[number] as usize]] = 1.0;
                         }
                     }
                     Feature::Attributes => {
                         if let Some(attributes) = set.attributes() {
-                            own.copy_from_slice(attributes.row(place));
+                            own.copy_from_slice(attributes.row(number));
                         }
                     }
                     Feature::Degree => own[graph.neighbors(node).len().min(columns - 1)] = 1.0,

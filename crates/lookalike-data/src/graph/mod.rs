@@ -1,50 +1,65 @@
-//! Graphs: data sets, what describes a node, augmentations, diffusions, and batches.
+//! Graphs: data sets, features of nodes, augmentations, diffusions, and batches.
 
+pub mod adjacency;
 pub mod augment;
 pub mod batch;
 mod builder;
+#[cfg(feature = "diffusion")]
 pub mod diffusion;
+mod edges;
 pub mod features;
+mod files;
 mod fingerprint;
 mod gin;
-mod lines;
+pub mod graph_set;
+mod line_reader;
+pub mod node_set;
+#[cfg(feature = "diffusion")]
 pub mod nodes;
 mod pickle;
 pub mod planetoid;
-pub mod set;
-mod source;
 mod tu;
 pub mod views;
 
-pub use augment::{GraphAugment, GraphAugmentOptions, GraphAugmentation, Variant};
+pub use adjacency::normalized;
+pub use augment::{GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, Variant};
 pub use batch::{Graph, GraphBatch};
-pub use diffusion::{Diffused, Diffusion, DiffusionOptions, Diffusions, diffuse};
+#[cfg(feature = "diffusion")]
+pub use diffusion::{
+    Diffused, DiffusedBatch, DiffusedGraphs, Diffusion, DiffusionOptions, Diffusions, diffuse,
+};
 pub use features::{Feature, FeatureRule, Features};
-pub use nodes::{NodeBatch, NodeGraph, SubGraphs};
-pub use planetoid::NodeSet;
-pub use set::{GraphRef, GraphSet, NodeLabels};
-pub use source::is_path;
-pub use views::{DescribedGraphs, DiffusedBatch, DiffusedGraphs, GraphViews, PlainGraphs, normalized};
+pub use files::is_path;
+pub use graph_set::{GraphRef, GraphSet, NodeLabels};
+pub use node_set::NodeSet;
+#[cfg(feature = "diffusion")]
+pub use nodes::{NodeBatch, NodeGraph, Subgraphs};
+pub use views::{DescribedGraphs, GraphViews, PlainGraphs};
 
 use crate::error::DataError;
-use source::{Format, Source};
+use files::{Format, GraphFiles};
 use std::path::Path;
 
-/// Reads a set of graphs in TU format or in the text format of the GIN paper's code; returned with it are warnings that
-/// the user should see. `name` is that of the set, whose files lie in `root` or below it, in a folder of its own name, its
-/// `raw`, or the same below `tu`, plain or as `NAME.zip`; or it is the path of a folder, a zip or a text file, below `root`
-/// or not.
+/// Reads a set of graphs in TU format or in the text format of the GIN paper's code. Returns the set and
+/// warnings that the user should see.
 ///
-/// A set without the file of graph labels is read as one without labels. A graph may have no edges, but not no nodes.
+/// `name` is the name of the set, whose files lie in `root` or below it, in a folder of that name, in its
+/// `raw`, or in the same below `tu`, plain or as `NAME.zip`. Or `name` is the path of a folder, a zip archive
+/// or a text file, below `root` or not.
+///
+/// A set without the file of graph labels is read as one without labels. A graph needs a node, but no edge.
+///
+/// A file may have 2 GiB, unpacked. It is read line by line, but the numbers in it are kept: while a set is
+/// read, it takes up to twenty times the length of its files in memory, and up to five times once it is read.
 ///
 /// # Errors
-/// [`DataError::NoGraphs`] where files are missing; [`DataError::Line`] where a file does not hold what the format demands,
-/// with the line; [`DataError::Archive`] and [`DataError::Io`] where it cannot be unpacked or read.
+/// [`DataError::NoGraphs`] where files are missing; [`DataError::Line`] where a line does not follow the
+/// format; [`DataError::Archive`] and [`DataError::Io`] where a file cannot be unpacked or read.
 pub fn open(name: &str, root: &Path) -> Result<(GraphSet, Vec<String>), DataError> {
-    let source = Source::locate(name, root)?;
-    match source.format() {
-        Format::Tu => tu::read(&source),
-        Format::Gin => gin::read(&source),
+    let files = GraphFiles::locate(name, root)?;
+    match files.format() {
+        Format::Tu => tu::read(&files),
+        Format::Gin => gin::read(&files),
     }?
     .build()
 }

@@ -1,4 +1,4 @@
-//! One graph whose nodes are the instances: batches are sub-graphs, each with its diffusion and its corruption (Hassani and
+//! One graph whose nodes are the instances: batches are subgraphs, each with its diffusion and its corruption (Hassani and
 //! Khasahmadi 2020, *Contrastive Multi-View Representation Learning on Graphs*, <https://arxiv.org/abs/2006.05582>, section 3.1
 //! and `node/train.py` of the published code).
 
@@ -7,10 +7,9 @@ use std::sync::Arc;
 use lookalike_base::{Progress, Seed};
 use lookalike_kernels::sparse::Csr;
 
-use super::batch::impossible;
+use super::adjacency::normalized;
 use super::diffusion::{DiffusionOptions, diffuse};
-use super::planetoid::NodeSet;
-use super::views::normalized;
+use super::node_set::NodeSet;
 use crate::error::DataError;
 use crate::loader::{BatchRequest, BatchSource};
 
@@ -23,10 +22,10 @@ pub struct NodeGraph {
     pub diffusion: Csr,
     /// n×d, sparse as words of documents are; each row sums to 1, or is 0.
     pub features: Csr,
-    /// Share of the mass that was left out of the diffusion: the mean over nodes.
+    /// Share of the mass that is left out of the diffusion: the mean over nodes.
     pub lost: f64,
-    /// The greatest share left out of a node's.
-    pub most_lost: f64,
+    /// The greatest share left out of any node's mass.
+    pub max_lost: f64,
 }
 
 impl NodeGraph {
@@ -45,10 +44,10 @@ impl NodeGraph {
         });
         Ok(Self {
             normalized: normalized(&set.edges)?,
-            features: Csr::from_rows(rows, set.features.columns()).map_err(impossible)?,
+            features: Csr::from_rows(rows, set.features.columns()).map_err(DataError::graph)?,
             diffusion: diffused.matrix,
             lost: diffused.lost,
-            most_lost: diffused.most_lost,
+            max_lost: diffused.max_lost,
         })
     }
 
@@ -58,7 +57,7 @@ impl NodeGraph {
     }
 }
 
-/// The sub-graph of some nodes.
+/// The subgraph of some nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NodeBatch {
     /// The nodes, in the order of the plan.
@@ -74,21 +73,21 @@ pub struct NodeBatch {
     pub corrupted: Csr,
 }
 
-/// Sub-graphs of one graph.
+/// Batches of one graph's nodes: subgraphs.
 #[derive(Debug, Clone)]
-pub struct SubGraphs {
+pub struct Subgraphs {
     graph: Arc<NodeGraph>,
     seed: Seed,
 }
 
-impl SubGraphs {
-    /// Sub-graphs of `graph`, features shuffled by `seed`.
+impl Subgraphs {
+    /// Subgraphs of `graph`, with features shuffled by `seed`.
     pub fn new(graph: Arc<NodeGraph>, seed: Seed) -> Self {
         Self { graph, seed }
     }
 }
 
-impl BatchSource for SubGraphs {
+impl BatchSource for Subgraphs {
     type Batch = NodeBatch;
 
     fn batch(&self, request: &BatchRequest) -> Result<NodeBatch, DataError> {

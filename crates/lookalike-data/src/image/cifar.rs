@@ -1,13 +1,14 @@
-//! CIFAR-10 and CIFAR-100 in their binary layout (Krizhevsky 2009, <https://www.cs.toronto.edu/~kriz/cifar.html>).
+//! CIFAR-10 and CIFAR-100 in their binary format (Krizhevsky 2009,
+//! <https://www.cs.toronto.edu/~kriz/cifar.html>).
 //!
-//! A file is a row of records: the label (CIFAR-100: the coarse label, then the fine one), then 1024 bytes each of
-//! red, green and blue. They are read from the unpacked folder or straight out of the published archive, and kept as
-//! interleaved RGB, the form in which images are asked for.
+//! A file is a row of records: the label (CIFAR-100: the coarse label, then the fine one), then 1024 bytes
+//! each of red, green and blue. They are read from the unpacked folder or from the published archive, and
+//! kept as interleaved RGB, as [`Image`](crate::Image) holds them.
 
 use crate::bounded::{Bounded, read_file};
 use crate::error::DataError;
 use crate::image::dataset::Split;
-use crate::image::memory::{InMemory, Layout};
+use crate::image::memory::{InMemory, PixelFormat};
 use flate2::read::MultiGzDecoder;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,11 +20,11 @@ pub const SIDE: u32 = 32;
 
 const PLANE: usize = (SIDE * SIDE) as usize;
 
-/// No file may be longer, and no archive may unpack to more than four times this. The longest published one,
+/// Limit of one file in bytes; an archive may unpack to four times as much. The longest published file,
 /// CIFAR-100's `train.bin`, has 154 million bytes.
 const MAX_FILE: u64 = 1 << 28;
 
-/// Longest list of class names, in bytes.
+/// Limit of the list of class names, in bytes.
 const MAX_NAMES: u64 = 1 << 16;
 
 const CIFAR10_CLASSES: [&str; 10] =
@@ -116,14 +117,15 @@ impl Cifar {
 
 /// Opens a split. `root` is the unpacked folder, the archive, or a folder that holds either.
 ///
-/// Classes are named as the file of names beside the records says; without it CIFAR-10 has its known names and
-/// CIFAR-100 the names `class 0` to `class 99`.
+/// The classes have the names in the file beside the records. Without that file CIFAR-10 has its well-known
+/// names and CIFAR-100 the names `class 0` to `class 99`.
 ///
 /// # Errors
-/// [`DataError::NotFound`] where files are missing; [`DataError::Format`] where a file is empty, cut within a record,
-/// too long, damaged, or holds a label that does not exist; [`DataError::Io`] where the system refuses.
+/// [`DataError::NotFound`] where files are missing; [`DataError::Format`] where a file is empty, cut within a
+/// record, too long, damaged, or holds a label that does not exist; [`DataError::Io`] where the system
+/// refuses.
 pub fn open(which: Cifar, root: &Path, split: Split) -> Result<InMemory, DataError> {
-    let source = Source::locate(which, root)?;
+    let source = CifarFiles::locate(which, root)?;
     let files = which.files(split);
     let mut members = source.read(files, which.names_file())?;
     if let Some(missing) = files.iter().find(|file| !members.contains_key(**file)) {
@@ -140,19 +142,19 @@ pub fn open(which: Cifar, root: &Path, split: Split) -> Result<InMemory, DataErr
         records.append(which, &source.path().join(file), &bytes)?;
     }
     let name = format!("{}/{}", which.name(), split.name());
-    Ok(InMemory::new(name, (SIDE, SIDE), Layout::Rgb, records.pixels, records.labels, classes))
+    Ok(InMemory::new(name, (SIDE, SIDE), PixelFormat::Rgb, records.pixels, records.labels, classes))
 }
 
-/// Where the files are.
+/// Where the files of a set are.
 #[derive(Debug)]
-pub(crate) enum Source {
+pub(crate) enum CifarFiles {
     /// In a folder.
     Folder(PathBuf),
     /// In a `.tar.gz`.
     Archive(PathBuf),
 }
 
-impl Source {
+impl CifarFiles {
     pub(crate) fn locate(which: Cifar, root: &Path) -> Result<Self, DataError> {
         let holds_records = |folder: &Path| {
             [Split::Train, Split::Test]
@@ -184,7 +186,7 @@ impl Source {
         }
     }
 
-    /// The contents of `files` and `names`, by name, as far as they are there.
+    /// The contents of those of `files` and `names` that exist, by name.
     fn read(
         &self,
         files: &[&'static str],
@@ -209,8 +211,8 @@ fn unpack(path: &Path, wanted: &[(&'static str, u64)]) -> Result<BTreeMap<&'stat
     let unpacked = Bounded::new(MultiGzDecoder::new(BufReader::new(file)), 4 * MAX_FILE);
     let mut archive = tar::Archive::new(unpacked);
     members(&mut archive, wanted).map_err(|error| {
-        let problem = format!("the archive cannot be read beyond here: {error}");
-        DataError::Format { path: path.into(), byte: archive.into_inner().given(), problem }
+        let problem = format!("the archive cannot be read further: {error}");
+        DataError::Format { path: path.into(), byte: archive.into_inner().count(), problem }
     })
 }
 
@@ -234,7 +236,7 @@ fn members<R: Read>(
         // A sparse member may claim any length without a byte behind it.
         let count = Read::take(&mut entry, limit + 1).read_to_end(&mut bytes)? as u64;
         if count > limit {
-            let problem = format!("{} has more than {limit} bytes, which is the limit", path.display());
+            let problem = format!("{} has more than {limit} bytes, the limit", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, problem));
         }
         found.insert(name, bytes);
@@ -248,16 +250,13 @@ fn members<R: Read>(
 fn class_names(which: Cifar, path: &Path, text: &[u8]) -> Result<Vec<String>, DataError> {
     let wrong = |byte, problem| DataError::Format { path: path.into(), byte, problem };
     let text = std::str::from_utf8(text).map_err(|error| {
-        wrong(error.valid_up_to() as u64, "is not text, and should hold class names".to_owned())
+        wrong(error.valid_up_to() as u64, "expected class names as UTF-8 text".to_owned())
     })?;
     let names: Vec<String> =
         text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect();
     if names.len() != which.class_count() {
-        let problem = format!(
-            "{} class names, one a line, where there are {} classes",
-            names.len(),
-            which.class_count()
-        );
+        let problem =
+            format!("expected {} class names, one a line, found {}", which.class_count(), names.len());
         return Err(wrong(0, problem));
     }
     Ok(names)
@@ -277,11 +276,11 @@ impl Records {
         let size = which.record_bytes();
         let left = bytes.len() % size;
         if bytes.is_empty() {
-            return Err(wrong(0, format!("the file is empty, where records of {size} bytes are expected")));
+            return Err(wrong(0, format!("the file is empty; expected records of {size} bytes")));
         }
         if left != 0 {
             let problem = format!(
-                "record {} ends after {left} of its {size} bytes: cut short, or no file of this layout",
+                "record {} ends after {left} of {size} bytes; the file is cut short or not in this format",
                 bytes.len() / size
             );
             return Err(wrong(bytes.len(), problem));
@@ -291,8 +290,7 @@ impl Records {
             let (labels, planes) = record.split_at(which.label_counts().len());
             for (at, (label, count)) in labels.iter().zip(which.label_counts()).enumerate() {
                 if label >= count {
-                    let problem =
-                        format!("record {number} has label {label}, where labels go from 0 to {}", count - 1);
+                    let problem = format!("record {number} has label {label}; expected 0 to {}", count - 1);
                     return Err(wrong(number * size + at, problem));
                 }
             }

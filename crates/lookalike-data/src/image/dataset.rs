@@ -10,8 +10,8 @@ pub struct Image<'a> {
     pub width: u32,
     /// Rows.
     pub height: u32,
-    /// Red, green, blue of each pixel, row after row from the top: 3 · width · height bytes. Borrowed from data sets
-    /// that keep their pixels in memory, owned where they were decoded for this call.
+    /// Red, green, blue of each pixel, row after row from the top: 3 · width · height bytes. Borrowed from
+    /// data sets that keep their pixels in memory, owned where they were decoded for this call.
     pub pixels: Cow<'a, [u8]>,
 }
 
@@ -47,25 +47,26 @@ pub trait ImageDataset: Send + Sync {
     /// The image of instance `index`; the same pixels at every call.
     ///
     /// # Errors
-    /// [`DataError::Index`] where `index` is not below [`ImageDataset::len`]; where images are decoded on demand,
-    /// the reason why this one cannot be.
+    /// [`DataError::Index`] where `index` is not below [`ImageDataset::len`]; where images are decoded on
+    /// demand, the reason why this one cannot be decoded.
     fn image(&self, index: u32) -> Result<Image<'_>, DataError>;
 
-    /// The class of instance `index`, an index into [`ImageDataset::classes`]; none where the set has no labels or
-    /// no such instance.
+    /// The class of instance `index`, an index into [`ImageDataset::classes`]; `None` where the set has no
+    /// labels or no such instance.
     fn label(&self, index: u32) -> Option<u32>;
 
     /// Names of the classes; empty where the set has no labels.
     fn classes(&self) -> &[String];
 
-    /// What the set is called in reports, for instance `cifar10/train`.
+    /// The name of the set in reports, for instance `cifar10/train`.
     fn name(&self) -> String;
 
-    /// Tells this set from others, wherever its files lie: a run does not go on with other data. By default name, number of
-    /// instances and classes, which tell sets apart whose files are known.
+    /// A text that differs between sets, wherever their files lie: a run is resumed only with the data it
+    /// began with. By default the name and the numbers of instances and classes, which is enough for
+    /// published sets.
     ///
     /// # Errors
-    /// [`DataError::Io`] where a file cannot be looked at.
+    /// [`DataError::Io`] where a file cannot be examined.
     fn fingerprint(&self) -> Result<String, DataError> {
         Ok(format!("{}, {} instances, {} classes", self.name(), self.len(), self.classes().len()))
     }

@@ -1,11 +1,11 @@
 //! *glyphs*: letters and digits drawn on the fly, a labelled data set that needs no download.
 //!
-//! The 62 characters `0–9 A–Z a–z` of Noto Sans Mono at 32×32 RGB. Weight, place, size, angle, slant, ink, paper and
-//! noise are drawn for each image. Natural look-alikes (O 0 Q, I l 1, S 5, Z 2, B 8; c C, o O, s S …,
-//! which only their size tells apart) make it a set on which hard negatives, and false ones, can be seen.
+//! The 62 characters `0–9 A–Z a–z` of Noto Sans Mono at 32×32 RGB. Weight, position, size, angle, slant, ink,
+//! paper and noise are drawn for each image. Natural look-alikes (O 0 Q, I l 1, S 5, Z 2, B 8; c C, o O, s S
+//! …, which only their size tells apart) make it a set on which hard negatives, and false ones, can be seen.
 
 use crate::image::dataset::Split;
-use crate::image::memory::{InMemory, Layout};
+use crate::image::memory::{InMemory, PixelFormat};
 use lookalike_base::{Seed, Stream};
 use noto_sans_mono_bitmap::{FontWeight, RasterHeight, get_raster};
 use rayon::prelude::*;
@@ -22,8 +22,8 @@ pub const SEED: Seed = Seed(0);
 const WEIGHTS: [FontWeight; 3] = [FontWeight::Light, FontWeight::Regular, FontWeight::Bold];
 const PIXELS: usize = (SIDE * SIDE) as usize;
 
-/// Number of images in a split: 20,000 to train and 4,000 to test.
-pub fn published_len(split: Split) -> u32 {
+/// The number of images in a split of the data set that `open` gives: 20,000 to train and 4,000 to test.
+pub fn standard_len(split: Split) -> u32 {
     match split {
         Split::Train => 20_000,
         Split::Test => 4_000,
@@ -32,18 +32,18 @@ pub fn published_len(split: Split) -> u32 {
 
 /// Draws the first `len` images of a split, on all threads of the current pool.
 ///
-/// Image `index` is a pure function of (`seed`, `split`, `index`), and its label is `index` modulo 62, so that all
-/// classes are equally frequent (their sizes differ by at most 1).
+/// Image `index` is a pure function of (`seed`, `split`, `index`), and its label is `index` modulo 62, so
+/// that all classes are equally frequent (their sizes differ by at most 1).
 pub fn glyphs(seed: Seed, split: Split, len: u32) -> InMemory {
     let classes: Vec<String> = CHARACTERS.chars().map(String::from).collect();
-    let sheet = Sheet::new();
+    let atlas = Atlas::new();
     let mut pixels = vec![0; len as usize * PIXELS * 3];
     pixels.par_chunks_exact_mut(PIXELS * 3).enumerate().for_each(|(index, image)| {
         let stream = seed.stream(purpose(split), 0, 0, index as u64);
-        draw(&sheet, index % classes.len(), stream, image);
+        draw(&atlas, index % classes.len(), stream, image);
     });
     let labels = (0..len as usize).map(|index| (index % classes.len()) as u8).collect();
-    InMemory::new(format!("glyphs/{}", split.name()), (SIDE, SIDE), Layout::Rgb, pixels, labels, classes)
+    InMemory::new(format!("glyphs/{}", split.name()), (SIDE, SIDE), PixelFormat::Rgb, pixels, labels, classes)
 }
 
 /// The streams of the two splits never meet.
@@ -54,7 +54,8 @@ fn purpose(split: Split) -> &'static str {
     }
 }
 
-/// The ink coverage of one character in one weight, with an empty border so that sampling needs no special case.
+/// The ink coverage of one character in one weight, with an empty border so that sampling needs no special
+/// case.
 struct Raster {
     coverage: Vec<f32>,
     width: usize,
@@ -62,11 +63,11 @@ struct Raster {
 }
 
 /// All characters in all weights.
-struct Sheet {
+struct Atlas {
     rasters: Vec<Raster>,
 }
 
-impl Sheet {
+impl Atlas {
     fn new() -> Self {
         let rasters = CHARACTERS
             .chars()
@@ -120,8 +121,8 @@ struct Style {
     weight: usize,
     /// From image offsets to raster offsets: rows of the inverse of (rotation · slant · scale).
     inverse: [[f32; 2]; 2],
-    /// Centre of the character, in pixels from the image's centre.
-    place: [f32; 2],
+    /// Offset of the character's centre from the image's centre, in pixels.
+    offset: [f32; 2],
     ink: [f32; 3],
     paper: [f32; 3],
     /// Standard deviation of the noise, in grey levels.
@@ -134,7 +135,7 @@ impl Style {
         Self {
             weight: stream.below(WEIGHTS.len() as u32) as usize,
             inverse: inverse_transform(stream),
-            place: [stream.range(-3.0, 3.0), stream.range(-3.0, 3.0)],
+            offset: [stream.range(-3.0, 3.0), stream.range(-3.0, 3.0)],
             ink,
             paper,
             noise: stream.range(0.0, 16.0),
@@ -154,8 +155,8 @@ fn inverse_transform(stream: &mut Stream) -> [[f32; 2]; 2] {
     [[d / determinant, -b / determinant], [-c / determinant, a / determinant]]
 }
 
-/// Two random tinted greys whose brightness differs by at least 80 of 255 levels, dark on light as often as light on
-/// dark.
+/// Two random tinted greys whose brightness differs by at least 80 of 255 levels, dark on light as often as
+/// light on dark.
 fn ink_and_paper(stream: &mut Stream) -> ([f32; 3], [f32; 3]) {
     loop {
         let [ink, paper] = [(); 2].map(|()| {
@@ -173,9 +174,9 @@ fn brightness([red, green, blue]: [f32; 3]) -> f32 {
     0.299 * red + 0.587 * green + 0.114 * blue
 }
 
-fn draw(sheet: &Sheet, label: usize, mut stream: Stream, image: &mut [u8]) {
+fn draw(atlas: &Atlas, label: usize, mut stream: Stream, image: &mut [u8]) {
     let style = Style::draw(&mut stream);
-    let raster = sheet.raster(label, style.weight);
+    let raster = atlas.raster(label, style.weight);
     let mut noise = Noise::new(stream);
     let centre = (SIDE as f32 - 1.0) / 2.0;
     for (at, pixel) in image.chunks_exact_mut(3).enumerate() {
@@ -194,14 +195,14 @@ fn coverage(raster: &Raster, style: &Style, x: f32, y: f32) -> f32 {
     let [[a, b], [c, d]] = style.inverse;
     let mut sum = 0.0;
     for (dx, dy) in [(-0.25, -0.25), (0.25, -0.25), (-0.25, 0.25), (0.25, 0.25)] {
-        let (x, y) = (x + dx - style.place[0], y + dy - style.place[1]);
+        let (x, y) = (x + dx - style.offset[0], y + dy - style.offset[1]);
         sum += raster.sample(a * x + b * y, c * x + d * y);
     }
     sum / 4.0
 }
 
-/// Nearly normal numbers of mean 0 and variance 1, much faster than exact ones: the ones among 32 fair bits are
-/// binomial with mean 16 and variance 8.
+/// Nearly normal numbers of mean 0 and variance 1, much faster than exact ones: the ones among 32 fair bits
+/// are binomial with mean 16 and variance 8.
 struct Noise {
     stream: Stream,
     spare: Option<u32>,

@@ -1,21 +1,21 @@
-//! MNIST and Fashion-MNIST in the idx layout, plain or gzipped (`LeCun` et al. 1998,
+//! MNIST and Fashion-MNIST in the idx format, plain or gzipped (`LeCun` et al. 1998,
 //! <http://yann.lecun.com/exdb/mnist/>; Xiao et al. 2017).
 //!
-//! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), one big-endian 32-bit size
-//! a dimension, and the bytes, the last dimension fastest.
+//! A file is a magic number (two zero bytes, 8 for unsigned bytes, the number of dimensions), one big-endian
+//! 32-bit size a dimension, and the bytes, the last dimension fastest.
 
 use crate::error::DataError;
 use crate::image::dataset::Split;
-use crate::image::memory::{InMemory, Layout};
+use crate::image::memory::{InMemory, PixelFormat};
 use flate2::read::MultiGzDecoder;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
-/// No file may hold more. MNIST's longest has 47 million bytes.
+/// Limit of the values in one file, a byte each. MNIST's longest file has 47 million.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Largest width or height of an image, in pixels.
+/// Limit of the width and height of an image, in pixels.
 const MAX_SIDE: u32 = 1 << 12;
 
 /// Deflate spends at least two bits on a match, which yields at most 258 bytes: 1032 bytes a byte.
@@ -66,13 +66,13 @@ impl Idx {
     }
 }
 
-/// Opens a split. `root` is the folder of the four files, or holds it under the name that torchvision gives it
-/// (`MNIST/raw`, `FashionMNIST/raw`) or the data set's own (`mnist`, `fashion-mnist`).
+/// Opens a split. `root` is the folder of the four files, or holds it under the name that torchvision gives
+/// it (`MNIST/raw`, `FashionMNIST/raw`) or the data set's own (`mnist`, `fashion-mnist`).
 ///
 /// # Errors
-/// [`DataError::NotFound`] where a file is missing; [`DataError::Format`] where a file has another magic number, a size
-/// that is impossible or does not fit its length, a label that does not exist, or is damaged, and where there are not
-/// as many labels as images; [`DataError::Io`] where the system refuses.
+/// [`DataError::NotFound`] where a file is missing; [`DataError::Format`] where a file has another magic
+/// number, a size that is impossible or does not fit its length, a label that does not exist, or is damaged,
+/// and where there are not as many labels as images; [`DataError::Io`] where the system refuses.
 pub fn open(which: Idx, root: &Path, split: Split) -> Result<InMemory, DataError> {
     let [images, labels] = locate(which, root, split)?;
     let (size, pixels) = read_images(&images)?;
@@ -80,7 +80,7 @@ pub fn open(which: Idx, root: &Path, split: Split) -> Result<InMemory, DataError
     let labels = read_labels(&labels, count)?;
     let name = format!("{}/{}", which.name(), split.name());
     let classes = which.classes().map(str::to_owned).to_vec();
-    Ok(InMemory::new(name, size, Layout::Gray, pixels, labels, classes))
+    Ok(InMemory::new(name, size, PixelFormat::Gray, pixels, labels, classes))
 }
 
 /// The files of images and of labels.
@@ -116,12 +116,12 @@ fn read_images(path: &Path) -> Result<((u32, u32), Vec<u8>), DataError> {
     let [count, height, width] = file.header()?;
     for (byte, value, what) in [(8, height, "rows"), (12, width, "columns")] {
         if !(1..=MAX_SIDE).contains(&value) {
-            let problem = format!("claims images of {value} {what}, where 1 to {MAX_SIDE} can be");
+            let problem = format!("the header declares images of {value} {what}; expected 1 to {MAX_SIDE}");
             return Err(file.wrong(byte, problem));
         }
     }
     if count == 0 {
-        return Err(file.wrong(4, "claims to hold no images at all".to_owned()));
+        return Err(file.wrong(4, "the header declares no images".to_owned()));
     }
     // At most 2^32 · 2^12 · 2^12 = 2^56.
     let bytes = u64::from(count) * u64::from(height) * u64::from(width);
@@ -132,12 +132,14 @@ fn read_labels(path: &Path, images: usize) -> Result<Vec<u8>, DataError> {
     let mut file = IdxFile::open(path)?;
     let [count] = file.header()?;
     if count as usize != images {
-        return Err(file.wrong(4, format!("claims {count} labels, where there are {images} images")));
+        return Err(
+            file.wrong(4, format!("the header declares {count} labels, but there are {images} images"))
+        );
     }
     let labels = file.body(u64::from(count))?;
     match labels.iter().position(|label| *label > 9) {
         Some(at) => {
-            let problem = format!("label {} of instance {at}, where labels go from 0 to 9", labels[at]);
+            let problem = format!("instance {at} has label {}; expected 0 to 9", labels[at]);
             Err(file.wrong(8 + at as u64, problem))
         }
         None => Ok(labels),
@@ -147,9 +149,10 @@ fn read_labels(path: &Path, images: usize) -> Result<Vec<u8>, DataError> {
 struct IdxFile {
     path: PathBuf,
     content: Box<dyn Read>,
-    /// Bytes that the file can hold at most, once unpacked; for a plain file, that it holds.
-    most: u64,
-    packed: bool,
+    /// The most bytes that the file can hold once unpacked; for a plain file its length.
+    max_len: u64,
+    gzipped: bool,
+    /// Bytes read so far.
     read: u64,
 }
 
@@ -158,12 +161,12 @@ impl IdxFile {
         let file = File::open(path).map_err(DataError::io("open", path))?;
         let len = file.metadata().map_err(DataError::io("read", path))?.len();
         let mut content = BufReader::new(file);
-        // The content tells, not the name: browsers like to unpack a file and keep its name.
-        let packed = content.fill_buf().map_err(DataError::io("read", path))?.starts_with(&[0x1f, 0x8b]);
+        // The content says so, not the name: browsers unpack a file and keep its name.
+        let gzipped = content.fill_buf().map_err(DataError::io("read", path))?.starts_with(&[0x1f, 0x8b]);
         let content: Box<dyn Read> =
-            if packed { Box::new(MultiGzDecoder::new(content)) } else { Box::new(content) };
-        let most = if packed { len.saturating_mul(MAX_EXPANSION) } else { len };
-        Ok(Self { path: path.into(), content, most, packed, read: 0 })
+            if gzipped { Box::new(MultiGzDecoder::new(content)) } else { Box::new(content) };
+        let max_len = if gzipped { len.saturating_mul(MAX_EXPANSION) } else { len };
+        Ok(Self { path: path.into(), content, max_len, gzipped, read: 0 })
     }
 
     fn wrong(&self, byte: u64, problem: String) -> DataError {
@@ -176,7 +179,7 @@ impl IdxFile {
         let expected = 0x800 + D as u32;
         if magic != expected {
             let problem = format!(
-                "magic number {magic:#010x}, where {expected:#010x} (unsigned bytes, {D}-dimensional) is expected"
+                "expected the magic number {expected:#010x} (unsigned bytes, {D}-dimensional), found {magic:#010x}"
             );
             return Err(self.wrong(0, problem));
         }
@@ -188,51 +191,50 @@ impl IdxFile {
     }
 
     fn number(&mut self) -> Result<u32, DataError> {
-        let bytes = self.take(4)?;
+        let bytes = self.read_up_to(4)?;
         match <[u8; 4]>::try_from(bytes.as_slice()) {
             Ok(bytes) => Ok(u32::from_be_bytes(bytes)),
             Err(_) => Err(self.wrong(self.read, "the file ends within its header".to_owned())),
         }
     }
 
-    /// The `bytes` bytes after the header, which must be all there are.
+    /// The `bytes` bytes after the header; the file must end with them.
     fn body(&mut self, bytes: u64) -> Result<Vec<u8>, DataError> {
-        let (header, most) = (self.read, self.most.saturating_sub(self.read).min(MAX_BYTES));
-        if bytes > most || (!self.packed && header + bytes != self.most) {
+        let (header, most) = (self.read, self.max_len.saturating_sub(self.read).min(MAX_BYTES));
+        if bytes > most || (!self.gzipped && header + bytes != self.max_len) {
             let problem = if bytes > MAX_BYTES {
-                format!("the header claims {bytes} bytes, and {MAX_BYTES} is the limit")
+                format!("the header declares {bytes} bytes; the limit is {MAX_BYTES}")
             } else {
-                let bound = if self.packed { "at most " } else { "" };
-                let held = self.most.saturating_sub(header);
-                format!(
-                    "the header claims {bytes} bytes, where {bound}{held} can follow it in a file of this length"
-                )
+                let bound = if self.gzipped { "at most " } else { "" };
+                let held = self.max_len.saturating_sub(header);
+                format!("the header declares {bytes} bytes, but the file holds {bound}{held} after it")
             };
             return Err(self.wrong(4, problem));
         }
-        let body = self.take(bytes)?;
+        let body = self.read_up_to(bytes)?;
         if (body.len() as u64) < bytes {
             let problem =
-                format!("the file ends after {} of the {bytes} bytes its header claims", body.len());
+                format!("the file ends after {} of the {bytes} bytes its header declares", body.len());
             return Err(self.wrong(self.read, problem));
         }
-        if !self.take(1)?.is_empty() {
-            return Err(
-                self.wrong(header + bytes, format!("goes on after the {bytes} bytes its header claims"))
-            );
+        if !self.read_up_to(1)?.is_empty() {
+            return Err(self.wrong(
+                header + bytes,
+                format!("the file goes on after the {bytes} bytes its header declares"),
+            ));
         }
         Ok(body)
     }
 
-    /// The next `bytes` bytes, or as many as there are.
-    fn take(&mut self, bytes: u64) -> Result<Vec<u8>, DataError> {
-        let mut taken = Vec::with_capacity(bytes as usize);
-        let result = Read::take(&mut self.content, bytes).read_to_end(&mut taken);
-        self.read += taken.len() as u64;
+    /// The next `bytes` bytes, or fewer where the file ends.
+    fn read_up_to(&mut self, bytes: u64) -> Result<Vec<u8>, DataError> {
+        let mut found = Vec::with_capacity(bytes as usize);
+        let result = Read::take(&mut self.content, bytes).read_to_end(&mut found);
+        self.read += found.len() as u64;
         match result {
-            Ok(_) => Ok(taken),
-            Err(source) if self.packed => {
-                Err(self.wrong(self.read, format!("the file cannot be unpacked beyond here: {source}")))
+            Ok(_) => Ok(found),
+            Err(source) if self.gzipped => {
+                Err(self.wrong(self.read, format!("the file cannot be unpacked further: {source}")))
             }
             Err(source) => Err(DataError::Io { action: "read", path: self.path.clone(), source }),
         }

@@ -4,18 +4,18 @@ use crate::error::DataError;
 use crate::image::dataset::{Image, ImageDataset};
 use std::borrow::Cow;
 
-/// How the bytes of a pixel are stored.
+/// How a pixel is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Layout {
+pub(crate) enum PixelFormat {
     /// One byte a pixel; [`ImageDataset::image`] repeats it as red, green and blue.
     Gray,
     /// Red, green, blue of each pixel, row after row.
     Rgb,
 }
 
-impl Layout {
+impl PixelFormat {
     /// Bytes a pixel.
-    fn channels(self) -> usize {
+    fn bytes(self) -> usize {
         match self {
             Self::Gray => 1,
             Self::Rgb => 3,
@@ -23,36 +23,36 @@ impl Layout {
     }
 }
 
-/// A labelled set of equally large images, decoded once and then only borrowed from. Grey-scale images are stored as
-/// one byte a pixel and become RGB by repetition when they are read.
+/// A labelled set of equally large images. Grey images are stored as one byte a pixel and become RGB by
+/// repetition when they are read; others are borrowed.
 pub struct InMemory {
     name: String,
     size: (u32, u32),
-    layout: Layout,
+    format: PixelFormat,
     pixels: Vec<u8>,
     labels: Vec<u8>,
     classes: Vec<String>,
 }
 
 impl InMemory {
-    /// Takes one image of `size` (width, height) a label; the caller vouches that `pixels` holds exactly that many
-    /// bytes and that every label is an index into `classes`.
+    /// A set of one image of `size` (width, height) for each label. The caller makes sure that `pixels` holds
+    /// exactly these images and that every label is an index into `classes`.
     pub(crate) fn new(
         name: String,
         size: (u32, u32),
-        layout: Layout,
+        format: PixelFormat,
         pixels: Vec<u8>,
         labels: Vec<u8>,
         classes: Vec<String>,
     ) -> Self {
-        let set = Self { name, size, layout, pixels, labels, classes };
+        let set = Self { name, size, format, pixels, labels, classes };
         debug_assert_eq!(set.pixels.len(), set.labels.len() * set.image_bytes());
         debug_assert!(set.labels.iter().all(|label| usize::from(*label) < set.classes.len()));
         set
     }
 
     fn image_bytes(&self) -> usize {
-        self.size.0 as usize * self.size.1 as usize * self.layout.channels()
+        self.size.0 as usize * self.size.1 as usize * self.format.bytes()
     }
 
     /// The labels of all instances, in order.
@@ -72,9 +72,9 @@ impl ImageDataset for InMemory {
         }
         let bytes = self.image_bytes();
         let stored = &self.pixels[index as usize * bytes..][..bytes];
-        let pixels = match self.layout {
-            Layout::Rgb => Cow::Borrowed(stored),
-            Layout::Gray => Cow::Owned(stored.iter().flat_map(|gray| [*gray; 3]).collect()),
+        let pixels = match self.format {
+            PixelFormat::Rgb => Cow::Borrowed(stored),
+            PixelFormat::Gray => Cow::Owned(stored.iter().flat_map(|gray| [*gray; 3]).collect()),
         };
         Ok(Image { width: self.size.0, height: self.size.1, pixels })
     }
@@ -98,7 +98,14 @@ mod tests {
 
     fn two_gray_images() -> InMemory {
         let classes = vec!["a".to_owned(), "b".to_owned()];
-        InMemory::new("small/train".to_owned(), (2, 1), Layout::Gray, vec![1, 2, 3, 4], vec![0, 1], classes)
+        InMemory::new(
+            "small/train".to_owned(),
+            (2, 1),
+            PixelFormat::Gray,
+            vec![1, 2, 3, 4],
+            vec![0, 1],
+            classes,
+        )
     }
 
     #[test]
@@ -112,7 +119,7 @@ mod tests {
     fn an_instance_that_is_not_there_is_an_error_that_names_it() {
         let set = two_gray_images();
         let message = set.image(2).unwrap_err().to_string();
-        assert_eq!(message, "instance 2 of small/train was asked for, which has 2");
+        assert_eq!(message, "small/train has 2 instances; index 2 is out of range");
         assert_eq!(set.label(2), None);
     }
 }

@@ -3,8 +3,11 @@
 pub mod augment;
 pub mod cifar;
 pub mod dataset;
+#[cfg(feature = "folder")]
 pub mod folder;
+#[cfg(feature = "glyphs")]
 pub mod glyphs;
 pub mod idx;
 pub mod memory;
 pub mod registry;
+pub mod views;

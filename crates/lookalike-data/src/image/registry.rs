@@ -1,12 +1,14 @@
-//! Data sets by name.
+//! Data sets of images by name.
 
-use crate::download::known::{KnownFile, known_files};
 use crate::error::DataError;
 use crate::image::cifar::{self, Cifar};
 use crate::image::dataset::{ImageDataset, Split};
+#[cfg(feature = "folder")]
 use crate::image::folder;
+#[cfg(feature = "glyphs")]
 use crate::image::glyphs;
 use crate::image::idx::{self, Idx};
+use crate::published::{PublishedFile, published_files};
 use lookalike_base::progress::ProgressDisplay;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -18,11 +20,11 @@ use std::sync::Arc;
 pub struct DataOptions {
     /// Name of the data set, one of [`NAMES`].
     pub name: String,
-    /// Folder that holds its files; not needed for sets that are made on the fly.
+    /// Folder that holds its files; not needed for a set that is drawn when it is opened.
     #[serde(default)]
     pub root: Option<PathBuf>,
-    /// Leave out files of `folder` that cannot be decoded, after checking all of them when the set is opened, instead
-    /// of failing at the first.
+    /// Decode all files of `folder` when it is opened and leave out those that cannot be decoded, instead of
+    /// failing at the first of them later.
     #[serde(default)]
     pub skip_corrupt: bool,
 }
@@ -30,28 +32,51 @@ pub struct DataOptions {
 /// All names that [`open`] knows.
 pub const NAMES: &[&str] = &["glyphs", "cifar10", "cifar100", "mnist", "fashion-mnist", "folder"];
 
-/// Opens one split of a data set, as `display` shows where that takes long; returned with it are warnings the user should see.
+/// A data set, and the warnings that the user should see.
+type Opened = (Arc<dyn ImageDataset>, Vec<String>);
+
+/// Opens one split of a data set. Returns the set and warnings that the user should see.
 ///
 /// # Errors
-/// An unknown name, a missing root or file, and whatever makes a file unreadable.
-pub fn open(
-    options: &DataOptions,
-    split: Split,
-    display: &dyn ProgressDisplay,
-) -> Result<(Arc<dyn ImageDataset>, Vec<String>), DataError> {
+/// [`DataError::UnknownName`]; [`DataError::FeatureMissing`] where this build lacks the feature `glyphs` or
+/// `folder` of the set with that name; a missing root or file; whatever makes a file unreadable.
+pub fn open(options: &DataOptions, split: Split, display: &dyn ProgressDisplay) -> Result<Opened, DataError> {
     let dataset: Arc<dyn ImageDataset> = match options.name.as_str() {
-        "glyphs" => Arc::new(glyphs::glyphs(glyphs::SEED, split, glyphs::published_len(split))),
+        "glyphs" => return open_glyphs(options, split),
+        "folder" => return open_folder(options, split, display),
         "cifar10" => Arc::new(cifar::open(Cifar::Ten, root(options)?, split)?),
         "cifar100" => Arc::new(cifar::open(Cifar::Hundred, root(options)?, split)?),
         "mnist" => Arc::new(idx::open(Idx::Mnist, root(options)?, split)?),
         "fashion-mnist" => Arc::new(idx::open(Idx::FashionMnist, root(options)?, split)?),
-        "folder" => {
-            let (folder, warnings) = folder::open(root(options)?, split, options.skip_corrupt, display)?;
-            return Ok((Arc::new(folder), warnings));
-        }
-        _ => return Err(DataError::UnknownName { name: options.name.clone(), known: NAMES.to_vec() }),
+        _ => return Err(DataError::UnknownName { name: options.name.clone(), available: NAMES.to_vec() }),
     };
     Ok((dataset, Vec::new()))
+}
+
+#[cfg(feature = "glyphs")]
+#[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
+fn open_glyphs(_: &DataOptions, split: Split) -> Result<Opened, DataError> {
+    Ok((Arc::new(glyphs::glyphs(glyphs::SEED, split, glyphs::standard_len(split))), Vec::new()))
+}
+
+#[cfg(feature = "folder")]
+fn open_folder(
+    options: &DataOptions,
+    split: Split,
+    display: &dyn ProgressDisplay,
+) -> Result<Opened, DataError> {
+    let (folder, warnings) = folder::open(root(options)?, split, options.skip_corrupt, display)?;
+    Ok((Arc::new(folder), warnings))
+}
+
+#[cfg(not(feature = "glyphs"))]
+fn open_glyphs(options: &DataOptions, _: Split) -> Result<Opened, DataError> {
+    Err(DataError::FeatureMissing { name: options.name.clone(), feature: "glyphs" })
+}
+
+#[cfg(not(feature = "folder"))]
+fn open_folder(options: &DataOptions, _: Split) -> Result<Opened, DataError> {
+    Err(DataError::FeatureMissing { name: options.name.clone(), feature: "folder" })
 }
 
 /// The root of a set that is read from files.
@@ -59,8 +84,7 @@ fn root(options: &DataOptions) -> Result<&Path, DataError> {
     let expected = || {
         let info = list().into_iter().find(|info| info.name == options.name);
         let expected = info.map_or("", |info| info.root);
-        let fetched = !known_files(&options.name).is_empty();
-        let hint = if fetched {
+        let hint = if info.is_some_and(|info| !info.files.is_empty()) {
             format!("; `lookalike data get {}` fetches it", options.name)
         } else {
             String::new()
@@ -76,17 +100,17 @@ fn root(options: &DataOptions) -> Result<&Path, DataError> {
     }
 }
 
-/// What there is to know of a data set before it is opened.
+/// What is known of a data set before it is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DatasetInfo {
     /// Its name, one of [`NAMES`].
     pub name: &'static str,
     /// What its images show, and how many there are.
-    pub what: &'static str,
+    pub description: &'static str,
     /// What [`DataOptions::root`] should name; empty for a set that needs none.
     pub root: &'static str,
-    /// The published files, which can be fetched.
-    pub files: &'static [KnownFile],
+    /// The published files, which can be downloaded.
+    pub files: &'static [PublishedFile],
 }
 
 /// All data sets, in the order of [`NAMES`].
@@ -116,8 +140,8 @@ pub fn list() -> Vec<DatasetInfo> {
         ),
     };
     let info = |name: &&'static str| {
-        let (what, root) = describe(*name);
-        DatasetInfo { name, what, root, files: known_files(name) }
+        let (description, root) = describe(*name);
+        DatasetInfo { name, description, root, files: published_files(name) }
     };
     NAMES.iter().map(info).collect()
 }
@@ -139,16 +163,29 @@ mod tests {
     #[test]
     fn every_listed_name_is_known_to_open() {
         for info in list() {
-            assert!(!message(info.name, None).starts_with("there is no data set"), "{}", info.name);
+            assert!(!message(info.name, None).starts_with("unknown"), "{}", info.name);
             assert_eq!(info.root.is_empty(), info.name == "glyphs");
         }
-        assert!(message("cifar", None).contains("glyphs, cifar10"));
+        let unknown = "unknown image data set \"cifar\"; available: glyphs, cifar10, cifar100, mnist, fashion-mnist, folder";
+        assert_eq!(message("cifar", None), unknown);
     }
 
+    #[cfg(feature = "glyphs")]
     #[test]
     fn the_description_of_glyphs_counts_what_is_drawn() {
-        let counts = [Split::Train, Split::Test].map(glyphs::published_len);
+        let counts = [Split::Train, Split::Test].map(glyphs::standard_len);
         assert_eq!(counts, [20_000, 4000]);
+    }
+
+    #[cfg(not(all(feature = "folder", feature = "glyphs")))]
+    #[test]
+    fn a_set_that_was_not_built_names_its_feature() {
+        for (name, built) in [("folder", cfg!(feature = "folder")), ("glyphs", cfg!(feature = "glyphs"))] {
+            let said = format!(
+                "data set {name:?} needs the cargo feature `{name}` of lookalike-data, which this build lacks"
+            );
+            assert_eq!(message(name, None) == said, !built, "{}", message(name, None));
+        }
     }
 
     #[test]
@@ -168,6 +205,8 @@ mod tests {
                 );
             }
         }
-        assert!(message("folder", None).ends_with("below train and test or not"));
+        if cfg!(feature = "folder") {
+            assert!(message("folder", None).ends_with("below train and test or not"));
+        }
     }
 }

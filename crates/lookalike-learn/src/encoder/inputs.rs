@@ -62,6 +62,6 @@ impl Inputs for GraphBatch {
     }
 
     fn select(&self, rows: &[u32]) -> Self {
-        self.chosen(rows)
+        GraphBatch::select(self, rows)
     }
 }

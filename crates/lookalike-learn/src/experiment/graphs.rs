@@ -8,7 +8,7 @@ use lookalike_base::{Matrix, Watch};
 use lookalike_data::graph::diffusion::EXACT_NODES;
 use lookalike_data::graph::{
     self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, Diffusions, FeatureRule, Features,
-    GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs, Variant,
+    GraphAugmentKind, GraphAugmentOptions, GraphBatch, GraphSet, GraphViews, PlainGraphs, Variant,
 };
 use lookalike_data::{Split, ViewBatch};
 use lookalike_metrics::SvmKernel;
@@ -157,7 +157,7 @@ impl GraphMethod for AnyMethod<Gin> {
             Variant::Paper => view.clone(),
             // The published code contrasts the graph itself with one view.
             variant @ Variant::Original => {
-                GraphAugmentOptions::published(GraphAugmentation::Nothing, variant).validate()?
+                GraphAugmentOptions::published(GraphAugmentKind::Nothing, variant).validate()?
             }
         };
         Ok(Arc::new(GraphViews::new(graphs.described.clone(), [first, view], recipe.seed())))
@@ -195,7 +195,7 @@ impl GraphMethod for Mvgrl {
                 format!("; {graphs} graphs of more than {EXACT_NODES} nodes by a series that is cut off")
             }
         };
-        Some(lost_mass(recipe, made.lost, made.most_lost) + &series)
+        Some(lost_mass(recipe, made.lost, made.max_lost) + &series)
     }
 
     fn build(graphs: &Graphs<Self>, recipe: &ValidRecipe, device: &Device) -> Result<Self, LearnError> {

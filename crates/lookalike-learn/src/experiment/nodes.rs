@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay, Silent};
 use lookalike_base::{Matrix, Watch};
-use lookalike_data::graph::{NodeBatch, NodeGraph, NodeSet, SubGraphs, planetoid};
+use lookalike_data::graph::{NodeBatch, NodeGraph, NodeSet, Subgraphs, planetoid};
 use lookalike_data::{DataError, Split};
 use lookalike_metrics::linear_probe;
 
@@ -84,7 +84,7 @@ impl Nodes {
     }
 
     fn source(&self, recipe: &ValidRecipe) -> SharedBatchSource<NodeBatch> {
-        Arc::new(SubGraphs::new(self.graph.clone(), recipe.seed()))
+        Arc::new(Subgraphs::new(self.graph.clone(), recipe.seed()))
     }
 
     /// The rows of `nodes` that have a class, and these.
@@ -134,7 +134,7 @@ impl Domain for Nodes {
     }
 
     fn note(&self, recipe: &ValidRecipe) -> Option<String> {
-        Some(super::graphs::lost_mass(recipe, self.graph.lost, self.graph.most_lost))
+        Some(super::graphs::lost_mass(recipe, self.graph.lost, self.graph.max_lost))
     }
 
     fn fingerprint(&self) -> Result<String, LearnError> {

@@ -1,7 +1,7 @@
 //! The section `[graphs]`, and what recipes on graphs and on images refuse of each other.
 
 use lookalike_data::graph::{
-    DiffusionOptions, Feature, FeatureRule, GraphAugment, GraphAugmentOptions, GraphAugmentation, Variant,
+    DiffusionOptions, Feature, FeatureRule, GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, Variant,
 };
 use lookalike_data::image::augment::AugmentOptions;
 use lookalike_metrics::SvmKernel;
@@ -49,13 +49,13 @@ impl Recipe {
     ///
     /// # Errors
     /// [`lookalike_data::DataError::Option`] where a share is impossible.
-    pub fn graph_augment(&self) -> Result<GraphAugment, lookalike_data::DataError> {
+    pub fn graph_augment(&self) -> Result<GraphAugmentation, lookalike_data::DataError> {
         GraphAugmentOptions { variant: self.variant(), ..self.augmentation() }.validate()
     }
 
     /// The augmentation that the recipe asks for, or GraphCL's own.
     fn augmentation(&self) -> GraphAugmentOptions {
-        let own = || GraphAugmentOptions::published(GraphAugmentation::Random4, Variant::Paper);
+        let own = || GraphAugmentOptions::published(GraphAugmentKind::Random4, Variant::Paper);
         self.graphs.augment.clone().unwrap_or_else(own)
     }
 

@@ -9,7 +9,8 @@ use crate::error::DataError;
 use lookalike_base::Stream;
 use serde::{Deserialize, Serialize};
 
-/// Whom to follow where a paper and the code that made its numbers differ. `docs/reference/graphs.md` says in what.
+/// Which to follow where a paper and the code behind its numbers differ. `docs/reference/graphs.md` lists the
+/// differences.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Variant {
@@ -23,7 +24,7 @@ pub enum Variant {
 /// Which augmentation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum GraphAugmentation {
+pub enum GraphAugmentKind {
     /// None.
     Nothing,
     /// Nodes are dropped with their edges.
@@ -36,15 +37,15 @@ pub enum GraphAugmentation {
     Subgraph,
     /// For each graph one of `DropNodes` and `Subgraph`, as the published code calls it.
     Random2,
-    /// Or `PerturbEdges`.
+    /// The same, or `PerturbEdges`.
     Random3,
-    /// Or `MaskAttributes`.
+    /// The same, or `MaskAttributes`.
     Random4,
 }
 
-impl GraphAugmentation {
-    /// Those of which one is drawn for each graph.
-    fn drawn(&self) -> &[Self] {
+impl GraphAugmentKind {
+    /// The kinds of which one is drawn for each graph.
+    fn choices(&self) -> &[Self] {
         match self {
             Self::Random2 => &[Self::DropNodes, Self::Subgraph],
             Self::Random3 => &[Self::DropNodes, Self::PerturbEdges, Self::Subgraph],
@@ -58,8 +59,8 @@ impl GraphAugmentation {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GraphAugmentOptions {
-    /// Which.
-    pub kind: GraphAugmentation,
+    /// Which augmentation.
+    pub kind: GraphAugmentKind,
     /// Share of nodes that are dropped; 0.1.
     #[serde(default = "tenth")]
     pub drop_ratio: f64,
@@ -72,7 +73,7 @@ pub struct GraphAugmentOptions {
     /// Share of nodes that a subgraph keeps; 0.2.
     #[serde(default = "fifth")]
     pub subgraph_ratio: f64,
-    /// Whom to follow; recipes say it by `method.variant`.
+    /// Paper or published code; in recipes `method.variant`.
     #[serde(skip)]
     pub variant: Variant,
 }
@@ -87,18 +88,18 @@ fn fifth() -> f64 {
 
 impl GraphAugmentOptions {
     /// `kind` with the published amounts.
-    pub fn published(kind: GraphAugmentation, variant: Variant) -> Self {
+    pub fn published(kind: GraphAugmentKind, variant: Variant) -> Self {
         let (tenth, fifth) = (tenth(), fifth());
         Self { kind, drop_ratio: tenth, edge_ratio: tenth, mask_ratio: tenth, subgraph_ratio: fifth, variant }
     }
 
-    /// Checks the amounts.
+    /// Checks the shares.
     ///
     /// # Errors
-    /// [`DataError::Option`] where a share is not from 0 to 1, or would drop all nodes or keep none; or is not the published one
-    /// though `kind` never draws its augmentation.
-    pub fn validate(self) -> Result<GraphAugment, DataError> {
-        use GraphAugmentation::{DropNodes, MaskAttributes, PerturbEdges, Subgraph};
+    /// [`DataError::Option`] where a share is not from 0 to 1, would drop all nodes or would keep none; and
+    /// where it is not the published one although `kind` never uses it.
+    pub fn validate(self) -> Result<GraphAugmentation, DataError> {
+        use GraphAugmentKind::{DropNodes, MaskAttributes, PerturbEdges, Subgraph};
         let wrong = |key: &str, value: f64, needed: &str| {
             Err(DataError::Option {
                 key: format!("graphs.augment.{key}"),
@@ -111,8 +112,8 @@ impl GraphAugmentOptions {
             ("mask_ratio", self.mask_ratio, tenth(), MaskAttributes),
             ("subgraph_ratio", self.subgraph_ratio, fifth(), Subgraph),
         ] {
-            if value.to_bits() != published.to_bits() && !self.kind.drawn().contains(&read_by) {
-                return wrong(key, value, "left out: this kind of augmentation does not read it");
+            if value.to_bits() != published.to_bits() && !self.kind.choices().contains(&read_by) {
+                return wrong(key, value, "left out: this kind of augmentation does not use it");
             }
         }
         if !(0.0..1.0).contains(&self.drop_ratio) {
@@ -126,59 +127,59 @@ impl GraphAugmentOptions {
         if !(self.subgraph_ratio > 0.0 && self.subgraph_ratio <= 1.0) {
             return wrong("subgraph_ratio", self.subgraph_ratio, "above 0, and 1 at most");
         }
-        Ok(GraphAugment(self))
+        Ok(GraphAugmentation(self))
     }
 }
 
 /// A checked augmentation.
 #[derive(Debug, Clone, PartialEq)]
-pub struct GraphAugment(GraphAugmentOptions);
+pub struct GraphAugmentation(GraphAugmentOptions);
 
-impl GraphAugment {
-    /// Whom it follows.
+impl GraphAugmentation {
+    /// Whether it follows the paper or the published code.
     pub fn variant(&self) -> Variant {
         self.0.variant
     }
 
     /// The view of `graph` that `stream` draws.
     ///
-    /// After the paper a view has one node at least. The published code's views can lose all of them, and their edges need not
-    /// go both ways.
+    /// After the paper a view has at least one node. After the published code it can have none, and its edges
+    /// need not go both ways.
     ///
     /// # Errors
-    /// [`DataError::Graph`] where the graph contradicts itself.
+    /// [`DataError::Graph`] where the edges of `graph` are no square matrix.
     pub fn apply(&self, graph: &Graph, stream: &mut Stream) -> Result<Graph, DataError> {
         let options = &self.0;
-        let kind = self.drawn(stream);
+        let kind = self.draw_kind(stream);
         match options.variant {
             Variant::Paper => paper::apply(kind, options, graph, stream),
             Variant::Original => {
                 let view = original::apply(kind, options, &original::with_loops(graph)?, stream)?;
                 // The published loop does this for all but the two augmentations that keep every node.
                 let keeps_all = [
-                    GraphAugmentation::Nothing,
-                    GraphAugmentation::PerturbEdges,
-                    GraphAugmentation::MaskAttributes,
+                    GraphAugmentKind::Nothing,
+                    GraphAugmentKind::PerturbEdges,
+                    GraphAugmentKind::MaskAttributes,
                 ];
                 if keeps_all.contains(&options.kind) { Ok(view) } else { original::without_isolated(&view) }
             }
         }
     }
 
-    /// The augmentation for one graph. Nothing is drawn where there is no choice.
-    fn drawn(&self, stream: &mut Stream) -> GraphAugmentation {
-        match self.0.kind.drawn() {
+    /// The augmentation for one graph. Nothing is drawn from the stream where there is one choice only.
+    fn draw_kind(&self, stream: &mut Stream) -> GraphAugmentKind {
+        match self.0.kind.choices() {
             [kind] => *kind,
             kinds => kinds[stream.below(kinds.len() as u32) as usize],
         }
     }
 }
 
-/// The graph as the encoder sees it where it is not augmented: itself after the paper, with the published code's loops from
-/// nodes to themselves in `original`.
+/// The graph as an encoder sees it without augmentation: unchanged after the paper, with the self-loops of
+/// the published code after that.
 ///
 /// # Errors
-/// [`DataError::Graph`] where the graph contradicts itself.
+/// [`DataError::Graph`] where the edges of `graph` are no square matrix.
 pub fn plain(graph: Graph, variant: Variant) -> Result<Graph, DataError> {
     match variant {
         Variant::Paper => Ok(graph),
@@ -186,8 +187,8 @@ pub fn plain(graph: Graph, variant: Variant) -> Result<Graph, DataError> {
     }
 }
 
-/// Replaces the features of ⌊`ratio` · n⌋ nodes by normal noise of mean 0.5 and deviation 0.5: the published code's mask, of
-/// which the paper says no more than that attributes are masked.
+/// Replaces the features of ⌊`ratio` · n⌋ nodes by normal noise of mean 0.5 and deviation 0.5, as the
+/// published code does. The paper says only that attributes are masked.
 fn mask(graph: &Graph, ratio: f64, stream: &mut Stream) -> Graph {
     let mut masked = graph.clone();
     for node in stream.distinct(share(graph.nodes(), ratio), graph.nodes() as u32) {

@@ -1,8 +1,8 @@
 //! The augmentations as the paper describes them. Edges stay undirected.
 
-use super::{GraphAugmentOptions, GraphAugmentation, mask, share};
+use super::{GraphAugmentKind, GraphAugmentOptions, mask, share};
 use crate::error::DataError;
-use crate::graph::batch::{Graph, impossible};
+use crate::graph::batch::Graph;
 use lookalike_base::Stream;
 use lookalike_kernels::sparse::Csr;
 use std::collections::BTreeSet;
@@ -11,21 +11,21 @@ use std::collections::BTreeSet;
 const STEPS: usize = 100;
 
 pub(super) fn apply(
-    kind: GraphAugmentation,
+    kind: GraphAugmentKind,
     options: &GraphAugmentOptions,
     graph: &Graph,
     stream: &mut Stream,
 ) -> Result<Graph, DataError> {
     match kind {
-        GraphAugmentation::DropNodes => {
+        GraphAugmentKind::DropNodes => {
             let amount = share(graph.nodes(), options.drop_ratio);
             let dropped: BTreeSet<u32> = stream.distinct(amount, graph.nodes() as u32).into_iter().collect();
             let kept: Vec<u32> = (0..graph.nodes() as u32).filter(|node| !dropped.contains(node)).collect();
             Ok(graph.induced(&kept))
         }
-        GraphAugmentation::PerturbEdges => perturb(graph, options.edge_ratio, stream),
-        GraphAugmentation::MaskAttributes => Ok(mask(graph, options.mask_ratio, stream)),
-        GraphAugmentation::Subgraph => Ok(walk(graph, options.subgraph_ratio, stream)),
+        GraphAugmentKind::PerturbEdges => perturb(graph, options.edge_ratio, stream),
+        GraphAugmentKind::MaskAttributes => Ok(mask(graph, options.mask_ratio, stream)),
+        GraphAugmentKind::Subgraph => Ok(walk(graph, options.subgraph_ratio, stream)),
         _ => Ok(graph.clone()),
     }
 }
@@ -47,7 +47,7 @@ fn perturb(graph: &Graph, ratio: f64, stream: &mut Stream) -> Result<Graph, Data
         rows[from as usize].push((to, 1.0));
         rows[to as usize].push((from, 1.0));
     }
-    let edges = Csr::from_rows(rows, graph.nodes()).map_err(impossible)?.without_values();
+    let edges = Csr::from_rows(rows, graph.nodes()).map_err(DataError::graph)?.without_values();
     Ok(Graph { edges, features: graph.features.clone(), columns: graph.columns })
 }
 
@@ -75,8 +75,8 @@ fn absent(graph: &Graph, amount: u64, free: u64, stream: &mut Stream) -> BTreeSe
     added
 }
 
-/// The nodes that a random walk from a random node meets, until they are ⌊`ratio` · n⌋ and one at least. It ends with fewer
-/// where no more can be reached or after a hundred steps for each node of the graph.
+/// The nodes that a random walk from a random node meets, until they are ⌊`ratio` · n⌋ and one at least. It
+/// ends with fewer where no more can be reached or after a hundred steps for each node of the graph.
 fn walk(graph: &Graph, ratio: f64, stream: &mut Stream) -> Graph {
     if graph.nodes() == 0 {
         return graph.clone();

@@ -30,7 +30,7 @@ fn stream(instance: u64) -> Stream {
     Seed(1).stream("augment", 0, 0, instance)
 }
 
-fn view(kind: GraphAugmentation, variant: Variant, graph: &Graph, instance: u64) -> Graph {
+fn view(kind: GraphAugmentKind, variant: Variant, graph: &Graph, instance: u64) -> Graph {
     let augment = GraphAugmentOptions::published(kind, variant).validate().unwrap();
     augment.apply(graph, &mut stream(instance)).unwrap()
 }
@@ -46,15 +46,15 @@ fn is_undirected(graph: &Graph) -> bool {
     graph.edges == graph.edges.transpose()
 }
 
-const KINDS: [GraphAugmentation; 8] = [
-    GraphAugmentation::Nothing,
-    GraphAugmentation::DropNodes,
-    GraphAugmentation::PerturbEdges,
-    GraphAugmentation::MaskAttributes,
-    GraphAugmentation::Subgraph,
-    GraphAugmentation::Random2,
-    GraphAugmentation::Random3,
-    GraphAugmentation::Random4,
+const KINDS: [GraphAugmentKind; 8] = [
+    GraphAugmentKind::Nothing,
+    GraphAugmentKind::DropNodes,
+    GraphAugmentKind::PerturbEdges,
+    GraphAugmentKind::MaskAttributes,
+    GraphAugmentKind::Subgraph,
+    GraphAugmentKind::Random2,
+    GraphAugmentKind::Random3,
+    GraphAugmentKind::Random4,
 ];
 
 #[test]
@@ -65,7 +65,7 @@ fn a_view_is_a_function_of_its_stream() {
             assert_eq!(view(kind, variant, &graph, 3), view(kind, variant, &graph, 3));
             let others: Vec<Graph> = (4..12).map(|other| view(kind, variant, &graph, other)).collect();
             let all_same = others.iter().all(|other| *other == view(kind, variant, &graph, 3));
-            assert_eq!(all_same, kind == GraphAugmentation::Nothing, "{kind:?}");
+            assert_eq!(all_same, kind == GraphAugmentKind::Nothing, "{kind:?}");
         }
     }
 }
@@ -73,7 +73,7 @@ fn a_view_is_a_function_of_its_stream() {
 #[test]
 fn a_tenth_of_the_nodes_is_dropped_with_their_edges() {
     let graph = ring(40);
-    let found = view(GraphAugmentation::DropNodes, Variant::Paper, &graph, 0);
+    let found = view(GraphAugmentKind::DropNodes, Variant::Paper, &graph, 0);
     assert_eq!(found.nodes(), 36);
     let kept: BTreeSet<u32> = found.features.chunks(2).map(|row| row[0] as u32).collect();
     let expected = edges(&graph).into_iter().filter(|(from, to)| kept.contains(from) && kept.contains(to));
@@ -86,7 +86,7 @@ fn as_many_edges_are_added_as_deleted_and_none_twice() {
     let graph = ring(40);
     let before = edges(&graph);
     for instance in 0..20 {
-        let found = view(GraphAugmentation::PerturbEdges, Variant::Paper, &graph, instance);
+        let found = view(GraphAugmentKind::PerturbEdges, Variant::Paper, &graph, instance);
         let after = edges(&found);
         assert!(is_undirected(&found) && after.iter().all(|(from, to)| from != to));
         // 47 edges, of which 4 are deleted; both directions count.
@@ -98,9 +98,9 @@ fn as_many_edges_are_added_as_deleted_and_none_twice() {
 fn a_graph_with_every_edge_has_none_to_add_and_one_with_nearly_every_gets_the_rest() {
     let all: Vec<(u32, u32)> = (0..12).flat_map(|from| (from + 1..12).map(move |to| (from, to))).collect();
     let full = graph(12, &all);
-    assert_eq!(view(GraphAugmentation::PerturbEdges, Variant::Paper, &full, 0).edges.entries(), 2 * (66 - 6));
+    assert_eq!(view(GraphAugmentKind::PerturbEdges, Variant::Paper, &full, 0).edges.entries(), 2 * (66 - 6));
     let nearly = graph(12, &all[2..]);
-    let found = view(GraphAugmentation::PerturbEdges, Variant::Paper, &nearly, 0);
+    let found = view(GraphAugmentKind::PerturbEdges, Variant::Paper, &nearly, 0);
     assert_eq!(found.edges.entries(), 2 * (64 - 6 + 2));
     assert!(edges(&found).contains(&(0, 1)) && edges(&found).contains(&(0, 2)));
 }
@@ -108,7 +108,7 @@ fn a_graph_with_every_edge_has_none_to_add_and_one_with_nearly_every_gets_the_re
 #[test]
 fn masked_nodes_get_noise_around_a_half_and_the_others_stay() {
     let graph = ring(1000);
-    let found = view(GraphAugmentation::MaskAttributes, Variant::Paper, &graph, 0);
+    let found = view(GraphAugmentKind::MaskAttributes, Variant::Paper, &graph, 0);
     assert_eq!(found.edges, graph.edges);
     let pairs = found.features.chunks(2).zip(graph.features.chunks(2));
     let masked: Vec<f32> = pairs.filter(|(a, b)| a != b).flat_map(|(a, _)| a.to_vec()).collect();
@@ -121,7 +121,7 @@ fn masked_nodes_get_noise_around_a_half_and_the_others_stay() {
 #[test]
 fn a_walk_keeps_a_connected_fifth() {
     for instance in 0..20 {
-        let found = view(GraphAugmentation::Subgraph, Variant::Paper, &ring(60), instance);
+        let found = view(GraphAugmentKind::Subgraph, Variant::Paper, &ring(60), instance);
         assert_eq!(found.nodes(), 12);
         let mut reached = BTreeSet::from([0]);
         for _ in 0..12 {
@@ -137,7 +137,7 @@ fn a_walk_keeps_a_connected_fifth() {
 fn a_walk_that_can_reach_no_more_ends_with_what_it_met() {
     let islands = graph(30, &[(0, 1), (2, 3)]);
     for instance in 0..30 {
-        let found = view(GraphAugmentation::Subgraph, Variant::Paper, &islands, instance);
+        let found = view(GraphAugmentKind::Subgraph, Variant::Paper, &islands, instance);
         assert!((1..=2).contains(&found.nodes()));
     }
 }
@@ -155,7 +155,7 @@ fn the_published_code_s_loops_leave_out_the_last_node_with_an_edge() {
 fn the_published_code_deletes_directions_of_edges_and_adds_none() {
     let graph = ring(40);
     let before = edges(&plain(graph.clone(), Variant::Original).unwrap());
-    let found = view(GraphAugmentation::PerturbEdges, Variant::Original, &graph, 0);
+    let found = view(GraphAugmentKind::PerturbEdges, Variant::Original, &graph, 0);
     // 94 directions and 39 loops.
     assert_eq!((before.len(), edges(&found).len()), (133, 120));
     assert!(edges(&found).is_subset(&before) && !is_undirected(&found));
@@ -165,7 +165,7 @@ fn the_published_code_deletes_directions_of_edges_and_adds_none() {
 fn the_published_code_s_subgraph_is_a_star() {
     let graph = ring(60);
     for instance in 0..20 {
-        let found = view(GraphAugmentation::Subgraph, Variant::Original, &graph, instance);
+        let found = view(GraphAugmentKind::Subgraph, Variant::Original, &graph, instance);
         // A node of the ring has three neighbours at most.
         assert!(found.nodes() <= 4, "{}", found.nodes());
         assert!(edges(&found).iter().all(|(from, to)| from != to));
@@ -176,7 +176,7 @@ fn the_published_code_s_subgraph_is_a_star() {
 
 #[test]
 fn the_published_code_drops_nodes_without_edges_too() {
-    let found = view(GraphAugmentation::DropNodes, Variant::Original, &graph(30, &[(0, 1), (1, 2)]), 0);
+    let found = view(GraphAugmentKind::DropNodes, Variant::Original, &graph(30, &[(0, 1), (1, 2)]), 0);
     // Nodes 3 to 29 have neither edge nor loop.
     assert!(found.nodes() <= 3);
     assert!(edges(&found).iter().all(|(from, to)| from != to));
@@ -186,20 +186,21 @@ fn the_published_code_drops_nodes_without_edges_too() {
 fn each_of_a_random_choice_occurs() {
     let graph = ring(60);
     let kinds: BTreeSet<(usize, bool)> = (0..60)
-        .map(|instance| view(GraphAugmentation::Random4, Variant::Paper, &graph, instance))
+        .map(|instance| view(GraphAugmentKind::Random4, Variant::Paper, &graph, instance))
         .map(|view| (view.nodes(), view.edges == graph.edges))
         .collect();
     assert_eq!(kinds, BTreeSet::from([(54, false), (12, false), (60, false), (60, true)]));
 }
 
-/// Nodes and edges of views are as many, on average over 20,000, as the published code's; `tests/fixtures/graph_views.py` counted those.
+/// Nodes and edges of views are as many, on average over 20,000, as the published code's;
+/// `tests/fixtures/graph_views.py` counted those.
 #[test]
 fn views_of_the_published_code_have_its_sizes() {
     const VIEWS: u32 = 20_000;
     let star = graph(15, &(1..15).map(|node| (0, node)).collect::<Vec<_>>());
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/graph_views.npy");
     let expected = lookalike_base::npy::read_rows(path).unwrap();
-    let kinds = [GraphAugmentation::DropNodes, GraphAugmentation::PerturbEdges, GraphAugmentation::Subgraph];
+    let kinds = [GraphAugmentKind::DropNodes, GraphAugmentKind::PerturbEdges, GraphAugmentKind::Subgraph];
     let cases = [ring(20), star].into_iter().flat_map(|graph| kinds.map(|kind| (graph.clone(), kind)));
     for (at, (graph, kind)) in cases.enumerate() {
         let views = (0..VIEWS).map(|instance| view(kind, Variant::Original, &graph, u64::from(instance)));
@@ -221,7 +222,7 @@ fn views_of_the_published_code_have_its_sizes() {
 
 #[test]
 fn impossible_amounts_are_refused_by_their_key() {
-    let options = GraphAugmentOptions::published(GraphAugmentation::Random4, Variant::Paper);
+    let options = GraphAugmentOptions::published(GraphAugmentKind::Random4, Variant::Paper);
     for (options, key) in [
         (
             GraphAugmentOptions { drop_ratio: 1.0, ..options.clone() },
@@ -229,7 +230,7 @@ fn impossible_amounts_are_refused_by_their_key() {
         ),
         (GraphAugmentOptions { edge_ratio: -0.1, ..options.clone() }, "graphs.augment.edge_ratio: -0.1"),
         (
-            GraphAugmentOptions { kind: GraphAugmentation::Random2, edge_ratio: 0.2, ..options.clone() },
+            GraphAugmentOptions { kind: GraphAugmentKind::Random2, edge_ratio: 0.2, ..options.clone() },
             "graphs.augment.edge_ratio: 0.2 should be left out",
         ),
         (GraphAugmentOptions { mask_ratio: f64::NAN, ..options.clone() }, "graphs.augment.mask_ratio: NaN"),

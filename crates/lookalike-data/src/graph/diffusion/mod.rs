@@ -8,17 +8,19 @@
 
 mod dense;
 mod series;
+mod views;
+
+pub use views::{DiffusedBatch, DiffusedGraphs};
 
 use super::augment::Variant;
-use super::batch::impossible;
-use super::set::GraphSet;
+use super::graph_set::GraphSet;
 use crate::error::DataError;
 use lookalike_base::{Progress, Silent};
 use lookalike_kernels::sparse::Csr;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Most nodes of a graph of which the diffusion is computed exactly.
+/// The diffusion of a graph of at most this many nodes is computed exactly.
 pub const EXACT_NODES: usize = 1000;
 
 /// Which diffusion.
@@ -37,21 +39,21 @@ pub enum Diffusion {
     },
 }
 
-/// A diffusion and what is kept of it.
+/// A diffusion, and how much of it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DiffusionOptions {
-    /// Which.
+    /// Which diffusion.
     pub kind: Diffusion,
     /// Entries of S below ε are left out; by default 10⁻⁴. With 0 all are kept.
-    #[serde(default = "own_epsilon")]
+    #[serde(default = "default_epsilon")]
     pub epsilon: f64,
-    /// Whom to follow; recipes say it by `method.variant`. The published code's heat is another function, see [`Diffused`].
+    /// Paper or published code; in recipes `method.variant`. The published code's heat is another function, see [`Diffused`].
     #[serde(skip)]
     pub variant: Variant,
 }
 
-fn own_epsilon() -> f64 {
+fn default_epsilon() -> f64 {
     DiffusionOptions::default().epsilon
 }
 
@@ -73,8 +75,8 @@ pub struct Diffused {
     pub matrix: Csr,
     /// Share of the mass that is left out: the mean over nodes.
     pub lost: f64,
-    /// The greatest share left out of a node's.
-    pub most_lost: f64,
+    /// The greatest share left out of any node's mass.
+    pub max_lost: f64,
 }
 
 /// The diffusions of all graphs of a set.
@@ -84,8 +86,8 @@ pub struct Diffusions {
     pub matrices: Vec<Csr>,
     /// Share of the mass that is left out: the mean over all nodes.
     pub lost: f64,
-    /// The greatest share left out of a node's.
-    pub most_lost: f64,
+    /// The greatest share left out of any node's mass.
+    pub max_lost: f64,
     /// Graphs above [`EXACT_NODES`] nodes, of which a truncated series was taken.
     pub truncated: usize,
 }
@@ -128,15 +130,15 @@ pub fn diffuse(
     options.validate()?;
     let nodes = edges.len();
     if nodes != edges.width() {
-        let problem = format!("edges of {nodes} nodes to {} are no graph", edges.width());
+        let problem = format!("the matrix of edges is {nodes} × {}; it must be square", edges.width());
         return Err(DataError::Graph { problem });
     }
     let degrees: Vec<f64> = (0..nodes).map(|node| edges.row(node).len() as f64 + 1.0).collect();
     let rows = match (options.kind, options.variant) {
         (Diffusion::Heat { .. }, Variant::Original) if nodes > EXACT_NODES => {
             let problem = format!(
-                "the published code's heat has no zeros, and {nodes} nodes are more than the {EXACT_NODES} it is computed \
-                 for; take the paper's"
+                "the published code's heat has no zeros, so it is computed for at most {EXACT_NODES} nodes; the graph has \
+                 {nodes}; use the paper's variant"
             );
             return Err(DataError::Graph { problem });
         }
@@ -150,9 +152,9 @@ pub fn diffuse(
         progress.advance(nodes as u64);
     }
     let lost = rows.iter().map(|row| row.lost).sum::<f64>() / nodes.max(1) as f64;
-    let most_lost = rows.iter().map(|row| row.lost).fold(0.0, f64::max);
-    let matrix = Csr::from_rows(rows.into_iter().map(|row| row.entries), nodes).map_err(impossible)?;
-    Ok(Diffused { matrix, lost, most_lost })
+    let max_lost = rows.iter().map(|row| row.lost).fold(0.0, f64::max);
+    let matrix = Csr::from_rows(rows.into_iter().map(|row| row.entries), nodes).map_err(DataError::graph)?;
+    Ok(Diffused { matrix, lost, max_lost })
 }
 
 impl Diffusions {
@@ -169,7 +171,7 @@ impl Diffusions {
         let diffused = (0..set.len()).into_par_iter().map(|index| {
             let graph = set.graph(index);
             let rows = (0..graph.nodes()).map(|node| graph.neighbors(node).map(|to| (to, 1.0)));
-            let edges = Csr::from_rows(rows, graph.nodes()).map_err(impossible)?;
+            let edges = Csr::from_rows(rows, graph.nodes()).map_err(DataError::graph)?;
             let diffused = diffuse(&edges, options, &Silent);
             progress.advance(1);
             diffused
@@ -180,17 +182,17 @@ impl Diffusions {
         let lost = diffused.iter().map(|diffused| diffused.lost * diffused.matrix.len() as f64).sum::<f64>();
         Ok(Self {
             lost: lost / set.nodes().max(1) as f64,
-            most_lost: diffused.iter().map(|diffused| diffused.most_lost).fold(0.0, f64::max),
+            max_lost: diffused.iter().map(|diffused| diffused.max_lost).fold(0.0, f64::max),
             truncated,
             matrices: diffused.into_iter().map(|diffused| diffused.matrix).collect(),
         })
     }
 }
 
-/// What is kept of a row of S.
+/// The entries of a row of S that are kept.
 struct Row {
     entries: Vec<(u32, f32)>,
-    /// Share of the walk's mass that is not.
+    /// Share of the walk's mass that is left out.
     lost: f64,
 }
 

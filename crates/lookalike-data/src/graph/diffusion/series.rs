@@ -15,18 +15,18 @@ pub(super) fn truncated(
     progress: &dyn Progress,
 ) -> Vec<Row> {
     let rest = if options.epsilon > 0.0 { options.epsilon * 1e-3 } else { 1e-9 };
-    let weights = weights(options.kind, rest);
+    let coefficients = coefficients(options.kind, rest);
     let scratch = || [(); 3].map(|()| vec![0.0; edges.len()]);
     let row = |[here, there, sum]: &mut [Vec<f64>; 3], node: usize| {
         here.fill(0.0);
         here[node] = 1.0;
         sum.fill(0.0);
-        for (k, weight) in weights.iter().enumerate() {
+        for (k, coefficient) in coefficients.iter().enumerate() {
             if k > 0 {
                 step(edges, degrees, here, there);
                 std::mem::swap(here, there);
             }
-            sum.iter_mut().zip(here.iter()).for_each(|(sum, here)| *sum += weight * here);
+            sum.iter_mut().zip(here.iter()).for_each(|(sum, here)| *sum += coefficient * here);
         }
         progress.advance(1);
         let values = sum.iter().zip(degrees).map(|(sum, degree)| sum * (degrees[node] / degree).sqrt());
@@ -44,28 +44,28 @@ fn step(edges: &Csr, degrees: &[f64], here: &[f64], there: &mut [f64]) {
 }
 
 /// θ₀, θ₁, … until those that follow sum to `rest` at most.
-fn weights(kind: Diffusion, rest: f64) -> Vec<f64> {
-    let mut weights = vec![match kind {
+fn coefficients(kind: Diffusion, rest: f64) -> Vec<f64> {
+    let mut coefficients = vec![match kind {
         Diffusion::Ppr { alpha } => alpha,
         Diffusion::Heat { time } => (-time).exp(),
     }];
-    let mut sum = weights[0];
+    let mut sum = coefficients[0];
     while sum < 1.0 - rest {
-        let k = weights.len() as f64;
-        let last = weights[weights.len() - 1];
+        let k = coefficients.len() as f64;
+        let last = coefficients[coefficients.len() - 1];
         let next = match kind {
             Diffusion::Ppr { alpha } => last * (1.0 - alpha),
             Diffusion::Heat { time } => last * time / k,
         };
-        // Rounding can keep the sum below 1 for ever, by less than any weight that still counts.
+        // Rounding can keep the sum below 1 for ever, by less than any coefficient that still counts.
         if next < f64::EPSILON * sum && k > 1.0 && matches!(kind, Diffusion::Ppr { .. }) {
             break;
         }
         sum += next;
-        weights.push(next);
-        if weights.len() > 100_000 {
+        coefficients.push(next);
+        if coefficients.len() > 100_000 {
             break;
         }
     }
-    weights
+    coefficients
 }

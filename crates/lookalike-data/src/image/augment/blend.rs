@@ -1,5 +1,5 @@
-//! Brightness, contrast and saturation: the image blended with one that lacks the property in question (black, flat
-//! gray at the mean luma, or its own grayscale), with Pillow's truncation to whole levels.
+//! Brightness, contrast and saturation: the image blended with one that lacks the property in question
+//! (black, flat gray at the mean luma, or its own grayscale), with Pillow's truncation to whole levels.
 
 use super::Rgb;
 use super::grayscale::luma;

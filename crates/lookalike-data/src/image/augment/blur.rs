@@ -1,5 +1,6 @@
-//! Gaussian blur with torchvision's semantics: a sampled Gaussian of a given odd length, reflected edges, one rounding
-//! at the end. A Gaussian in two dimensions is the product of two in one, so rows are blurred first, then columns.
+//! Gaussian blur with torchvision's semantics: a sampled Gaussian of a given odd length, reflected edges, one
+//! rounding at the end. A Gaussian in two dimensions is the product of two in one, so rows are blurred first,
+//! then columns.
 
 use super::Rgb;
 use super::levels::nearest;
@@ -18,7 +19,8 @@ pub struct BlurScratch {
     rows: Vec<f32>,
 }
 
-/// Blurs each plane of a `width`-wide image with a Gaussian of `sigma` pixels, sampled at `kernel` (odd) places.
+/// Blurs each plane of a `width`-wide image with a Gaussian of `sigma` pixels, sampled at `kernel` (odd)
+/// points.
 ///
 /// # Panics
 /// Where `kernel` / 2 reaches `width` or the height: the edge could not be reflected.
@@ -47,11 +49,11 @@ pub fn gaussian_blur(image: Rgb<'_>, width: usize, kernel: usize, sigma: f32, sc
 
 /// The weights of a normalised Gaussian from its centre outwards.
 ///
-/// Pairs of taps at the far end that together weigh less than 2⁻¹¹ are left out, which moves no level by more than
-/// an eighth: at σ = 2 the kernel of 23 shrinks to 15, at σ = 0.5 to 5.
+/// Pairs of taps at the far end that together weigh less than 2⁻¹¹ are left out, which moves no level by more
+/// than an eighth: at σ = 2 the kernel of 23 shrinks to 15, at σ = 0.5 to 5.
 fn sample_gaussian(kernel: usize, sigma: f32, half: &mut Vec<f32>) {
     half.clear();
-    half.extend((0..=kernel / 2).map(|place| (-0.5 * (place as f32 / sigma).powi(2)).exp()));
+    half.extend((0..=kernel / 2).map(|distance| (-0.5 * (distance as f32 / sigma).powi(2)).exp()));
     let total = |half: &[f32]| half[0] + 2.0 * half[1..].iter().sum::<f32>();
     let negligible = total(half) / 2048.0;
     let mut tail = 0.0;

@@ -1,4 +1,5 @@
-//! Random resized crop: which rectangle of the image a view shows (Szegedy et al. 2015, §6, as torchvision draws it).
+//! Random resized crop: which rectangle of the image a view shows (Szegedy et al. 2015, §6, as torchvision
+//! draws it).
 
 use lookalike_base::stream::Stream;
 
@@ -30,8 +31,8 @@ const TRIES: usize = 10;
 impl RandomResizedCrop {
     /// A crop of a `width` × `height` image.
     ///
-    /// A drawn rectangle that does not fit is drawn again, up to ten times; then the largest central rectangle whose
-    /// shape is within `ratio` is taken.
+    /// A drawn rectangle that does not fit is drawn again, up to ten times; then the largest central
+    /// rectangle whose shape is within `ratio` is taken.
     pub fn draw(&self, width: u32, height: u32, stream: &mut Stream) -> CropBox {
         let area = f64::from(width) * f64::from(height);
         let log_ratio = self.ratio.map(f64::ln);

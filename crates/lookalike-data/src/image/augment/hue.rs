@@ -1,8 +1,9 @@
 //! Hue: a rotation of the colour circle in 8-bit HSV, as torchvision does it by way of Pillow's HSV mode.
 //!
-//! Hue and saturation are truncated to 8 bits between the two conversions, as there: one step of hue is up to six
-//! levels of a channel, so a conversion in floating point would not agree. Where the exact hue is a whole step,
-//! rounding decides which step it becomes: hence single and double precision in the places where Pillow has them.
+//! Hue and saturation are truncated to 8 bits between the two conversions, as there: one step of hue is up to
+//! six levels of a channel, so a conversion in floating point would not agree. Where the exact hue is a whole
+//! step, rounding decides which step it becomes: hence single and double precision in the places where Pillow
+//! has them.
 
 use super::Rgb;
 use super::levels::{floor_double, nearest};

@@ -42,7 +42,8 @@ impl JitterStep {
 }
 
 impl ColorJitter {
-    /// The changes in the order in which they take place: all orders are equally likely, all amounts independent.
+    /// The changes in the order in which they take place: all orders are equally likely, all amounts
+    /// independent.
     pub fn draw(&self, stream: &mut Stream) -> [Option<JitterStep>; 4] {
         let mut order = [0, 1, 2, 3];
         stream.shuffle(&mut order);

@@ -1,7 +1,8 @@
 //! From numbers to 8-bit levels, in ways that compilers turn into vector instructions.
 //!
-//! `x as u8` means the same as [`truncate`], but without newer instructions than every x86-64 has, compilers clip one
-//! number at a time, which makes it the slowest part of a loop. (Where numbers come one at a time anyway, it is faster.)
+//! `x as u8` means the same as [`truncate`], but without newer instructions than every x86-64 has, compilers
+//! clip one number at a time, which makes it the slowest part of a loop. (Where numbers come one at a time
+//! anyway, it is faster.)
 
 /// From here on a single-precision number has no fraction, and its low bits are its whole part.
 const WHOLE: f32 = 8_388_608.0;

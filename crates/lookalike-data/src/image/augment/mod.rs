@@ -1,11 +1,12 @@
-//! Augmentation of images with torchvision's semantics on 8-bit images, as the published SimCLR and MoCo codes use it.
+//! Augmentation of images with torchvision's semantics on 8-bit images, as the published SimCLR and MoCo
+//! codes use it.
 //!
-//! The reference is torchvision applied to Pillow images: every operation rounds to whole levels, and for fixed
-//! [`Parameters`] each agrees with it to at most two levels of 255 (most exactly). The order is that of the papers:
-//! crop and resize, flip, colour jitter, grayscale, blur, solarise, normalise. (MoCo flips last, which gives the same
-//! pixels: no operation in between tells left from right.)
+//! The reference is torchvision applied to Pillow images: every operation rounds to whole levels, and for
+//! fixed [`Parameters`] each agrees with it to at most two levels of 255 (most exactly). The order is that of
+//! the papers: crop and resize, flip, colour jitter, grayscale, blur, solarise, normalise. (MoCo flips last,
+//! which gives the same pixels: no operation in between tells left from right.)
 //!
-//! [`AugmentOptions`] is what a recipe says; validated, it becomes an [`Augmentation`], which draws [`Parameters`] from
+//! A recipe's [`AugmentOptions`], once validated, become an [`Augmentation`], which draws [`Parameters`] from
 //! a stream and renders them. A view is a pure function of image and stream.
 
 pub mod blend;
@@ -45,11 +46,11 @@ pub struct Augmentation {
     normalization: Normalization,
 }
 
-/// An operation that takes place with a probability.
+/// An operation that is carried out with a probability.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Chance<T> {
     probability: f32,
-    of: T,
+    operation: T,
 }
 
 /// Kernel length and range of the deviation, in pixels.
@@ -85,8 +86,8 @@ pub struct Scratch {
 }
 
 impl Augmentation {
-    /// No augmentation: the shorter side resized to `size`, the central square, normalised. An image that already is
-    /// `size` × `size` stays as it is.
+    /// No augmentation: the shorter side resized to `size`, the central square, normalised. An image that
+    /// already is `size` × `size` stays as it is.
     pub fn plain(size: usize, normalization: Normalization) -> Self {
         Self {
             size,
@@ -94,11 +95,11 @@ impl Augmentation {
             flip: 0.0,
             jitter: Chance {
                 probability: 0.0,
-                of: ColorJitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 },
+                operation: ColorJitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 },
             },
             grayscale: 0.0,
-            blur: Chance { probability: 0.0, of: GaussianBlur { kernel: 1, sigma: [1.0; 2] } },
-            solarize: Chance { probability: 0.0, of: 128 },
+            blur: Chance { probability: 0.0, operation: GaussianBlur { kernel: 1, sigma: [1.0; 2] } },
+            solarize: Chance { probability: 0.0, operation: 128 },
             normalization,
         }
     }
@@ -127,12 +128,12 @@ impl Augmentation {
 
     /// Draws what to do to a `width` × `height` image.
     pub fn draw(&self, width: u32, height: u32, stream: &mut Stream) -> Parameters {
-        let [sigma_low, sigma_high] = self.blur.of.sigma;
+        let [sigma_low, sigma_high] = self.blur.operation.sigma;
         Parameters {
             crop: self.crop.map(|crop| crop.draw(width, height, stream)),
             flip: stream.chance(self.flip),
             jitter: if stream.chance(self.jitter.probability) {
-                self.jitter.of.draw(stream)
+                self.jitter.operation.draw(stream)
             } else {
                 [None; 4]
             },
@@ -148,7 +149,8 @@ impl Augmentation {
     /// `out`: 3 × size × size, channel by channel, normalised.
     ///
     /// # Panics
-    /// Where `out` has another length, or the image is empty or smaller than its pixels or the crop say.
+    /// Where `out` has another length, the image is empty, it has fewer pixels than its size says, or the
+    /// crop leaves it.
     pub fn render(&self, image: &Image<'_>, parameters: &Parameters, scratch: &mut Scratch, out: &mut [f32]) {
         let pixels = self.size * self.size;
         assert_eq!(out.len(), 3 * pixels, "a view of side {} has 3 × {pixels} values", self.size);
@@ -163,10 +165,10 @@ impl Augmentation {
         }
         if let Some(sigma) = parameters.blur {
             let planes = split(&mut scratch.planes);
-            blur::gaussian_blur(planes, self.size, self.blur.of.kernel, sigma, &mut scratch.blur);
+            blur::gaussian_blur(planes, self.size, self.blur.operation.kernel, sigma, &mut scratch.blur);
         }
         if parameters.solarize {
-            solarize::solarize(split(&mut scratch.planes), self.solarize.of);
+            solarize::solarize(split(&mut scratch.planes), self.solarize.operation);
         }
         self.normalization.apply(&scratch.planes, out);
     }

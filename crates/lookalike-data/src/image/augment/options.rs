@@ -8,12 +8,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
-    /// `simclr-cifar`: SimCLR on CIFAR (Chen et al. 2020, appendix B.9): jitter of strength 0.5, no blur, 32 pixels.
+    /// `simclr-cifar`: SimCLR on CIFAR (Chen et al. 2020, appendix B.9): jitter of strength 0.5, no blur, 32
+    /// pixels.
     #[default]
     SimclrCifar,
     /// `simclr`: SimCLR on ImageNet (Chen et al. 2020, appendix A): jitter of strength 1, blur, 224 pixels.
     Simclr,
-    /// `moco-v2`: MoCo v2 on ImageNet (Chen et al. 2020, arXiv:2003.04297): crops from a fifth of the area, 224 pixels.
+    /// `moco-v2`: MoCo v2 on ImageNet (Chen et al. 2020, arXiv:2003.04297): crops from a fifth of the area,
+    /// 224 pixels.
     MocoV2,
     /// `none`: the central square, resized and scaled to [0, 1]; `size` must be given.
     None,
@@ -43,8 +45,8 @@ pub struct AugmentOptions {
     pub blur: Option<f32>,
     /// Range of the blur's deviation in pixels; 0.1 to 2 in every preset.
     pub blur_sigma: Option<[f32; 2]>,
-    /// Length of the blur's kernel, odd; the largest odd number up to a tenth of the side, plus one, where not given
-    /// (SimCLR's rule: 23 at 224 pixels).
+    /// Length of the blur's kernel, odd; the largest odd number up to a tenth of the side, plus one, where
+    /// not given (SimCLR's rule: 23 at 224 pixels).
     pub blur_kernel: Option<usize>,
     /// Probability of inverting the bright levels.
     pub solarize: Option<f32>,
@@ -54,7 +56,8 @@ pub struct AugmentOptions {
     pub mean: Option<[f32; 3]>,
     /// Deviations of the channels, white being 1.
     pub std: Option<[f32; 3]>,
-    /// What differs for the second view (BYOL, MoCo v3), as `[augment.second_view]`; both views are alike without it.
+    /// What differs for the second view (BYOL, MoCo v3), as `[augment.second_view]`; both views are alike
+    /// without it.
     pub second_view: Option<Box<AugmentOptions>>,
 }
 
@@ -63,7 +66,7 @@ const CIFAR10: Normalization =
 const IMAGENET: Normalization = Normalization { mean: [0.485, 0.456, 0.406], std: [0.229, 0.224, 0.225] };
 const UNCHANGED: Normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
 
-/// Largest side of a view that is believed; a larger one is a slip, and would ask for gigabytes a batch.
+/// Limit of the side of a view. A larger one is a mistake, and a batch of such views would take gigabytes.
 const MAX_SIZE: usize = 4096;
 
 impl Preset {
@@ -101,13 +104,14 @@ impl AugmentOptions {
     /// The augmentations of the first and of the second view.
     ///
     /// # Errors
-    /// [`DataError::Option`] naming the key whose value is impossible, or has no effect, and what would be right.
+    /// [`DataError::Option`] naming the key whose value is impossible, or has no effect, and what would be
+    /// right.
     pub fn validate(&self) -> Result<[Augmentation; 2], DataError> {
         let base = self.preset.unwrap_or_default().options();
         let first = self.over(&base);
         let views = [first.build("augment.")?, self.second_options(&first)?.build("augment.second_view.")?];
         if views[0].size != views[1].size {
-            return Err(refuse("augment.second_view.", "size", "both views of a batch have one size"));
+            return Err(refuse("augment.second_view.", "size", "both views must have the same size"));
         }
         Ok(views)
     }
@@ -115,7 +119,11 @@ impl AugmentOptions {
     fn second_options(&self, first: &Self) -> Result<Self, DataError> {
         let Some(second) = self.second_view.as_deref() else { return Ok(first.clone()) };
         if second.second_view.is_some() {
-            return Err(refuse("augment.second_view.", "second_view", "an instance has two views"));
+            return Err(refuse(
+                "augment.second_view.",
+                "second_view",
+                "a second view has no second view of its own",
+            ));
         }
         Ok(second.preset.map_or_else(|| second.over(first), |preset| second.over(&preset.options())))
     }
@@ -142,79 +150,82 @@ impl AugmentOptions {
         }
     }
 
-    /// Checks everything; `place` is the table's name in messages.
-    fn build(&self, place: &str) -> Result<Augmentation, DataError> {
+    /// Checks everything; `table` is what keys begin with in messages, for instance `augment.`.
+    fn build(&self, table: &str) -> Result<Augmentation, DataError> {
         let size = self.size.unwrap_or(0);
-        check((1..=MAX_SIZE).contains(&size), place, "size", "give the side of a view, 1 to 4096 pixels")?;
+        check((1..=MAX_SIZE).contains(&size), table, "size", "give the side of a view, 1 to 4096 pixels")?;
         let normalization = Normalization {
             mean: self.mean.unwrap_or(UNCHANGED.mean),
             std: self.std.unwrap_or(UNCHANGED.std),
         };
         check(
             normalization.mean.iter().all(|mean| mean.is_finite()),
-            place,
+            table,
             "mean",
             "means are finite numbers",
         )?;
         let positive = |std: &f32| *std > 0.0 && std.is_finite();
         check(
             normalization.std.iter().all(positive),
-            place,
+            table,
             "std",
             "deviations are above 0 (white being 1)",
         )?;
         Ok(Augmentation {
-            crop: self.crop(place)?,
-            flip: probability(self.flip, place, "flip")?,
-            jitter: self.color_jitter(place)?,
-            grayscale: probability(self.grayscale, place, "grayscale")?,
-            blur: self.gaussian_blur(size, place)?,
+            crop: self.crop(table)?,
+            flip: probability(self.flip, table, "flip")?,
+            jitter: self.color_jitter(table)?,
+            grayscale: probability(self.grayscale, table, "grayscale")?,
+            blur: self.gaussian_blur(size, table)?,
             solarize: Chance {
-                probability: probability(self.solarize, place, "solarize")?,
-                of: self.solarize_threshold.unwrap_or(128),
+                probability: probability(self.solarize, table, "solarize")?,
+                operation: self.solarize_threshold.unwrap_or(128),
             },
             ..Augmentation::plain(size, normalization)
         })
     }
 
-    fn crop(&self, place: &str) -> Result<Option<RandomResizedCrop>, DataError> {
+    fn crop(&self, table: &str) -> Result<Option<RandomResizedCrop>, DataError> {
         let Some(scale) = self.crop_scale else {
             let silent = self.crop_ratio.is_none();
-            check(silent, place, "crop_ratio", "without crop_scale nothing is cropped; give crop_scale too")?;
+            check(silent, table, "crop_ratio", "without crop_scale nothing is cropped; give crop_scale too")?;
             return Ok(None);
         };
         let ratio = self.crop_ratio.unwrap_or([3.0 / 4.0, 4.0 / 3.0]);
         let shares = "give the smallest and the largest share of the area, 0 < smallest ≤ largest ≤ 1";
-        check(0.0 < scale[0] && scale[0] <= scale[1] && scale[1] <= 1.0, place, "crop_scale", shares)?;
+        check(0.0 < scale[0] && scale[0] <= scale[1] && scale[1] <= 1.0, table, "crop_scale", shares)?;
         let shapes = "give the smallest and the largest width / height, 0 < smallest ≤ largest";
-        check(0.0 < ratio[0] && ratio[0] <= ratio[1] && ratio[1].is_finite(), place, "crop_ratio", shapes)?;
+        check(0.0 < ratio[0] && ratio[0] <= ratio[1] && ratio[1].is_finite(), table, "crop_ratio", shapes)?;
         Ok(Some(RandomResizedCrop { scale, ratio }))
     }
 
-    fn color_jitter(&self, place: &str) -> Result<Chance<ColorJitter>, DataError> {
+    fn color_jitter(&self, table: &str) -> Result<Chance<ColorJitter>, DataError> {
         let [brightness, contrast, saturation, hue] = self.jitter.unwrap_or([0.0; 4]);
         let finite = [brightness, contrast, saturation]
             .iter()
             .all(|strength| *strength >= 0.0 && strength.is_finite());
-        check(finite, place, "jitter", "strengths of brightness, contrast and saturation are 0 or more")?;
+        check(finite, table, "jitter", "strengths of brightness, contrast and saturation are 0 or more")?;
         check(
             (0.0..=0.5).contains(&hue),
-            place,
+            table,
             "jitter",
             "the fourth strength, hue, is from 0 to 0.5 turns",
         )?;
-        let of = ColorJitter { brightness, contrast, saturation, hue };
-        Ok(Chance { probability: probability(self.jitter_probability, place, "jitter_probability")?, of })
+        let operation = ColorJitter { brightness, contrast, saturation, hue };
+        Ok(Chance {
+            probability: probability(self.jitter_probability, table, "jitter_probability")?,
+            operation,
+        })
     }
 
-    fn gaussian_blur(&self, size: usize, place: &str) -> Result<Chance<GaussianBlur>, DataError> {
-        let probability = probability(self.blur, place, "blur")?;
+    fn gaussian_blur(&self, size: usize, table: &str) -> Result<Chance<GaussianBlur>, DataError> {
+        let probability = probability(self.blur, table, "blur")?;
         let kernel = self.blur_kernel.unwrap_or(size / 10 / 2 * 2 + 1);
         let sigma = self.blur_sigma.unwrap_or([0.1, 2.0]);
         let deviations = "give the smallest and the largest deviation in pixels, 0 < smallest ≤ largest";
         check(
             0.0 < sigma[0] && sigma[0] <= sigma[1] && sigma[1].is_finite(),
-            place,
+            table,
             "blur_sigma",
             deviations,
         )?;
@@ -223,22 +234,22 @@ impl AugmentOptions {
                 "give an odd length from 3 to {}: the blur reflects edges of a {size}-pixel view",
                 2 * size - 1
             );
-            check(kernel >= 3 && kernel % 2 == 1 && kernel / 2 < size, place, "blur_kernel", &odd)?;
+            check(kernel >= 3 && kernel % 2 == 1 && kernel / 2 < size, table, "blur_kernel", &odd)?;
         }
-        Ok(Chance { probability, of: GaussianBlur { kernel, sigma } })
+        Ok(Chance { probability, operation: GaussianBlur { kernel, sigma } })
     }
 }
 
-fn probability(value: Option<f32>, place: &str, key: &str) -> Result<f32, DataError> {
+fn probability(value: Option<f32>, table: &str, key: &str) -> Result<f32, DataError> {
     let value = value.unwrap_or(0.0);
-    check((0.0..=1.0).contains(&value), place, key, &format!("{value} is no probability, 0 to 1"))?;
+    check((0.0..=1.0).contains(&value), table, key, &format!("{value} is not a probability; give 0 to 1"))?;
     Ok(value)
 }
 
-fn check(right: bool, place: &str, key: &str, problem: &str) -> Result<(), DataError> {
-    if right { Ok(()) } else { Err(refuse(place, key, problem)) }
+fn check(right: bool, table: &str, key: &str, problem: &str) -> Result<(), DataError> {
+    if right { Ok(()) } else { Err(refuse(table, key, problem)) }
 }
 
-fn refuse(place: &str, key: &str, problem: &str) -> DataError {
-    DataError::Option { key: format!("{place}{key}"), problem: problem.to_owned() }
+fn refuse(table: &str, key: &str, problem: &str) -> DataError {
+    DataError::Option { key: format!("{table}{key}"), problem: problem.to_owned() }
 }

@@ -1,13 +1,15 @@
-//! Antialiased bilinear resize of a rectangle of an image (and the horizontal flip, which is the same pass with its
-//! columns mirrored), as Pillow's `resize(..., BILINEAR)` and torchvision's `antialias=True` do it.
+//! Antialiased bilinear resize of a rectangle of an image (and the horizontal flip, which is the same pass
+//! with its columns mirrored), as Pillow's `resize(..., BILINEAR)` and torchvision's `antialias=True` do it.
 //!
-//! A triangle filter, widened by the scale where the image shrinks, first along rows, then along columns, each
-//! rounded to whole levels. Only pixels inside the rectangle have weight: cropping and resizing are one operation.
+//! A triangle filter, widened by the scale where the image shrinks, first along rows, then along columns,
+//! each rounded to whole levels. Only pixels inside the rectangle have weight: cropping and resizing are one
+//! operation.
 
 use super::levels::truncate;
 use crate::image::dataset::Image;
 
-/// One axis of a resize: `length` pixels from `start` become `target`, of which `count` from `first` are wanted.
+/// One axis of a resize: `length` pixels from `start` become `target`, of which `count` from `first` are
+/// wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Axis {
     /// First source pixel.
@@ -33,13 +35,13 @@ impl Axis {
 
 /// Which source pixels make each target pixel: `taps` weights from `starts[i]` on, which add up to 1.
 #[derive(Debug, Default)]
-struct Weights {
+struct FilterWeights {
     taps: usize,
     starts: Vec<usize>,
     values: Vec<f32>,
 }
 
-impl Weights {
+impl FilterWeights {
     fn fill(&mut self, axis: &Axis) {
         let scale = axis.length as f64 / axis.target as f64;
         let support = scale.max(1.0);
@@ -53,8 +55,8 @@ impl Weights {
         self.taps = wanted.clone().map(|index| reach(index).1 - reach(index).0).max().unwrap_or(0);
         self.starts.clear();
         self.values.clear();
-        for place in wanted.clone() {
-            let index = if axis.mirrored { wanted.end + wanted.start - 1 - place } else { place };
+        for position in wanted.clone() {
+            let index = if axis.mirrored { wanted.end + wanted.start - 1 - position } else { position };
             let (from, to) = reach(index);
             // Every target pixel has the same number of taps; those beyond its reach weigh nothing.
             let start = from.min(axis.length - self.taps);
@@ -71,8 +73,8 @@ impl Weights {
 /// Buffers of a resize, kept between calls.
 #[derive(Debug, Default)]
 pub struct ResizeScratch {
-    across: Weights,
-    down: Weights,
+    across: FilterWeights,
+    down: FilterWeights,
     /// Rows of the source, already resized along themselves: all reds of a row, then greens, then blues.
     rows: Vec<u8>,
     sums: Vec<f32>,
@@ -131,7 +133,7 @@ pub fn resize(image: &Image<'_>, across: &Axis, down: &Axis, scratch: &mut Resiz
 }
 
 /// One row along itself, `TAPS` weights a pixel: interleaved `source` to red, green and blue parts of `row`.
-fn resize_row<const TAPS: usize>(source: &[u8], weights: &Weights, row: &mut [u8]) {
+fn resize_row<const TAPS: usize>(source: &[u8], weights: &FilterWeights, row: &mut [u8]) {
     let columns = weights.starts.len();
     let (red, rest) = row.split_at_mut(columns);
     let (green, blue) = rest.split_at_mut(columns);
@@ -150,7 +152,7 @@ fn resize_row<const TAPS: usize>(source: &[u8], weights: &Weights, row: &mut [u8
 }
 
 /// [`resize_row`] for any number of weights.
-fn resize_row_wide(source: &[u8], weights: &Weights, row: &mut [u8]) {
+fn resize_row_wide(source: &[u8], weights: &FilterWeights, row: &mut [u8]) {
     let columns = weights.starts.len();
     for (column, start) in weights.starts.iter().enumerate() {
         let taps = &weights.values[column * weights.taps..][..weights.taps];

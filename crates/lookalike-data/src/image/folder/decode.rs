@@ -8,38 +8,38 @@ use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::Path;
 
-/// The largest width and height that are decoded.
+/// Limit of the width and height of an image, in pixels.
 const MAX_SIDE: u32 = 32_768;
 
-/// The most bytes one decoded image may take: as many as 170 megapixels of 8-bit RGB.
+/// Limit of the bytes of one decoded image: 170 megapixels of 8-bit RGB.
 const MAX_DECODED: u64 = 512 << 20;
 
-/// The largest file that is read.
+/// Limit of the bytes of one file.
 const MAX_FILE: u64 = 256 << 20;
 
 /// Decodes the PNG, JPEG or WebP file at `path`; its contents, not its name, say which.
 ///
 /// Grey becomes RGB by repetition, 16 bits are rounded to 8, an alpha channel is dropped (not composited), as
-/// torchvision's loader of image folders does. Other than there, the orientation that a camera wrote down (EXIF) is
-/// applied. Of an animation the first frame is taken.
+/// torchvision's loader of image folders does. Other than there, the orientation that a camera wrote down
+/// (EXIF) is applied. Of an animation the first frame is taken.
 ///
 /// # Errors
-/// [`DataError::Io`] where the file cannot be read; [`DataError::Decode`] where it is none of the three formats,
-/// damaged, cut short, or larger than the limits above.
+/// [`DataError::Io`] where the file cannot be read; [`DataError::Decode`] where it is none of the three
+/// formats, damaged, cut short, or larger than the limits above.
 pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
     let wrong = |source| DataError::Decode { path: path.to_owned(), source };
     let file = File::open(path).map_err(DataError::io("read", path))?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(DataError::io("read", path))?;
     if bytes.len() as u64 > MAX_FILE {
-        return Err(wrong(format!("it is larger than {MAX_FILE} bytes").into()));
+        return Err(wrong(format!("the file is longer than {MAX_FILE} bytes, the limit").into()));
     }
     let format = image::guess_format(&bytes).map_err(|_| wrong(unknown(&bytes).into()))?;
     if format == ImageFormat::Jpeg && !jpeg_is_complete(&bytes) {
         return Err(wrong("the JPEG file is cut short: no end-of-image marker follows its data".into()));
     }
     if format == ImageFormat::WebP && !webp_is_complete(&bytes) {
-        return Err(wrong("the WebP file is cut short: it is shorter than its header says".into()));
+        return Err(wrong("the WebP file is cut short: its header declares more bytes".into()));
     }
     let decoded = decode_bytes(&bytes, format).map_err(|error| wrong(error.into()))?.into_rgb8();
     let (width, height) = decoded.dimensions();
@@ -49,7 +49,10 @@ pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
 fn unknown(bytes: &[u8]) -> String {
     match bytes {
         [] => "the file is empty".to_owned(),
-        bytes => format!("it begins with {:02x?}, not as PNG, JPEG or WebP do", &bytes[..bytes.len().min(8)]),
+        bytes => format!(
+            "the file begins with {:02x?}, which is neither PNG, JPEG nor WebP",
+            &bytes[..bytes.len().min(8)]
+        ),
     }
 }
 
@@ -65,7 +68,7 @@ fn decode_bytes(bytes: &[u8], format: ImageFormat) -> ImageResult<DynamicImage> 
     limits.reserve(decoder.total_bytes())?;
     let (width, height) = decoder.dimensions();
     if width == 0 || height == 0 {
-        let empty = std::io::Error::other(format!("it is {width} pixels wide and {height} high"));
+        let empty = std::io::Error::other(format!("the image is {width} pixels wide and {height} high"));
         return Err(ImageError::IoError(empty));
     }
     let orientation = decoder.orientation()?;
@@ -74,12 +77,13 @@ fn decode_bytes(bytes: &[u8], format: ImageFormat) -> ImageResult<DynamicImage> 
     Ok(decoded)
 }
 
-/// Whether the markers of a JPEG file lead to its end (ITU T.81, annex B). The decoder is lenient here: it fills what
-/// is missing of a file cut short with grey, which an encoder would take for a look-alike of every other such file.
+/// Whether the markers of a JPEG file lead to its end (ITU T.81, annex B). The decoder is lenient here: it
+/// fills what is missing of a file cut short with grey, which an encoder would take for a look-alike of every
+/// other such file.
 fn jpeg_is_complete(bytes: &[u8]) -> bool {
     const END_OF_IMAGE: u8 = 0xd9;
-    // Each step stands behind the 0xff of a marker, searched for from `at`: in coded data a 0xff that belongs to the
-    // data is followed by 0, one of a restart marker by 0xd0 to 0xd7.
+    // Each step stands behind the 0xff of a marker, searched for from `at`: in coded data a 0xff that belongs
+    // to the data is followed by 0, one of a restart marker by 0xd0 to 0xd7.
     let mut at = 2;
     while let Some(marker) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0xff)) {
         at += marker + 1;

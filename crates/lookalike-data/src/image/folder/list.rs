@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// Endings of the files that are read, in lower case.
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 
-/// A class folder deeper than this is refused rather than followed.
+/// Limit of the levels of folders below a class.
 const MAX_DEPTH: usize = 32;
 
 /// The images of a folder, sorted by path.
@@ -29,14 +29,14 @@ impl Listing {
     }
 }
 
-/// Files that are no images, and links to folders, are counted here.
+/// How many files that are not images, and links to folders, are passed over.
 #[derive(Default)]
 struct Ignored {
     files: usize,
     links: usize,
 }
 
-/// Lists `folder`; what is passed over is said in `warnings`.
+/// Lists `folder`, and adds a warning for whatever is passed over.
 pub(super) fn list(folder: &Path, warnings: &mut Vec<String>) -> Result<Listing, DataError> {
     let mut ignored = Ignored::default();
     let mut direct = Vec::new();
@@ -56,23 +56,24 @@ pub(super) fn list(folder: &Path, warnings: &mut Vec<String>) -> Result<Listing,
         descend(&path, MAX_DEPTH, &mut files, &mut ignored)?;
         if files.is_empty() { empty.push(name) } else { classes.push((name, files)) }
     }
-    let place = folder.display();
+    let shown = folder.display();
     if ignored.files > 0 {
         warnings
-            .push(format!("{} files in {place} are not PNG, JPEG or WebP and are ignored", ignored.files));
+            .push(format!("{} files in {shown} are not PNG, JPEG or WebP and are ignored", ignored.files));
     }
     if ignored.links > 0 {
         warnings
-            .push(format!("{} links to folders inside classes of {place} are not followed", ignored.links));
+            .push(format!("{} links to folders inside classes of {shown} are not followed", ignored.links));
     }
     if !empty.is_empty() {
-        warnings.push(format!("no class, having no images: {} in {place}", empty.join(", ")));
+        let empty = empty.join(", ");
+        warnings.push(format!("sub-folders of {shown} without images, which are no classes: {empty}"));
     }
     if classes.is_empty() {
         return Ok(Listing::Flat(direct));
     }
     if !direct.is_empty() {
-        warnings.push(format!("{} images directly in {place} have no class and are ignored", direct.len()));
+        warnings.push(format!("{} images directly in {shown} have no class and are ignored", direct.len()));
     }
     // By name, as labels are, which for names that are not UTF-8 is not the order of the paths.
     classes.sort_by(|a, b| a.0.cmp(&b.0));
@@ -87,7 +88,7 @@ fn descend(
     ignored: &mut Ignored,
 ) -> Result<(), DataError> {
     if depth == 0 {
-        let source = std::io::Error::other(format!("it lies more than {MAX_DEPTH} folders deep in a class"));
+        let source = std::io::Error::other(format!("it lies more than {MAX_DEPTH} levels below its class"));
         return Err(DataError::Io { action: "list", path: folder.to_owned(), source });
     }
     for path in entries(folder)? {
@@ -105,7 +106,7 @@ fn descend(
     Ok(())
 }
 
-/// What lies in `folder` under a name that does not begin with a dot, sorted.
+/// The entries of `folder` whose names do not begin with a dot, sorted.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(DataError::io("list", folder))? {

@@ -5,31 +5,31 @@
 //! root/test/cat/2.png       root/dog/2.jpg      root/2.jpg
 //! ```
 //!
-//! With a sub-folder `train`, that one is the split to learn from, and `test`, `val` or `valid` the one to measure on.
-//! Without it both splits are the whole folder. The classes are the sub-folders that hold images, at any depth, in
+//! A sub-folder `train` is the split to train on, and `test`, `val` or `valid` the split to test on. Without `train` both
+//! splits are the whole folder. The classes are the sub-folders that hold images, at any depth, in
 //! either split; sorted by name they have the ids 0, 1, … Names that begin with a dot are passed over. Only names are
 //! kept in memory: each image is decoded when it is asked for, by the thread that asks.
 
 mod decode;
 mod list;
 
+use crate::checksum::Checksum;
 use crate::error::DataError;
 use crate::image::dataset::{Image, ImageDataset, Split};
 use list::Listing;
 use lookalike_base::progress::ProgressDisplay;
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 
 /// Names of the sub-folder to measure on, the first that is there.
 const TEST_FOLDERS: [&str; 3] = ["test", "val", "valid"];
 
-/// So many left-out files are named one by one.
+/// Limit of the left-out files that are named one by one.
 const MAX_NAMED: usize = 20;
 
 /// The images of one split of a folder.
 #[derive(Debug)]
-pub struct Folder {
+pub struct ImageFolder {
     name: String,
     root: PathBuf,
     files: Vec<PathBuf>,
@@ -41,8 +41,10 @@ pub struct Folder {
 /// Opens one split of the folder `root`; returned with it are warnings the user should see: files that are not images,
 /// one folder serving as both splits, files left out.
 ///
-/// With `skip_corrupt` every file is decoded once, in parallel, as `display` shows, and those that cannot be are left out and named in the
+/// With `skip_corrupt` every file is decoded once, in parallel, and those that cannot be are left out and named in the
 /// warnings. Without it, [`ImageDataset::image`] fails on such a file.
+///
+/// `display` shows the progress of decoding.
 ///
 /// # Errors
 /// [`DataError::Io`] where a folder cannot be listed or a file not read, [`DataError::NoImages`] where no image is
@@ -52,15 +54,16 @@ pub fn open(
     split: Split,
     skip_corrupt: bool,
     display: &dyn ProgressDisplay,
-) -> Result<(Folder, Vec<String>), DataError> {
+) -> Result<(ImageFolder, Vec<String>), DataError> {
     let mut warnings = Vec::new();
-    let (listing, classes) = choose(root, split, &mut warnings)?;
+    let (listing, classes) = list_split(root, split, &mut warnings)?;
     let stem = root.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy());
     let name = format!("{stem}/{}", split.name());
-    let mut folder = Folder { name, root: root.to_owned(), files: Vec::new(), labels: Vec::new(), classes };
-    folder.take(listing);
+    let mut folder =
+        ImageFolder { name, root: root.to_owned(), files: Vec::new(), labels: Vec::new(), classes };
+    folder.add(listing);
     if folder.files.is_empty() {
-        let hint = "PNG, JPEG or WebP files were looked for, directly in it or in one sub-folder a class";
+        let hint = "looked for PNG, JPEG and WebP files directly in it and in one sub-folder a class";
         return Err(DataError::NoImages { path: root.to_owned(), hint: hint.to_owned() });
     }
     if skip_corrupt {
@@ -69,8 +72,8 @@ pub fn open(
     Ok((folder, warnings))
 }
 
-/// What the split holds, and the names of the classes of both splits.
-fn choose(
+/// The files of a split, and the names of the classes of both splits.
+fn list_split(
     root: &Path,
     split: Split,
     warnings: &mut Vec<String>,
@@ -79,30 +82,32 @@ fn choose(
     let mut tests = TEST_FOLDERS.map(|name| root.join(name)).into_iter().filter(|path| path.is_dir());
     if !train.is_dir() {
         let listing = list::list(root, warnings)?;
-        let mut warning = format!("{} has no sub-folder train: both splits are all of it", root.display());
+        let mut warning =
+            format!("{} has no sub-folder train, so both splits are the whole folder", root.display());
         if tests.next().is_some() {
-            warning.push_str(", its sub-folders test, val and valid read as classes");
+            warning.push_str(", and its sub-folders test, val and valid are read as classes");
         }
         warnings.push(warning);
         let classes = listing.class_names();
         return Ok((listing, classes));
     }
     let (Some(test), second) = (tests.next(), tests.next()) else {
-        let none = format!("{} has no sub-folder test, val or valid: both splits are train", root.display());
+        let none =
+            format!("{} has no sub-folder test, val or valid, so both splits are train", root.display());
         warnings.push(none);
         let listing = list::list(&train, warnings)?;
         let classes = listing.class_names();
         return Ok((listing, classes));
     };
     if let Some(second) = second {
-        warnings.push(format!("{} is measured on, {} ignored", test.display(), second.display()));
+        warnings.push(format!("{} is the test split; {} is ignored", test.display(), second.display()));
     }
     let (wanted, other) = match split {
         Split::Train => (&train, &test),
         Split::Test => (&test, &train),
     };
     let listing = list::list(wanted, warnings)?;
-    // What is wrong with the other split is said when that one is opened.
+    // The warnings of the other split are given when that one is opened.
     let other = list::list(other, &mut Vec::new())?;
     let mut classes = listing.class_names();
     if !classes.is_empty() {
@@ -113,9 +118,9 @@ fn choose(
     Ok((listing, classes))
 }
 
-impl Folder {
-    /// Takes over the files of `listing`, class by class.
-    fn take(&mut self, listing: Listing) {
+impl ImageFolder {
+    /// Adds the files of `listing`, class by class.
+    fn add(&mut self, listing: Listing) {
         match listing {
             Listing::Flat(files) => self.files = files,
             Listing::Classes(classes) => {
@@ -145,7 +150,7 @@ impl Folder {
                 match decoded {
                     Ok(_) => Ok(None),
                     Err(DataError::Decode { source, .. }) => Ok(Some(source.to_string())),
-                    // A disk that fails is no reason to learn from fewer images.
+                    // A failing disk must not lead to training on fewer images.
                     Err(error) => Err(error),
                 }
             })
@@ -182,7 +187,7 @@ fn keep_good<T>(elements: &mut Vec<T>, reasons: &[Option<String>]) {
     elements.retain(|_| reasons.next().is_none_or(Option::is_none));
 }
 
-impl ImageDataset for Folder {
+impl ImageDataset for ImageFolder {
     fn len(&self) -> usize {
         self.files.len()
     }
@@ -204,27 +209,25 @@ impl ImageDataset for Folder {
         self.name.clone()
     }
 
-    /// A hash of names within the folder, sizes and classes of all files in their order, not of where the folder lies; files of
-    /// the same name and size pass for the same.
+    /// A SHA-256 hash of the names within the folder, the sizes and the classes of all files in their order. It does not depend
+    /// on where the folder lies. Files of the same name and size count as the same.
     fn fingerprint(&self) -> Result<String, DataError> {
         let sizes: Vec<u64> = self
             .files
             .par_iter()
             .map(|file| Ok(std::fs::metadata(file).map_err(DataError::io("read", file))?.len()))
             .collect::<Result<_, DataError>>()?;
-        let mut hash = Sha256::new();
+        let mut sum = Checksum::default();
         for (index, (file, size)) in self.files.iter().zip(sizes).enumerate() {
             let name = file.strip_prefix(&self.root).unwrap_or(file).to_string_lossy();
             let class = self.labels.get(index).map_or("", |label| &self.classes[*label as usize]);
             // Lengths first, so that no two lists of files are the same bytes.
-            for part in [name.as_ref(), class] {
-                hash.update((part.len() as u64).to_le_bytes());
-                hash.update(part);
+            for text in [name.as_ref(), class] {
+                sum.update((text.len() as u64).to_le_bytes());
+                sum.update(text);
             }
-            hash.update(size.to_le_bytes());
+            sum.update(size.to_le_bytes());
         }
-        let digest: String =
-            hash.finalize().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
-        Ok(format!("{} files, sha256 {digest}", self.files.len()))
+        Ok(format!("{} files, sha256 {}", self.files.len(), sum.hexadecimal()))
     }
 }

@@ -1,21 +1,16 @@
-//! Whether the files of a data set are those its authors published, and can be read.
+//! Checks whether the files of a data set are the published ones and can be read.
 
-use crate::download::known::published_md5;
+use crate::checksum::Checksum;
 use crate::error::DataError;
-use crate::image::cifar::{Cifar, Source};
+use crate::image::cifar::{Cifar, CifarFiles};
 use crate::image::dataset::Split;
 use crate::image::idx::{self, Idx};
 use crate::image::registry::{self, DataOptions};
-use lookalike_base::progress::{Progress, ProgressDisplay};
-use md5::{Digest, Md5};
-use std::fmt::Write;
-use std::fs::File;
-use std::io::Read;
+use crate::published::published_sha256;
+use lookalike_base::progress::ProgressDisplay;
 use std::path::{Path, PathBuf};
 
-const CHUNK: usize = 1 << 16;
-
-/// What was found about a file, or about the whole folder.
+/// The result of a check for one file, or a warning about the whole folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileCheck {
     /// The file; for [`Verdict::Warning`] the root.
@@ -24,19 +19,19 @@ pub struct FileCheck {
     pub verdict: Verdict,
 }
 
-/// What a check found.
+/// What a check found out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// The MD5 sum is that of the published file.
+    /// The SHA-256 sum is that of the published file.
     Published,
-    /// The sum is another one: the file was changed, damaged, or belongs to another data set.
+    /// The sum differs: the file was changed or damaged, or belongs to another data set.
     Differs {
         /// The sum of this file.
         found: String,
         /// The sum of the published one.
         expected: &'static str,
     },
-    /// No sum of such a file was published, so that only reading it can tell.
+    /// No sum of such a file is known, so only reading it shows whether it is right.
     Unknown,
     /// Opening the data set gave this warning.
     Warning(String),
@@ -47,7 +42,7 @@ pub enum Verdict {
 /// which counts bytes.
 ///
 /// # Errors
-/// Whatever keeps a split from being opened, see [`registry::open`]. A sum that differs is no error but a verdict.
+/// As [`registry::open`] has for either split. A sum that differs is a verdict, not an error.
 pub fn check(
     name: &str,
     root: Option<&Path>,
@@ -68,7 +63,7 @@ pub fn check(
     Ok(checks)
 }
 
-/// The files to compare, each with the published sum, where there is one.
+/// The files to compare, each with the published sum where one is known.
 fn files(name: &str, root: &Path) -> Result<Vec<(PathBuf, Option<&'static str>)>, DataError> {
     let paths = match name {
         "cifar10" => return cifar_files(Cifar::Ten, root),
@@ -77,17 +72,17 @@ fn files(name: &str, root: &Path) -> Result<Vec<(PathBuf, Option<&'static str>)>
         "fashion-mnist" => idx_files(Idx::FashionMnist, root)?,
         _ => Vec::new(),
     };
-    Ok(paths.into_iter().map(|path| (path.clone(), path_md5(name, &path))).collect())
+    Ok(paths.into_iter().map(|path| (path.clone(), sha256_of_name(name, &path))).collect())
 }
 
 fn cifar_files(which: Cifar, root: &Path) -> Result<Vec<(PathBuf, Option<&'static str>)>, DataError> {
-    Ok(match Source::locate(which, root)? {
-        // Whatever the archive is called, it can only be the one that was published.
-        Source::Archive(path) => vec![(path, published_md5(which.name(), which.archive()))],
-        Source::Folder(folder) => [Split::Train, Split::Test]
+    Ok(match CifarFiles::locate(which, root)? {
+        // Whatever the archive is called, it is compared with the published one.
+        CifarFiles::Archive(path) => vec![(path, published_sha256(which.name(), which.archive()))],
+        CifarFiles::Folder(folder) => [Split::Train, Split::Test]
             .iter()
             .flat_map(|split| which.files(*split))
-            .map(|file| (folder.join(file), published_md5(which.name(), file)))
+            .map(|file| (folder.join(file), published_sha256(which.name(), file)))
             .collect(),
     })
 }
@@ -98,8 +93,8 @@ fn idx_files(which: Idx, root: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(train.into_iter().chain(test).collect())
 }
 
-fn path_md5(dataset: &str, path: &Path) -> Option<&'static str> {
-    published_md5(dataset, path.file_name()?.to_str()?)
+fn sha256_of_name(dataset: &str, path: &Path) -> Option<&'static str> {
+    published_sha256(dataset, path.file_name()?.to_str()?)
 }
 
 fn compare(
@@ -114,7 +109,7 @@ fn compare(
     let checks = files.into_iter().map(|(path, expected)| {
         let verdict = match expected {
             None => Verdict::Unknown,
-            Some(expected) => match md5_of(&path, &*progress)? {
+            Some(expected) => match Checksum::of_file(&path, |count| progress.advance(count as u64))? {
                 found if found == expected => Verdict::Published,
                 found => Verdict::Differs { found, expected },
             },
@@ -124,26 +119,4 @@ fn compare(
     let checks = checks.collect();
     progress.finish();
     checks
-}
-
-fn md5_of(path: &Path, progress: &dyn Progress) -> Result<String, DataError> {
-    let mut file = File::open(path).map_err(DataError::io("open", path))?;
-    let mut digest = Md5::new();
-    let mut chunk = vec![0; CHUNK];
-    loop {
-        let count = file.read(&mut chunk).map_err(DataError::io("read", path))?;
-        if count == 0 {
-            return Ok(hexadecimal(&digest.finalize()));
-        }
-        digest.update(&chunk[..count]);
-        progress.advance(count as u64);
-    }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -8,8 +8,9 @@ use std::str::FromStr;
 /// Longest line, in bytes. The longest of the published files has some ten thousand.
 const MAX_LINE: u64 = 1 << 24;
 
-/// Lines of a file, one after the other. They end in LF or CR LF, in any mixture; empty ones may stand at the end only.
-pub(super) struct Lines<'a> {
+/// Reads a file line by line. Lines end in LF or CR LF, in any mixture; empty lines may stand only at the
+/// end.
+pub(super) struct LineReader<'a> {
     reader: Box<dyn BufRead + 'a>,
     path: PathBuf,
     line: Vec<u8>,
@@ -17,18 +18,18 @@ pub(super) struct Lines<'a> {
     number: u64,
 }
 
-impl<'a> Lines<'a> {
-    /// The lines that `reader` gives; `path` is what errors call the file.
+impl<'a> LineReader<'a> {
+    /// The lines of `reader`; errors call the file `path`.
     pub(super) fn new(reader: impl BufRead + 'a, path: PathBuf) -> Self {
         Self { reader: Box::new(reader), path, line: Vec::new(), number: 0 }
     }
 
-    /// The error that the line read last holds something wrong.
+    /// The error that something is wrong with the line read last.
     pub(super) fn wrong(&self, problem: impl Into<String>) -> DataError {
         DataError::Line { path: self.path.clone(), line: self.number.max(1), problem: problem.into() }
     }
 
-    /// The next line without its end; none where only empty lines follow.
+    /// The next line without its end; `None` where only empty lines follow.
     pub(super) fn next(&mut self) -> Result<Option<&str>, DataError> {
         let mut first_empty = None;
         loop {
@@ -41,15 +42,15 @@ impl<'a> Lines<'a> {
             first_empty.get_or_insert(self.number);
         }
         if let Some(line) = first_empty {
-            let problem = "the line is empty, and others follow".to_owned();
+            let problem = "the line is empty, and the file goes on after it".to_owned();
             return Err(DataError::Line { path: self.path.clone(), line, problem });
         }
         if self.line.contains(&b'\r') {
-            return Err(self.wrong("a carriage return within the line; lines end in LF or CR LF"));
+            return Err(self.wrong("the line contains a carriage return; lines must end in LF or CR LF"));
         }
         match str::from_utf8(&self.line) {
             Ok(line) => Ok(Some(line)),
-            Err(_) => Err(self.wrong("bytes that are no text (UTF-8)")),
+            Err(_) => Err(self.wrong("the line is not UTF-8 text")),
         }
     }
 
@@ -60,7 +61,7 @@ impl<'a> Lines<'a> {
         let count = read.map_err(DataError::io("read", &self.path))?;
         self.number += u64::from(count > 0);
         if count as u64 > MAX_LINE {
-            return Err(self.wrong(format!("more than {MAX_LINE} bytes without the end of a line")));
+            return Err(self.wrong(format!("the line is longer than {MAX_LINE} bytes, the limit")));
         }
         for end in [b'\n', b'\r'] {
             if self.line.last() == Some(&end) {
@@ -70,18 +71,18 @@ impl<'a> Lines<'a> {
         Ok(count > 0)
     }
 
-    /// The next line as one number; none where only empty lines follow.
+    /// The next line as one number; `None` where only empty lines follow.
     pub(super) fn number_on_next<T: FromStr>(&mut self, what: &str) -> Result<Option<T>, DataError> {
         let Some(line) = self.next()? else { return Ok(None) };
         if let Ok(number) = line.trim().parse() {
             return Ok(Some(number));
         }
         let found = shortened(line);
-        Err(self.wrong(format!("{found:?} where {what} should stand alone")))
+        Err(self.wrong(format!("expected {what} alone on the line, found {found:?}")))
     }
 }
 
-/// As much of `text` as an error should quote.
+/// The part of `text` that an error quotes: at most 40 characters.
 pub(super) fn shortened(text: &str) -> String {
     let mut characters = text.trim().chars();
     let start: String = characters.by_ref().take(40).collect();
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     fn lines(bytes: &[u8]) -> (Vec<String>, Option<String>) {
-        let mut lines = Lines::new(bytes, PathBuf::from("x.txt"));
+        let mut lines = LineReader::new(bytes, PathBuf::from("x.txt"));
         let mut read = Vec::new();
         loop {
             match lines.next() {
@@ -114,14 +115,14 @@ mod tests {
     #[test]
     fn what_is_no_line_is_an_error_with_its_number() {
         for (bytes, wanted) in [
-            (&b"1\n\n\n2\n"[..], "x.txt, line 2: the line is empty, and others follow"),
-            (b"1\n2\r3\n", "x.txt, line 2: a carriage return within"),
-            (b"1\n2\n\xff\n", "x.txt, line 3: bytes that are no text"),
+            (&b"1\n\n\n2\n"[..], "x.txt, line 2: the line is empty, and the file goes on after it"),
+            (b"1\n2\r3\n", "x.txt, line 2: the line contains a carriage return"),
+            (b"1\n2\n\xff\n", "x.txt, line 3: the line is not UTF-8 text"),
         ] {
             let error = lines(bytes).1.unwrap();
             assert!(error.starts_with(wanted), "{error}");
         }
         let endless = vec![b'1'; MAX_LINE as usize + 2];
-        assert!(lines(&endless).1.unwrap().starts_with("x.txt, line 1: more than"));
+        assert!(lines(&endless).1.unwrap().starts_with("x.txt, line 1: the line is longer than"));
     }
 }

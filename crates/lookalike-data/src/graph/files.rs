@@ -1,6 +1,6 @@
-//! Where the files of a set of graphs are: in a folder, or packed as a zip.
+//! Finds the files of a set of graphs, in a folder or in a zip archive, and opens them.
 
-use super::lines::Lines;
+use super::line_reader::LineReader;
 use crate::bounded::Bounded;
 use crate::error::DataError;
 use std::fs::File;
@@ -8,10 +8,11 @@ use std::io::BufReader;
 use std::path::{Path, PathBuf};
 use zip::ZipArchive;
 
-/// No file may hold more, packed or not. The longest of the published ones has under a thousand million bytes.
+/// Limit of one file after unpacking, in bytes. The longest published file has less than half of it. What is
+/// kept in memory can be several times as large, see [`open`](super::open).
 const MAX_BYTES: u64 = 1 << 31;
 
-/// What the name of a file in TU format ends in that every set has.
+/// The end of the name of the file of edges, which every set in TU format has.
 const EDGES: &str = "_A.txt";
 
 /// The format of the files.
@@ -25,21 +26,21 @@ pub(super) enum Format {
 
 /// The files of one set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Source {
-    place: Place,
-    /// What the names of its files begin with.
+pub(super) struct GraphFiles {
+    location: Location,
+    /// The name of the set, with which the names of its files begin.
     name: String,
     format: Format,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Place {
+enum Location {
     Folder(PathBuf),
-    /// An archive, and what the names of its members begin with before the name of the set.
+    /// An archive, and the folder within it, which ends in a slash unless it is empty.
     Zip(PathBuf, String),
 }
 
-impl Source {
+impl GraphFiles {
     pub(super) fn name(&self) -> &str {
         &self.name
     }
@@ -48,8 +49,9 @@ impl Source {
         self.format
     }
 
-    /// The set that `name` means: a path, below `root` or not, of a folder, a zip or a text file in GIN's format; or the
-    /// name of a set whose files lie in `root`, or below it in a folder of its own name, its `raw`, or those below `tu`.
+    /// The set that `name` means: a path, below `root` or not, of a folder, a zip or a text file in GIN's
+    /// format; or the name of a set whose files lie in `root`, or below it in a folder of its own name, its
+    /// `raw`, or those below `tu`.
     pub(super) fn locate(name: &str, root: &Path) -> Result<Self, DataError> {
         if is_path(name) {
             return Self::at_path(name, root);
@@ -58,8 +60,8 @@ impl Source {
         let own = [root.join(name), tu.join(name)];
         let folders = [root, &own[0], &own[0].join("raw"), &own[1], &own[1].join("raw"), &tu];
         for folder in folders {
-            let here = || Place::Folder(folder.to_owned());
-            let plain = |format| Self { place: here(), name: name.to_owned(), format };
+            let here = || Location::Folder(folder.to_owned());
+            let plain = |format| Self { location: here(), name: name.to_owned(), format };
             if folder.join(format!("{name}{EDGES}")).is_file() {
                 return Ok(plain(Format::Tu));
             }
@@ -77,7 +79,7 @@ impl Source {
             return Self::in_zip(root, Some(name));
         }
         let wanted = [EDGES, ".txt", ".zip", ".gin.zip"].map(|end| format!("{name}{end}")).to_vec();
-        Err(DataError::NoGraphs { name: name.to_owned(), place: root.into(), wanted })
+        Err(DataError::NoGraphs { name: name.to_owned(), root: root.into(), wanted })
     }
 
     fn at_path(name: &str, root: &Path) -> Result<Self, DataError> {
@@ -93,23 +95,28 @@ impl Source {
             let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
             let sets = names.filter_map(|file| set_of(&file).map(str::to_owned)).collect();
             if let Some(set) = only(sets, &path)? {
-                return Ok(Self { place: Place::Folder(path), name: set, format: Format::Tu });
+                return Ok(Self { location: Location::Folder(path), name: set, format: Format::Tu });
             }
             if path.join(format!("{stem}.txt")).is_file() {
-                return Ok(Self { place: Place::Folder(path), name: stem, format: Format::Gin });
+                return Ok(Self { location: Location::Folder(path), name: stem, format: Format::Gin });
             }
         } else if path.is_file() {
             let folder = path.parent().map(Path::to_owned).unwrap_or_default();
             if let Some(set) = path.file_name().and_then(|file| file.to_str()?.strip_suffix(EDGES)) {
-                return Ok(Self { place: Place::Folder(folder), name: set.to_owned(), format: Format::Tu });
+                return Ok(Self {
+                    location: Location::Folder(folder),
+                    name: set.to_owned(),
+                    format: Format::Tu,
+                });
             }
-            return Ok(Self { place: Place::Folder(folder), name: stem, format: Format::Gin });
+            return Ok(Self { location: Location::Folder(folder), name: stem, format: Format::Gin });
         }
         let wanted = vec![format!("*{EDGES}"), format!("{stem}.txt")];
-        Err(DataError::NoGraphs { name: name.to_owned(), place: path, wanted })
+        Err(DataError::NoGraphs { name: name.to_owned(), root: path, wanted })
     }
 
-    /// The set in an archive: that of the name given, or else the only one in TU format or the one named like the archive.
+    /// The set in an archive: the one named `name`; without a name the only one in TU format, or the one in
+    /// GIN's format named like the archive.
     fn in_zip(path: &Path, name: Option<&str>) -> Result<Self, DataError> {
         let archive = open_zip(path)?;
         let file = path.file_name().and_then(|file| file.to_str()).unwrap_or_default();
@@ -125,8 +132,9 @@ impl Source {
         let find = |format: Format, set: &str| {
             let wanted = format!("{set}{}", if format == Format::Tu { EDGES } else { ".txt" });
             let member = members.iter().find(|member| file_of(member) == wanted)?;
-            let place = Place::Zip(path.to_owned(), member[..member.len() - wanted.len()].to_owned());
-            Some(Self { place, name: set.to_owned(), format })
+            let folder = member[..member.len() - wanted.len()].to_owned();
+            let location = Location::Zip(path.to_owned(), folder);
+            Some(Self { location, name: set.to_owned(), format })
         };
         let sets = members.iter().filter_map(|member| set_of(&file_of(member)).map(str::to_owned));
         let sets = sets.filter(|set| name.is_none_or(|name| name == set));
@@ -136,69 +144,69 @@ impl Source {
         found.ok_or_else(|| {
             let set = name.unwrap_or(stem);
             let wanted = vec![format!("{}{EDGES}", name.unwrap_or("*")), format!("{set}.txt")];
-            DataError::NoGraphs { name: set.to_owned(), place: path.into(), wanted }
+            DataError::NoGraphs { name: set.to_owned(), root: path.into(), wanted }
         })
     }
 
-    /// Reads the file whose name ends in `end`, which must be there, and all of it.
+    /// Reads the file whose name ends in `end`; it must exist.
+    ///
+    /// # Errors
+    /// [`DataError::NoGraphs`] where it does not; what `read` says of its lines.
     pub(super) fn required<T>(
         &self,
         end: &str,
-        read: impl FnOnce(&mut Lines<'_>) -> Result<T, DataError>,
+        read: impl FnOnce(&mut LineReader<'_>) -> Result<T, DataError>,
     ) -> Result<T, DataError> {
         self.optional(end, read)?.ok_or_else(|| {
-            let place = match &self.place {
-                Place::Folder(path) | Place::Zip(path, _) => path.clone(),
+            let root = match &self.location {
+                Location::Folder(path) | Location::Zip(path, _) => path.clone(),
             };
-            DataError::NoGraphs {
-                name: self.name.clone(),
-                place,
-                wanted: vec![format!("{}{end}", self.name)],
-            }
+            DataError::NoGraphs { name: self.name.clone(), root, wanted: vec![format!("{}{end}", self.name)] }
         })
     }
 
-    /// Reads the file whose name ends in `end`; none where there is no such file.
+    /// Reads the file whose name ends in `end`; `None` where there is no such file.
     pub(super) fn optional<T>(
         &self,
         end: &str,
-        read: impl FnOnce(&mut Lines<'_>) -> Result<T, DataError>,
+        read: impl FnOnce(&mut LineReader<'_>) -> Result<T, DataError>,
     ) -> Result<Option<T>, DataError> {
         let file = format!("{}{end}", self.name);
-        match &self.place {
-            Place::Folder(folder) => {
+        match &self.location {
+            Location::Folder(folder) => {
                 let path = folder.join(file);
                 if !path.is_file() {
                     return Ok(None);
                 }
                 let reader = File::open(&path).map_err(DataError::io("open", &path))?;
                 let reader = BufReader::with_capacity(1 << 16, Bounded::new(reader, MAX_BYTES));
-                read(&mut Lines::new(reader, path)).map(Some)
+                read(&mut LineReader::new(reader, path)).map(Some)
             }
-            Place::Zip(path, folder) => {
+            Location::Zip(path, folder) => {
                 let member = format!("{folder}{file}");
                 let mut archive = open_zip(path)?;
                 let Some(index) = archive.index_for_name(&member) else { return Ok(None) };
                 let reader = archive.by_index(index).map_err(DataError::archive(path))?;
                 let reader = BufReader::with_capacity(1 << 16, Bounded::new(reader, MAX_BYTES));
-                read(&mut Lines::new(reader, path.join(member))).map(Some)
+                read(&mut LineReader::new(reader, path.join(member))).map(Some)
             }
         }
     }
 }
 
-/// The set of which a file with this name holds the edges. Hidden files, which archivers leave, hold none.
+/// The name of the set whose edges the file named `file` holds. Hidden files, which archivers leave behind,
+/// are passed over.
 fn set_of(file: &str) -> Option<&str> {
     file.strip_suffix(EDGES).filter(|set| !set.starts_with('.'))
 }
 
-/// The only one of `sets`; none where there are none.
-fn only(mut sets: Vec<String>, place: &Path) -> Result<Option<String>, DataError> {
+/// The only one of `sets`; `None` where there are none.
+fn only(mut sets: Vec<String>, root: &Path) -> Result<Option<String>, DataError> {
     sets.sort_unstable();
     if sets.len() > 1 {
         let problem = format!(
-            "{} holds several sets, {}; name one, with data.root set to it",
-            place.display(),
+            "{} holds several sets of graphs: {}; set data.root to it and data.name to one of them",
+            root.display(),
             sets.join(", ")
         );
         return Err(DataError::Graph { problem });

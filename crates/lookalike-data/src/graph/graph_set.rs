@@ -1,16 +1,16 @@
 //! A data set of graphs in memory.
 
-use super::fingerprint;
+use super::fingerprint::ContentHash;
 use lookalike_base::Matrix;
 use lookalike_kernels::sparse::Csr;
 
-/// Labelled graphs, of which the edges are one block-diagonal [`Csr`]: undirected, each in both directions, none from a
-/// node to itself and none twice.
+/// Labelled graphs. Their edges are one block-diagonal [`Csr`]: undirected, so each edge in both directions,
+/// no edge from a node to itself, none twice.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GraphSet {
     pub(super) name: String,
     pub(super) edges: Csr,
-    /// Graph g has the nodes `nodes[g]` to `nodes[g + 1]`, less one.
+    /// Graph g has the nodes `nodes[g]` to `nodes[g + 1]` − 1.
     pub(super) nodes: Vec<usize>,
     pub(super) node_labels: Option<NodeLabels>,
     pub(super) attributes: Option<Matrix>,
@@ -66,7 +66,7 @@ impl GraphSet {
         self.edges.offsets().windows(2).map(|ends| ends[1] - ends[0]).max().unwrap_or(0)
     }
 
-    /// The labels of all graphs, indices into [`GraphSet::classes`]; none where the files hold none.
+    /// The labels of all graphs, indices into [`GraphSet::classes`]; `None` where the files hold none.
     pub fn labels(&self) -> Option<&[u32]> {
         self.labels.as_deref()
     }
@@ -94,12 +94,28 @@ impl GraphSet {
         GraphRef { set: self, first: self.nodes[index], end: self.nodes[index + 1] }
     }
 
-    /// A hash of all that was read of it, which tells it from other sets of whatever name.
+    /// A SHA-256 hash of the edges, labels and attributes, which tells the set from others. The name is left
+    /// out.
     pub fn fingerprint(&self) -> String {
-        fingerprint::of_graphs(self)
+        let mut contents = ContentHash::default();
+        contents.part("graphs", self.nodes.iter().map(|first| (*first as u64).to_le_bytes()));
+        contents.edges(&self.edges);
+        if let Some(labels) = &self.node_labels {
+            contents.numbers("labels of nodes", &labels.labels);
+            contents.names(&labels.names);
+        }
+        if let Some(attributes) = &self.attributes {
+            contents.matrix("attributes", attributes);
+        }
+        if let Some(labels) = &self.labels {
+            contents.numbers("labels", labels);
+            contents.names(&self.classes);
+        }
+        contents.digest()
     }
 
-    /// For each graph how many nodes it has of each label: what a classifier is to beat that sees no edges.
+    /// For each graph the number of nodes of each label: a baseline that sees no edges. `None` without labels
+    /// of nodes.
     pub fn label_histograms(&self) -> Option<Matrix> {
         let labels = self.node_labels.as_ref()?;
         let columns = labels.names.len();
@@ -112,8 +128,7 @@ impl GraphSet {
         Matrix::new(counts, columns).ok()
     }
 
-    /// For each graph the number of its nodes and of its undirected edges: what a classifier is to beat that sees sizes
-    /// alone.
+    /// For each graph the number of its nodes and of its undirected edges: a baseline that sees sizes alone.
     pub fn sizes(&self) -> Vec<[f32; 2]> {
         let graphs = (0..self.len()).map(|index| self.graph(index));
         graphs.map(|graph| [graph.nodes() as f32, graph.edges() as f32 / 2.0]).collect()
