@@ -11,13 +11,13 @@ mod dot;
 mod error;
 pub mod map;
 mod normalize;
+mod output;
 pub mod sparse;
 mod stop;
 pub mod svm;
 mod top_k;
 mod transpose;
 mod vector;
-mod written;
 
 pub use blocks::{Circulant, Scoring, circulant_top_k};
 pub use dot::dot;

@@ -7,8 +7,8 @@ use rayon::prelude::*;
 
 use super::Csr;
 use crate::dot::Level;
+use crate::output::init_vec;
 use crate::vector::{Work, multiply_add};
-use crate::written::written;
 
 /// Values of a row that are summed in registers at a time.
 const PANEL: usize = 64;
@@ -57,7 +57,7 @@ pub(super) fn product_at(level: Level, matrix: &Csr, own: f32, dense: &[f32], co
             .for_each(|(rows, out)| level.run(Product { matrix, own, dense, columns, rows, out }));
     };
     // SAFETY: the tasks' rows follow each other and cover all, and `Product` writes each of its rows whole.
-    unsafe { written(matrix.len() * columns, write) }
+    unsafe { init_vec(matrix.len() * columns, write) }
 }
 
 /// Divides the rows into ranges of about equal work. They depend on the matrix alone.
