@@ -12,6 +12,7 @@ mod error;
 pub mod map;
 mod normalize;
 mod output;
+mod sizes;
 pub mod sparse;
 mod stop;
 pub mod svm;

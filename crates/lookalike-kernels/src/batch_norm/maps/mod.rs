@@ -88,7 +88,7 @@ impl MapNormShape {
 
     fn check(&self, maps: &[&[u32]], affine: &Affine<'_>, statistics: &[&[f32]]) {
         for map in maps {
-            self.map.check(self.precision, map);
+            self.map.check_map(self.precision, map);
         }
         check(self, [self.map.images, self.groups, self.map.channels], affine, statistics);
     }

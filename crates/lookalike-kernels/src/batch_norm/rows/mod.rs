@@ -11,6 +11,7 @@ use super::{
 };
 use crate::dot::Level;
 use crate::output::init_vec;
+use crate::sizes::product;
 use loops::{CombineRows, MaskRows, NormalizeRows, RowCovariance, RowMoments};
 
 mod loops;
@@ -57,8 +58,9 @@ impl RowNormShape {
 
     fn check(&self, values: &[&[f32]], affine: &Affine<'_>, statistics: &[&[f32]]) {
         assert!(self.channels > 0, "no batch has the shape {self:?}");
+        let count = product([self.rows, self.channels], self);
         for values in values {
-            assert_eq!(values.len(), self.rows * self.channels, "values in {self:?}");
+            assert_eq!(values.len(), count, "values in {self:?}");
         }
         check(self, [self.rows, self.groups, self.channels], affine, statistics);
     }
