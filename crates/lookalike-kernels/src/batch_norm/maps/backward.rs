@@ -11,11 +11,11 @@ use crate::map::{LANES, Line, for_words, lines, pack_line, unpack_line};
 use crate::output::{OutputLines, init_vec};
 use crate::vector::{Work, multiply_add};
 
-/// The gradients of [`forward`], given the gradient of its output, the same `input` and `affine`, and the statistics
-/// that it returned, or those of [`normalize`].
+/// The gradients of [`forward`](super::forward()), given the gradient of its output, the same `input` and `affine`, and the
+/// statistics that it returned, or those given to [`normalize`](super::normalize()).
 ///
 /// # Panics
-/// As [`forward`].
+/// As [`forward`](super::forward()).
 pub fn backward(
     shape: &MapNormShape,
     input: &[u32],
