@@ -75,8 +75,7 @@ fn time_layer(shape: &ConvShape, precision: Precision) -> [f64; 3] {
         let mut stream = lookalike_base::Seed(1).stream("numbers", 0, 0, 0);
         (0..count).map(|_| stream.normal()).collect()
     };
-    let map =
-        |shape: MapShape| pack(&shape, precision, &numbers(shape.images * shape.channels * shape.pixels()));
+    let map = |shape: MapShape| pack(&shape, precision, &numbers(shape.values()));
     let (input, gradient) = (map(shape.input()), map(shape.output()));
     let weight = numbers(outputs * inputs * kernel * kernel);
     [

@@ -4,6 +4,7 @@ use thiserror::Error;
 
 /// Input that a kernel cannot work on.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
 pub enum KernelError {
     /// The values do not form rows of the given width.
     #[error("{values} values cannot be laid out as rows of {columns}")]
@@ -46,6 +47,14 @@ pub enum KernelError {
     /// The work was asked to stop before it was done.
     #[error("the work was cancelled")]
     Cancelled,
+    /// The rows have more values than memory can hold.
+    #[error("{rows} rows of {columns} values are more than memory can hold")]
+    TooLarge {
+        /// Rows of the matrix.
+        rows: usize,
+        /// Columns of the matrix.
+        columns: usize,
+    },
     /// Rows are numbered in 32 bits.
     #[error("{rows} rows are more than 32 bits can number")]
     TooManyRows {

@@ -1,7 +1,4 @@
-//! What the machine does: similarities in blocks and the selection of the best, as pure functions on slices.
-//!
-//! Matrices are row-major `f32`. Every function splits its work in a way that does not depend on the number of
-//! threads, so that neither do its results; each has an obvious slow twin in its tests.
+#![doc = include_str!("../README.md")]
 
 pub mod batch_norm;
 mod bf16;
@@ -11,13 +8,14 @@ mod dot;
 mod error;
 pub mod map;
 mod normalize;
+mod output;
+mod sizes;
 pub mod sparse;
 mod stop;
 pub mod svm;
 mod top_k;
 mod transpose;
 mod vector;
-mod written;
 
 pub use blocks::{Circulant, Scoring, circulant_top_k};
 pub use dot::dot;

@@ -7,6 +7,7 @@
 )]
 
 use crate::dot::Level;
+use crate::sizes::checked_product;
 use crate::vector::Work;
 
 /// Partial sums: a 512-bit register of `f64`, twice.
@@ -38,7 +39,12 @@ pub fn scatter_units(
     places: &[u32],
     target: &mut [f32],
 ) {
-    assert!(places.len() == squared_norms.len() && rows.len() == places.len() * columns);
+    assert_eq!(places.len(), squared_norms.len(), "a place for each squared norm");
+    assert_eq!(
+        Some(rows.len()),
+        checked_product([places.len(), columns]),
+        "a row of {columns} for each place"
+    );
     if columns == 0 {
         return;
     }

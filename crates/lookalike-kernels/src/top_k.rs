@@ -58,7 +58,7 @@ pub fn top_k(
         return circulant_top_k(&Circulant::all(rows), &order, columns, k, Scoring::F32, read, stop);
     }
     let mut best = TopK::zeros(query_rows, k);
-    if k > 0 {
+    if query_rows > 0 && k > 0 {
         database_top_k(queries, database, columns, exclude_self, &mut best, stop);
     }
     if stop() { Err(KernelError::Cancelled) } else { Ok(best) }

@@ -109,6 +109,14 @@ fn sizes_that_do_not_fit_are_refused_by_name() {
 }
 
 #[test]
+fn no_queries_have_no_neighbors_however_many_are_asked_for() {
+    for k in [0, 1, usize::MAX / 2, usize::MAX] {
+        let found = top_k(&[], &[1.0, 2.0], 1, k, false, NEVER).unwrap();
+        assert_eq!(found, TopK { k, indices: vec![], similarities: vec![] });
+    }
+}
+
+#[test]
 fn a_search_that_is_asked_to_stop_ends_without_a_result() {
     let values = integers(3, 1000, 4);
     for exclude_self in [true, false] {

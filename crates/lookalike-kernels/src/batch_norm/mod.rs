@@ -15,6 +15,7 @@ pub mod rows;
 
 use std::fmt::Debug;
 
+use crate::sizes::product;
 use crate::vector::multiply_add;
 
 /// Learned scale and shift, one a channel, and what is added to the variance.
@@ -104,8 +105,9 @@ fn check(
     for channel in [affine.scale, affine.shift] {
         assert_eq!(channel.len(), channels, "one value a channel in {shape:?}");
     }
+    let count = product([groups, channels], shape);
     for statistic in statistics {
-        assert_eq!(statistic.len(), groups * channels, "one value a group and channel in {shape:?}");
+        assert_eq!(statistic.len(), count, "one value a group and channel in {shape:?}");
     }
 }
 

@@ -47,9 +47,10 @@ impl Circulant {
     /// `amount` candidates for each of `rows` positions, at random offsets: `below` gives random integers below its argument.
     ///
     /// # Panics
-    /// Where `amount` is not below `rows`.
+    /// If `amount` is not below `rows`, or 32 bits cannot number these.
     pub fn random(rows: usize, amount: usize, mut below: impl FnMut(u32) -> u32) -> Self {
         assert!(amount < rows, "{amount} others of {rows} rows");
+        assert!(u32::try_from(rows).is_ok(), "{rows} rows are more than 32 bits can number");
         let tile = tile_rows(amount);
         let tiles = rows.div_ceil(tile);
         let pairs = (amount / (2 * tile)).min(tiles.saturating_sub(1) / 2);
@@ -66,7 +67,11 @@ impl Circulant {
     }
 
     /// All others for each of `rows` positions.
+    ///
+    /// # Panics
+    /// If 32 bits cannot number these.
     pub fn all(rows: usize) -> Self {
+        assert!(u32::try_from(rows).is_ok(), "{rows} rows are more than 32 bits can number");
         let tiles = rows.div_ceil(TILE);
         let both: Vec<usize> = (1..=tiles.saturating_sub(1) / 2).collect();
         let once = if tiles > 1 && tiles.is_multiple_of(2) { vec![tiles / 2] } else { Vec::new() };

@@ -18,6 +18,7 @@ use rayon::prelude::*;
 
 use crate::dot::Level;
 use crate::error::KernelError;
+use crate::sizes::checked_product;
 use crate::stop::Stop;
 use crate::top_k::TopK;
 use crate::vector::PANEL;
@@ -45,8 +46,8 @@ use tile::Tile;
 ///
 /// # Errors
 /// [`KernelError::Shape`] if `columns` is 0, [`KernelError::TooFew`] if `k` exceeds the candidates,
-/// [`KernelError::Order`] if `order` is no permutation of the positions, [`KernelError::Refused`] names a row that `read`
-/// refused, [`KernelError::Cancelled`] if `stop` said yes.
+/// [`KernelError::Order`] if `order` is no permutation of the positions, [`KernelError::TooLarge`] if no memory can hold N rows
+/// of `columns`, [`KernelError::Refused`] names a row that `read` refused, [`KernelError::Cancelled`] if `stop` said yes.
 pub fn circulant_top_k(
     circulant: &Circulant,
     order: &[u32],
@@ -83,6 +84,10 @@ fn search(
         return Err(KernelError::TooFew { row: 0, k, available: circulant.amount() });
     }
     check_order(order, circulant.rows())?;
+    let padded = order.len().next_multiple_of(PANEL);
+    if checked_product([padded, columns, size_of::<f32>()]).is_none_or(|bytes| bytes > isize::MAX as usize) {
+        return Err(KernelError::TooLarge { rows: order.len(), columns });
+    }
     let mut best = TopK::zeros(order.len(), k);
     if k == 0 {
         return Ok(best);

@@ -160,3 +160,14 @@ fn what_cannot_be_searched_is_refused_by_name() {
     }
     assert_eq!(found(&[0, 1, 2, 3], 2, 1), KernelError::Refused { row: 2 });
 }
+
+#[test]
+fn rows_that_no_memory_holds_are_refused() {
+    let circulant = Circulant::all(4);
+    for columns in [usize::MAX, usize::MAX / 4, isize::MAX as usize / 64 + 1] {
+        for scoring in [Scoring::F32, Scoring::Bf16] {
+            let found = circulant_top_k(&circulant, &[0, 1, 2, 3], columns, 1, scoring, |_, _| true, NEVER);
+            assert_eq!(found, Err(KernelError::TooLarge { rows: 4, columns }));
+        }
+    }
+}

@@ -19,13 +19,13 @@ use rayon::prelude::*;
 
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::grid::Axis;
-use super::layout::{OutputMap, PackImages, StridedMap, Target, WriteSums};
+use super::layout::{OutputMap, PackImages, StridedMap, WriteSums};
 use super::scratch::{Scratch, TapClass, User, first, with_scratch};
 use super::weights::Weights;
 use super::winograd;
 use crate::map::MapShape;
+use crate::output::{OutputLines, init_vec};
 use crate::vector::Vector;
-use crate::written::written;
 
 /// Tasks to be had where sizes allow it.
 const TASKS: usize = 32;
@@ -87,7 +87,7 @@ pub(super) fn correlate(
     }
     let write = |out: &mut [MaybeUninit<u32>]| {
         // Tasks differ in blocks, rows or channels.
-        let target = Target::new(out);
+        let lines = OutputLines::new(out);
         with_scratch(User::Call, |scratch| {
             let phases = &phases;
             let panels = first(&mut scratch.first, to.channels.div_ceil(path.rows()) * panel_words);
@@ -108,7 +108,7 @@ pub(super) fn correlate(
                 bias: operands.bias,
                 weights: panels,
                 panel_words,
-                result: OutputMap { shape: to, precision, target, added: operands.added },
+                result: OutputMap { shape: to, precision, lines, added: operands.added },
             };
             let split = TaskSplit::new(&call);
             (0..split.tasks()).into_par_iter().for_each(|task| {
@@ -117,7 +117,7 @@ pub(super) fn correlate(
         });
     };
     // SAFETY: every pixel belongs to a phase, and the tasks cover every block, row and channel.
-    unsafe { written(to.words(precision), write) }
+    unsafe { init_vec(to.words(precision), write) }
 }
 
 /// The pixels of one axis along either side.

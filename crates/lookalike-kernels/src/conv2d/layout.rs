@@ -14,8 +14,8 @@ use std::ops::Range;
 use super::arithmetic::{Arithmetic, Kernel, LANES};
 use super::grid::Axis;
 use crate::map::{Line, MapShape, Precision, lines};
+use crate::output::OutputLines;
 use crate::vector::Vector;
-pub(super) use crate::written::Target;
 
 /// A side of the blocks that are transposed.
 pub(super) const BLOCK: usize = 16;
@@ -262,7 +262,7 @@ impl Kernel for PackWindows<'_> {
 pub(super) struct OutputMap<'a> {
     pub(super) shape: MapShape,
     pub(super) precision: Precision,
-    pub(super) target: Target,
+    pub(super) lines: OutputLines<'a>,
     /// As large as the map.
     pub(super) added: Option<&'a [u32]>,
 }
@@ -272,7 +272,7 @@ impl OutputMap<'_> {
     /// of channels are `stride` apart.
     ///
     /// # Safety
-    /// The processor has the registers of `A`, the target holds the block, and nobody else touches these pixels of the word.
+    /// The processor has the registers of `A`, and no other task writes these pixels of the word.
     #[inline(always)]
     pub(super) unsafe fn write_sums<A: Arithmetic>(
         &self,
@@ -290,8 +290,10 @@ impl OutputMap<'_> {
         let high = if paired { &sums[stride..][..pixels.len() * LANES] } else { low };
         let there = LANES.min(images - block * LANES);
         let added = self.added.map(|map| &lines(map)[first..][..pixels.len()]);
+        // SAFETY: no other task writes these lines, as the caller guarantees.
+        let out = unsafe { self.lines.tile(first..first + pixels.len()) };
         let pairs = low.as_chunks::<LANES>().0.iter().zip(high.as_chunks::<LANES>().0);
-        for (index, (low, high)) in pairs.enumerate() {
+        for (index, (out, (low, high))) in out.iter_mut().zip(pairs).enumerate() {
             let mut values = [*low, if paired { *high } else { [0.0; LANES] }];
             if let Some(added) = added {
                 let mut more = [[0.0; LANES]; 2];
@@ -308,7 +310,7 @@ impl OutputMap<'_> {
                 values[there..].fill(0.0);
             }
             // SAFETY: as the caller's.
-            unsafe { self.target.write(first + index, A::pack_line(&values)) };
+            out.write(unsafe { A::pack_line(&values) });
         }
     }
 }

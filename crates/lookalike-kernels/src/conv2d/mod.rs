@@ -21,6 +21,7 @@ use grid::Axis;
 use weights::Weights;
 
 use crate::map::{MapShape, Precision, sums};
+use crate::sizes::{product, windows};
 
 /// The shape of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,23 +45,39 @@ pub struct ConvShape {
 }
 
 impl ConvShape {
-    /// Height of the output, H′.
+    /// Height of the output, H′ = (H + 2 · padding − K) / stride + 1, rounded down.
+    ///
+    /// # Panics
+    /// If the kernel is larger than the padded image, or it or the stride is 0.
     pub fn output_height(&self) -> usize {
-        (self.height + 2 * self.padding - self.kernel) / self.stride + 1
+        self.output_side(self.height)
     }
 
-    /// Width of the output, W′.
+    /// Width of the output, W′ = (W + 2 · padding − K) / stride + 1, rounded down.
+    ///
+    /// # Panics
+    /// As [`output_height`](Self::output_height).
     pub fn output_width(&self) -> usize {
-        (self.width + 2 * self.padding - self.kernel) / self.stride + 1
+        self.output_side(self.width)
     }
 
+    fn output_side(&self, side: usize) -> usize {
+        let pixels = windows(side, self.kernel, self.stride, self.padding);
+        assert!(pixels.is_some(), "no convolution has the shape {self:?}");
+        pixels.unwrap_or_default()
+    }
+
+    /// Panics if there is no such convolution, or if the values of an operand or the positions of a tap cannot be counted:
+    /// after this, none of their products wraps around.
     fn check(&self) {
-        let padded = self.height.min(self.width) + 2 * self.padding;
-        let least = self.inputs.min(self.outputs).min(self.height).min(self.width);
-        assert!(
-            self.stride > 0 && least > 0 && (1..=padded).contains(&self.kernel),
-            "no convolution has the shape {self:?}"
-        );
+        // A tap is at most so far from the first pixel; distances are signed, and some are sums of two of them.
+        let farthest = [self.padding, self.padding, self.stride, self.height.max(self.width)];
+        let farthest = farthest.into_iter().try_fold(0_usize, usize::checked_add);
+        let countable = farthest.is_some_and(|farthest| farthest <= isize::MAX as usize / 2);
+        assert!(countable, "sizes too large to count: {self:?}");
+        self.input().check();
+        self.output().check();
+        self.weights();
     }
 
     fn check_lengths(
@@ -72,14 +89,19 @@ impl ConvShape {
     ) {
         self.check();
         if let Some(map) = input {
-            self.input().check(precision, map);
+            self.input().check_map(precision, map);
         }
         if let Some(map) = output {
-            self.output().check(precision, map);
+            self.output().check_map(precision, map);
         }
         if let Some(weight) = weight {
-            assert_eq!(weight.len(), self.outputs * self.terms(), "values of the weight in {self:?}");
+            assert_eq!(weight.len(), self.weights(), "values of the weight in {self:?}");
         }
+    }
+
+    /// Values of the weight, O · C · K².
+    fn weights(&self) -> usize {
+        product([self.outputs, self.inputs, self.kernel, self.kernel], self)
     }
 
     /// The shape of the input.
@@ -88,6 +110,9 @@ impl ConvShape {
     }
 
     /// The shape of the output.
+    ///
+    /// # Panics
+    /// As [`output_height`](Self::output_height).
     pub fn output(&self) -> MapShape {
         let (height, width) = (self.output_height(), self.output_width());
         MapShape { images: self.images, channels: self.outputs, height, width }
@@ -165,7 +190,9 @@ fn input_gradient_at(
     shape.check_lengths(path.precision(), added, Some(weight), Some(gradient));
     let (from, to) = (shape.output(), shape.input());
     let sides = [(to.height, from.height), (to.width, from.width)].map(|(input, output)| {
-        let phases = (0..shape.stride).map(|phase| Axis::of_input_phase(shape, phase, input, output));
+        // Later phases have no pixels.
+        let phases = 0..shape.stride.min(input + shape.padding);
+        let phases = phases.map(|phase| Axis::of_input_phase(shape, phase, input, output));
         phases.filter(|axis| axis.count > 0).collect::<Vec<_>>()
     });
     let taps = shape.kernel * shape.kernel;
@@ -187,6 +214,9 @@ pub fn weight_gradient(shape: &ConvShape, precision: Precision, input: &[u32], g
 
 fn weight_gradient_at(path: Path, shape: &ConvShape, [input, gradient]: [&[u32]; 2]) -> Vec<f32> {
     shape.check_lengths(path.precision(), Some(input), None, Some(gradient));
+    if shape.images == 0 {
+        return vec![0.0; shape.weights()];
+    }
     contract::contract(path, shape, input, gradient)
 }
 

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::bf16::half_step;
 use crate::map::{pack, unpack};
+use crate::sizes::refusal;
 
 /// Calls `visit(output index, input index, weight index)` for every product of the convolution.
 pub(super) fn each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize, usize)) {
@@ -49,11 +50,10 @@ pub(super) fn difference(a: &[f32], b: &[f64], sizes: &[f64], precision: Precisi
 
 /// Input, weights and gradient of the output.
 pub(super) fn operands(shape: &ConvShape) -> [Vec<f32>; 3] {
-    let values = |sizes: MapShape| sizes.images * sizes.channels * sizes.pixels();
     [
-        normals("input", values(shape.input())),
-        normals("weight", shape.outputs * shape.terms()),
-        normals("gradient", values(shape.output())),
+        normals("input", shape.input().values()),
+        normals("weight", shape.weights()),
+        normals("gradient", shape.output().values()),
     ]
 }
 
@@ -218,7 +218,7 @@ fn no_images_are_no_values() {
         let padding = kernel / 2;
         let shape =
             ConvShape { images: 0, inputs: 16, outputs: 16, height: 9, width: 9, kernel, stride, padding };
-        let weight = vec![1.0; shape.outputs * shape.terms()];
+        let weight = vec![1.0; shape.weights()];
         for precision in [Precision::F32, Precision::Bf16] {
             assert!(forward(&shape, precision, &[], &weight, None).is_empty());
             assert!(input_gradient(&shape, precision, &weight, &[], None).is_empty());
@@ -235,9 +235,9 @@ fn what_is_added_to_an_input_gradient_is_in_the_result() {
         let shape =
             ConvShape { images: 18, inputs: 17, outputs: 20, height: 9, width: 8, kernel, stride, padding };
         let (from, to) = (shape.input(), shape.output());
-        let weight = normals("weight", shape.outputs * shape.terms());
-        let gradient = normals("gradient", to.images * to.channels * to.pixels());
-        let added = normals("added", from.images * from.channels * from.pixels());
+        let weight = normals("weight", shape.weights());
+        let gradient = normals("gradient", to.values());
+        let added = normals("added", from.values());
         for precision in [Precision::F32, Precision::Bf16] {
             let (gradient, added) = (pack(&to, precision, &gradient), pack(&from, precision, &added));
             for path in Path::all(precision) {
@@ -272,7 +272,7 @@ fn lanes_without_an_image_stay_zero() {
             ConvShape { images: 21, inputs: 16, outputs: 18, height: 9, width: 9, kernel, stride, padding };
         for precision in [Precision::F32, Precision::Bf16] {
             let input = pack(&shape.input(), precision, &vec![1.0; shape.input().images * 16 * 81]);
-            let weight = normals("weight", shape.outputs * shape.terms());
+            let weight = normals("weight", shape.weights());
             let bias = normals("bias", shape.outputs);
             let output = forward(&shape, precision, &input, &weight, Some(&bias));
             let gradient = input_gradient(&shape, precision, &weight, &output, None);
@@ -296,8 +296,8 @@ fn the_number_of_threads_changes_no_bit() {
         let (images, padding) = (37, kernel / 2);
         let shape = ConvShape { images, inputs, outputs, height: 12, width: 10, kernel, stride, padding };
         let (from, to) = (shape.input(), shape.output());
-        let input = normals("input", from.images * from.channels * from.pixels());
-        let weight = normals("weight", shape.outputs * shape.terms());
+        let input = normals("input", from.values());
+        let weight = normals("weight", shape.weights());
         let all = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
@@ -315,4 +315,84 @@ fn the_number_of_threads_changes_no_bit() {
         };
         assert!(all(1) == all(3));
     }
+}
+
+/// What forward pass and gradients say to a shape and empty operands.
+fn refusals(shape: &ConvShape, input: &[u32], weight: &[f32], gradient: &[u32]) -> [String; 4] {
+    let precision = Precision::F32;
+    [
+        refusal(|| forward(shape, precision, input, weight, None)),
+        refusal(|| input_gradient(shape, precision, weight, gradient, None)),
+        refusal(|| weight_gradient(shape, precision, input, gradient)),
+        refusal(|| bias_gradient(shape, precision, gradient)),
+    ]
+}
+
+#[test]
+fn shapes_whose_products_would_wrap_around_are_refused() {
+    let half = 1 << (usize::BITS / 2);
+    let one =
+        ConvShape { images: 1, inputs: 1, outputs: 1, height: 1, width: 1, kernel: 1, stride: 1, padding: 0 };
+    for shape in [
+        // An output of 2³² by 2³² pixels: counted as none, it would be written behind its end.
+        ConvShape { kernel: 2, padding: half / 2, ..one },
+        ConvShape { images: 16, outputs: half, kernel: 2, padding: half / 2, ..one },
+        // Weights that would be counted as none.
+        ConvShape { images: 0, inputs: half, outputs: half, ..one },
+        ConvShape { images: 0, inputs: half / 4, kernel: 2, outputs: half, padding: 1, ..one },
+        ConvShape { images: half, inputs: half, ..one },
+        // Positions that are signed.
+        ConvShape { padding: usize::MAX / 2, kernel: usize::MAX / 2, ..one },
+        ConvShape { padding: usize::MAX / 2 + 1, ..one },
+        ConvShape { stride: usize::MAX / 2, ..one },
+    ] {
+        for message in refusals(&shape, &[0; 16], &[0.0], &[0; 16]) {
+            assert!(message.starts_with("sizes too large to count: "), "{message} for {shape:?}");
+        }
+    }
+}
+
+#[test]
+fn shapes_of_no_convolution_are_refused() {
+    let shape =
+        ConvShape { images: 1, inputs: 2, outputs: 2, height: 4, width: 3, kernel: 3, stride: 1, padding: 0 };
+    for (shape, wanted) in [
+        (ConvShape { kernel: 4, ..shape }, "no convolution"),
+        (ConvShape { kernel: 0, ..shape }, "no convolution"),
+        (ConvShape { stride: 0, ..shape }, "no convolution"),
+        (ConvShape { inputs: 0, ..shape }, "no map"),
+        (ConvShape { outputs: 0, ..shape }, "no map"),
+    ] {
+        for message in refusals(&shape, &[0; 16], &[0.0], &[0; 16]) {
+            assert!(message.contains(wanted), "{message} for {shape:?}");
+        }
+    }
+    let [input, gradient] = [shape.input(), shape.output()].map(|map| vec![0; map.words(Precision::F32)]);
+    let weight = vec![0.0; shape.weights()];
+    for message in [
+        refusal(|| forward(&shape, Precision::F32, &input[1..], &weight, None)),
+        refusal(|| forward(&shape, Precision::F32, &input, &weight[1..], None)),
+        refusal(|| forward(&shape, Precision::F32, &input, &weight, Some(&[0.0]))),
+        refusal(|| input_gradient(&shape, Precision::F32, &weight, &gradient[1..], None)),
+        refusal(|| input_gradient(&shape, Precision::F32, &weight, &gradient, Some(&input[1..]))),
+        refusal(|| weight_gradient(&shape, Precision::F32, &input[1..], &gradient)),
+        refusal(|| bias_gradient(&shape, Precision::F32, &gradient[1..])),
+    ] {
+        assert!(message.contains("words of a map") || message.contains("values of the"), "{message}");
+    }
+}
+
+#[test]
+fn a_stride_beyond_any_image_meets_the_first_pixel_alone() {
+    let shape = ConvShape {
+        images: 2,
+        inputs: 3,
+        outputs: 4,
+        height: 5,
+        width: 6,
+        kernel: 3,
+        stride: usize::MAX / 8,
+        padding: 1,
+    };
+    check(&shape);
 }

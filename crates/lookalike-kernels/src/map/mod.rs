@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::bf16;
+use crate::sizes::product;
 pub(crate) use pool::sums;
 pub use pool::{Window, max_pool, max_pool_gradient, mean, mean_gradient};
 
@@ -78,8 +79,20 @@ pub struct MapShape {
 
 impl MapShape {
     /// Pixels of a channel.
+    ///
+    /// # Panics
+    /// If `usize` cannot count them.
+    #[inline]
     pub fn pixels(&self) -> usize {
-        self.height * self.width
+        product([self.height, self.width], self)
+    }
+
+    /// Values of all images, N · C · H · W.
+    ///
+    /// # Panics
+    /// If `usize` cannot count them.
+    pub fn values(&self) -> usize {
+        product([self.images, self.channels, self.height, self.width], self)
     }
 
     /// Blocks of sixteen images, the last of which may have fewer.
@@ -93,8 +106,11 @@ impl MapShape {
     }
 
     /// Words of the whole map.
+    ///
+    /// # Panics
+    /// If `usize` cannot count them.
     pub fn words(&self, precision: Precision) -> usize {
-        self.blocks() * self.channel_words(precision) * self.pixels() * LANES
+        product([self.blocks(), self.channel_words(precision), self.height, self.width, LANES], self)
     }
 
     /// All pixels in one column: to a kernel of one pixel it makes no difference.
@@ -102,10 +118,16 @@ impl MapShape {
         Self { height: self.pixels(), width: 1, ..*self }
     }
 
-    pub(crate) fn check(&self, precision: Precision, map: &[u32]) {
-        let sides = [self.channels, self.height, self.width, LANES * self.blocks().max(1)];
-        let values = sides.into_iter().try_fold(1_usize, usize::checked_mul);
-        assert!(values.is_some_and(|values| values > 0), "no map has the shape {self:?}");
+    /// Panics if there are no channels or no pixels, or if the values of all lanes cannot be counted: after this, no product of
+    /// the sizes wraps around.
+    pub(crate) fn check(&self) {
+        let lanes = [self.channels, self.height, self.width, self.blocks().max(1), LANES];
+        assert!(product(lanes, self) > 0, "no map has the shape {self:?}");
+    }
+
+    /// Panics if a map of this shape does not exist, or has not as many words as `map`.
+    pub(crate) fn check_map(&self, precision: Precision, map: &[u32]) {
+        self.check();
         assert_eq!(map.len(), self.words(precision), "words of a map of {self:?}");
     }
 
@@ -166,10 +188,10 @@ pub(crate) fn pack_line<const PER_WORD: usize>(values: &[[f32; LANES]; PER_WORD]
 /// # Panics
 /// If the number of values does not fit `shape`, or `shape` has no channels or no pixels.
 pub fn pack(shape: &MapShape, precision: Precision, images: &[f32]) -> Vec<u32> {
+    shape.check();
+    assert_eq!(images.len(), shape.values(), "values of images of {shape:?}");
     let (pixels, each) = (shape.pixels(), precision.channels_per_word());
-    assert_eq!(images.len(), shape.images * shape.channels * pixels, "values of images of {shape:?}");
     let mut map = vec![0; shape.words(precision)];
-    shape.check(precision, &map);
     let words = shape.channel_words(precision);
     map.par_chunks_exact_mut(pixels * LANES).enumerate().for_each(|(index, map)| {
         let (block, word) = (index / words, index % words);
@@ -204,10 +226,10 @@ pub fn pack(shape: &MapShape, precision: Precision, images: &[f32]) -> Vec<u32> 
 /// # Panics
 /// As [`pack`].
 pub fn unpack(shape: &MapShape, precision: Precision, map: &[u32]) -> Vec<f32> {
-    shape.check(precision, map);
+    shape.check_map(precision, map);
     let (pixels, each) = (shape.pixels(), precision.channels_per_word());
     let words = shape.channel_words(precision);
-    let mut images = vec![0.0; shape.images * shape.channels * pixels];
+    let mut images = vec![0.0; shape.values()];
     images.par_chunks_exact_mut(pixels).enumerate().for_each(|(index, out)| {
         let (image, channel) = (index / shape.channels, index % shape.channels);
         let start = ((image / LANES) * words + channel / each) * pixels * LANES + image % LANES;

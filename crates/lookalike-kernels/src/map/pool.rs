@@ -12,6 +12,7 @@ use rayon::prelude::*;
 
 use super::{LANES, Line, MapShape, Precision, for_words, lines, pack_line, unpack_line};
 use crate::dot::Level;
+use crate::sizes::{product, windows};
 use crate::vector::Work;
 
 /// Windows of pooling: the padding counts for nothing.
@@ -27,20 +28,21 @@ pub struct Window {
 
 impl Window {
     /// Windows along a side of `pixels`.
-    pub fn count(&self, pixels: usize) -> usize {
-        (pixels + 2 * self.padding - self.side) / self.stride + 1
-    }
-
-    /// What pooling makes of a map.
     ///
     /// # Panics
-    /// Where a window is larger than the padded map, or lies beside it.
+    /// If there are none, because a window is larger than the padded side or has no pixels, or the stride is 0.
+    pub fn count(&self, pixels: usize) -> usize {
+        let count = windows(pixels, self.side, self.stride, self.padding);
+        assert!(count.is_some(), "no windows of {self:?} lie along {pixels} pixels");
+        count.unwrap_or_default()
+    }
+
+    /// The shape of a map after pooling.
+    ///
+    /// # Panics
+    /// If a window is larger than the padded map, if it could lie in the padding alone, or if it has no pixels or no stride.
     pub fn pooled(&self, shape: &MapShape) -> MapShape {
-        let padded = shape.height.min(shape.width) + 2 * self.padding;
-        assert!(
-            self.stride > 0 && 2 * self.padding <= self.side && (1..=padded).contains(&self.side),
-            "no windows of {self:?} lie in {shape:?}"
-        );
+        assert!(self.padding <= self.side / 2, "some windows of {self:?} lie in the padding alone");
         MapShape { height: self.count(shape.height), width: self.count(shape.width), ..*shape }
     }
 
@@ -71,7 +73,7 @@ pub fn mean(shape: &MapShape, precision: Precision, map: &[u32]) -> Vec<f32> {
 
 /// The sum of each channel over all pixels, of the images of each block: `[blocks, words of C, channels of a word, 16]`.
 pub(crate) fn sums(shape: &MapShape, precision: Precision, map: &[u32]) -> Vec<[[f64; LANES]; 2]> {
-    shape.check(precision, map);
+    shape.check_map(precision, map);
     let level = Level::detect();
     let mut sums = vec![[[0.0; LANES]; 2]; shape.blocks() * shape.channel_words(precision)];
     let maps = map.par_chunks_exact(shape.pixels() * LANES);
@@ -117,7 +119,12 @@ impl<const PER_WORD: usize> Work for Sum<'_, PER_WORD> {
 /// # Panics
 /// Where the gradient does not fit `shape`.
 pub fn mean_gradient(shape: &MapShape, precision: Precision, gradient: &[f32]) -> Vec<u32> {
-    assert_eq!(gradient.len(), shape.images * shape.channels, "values of the gradient of {shape:?}");
+    shape.check();
+    assert_eq!(
+        gradient.len(),
+        product([shape.images, shape.channels], shape),
+        "values of the gradient of {shape:?}"
+    );
     let (words, each, pixels) =
         (shape.channel_words(precision), precision.channels_per_word(), shape.pixels());
     let mut map = vec![0; shape.words(precision)];
@@ -144,7 +151,7 @@ pub fn mean_gradient(shape: &MapShape, precision: Precision, gradient: &[f32]) -
 /// # Panics
 /// Where the map does not fit `shape`, or as [`Window::pooled`].
 pub fn max_pool(shape: &MapShape, window: &Window, precision: Precision, map: &[u32]) -> Vec<u32> {
-    shape.check(precision, map);
+    shape.check_map(precision, map);
     let (pooled, level) = (window.pooled(shape), Level::detect());
     let mut out = vec![0; pooled.words(precision)];
     let maps = map.par_chunks_exact(shape.pixels() * LANES);
@@ -202,9 +209,9 @@ pub fn max_pool_gradient(
     [map, output, gradient]: [&[u32]; 3],
 ) -> Vec<u32> {
     let (pooled, level) = (window.pooled(shape), Level::detect());
-    shape.check(precision, map);
-    pooled.check(precision, output);
-    pooled.check(precision, gradient);
+    shape.check_map(precision, map);
+    pooled.check_map(precision, output);
+    pooled.check_map(precision, gradient);
     let mut out = vec![0; map.len()];
     let (from, to) = (shape.pixels() * LANES, pooled.pixels() * LANES);
     let operands = map.par_chunks_exact(from).zip(output.par_chunks_exact(to));

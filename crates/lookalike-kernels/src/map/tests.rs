@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::sizes::refusal;
 
 fn normals(purpose: &str, count: usize) -> Vec<f32> {
     let mut stream = lookalike_base::Seed(7).stream(purpose, 0, 0, 0);
@@ -18,7 +19,7 @@ fn held(precision: Precision, values: Vec<f32>) -> Vec<f32> {
 }
 
 fn values(shape: &MapShape, precision: Precision, purpose: &str) -> Vec<f32> {
-    held(precision, normals(purpose, shape.images * shape.channels * shape.pixels()))
+    held(precision, normals(purpose, shape.values()))
 }
 
 proptest! {
@@ -116,5 +117,65 @@ fn what_is_not_a_number_is_the_largest() {
         let map = pack(&shape, precision, &[1.0, f32::NAN, 3.0]);
         let output = unpack(&shape, precision, &max_pool(&shape, &window, precision, &map));
         assert!(output[1].is_nan() && output[0] == 1.0 && output[2] == 3.0);
+    }
+}
+
+#[test]
+fn shapes_whose_products_would_wrap_around_are_refused() {
+    let half = 1 << (usize::BITS / 2);
+    let most = usize::MAX;
+    // The values of each would be counted as 0, and so would fit an empty slice; the lanes of the last two would.
+    for (images, channels, height, width) in [
+        (half, half, 1, 1),
+        (half, 1, half, 1),
+        (1, half, 1, half),
+        (1, 1, half, half),
+        (0, half, half, 1),
+        (half, half, half, half),
+        (most, 1, 1, 1),
+        (1, most / 16 + 1, 1, 1),
+    ] {
+        let shape = MapShape { images, channels, height, width };
+        let window = Window { side: 1, stride: 1, padding: 0 };
+        for precision in PRECISIONS {
+            for message in [
+                refusal(|| pack(&shape, precision, &[])),
+                refusal(|| unpack(&shape, precision, &[])),
+                refusal(|| mean(&shape, precision, &[])),
+                refusal(|| mean_gradient(&shape, precision, &[])),
+                refusal(|| max_pool(&shape, &window, precision, &[])),
+                refusal(|| max_pool_gradient(&shape, &window, precision, [&[]; 3])),
+            ] {
+                assert!(message.starts_with("sizes too large to count: MapShape"), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn maps_without_channels_or_pixels_and_windows_that_see_none_are_refused() {
+    for (channels, height, width) in [(0, 1, 1), (1, 0, 1), (1, 1, 0)] {
+        let shape = MapShape { images: 1, channels, height, width };
+        for message in [
+            refusal(|| pack(&shape, Precision::F32, &[])),
+            refusal(|| unpack(&shape, Precision::F32, &[])),
+            refusal(|| mean_gradient(&shape, Precision::F32, &[0.0])),
+        ] {
+            assert!(message.starts_with("no map has the shape"), "{message}");
+        }
+    }
+    let shape = MapShape { images: 1, channels: 1, height: 4, width: 3 };
+    let pooled = |side, stride, padding| Window { side, stride, padding }.pooled(&shape);
+    assert_eq!(pooled(3, 2, 1), MapShape { height: 2, width: 2, ..shape });
+    for (side, stride, padding, wanted) in [
+        (6, 1, 1, "no windows"),
+        (0, 1, 0, "no windows"),
+        (2, 0, 1, "no windows"),
+        (3, 1, 2, "in the padding alone"),
+        // Twice the padding would be counted as 0.
+        (3, 1, usize::MAX / 2 + 1, "in the padding alone"),
+    ] {
+        let message = refusal(|| pooled(side, stride, padding));
+        assert!(message.contains(wanted), "{message}");
     }
 }

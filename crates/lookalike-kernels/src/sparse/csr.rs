@@ -20,7 +20,8 @@ impl Csr {
     ///
     /// # Errors
     /// [`KernelError::Sparse`] where offsets do not begin with 0, fall, or end elsewhere than the entries do; where the
-    /// columns of a row do not rise or are not below `width`; where there are not as many values as columns.
+    /// columns of a row do not rise or are not below `width`; where there are not as many values as columns; where `width` is
+    /// above 2³².
     pub fn new(
         offsets: Vec<usize>,
         columns: Vec<u32>,
@@ -28,6 +29,9 @@ impl Csr {
         width: usize,
     ) -> Result<Self, KernelError> {
         let wrong = |row: usize, problem: String| KernelError::Sparse { row, problem };
+        if u32::try_from(width.saturating_sub(1)).is_err() {
+            return Err(wrong(0, format!("{width} columns are more than 32 bits can number")));
+        }
         if offsets.first() != Some(&0) {
             return Err(wrong(0, "its entries do not begin at 0".to_owned()));
         }
@@ -88,7 +92,7 @@ impl Csr {
         let mut values = valued.then(|| Vec::with_capacity(entries));
         for block in blocks {
             let (first, shift) = (columns.len(), width as u32);
-            width += block.width;
+            width = usize::saturating_add(width, block.width);
             if u32::try_from(width).is_err() {
                 return Err(KernelError::TooManyRows { rows: width });
             }
@@ -107,7 +111,7 @@ impl Csr {
     /// graphs chosen from a batch.
     ///
     /// # Panics
-    /// Where a block ends behind the last row, or has entries outside its own columns.
+    /// If a block ends after the last row or has entries outside its own columns, or if 32 bits cannot number the new rows.
     #[must_use]
     pub fn diagonal_blocks(&self, blocks: impl IntoIterator<Item = Range<usize>>) -> Self {
         let (mut offsets, mut columns, mut width) = (vec![0], Vec::new(), 0);
@@ -126,6 +130,7 @@ impl Csr {
             let ends = &self.offsets[block.start + 1..=block.end];
             offsets.extend(ends.iter().map(|end| end - entries.start + first));
             width += block.len();
+            assert!(u32::try_from(width).is_ok(), "rows are numbered in 32 bits");
         }
         Self { offsets, columns, values, width }
     }

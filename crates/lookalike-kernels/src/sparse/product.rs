@@ -7,8 +7,9 @@ use rayon::prelude::*;
 
 use super::Csr;
 use crate::dot::Level;
+use crate::output::init_vec;
+use crate::sizes::row_values;
 use crate::vector::{Work, multiply_add};
-use crate::written::written;
 
 /// Values of a row that are summed in registers at a time.
 const PANEL: usize = 64;
@@ -44,7 +45,8 @@ pub fn aggregate(matrix: &Csr, own: f32, dense: &[f32], columns: usize) -> Vec<f
 #[expect(unsafe_code, reason = "the product is not cleared before it is written")]
 pub(super) fn product_at(level: Level, matrix: &Csr, own: f32, dense: &[f32], columns: usize) -> Vec<f32> {
     assert!(columns > 0, "rows have at least one column");
-    assert_eq!(dense.len(), matrix.width() * columns, "as many rows as the sparse matrix has columns");
+    let [values, results] = [matrix.width(), matrix.len()].map(|rows| row_values(rows, columns));
+    assert_eq!(dense.len(), values, "as many rows as the sparse matrix has columns");
     let write = |mut out: &mut [MaybeUninit<f32>]| {
         let mut parts = Vec::new();
         for rows in tasks(matrix.offsets(), columns) {
@@ -57,7 +59,7 @@ pub(super) fn product_at(level: Level, matrix: &Csr, own: f32, dense: &[f32], co
             .for_each(|(rows, out)| level.run(Product { matrix, own, dense, columns, rows, out }));
     };
     // SAFETY: the tasks' rows follow each other and cover all, and `Product` writes each of its rows whole.
-    unsafe { written(matrix.len() * columns, write) }
+    unsafe { init_vec(results, write) }
 }
 
 /// Divides the rows into ranges of about equal work. They depend on the matrix alone.

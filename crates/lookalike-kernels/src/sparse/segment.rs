@@ -5,6 +5,8 @@
 
 use rayon::prelude::*;
 
+use crate::sizes::row_values;
+
 /// In place of the row that a maximum came from, for a segment without rows.
 pub const NO_ROW: u32 = u32::MAX;
 
@@ -34,8 +36,9 @@ impl Scale {
 /// # Panics
 /// Where `offsets` do not rise from 0 to the number of rows, or `columns` is 0.
 pub fn total(scale: Scale, offsets: &[usize], rows: &[f32], columns: usize) -> Vec<f32> {
-    check(offsets, rows.len(), columns);
-    let mut out = vec![0.0; (offsets.len() - 1) * columns];
+    let [values, results] = check(offsets, columns);
+    assert_eq!(rows.len(), values, "segments end where the rows do");
+    let mut out = vec![0.0; results];
     out.par_chunks_exact_mut(columns).zip(offsets.par_windows(2)).for_each(|(out, ends)| {
         let segment = &rows[ends[0] * columns..ends[1] * columns];
         for row in segment.chunks_exact(columns) {
@@ -54,10 +57,9 @@ pub fn total(scale: Scale, offsets: &[usize], rows: &[f32], columns: usize) -> V
 /// # Panics
 /// Where `offsets` do not rise from 0, `gradient` has not a row a segment, or `columns` is 0.
 pub fn total_backward(scale: Scale, offsets: &[usize], gradient: &[f32], columns: usize) -> Vec<f32> {
-    let rows = offsets.last().copied().unwrap_or(0);
-    check(offsets, rows * columns, columns);
-    assert_eq!(gradient.len(), (offsets.len() - 1) * columns, "a gradient for each segment");
-    let mut out = vec![0.0; rows * columns];
+    let [values, results] = check(offsets, columns);
+    assert_eq!(gradient.len(), results, "a gradient for each segment");
+    let mut out = vec![0.0; values];
     by_segment(&mut out, offsets, columns).into_par_iter().enumerate().for_each(|(segment, out)| {
         let scale = scale.of(out.len() / columns);
         let gradient = &gradient[segment * columns..][..columns];
@@ -77,10 +79,10 @@ pub fn total_backward(scale: Scale, offsets: &[usize], gradient: &[f32], columns
 /// # Panics
 /// Where `offsets` do not rise from 0 to the number of rows, `columns` is 0, or there are more than 2³² rows.
 pub fn maximum(offsets: &[usize], rows: &[f32], columns: usize) -> (Vec<f32>, Vec<u32>) {
-    check(offsets, rows.len(), columns);
+    let [values, results] = check(offsets, columns);
+    assert_eq!(rows.len(), values, "segments end where the rows do");
     assert!(u32::try_from(rows.len() / columns).is_ok(), "rows are numbered in 32 bits");
-    let segments = offsets.len() - 1;
-    let (mut out, mut from) = (vec![0.0; segments * columns], vec![NO_ROW; segments * columns]);
+    let (mut out, mut from) = (vec![0.0; results], vec![NO_ROW; results]);
     let parts =
         (out.par_chunks_exact_mut(columns), from.par_chunks_exact_mut(columns), offsets.par_windows(2));
     parts.into_par_iter().for_each(|(out, from, ends)| {
@@ -102,11 +104,9 @@ pub fn maximum(offsets: &[usize], rows: &[f32], columns: usize) -> (Vec<f32>, Ve
 /// Where `offsets` do not rise from 0, `gradient` or `from` has not a row a segment, `columns` is 0, or a row that a
 /// maximum came from is not of its segment.
 pub fn maximum_backward(offsets: &[usize], from: &[u32], gradient: &[f32], columns: usize) -> Vec<f32> {
-    let rows = offsets.last().copied().unwrap_or(0);
-    check(offsets, rows * columns, columns);
-    let segments = offsets.len() - 1;
-    assert_eq!([from.len(), gradient.len()], [segments * columns; 2], "a gradient for each segment");
-    let mut out = vec![0.0; rows * columns];
+    let [values, results] = check(offsets, columns);
+    assert_eq!([from.len(), gradient.len()], [results; 2], "a gradient for each segment");
+    let mut out = vec![0.0; values];
     by_segment(&mut out, offsets, columns).into_par_iter().enumerate().for_each(|(segment, out)| {
         let own = segment * columns..(segment + 1) * columns;
         for (column, (row, gradient)) in from[own.clone()].iter().zip(&gradient[own]).enumerate() {
@@ -128,9 +128,14 @@ fn by_segment<'a>(mut rows: &'a mut [f32], offsets: &[usize], columns: usize) ->
     offsets.windows(2).map(split).collect()
 }
 
-fn check(offsets: &[usize], values: usize, columns: usize) {
+/// Values of all rows and of the results, one row a segment.
+///
+/// # Panics
+/// If `offsets` do not rise from 0, `columns` is 0, or either cannot be counted.
+fn check(offsets: &[usize], columns: usize) -> [usize; 2] {
     assert!(columns > 0, "rows have at least one column");
     let rising = offsets.first() == Some(&0) && offsets.windows(2).all(|ends| ends[0] <= ends[1]);
     assert!(rising, "segments begin at row 0 and follow each other");
-    assert_eq!(offsets.last().map(|rows| rows * columns), Some(values), "segments end where the rows do");
+    let rows = offsets.last().copied().unwrap_or(0);
+    [rows, offsets.len() - 1].map(|rows| row_values(rows, columns))
 }

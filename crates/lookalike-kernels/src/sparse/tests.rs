@@ -2,6 +2,7 @@ use super::product::product_at;
 use super::segment::{NO_ROW, Scale, maximum, maximum_backward, total, total_backward};
 use super::*;
 use crate::dot::Level;
+use crate::sizes::refusal;
 use lookalike_base::{Seed, Stream};
 use proptest::prelude::*;
 
@@ -151,6 +152,10 @@ fn what_is_no_matrix_is_refused_with_its_row() {
         assert!(text.contains(wanted), "{text} should hold {wanted}");
     }
     assert!(message(&[0, 1], &[0], Some(vec![])).contains("0 values for 1 columns"));
+    let width = u32::MAX as usize + 1;
+    assert!(Csr::new(vec![0], vec![], None, width).is_ok());
+    let wide = Csr::new(vec![0], vec![], None, width + 1).unwrap_err().to_string();
+    assert!(wide.contains("4294967297 columns are more than 32 bits can number"), "{wide}");
 }
 
 proptest! {
@@ -228,4 +233,37 @@ fn chosen_rows_and_the_sub_graph_of_nodes_hold_the_entries_of_the_whole() {
         let again = Csr::new(graph.offsets().to_vec(), graph.columns().to_vec(), None, 25);
         assert!(again.is_ok(), "columns rise: {again:?}");
     }
+}
+
+#[test]
+fn products_of_sizes_that_would_wrap_around_are_refused() {
+    let half = usize::MAX / 2 + 1;
+    // Two rows of so many columns would be counted as none.
+    let matrix = Csr::new(vec![0, 1, 2], vec![0, 1], None, 2).unwrap();
+    let tall = Csr::new(vec![0, 1, 1], vec![0], None, 1).unwrap();
+    let dense = [1.0];
+    for message in [
+        refusal(|| product(&matrix, &[], half)),
+        refusal(|| aggregate(&matrix, 1.0, &[], half)),
+        // One row of the dense matrix is counted rightly; the result would not be.
+        refusal(|| product(&tall, &dense, half)),
+        refusal(|| total(Scale::Sum, &[0, 2], &[], half)),
+        refusal(|| total(Scale::Sum, &[0, 0, 0], &[], half)),
+        refusal(|| total_backward(Scale::Sum, &[0, 2], &[], half)),
+        refusal(|| maximum(&[0, 2], &[], half)),
+        refusal(|| maximum_backward(&[0, 1, 2], &[], &[], half)),
+    ] {
+        assert!(
+            message.contains("sizes too large to count: 2 rows of 9223372036854775808 values"),
+            "{message}"
+        );
+    }
+}
+
+#[test]
+fn columns_that_32_bits_cannot_number_are_refused() {
+    let wide = Csr::new(vec![0], vec![], None, u32::MAX as usize).unwrap();
+    assert_eq!(Csr::block_diagonal([&wide]).unwrap().width(), u32::MAX as usize);
+    let rows = 2 * (u32::MAX as usize);
+    assert_eq!(Csr::block_diagonal([&wide, &wide]), Err(crate::KernelError::TooManyRows { rows }));
 }

@@ -10,7 +10,8 @@ use super::{
     losses, moments,
 };
 use crate::dot::Level;
-use crate::written::written;
+use crate::output::init_vec;
+use crate::sizes::product;
 use loops::{CombineRows, MaskRows, NormalizeRows, RowCovariance, RowMoments};
 
 mod loops;
@@ -57,8 +58,9 @@ impl RowNormShape {
 
     fn check(&self, values: &[&[f32]], affine: &Affine<'_>, statistics: &[&[f32]]) {
         assert!(self.channels > 0, "no batch has the shape {self:?}");
+        let count = product([self.rows, self.channels], self);
         for values in values {
-            assert_eq!(values.len(), self.rows * self.channels, "values in {self:?}");
+            assert_eq!(values.len(), count, "values in {self:?}");
         }
         check(self, [self.rows, self.groups, self.channels], affine, statistics);
     }
@@ -144,7 +146,7 @@ fn normalize_at(
         });
     };
     // SAFETY: tasks cover the output, which is as long as the input, and each is written whole.
-    unsafe { written(input.len(), write) }
+    unsafe { init_vec(input.len(), write) }
 }
 
 /// The gradients of [`forward`], given the gradient of its output, the same `input` and `affine`, and the statistics
@@ -207,7 +209,7 @@ pub(super) fn backward_at(
         });
     };
     // SAFETY: tasks cover the result, which is as long as the input, and each is written whole.
-    let input = unsafe { written(input.len(), write) };
+    let input = unsafe { init_vec(input.len(), write) };
     let (mut scale, mut shift) = (vec![0.0; shape.channels], vec![0.0; shape.channels]);
     for (place, ([sum, product], deviation)) in sums.iter().zip(&deviations).enumerate() {
         scale[place % shape.channels] += product * f64::from(*deviation);
@@ -229,7 +231,7 @@ fn mask_by_relu(level: Level, shape: &RowNormShape, gradient: &[f32], output: &[
             .for_each(|((out, gradient), output)| level.run(MaskRows { gradient, output, out }));
     };
     // SAFETY: the tasks cover the result, which is as long as the gradient, and each is written whole.
-    unsafe { written(gradient.len(), write) }
+    unsafe { init_vec(gradient.len(), write) }
 }
 
 /// γ / √(variance + ε) of each channel of each group.

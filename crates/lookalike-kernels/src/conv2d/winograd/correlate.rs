@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
 use super::super::correlate::{CorrelateMicroKernel, Operands};
 use super::super::grid::Axis;
-use super::super::layout::{OutputMap, StridedMap, Target, unpack_line};
+use super::super::layout::{OutputMap, StridedMap, unpack_line};
 use super::super::scratch::{Scratch, User, first, with_scratch};
 use super::super::weights::Weights;
 use super::tiles::TileGrid;
@@ -23,8 +23,8 @@ use super::transform::{
 use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::bf16;
 use crate::map::{MapShape, lines};
+use crate::output::{OutputLines, init_vec};
 use crate::vector::Vector;
-use crate::written::written;
 
 /// Positions of a task, a tile of sixteen images each, at least where there are so many.
 const POSITIONS: usize = 8;
@@ -56,13 +56,13 @@ pub(in super::super) fn correlate(
     let tiles = TileGrid::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
     let write = |out: &mut [std::mem::MaybeUninit<u32>]| {
         // Tasks differ in bands or panels.
-        let target = Target::new(out);
+        let lines = OutputLines::new(out);
         with_scratch(User::Call, |scratch| {
             let mut call = Call {
                 path,
                 tiles,
                 source: StridedMap::dense(operands.map, from, precision),
-                result: OutputMap { shape: to, precision, target, added: operands.added },
+                result: OutputMap { shape: to, precision, lines, added: operands.added },
                 bias: operands.bias,
                 weights,
                 taps: &taps,
@@ -86,7 +86,7 @@ pub(in super::super) fn correlate(
         });
     };
     // SAFETY: the tiles of all tasks cover every pixel of every block and channel.
-    unsafe { written(to.words(precision), write) }
+    unsafe { init_vec(to.words(precision), write) }
 }
 
 struct Call<'a> {
