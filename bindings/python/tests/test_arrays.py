@@ -235,8 +235,14 @@ class BadInput(unittest.TestCase):
             ("restart does not go", lambda: lookalike.plan(graph, 5, kind="nearest", restart=0.1)),
             ("graph does not go", lambda: lookalike.plan(graph, 5, kind="uniform")),
             ("coverage does not go", lambda: lookalike.plan(50, 5, kind="uniform", coverage="repeat")),
-            ("temperature does not go", lambda: lookalike.LookalikeBatchSampler(50, batch_size=5, kind="uniform", temperature=0.1)),
-            ("oracle does not go", lambda: lookalike.LookalikeBatchSampler(50, batch_size=5, kind="uniform", oracle=labels)),
+            (
+                "temperature does not go",
+                lambda: lookalike.LookalikeBatchSampler(50, batch_size=5, kind="uniform", temperature=0.1),
+            ),
+            (
+                "oracle does not go",
+                lambda: lookalike.LookalikeBatchSampler(50, batch_size=5, kind="uniform", oracle=labels),
+            ),
             ("only 1 groups", lambda: lookalike.plan(graph, 5, groups=one_class)),
             (r"labels of shape \(49,\)", lambda: lookalike.plan(graph, 5, labels=labels[1:])),
             (r"labels of shape \(49,\)", lambda: lookalike.plan_report([[0, 1]], rows, labels=labels[1:])),

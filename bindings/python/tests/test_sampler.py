@@ -8,6 +8,7 @@ import subprocess
 import sys
 import unittest
 import warnings
+from itertools import chain
 
 import lookalike
 import numpy as np
@@ -28,12 +29,12 @@ class Epochs(unittest.TestCase):
             epoch = list(batches)
             self.assertEqual((len(epoch), len(batches)), (10, 10))
             self.assertTrue(all(type(index) is int for batch in epoch for index in batch))
-            members = sum(epoch, [])
+            members = list(chain(*epoch))
             self.assertEqual((len(members), len(set(members))), (120, 120))
 
     def test_the_last_batch_can_be_kept(self):
         batches = sampler(n=125, last_batch="keep", coverage="cover")
-        self.assertEqual(sorted(sum(batches, [])), list(range(125)))
+        self.assertEqual(sorted(chain(*batches)), list(range(125)))
         self.assertEqual((len(batches), batches.drop_last), (11, False))
 
     def test_each_iteration_is_the_next_epoch_even_after_one_that_was_left(self):
@@ -136,7 +137,7 @@ class Epochs(unittest.TestCase):
         ]
         epochs = [list(rank) for rank in ranks]
         self.assertEqual([len(epoch) for epoch in epochs], [3, 3, 3])
-        self.assertEqual(len(set(sum(sum(epochs, []), []))), 9 * 12)
+        self.assertEqual(len(set(chain(*chain(*epochs)))), 9 * 12)
         self.assertEqual(len(whole), 10)
         lookalike.check_agreement([rank.agreement() for rank in ranks])
         ranks[2].update([1], np.ones((1, 6), np.float32))
@@ -157,7 +158,7 @@ class Epochs(unittest.TestCase):
         ranks = [sampler(embeddings=known, groups=groups, rank=r, num_replicas=2, split="within") for r in range(2)]
         for parts in zip(*ranks):
             self.assertEqual([len(part) for part in parts], [12, 12])
-            self.assertEqual(len(set(groups[sum(parts, [])])), 24, "groups hold over the gathered batch")
+            self.assertEqual(len(set(groups[list(chain(*parts))])), 24, "groups hold over the gathered batch")
 
 
 class States(unittest.TestCase):
@@ -336,7 +337,7 @@ class Updates(unittest.TestCase):
         rows = clustered(120)
         rows[::3] = 0
         batches = sampler(embeddings=rows, coverage="cover")
-        self.assertEqual(len(set(sum(batches, []))), 120)
+        self.assertEqual(len(set(chain(*batches))), 120)
         self.assertTrue(np.isfinite(batches.graph.arrays()[2]).all())
 
 

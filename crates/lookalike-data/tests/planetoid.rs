@@ -12,6 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 
+#[path = "common/real_data.rs"]
+mod real_data;
+
 const PARTS: [&str; 8] = ["x", "y", "tx", "ty", "allx", "ally", "graph", "test.index"];
 
 fn fixture() -> PathBuf {
@@ -153,10 +156,7 @@ fn a_pickle_that_calls_something_is_data_like_any_other() {
 }
 
 fn cora() -> Option<NodeSet> {
-    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else {
-        eprintln!("not tested: LOOKALIKE_DATA names no folder that holds planetoid/ind.cora.*");
-        return None;
-    };
+    let root = real_data::folder("planetoid/ind.cora.graph")?;
     Some(planetoid::open("cora", &root).unwrap().0)
 }
 

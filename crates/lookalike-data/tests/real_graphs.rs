@@ -6,13 +6,12 @@ use lookalike_base::Silent;
 use lookalike_data::graph::{
     self, Diffusion, DiffusionOptions, Diffusions, FeatureRule, Features, GraphSet, Variant,
 };
-use std::path::PathBuf;
+
+#[path = "common/real_data.rs"]
+mod real_data;
 
 fn open(name: &str) -> Option<(GraphSet, Vec<String>)> {
-    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else {
-        eprintln!("not tested: LOOKALIKE_DATA names no folder that holds tu/{name}");
-        return None;
-    };
+    let root = real_data::folder(&format!("tu/{name}"))?;
     Some(graph::open(name, &root).unwrap())
 }
 

@@ -5,14 +5,17 @@
 
 use lookalike_base::progress::{Progress, ProgressDisplay, Silent};
 use lookalike_data::{DataOptions, ImageDataset, Split, Verdict};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-fn open(name: &str, split: Split) -> Option<Arc<dyn ImageDataset>> {
-    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else {
-        eprintln!("not tested: LOOKALIKE_DATA names no folder that holds {name}");
-        return None;
-    };
+#[path = "common/real_data.rs"]
+mod real_data;
+
+const CIFAR: &str = "cifar-10-batches-bin";
+const FASHION: &str = "fashion-mnist";
+
+/// The set `name`, whose files are in `folder`.
+fn open(name: &str, folder: &str, split: Split) -> Option<Arc<dyn ImageDataset>> {
+    let root = real_data::folder(folder)?;
     let options = DataOptions { name: name.to_owned(), root: Some(root), skip_corrupt: false };
     let (dataset, warnings) = lookalike_data::open(&options, split, &Silent).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
@@ -44,8 +47,8 @@ fn counts(dataset: &dyn ImageDataset) -> Vec<u32> {
 
 #[test]
 fn cifar10_has_the_published_labels_and_pixels() {
-    let Some(train) = open("cifar10", Split::Train) else { return };
-    let test = open("cifar10", Split::Test).unwrap();
+    let Some(train) = open("cifar10", CIFAR, Split::Train) else { return };
+    let test = open("cifar10", CIFAR, Split::Test).unwrap();
     assert_eq!((train.name(), train.len()), ("cifar10/train".to_owned(), 50_000));
     assert_eq!((test.name(), test.len()), ("cifar10/test".to_owned(), 10_000));
     assert_eq!((counts(&*train), counts(&*test)), (vec![5000; 10], vec![1000; 10]));
@@ -62,8 +65,8 @@ fn cifar10_has_the_published_labels_and_pixels() {
 
 #[test]
 fn fashion_mnist_has_the_published_labels_and_pixels() {
-    let Some(train) = open("fashion-mnist", Split::Train) else { return };
-    let test = open("fashion-mnist", Split::Test).unwrap();
+    let Some(train) = open("fashion-mnist", FASHION, Split::Train) else { return };
+    let test = open("fashion-mnist", FASHION, Split::Test).unwrap();
     assert_eq!((train.name(), train.len()), ("fashion-mnist/train".to_owned(), 60_000));
     assert_eq!((test.name(), test.len()), ("fashion-mnist/test".to_owned(), 10_000));
     assert_eq!((counts(&*train), counts(&*test)), (vec![6000; 10], vec![1000; 10]));
@@ -88,8 +91,10 @@ impl ProgressDisplay for OfTotal {
 
 #[test]
 fn the_files_are_the_published_ones() {
-    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else { return };
-    for (name, count, bytes) in [("cifar10", 6, 184_380_000), ("fashion-mnist", 4, 30_878_645)] {
+    for (name, folder, count, bytes) in
+        [("cifar10", CIFAR, 6, 184_380_000), ("fashion-mnist", FASHION, 4, 30_878_645)]
+    {
+        let Some(root) = real_data::folder(folder) else { return };
         let checks = lookalike_data::check(name, Some(&root), &OfTotal(bytes)).unwrap();
         assert_eq!(checks.len(), count);
         assert!(checks.iter().all(|check| check.verdict == Verdict::Published), "{checks:?}");

@@ -15,6 +15,9 @@ use lookalike_learn::experiment::{
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::recipe::Recipe;
 
+#[path = "../../lookalike-data/tests/common/real_data.rs"]
+mod real_data;
+
 /// `graphs` graphs of 6 to 12 nodes in the text format of GIN's code: rings, and stars of the same labels.
 fn toys(graphs: usize) -> String {
     let mut text = format!("{graphs}\n");
@@ -259,10 +262,7 @@ fn too_few_graphs_of_a_class_for_the_folds_leave_the_score_undefined() {
 
 #[test]
 fn mutag_goes_on_to_the_same_bits_and_is_scored_on_all_its_graphs() {
-    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else {
-        eprintln!("not tested: LOOKALIKE_DATA names no folder that holds tu/MUTAG");
-        return;
-    };
+    let Some(root) = real_data::folder("tu/MUTAG") else { return };
     let place = Place::new(2);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/graphcl-mutag.toml");
     let open = |settings: &[&str]| {

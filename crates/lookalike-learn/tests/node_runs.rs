@@ -15,6 +15,9 @@ use lookalike_learn::experiment::{
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::recipe::Recipe;
 
+#[path = "../../lookalike-data/tests/common/real_data.rs"]
+mod real_data;
+
 const TINY: &str = "[data]\nname = \"tiny\"\n[encoder]\nwidth = 8\n[method]\nkind = \"mvgrl-nodes\"\n\
     [sampler]\nkind = \"uniform\"\nbatch_size = 200\ncandidates = 60\nneighbors = 6\nrefresh_every = 2\n\
     [optimizer]\nkind = \"adam\"\nlearning_rate = 0.01\nweight_decay = 0.0\n\
@@ -170,10 +173,7 @@ fn a_split_without_nodes_to_test_is_refused() {
 
 #[test]
 fn a_few_steps_on_cora_say_more_than_its_words() {
-    let Some(root) = std::env::var_os("LOOKALIKE_DATA").map(PathBuf::from) else {
-        eprintln!("not tested: LOOKALIKE_DATA names no folder that holds planetoid/ind.cora.*");
-        return;
-    };
+    let Some(root) = real_data::folder("planetoid/ind.cora.graph") else { return };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/mvgrl-cora.toml");
     let text = std::fs::read_to_string(path).unwrap();
     let settings = ["train.epochs=8", "train.checkpoint_every=2", "encoder.width=64"];

@@ -242,7 +242,9 @@ def plan(
     of_graphs = {"graph": native is not None, "coverage": coverage is not None, "labels": labels is not None}
     for option, given in {**of_graphs, "uniform_fraction": uniform_fraction > 0}.items():
         if given and kind == "uniform":
-            raise ValueError(f"{option} does not go with kind = 'uniform': give the number of instances, and nothing of a graph")
+            raise ValueError(
+                f"{option} does not go with kind = 'uniform': give the number of instances, and nothing of a graph"
+            )
     batches, origins = _lookalike.plan(
         graph=native,
         count=instances,

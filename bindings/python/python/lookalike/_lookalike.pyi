@@ -1,10 +1,10 @@
-from typing import Any, final
+from typing import Any, TypeAlias, final
 
 import numpy as np
 import numpy.typing as npt
 
-_Floats = npt.NDArray[np.float32]
-_Integers = npt.NDArray[np.int64]
+_Floats: TypeAlias = npt.NDArray[np.float32]
+_Integers: TypeAlias = npt.NDArray[np.int64]
 
 __all__ = [
     "Graph",

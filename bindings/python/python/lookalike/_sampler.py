@@ -311,7 +311,9 @@ class LookalikeBatchSampler:
         if (sizes < 1).any() or sizes.sum() != len(members) or ((members < 0) | (members >= self._n)).any():
             raise ValueError(f"the state's {len(sizes)} pending batches do not fit {self._n} instances")
         if len(sizes) and rank != self.rank:
-            raise ValueError(f"the state's {len(sizes)} pending batches are those of rank {rank}; this is rank {self.rank}")
+            raise ValueError(
+                f"the state's {len(sizes)} pending batches are those of rank {rank}; this is rank {self.rank}"
+            )
         pending = [part.tolist() for part in np.split(members, np.cumsum(sizes)[:-1])] if len(sizes) else []
         restored = _lookalike.Sampler(**self._arguments)
         restored.restore(native, {name: np.ascontiguousarray(array) for name, array in arrays.items()})
