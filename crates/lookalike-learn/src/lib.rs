@@ -1,6 +1,4 @@
-//! How an encoder learns: encoders, heads, losses, methods, the one trainer, and evaluation.
-//!
-//! The only crate that names the tensor engine, Burn.
+#![doc = include_str!("../README.md")]
 
 mod burn;
 pub mod cost;
