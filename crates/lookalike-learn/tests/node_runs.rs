@@ -162,7 +162,7 @@ fn a_split_without_nodes_to_test_is_refused() {
     }
     std::fs::write(place.path().join("ind.tiny.test.index"), "").unwrap();
     let error = open(place.path(), TINY, &[]).err().unwrap();
-    assert!(error.contains("test.index") && error.contains("a node for each row of tx"), "{error}");
+    assert!(error.contains("test.index") && error.contains("one node for each row of tx"), "{error}");
     for part in ["tx", "ty", "graph"] {
         let none = place.path().join(format!("ind.untested.{part}"));
         std::fs::copy(none, place.path().join(format!("ind.tiny.{part}"))).unwrap();

@@ -140,7 +140,7 @@ impl<M: Method> Trainer<M> {
             if state.identity != options.identity {
                 return Err(LearnError::Checkpoint {
                     path: options.run.clone(),
-                    reason: "its checkpoints were made by another recipe, or of other data; give another folder with --out"
+                    reason: "its checkpoints were made by another recipe, of other data, or by another version of this program; give another folder with --out"
                         .to_owned(),
                 });
             }

@@ -25,7 +25,7 @@ fn moco_s_queue_momentum_encoder_and_weights_are_pytorchs_after_20_steps() {
     keys_are_pytorchs("moco", &method.state(), &file);
     let queue = method.queue().unwrap();
     is_close("queue", &to_host(queue.keys()), values(&file, "moco.queue"));
-    let ids = file.tensors["moco.ids"].as_i64().unwrap();
+    let ids = file.tensors["moco.owners"].as_i64().unwrap();
     assert!(queue.instances().iter().zip(ids).all(|(ours, theirs)| i64::from(*ours) == *theirs));
     assert_eq!(file.tensors["moco.pointer"].as_i64().unwrap(), [queue.next() as i64]);
     assert!(!queue.instances().contains(&NO_INSTANCE));
