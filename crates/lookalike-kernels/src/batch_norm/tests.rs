@@ -1,4 +1,5 @@
-//! The kernels against the definition in f64; gradients by the chain rule without any shortcut of the kernels.
+//! The kernels against the definition in f64; gradients by the chain rule without any shortcut of the
+//! kernels.
 
 use proptest::prelude::*;
 

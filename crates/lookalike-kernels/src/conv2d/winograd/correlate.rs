@@ -26,9 +26,9 @@ use crate::map::{MapShape, lines};
 use crate::output::{OutputLines, init_vec};
 use crate::vector::Vector;
 
-/// Positions of a task, a tile of sixteen images each, at least where there are so many.
+/// Positions of a task (a tile of sixteen images each), at least, if there are so many.
 const POSITIONS: usize = 8;
-/// Tasks to be had where sizes allow it.
+/// Tasks there should be, if the shape allows it.
 const TASKS: usize = 32;
 /// Output channels of a task, at least: for fewer the inputs would be transformed too often.
 const CHANNELS: usize = 128;
@@ -46,7 +46,7 @@ pub(in super::super) fn correlate(
     assert!(super::is_possible(axes));
     let precision = path.precision();
     let panels = to.channels.div_ceil(path.rows());
-    // A line more, lest all elements fall into the same set of a cache.
+    // One line more, so that the elements do not all fall into the same set of a cache.
     let element_words = from.channels * path.rows() + LANES;
     let panel_words = ELEMENTS * element_words;
     let taps = std::array::from_fn(|tap| {
@@ -99,14 +99,15 @@ struct Call<'a> {
     weights: &'a Weights<'a>,
     /// Where the taps lie among the packed ones.
     taps: &'a [u32; 9],
-    /// The transformed weights of all panels, if more than one task needs them; a task that is the only one transforms them
-    /// itself, for all of them may be more than the caches hold.
+    /// The transformed weights of all panels, if several tasks need them. A single task transforms them panel
+    /// by panel, for all of them may be more than the caches hold.
     transformed: &'a [u32],
     panels: usize,
     panel_words: usize,
 }
 
-/// How a call is split into tasks, by its sizes alone: ranges of rows of tiles of sixteen images, and ranges of panels.
+/// How a call is split into tasks, by the shape alone: ranges of rows of tiles of sixteen images, and ranges
+/// of panels.
 struct TaskSplit {
     bands: usize,
     band_ranges: usize,
@@ -147,7 +148,7 @@ impl Call<'_> {
         let [rows, columns] = self.tiles.count;
 
         let positions = bands.len() * columns;
-        // A line more, lest all elements fall into the same set of a cache.
+        // One line more, so that the elements do not all fall into the same set of a cache.
         let step = (positions * from.channels + 1) * LANES;
         let source = first(&mut scratch.first, ELEMENTS * step);
         for (index, band) in bands.clone().enumerate() {
@@ -209,7 +210,8 @@ impl Call<'_> {
     }
 }
 
-/// Transforms the weights of a panel to `[elements, C, rows]`. Values of outputs that do not exist are unspecified.
+/// Transforms the weights of a panel to `[elements, C, rows]`. Values of outputs that do not exist are
+/// unspecified.
 struct TransformWeights<'a> {
     call: &'a Call<'a>,
     outputs: Range<usize>,
@@ -297,7 +299,8 @@ impl Kernel for TransformInput<'_> {
                 for tile in 0..columns {
                     let place = ((position + tile) * channels + channel) * LANES;
                     for lane in (0..LANES).step_by(A::Register::LANES) {
-                        // SAFETY: by the assertions each tile lies in the packed pixels and each element in the source.
+                        // SAFETY: by the assertions each tile lies in the packed pixels and each element in
+                        // the source.
                         unsafe {
                             let offsets = offsets.as_ptr().add(tile * ELEMENTS);
                             let packed = packed.as_ptr().cast::<f32>().add(lane);
@@ -343,8 +346,8 @@ impl Kernel for MultiplyTiles<'_> {
         assert!(panels * A::ROWS * stride <= products.len());
         for element in 0..ELEMENTS {
             for panel in 0..panels {
-                // SAFETY: by the assertions the weights of an element lie in the panel's, the positions in the element's
-                // part of the source, and their sums in its part of each row.
+                // SAFETY: by the assertions the weights of an element lie in the panel's, the positions in
+                // the element's part of the source, and their sums in its part of each row.
                 unsafe {
                     let place = panel * call.panel_words + element * call.element_words();
                     let sums = panel * A::ROWS * stride + element * positions.len() * LANES;
