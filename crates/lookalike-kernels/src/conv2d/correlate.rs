@@ -66,14 +66,9 @@ pub(super) fn correlate(
     }
     let precision = path.precision();
     let mut source = StridedMap::dense(operands.map, from, precision);
-    let (mut phases, mut packed, mut made) = (Vec::new(), from, to);
-    let mut panel_words = 0;
-    for vertical in &sides[0] {
-        for horizontal in &sides[1] {
-            phases.push(Phase { axes: [*vertical, *horizontal], place: panel_words / path.rows() });
-            panel_words += path.rows() * vertical.taps * horizontal.taps * from.channel_words(precision);
-        }
-    }
+    let (mut packed, mut made) = (from, to);
+    let (mut phases, row_words) = phases(sides, source.channel_words());
+    let panel_words = row_words * path.rows();
     if let [phase] = &mut phases[..] {
         if winograd::suits(&phase.axes, [from.channels, to.channels]) {
             return winograd::correlate::correlate(path, &phase.axes, operands, [from, to], weights);
@@ -125,6 +120,18 @@ pub(super) struct Phase {
     pub(super) axes: [Axis; 2],
     /// Where its weights begin, in each row of a panel.
     place: usize,
+}
+
+/// The phases of all pairs of axes, and the words of their weights in a row of a panel.
+fn phases(sides: &[Vec<Axis>; 2], channel_words: usize) -> (Vec<Phase>, usize) {
+    let (mut phases, mut place) = (Vec::new(), 0);
+    for vertical in &sides[0] {
+        for horizontal in &sides[1] {
+            phases.push(Phase { axes: [*vertical, *horizontal], place });
+            place += vertical.taps * horizontal.taps * channel_words;
+        }
+    }
+    (phases, place)
 }
 
 /// Packs the weights of a panel as `[phase, tap rows, tap columns, words of channels, rows]`, 0 for outputs

@@ -122,6 +122,14 @@ impl TaskSplit {
         let panel_ranges = TASKS.div_ceil(band_ranges).min(call.result.shape.channels / CHANNELS).max(1);
         Self { bands, band_ranges, panel_ranges }
     }
+
+    /// The bands of a task, and its range of all `panels`.
+    fn ranges(&self, task: usize, panels: usize) -> [Range<usize>; 2] {
+        let part =
+            |count: usize, range: usize, ranges: usize| count * range / ranges..count * (range + 1) / ranges;
+        let bands = part(self.bands, task / self.panel_ranges, self.band_ranges);
+        [bands, part(panels, task % self.panel_ranges, self.panel_ranges)]
+    }
 }
 
 impl Call<'_> {
@@ -137,16 +145,27 @@ impl Call<'_> {
         self.path.in_f32().run(TransformWeights { call: self, outputs, rows, words });
     }
 
+    /// The transformed weights of some panels, for which there is room in `words` if that is still to be done.
+    fn transformed_weights<'w>(
+        &'w self,
+        panels: Range<usize>,
+        words: &'w mut Vec<u32>,
+        rows: &mut Vec<[f32; LANES]>,
+    ) -> &'w [u32] {
+        if !self.transformed.is_empty() {
+            return &self.transformed[panels.start * self.panel_words..panels.end * self.panel_words];
+        }
+        let words = first(words, panels.len() * self.panel_words);
+        for (panel, words) in panels.zip(words.chunks_exact_mut(self.panel_words)) {
+            self.transform_weights(panel, rows, words);
+        }
+        words
+    }
+
     fn run(&self, split: &TaskSplit, task: usize, scratch: &mut Scratch) {
-        let at = |count: usize, range: usize, ranges: usize| count * range / ranges;
-        let range = task / split.panel_ranges;
-        let bands = at(split.bands, range, split.band_ranges)..at(split.bands, range + 1, split.band_ranges);
-        let range = task % split.panel_ranges;
-        let panels =
-            at(self.panels, range, split.panel_ranges)..at(self.panels, range + 1, split.panel_ranges);
+        let [bands, panels] = split.ranges(task, self.panels);
         let (from, to) = (self.source.shape, self.result.shape);
         let [rows, columns] = self.tiles.count;
-
         let positions = bands.len() * columns;
         // One line more, so that the elements do not all fall into the same set of a cache.
         let step = (positions * from.channels + 1) * LANES;
@@ -175,16 +194,7 @@ impl Call<'_> {
             let count = panels.len() * self.path.rows();
             let (map, products) = first(&mut scratch.sums, map + count * stride).split_at_mut(map);
             let positions = &scratch.positions;
-            let words = panels.start * self.panel_words..panels.end * self.panel_words;
-            let weights = if self.transformed.is_empty() {
-                let transformed = first(&mut scratch.second, words.len());
-                for (panel, words) in panels.clone().zip(transformed.chunks_exact_mut(self.panel_words)) {
-                    self.transform_weights(panel, &mut scratch.rows, words);
-                }
-                transformed
-            } else {
-                &self.transformed[words]
-            };
+            let weights = self.transformed_weights(panels.clone(), &mut scratch.second, &mut scratch.rows);
             self.path.in_f32().run(MultiplyTiles {
                 call: self,
                 weights,
