@@ -1,8 +1,8 @@
-//! Times batch normalisation in training, `batch_norm [f32|bf16]`, at the sizes of the small encoder and of ResNet-18 for images of
-//! 32 px, and of ResNet-50 for 224 px.
+//! Times batch normalisation in training, `batch_norm [f32|bf16]`, at the sizes of the small encoder and of
+//! ResNet-18 for images of 32 px, and of ResNet-50 for 224 px.
 //!
-//! Prints the median time of output and gradients, with a `ReLU` and with residual and `ReLU`, and the memory they read
-//! and write a second, counting each operand and each result once.
+//! Prints the median time of output and gradients, with a `ReLU` and with residual and `ReLU`, and the memory
+//! they read and write a second, counting each operand and each result once.
 #![allow(clippy::print_stdout, reason = "a program for a terminal")]
 
 mod timing;

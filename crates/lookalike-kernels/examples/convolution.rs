@@ -1,7 +1,9 @@
-//! Times every convolution of three networks: `convolution [small|resnet18|resnet50] [f32|bf16] [substring of a layer]`.
+//! Times every convolution of three networks:
+//! `convolution [small|resnet18|resnet50] [f32|bf16] [substring of a layer]`.
 //!
-//! Prints, for the output and for both gradients, the median time and arithmetic speed of a call, and at the end what one
-//! training step spends in convolutions. The layers are those of `benchmarks/convolution/layers.tsv`.
+//! Prints, for the output and for both gradients, the median time and arithmetic speed of a call, and at the
+//! end what one training step spends in convolutions. The layers are those of
+//! `benchmarks/convolution/layers.tsv`.
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,

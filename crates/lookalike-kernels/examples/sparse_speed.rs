@@ -1,9 +1,10 @@
-//! Milliseconds of the sparse product and of read-outs: `cargo run --release -p lookalike-kernels --example sparse_speed`.
+//! Milliseconds of the sparse product and of read-outs:
+//! `cargo run --release -p lookalike-kernels --example sparse_speed`.
 //!
-//! Prints one line a case: `<case> <who> <milliseconds> <GB/s>`. Bytes are those that have to move if nothing stays in a
-//! cache but the rows being summed: a row of the dense matrix and a column number for each entry, a row of the result.
-//! `copy` is what the machine reaches on as many rows as the result has, read and written. `benchmarks/sparse-product/run.sh`
-//! sets `torch.sparse` beside it.
+//! Prints one line a case: `<case> <who> <milliseconds> <GB/s>`. Bytes are those that have to move if nothing
+//! stays in a cache but the rows being summed: a row of the dense matrix and a column number for each entry,
+//! a row of the result. `copy` is what the machine reaches on as many rows as the result has, read and
+//! written. `benchmarks/sparse-product/run.sh` sets `torch.sparse` beside it.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 

@@ -5,12 +5,12 @@
     reason = "only code inlined into a function with target features is vectorised with them"
 )]
 
-/// The bits of the nearest bfloat16 to those of an `f32`, ties to even, in the upper half. Infinities and what is not a
-/// number stay so.
+/// The bits of the nearest bfloat16 to those of an `f32`, ties to even, in the upper half. Infinities and NaN
+/// stay what they are.
 #[inline(always)]
 pub(crate) fn bits(bits: u32) -> u32 {
     let nearest = bits.wrapping_add(0x7FFF + (bits >> 16 & 1)) & 0xFFFF_0000;
-    // Of what is not a number the sign and a bit of the fraction are kept, lest it round to an infinity.
+    // A NaN keeps its sign and gets a bit of the fraction, so that it does not round to an infinity.
     if f32::from_bits(bits).is_nan() { bits & 0xFFFF_0000 | 0x0040_0000 } else { nearest }
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn round(value: f32) -> f32 {
     f32::from_bits(bits(value.to_bits()))
 }
 
-/// Half the distance from a bfloat16 to the next: by so much at most is off what was rounded to it.
+/// Half the distance from a bfloat16 to the next: a value that was rounded to it was at most so far away.
 #[cfg(test)]
 pub(crate) fn half_step(value: f32) -> f64 {
     f64::from(f32::from_bits(value.to_bits() & 0x7F80_0000)) / 256.0

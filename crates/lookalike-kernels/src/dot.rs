@@ -11,14 +11,14 @@ use std::arch::x86_64::{__m256, __m512};
 
 use crate::vector::{PANEL, Vector};
 
-/// The inner product of `a` and `b`; where they differ in length, of their common beginning.
+/// The inner product of `a` and `b`. If their lengths differ, only their common beginning counts.
 pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let common = a.len().min(b.len());
     let [product] = products(Level::detect(), &a[..common], [&b[..common]]);
     product
 }
 
-/// What the processor offers. Detected once a call, so that the inner loops hold no branch on it.
+/// A level of vector instructions. It is detected once a call, so that the inner loops have no branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {
     /// Whatever the target guarantees.

@@ -7,7 +7,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum KernelError {
     /// The values do not form rows of the given width.
-    #[error("{values} values cannot be laid out as rows of {columns}")]
+    #[error("{values} values do not form rows of {columns}")]
     Shape {
         /// Number of values given.
         values: usize,
@@ -24,13 +24,13 @@ pub enum KernelError {
         /// Entries there are.
         available: usize,
     },
-    /// The order in which rows are to be taken leaves some out or names others twice.
-    #[error("the order of the rows is no permutation of 0 to {rows} less 1")]
+    /// The order of the rows leaves out some rows or names others twice.
+    #[error("the order of the rows is not a permutation of the numbers from 0 to {rows}, exclusive")]
     Order {
-        /// Rows there are.
+        /// Number of rows.
         rows: usize,
     },
-    /// The source of the rows refused one.
+    /// The caller refused to read a row.
     #[error("row {row} cannot be used")]
     Refused {
         /// A row that was refused, not always the first of several.
@@ -39,12 +39,12 @@ pub enum KernelError {
     /// Offsets, columns and values do not form a sparse matrix.
     #[error("row {row} of the sparse matrix: {problem}")]
     Sparse {
-        /// The first row that is wrong.
+        /// The first wrong row.
         row: usize,
-        /// What is there and what would be right.
+        /// What is wrong.
         problem: String,
     },
-    /// The work was asked to stop before it was done.
+    /// The work was stopped before it was done.
     #[error("the work was cancelled")]
     Cancelled,
     /// The rows have more values than memory can hold.

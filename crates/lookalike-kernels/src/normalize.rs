@@ -13,25 +13,27 @@ use crate::vector::Work;
 /// Partial sums: a 512-bit register of `f64`, twice.
 const LANES: usize = 16;
 
-/// Scales `row` to unit Euclidean length; zeros stay as they are. Returns whether all its values are finite; a row that
-/// holds another is left as it is.
+/// Scales `row` to unit Euclidean length; a row of zeros stays as it is. Returns whether all its values are
+/// finite: a row with a NaN or an infinity is left unchanged.
 pub fn normalize(row: &mut [f32]) -> bool {
     Level::detect().run(Normalize(row))
 }
 
-/// The square of the Euclidean norm of `row`; finite where all its values are, as no square of an `f32` overflows an `f64`.
+/// The square of the Euclidean norm of `row`; finite where all its values are, as no square of an `f32`
+/// overflows an `f64`.
 pub fn squared_norm(row: &[f32]) -> f64 {
     Level::detect().run(SquaredNorm(row))
 }
 
-/// Writes each of `rows`, whose [`squared_norm`] stands in its place of `squared_norms`, to the row of `target` that `places`
-/// names, scaled to unit length as by [`normalize`]; all norms are finite. What is written goes past the caches, where it can: to be read much later.
+/// Scales each of `rows` to unit length, as [`normalize`] does, and writes it to the row of `target` that
+/// `places` names. `squared_norms` has the [`squared_norm`] of each row; all of them are finite. Where the
+/// processor can, the values are written past the caches, as they are read much later.
 ///
 /// # Shapes
 /// `rows` n×`columns`, `squared_norms` n, `places` n, `target` any number of rows × `columns`.
 ///
 /// # Panics
-/// Where these disagree, or a place lies outside of `target`.
+/// If these disagree, or a place lies outside of `target`.
 pub fn scatter_units(
     rows: &[f32],
     columns: usize,
@@ -48,7 +50,7 @@ pub fn scatter_units(
     if columns == 0 {
         return;
     }
-    // Before anything is written: what goes past the caches must be followed by a fence.
+    // Checked before anything is written, for stores past the caches must be followed by a fence.
     let available = target.len() / columns;
     assert!(places.iter().all(|place| (*place as usize) < available), "a place out of the target's range");
     let level = Level::detect();
@@ -59,7 +61,7 @@ pub fn scatter_units(
     fence();
 }
 
-/// Ends what [`write_line`] began: stores past the caches come in any order.
+/// Orders the stores of [`write_line`], which go past the caches, before all later ones.
 fn fence() {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every processor of this kind has it.
@@ -68,7 +70,7 @@ fn fence() {
     }
 }
 
-/// What a row is multiplied by.
+/// The factor that scales a row to unit length.
 fn unit_scale(squared_norm: f64) -> f64 {
     if squared_norm > 0.0 { 1.0 / squared_norm.sqrt() } else { 1.0 }
 }
@@ -145,8 +147,8 @@ impl Work for WriteScaled<'_> {
 fn write_line(target: &mut Line, values: [f32; 16]) {
     #[cfg(target_arch = "x86_64")]
     for (at, four) in values.as_chunks::<4>().0.iter().enumerate() {
-        // SAFETY: every processor of this kind has the instructions; a line holds four times four values, the first of which
-        // is aligned to its 64 bytes.
+        // SAFETY: every processor of this kind has the instructions; a line holds four times four values, the
+        // first of which is aligned to its 64 bytes.
         unsafe {
             use std::arch::x86_64::{_mm_loadu_ps, _mm_stream_ps};
             _mm_stream_ps(target.0.as_mut_ptr().add(4 * at), _mm_loadu_ps(four.as_ptr()));

@@ -39,7 +39,8 @@ impl<'a> OutputLines<'a> {
         Self { first: lines.as_mut_ptr().cast(), count: lines.len(), results: PhantomData }
     }
 
-    /// The lines of a tile, for one task to write. They are checked here once for the whole tile, and not line by line.
+    /// The lines of a tile, for one task to write. They are checked here once for the whole tile, and not
+    /// line by line.
     ///
     /// # Panics
     /// If the output does not have all of these lines.
@@ -54,13 +55,15 @@ impl<'a> OutputLines<'a> {
             "an output of {} lines has no lines {lines:?}",
             self.count
         );
-        // SAFETY: by the assertion the lines lie in `results`, which is borrowed for 'a, and the caller guarantees that no
-        // other slice of them is in use. A line needs no more alignment than a word, and may be uninitialised.
+        // SAFETY: by the assertion the lines lie in `results`, which is borrowed for 'a, and the caller
+        // guarantees that no other slice of them is in use. A line needs no more alignment than a word, and
+        // may be uninitialised.
         unsafe { std::slice::from_raw_parts_mut(self.first.add(lines.start), lines.len()) }
     }
 }
 
-// SAFETY: this is a mutable borrow of words, which may be sent; callers of `tile` keep the borrowed parts disjoint.
+// SAFETY: this is a mutable borrow of words, which may be sent; callers of `tile` keep the borrowed parts
+// disjoint.
 #[expect(unsafe_code, reason = "tasks of several threads write to one map")]
 unsafe impl Send for OutputLines<'_> {}
 // SAFETY: as above.

@@ -1,5 +1,5 @@
-//! Products of sizes that callers choose. They are checked in release builds too: a product that wraps around would pass for
-//! the length of a slice.
+//! Products of sizes that callers choose. They are checked in release builds too: a product that wraps around
+//! would pass for the length of a slice.
 
 use std::fmt::Debug;
 
@@ -27,8 +27,8 @@ pub(crate) fn row_values(rows: usize, columns: usize) -> usize {
     product([rows, columns], &format_args!("{rows} rows of {columns} values"))
 }
 
-/// Places of a window along a side: (side + 2 · padding − window) / stride + 1. There are none if the window is larger than
-/// the padded side, if it or the stride is 0, or if `usize` cannot hold the padded side.
+/// Places of a window along a side: (side + 2 · padding − window) / stride + 1. There are none if the window
+/// is larger than the padded side, if it or the stride is 0, or if `usize` cannot hold the padded side.
 pub(crate) fn windows(side: usize, window: usize, stride: usize, padding: usize) -> Option<usize> {
     let padded = padding.checked_mul(2)?.checked_add(side)?;
     let steps = padded.checked_sub(window)?.checked_div(stride)?;

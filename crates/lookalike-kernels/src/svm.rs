@@ -1,8 +1,9 @@
-//! The passes over all rows that sequential minimal optimisation spends its time in (Platt 1998; Fan, Chen and Lin 2005,
-//! *Working Set Selection Using Second Order Information for Training Support Vector Machines*, algorithm 2).
+//! The passes over all rows that sequential minimal optimisation spends its time in (Platt 1998; Fan, Chen
+//! and Lin 2005, *Working Set Selection Using Second Order Information for Training Support Vector Machines*,
+//! algorithm 2).
 //!
-//! Which rows take part is said by *bars*, numbers that are added: 0 for a row that does, an infinity for one that does not.
-//! Of equal rows the first is chosen.
+//! Rows are excluded by *bars*, numbers that are added to theirs: 0 for a row that takes part, an infinity
+//! for one that does not. Among equal rows the first is chosen.
 
 use crate::dot::Level;
 use crate::vector::Work;
@@ -10,20 +11,21 @@ use crate::vector::Work;
 /// Rows that are compared side by side.
 const LANES: usize = 8;
 
-/// Rows of which only the best value is kept, until it is known which of them to look at for the row.
+/// Rows of a block. Only the best value of each block is kept at first; the row is looked up in the best
+/// block.
 const BLOCK: usize = 64;
 
-/// In place of a curvature that is not positive; rounded to `f32`, kernels give none that is positive and less.
+/// Replaces a curvature that is not positive. Kernels in `f32` give no positive one that is smaller.
 const LEAST_CURVATURE: f64 = 1e-12;
 
 /// A row and a value of it.
 pub type Chosen = Option<(usize, f64)>;
 
-/// Adds `change` · (`first` − `second`) to `slopes` and returns the row of which slope and bar have the least sum, and that sum;
-/// none where all are infinite.
+/// Adds `change` · (`first` − `second`) to `slopes` and returns the row of which slope and bar have the least
+/// sum, and that sum; none where all are infinite.
 ///
 /// # Panics
-/// Where lengths differ.
+/// If lengths differ.
 pub fn update(slopes: &mut [f64], change: f64, first: &[f32], second: &[f32], bars: &[f64]) -> Chosen {
     update_at(Level::detect(), slopes, change, first, second, bars)
 }
@@ -57,11 +59,11 @@ pub struct Candidates<'a> {
     pub own: f32,
 }
 
-/// The row that gains most along with the one that is chosen already, v² / (Kᵢᵢ + Kⱼⱼ − 2 Kᵢⱼ) for the violation
-/// v = slope − `least`, and the greatest violation of all; none where no violation is positive.
+/// The row that gains most along with the one that is chosen already, v² / (Kᵢᵢ + Kⱼⱼ − 2 Kᵢⱼ) for the
+/// violation v = slope − `least`, and the greatest violation of all; none where no violation is positive.
 ///
 /// # Panics
-/// Where lengths differ.
+/// If lengths differ.
 pub fn choose(candidates: &Candidates<'_>) -> Chosen {
     choose_at(Level::detect(), candidates)
 }

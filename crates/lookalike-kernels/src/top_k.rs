@@ -21,21 +21,22 @@ impl TopK {
     }
 }
 
-/// For each query the `k` rows of the database with the largest inner products, most similar first; ties go to the
-/// lower index, and products that are NaN come last.
+/// For each query the `k` rows of the database with the largest inner products, most similar first; ties go
+/// to the lower index, and products that are NaN come last.
 ///
-/// With `exclude_self` query i and row i of the database are the same instance and never paired. The products are
-/// made block by block as matrix multiplications; the whole queries × database matrix never exists. Beside its result it
-/// needs a copy of the database. If `queries` is `database`, with `exclude_self`, each product is made once for both of its
-/// rows, and each row needs room for 2·`k` entries. `stop` is asked now and then; [`NEVER`](crate::NEVER) lets the
-/// search run to its end.
+/// With `exclude_self` query i and row i of the database are the same instance and never paired. The products
+/// are made block by block as matrix multiplications; the whole queries × database matrix never exists.
+/// Beside its result it needs a copy of the database. If `queries` is `database`, with `exclude_self`, each
+/// product is made once for both of its rows, and each row needs room for 2·`k` entries. `stop` is asked now
+/// and then; [`NEVER`](crate::NEVER) lets the search run to its end.
 ///
 /// # Shapes
 /// `queries` Q×`columns` and `database` N×`columns`, row-major; the result has Q rows of `k`.
 ///
 /// # Errors
-/// [`KernelError::Shape`] if values do not form rows, [`KernelError::TooFew`] if N, less one with `exclude_self`, is below
-/// `k`, [`KernelError::TooManyRows`] from 2³² rows on, [`KernelError::Cancelled`] if `stop` said yes.
+/// [`KernelError::Shape`] if values do not form rows, [`KernelError::TooFew`] if N, less one with
+/// `exclude_self`, is below `k`, [`KernelError::TooManyRows`] from 2³² rows on, [`KernelError::Cancelled`] if
+/// `stop` said yes.
 pub fn top_k(
     queries: &[f32],
     database: &[f32],

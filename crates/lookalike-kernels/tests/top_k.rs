@@ -8,7 +8,8 @@ use lookalike_base::Seed;
 use lookalike_kernels::{KernelError, NEVER, TopK, top_k};
 use proptest::prelude::*;
 
-/// Small integers, of which sums of products are exact in any order: ties are ties, and results can be compared bit by bit.
+/// Small integers, of which sums of products are exact in any order: ties are ties, and results can be
+/// compared bit by bit.
 fn integers(seed: u64, rows: usize, columns: usize) -> Vec<f32> {
     let mut stream = Seed(seed).stream("test", 0, 0, 0);
     (0..rows * columns).map(|_| stream.below(5) as f32 - 2.0).collect()
@@ -46,7 +47,9 @@ proptest! {
 
     #[test]
     fn the_best_rows_are_those_of_the_obvious_search(
-        seed in any::<u64>(), queries in 0_usize..300, rows in 2_usize..60, columns in 1_usize..20, k in 0_usize..50,
+        seed in any::<u64>(),
+        (queries, rows) in (0_usize..300, 2_usize..60),
+        (columns, k) in (1_usize..20, 0_usize..50),
     ) {
         let (query_values, values) = (integers(seed, queries, columns), integers(seed ^ 1, rows, columns));
         let k = k.min(rows);
@@ -56,7 +59,9 @@ proptest! {
     }
 
     #[test]
-    fn nobody_is_its_own_neighbor(seed in any::<u64>(), rows in 2_usize..300, columns in 1_usize..6, k in 1_usize..20) {
+    fn no_row_is_its_own_neighbor(
+        seed in any::<u64>(), rows in 2_usize..300, columns in 1_usize..6, k in 1_usize..20,
+    ) {
         let values = integers(seed, rows, columns);
         let k = k.min(rows - 1);
         let others = |row| (0..rows as u32).filter(|other| *other as usize != row).collect();

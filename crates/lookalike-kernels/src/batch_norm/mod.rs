@@ -1,9 +1,9 @@
-//! Batch normalisation (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, Algorithms 1 and 2), with the
-//! `ReLU` and the residual sum that follow it in a residual network fused into its passes: for [`maps`], and for [`rows`] as
-//! behind a linear layer.
+//! Batch normalisation (Ioffe and Szegedy 2015, <https://arxiv.org/abs/1502.03167>, Algorithms 1 and 2), with
+//! the `ReLU` and the residual sum that follow it in a residual network fused into its passes: for [`maps`],
+//! and for [`rows`] as behind a linear layer.
 //!
-//! Sums run over blocks in `f32` and from block to block in `f64`. Work is split by the shape alone: results do not
-//! depend on the number of threads.
+//! Sums run over blocks in `f32` and from block to block in `f64`. Work is split by the shape alone: results
+//! do not depend on the number of threads.
 
 #![expect(
     clippy::inline_always,
@@ -86,7 +86,7 @@ pub struct Normalized<T> {
 pub struct Gradients<T> {
     /// Of the input.
     pub input: Vec<T>,
-    /// Of the residual, where there was one.
+    /// Of the residual, if there was one.
     pub residual: Option<Vec<T>>,
     /// Of γ.
     pub scale: Vec<f32>,
@@ -94,7 +94,8 @@ pub struct Gradients<T> {
     pub shift: Vec<f32>,
 }
 
-/// Panics if the groups do not divide images or rows, or if scale, shift and statistics do not fit the channels, in `shape`.
+/// Panics if the groups do not divide images or rows, or if scale, shift and statistics do not fit the
+/// channels, in `shape`.
 fn check(
     shape: &impl Debug,
     [images, groups, channels]: [usize; 3],
@@ -111,11 +112,12 @@ fn check(
     }
 }
 
-/// The sums of a channel of a group: of distances to a value and their squares, or of gradients and their products with distances to
-/// the mean.
+/// Two sums of a channel of a group: of distances to some value and of their squares, or of gradients and of
+/// their products with distances to the mean.
 type Sums = [f64; 2];
 
-/// Mean and biased variance of `count` values whose sums of distances to `origin` and of their squares are given.
+/// Mean and biased variance of `count` values whose sums of distances to `origin` and of their squares are
+/// given.
 #[inline(always)]
 fn moments([first, second]: Sums, origin: f32, count: f64) -> [f32; 2] {
     let distance = first / count;
@@ -129,7 +131,8 @@ fn inverse_deviation(variance: f32, epsilon: f64) -> f32 {
     (1.0 / (f64::from(variance) + epsilon).sqrt()) as f32
 }
 
-/// What the gradient of each value loses, whatever it is, and for each unit of its distance to the mean.
+/// What the statistics take from the gradient of each value: a constant, and a factor of its distance to the
+/// mean.
 #[inline(always)]
 fn losses([sum, product]: Sums, deviation: f32, count: f64) -> [f32; 2] {
     [(sum / count) as f32, (product / count * f64::from(deviation).powi(2)) as f32]
@@ -141,7 +144,7 @@ fn normalized<const FUSED: bool>(input: f32, mean: f32, scale: f32, shift: f32) 
     multiply_add::<FUSED>(input - mean, scale, shift)
 }
 
-/// max(0, value), which unlike [`f32::max`] keeps what is not a number, so that a diverged network shows.
+/// max(0, value). Unlike [`f32::max`] it keeps NaN, so that a diverged network shows.
 #[inline(always)]
 fn relu(value: f32) -> f32 {
     if value <= 0.0 { 0.0 } else { value }

@@ -4,26 +4,27 @@ use super::select::CandidateRange;
 
 /// Rows of a tile, where there are enough candidates for several of them.
 pub(super) const TILE: usize = 64;
-/// How many offsets, both ways, there should be at least where tiles can be made smaller for it.
+/// Offsets in both directions there should be, at least: tiles are made smaller for it.
 const FEWEST_OFFSETS: usize = 8;
-/// Rows of the smallest tiles: fewer would be multiplied as so many.
+/// Rows of the smallest tiles: fewer would cost as much as so many.
 const SMALLEST_TILE: usize = 16;
 /// Offsets stay below this share of all tiles, and then a tile is needed only while that share is worked on.
 const WINDOW_SHARE: usize = 32;
-/// A window of so many tiles is taken even where it is a larger share: offsets should differ, and their sums too.
+/// A window has at least so many tiles, even if that is a larger share: offsets should differ, and their sums
+/// too.
 const SMALLEST_WINDOW: usize = 64;
 
 /// The candidates of each of N positions: exactly M distinct others, whole tiles of them.
 ///
-/// Positions are cut into n tiles of T, the last one shorter, and tile t meets the tiles t ± o (mod n) for each of some
-/// distinct offsets o. The products of two tiles serve both of them. What is then missing to M comes from the tiles t + e
-/// for some other offsets e, of the last of them only the first rows; and where all other tiles are used up, from the rows
-/// that follow a row in its own tile.
+/// Positions are cut into n tiles of T, the last one shorter, and tile t is compared with the tiles t ± o
+/// (mod n) for some distinct offsets o. The products of two tiles serve both of them. What is then missing to
+/// M comes from the tiles t + e for some other offsets e, of the last of them only the first rows. If all
+/// other tiles are used up, it comes from the rows that follow a row in its own tile.
 ///
-/// Positions are given to rows at random, so each row is equally likely, M/(N − 1), to be a candidate of each other one,
-/// whatever the offsets are. What differs from M independent draws a row: rows of a tile share nearly all candidates,
-/// most pairs are candidates of each other or not at all, and a row is a candidate of nearly M others rather than of a
-/// binomial number of them.
+/// Positions are given to rows at random, so each row is equally likely, M/(N − 1), to be a candidate of each
+/// other one, whatever the offsets are. What differs from M independent draws a row: rows of a tile share
+/// nearly all candidates, most pairs are candidates of each other or not at all, and a row is a candidate of
+/// nearly M others rather than of a binomial number of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Circulant {
     rows: usize,
@@ -44,7 +45,8 @@ pub(super) struct CandidateTile {
 }
 
 impl Circulant {
-    /// `amount` candidates for each of `rows` positions, at random offsets: `below` gives random integers below its argument.
+    /// `amount` candidates for each of `rows` positions, at random offsets: `below` gives random integers
+    /// below its argument.
     ///
     /// # Panics
     /// If `amount` is not below `rows`, or 32 bits cannot number these.
@@ -88,10 +90,10 @@ impl Circulant {
         self.amount
     }
 
-    /// The candidates of `position`: the slow way to what the search compares it with.
+    /// The candidates of `position`, one by one: the slow twin of what the search compares it with.
     ///
     /// # Panics
-    /// Where `position` is not below [`Circulant::rows`].
+    /// If `position` is not below [`Circulant::rows`].
     pub fn candidates(&self, position: usize) -> Vec<usize> {
         assert!(position < self.rows, "position {position} of {}", self.rows);
         let (own, row) = self.place(position);
@@ -126,7 +128,8 @@ impl Circulant {
         self.positions(tile).len()
     }
 
-    /// The candidate tiles of `tile`. Those that list `tile` themselves, with `both`, are left out: one product serves both.
+    /// The candidate tiles of `tile`. Those that list `tile` themselves, with `both`, are left out: one
+    /// product serves both.
     pub(super) fn candidate_tiles(&self, tile: usize) -> Vec<CandidateTile> {
         let tiles = self.tiles();
         let further = |offset: &usize| (tile + offset) % tiles;

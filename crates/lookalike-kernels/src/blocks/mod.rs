@@ -1,8 +1,9 @@
-//! The most similar of each row's candidates, where candidates come in tiles: matrix multiplication instead of gathers.
+//! The most similar of each row's candidates, tile by tile: matrix multiplication instead of gathers.
 //!
-//! N·M products of d terms cost 2·N·M·d operations whichever way they are made, but rows gathered one by one cost
-//! 4·N·M·d bytes of memory traffic besides, which takes about ten times as long. Here T rows are multiplied with T rows that
-//! lie together, so that each is read once for T products, and the products serve the rows of both tiles.
+//! N·M products of d terms cost 2·N·M·d operations whichever way they are made, but rows gathered one by one
+//! cost 4·N·M·d bytes of memory traffic besides, which takes about ten times as long. Here T rows are
+//! multiplied with T rows that lie together, so that each is read once for T products, and the products serve
+//! the rows of both tiles.
 
 mod circulant;
 mod output;
@@ -31,23 +32,24 @@ use scoring::{PanelFormat, score_again};
 use select::{Block, CandidateRange, Selections};
 use tile::Tile;
 
-/// For each row its `k` most similar candidates, most similar first: those rows whose positions are the candidates of its own
-/// position. Ties go to the lower index, and products that are NaN come last.
+/// For each row its `k` most similar candidates, most similar first: those rows whose positions are the
+/// candidates of its own position. Ties go to the lower index, and products that are NaN come last.
 ///
-/// `order` says which row is at each position, and `read` writes a row into the slice it is given, or refuses it. A row is
-/// read once, shortly before it is needed, and forgotten when its tile has met all others: beside the result there is never
-/// more in memory than the tiles of a window, an eighth of all for large N, with room for 2·`k` entries a row; with
-/// [`Scoring::Bf16`] a copy of all rows besides, from which survivors are scored again.
-/// The result does not depend on the number of threads. `stop` is asked before each tile, and once after the last;
-/// [`NEVER`](crate::NEVER) lets the search run to its end.
+/// `order` says which row is at each position. `read` writes a row into the slice it is given, or refuses it
+/// by returning false. A row is read once, shortly before it is needed, and dropped when its tile was
+/// compared with all others. Beyond the result, memory holds the tiles of a window (an eighth of all for
+/// large N), with room for 2·`k` entries a row. With [`Scoring::Bf16`] it also holds a copy of all rows, from
+/// which survivors are scored again. The result does not depend on the number of threads. `stop` is asked
+/// before each tile and once at the end; [`NEVER`](crate::NEVER) lets the search run to its end.
 ///
 /// # Shapes
 /// `order` N, a permutation of 0, 1, …, N − 1; rows of `columns` values; the result has N rows of `k`.
 ///
 /// # Errors
 /// [`KernelError::Shape`] if `columns` is 0, [`KernelError::TooFew`] if `k` exceeds the candidates,
-/// [`KernelError::Order`] if `order` is no permutation of the positions, [`KernelError::TooLarge`] if no memory can hold N rows
-/// of `columns`, [`KernelError::Refused`] names a row that `read` refused, [`KernelError::Cancelled`] if `stop` said yes.
+/// [`KernelError::Order`] if `order` is no permutation of the positions, [`KernelError::TooLarge`] if no
+/// memory can hold N rows of `columns`, [`KernelError::Refused`] names a row that `read` refused,
+/// [`KernelError::Cancelled`] if `stop` said yes.
 pub fn circulant_top_k(
     circulant: &Circulant,
     order: &[u32],
@@ -107,7 +109,8 @@ fn search(
         refused: AtomicUsize::new(usize::MAX),
         best: OutputRows::new(&mut best),
     };
-    // Tiles are begun in order, which a parallel iterator would not do: only then few of them are needed at a time.
+    // Tiles are begun in order, which a parallel iterator would not do: only then few of them are needed at a
+    // time.
     rayon::scope(|scope| (0..rayon::current_num_threads()).for_each(|_| scope.spawn(|_| search.work())));
     match search.refused.into_inner() {
         _ if stop() => Err(KernelError::Cancelled),
@@ -177,7 +180,8 @@ struct Search<'a, R> {
     columns: usize,
     /// Entries kept of a row's candidates until all were seen.
     survivors: usize,
-    /// Where survivors are scored again, the rows of each tile once it was read. Tiles then call rows by their positions.
+    /// If survivors are scored again: the rows of each tile that was read. The numbers of rows in tiles are
+    /// positions then.
     exact: Option<Vec<OnceLock<Vec<f32>>>>,
     read: &'a R,
     stop: Stop<'a>,
@@ -190,7 +194,7 @@ struct Search<'a, R> {
 }
 
 impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
-    /// Works on tiles until all are begun, a row was refused, or it is asked to stop.
+    /// Works on tiles until all are begun, a row is refused, or `stop` says yes.
     fn work(&self) {
         let mut scores = Scores::default();
         while self.refused.load(Ordering::Relaxed) == usize::MAX && !(self.stop)() {
@@ -273,8 +277,8 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         if let Some(mut selections) = selections {
             for (row, position) in self.circulant.positions(number).enumerate() {
                 self.score_again(&mut selections, number, row);
-                // SAFETY: `order` is a permutation, so the row is in this tile alone, and only the last use of a tile
-                // comes here.
+                // SAFETY: `order` is a permutation, so the row is in this tile alone, and only the last use
+                // of a tile comes here.
                 #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
                 unsafe {
                     self.best.write(self.order[position], |indices, similarities| {
@@ -285,8 +289,8 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         }
     }
 
-    /// Where products were rounded, replaces those of a row's survivors, and their positions by what rows are called. All tiles
-    /// that one has met were read.
+    /// If products were rounded, replaces those of a row's survivors by exact ones, and their positions by
+    /// the numbers of their rows. All of their tiles were read.
     fn score_again(&self, selections: &mut Selections, number: usize, row: usize) {
         let Some(exact) = &self.exact else { return };
         let at = |(tile, place): (usize, usize)| {
@@ -299,8 +303,8 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
     }
 }
 
-/// For each query its `k` most similar rows of the database; with `exclude_self` never the one of its own number. Once `stop`
-/// says so the rest is left undone.
+/// For each query its `k` most similar rows of the database, with `exclude_self` never the row of the same
+/// number. After a yes from `stop` the remaining queries have no result.
 ///
 /// # Shapes
 /// `queries` and `database` rows of `columns`; `best` a row for each query.

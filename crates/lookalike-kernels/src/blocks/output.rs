@@ -15,7 +15,8 @@ pub(super) struct OutputRows<'a> {
     borrowed: PhantomData<&'a mut TopK>,
 }
 
-// SAFETY: the vectors are borrowed for as long as this lives, and callers of `write` keep each row to one writer.
+// SAFETY: the vectors are borrowed for as long as this lives, and callers of `write` keep each row to one
+// writer.
 unsafe impl Sync for OutputRows<'_> {}
 // SAFETY: as above; nothing is bound to a thread.
 unsafe impl Send for OutputRows<'_> {}

@@ -1,7 +1,8 @@
 //! The inner products of the rows of one tile with the rows of another.
 //!
-//! Tiles come as panels of [`PANEL`] rows, `[column][row]` within a panel, which serves both sides of a product: a
-//! vector of rows of the right tile is read at once, and values of the left one are spread over a register.
+//! Tiles come as panels of [`PANEL`] rows, `[column][row]` within a panel, which serves both sides of a
+//! product: a vector of rows of the right tile is read at once, and values of the left one are spread over a
+//! register.
 
 #![expect(
     unsafe_code,
@@ -39,8 +40,9 @@ pub(super) struct TilePair<'a> {
 /// `scores[i][j]` ← row i of the left tile · row j of the right one.
 ///
 /// # Shapes
-/// `scores` is row-major, as many rows and columns as the tiles have rows, those that fill up a panel included. Each
-/// product is summed in an order that depends on nothing but the level, the format and the columns.
+/// `scores` is row-major, as many rows and columns as the tiles have rows, those that fill up a panel
+/// included. Each product is summed in an order that depends on nothing but the level, the format and the
+/// columns.
 pub(super) fn score(level: Level, pair: TilePair<'_>, scores: &mut [f32]) {
     let panel = PANEL * pair.lines;
     let (high, wide) = (pair.left.len() / panel, pair.right.len() / panel);
@@ -82,7 +84,8 @@ unsafe fn score_avx512_bf16(pair: TilePair<'_>, scores: &mut [f32]) {
     unsafe { score_with::<Bf16Avx512, 8, 2, 1>(pair, scores) }
 }
 
-/// Writes to `transposed` the transpose of `scores`, whose rows are `stride` wide: the scores of the right tile's rows.
+/// Writes to `transposed` the transpose of `scores`, whose rows are `stride` wide: the scores of the right
+/// tile's rows.
 pub(super) fn transpose(level: Level, scores: &[f32], stride: usize, transposed: &mut [f32]) {
     assert!(stride.is_multiple_of(PANEL) && scores.len().is_multiple_of(stride * PANEL));
     assert_eq!(scores.len(), transposed.len());
@@ -128,7 +131,8 @@ unsafe fn transpose_with<V: Vector>(scores: &[f32], stride: usize, transposed: &
     }
 }
 
-/// [`score`] in register tiles of `ROWS` rows by `WIDE` vectors, and of `LAST` vectors where a single panel is left.
+/// [`score`] in register tiles of `ROWS` rows by `WIDE` vectors, and of `LAST` vectors where a single panel
+/// is left.
 ///
 /// # Safety
 /// As [`Vector`], and as [`score`] asserts.
@@ -159,12 +163,12 @@ unsafe fn score_with<V: Vector, const ROWS: usize, const WIDE: usize, const LAST
     }
 }
 
-/// Adds the lines `depth` of the products of rows from `row` on with rows from `column` on to what is at `target`, or
-/// writes them there where they are the first.
+/// Adds the lines `depth` of the products of rows from `row` on with rows from `column` on to what is at
+/// `target`, or writes them there where they are the first.
 ///
 /// # Safety
-/// As [`Vector`]; `row` + `ROWS` and `column` + `WIDE` vectors lie inside the tiles, and `row` inside one panel; `target`
-/// begins `ROWS` rows of `width` scores.
+/// As [`Vector`]; `row` + `ROWS` and `column` + `WIDE` vectors lie inside the tiles, and `row` inside one
+/// panel; `target` begins `ROWS` rows of `width` scores.
 #[inline(always)]
 unsafe fn register_tile<V: Vector, const ROWS: usize, const WIDE: usize>(
     pair: TilePair<'_>,
@@ -174,7 +178,8 @@ unsafe fn register_tile<V: Vector, const ROWS: usize, const WIDE: usize>(
     target: *mut f32,
     width: usize,
 ) {
-    // SAFETY: a row of a tile lies in panel ⌊row / PANEL⌋, each line of it a panel's width after the one before.
+    // SAFETY: a row of a tile lies in panel ⌊row / PANEL⌋, each line of it a panel's width after the one
+    // before.
     unsafe {
         let place = |row: usize| (row / PANEL * pair.lines + depth.start) * PANEL + row % PANEL;
         let mut left = pair.left.as_ptr().add(place(row));
@@ -241,7 +246,8 @@ mod tests {
 
     #[test]
     fn a_block_holds_the_products_of_the_obvious_loop_at_every_level() {
-        // Small integers have exact sums, rounded or not: every level must give the same bits in every format.
+        // Small integers have exact sums, rounded or not: every level must give the same bits in every
+        // format.
         for (high, wide, columns) in [(1, 1, 1), (1, 2, 7), (3, 3, 33), (2, 4, 512), (2, 1, 1100)] {
             let mut stream = Seed(1).stream("test", 0, 0, columns as u64);
             let mut panels = |count: usize| -> Vec<f32> {

@@ -6,22 +6,25 @@ use crate::bf16;
 use crate::dot::{Level, products};
 use crate::vector::key;
 
-/// The number format in which candidates are compared. The similarities that are kept are products of `f32` either way.
+/// The number format in which candidates are compared. The similarities that are kept are products of `f32`
+/// either way.
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scoring {
-    /// `f32`: the best are the best.
+    /// `f32`: the best are kept for certain.
     #[cfg_attr(feature = "clap", value(help = "The best are the best"))]
     #[default]
     F32,
-    /// Rows are rounded to bfloat16, 8 bits of a number instead of 24, and products summed as `f32`. A sixteenth
-    /// and 8 candidates more than are to be kept survive this, and of them the best by their products as `f32` are kept.
+    /// Rows are rounded to bfloat16, 8 bits of a number instead of 24, and products are summed in `f32`. A
+    /// sixteenth and 8 more candidates survive this than are to be kept, and the best of them by their
+    /// products in `f32` are kept.
     ///
-    /// Between rows of unit length the rounding moves a product by about 10⁻³/√d where their values are of similar size, and never by
-    /// more than 2⁻⁸, so that with many candidates nearly as similar as the last one kept a few of the best can be missed.
-    /// Multiplication is faster where the processor has AVX512-BF16; elsewhere the same rounded rows are multiplied as `f32`.
-    /// Survivors cost more than they do in `f32`, so that it pays only where candidates are hundreds of times those kept.
+    /// Between rows of unit length the rounding moves a product by about 10⁻³/√d if their values are of
+    /// similar size, and never by more than 2⁻⁸. If many candidates are nearly as similar as the last one
+    /// kept, a few of the best can be missed. Multiplication is faster on processors with AVX512-BF16; others
+    /// multiply the same rounded rows in `f32`. Survivors cost more than in `f32`, so that it pays only if
+    /// there are hundreds of candidates for each one kept.
     #[cfg_attr(
         feature = "clap",
         value(
@@ -71,7 +74,7 @@ impl PanelFormat {
     }
 }
 
-/// The first two of `values`, or one and 0, as bfloat16 in the lower and the upper half.
+/// The first two of `values` as bfloat16, in the lower and the upper half. A missing value is 0.
 pub(super) fn pair(values: &[f32]) -> f32 {
     let at = |place: usize| values.get(place).copied().unwrap_or(0.0);
     f32::from_bits(bf16::pair(at(0), at(1)))
@@ -80,7 +83,8 @@ pub(super) fn pair(values: &[f32]) -> f32 {
 /// Rows read side by side, so that the processor waits for their memory once and not row by row.
 const TOGETHER: usize = 4;
 
-/// Scores entries again in `f32`: each key becomes that of its row's product with `own`, under the index that `row` gives.
+/// Scores entries again in `f32`: each key becomes that of its row's product with `own`, under the index that
+/// `row` gives.
 pub(super) fn score_again<'r>(
     level: Level,
     own: &[f32],

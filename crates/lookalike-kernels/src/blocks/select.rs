@@ -17,24 +17,26 @@ use std::ops::Range;
 use crate::dot::Level;
 use crate::vector::{PANEL, Vector};
 
-/// Lanes of the widest vector: room that must be left before one is taken.
+/// Lanes of the widest vector: so many entries must fit before a vector is taken.
 const MOST: usize = 16;
-/// Entries that are tried as pivots before all are put into order.
+/// Entries that are tried as pivots before all entries are sorted.
 const PIVOTS: usize = 16;
 
-/// For each row of a tile the k most similar entries seen so far; equal similarities are won by the lower index.
+/// For each row of a tile the k most similar entries seen so far; equal similarities are won by the lower
+/// index.
 ///
-/// Entries that cannot be among the best any more are turned away by one comparison, a vector of them at a time; the
-/// rest are gathered and thinned out when their room is full, which costs a constant an entry. What is kept in the
-/// end depends on neither the order nor the blocks in which entries come.
+/// Entries that cannot be among the best any more are rejected by one comparison, a vector of them at a time.
+/// The others are collected, and thinned out when their room is full, which costs a constant an entry. The
+/// result depends neither on the order nor on the blocks in which entries come.
 pub(super) struct Selections {
     k: usize,
     /// Entries a row has room for.
     room: usize,
-    /// No entry of a row below this can be among its best; NaN as long as there is no such bound.
+    /// Entries of a row below this cannot be among its best; NaN as long as there is no such bound.
     thresholds: Vec<f32>,
     counts: Vec<usize>,
-    /// `room` a row: entries as numbers that order as they do, similarity above, complement of the index below.
+    /// `room` entries a row, as sort keys: the similarity in the upper half, the complement of the index in
+    /// the lower.
     keys: Vec<u64>,
 }
 
@@ -129,13 +131,15 @@ impl Selections {
         }
     }
 
-    /// Takes those of `lanes` that are not below the row's threshold; their indices are in the same places of `indices`.
+    /// Keeps those of `lanes` that are not below the row's threshold. Their indices are in the same places of
+    /// `indices`.
     ///
     /// # Safety
     /// As [`Vector`].
     #[inline(always)]
     unsafe fn take<V: Vector>(&mut self, row: usize, values: V, lanes: u32, indices: &[u32]) {
-        // SAFETY: the caller vouches for the level; a row has room for `MOST` keys, as many as a vector writes.
+        // SAFETY: the caller guarantees the level; a row has room for `MOST` keys, as many as a vector
+        // writes.
         unsafe {
             let mut passed = values.not_below(V::splat(self.thresholds[row])) & lanes;
             if passed == 0 {
@@ -151,10 +155,10 @@ impl Selections {
         }
     }
 
-    /// Forgets entries that cannot be among the best, so that at least `MOST` more have room.
+    /// Drops entries that cannot be among the best, so that at least `MOST` more have room.
     ///
-    /// The k best are not looked for: any of the entries with at least k and not many more above it will do, and a
-    /// pass over all costs less than putting them into order.
+    /// It does not look for the k best: any entry with at least k and not many more above it will do as a
+    /// bound, and a pass over all entries costs less than sorting them.
     ///
     /// # Safety
     /// As [`Vector`].
@@ -184,7 +188,7 @@ impl Selections {
         self.keep_best(row);
     }
 
-    /// Keeps the k best and forgets all others.
+    /// Keeps the k best and drops all others.
     #[inline(never)]
     fn keep_best(&mut self, row: usize) {
         let keys = &mut self.keys[row * self.room..][..self.counts[row]];
@@ -195,7 +199,7 @@ impl Selections {
         }
     }
 
-    /// Keeps the k best of `row` and lends their numbers, to be changed.
+    /// Keeps the k best of `row` and lends their keys, to be changed.
     pub(super) fn survivors(&mut self, row: usize) -> &mut [u64] {
         self.keep_best(row);
         &mut self.keys[row * self.room..][..self.counts[row]]
@@ -282,7 +286,8 @@ mod tests {
                 rows.offer(level, block, CandidateRange::First(width));
                 let mut transposed = vec![0.0; scores.len()];
                 transpose(level, &scores, stride, &mut transposed);
-                columns.offer(level, Block { scores: &transposed, left: width, right: &left }, CandidateRange::First(high));
+                let block = Block { scores: &transposed, left: width, right: &left };
+                columns.offer(level, block, CandidateRange::First(high));
                 for row in 0..high {
                     let entries: Vec<_> = (0..width).map(|place| (right[place], value(row, place))).collect();
                     prop_assert_eq!(finished(&mut rows, row), obvious_selection(&entries, k));
@@ -295,7 +300,9 @@ mod tests {
         }
 
         #[test]
-        fn a_row_is_offered_those_that_follow_it_and_never_itself(rows in 2_usize..70, amount in 1_usize..70) {
+        fn a_row_is_offered_those_that_follow_it_and_never_itself(
+            rows in 2_usize..70, amount in 1_usize..70,
+        ) {
             let amount = amount.min(rows - 1);
             let ids: Vec<u32> = (0..rows as u32).collect();
             let scores = vec![1.0; rows.next_multiple_of(PANEL).pow(2)];
@@ -304,9 +311,11 @@ mod tests {
                 let mut selections = Selections::new(rows, amount);
                 selections.offer(level, block, CandidateRange::Following(amount));
                 for row in 0..rows {
-                    let mut expected: Vec<u32> = (1..=amount).map(|step| ((row + step) % rows) as u32).collect();
+                    let following = (1..=amount).map(|step| ((row + step) % rows) as u32);
+                    let mut expected: Vec<u32> = following.collect();
                     expected.sort_unstable();
-                    let found: Vec<u32> = finished(&mut selections, row).iter().map(|entry| entry.0).collect();
+                    let found = finished(&mut selections, row);
+                    let found: Vec<u32> = found.iter().map(|entry| entry.0).collect();
                     prop_assert_eq!(found, expected);
                 }
             }

@@ -5,7 +5,8 @@ use crate::stop::NEVER;
 use lookalike_base::Seed;
 use proptest::prelude::*;
 
-/// Small integers, of which sums of products are exact in any order: ties are ties, and results can be compared bit by bit.
+/// Small integers, of which sums of products are exact in any order: ties are ties, and results can be
+/// compared bit by bit.
 fn integers(seed: u64, rows: usize, columns: usize) -> Vec<f32> {
     let mut stream = Seed(seed).stream("test", 0, 0, 0);
     (0..rows * columns).map(|_| stream.below(5) as f32 - 2.0).collect()
@@ -48,7 +49,9 @@ proptest! {
 
     #[test]
     fn given_the_candidates_edges_are_those_of_the_obvious_search_at_every_level(
-        seed in any::<u64>(), rows in 2_usize..700, columns in 1_usize..40, m in 1_usize..700, k in 0_usize..60,
+        seed in any::<u64>(),
+        (rows, columns) in (2_usize..700, 1_usize..40),
+        (m, k) in (1_usize..700, 0_usize..60),
     ) {
         let (m, values) = (m.min(rows - 1), integers(seed, rows, columns));
         let (k, mut stream) = (k.min(m), Seed(seed).stream("order", 0, 0, 0));
@@ -56,20 +59,25 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(&circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let found = search(settings(level, Scoring::F32), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
-            prop_assert_eq!(&found, &expected);
+            let found = |scoring| {
+                let read = reader(&values, columns);
+                search(settings(level, scoring), &circulant, &order, columns, k, read).unwrap()
+            };
+            prop_assert_eq!(&found(Scoring::F32), &expected);
             // Rounding changes no small integer, but which of equals survive it does not go by their indices.
-            let found = search(settings(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
-            prop_assert_eq!(&found.similarities, &expected.similarities);
+            prop_assert_eq!(&found(Scoring::Bf16).similarities, &expected.similarities);
         }
     }
 
     #[test]
     fn with_few_enough_candidates_all_survive_rounding_and_the_best_by_exact_products_are_kept(
-        seed in any::<u64>(), rows in 2_usize..200, columns in 1_usize..40, m in 1_usize..10, k in 1_usize..10,
+        seed in any::<u64>(),
+        (rows, columns) in (2_usize..200, 1_usize..40),
+        (m, k) in (1_usize..10, 1_usize..10),
     ) {
         let (m, mut stream) = (m.min(rows - 1), Seed(seed).stream("order", 0, 0, 0));
-        // Numbers of 12 bits, of which rounding leaves 8; products are exact, and so a sum of two is the same in any order.
+        // Numbers of 12 bits, of which rounding leaves 8; products are exact, and so a sum of two is the same
+        // in any order.
         let exact = |value: u32| 1.0 + value as f32 / 2048.0;
         let values: Vec<f32> = (0..rows * columns)
             .map(|at| if at % columns < 2 { exact(stream.below(2048)) } else { 0.0 })
@@ -78,7 +86,8 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(&circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let found = search(settings(level, Scoring::Bf16), &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+            let (settings, read) = (settings(level, Scoring::Bf16), reader(&values, columns));
+            let found = search(settings, &circulant, &order, columns, k, read).unwrap();
             prop_assert_eq!(&found, &expected);
         }
     }

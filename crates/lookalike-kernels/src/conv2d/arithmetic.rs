@@ -37,7 +37,8 @@ pub(super) trait Arithmetic {
     /// As those of [`Vector`].
     unsafe fn add_products(a: Self::Register, b: Self::Register, sum: Self::Register) -> Self::Register;
 
-    /// The line that holds these values: as pairs of bfloat16, the first in the lower half, or the first values alone as `f32`.
+    /// The line that holds these values: as pairs of bfloat16, the first in the lower half, or the first
+    /// values alone as `f32`.
     ///
     /// # Safety
     /// As those of [`Vector`].
@@ -55,8 +56,8 @@ pub(super) struct Bf16Pairs<V>(PhantomData<V>);
 #[cfg(target_arch = "x86_64")]
 pub(super) struct NativeBf16Pairs;
 
-/// The size of the register tile: accumulators, the vectors of one operand and a broadcast of the other fit into the
-/// registers, and there are enough accumulators to hide the latency of the multiplication.
+/// The size of the register tile: accumulators, the vectors of one operand and a broadcast of the other fit
+/// into the registers, and there are enough accumulators to hide the latency of the multiplication.
 pub(super) trait RegisterTile: Vector {
     const ROWS: usize;
     const POSITIONS: usize;
@@ -124,7 +125,7 @@ impl Arithmetic for NativeBf16Pairs {
 
     #[inline(always)]
     unsafe fn add_products(a: __m512, b: __m512, sum: __m512) -> __m512 {
-        // SAFETY: both types are 512 bits without invalid values; the caller vouches for AVX512-BF16.
+        // SAFETY: both types are 512 bits without invalid values; the caller guarantees AVX512-BF16.
         unsafe {
             _mm512_dpbf16_ps(
                 sum,
@@ -136,7 +137,7 @@ impl Arithmetic for NativeBf16Pairs {
 
     #[inline(always)]
     unsafe fn pack_line(values: &[[f32; LANES]; 2]) -> Line {
-        // SAFETY: sixteen values each; 256 bits are as many in both types; the caller vouches for AVX512-BF16.
+        // SAFETY: sixteen values each; 256 bits are as many in both types; the caller guarantees AVX512-BF16.
         unsafe {
             let low = _mm512_cvtneps_pbh(_mm512_loadu_ps(values[0].as_ptr()));
             let high = _mm512_cvtneps_pbh(_mm512_loadu_ps(values[1].as_ptr()));
@@ -279,7 +280,7 @@ mod tests {
         #[inline(always)]
         unsafe fn run<A: Arithmetic>(self) {
             let (source, target) = (self.source.as_ptr(), self.target.as_mut_ptr());
-            // SAFETY: the caller vouches for the registers, and both hold sixteen rows.
+            // SAFETY: the caller guarantees the registers, and both hold sixteen rows.
             unsafe { A::Register::transpose(source, STRIDE, target, self.stride) };
         }
     }
@@ -295,7 +296,7 @@ mod tests {
         #[inline(always)]
         unsafe fn run<A: Arithmetic>(self) {
             let (source, target) = (self.source.as_ptr(), self.target.as_mut_ptr());
-            // SAFETY: the caller vouches for the registers, and both hold eight rows.
+            // SAFETY: the caller guarantees the registers, and both hold eight rows.
             unsafe { A::Register::transpose_pairs(source, STRIDE, target, self.stride) };
         }
     }

@@ -1,7 +1,8 @@
 //! The weight gradient: for every tap and pair of channels a sum over images and pixels.
 //!
-//! Images of a pixel follow each other, then pixels of a row, and channels lie in panels: a tile of a tap walks through
-//! input and output gradient of whole rows, taps outside the image skipped, without an index.
+//! Images of a pixel follow each other, then pixels of a row, and channels lie in panels: the register tile
+//! of a tap reads whole rows of input and output gradient without an index, and skips pixels whose tap lies
+//! outside the image.
 
 #![expect(unsafe_code, reason = "register tiles read through pointers whose bounds are asserted")]
 #![expect(clippy::needless_range_loop, reason = "row and vector number registers of several arrays at once")]
@@ -25,15 +26,16 @@ use crate::vector::Vector;
 
 /// Columns of a panel of the input.
 pub(super) const PANEL: usize = 16;
-/// Tasks to be had where sizes allow it; each has sums of its own.
+/// Tasks there should be, if the shape allows it. Each has sums of its own.
 const TASKS: usize = 16;
 /// Output channels of a task.
 const OUTPUTS: usize = 256;
 /// Products of a value of the output gradient in a task, about.
 const TERMS: usize = 512;
-/// Words of both operands of a task, at most where one row needs no more.
+/// Words of both operands of a task, at most, unless one row needs more.
 const WORDS: usize = 192 * 1024;
-/// Below so many input channels, taps are packed as if they were channels: the channels alone would fill no tile.
+/// Below so many input channels, taps are packed as if they were channels: the channels alone would fill no
+/// tile.
 const FEW: usize = 5;
 
 /// The gradient of the weights, `[O, C, K, K]`.
@@ -50,7 +52,7 @@ pub(super) fn contract(path: Path, shape: &ConvShape, input: &[u32], gradient: &
     call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
 }
 
-/// How channels, outputs and images are split into tasks, by their sizes alone.
+/// How channels, outputs and images are split into tasks: by the shape alone.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TaskSplit {
     /// Channels and outputs.
@@ -66,7 +68,7 @@ pub(super) struct TaskSplit {
 }
 
 impl TaskSplit {
-    /// As many ranges of units as are worth sums of their own.
+    /// Splits the units into as many ranges as are worth sums of their own.
     pub(super) fn new(channels: [usize; 2], taps: usize, task_channels: [usize; 2], units: usize) -> Self {
         let split = Self { channels, taps, task_channels, units, ranges: 1 };
         let [inputs, outputs] = split.channel_ranges();
@@ -99,7 +101,8 @@ impl TaskSplit {
         self.units * range / self.ranges..self.units * (range + 1) / self.ranges
     }
 
-    /// Lets `sum(task, sums, scratch)` write the sums of every task, and adds them up to `[outputs, C, taps]`.
+    /// Lets `sum(task, sums, scratch)` write the sums of every task, and adds them up to
+    /// `[outputs, C, taps]`.
     pub(super) fn run(
         &self,
         path: Path,
@@ -125,7 +128,7 @@ impl TaskSplit {
     }
 }
 
-/// A call and its split into tasks, which depends on its sizes alone.
+/// A call and its split into tasks.
 struct Call<'a> {
     path: Path,
     input: StridedMap<'a>,
@@ -135,7 +138,8 @@ struct Call<'a> {
     /// Those of the packed input.
     vertical: Axis,
     horizontal: Axis,
-    /// Whether the input is packed as windows. Then its taps are channels, and its pixels those of the output.
+    /// Whether the input is packed as windows. Then its taps are channels, and its pixels those of the
+    /// output.
     windows: bool,
     /// Words of a pixel of a block.
     lanes: usize,
@@ -240,7 +244,8 @@ impl<'a> Call<'a> {
     }
 }
 
-/// The gradients `[outputs, C, taps]` of up to sixteen outputs, `output` and those after it, from the sums of all tasks.
+/// The gradients `[outputs, C, taps]` of up to sixteen outputs, `output` and those after it, from the sums of
+/// all tasks.
 struct SumTasks<'a> {
     split: &'a TaskSplit,
     output: usize,
@@ -341,8 +346,9 @@ impl Kernel for ContractTiles<'_> {
             for channel in (0..self.channels).step_by(A::CONTRACTION_ROWS) {
                 for panel in 0..gradient_panels {
                     let place = (tap * task_channels + channel) * task_outputs + panel * columns;
-                    // SAFETY: valid taps of pixels lie in the packed rows, and rows of a tile divide those of a panel:
-                    // by the assertions every word read lies in its panel, and every sum in those of the task.
+                    // SAFETY: valid taps of pixels lie in the packed rows, and rows of a tile divide those of
+                    // a panel: by the assertions every word read lies in its panel, and every sum in those of
+                    // the task.
                     unsafe {
                         let input = self.input.as_ptr().add(
                             channel / PANEL * self.panels[0] + source * self.lanes * PANEL + channel % PANEL,
@@ -370,7 +376,7 @@ pub(super) struct ContractMicroKernel {
     pub(super) gradient_steps: [usize; 2],
     /// Sums from one channel to the next.
     pub(super) row: usize,
-    /// Whether to add to what the sums are, instead of writing over it.
+    /// Whether to add to the sums instead of overwriting them.
     pub(super) add: bool,
 }
 
@@ -378,8 +384,8 @@ impl ContractMicroKernel {
     /// Sums the products of a tile's channels and a panel of the gradient.
     ///
     /// # Safety
-    /// The processor has the registers of `A`, every step stays in the panels, whose gradient has `columns`, and as many
-    /// sums of `CONTRACTION_ROWS` rows lie in the target.
+    /// The processor has the registers of `A`, every step stays in the panels, whose gradient has `columns`,
+    /// and as many sums of `CONTRACTION_ROWS` rows lie in the target.
     #[inline(always)]
     pub(super) unsafe fn panel<A: Arithmetic>(
         &self,
@@ -400,8 +406,8 @@ impl ContractMicroKernel {
     }
 
     /// # Safety
-    /// The processor has the registers of `A`, every step stays in the panels, and `ROWS` rows of `VECTORS` registers
-    /// lie in the sums.
+    /// The processor has the registers of `A`, every step stays in the panels, and `ROWS` rows of `VECTORS`
+    /// registers lie in the sums.
     #[inline(always)]
     unsafe fn tile<A: Arithmetic, const ROWS: usize, const VECTORS: usize>(
         &self,

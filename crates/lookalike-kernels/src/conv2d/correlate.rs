@@ -1,9 +1,9 @@
 //! Output and input gradient: for every pixel a sum over taps and channels of the source.
 //!
-//! Sixteen images stand side by side in the lanes of a position (a pixel of sixteen images), so that any stride and any
-//! size of map is computed without gaps, and taps outside the image are skipped instead of multiplied by zeros. In a row
-//! of the kernel, valid taps and channels follow each other in the packed source as in the packed weights: a tile
-//! reads both without an index.
+//! Sixteen images stand side by side in the lanes of a position (a pixel of sixteen images), so that any
+//! stride and any size of map is computed without gaps, and taps outside the image are skipped instead of
+//! multiplied by zeros. In a row of the kernel, valid taps and channels follow each other in the packed
+//! source as in the packed weights: a tile reads both without an index.
 
 #![expect(unsafe_code, reason = "register tiles and tasks that write to parts of one result")]
 #![expect(clippy::needless_range_loop, reason = "row and vector number registers of several arrays at once")]
@@ -27,21 +27,21 @@ use crate::map::MapShape;
 use crate::output::{OutputLines, init_vec};
 use crate::vector::Vector;
 
-/// Tasks to be had where sizes allow it.
+/// Tasks there should be, if the shape allows it.
 const TASKS: usize = 32;
 /// Outputs of a task, at least: for fewer it does not pay to pack the source once more.
 const OUTPUTS: usize = 64;
-/// Words of the source of a task, at most where enough positions need no more: they and the weights of a panel stay in
-/// the second-level cache.
+/// Words of the source of a task, at most, unless the least positions need more: they and the weights of a
+/// panel stay in the second-level cache.
 const SOURCE: usize = 160 * 1024;
 /// Sums that are made before they are written to their pixels.
 const SUMS: usize = 64 * 1024;
 /// Rows of weights that are packed at once, about.
 const ROWS: usize = 192;
-/// Positions of a task, at least: among so many there are enough of each kind to fill the tiles.
+/// Positions of a task, at least: so many have enough of each class to fill the tiles.
 const POSITIONS: usize = 40;
 
-/// What a correlation reads beside its weights, and adds to what it sums.
+/// What a correlation reads besides its weights, and what it adds to its sums.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Operands<'a> {
     pub(super) map: &'a [u32],
@@ -51,8 +51,8 @@ pub(super) struct Operands<'a> {
     pub(super) added: Option<&'a [u32]>,
 }
 
-/// Computes every pixel of a map of shape `to` from one of shape `from`. Each pixel belongs to one of the axes along either
-/// side.
+/// Computes every pixel of a map of shape `to` from one of shape `from`. Each pixel belongs to one of the
+/// axes along either side.
 pub(super) fn correlate(
     path: Path,
     sides: &[Vec<Axis>; 2],
@@ -66,14 +66,9 @@ pub(super) fn correlate(
     }
     let precision = path.precision();
     let mut source = StridedMap::dense(operands.map, from, precision);
-    let (mut phases, mut packed, mut made) = (Vec::new(), from, to);
-    let mut panel_words = 0;
-    for vertical in &sides[0] {
-        for horizontal in &sides[1] {
-            phases.push(Phase { axes: [*vertical, *horizontal], place: panel_words / path.rows() });
-            panel_words += path.rows() * vertical.taps * horizontal.taps * from.channel_words(precision);
-        }
-    }
+    let (mut packed, mut made) = (from, to);
+    let (mut phases, row_words) = phases(sides, source.channel_words());
+    let panel_words = row_words * path.rows();
     if let [phase] = &mut phases[..] {
         if winograd::suits(&phase.axes, [from.channels, to.channels]) {
             return winograd::correlate::correlate(path, &phase.axes, operands, [from, to], weights);
@@ -127,7 +122,20 @@ pub(super) struct Phase {
     place: usize,
 }
 
-/// Packs the weights of a panel as `[phase, tap rows, tap columns, words of channels, rows]`, 0 for outputs that do not exist.
+/// The phases of all pairs of axes, and the words of their weights in a row of a panel.
+fn phases(sides: &[Vec<Axis>; 2], channel_words: usize) -> (Vec<Phase>, usize) {
+    let (mut phases, mut place) = (Vec::new(), 0);
+    for vertical in &sides[0] {
+        for horizontal in &sides[1] {
+            phases.push(Phase { axes: [*vertical, *horizontal], place });
+            place += vertical.taps * horizontal.taps * channel_words;
+        }
+    }
+    (phases, place)
+}
+
+/// Packs the weights of a panel as `[phase, tap rows, tap columns, words of channels, rows]`, 0 for outputs
+/// that do not exist.
 struct PackWeights<'a> {
     phases: &'a [Phase],
     weights: &'a Weights<'a>,
@@ -188,7 +196,7 @@ struct Call<'a> {
     result: OutputMap<'a>,
 }
 
-/// How a call is split into tasks: by its sizes alone.
+/// How a call is split into tasks: by the shape alone.
 #[derive(Debug, Clone, Copy)]
 struct TaskSplit {
     /// Blocks of a task, and ranges of them.
@@ -292,8 +300,8 @@ impl Call<'_> {
             .unwrap_or(0..0)
     }
 
-    /// Lists the positions of `rows` of all `blocks` of sixteen images, `[place in the source of the first valid tap,
-    /// number]`, grouped by phase and valid taps.
+    /// Lists the positions of `rows` of all `blocks` of sixteen images,
+    /// `[place in the source of the first valid tap, number]`, grouped by phase and valid taps.
     fn list(
         &self,
         rows: Range<usize>,
@@ -416,8 +424,8 @@ impl CorrelateMicroKernel<'_> {
     /// Sums the outputs of a panel at all `positions`, in tiles.
     ///
     /// # Safety
-    /// The processor has the registers of `A`; each line of each position lies in the source, each line of the weights
-    /// in the panel, and the positions in each of the panel's rows of sums.
+    /// The processor has the registers of `A`; each line of each position lies in the source, each line of
+    /// the weights in the panel, and the positions in each of the panel's rows of sums.
     #[inline(always)]
     pub(super) unsafe fn all<A: Arithmetic>(&self, mut positions: &[[usize; 2]]) {
         while !positions.is_empty() {
@@ -441,7 +449,7 @@ impl CorrelateMicroKernel<'_> {
         }
     }
 
-    /// Sums `ROWS` outputs in `VECTORS` registers of the `positions`, which the latter just hold.
+    /// Sums `ROWS` outputs of the `positions`, which fill `VECTORS` registers.
     ///
     /// # Safety
     /// As [`all`](Self::all).
@@ -454,7 +462,7 @@ impl CorrelateMicroKernel<'_> {
             let mut sources = [self.source; VECTORS];
             for vector in 0..VECTORS {
                 let [place, _] = positions[vector / vectors];
-                // Where no line is valid there may be no source.
+                // If no line is valid there may be no source.
                 sources[vector] = self.source.wrapping_add(place + vector % vectors * lanes);
             }
             let mut sums = [[A::Register::splat(0.0); VECTORS]; ROWS];

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use super::ConvShape;
 
-/// Along one side, pixel `first + step · index` of the result, for `index` below `count`, sums over the `taps` of the
-/// kernel pixels `stride · index + shift + tap` of a source of `source` pixels, as far as there are any.
+/// Along one side, pixel `first + step · index` of the result, for `index` below `count`, sums over the
+/// `taps` of the kernel pixels `stride · index + shift + tap` of a source of `source` pixels, as far as there
+/// are any.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Axis {
     pub(super) count: usize,
@@ -27,8 +28,8 @@ impl Axis {
         Self { count: output, first: 0, step: 1, stride, shift, taps: kernel, source: input, kernel: [0, 1] }
     }
 
-    /// The input pixels whose position, padding included, is `phase` modulo the stride; they sum the output's gradient over
-    /// every stride-th tap, the last one first.
+    /// The input pixels whose position, padding included, is `phase` modulo the stride; they sum the output's
+    /// gradient over every stride-th tap, the last one first.
     pub(super) fn of_input_phase(shape: &ConvShape, phase: usize, input: usize, output: usize) -> Self {
         let ConvShape { kernel, stride, padding, .. } = *shape;
         let index = padding.saturating_sub(phase).div_ceil(stride);
@@ -46,13 +47,15 @@ impl Axis {
         }
     }
 
-    /// Whether each pixel sums just one source pixel, of which there are no fewer.
+    /// Whether each pixel sums exactly one source pixel, and each source pixel that the stride meets is in
+    /// one sum.
     pub(super) fn meets_one(&self) -> bool {
         let one = (self.taps, self.shift, self.first, self.step) == (1, 0, 0, 1);
         one && self.source.div_ceil(self.stride) == self.count
     }
 
-    /// Of an axis that [meets one](Self::meets_one): `count` pixels, where those that nobody meets are left out.
+    /// An axis of `count` pixels that [meets one](Self::meets_one), without the source pixels that are in no
+    /// sum.
     pub(super) fn thinned(&self, count: usize) -> Self {
         Self { count, source: count, stride: 1, ..*self }
     }
@@ -73,7 +76,7 @@ impl Axis {
         index(pixels.start)..index(pixels.end)
     }
 
-    /// The taps of a pixel that meet a source pixel; `0..0` where none does.
+    /// The taps of a pixel that meet a source pixel; `0..0` if none does.
     pub(super) fn taps_of(&self, index: usize) -> Range<usize> {
         let origin = (self.stride * index) as isize + self.shift;
         let start = (-origin).max(0) as usize;
@@ -102,8 +105,8 @@ impl Axis {
         start..limit(last).max(start)
     }
 
-    /// Maximal runs of consecutive `indices` that have the same valid taps. As both ends of those only fall, no others
-    /// have them.
+    /// Maximal runs of consecutive `indices` that have the same valid taps. As both ends of those only fall,
+    /// no others have them.
     pub(super) fn runs(
         &self,
         indices: Range<usize>,

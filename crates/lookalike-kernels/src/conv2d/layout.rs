@@ -21,13 +21,15 @@ use crate::vector::Vector;
 pub(super) const BLOCK: usize = 16;
 type Block = [Line; BLOCK];
 
-/// Pixels whose lines are copied together: where rows lie a power of two apart, their lines share a set of the cache.
+/// Pixels whose lines are copied together. If rows lie a power of two apart, their lines share a set of the
+/// cache.
 const TOGETHER: usize = 4;
 
-/// Pixels between what is copied and what is fetched into the caches meanwhile.
+/// Pixels from the one that is copied to the one that is prefetched meanwhile.
 const AHEAD: usize = 2 * TOGETHER;
 
-/// A map of which every `stride`-th pixel is read along either side. The pixels that are read are numbered row by row.
+/// A map of which every `stride`-th pixel is read along either side. The pixels that are read are numbered
+/// row by row.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct StridedMap<'a> {
     pub(super) words: &'a [u32],
@@ -62,9 +64,9 @@ impl<'a> StridedMap<'a> {
     }
 }
 
-/// Fetches a line into the caches.
+/// Prefetches a line into the caches.
 #[inline(always)]
-fn fetch(map: &[Line], line: usize) {
+fn prefetch(map: &[Line], line: usize) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: every processor of this kind has the instruction, which never faults.
     unsafe {
@@ -94,7 +96,7 @@ impl Kernel for PackImages<'_> {
             let targets = &mut targets[index * TOGETHER * count..][..together.len() * count];
             for word in 0..count {
                 for pixel in together.clone() {
-                    fetch(map, source.line(block, word, (pixel + AHEAD).min(pixels.end - 1)));
+                    prefetch(map, source.line(block, word, (pixel + AHEAD).min(pixels.end - 1)));
                 }
                 for (pixel, target) in together.clone().zip(targets.iter_mut().skip(word).step_by(count)) {
                     *target = map[source.line(block, word, pixel)];
@@ -104,8 +106,8 @@ impl Kernel for PackImages<'_> {
     }
 }
 
-/// Packs some channels of some pixels of a block as `[⌈channels / columns⌉, pixels, words of images, columns]`. Words that are
-/// pairs become pairs of images.
+/// Packs some channels of some pixels of a block as
+/// `[⌈channels / columns⌉, pixels, words of images, columns]`. Words that are pairs become pairs of images.
 pub(super) struct PackChannels<'a> {
     pub(super) source: StridedMap<'a>,
     pub(super) block: usize,
@@ -143,8 +145,9 @@ impl Kernel for PackChannels<'_> {
     }
 }
 
-/// Writes the transpose of a block of sixteen channels, whose words are `stride` apart: rows of sixteen channels, one for each
-/// image or pair of images, that are `columns` apart. Only the first `there` words exist; the others are 0.
+/// Writes the transpose of a block of sixteen channels, whose words are `stride` apart: rows of sixteen
+/// channels, one for each image or pair of images, that are `columns` apart. Only the first `there` words
+/// exist; the others are 0.
 ///
 /// # Safety
 /// The processor has the registers of `A`.
@@ -169,7 +172,8 @@ unsafe fn transpose_block<A: Arithmetic>(
         }
         (block.as_ptr().cast(), LANES)
     };
-    // SAFETY: by the assertions all rows lie in the source and in the target; the caller vouches for the registers.
+    // SAFETY: by the assertions all rows lie in the source and in the target; the caller guarantees the
+    // registers.
     unsafe {
         let (source, target) = (source.cast::<f32>(), target.as_mut_ptr().cast::<f32>());
         if A::PAIRS {
@@ -188,7 +192,7 @@ unsafe fn transpose_block<A: Arithmetic>(
 pub(super) unsafe fn unpack_line<A: Arithmetic>(line: &Line, targets: [&mut [f32; LANES]; 2]) {
     let [low, high] = targets;
     for lane in (0..LANES).step_by(A::Register::LANES) {
-        // SAFETY: registers divide a line; the caller vouches for them.
+        // SAFETY: registers divide a line; the caller guarantees them.
         unsafe {
             let words = A::Register::load(line.as_ptr().add(lane).cast());
             if A::PAIRS {
@@ -203,7 +207,8 @@ pub(super) unsafe fn unpack_line<A: Arithmetic>(line: &Line, targets: [&mut [f32
 }
 
 /// Packs the window of each output pixel of `rows` of a block, all taps of its channels, as
-/// `[⌈C · K² / 16⌉, rows · W′, words of images, 16]` (the "im2col" of a few rows). Taps outside the image are 0.
+/// `[⌈C · K² / 16⌉, rows · W′, words of images, 16]` (the "im2col" of a few rows). Taps outside the image are
+/// 0.
 pub(super) struct PackWindows<'a> {
     pub(super) source: StridedMap<'a>,
     pub(super) block: usize,
@@ -237,7 +242,7 @@ impl Kernel for PackWindows<'_> {
                     let line = &map[source.line(block, channel / each, y as usize * width + x as usize)];
                     let target = &mut lines[index / each];
                     for lane in 0..LANES {
-                        // One half of a word becomes one of another.
+                        // Half of a word becomes half of another.
                         target[lane] |= match (A::PAIRS, channel % 2, index % 2) {
                             (false, ..) => line[lane],
                             (true, 0, 0) => line[lane] & 0xFFFF,
@@ -268,8 +273,8 @@ pub(super) struct OutputMap<'a> {
 }
 
 impl OutputMap<'_> {
-    /// Writes sums, `[channels of a word, pixels, 16]`, to the images there are: pixels from one on of a word of a block. Sums
-    /// of channels are `stride` apart.
+    /// Writes sums, `[channels of a word, pixels, 16]`, to the images there are: pixels from one on of a word
+    /// of a block. Sums of channels are `stride` apart.
     ///
     /// # Safety
     /// The processor has the registers of `A`, and no other task writes these pixels of the word.

@@ -1,10 +1,10 @@
 //! Convolution of [maps](crate::map) with square kernels, and its gradients.
 //!
-//! Each function packs its operands a piece at a time, so that the innermost loops read them in order from the caches.
-//! `correlate` computes the output and the input gradient, `contract` the weight gradient, and `winograd` all three where
-//! tiles need far fewer products. Work is split into tasks by the shape alone: results do not depend on the number of
-//! threads. Inputs are expected to be finite: a NaN, or a value that rounds to an infinity, spreads to other pixels of its
-//! tile, and in the weight gradient to other taps.
+//! Each function packs its operands a piece at a time, so that the innermost loops read them in order from
+//! the caches. `correlate` computes the output and the input gradient, `contract` the weight gradient, and
+//! `winograd` all three where tiles need far fewer products. Work is split into tasks by the shape alone:
+//! results do not depend on the number of threads. Inputs are expected to be finite: a NaN, or a value that
+//! rounds to an infinity, spreads to other pixels of its tile, and in the weight gradient to other taps.
 
 mod arithmetic;
 mod contract;
@@ -67,10 +67,11 @@ impl ConvShape {
         pixels.unwrap_or_default()
     }
 
-    /// Panics if there is no such convolution, or if the values of an operand or the positions of a tap cannot be counted:
-    /// after this, none of their products wraps around.
+    /// Panics if there is no such convolution, or if the values of an operand or the positions of a tap
+    /// cannot be counted: after this, none of their products wraps around.
     fn check(&self) {
-        // A tap is at most so far from the first pixel; distances are signed, and some are sums of two of them.
+        // A tap is at most so far from the first pixel; distances are signed, and some are sums of two of
+        // them.
         let farthest = [self.padding, self.padding, self.stride, self.height.max(self.width)];
         let farthest = farthest.into_iter().try_fold(0_usize, usize::checked_add);
         let countable = farthest.is_some_and(|farthest| farthest <= isize::MAX as usize / 2);
@@ -127,11 +128,12 @@ impl ConvShape {
 /// The convolution, which in deep learning is a cross-correlation.
 ///
 /// # Shapes
-/// `input` is a [map](crate::map) of N images and C channels, `weight` `[O, C, K, K]`, `bias` `[O]`; the output is a map of O
-/// channels.
+/// `input` is a [map](crate::map) of N images and C channels, `weight` `[O, C, K, K]`, `bias` `[O]`; the
+/// output is a map of O channels.
 ///
 /// # Panics
-/// If lengths do not fit `shape`; if channels, pixels, kernel or stride are 0; if the kernel is larger than the padded image.
+/// If lengths do not fit `shape`; if channels, pixels, kernel or stride are 0; if the kernel is larger than
+/// the padded image.
 pub fn forward(
     shape: &ConvShape,
     precision: Precision,
@@ -162,11 +164,12 @@ fn forward_at(
     correlate::correlate(path, &sides, &operands, [from, to], &weights)
 }
 
-/// The gradient of the input, plus `added` if it is given: the gradient of another layer that reads the same input.
+/// The gradient of the input, plus `added` if it is given: the gradient of another layer that reads the same
+/// input.
 ///
 /// # Shapes
-/// `weight` is `[O, C, K, K]`, `gradient` (of the output) a [map](crate::map) of O channels; the result and `added` are maps of C
-/// channels.
+/// `weight` is `[O, C, K, K]`, `gradient` (of the output) a [map](crate::map) of O channels; the result and
+/// `added` are maps of C channels.
 ///
 /// # Panics
 /// As [`forward`].
@@ -204,7 +207,8 @@ fn input_gradient_at(
 /// The gradient of the weights, summed over all images.
 ///
 /// # Shapes
-/// `input` is a [map](crate::map) of C channels, `gradient` (of the output) one of O; the result is `[O, C, K, K]`.
+/// `input` is a [map](crate::map) of C channels, `gradient` (of the output) one of O; the result is
+/// `[O, C, K, K]`.
 ///
 /// # Panics
 /// As [`forward`].

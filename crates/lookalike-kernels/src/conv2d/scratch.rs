@@ -1,5 +1,5 @@
-//! What a thread keeps from call to call, so that a kernel allocates nothing but its result once it has run: as much as the
-//! largest call needed.
+//! Buffers that a thread keeps from call to call, as large as its largest call needed: after that, a kernel
+//! allocates nothing but its result.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -35,18 +35,20 @@ pub(super) struct TapClass {
 }
 
 thread_local! {
-    /// Of each [`User`]. A call waits for tasks that run on the same thread, and may have been made by another one.
+    /// The buffers of each [`User`]. A call waits for tasks that run on the same thread, and may itself be
+    /// part of a task.
     static SCRATCH: [Cell<Option<Box<Scratch>>>; 2] = const { [const { Cell::new(None) }; 2] };
 }
 
-/// Whose buffers are lent.
+/// Who borrows buffers.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum User {
     Task,
     Call,
 }
 
-/// Lends buffers. Where those of this thread are in use, as when a thread that waits takes up another call, new ones.
+/// Lends the buffers of this thread, or new ones if those are in use: a thread that waits may take up another
+/// call.
 pub(super) fn with_scratch<T>(user: User, work: impl FnOnce(&mut Scratch) -> T) -> T {
     let place = match user {
         User::Task => 0,
@@ -58,7 +60,7 @@ pub(super) fn with_scratch<T>(user: User, work: impl FnOnce(&mut Scratch) -> T) 
     result
 }
 
-/// The first `length` elements, whose values are left from an earlier use.
+/// The first `length` elements, which hold values of an earlier use.
 pub(super) fn first<T: Copy + Default>(buffer: &mut Vec<T>, length: usize) -> &mut [T] {
     if buffer.len() < length {
         buffer.resize(length, T::default());

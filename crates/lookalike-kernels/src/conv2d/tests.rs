@@ -32,8 +32,8 @@ pub(super) fn each_product(shape: &ConvShape, mut visit: impl FnMut(usize, usize
     }
 }
 
-/// By how much of max |b|, or, where the largest sum all but cancels, of a 64th of the sum of the largest sizes, a is off b: where
-/// results are rounded, off what is rounded to a.
+/// By how much of max |b|, or, where the largest sum all but cancels, of a 64th of the sum of the largest
+/// sizes, a is off b: where results are rounded, off what is rounded to a.
 pub(super) fn difference(a: &[f32], b: &[f64], sizes: &[f64], precision: Precision) -> f64 {
     assert_eq!(a.len(), b.len());
     let least = sizes.iter().fold(1e-30, |largest: f64, size| largest.max(size / 64.0));
@@ -113,7 +113,8 @@ fn check(shape: &ConvShape) {
     // Rounding both factors moves a product by up to 2⁻⁷ of its size and a little more, whatever they are …
     let sizes = exact.each_ref().map(|values| values.iter().map(|value| value.abs()).collect::<Vec<_>>());
     let of_sizes = twins(shape, sizes.each_ref().map(Vec::as_slice), &vec![0.0; shape.outputs]);
-    // … which sums of many products average out, so that they hold a bound beside the largest of many results.
+    // … which sums of many products average out, so that they hold a bound beside the largest of many
+    // results.
     let averaged = |result: &[f32]| result.len() >= 1024 && products >= 64 * result.len();
     let paths = [Precision::F32, Precision::Bf16]
         .into_iter()

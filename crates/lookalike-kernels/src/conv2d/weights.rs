@@ -12,7 +12,8 @@ use super::arithmetic::LANES;
 use super::layout::BLOCK;
 use crate::vector::Vector;
 
-/// Weights, whose taps lie side by side, seen from the channels that a correlation sums and the outputs it makes.
+/// Weights, whose taps lie side by side, seen from the channels that a correlation sums and the outputs it
+/// makes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Weights<'a> {
     pub(super) values: &'a [f32],
@@ -30,13 +31,14 @@ impl Weights<'_> {
         self.kernel * self.kernel
     }
 
-    /// Rows that [`pack`](Self::pack) needs for some channels: it writes whole blocks, also after the last channel.
+    /// Rows that [`pack`](Self::pack) needs for some channels: it writes whole blocks, also after the last
+    /// channel.
     pub(super) fn rows(&self, channels: usize) -> usize {
         channels * self.taps() + BLOCK
     }
 
-    /// Packs the taps of some channels and sixteen outputs as `[channels, K², 16]`. Values of outputs that do not exist, and rows
-    /// after the last, are unspecified.
+    /// Packs the taps of some channels and sixteen outputs as `[channels, K², 16]`. Values of outputs that do
+    /// not exist, and rows after the last, are unspecified.
     ///
     /// # Safety
     /// The processor has the registers of `V`.
@@ -55,7 +57,7 @@ impl Weights<'_> {
             if self.channel == taps { (1, channels.len() * taps) } else { (channels.len(), taps) };
         for index in 0..runs {
             let (start, rows) = (start + index * self.channel, &mut rows[index * run..]);
-            // A row as it is wanted.
+            // The weights are such a row already.
             if (run, self.output) == (1, 1) {
                 let rest = &self.values[start..];
                 let count = rest.len().min(LANES);
@@ -71,7 +73,8 @@ impl Weights<'_> {
     }
 }
 
-/// The transpose of sixteen rows of sixteen values that are `stride` apart; beyond the end of `values` are zeros.
+/// The transpose of sixteen rows of sixteen values that are `stride` apart; beyond the end of `values` are
+/// zeros.
 ///
 /// # Safety
 /// The processor has the registers of `V`.

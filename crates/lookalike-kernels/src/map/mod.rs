@@ -1,13 +1,13 @@
 //! Feature maps in the layout that the kernels of residual networks share: blocks of sixteen images.
 //!
-//! A packed map of N images of C channels is `[⌈N / 16⌉, words of C, H, W, 16]`: `Nchw16n` in oneDNN's notation, and
-//! `NChw16n2c` in bf16. (`nChw16c`, which is better known, blocks channels instead.) A pixel
-//! of sixteen images is 64 bytes, which is one cache line and one vector. Convolution, normalisation and pooling read and
-//! write such maps without transposing them, whatever the size of an image.
+//! A packed map of N images of C channels is `[⌈N / 16⌉, words of C, H, W, 16]`: `Nchw16n` in oneDNN's
+//! notation, and `NChw16n2c` in bf16. (`nChw16c`, which is better known, blocks channels instead.) A pixel of
+//! sixteen images is 64 bytes, which is one cache line and one vector. Convolution, normalisation and pooling
+//! read and write such maps without transposing them, whatever the size of an image.
 //!
-//! A word is one `f32`, or two channels as bfloat16, the first in the lower half. If the channels are odd, the second half of
-//! the last word is 0. Lanes without an image are 0. [`pack`] makes a map of images `[N, C, H, W]`, and [`unpack`] makes images
-//! of a map.
+//! A word is one `f32`, or two channels as bfloat16, the first in the lower half. If the channels are odd,
+//! the second half of the last word is 0. Lanes without an image are 0. [`pack`] makes a map of images
+//! `[N, C, H, W]`, and [`unpack`] makes images of a map.
 
 #![expect(
     clippy::inline_always,
@@ -30,8 +30,8 @@ pub const LANES: usize = 16;
 /// A pixel of sixteen images: one word of each.
 pub(crate) type Line = [u32; LANES];
 
-/// The number format of the values of maps, and of the factors of products. Sums of products, weights, their gradients and
-/// statistics are `f32` either way.
+/// The number format of the values of maps, and of the factors of products. Sums of products, weights, their
+/// gradients and statistics are `f32` either way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -43,8 +43,8 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Whether this processor has instructions for it. Without them the kernels round the factors and multiply in `f32`:
-    /// the same numbers up to the order of summation, but slower than [`Precision::F32`].
+    /// Whether this processor has instructions for it. Without them the kernels round the factors and
+    /// multiply in `f32`: the same numbers up to the order of summation, but slower than [`Precision::F32`].
     pub fn is_native(self) -> bool {
         match self {
             Self::F32 => true,
@@ -118,8 +118,8 @@ impl MapShape {
         Self { height: self.pixels(), width: 1, ..*self }
     }
 
-    /// Panics if there are no channels or no pixels, or if the values of all lanes cannot be counted: after this, no product of
-    /// the sizes wraps around.
+    /// Panics if there are no channels or no pixels, or if the values of all lanes cannot be counted: after
+    /// this, no product of the sizes wraps around.
     pub(crate) fn check(&self) {
         let lanes = [self.channels, self.height, self.width, self.blocks().max(1), LANES];
         assert!(product(lanes, self) > 0, "no map has the shape {self:?}");

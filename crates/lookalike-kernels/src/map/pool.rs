@@ -15,14 +15,14 @@ use crate::dot::Level;
 use crate::sizes::{product, windows};
 use crate::vector::Work;
 
-/// Windows of pooling: the padding counts for nothing.
+/// Windows of pooling. The padding has no values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Window {
     /// Height and width.
     pub side: usize,
     /// Pixels from one to the next.
     pub stride: usize,
-    /// Pixels beside the map on each side; at most half a side.
+    /// Pixels around the map, on each side; at most half of `side`.
     pub padding: usize,
 }
 
@@ -30,7 +30,8 @@ impl Window {
     /// Windows along a side of `pixels`.
     ///
     /// # Panics
-    /// If there are none, because a window is larger than the padded side or has no pixels, or the stride is 0.
+    /// If there are none, because a window is larger than the padded side or has no pixels, or the stride is
+    /// 0.
     pub fn count(&self, pixels: usize) -> usize {
         let count = windows(pixels, self.side, self.stride, self.padding);
         assert!(count.is_some(), "no windows of {self:?} lie along {pixels} pixels");
@@ -40,7 +41,8 @@ impl Window {
     /// The shape of a map after pooling.
     ///
     /// # Panics
-    /// If a window is larger than the padded map, if it could lie in the padding alone, or if it has no pixels or no stride.
+    /// If a window is larger than the padded map, if it could lie in the padding alone, or if it has no
+    /// pixels or no stride.
     pub fn pooled(&self, shape: &MapShape) -> MapShape {
         assert!(self.padding <= self.side / 2, "some windows of {self:?} lie in the padding alone");
         MapShape { height: self.count(shape.height), width: self.count(shape.width), ..*shape }
@@ -57,7 +59,7 @@ impl Window {
 /// The mean of each channel over all pixels, `[N, C]`.
 ///
 /// # Panics
-/// Where the map does not fit `shape`.
+/// If the map does not fit `shape`.
 pub fn mean(shape: &MapShape, precision: Precision, map: &[u32]) -> Vec<f32> {
     let (sums, words, each) =
         (sums(shape, precision, map), shape.channel_words(precision), precision.channels_per_word());
@@ -71,7 +73,8 @@ pub fn mean(shape: &MapShape, precision: Precision, map: &[u32]) -> Vec<f32> {
     means
 }
 
-/// The sum of each channel over all pixels, of the images of each block: `[blocks, words of C, channels of a word, 16]`.
+/// The sum of each channel over all pixels, of the images of each block:
+/// `[blocks, words of C, channels of a word, 16]`.
 pub(crate) fn sums(shape: &MapShape, precision: Precision, map: &[u32]) -> Vec<[[f64; LANES]; 2]> {
     shape.check_map(precision, map);
     let level = Level::detect();
@@ -117,7 +120,7 @@ impl<const PER_WORD: usize> Work for Sum<'_, PER_WORD> {
 /// The gradient of the map, given that of the means, `[N, C]`.
 ///
 /// # Panics
-/// Where the gradient does not fit `shape`.
+/// If the gradient does not fit `shape`.
 pub fn mean_gradient(shape: &MapShape, precision: Precision, gradient: &[f32]) -> Vec<u32> {
     shape.check();
     assert_eq!(
@@ -149,7 +152,7 @@ pub fn mean_gradient(shape: &MapShape, precision: Precision, gradient: &[f32]) -
 /// The largest value of each window.
 ///
 /// # Panics
-/// Where the map does not fit `shape`, or as [`Window::pooled`].
+/// If the map does not fit `shape`, or as [`Window::pooled`].
 pub fn max_pool(shape: &MapShape, window: &Window, precision: Precision, map: &[u32]) -> Vec<u32> {
     shape.check_map(precision, map);
     let (pooled, level) = (window.pooled(shape), Level::detect());
@@ -184,7 +187,7 @@ impl<const PER_WORD: usize> Work for MaxPool<'_, PER_WORD> {
                     for half in 0..PER_WORD {
                         for lane in 0..LANES {
                             let value = values[half][lane];
-                            // What is not a number is larger than any.
+                            // NaN is larger than any number.
                             if value > largest[half][lane] || value.is_nan() {
                                 largest[half][lane] = value;
                             }
@@ -197,8 +200,8 @@ impl<const PER_WORD: usize> Work for MaxPool<'_, PER_WORD> {
     }
 }
 
-/// The gradient of the map, given what [`max_pool`] read and wrote, and the gradient of what it wrote: each window's goes to
-/// the first of its largest values.
+/// The gradient of the map, given the input and output of [`max_pool`] and the gradient of the output: each
+/// window's goes to the first of its largest values.
 ///
 /// # Panics
 /// As [`max_pool`].
@@ -234,7 +237,7 @@ pub fn max_pool_gradient(
 }
 
 thread_local! {
-    /// What a thread keeps from call to call, so that nothing but results is allocated.
+    /// A buffer that a thread keeps from call to call, so that only results are allocated.
     static SUMS: Cell<Vec<[[f32; LANES]; 2]>> = const { Cell::new(Vec::new()) };
 }
 

@@ -31,7 +31,8 @@ proptest! {
         for precision in PRECISIONS {
             let values = values(&shape, precision, "values");
             let map = pack(&shape, precision, &values);
-            prop_assert_eq!(map.len(), images.div_ceil(16) * channels.div_ceil(precision.channels_per_word()) * height * width * 16);
+            let words = channels.div_ceil(precision.channels_per_word());
+            prop_assert_eq!(map.len(), images.div_ceil(16) * words * height * width * 16);
             prop_assert_eq!(&unpack(&shape, precision, &map), &values);
         }
     }
@@ -124,7 +125,8 @@ fn what_is_not_a_number_is_the_largest() {
 fn shapes_whose_products_would_wrap_around_are_refused() {
     let half = 1 << (usize::BITS / 2);
     let most = usize::MAX;
-    // The values of each would be counted as 0, and so would fit an empty slice; the lanes of the last two would.
+    // The values of each would be counted as 0, and so would fit an empty slice; the lanes of the last two
+    // would.
     for (images, channels, height, width) in [
         (half, half, 1, 1),
         (half, 1, half, 1),

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use crate::error::KernelError;
 
-/// A sparse matrix of `f32`: for each row the columns of its entries, ascending, and their values, or 1 each where there
-/// are none. A graph's edges are such a matrix, and so are those of a batch of graphs, block after block.
+/// A sparse matrix of `f32`: for each row the columns of its entries, ascending, and their values, or 1 each
+/// where there are none. A graph's edges are such a matrix, and so are those of a batch of graphs, block
+/// after block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Csr {
     offsets: Vec<usize>,
@@ -15,13 +16,13 @@ pub struct Csr {
 }
 
 impl Csr {
-    /// Takes a matrix of `offsets.len()` − 1 rows and `width` columns, whose row r has the entries `offsets[r]` to
-    /// `offsets[r + 1]`, less one.
+    /// Takes a matrix of `offsets.len()` − 1 rows and `width` columns, whose row r has the entries
+    /// `offsets[r]` to `offsets[r + 1]`, less one.
     ///
     /// # Errors
-    /// [`KernelError::Sparse`] where offsets do not begin with 0, fall, or end elsewhere than the entries do; where the
-    /// columns of a row do not rise or are not below `width`; where there are not as many values as columns; where `width` is
-    /// above 2³².
+    /// [`KernelError::Sparse`] where offsets do not begin with 0, fall, or end elsewhere than the entries do;
+    /// where the columns of a row do not rise or are not below `width`; where there are not as many values as
+    /// columns; where `width` is above 2³².
     pub fn new(
         offsets: Vec<usize>,
         columns: Vec<u32>,
@@ -57,8 +58,8 @@ impl Csr {
         Ok(Self { offsets, columns, values, width })
     }
 
-    /// The matrix of `width` columns that `rows` gives row after row, each as columns with their values. A row is sorted;
-    /// of entries in the same column the first is kept.
+    /// The matrix of `width` columns that `rows` gives row after row, each as columns with their values. A
+    /// row is sorted; of entries in the same column the first is kept.
     ///
     /// # Errors
     /// [`KernelError::Sparse`] where a column is not below `width`.
@@ -107,11 +108,12 @@ impl Csr {
         Ok(Self { offsets, columns, values, width })
     }
 
-    /// The blocks that stand in the rows and columns `blocks` of a square matrix, along the diagonal of a new one in that order:
-    /// graphs chosen from a batch.
+    /// The blocks that stand in the rows and columns `blocks` of a square matrix, along the diagonal of a new
+    /// one in that order: graphs chosen from a batch.
     ///
     /// # Panics
-    /// If a block ends after the last row or has entries outside its own columns, or if 32 bits cannot number the new rows.
+    /// If a block ends after the last row or has entries outside its own columns, or if 32 bits cannot number
+    /// the new rows.
     #[must_use]
     pub fn diagonal_blocks(&self, blocks: impl IntoIterator<Item = Range<usize>>) -> Self {
         let (mut offsets, mut columns, mut width) = (vec![0], Vec::new(), 0);
@@ -138,7 +140,7 @@ impl Csr {
     /// The rows that `rows` names, in that order.
     ///
     /// # Panics
-    /// Where there is no such row.
+    /// If there is no such row.
     #[must_use]
     pub fn chosen(&self, rows: &[u32]) -> Self {
         let (mut offsets, mut columns) = (vec![0], Vec::new());
@@ -154,10 +156,11 @@ impl Csr {
         Self { offsets, columns, values, width: self.width }
     }
 
-    /// The rows and columns of a square matrix that `nodes` names, each once, in that order: the sub-graph of these nodes.
+    /// The rows and columns of a square matrix that `nodes` names, each once, in that order: the sub-graph of
+    /// these nodes.
     ///
     /// # Panics
-    /// Where the matrix is not square or there is no such row.
+    /// If the matrix is not square or there is no such row.
     #[must_use]
     pub fn induced(&self, nodes: &[u32]) -> Self {
         assert_eq!(self.len(), self.width, "a graph has as many columns as rows");
@@ -236,7 +239,7 @@ impl Csr {
     /// The columns of the entries of `row`, ascending.
     ///
     /// # Panics
-    /// Where `row` is not below [`Csr::len`], as slices do.
+    /// If `row` is not below [`Csr::len`], as slices do.
     pub fn row(&self, row: usize) -> &[u32] {
         &self.columns[self.offsets[row]..self.offsets[row + 1]]
     }
@@ -244,7 +247,7 @@ impl Csr {
     /// The entries of `row`: columns and values.
     ///
     /// # Panics
-    /// Where `row` is not below [`Csr::len`], as slices do.
+    /// If `row` is not below [`Csr::len`], as slices do.
     pub fn row_entries(&self, row: usize) -> impl Iterator<Item = (u32, f32)> + '_ {
         let range = self.offsets[row]..self.offsets[row + 1];
         range.map(|at| (self.columns[at], self.values.as_ref().map_or(1.0, |values| values[at])))
@@ -253,7 +256,7 @@ impl Csr {
     /// The transpose: entry (c, r) for each (r, c).
     ///
     /// # Panics
-    /// Where there are more than 2³² rows, whose numbers would be its columns.
+    /// If there are more than 2³² rows, whose numbers would be its columns.
     #[must_use]
     pub fn transpose(&self) -> Self {
         assert!(u32::try_from(self.len()).is_ok(), "rows are numbered in 32 bits");

@@ -17,26 +17,28 @@ const PANEL: usize = 64;
 /// Entries and values that make a task worth handing to a thread.
 const TASK: usize = 1 << 14;
 
-/// `matrix` · `dense`, what a layer of a graph network does to the features of its nodes. The gradient of `dense` is the
-/// product of the transpose and the gradient of the result: [`Csr::transpose`], or the matrix itself where it is symmetric.
+/// `matrix` · `dense`: how a layer of a graph network passes messages between its nodes. The gradient of
+/// `dense` is the product of the transpose and the gradient of the result: [`Csr::transpose`], or the matrix
+/// itself where it is symmetric.
 ///
 /// # Shapes
 /// `dense` holds [`Csr::width`] rows of `columns` values; the result has [`Csr::len`] such rows.
 ///
 /// # Panics
-/// Where `dense` has another length, or `columns` is 0.
+/// If `dense` has another length, or `columns` is 0.
 pub fn product(matrix: &Csr, dense: &[f32], columns: usize) -> Vec<f32> {
     product_at(Level::detect(), matrix, 0.0, dense, columns)
 }
 
-/// (`matrix` + `own` · I) · `dense` for a square matrix, what a layer of a graph isomorphism network does: each node's own row
-/// beside those of its neighbours, in one pass. The gradient of `dense` is the same of the transpose.
+/// (`matrix` + `own` · I) · `dense` for a square matrix: how a layer of a graph isomorphism network adds up
+/// each node's own row and those of its neighbours, in one pass. The gradient of `dense` is the same of the
+/// transpose.
 ///
 /// # Shapes
 /// As [`product`], with as many rows as columns.
 ///
 /// # Panics
-/// Where the matrix is not square, and as [`product`].
+/// If the matrix is not square, and as [`product`].
 pub fn aggregate(matrix: &Csr, own: f32, dense: &[f32], columns: usize) -> Vec<f32> {
     assert_eq!(matrix.len(), matrix.width(), "only a square matrix has a diagonal");
     product_at(Level::detect(), matrix, own, dense, columns)
@@ -79,7 +81,7 @@ fn tasks(offsets: &[usize], columns: usize) -> Vec<Range<usize>> {
 /// The rows `rows` of the product.
 struct Product<'a> {
     matrix: &'a Csr,
-    /// What the diagonal of a square matrix has beside its entries.
+    /// What is added to the diagonal of a square matrix.
     own: f32,
     dense: &'a [f32],
     columns: usize,
@@ -121,7 +123,7 @@ impl Work for Product<'_> {
     }
 }
 
-/// A row of the sparse matrix: columns and values of its entries, and what its diagonal has beside them.
+/// A row of the sparse matrix: columns and values of its entries, and what is added to its diagonal.
 struct Row<'a> {
     entries: &'a [u32],
     values: Option<&'a [f32]>,

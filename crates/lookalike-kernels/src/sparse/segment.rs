@@ -1,13 +1,13 @@
 //! Read-outs: one row for each segment of rows, as a graph's vector of those of its nodes.
 //!
-//! Segments are given like the rows of a [`Csr`](super::Csr): segment s has the rows `offsets[s]` to `offsets[s + 1]`, less
-//! one. Each segment is the work of one thread.
+//! Segments are given like the rows of a [`Csr`](super::Csr): segment s has the rows `offsets[s]` to
+//! `offsets[s + 1]`, less one. Each segment is the work of one thread.
 
 use rayon::prelude::*;
 
 use crate::sizes::row_values;
 
-/// In place of the row that a maximum came from, for a segment without rows.
+/// Stands for the row of the maximum in a segment without rows.
 pub const NO_ROW: u32 = u32::MAX;
 
 /// Which sum over a segment.
@@ -34,7 +34,7 @@ impl Scale {
 /// `rows` holds rows of `columns` values; the result has a row a segment.
 ///
 /// # Panics
-/// Where `offsets` do not rise from 0 to the number of rows, or `columns` is 0.
+/// If `offsets` do not rise from 0 to the number of rows, or `columns` is 0.
 pub fn total(scale: Scale, offsets: &[usize], rows: &[f32], columns: usize) -> Vec<f32> {
     let [values, results] = check(offsets, columns);
     assert_eq!(rows.len(), values, "segments end where the rows do");
@@ -52,10 +52,11 @@ pub fn total(scale: Scale, offsets: &[usize], rows: &[f32], columns: usize) -> V
     out
 }
 
-/// The gradient of the rows, given that of what [`total`] returned: each row gets its segment's, divided as the sum was.
+/// The gradient of the rows, given that of what [`total`] returned: each row gets its segment's, divided as
+/// the sum was.
 ///
 /// # Panics
-/// Where `offsets` do not rise from 0, `gradient` has not a row a segment, or `columns` is 0.
+/// If `offsets` do not rise from 0, `gradient` has not a row a segment, or `columns` is 0.
 pub fn total_backward(scale: Scale, offsets: &[usize], gradient: &[f32], columns: usize) -> Vec<f32> {
     let [values, results] = check(offsets, columns);
     assert_eq!(gradient.len(), results, "a gradient for each segment");
@@ -70,14 +71,14 @@ pub fn total_backward(scale: Scale, offsets: &[usize], gradient: &[f32], columns
     out
 }
 
-/// The maximum of each column over the rows of each segment, and the first row that has it; zeros and [`NO_ROW`] for a
-/// segment without rows. A NaN is never a maximum, except where the first row has it.
+/// The maximum of each column over the rows of each segment, and the first row that has it; zeros and
+/// [`NO_ROW`] for a segment without rows. A NaN is never a maximum, except where the first row has it.
 ///
 /// # Shapes
 /// `rows` holds rows of `columns` values; both results have a row a segment.
 ///
 /// # Panics
-/// Where `offsets` do not rise from 0 to the number of rows, `columns` is 0, or there are more than 2³² rows.
+/// If `offsets` do not rise from 0 to the number of rows, `columns` is 0, or there are more than 2³² rows.
 pub fn maximum(offsets: &[usize], rows: &[f32], columns: usize) -> (Vec<f32>, Vec<u32>) {
     let [values, results] = check(offsets, columns);
     assert_eq!(rows.len(), values, "segments end where the rows do");
@@ -97,12 +98,12 @@ pub fn maximum(offsets: &[usize], rows: &[f32], columns: usize) -> (Vec<f32>, Ve
     (out, from)
 }
 
-/// The gradient of the rows, given that of the maxima and the rows they came from: the first row that has a maximum gets
-/// all of it.
+/// The gradient of the rows, given that of the maxima and the rows they came from: the first row that has a
+/// maximum gets all of it.
 ///
 /// # Panics
-/// Where `offsets` do not rise from 0, `gradient` or `from` has not a row a segment, `columns` is 0, or a row that a
-/// maximum came from is not of its segment.
+/// If `offsets` do not rise from 0, `gradient` or `from` has not a row a segment, `columns` is 0, or a row
+/// that a maximum came from is not of its segment.
 pub fn maximum_backward(offsets: &[usize], from: &[u32], gradient: &[f32], columns: usize) -> Vec<f32> {
     let [values, results] = check(offsets, columns);
     assert_eq!([from.len(), gradient.len()], [results; 2], "a gradient for each segment");

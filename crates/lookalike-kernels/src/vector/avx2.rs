@@ -56,31 +56,31 @@ impl Vector for __m256 {
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller vouches for AVX.
+        // SAFETY: the caller guarantees AVX.
         unsafe { _mm256_set1_ps(value) }
     }
 
     #[inline(always)]
     unsafe fn load(source: *const f32) -> Self {
-        // SAFETY: the caller vouches for AVX and eight values.
+        // SAFETY: the caller guarantees AVX and eight values.
         unsafe { _mm256_loadu_ps(source) }
     }
 
     #[inline(always)]
     unsafe fn store(self, target: *mut f32) {
-        // SAFETY: the caller vouches for AVX and eight values.
+        // SAFETY: the caller guarantees AVX and eight values.
         unsafe { _mm256_storeu_ps(target, self) }
     }
 
     #[inline(always)]
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
-        // SAFETY: the caller vouches for FMA.
+        // SAFETY: the caller guarantees FMA.
         unsafe { _mm256_fmadd_ps(self, factor, sum) }
     }
 
     #[inline(always)]
     unsafe fn bf16_halves(self) -> (Self, Self) {
-        // SAFETY: the caller vouches for AVX2.
+        // SAFETY: the caller guarantees AVX2.
         unsafe {
             let bits = _mm256_castps_si256(self);
             let upper = _mm256_and_si256(bits, _mm256_set1_epi32(i32::MIN >> 15));
@@ -90,15 +90,15 @@ impl Vector for __m256 {
 
     #[inline(always)]
     unsafe fn not_below(self, bound: Self) -> u32 {
-        // SAFETY: the caller vouches for AVX.
+        // SAFETY: the caller guarantees AVX.
         unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NLT_UQ>(self, bound)) as u32 }
     }
 
     #[inline(always)]
     unsafe fn append_keys(self, mask: u32, indices: &[u32], keys: &mut [u64]) {
         assert!(keys.len() >= 8 && mask < 256 && (32 - mask.leading_zeros()) as usize <= indices.len());
-        // SAFETY: the caller vouches for AVX2; indices are read where `mask` has bits, which ends within them, and eight keys
-        // written.
+        // SAFETY: the caller guarantees AVX2; indices are read where `mask` has bits, which ends within them,
+        // and eight keys written.
         unsafe {
             let places = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(PLACES[mask as usize].cast_signed()));
             // As in `key`, eight at a time.
@@ -131,11 +131,12 @@ impl Vector for __m256 {
     unsafe fn keep_from(keys: &mut [u64], pivot: u64) -> usize {
         let mut kept = 0;
         let whole = keys.len() / 4 * 4;
-        // Vectors are compared as signed numbers: with the highest bit of both changed that is the order of unsigned ones.
+        // Vectors are compared as signed numbers: with the highest bit of both changed that is the order of
+        // unsigned ones.
         let sign = 1 << 63;
         for at in (0..whole).step_by(4) {
-            // SAFETY: the caller vouches for AVX2; only keys that there are, are read, and as no more are kept than were read,
-            // the four that are written were read before.
+            // SAFETY: the caller guarantees AVX2; only keys that there are, are read, and as no more are kept
+            // than were read, the four that are written were read before.
             unsafe {
                 let values = _mm256_loadu_si256(keys.as_ptr().add(at).cast());
                 let signed = |values| _mm256_xor_si256(values, _mm256_set1_epi64x(sign));

@@ -25,31 +25,31 @@ impl Vector for __m512 {
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller vouches for AVX-512F.
+        // SAFETY: the caller guarantees AVX-512F.
         unsafe { _mm512_set1_ps(value) }
     }
 
     #[inline(always)]
     unsafe fn load(source: *const f32) -> Self {
-        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        // SAFETY: the caller guarantees AVX-512F and sixteen values.
         unsafe { _mm512_loadu_ps(source) }
     }
 
     #[inline(always)]
     unsafe fn store(self, target: *mut f32) {
-        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        // SAFETY: the caller guarantees AVX-512F and sixteen values.
         unsafe { _mm512_storeu_ps(target, self) }
     }
 
     #[inline(always)]
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
-        // SAFETY: the caller vouches for AVX-512F.
+        // SAFETY: the caller guarantees AVX-512F.
         unsafe { _mm512_fmadd_ps(self, factor, sum) }
     }
 
     #[inline(always)]
     unsafe fn bf16_halves(self) -> (Self, Self) {
-        // SAFETY: the caller vouches for AVX-512F.
+        // SAFETY: the caller guarantees AVX-512F.
         unsafe {
             let bits = _mm512_castps_si512(self);
             let upper = _mm512_and_si512(bits, _mm512_set1_epi32(i32::MIN >> 15));
@@ -59,15 +59,15 @@ impl Vector for __m512 {
 
     #[inline(always)]
     unsafe fn not_below(self, bound: Self) -> u32 {
-        // SAFETY: the caller vouches for AVX-512F.
+        // SAFETY: the caller guarantees AVX-512F.
         unsafe { u32::from(_mm512_cmp_ps_mask::<_CMP_NLT_UQ>(self, bound)) }
     }
 
     #[inline(always)]
     unsafe fn append_keys(self, mask: u32, indices: &[u32], keys: &mut [u64]) {
         assert!(keys.len() >= 16 && (32 - mask.leading_zeros()) as usize <= indices.len());
-        // SAFETY: the caller vouches for AVX-512F; indices are read where `mask` has bits, which ends within them, and
-        // sixteen keys written.
+        // SAFETY: the caller guarantees AVX-512F; indices are read where `mask` has bits, which ends within
+        // them, and sixteen keys written.
         unsafe {
             let mask = mask as u16;
             // As in `key`, sixteen at a time.
@@ -94,8 +94,8 @@ impl Vector for __m512 {
     unsafe fn keep_from(keys: &mut [u64], pivot: u64) -> usize {
         let mut kept = 0;
         for at in (0..keys.len()).step_by(8) {
-            // SAFETY: the caller vouches for AVX-512F; only keys that there are, are read and written, and as no more
-            // are kept than were read, none is overwritten before it is read.
+            // SAFETY: the caller guarantees AVX-512F; only keys that there are, are read and written, and as
+            // no more are kept than were read, none is overwritten before it is read.
             unsafe {
                 let here = ((1_u32 << (keys.len() - at).min(8)) - 1) as u8;
                 let values = _mm512_maskz_loadu_epi64(here, keys.as_ptr().add(at).cast());
@@ -115,10 +115,11 @@ impl Vector for __m512 {
 
     #[inline(always)]
     unsafe fn transpose(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
-        // SAFETY: the caller vouches for AVX-512F and for 16 rows of 16 values at both pointers.
+        // SAFETY: the caller guarantees AVX-512F and for 16 rows of 16 values at both pointers.
         unsafe {
-            // Loops instead of closures: those would not be compiled for these registers. `rows[4 · i + j]` holds, for each four columns
-            // in turn, the values of rows 4 · i to 4 · i + 3 in the `j`-th of them.
+            // Loops instead of closures: those would not be compiled for these registers. `rows[4 · i + j]`
+            // holds, for each four columns in turn, the values of rows 4 · i to 4 · i + 3 in the `j`-th of
+            // them.
             let mut rows = [_mm512_setzero_ps(); PANEL];
             for four in (0..PANEL).step_by(4) {
                 let place = source.add(four * stride);
@@ -156,7 +157,7 @@ impl Vector for __m512 {
 
     #[inline(always)]
     unsafe fn transpose_pairs(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
-        // SAFETY: the caller vouches for AVX-512F and for 8 rows of 16 values at both pointers.
+        // SAFETY: the caller guarantees AVX-512F and for 8 rows of 16 values at both pointers.
         unsafe {
             let upper = _mm512_set1_epi32(i32::MIN >> 15);
             // Each 64 bits hold two images of two channels, and shall hold two channels of two images.
@@ -207,25 +208,25 @@ impl Vector for Bf16Avx512 {
 
     #[inline(always)]
     unsafe fn splat(value: f32) -> Self {
-        // SAFETY: the caller vouches for AVX-512F.
+        // SAFETY: the caller guarantees AVX-512F.
         Self(unsafe { _mm512_set1_ps(value) })
     }
 
     #[inline(always)]
     unsafe fn load(source: *const f32) -> Self {
-        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        // SAFETY: the caller guarantees AVX-512F and sixteen values.
         Self(unsafe { _mm512_loadu_ps(source) })
     }
 
     #[inline(always)]
     unsafe fn store(self, target: *mut f32) {
-        // SAFETY: the caller vouches for AVX-512F and sixteen values.
+        // SAFETY: the caller guarantees AVX-512F and sixteen values.
         unsafe { _mm512_storeu_ps(target, self.0) }
     }
 
     #[inline(always)]
     unsafe fn multiply_add(self, factor: Self, sum: Self) -> Self {
-        // SAFETY: the caller vouches for AVX512-BF16; both types are 512 bits without meaning of their own.
+        // SAFETY: the caller guarantees AVX512-BF16; both types are 512 bits without meaning of their own.
         unsafe {
             let pairs = std::mem::transmute::<[__m512; 2], [__m512bh; 2]>([self.0, factor.0]);
             Self(_mm512_dpbf16_ps(sum.0, pairs[0], pairs[1]))
@@ -234,14 +235,14 @@ impl Vector for Bf16Avx512 {
 
     #[inline(always)]
     unsafe fn bf16_halves(self) -> (Self, Self) {
-        // SAFETY: the caller vouches for AVX-512F.
+        // SAFETY: the caller guarantees AVX-512F.
         let (low, high) = unsafe { self.0.bf16_halves() };
         (Self(low), Self(high))
     }
 
     #[inline(always)]
     unsafe fn not_below(self, bound: Self) -> u32 {
-        // SAFETY: the caller vouches for AVX-512F.
+        // SAFETY: the caller guarantees AVX-512F.
         unsafe { self.0.not_below(bound.0) }
     }
 }

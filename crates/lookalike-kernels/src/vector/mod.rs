@@ -1,4 +1,5 @@
-//! What each level compiles for itself: loops that the compiler vectorises, and registers for tiles written by hand.
+//! What each level compiles for itself: loops that the compiler vectorises, and registers for tiles written
+//! by hand.
 
 #![expect(unsafe_code, reason = "intrinsics and raw loads; each caller proves level and bounds")]
 #![expect(
@@ -21,7 +22,8 @@ pub(crate) use avx512::Bf16Avx512;
 pub(crate) trait Work {
     /// What it computes.
     type Output;
-    /// The loop, to be marked `#[inline(always)]`. `FUSED` says whether multiplication and addition are one instruction.
+    /// The loop, to be marked `#[inline(always)]`. `FUSED` says whether multiplication and addition are one
+    /// instruction.
     fn run<const FUSED: bool>(self) -> Self::Output;
 }
 
@@ -64,8 +66,8 @@ pub(crate) const PANEL: usize = 16;
 /// A register of [`LANES`](Vector::LANES) values.
 ///
 /// # Safety
-/// Every function needs a processor that has the register, and is to be inlined into a function that enables it.
-/// `load` and `store` touch `LANES` values from the pointer on.
+/// Every function needs a processor that has the register, and is to be inlined into a function that enables
+/// it. `load` and `store` touch `LANES` values from the pointer on.
 pub(crate) trait Vector: Copy {
     /// Values in a register.
     const LANES: usize;
@@ -81,8 +83,8 @@ pub(crate) trait Vector: Copy {
     unsafe fn bf16_halves(self) -> (Self, Self);
     /// A bit for each lane, the lowest first, that is not below that of `bound`; NaN is below nothing.
     unsafe fn not_below(self, bound: Self) -> u32;
-    /// Writes to the beginning of `keys`, 16 of which may be overwritten, the [`key`] of each lane of `mask`, whose index is
-    /// in its place of `indices`, in order.
+    /// Writes to the beginning of `keys`, 16 of which may be overwritten, the [`key`] of each lane of `mask`,
+    /// whose index is in its place of `indices`, in order.
     #[inline(always)]
     unsafe fn append_keys(self, mask: u32, indices: &[u32], keys: &mut [u64]) {
         let mut values = [0.0; PANEL];
@@ -108,18 +110,19 @@ pub(crate) trait Vector: Copy {
     unsafe fn transpose(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
         for row in 0..PANEL {
             for column in 0..PANEL {
-                // SAFETY: the caller vouches for 16 rows of 16 values at both pointers.
+                // SAFETY: the caller guarantees 16 rows of 16 values at both pointers.
                 unsafe { *target.add(column * target_stride + row) = *source.add(row * stride + column) };
             }
         }
     }
-    /// Of 8 rows of 16 pairs of bfloat16, `stride` apart: writes 8 rows of 16 pairs that are `target_stride` apart. Row p has
-    /// in its columns 2 · r and 2 · r + 1 the lower and the upper halves of columns 2 · p and 2 · p + 1 of row r.
+    /// Of 8 rows of 16 pairs of bfloat16, `stride` apart: writes 8 rows of 16 pairs that are `target_stride`
+    /// apart. Row p has in its columns 2 · r and 2 · r + 1 the lower and the upper halves of columns 2 · p
+    /// and 2 · p + 1 of row r.
     #[inline(always)]
     unsafe fn transpose_pairs(source: *const f32, stride: usize, target: *mut f32, target_stride: usize) {
         for row in 0..PANEL / 2 {
             for pair in 0..PANEL / 2 {
-                // SAFETY: the caller vouches for 8 rows of 16 values at both pointers.
+                // SAFETY: the caller guarantees 8 rows of 16 values at both pointers.
                 unsafe {
                     let source = source.add(row * stride + 2 * pair);
                     let [one, other] = [(*source).to_bits(), (*source.add(1)).to_bits()];
@@ -132,8 +135,8 @@ pub(crate) trait Vector: Copy {
     }
 }
 
-/// Moves those of `keys` from `first` on that are not below `pivot` behind the `kept` that were moved before, one by one; returns
-/// how many are kept in all.
+/// Moves those of `keys` from `first` on that are not below `pivot` behind the `kept` that were moved before,
+/// one by one; returns how many are kept in all.
 #[inline(always)]
 fn keep_rest(keys: &mut [u64], first: usize, mut kept: usize, pivot: u64) -> usize {
     for at in first..keys.len() {
@@ -145,12 +148,13 @@ fn keep_rest(keys: &mut [u64], first: usize, mut kept: usize, pivot: u64) -> usi
     kept
 }
 
-/// A number that is the larger the more similar an entry is, and among equals the lower its index; NaN comes last.
+/// The sort key of an entry: larger for a larger similarity, and among equal ones for a lower index. NaN
+/// comes last.
 #[inline(always)]
 pub(crate) fn key(similarity: f32, index: u32) -> u64 {
     // Adding 0 makes −0 and 0 the same bits.
     let bits = (similarity + 0.0).to_bits();
-    // All bits of a negative number change, of others the sign alone.
+    // A negative number changes all its bits, any other only its sign.
     let ordered = bits ^ ((bits as i32 >> 31) as u32 | 1 << 31);
     let ordered = if similarity.is_nan() { 0 } else { ordered };
     u64::from(ordered) << 32 | u64::from(!index)
@@ -166,13 +170,13 @@ impl Vector for [f32; 4] {
 
     #[inline(always)]
     unsafe fn load(source: *const f32) -> Self {
-        // SAFETY: the caller vouches for four values; no alignment is assumed.
+        // SAFETY: the caller guarantees four values; no alignment is assumed.
         unsafe { source.cast::<Self>().read_unaligned() }
     }
 
     #[inline(always)]
     unsafe fn store(self, target: *mut f32) {
-        // SAFETY: the caller vouches for four values; no alignment is assumed.
+        // SAFETY: the caller guarantees four values; no alignment is assumed.
         unsafe { target.cast::<Self>().write_unaligned(self) }
     }
 

@@ -124,6 +124,20 @@ fn rounded<const D: usize>(tensor: &Tensor<D>) -> Tensor<D> {
     crate::engine::from_host(values, tensor.dims(), &Device::flex()).autodiff().require_grad()
 }
 
+/// As [`assert_close`], of maps: ours were rounded to bf16 when they were held, theirs were not.
+fn assert_close_but_for_rounding(names: &[&str], ours: &[Vec<f32>], theirs: &[Vec<f32>], case: &str) {
+    assert_eq!([ours.len(), theirs.len()], [names.len(); 2]);
+    for ((name, ours), theirs) in names.iter().zip(ours).zip(theirs) {
+        assert_eq!(ours.len(), theirs.len(), "{name}, {case}");
+        let largest = theirs.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+        let off = ours
+            .iter()
+            .zip(theirs)
+            .fold(0.0, |worst: f32, (ours, theirs)| worst.max((ours - theirs).abs() - theirs.abs() / 256.0));
+        assert!(off <= 1e-5 * largest, "{name} is off by {off:e} of {largest:e}, {case}");
+    }
+}
+
 #[test]
 fn a_convolution_in_bf16_is_that_of_rounded_operands() {
     for (shape, outputs, kernel, stride) in [([4, 3, 16, 16], 16, 3, 1), ([3, 32, 9, 7], 24, 3, 2)] {
@@ -140,19 +154,85 @@ fn a_convolution_in_bf16_is_that_of_rounded_operands() {
         let ours = of(&input, &weight, Precision::Bf16);
         let theirs = of(&near_input, &near_weight, Precision::F32);
         let case = format!("{shape:?} {outputs} {kernel} {stride}");
-        // Maps are held in bf16; what leaves them is not rounded.
-        for ((name, ours), theirs) in ["y", "dx"].iter().zip(&ours).zip(&theirs) {
-            let largest = theirs.iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
-            let off = ours.iter().zip(theirs).fold(0.0, |worst: f32, (ours, theirs)| {
-                worst.max((ours - theirs).abs() - theirs.abs() / 256.0)
-            });
-            assert!(off <= 1e-5 * largest, "{name} is off by {off:e} of {largest:e}, {case}");
-        }
+        assert_close_but_for_rounding(&["y", "dx"], &ours[..2], &theirs[..2], &case);
         assert_close(&["dw"], &ours[2..], &theirs[2..], &case);
         let whole = of(&input, &weight, Precision::F32);
         let differ = |(a, b): (&Vec<f32>, &Vec<f32>)| a.iter().zip(b).any(|(a, b)| (a - b).abs() > 1e-3);
         assert!(ours.iter().zip(&whole).all(differ), "nothing was rounded, {case}");
     }
+}
+
+/// Output and gradients of maps, then gradients of channels, for a gradient of the output that bf16 holds.
+fn results_of_rounded(
+    output: Tensor<4>,
+    maps: &[&Tensor<4>],
+    channels: &[&Tensor<1>],
+) -> (Vec<Vec<f32>>, Vec<Vec<f32>>) {
+    let weights = rounded(&leaf("gradient", output.dims())).inner().autodiff();
+    let mut gradients = (output.clone() * weights).sum().backward();
+    let mut of_maps = vec![to_host(output)];
+    of_maps.extend(maps.iter().map(|leaf| to_host(leaf.grad_remove(&mut gradients).unwrap())));
+    let of_channels = channels.iter().map(|leaf| to_host(leaf.grad_remove(&mut gradients).unwrap()));
+    (of_maps, of_channels.collect())
+}
+
+#[test]
+fn a_normalisation_in_bf16_is_that_of_rounded_operands() {
+    for (shape, groups) in [([6, 5, 7, 9], 1), ([36, 4, 4, 3], 2)] {
+        let [input, residual] = ["input", "residual"].map(|purpose| rounded(&leaf(purpose, shape)));
+        let (scale, shift) = (leaf("scale", [shape[1]]), leaf("shift", [shape[1]]));
+        for case in ["alone", "ReLU", "residual"] {
+            let of = |precision| {
+                let map = |images: &Tensor<4>| FeatureMap::pack(images.clone(), precision);
+                let (epilogue, maps) = match case {
+                    "residual" => (Epilogue::AddRelu(map(&residual)), vec![&input, &residual]),
+                    "ReLU" => (Epilogue::Relu, vec![&input]),
+                    _ => (Epilogue::Nothing, vec![&input]),
+                };
+                let affine = Affine { scale: scale.clone(), shift: shift.clone(), epsilon: EPSILON };
+                let output = batch_norm(map(&input), affine, groups, epilogue).0.unpack();
+                results_of_rounded(output, &maps, &[&scale, &shift])
+            };
+            let (ours, theirs) = (of(Precision::Bf16), of(Precision::F32));
+            let case = format!("{groups} groups of {shape:?}, {case}");
+            assert_close_but_for_rounding(&["y", "dx", "dr"][..ours.0.len()], &ours.0, &theirs.0, &case);
+            assert_close(&["dγ", "dβ"], &ours.1, &theirs.1, &case);
+            assert!(ours.0.iter().zip(&theirs.0).take(2).all(|(a, b)| a != b), "nothing was rounded, {case}");
+        }
+    }
+}
+
+#[test]
+fn pooling_and_the_sum_of_two_gradients_in_bf16_are_those_of_rounded_operands() {
+    let shape = [18, 5, 8, 7];
+    let input = rounded(&leaf("input", shape));
+    let weight = rounded(&leaf("weight", [5, 5, 3, 3]));
+    let map = |precision| FeatureMap::pack(input.clone(), precision);
+    let pooled = |precision| results_of_rounded(map(precision).max_pool(3, 2, 1).unpack(), &[&input], &[]).0;
+    let means = |precision| {
+        let means = map(precision).mean().reshape([shape[0], shape[1], 1, 1]);
+        results_of_rounded(means, &[&input], &[]).0
+    };
+    // The gradient of a convolution, added to one that is held already.
+    let both = |precision| {
+        let [one, other] = map(precision).split();
+        let sum = conv2d(one, weight.clone(), 2, 1).unpack() + other.max_pool(3, 2, 1).unpack();
+        results_of_rounded(sum, &[&input], &[]).0
+    };
+    for precision in [Precision::F32, Precision::Bf16] {
+        // The largest value and the mean of values that bf16 holds are not rounded.
+        assert_close(&["largest"], &pooled(precision)[..1], &pooled(Precision::F32)[..1], "exact");
+        assert_close(&["mean"], &means(precision)[..1], &means(Precision::F32)[..1], "exact");
+    }
+    for (case, of) in [("largest", &pooled as &dyn Fn(_) -> _), ("mean", &means)] {
+        let (ours, theirs): (Vec<Vec<f32>>, _) = (of(Precision::Bf16), of(Precision::F32));
+        assert_close_but_for_rounding(&["y", "dx"], &ours, &theirs, case);
+    }
+    let (ours, theirs) = (both(Precision::Bf16), both(Precision::F32));
+    let largest = theirs[1].iter().fold(0.0, |largest: f32, value| largest.max(value.abs()));
+    let off = ours[1].iter().zip(&theirs[1]).fold(0.0, |worst: f32, (a, b)| worst.max((a - b).abs()));
+    // The gradient that waits is rounded, and so is the sum.
+    assert!(off <= largest / 128.0, "dx is off by {off:e} of {largest:e}");
 }
 
 #[test]

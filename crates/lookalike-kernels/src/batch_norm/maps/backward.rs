@@ -11,8 +11,8 @@ use crate::map::{LANES, Line, for_words, lines, pack_line, unpack_line};
 use crate::output::{OutputLines, init_vec};
 use crate::vector::{Work, multiply_add};
 
-/// The gradients of [`forward`](super::forward()), given the gradient of its output, the same `input` and `affine`, and the
-/// statistics that it returned, or those given to [`normalize`](super::normalize()).
+/// The gradients of [`forward`](super::forward()), given the gradient of its output, the same `input` and
+/// `affine`, and the statistics that it returned, or those given to [`normalize`](super::normalize()).
 ///
 /// # Panics
 /// As [`forward`](super::forward()).
@@ -67,7 +67,8 @@ pub(in super::super) fn backward_at(
                 );
             });
         };
-        // SAFETY: the words of all blocks cover the gradient of the residual, and each is written whole where there is one.
+        // SAFETY: the words of all blocks cover the gradient of the residual, and each is written whole if
+        // there is one.
         residual = unsafe { init_vec(if adds { input.len() } else { 0 }, all) };
     };
     // SAFETY: the words of all blocks cover the gradient, and each is written whole.
@@ -114,7 +115,7 @@ impl<const PER_WORD: usize> Work for Differentiate<'_, PER_WORD> {
         for block in 0..self.shape.map.blocks() {
             self.add_sums::<FUSED>(block);
         }
-        // Backwards, for what was read last is still in the cache.
+        // Backwards, for the last blocks are still in the cache.
         for block in (0..self.shape.map.blocks()).rev() {
             self.write_gradient::<FUSED>(block);
         }

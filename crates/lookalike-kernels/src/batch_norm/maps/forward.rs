@@ -15,7 +15,7 @@ use crate::vector::{Work, multiply_add};
 /// `epilogue`. Lanes without an image are 0.
 ///
 /// # Panics
-/// Where lengths do not fit `shape`, there are no channels or pixels, or the groups do not divide the images.
+/// If lengths do not fit `shape`, there are no channels or pixels, or the groups do not divide the images.
 pub fn forward(
     shape: &MapNormShape,
     input: &[u32],
@@ -43,8 +43,8 @@ pub(in super::super) fn forward_at(
     Normalized { output, mean, variance }
 }
 
-/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `epilogue`: with one group, what a
-/// network does when it is evaluated with running statistics.
+/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `epilogue`: with one
+/// group, what a network does when it is evaluated with running statistics.
 ///
 /// # Panics
 /// As [`forward`].
@@ -58,7 +58,7 @@ pub fn normalize(
     normalize_at(Level::detect(), shape, input, affine, Some(statistics), epilogue, &mut Vec::new())
 }
 
-/// Where no statistics are given, writes those of the input.
+/// Writes the statistics of the input, if none are given.
 fn normalize_at(
     level: Level,
     shape: &MapNormShape,
@@ -94,7 +94,7 @@ struct Normalize<'a, const PER_WORD: usize> {
     affine: &'a Affine<'a>,
     given: Option<[&'a [f32]; 2]>,
     epilogue: Epilogue<'a, u32>,
-    /// Mean and variance, `[PER_WORD, G]`, to be written where none are given.
+    /// Mean and variance, `[PER_WORD, G]`, to be written.
     statistics: &'a mut [[f32; 2]],
     output: OutputLines<'a>,
 }
@@ -116,7 +116,7 @@ impl<const PER_WORD: usize> Work for Normalize<'_, PER_WORD> {
         } else {
             measure::<FUSED, PER_WORD>(shape, word, input, statistics);
         }
-        // Backwards, for what was read last is still in the cache.
+        // Backwards, for the last blocks are still in the cache.
         for block in (0..shape.map.blocks()).rev() {
             let range = shape.lines_of(block, word);
             let lanes = shape.affine_of::<PER_WORD>(affine, block, word, |channel, group| {
@@ -157,7 +157,8 @@ fn measure<const FUSED: bool, const PER_WORD: usize>(
     statistics: &mut [[f32; 2]],
 ) {
     let (groups, of_group) = (shape.groups, shape.map.images / shape.groups);
-    // Squares are taken of the distance to some value of the channel, lest a large mean swallow the variance.
+    // Squares are of the distance to some value of the channel, so that a large mean does not swallow the
+    // variance.
     let origin = |half: usize, group: usize| {
         let image = group * of_group;
         let line = &input[shape.lines_of(image / LANES, word)][0];
@@ -186,7 +187,7 @@ fn measure<const FUSED: bool, const PER_WORD: usize>(
             }
             add(&mut sums, &partial);
         }
-        // What groups there are, are met in their order.
+        // Groups come in their order.
         for lane in 0..LANES {
             let Some(group) = shape.group(block, lane) else { break };
             for half in 0..PER_WORD {

@@ -1,5 +1,5 @@
-//! Batch normalisation of [maps](crate::map). A task takes a channel, or the two channels of a word: their values rarely fill
-//! more than a core's cache, so that the second pass over them reads no memory.
+//! Batch normalisation of [maps](crate::map). A task takes a channel, or the two channels of a word: their
+//! values rarely fill more than a core's cache, so that the second pass over them reads no memory.
 
 #![expect(
     clippy::inline_always,
@@ -32,10 +32,11 @@ type Lanes = [f32; LANES];
 /// The shape of a map, how its images are grouped, and how it is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MapNormShape {
-    /// Of the map.
+    /// The shape of the map.
     pub map: MapShape,
-    /// Groups of N / G consecutive images, each normalised by statistics of its own; G divides N. More than one is what
-    /// training in several processes gives, and what MoCo's shuffled batch normalisation needs (He et al. 2020, §3.3).
+    /// Groups of N / G consecutive images, each normalised by statistics of its own; G divides N. More than
+    /// one is what training in several processes gives, and what MoCo's shuffled batch normalisation needs
+    /// (He et al. 2020, §3.3).
     pub groups: usize,
     /// How the map is held.
     pub precision: Precision,
@@ -113,7 +114,8 @@ impl MapNormShape {
         values
     }
 
-    /// Runs `of_word` for every word, with a slice of its own: one element for each group of each channel of the word.
+    /// Runs `of_word` for every word, with a slice of its own: one element for each group of each channel of
+    /// the word.
     fn of_words<T: Copy + Send>(&self, empty: T, of_word: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
         let each = self.precision.channels_per_word() * self.groups;
         let mut all = vec![empty; self.map.channel_words(self.precision) * each];
@@ -155,7 +157,8 @@ fn outputs<const FUSED: bool, const PER_WORD: usize>(
     outputs
 }
 
-/// What a `ReLU` passes, gradients or values, given its outputs, or what they are before they are rectified.
+/// The gradients or values that a `ReLU` passes, given its outputs, or its inputs: both are positive in the
+/// same places.
 #[inline(always)]
 fn mask_by_relu<const PER_WORD: usize>(
     gradient: [Lanes; PER_WORD],
@@ -164,7 +167,7 @@ fn mask_by_relu<const PER_WORD: usize>(
     let mut passed = [[0.0; LANES]; PER_WORD];
     for half in 0..PER_WORD {
         for lane in 0..LANES {
-            // As bits: of a choice the compiler would make branches.
+            // By bits: the compiler would make branches of a choice.
             let passes = u32::from(outputs[half][lane] <= 0.0).wrapping_sub(1);
             passed[half][lane] = f32::from_bits(gradient[half][lane].to_bits() & passes);
         }

@@ -10,7 +10,7 @@ use std::mem::MaybeUninit;
 use super::super::{Sums, normalized, relu};
 use crate::vector::{Work, multiply_add};
 
-/// The gradient before a `ReLU` that followed scale and shift.
+/// The gradient before the `ReLU` after scale and shift, if there is one.
 #[inline(always)]
 fn masked<const FUSED: bool>(gradient: f32, input: f32, mean: f32, mask: Option<(f32, f32)>) -> f32 {
     match mask {
@@ -137,7 +137,7 @@ impl Panels for RowCovariance<'_> {
     }
 }
 
-/// Writes scale, shift, residual and `ReLU`.
+/// Writes the scaled and shifted rows, with residual and `ReLU`.
 pub(super) struct NormalizeRows<'a> {
     pub(super) input: &'a [f32],
     /// One a channel, as are scale and shift.

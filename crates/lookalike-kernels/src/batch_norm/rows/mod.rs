@@ -70,7 +70,7 @@ impl RowNormShape {
 /// `epilogue`.
 ///
 /// # Panics
-/// Where lengths do not fit `shape`, there are no channels, or the groups do not divide the rows.
+/// If lengths do not fit `shape`, there are no channels, or the groups do not divide the rows.
 pub fn forward(
     shape: &RowNormShape,
     input: &[f32],
@@ -88,7 +88,8 @@ pub(super) fn forward_at(
     epilogue: Epilogue<'_, f32>,
 ) -> Normalized<f32> {
     shape.check(&[input], affine, &[]);
-    // Squares are taken of the distance to some value of the channel, lest a large mean swallow the variance.
+    // Squares are of the distance to some value of the channel, so that a large mean does not swallow the
+    // variance.
     let first_rows = input.chunks((input.len() / shape.groups).max(1));
     let origins: Vec<f32> = first_rows.flat_map(|row| &row[..shape.channels]).copied().collect();
     let sums = channel_sums(shape, input.par_chunks(shape.task()), |first, _, values, totals| {
@@ -106,8 +107,8 @@ pub(super) fn forward_at(
     Normalized { output, mean, variance }
 }
 
-/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `epilogue`: with one group, what a
-/// network does when it is evaluated with running statistics.
+/// γ · (x − mean) / √(variance + ε) + β with the mean and variance `[G, C]` given, and `epilogue`: with one
+/// group, what a network does when it is evaluated with running statistics.
 ///
 /// # Panics
 /// As [`forward`].
@@ -149,8 +150,8 @@ fn normalize_at(
     unsafe { init_vec(input.len(), write) }
 }
 
-/// The gradients of [`forward`], given the gradient of its output, the same `input` and `affine`, and the statistics
-/// that it returned, or those of [`normalize`].
+/// The gradients of [`forward`], given the gradient of its output, the same `input` and `affine`, and the
+/// statistics that it returned, or those of [`normalize`].
 ///
 /// # Panics
 /// As [`forward`].
@@ -179,7 +180,7 @@ pub(super) fn backward_at(
     shape.check(&[input, gradient], affine, &[mean, variance]);
     let deviations = inverse_deviations(variance, affine.epsilon);
     let scales = scales(affine, &deviations);
-    // Of a `ReLU` without residual the output is computed again: that is cheaper than reading it.
+    // The output of a `ReLU` without residual is computed again, which is cheaper than reading it.
     let masks = |first: usize| {
         matches!(saved, EpilogueSaved::Relu).then_some([&scales[first..][..shape.channels], affine.shift])
     };
@@ -243,8 +244,8 @@ fn inverse_deviations(variance: &[f32], epsilon: f64) -> Vec<f32> {
     variance.iter().map(|variance| inverse_deviation(*variance, epsilon)).collect()
 }
 
-/// The sums `[G, C]` of what `sums` adds to the totals of a task's channels, called with the place of the group's first
-/// statistic, the task and its values. Tasks are added in their order.
+/// The sums `[G, C]` of what `sums` adds to the totals of a task's channels, called with the place of the
+/// group's first statistic, the task and its values. Tasks are added in their order.
 fn channel_sums<'a>(
     shape: &RowNormShape,
     tasks: impl IndexedParallelIterator<Item = &'a [f32]>,

@@ -1,4 +1,5 @@
-//! The weight gradient by tiles: as many products as a tile has elements, of channels and outputs over tiles of all images.
+//! The weight gradient by tiles: as many products as a tile has elements, of channels and outputs over tiles
+//! of all images.
 
 #![expect(unsafe_code, reason = "registers read and written through pointers whose bounds are asserted")]
 #![expect(
@@ -21,12 +22,13 @@ use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::map::lines;
 use crate::vector::Vector;
 
-/// Tiles that are transformed at once, at least where there are so many.
+/// Tiles that are transformed at once, at least, if there are so many.
 const POSITIONS: usize = 128;
 /// Input and output channels of a task, at most.
 const CHANNELS: usize = 64;
 
-/// The gradient of the weights, `[O, C, 3, 3]`, from input and output gradient; `axes` are those of the output.
+/// The gradient of the weights, `[O, C, 3, 3]`, from input and output gradient; `axes` are those of the
+/// output.
 pub(in super::super) fn contract(path: Path, axes: &[Axis; 2], sources: [StridedMap<'_>; 2]) -> Vec<f32> {
     assert!(super::is_possible(axes));
     let channels = sources.map(|source| source.shape.channels);
@@ -92,7 +94,7 @@ impl Call<'_> {
             let positions = bands.clone().map(|band| self.images_of(band) * columns).sum();
             let [inputs, outputs] = channels.each_ref().map(Range::len);
             let panels = [inputs.div_ceil(PANEL), outputs.div_ceil(self.columns)];
-            // A line more, lest all elements fall into the same set of a cache.
+            // One line more, so that the elements do not all fall into the same set of a cache.
             let steps = [panels[0] * positions * PANEL + LANES, panels[1] * positions * self.columns + LANES];
             let packed =
                 self.operands.iter().map(|operand| LANES * operand.tiles.band_words()).max().unwrap_or(0);
@@ -145,7 +147,8 @@ impl Call<'_> {
     }
 }
 
-/// Transforms a row of tiles of the images of a block into `[elements, ⌈channels / columns⌉, positions, columns]`.
+/// Transforms a row of tiles of the images of a block into
+/// `[elements, ⌈channels / columns⌉, positions, columns]`.
 struct TransformOperand<'a> {
     operand: &'a Operand<'a>,
     band: usize,
@@ -187,8 +190,8 @@ impl TransformOperand<'_> {
         }
         for pixel in 0..pixels.len() {
             let mut block = [[0.0; LANES]; BLOCK];
-            // SAFETY: by the assertions sixteen lines lie in the map where they are read from it, and sixteen rows in the packed
-            // ones; the caller vouches for the registers.
+            // SAFETY: by the assertions sixteen lines lie in the map where they are read from it, and sixteen
+            // rows in the packed ones; the caller guarantees the registers.
             unsafe {
                 let (source, stride) = if there == BLOCK {
                     (map.as_ptr().add(first + pixel).cast::<f32>(), map_pixels * LANES)
@@ -226,7 +229,8 @@ impl TransformOperand<'_> {
                 let (image, column) = (tile / across, tile % across);
                 let place = (channel / columns * positions + position + tile) * columns + channel % columns;
                 for lane in (0..LANES).step_by(A::Register::LANES) {
-                    // SAFETY: by the assertions each tile lies in the packed pixels and each element in the words.
+                    // SAFETY: by the assertions each tile lies in the packed pixels and each element in the
+                    // words.
                     unsafe {
                         let offsets = self.offsets.as_ptr().add(column * SIDE * SIDE);
                         let packed = self.packed.as_ptr().cast::<f32>().add(image * image_words + lane);
@@ -300,8 +304,8 @@ impl Kernel for MultiplyTiles<'_> {
         for element in 0..ELEMENTS {
             for channel in (0..inputs).step_by(A::CONTRACTION_ROWS) {
                 for panel in 0..panels[1] {
-                    // SAFETY: rows of a tile divide those of a panel: by the assertions every word read lies in its panel,
-                    // and every sum in those of the task.
+                    // SAFETY: rows of a tile divide those of a panel: by the assertions every word read lies
+                    // in its panel, and every sum in those of the task.
                     unsafe {
                         let place = channel / PANEL * positions * PANEL + channel % PANEL;
                         let input = input.as_ptr().add(element * steps[0] + place);
@@ -331,7 +335,8 @@ impl Kernel for TransformWeightGradient<'_> {
         assert!(pairs.is_multiple_of(LANES));
         assert!(products.len() == ELEMENTS * pairs && sums.len() == 9 * pairs);
         for pair in (0..pairs).step_by(A::Register::LANES) {
-            // SAFETY: by the assertions every element and every tap has as many pairs, whose number registers divide.
+            // SAFETY: by the assertions every element and every tap has as many pairs, whose number registers
+            // divide.
             unsafe {
                 let mut elements = [A::Register::splat(0.0); ELEMENTS];
                 for (element, value) in elements.iter_mut().enumerate() {

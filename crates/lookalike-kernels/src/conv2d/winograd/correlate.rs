@@ -26,9 +26,9 @@ use crate::map::{MapShape, lines};
 use crate::output::{OutputLines, init_vec};
 use crate::vector::Vector;
 
-/// Positions of a task, a tile of sixteen images each, at least where there are so many.
+/// Positions of a task (a tile of sixteen images each), at least, if there are so many.
 const POSITIONS: usize = 8;
-/// Tasks to be had where sizes allow it.
+/// Tasks there should be, if the shape allows it.
 const TASKS: usize = 32;
 /// Output channels of a task, at least: for fewer the inputs would be transformed too often.
 const CHANNELS: usize = 128;
@@ -46,7 +46,7 @@ pub(in super::super) fn correlate(
     assert!(super::is_possible(axes));
     let precision = path.precision();
     let panels = to.channels.div_ceil(path.rows());
-    // A line more, lest all elements fall into the same set of a cache.
+    // One line more, so that the elements do not all fall into the same set of a cache.
     let element_words = from.channels * path.rows() + LANES;
     let panel_words = ELEMENTS * element_words;
     let taps = std::array::from_fn(|tap| {
@@ -99,14 +99,15 @@ struct Call<'a> {
     weights: &'a Weights<'a>,
     /// Where the taps lie among the packed ones.
     taps: &'a [u32; 9],
-    /// The transformed weights of all panels, if more than one task needs them; a task that is the only one transforms them
-    /// itself, for all of them may be more than the caches hold.
+    /// The transformed weights of all panels, if several tasks need them. A single task transforms them panel
+    /// by panel, for all of them may be more than the caches hold.
     transformed: &'a [u32],
     panels: usize,
     panel_words: usize,
 }
 
-/// How a call is split into tasks, by its sizes alone: ranges of rows of tiles of sixteen images, and ranges of panels.
+/// How a call is split into tasks, by the shape alone: ranges of rows of tiles of sixteen images, and ranges
+/// of panels.
 struct TaskSplit {
     bands: usize,
     band_ranges: usize,
@@ -120,6 +121,14 @@ impl TaskSplit {
         let band_ranges = bands.div_ceil(POSITIONS.div_ceil(columns));
         let panel_ranges = TASKS.div_ceil(band_ranges).min(call.result.shape.channels / CHANNELS).max(1);
         Self { bands, band_ranges, panel_ranges }
+    }
+
+    /// The bands of a task, and its range of all `panels`.
+    fn ranges(&self, task: usize, panels: usize) -> [Range<usize>; 2] {
+        let part =
+            |count: usize, range: usize, ranges: usize| count * range / ranges..count * (range + 1) / ranges;
+        let bands = part(self.bands, task / self.panel_ranges, self.band_ranges);
+        [bands, part(panels, task % self.panel_ranges, self.panel_ranges)]
     }
 }
 
@@ -136,18 +145,29 @@ impl Call<'_> {
         self.path.in_f32().run(TransformWeights { call: self, outputs, rows, words });
     }
 
+    /// The transformed weights of some panels, for which there is room in `words` if that is still to be done.
+    fn transformed_weights<'w>(
+        &'w self,
+        panels: Range<usize>,
+        words: &'w mut Vec<u32>,
+        rows: &mut Vec<[f32; LANES]>,
+    ) -> &'w [u32] {
+        if !self.transformed.is_empty() {
+            return &self.transformed[panels.start * self.panel_words..panels.end * self.panel_words];
+        }
+        let words = first(words, panels.len() * self.panel_words);
+        for (panel, words) in panels.zip(words.chunks_exact_mut(self.panel_words)) {
+            self.transform_weights(panel, rows, words);
+        }
+        words
+    }
+
     fn run(&self, split: &TaskSplit, task: usize, scratch: &mut Scratch) {
-        let at = |count: usize, range: usize, ranges: usize| count * range / ranges;
-        let range = task / split.panel_ranges;
-        let bands = at(split.bands, range, split.band_ranges)..at(split.bands, range + 1, split.band_ranges);
-        let range = task % split.panel_ranges;
-        let panels =
-            at(self.panels, range, split.panel_ranges)..at(self.panels, range + 1, split.panel_ranges);
+        let [bands, panels] = split.ranges(task, self.panels);
         let (from, to) = (self.source.shape, self.result.shape);
         let [rows, columns] = self.tiles.count;
-
         let positions = bands.len() * columns;
-        // A line more, lest all elements fall into the same set of a cache.
+        // One line more, so that the elements do not all fall into the same set of a cache.
         let step = (positions * from.channels + 1) * LANES;
         let source = first(&mut scratch.first, ELEMENTS * step);
         for (index, band) in bands.clone().enumerate() {
@@ -174,16 +194,7 @@ impl Call<'_> {
             let count = panels.len() * self.path.rows();
             let (map, products) = first(&mut scratch.sums, map + count * stride).split_at_mut(map);
             let positions = &scratch.positions;
-            let words = panels.start * self.panel_words..panels.end * self.panel_words;
-            let weights = if self.transformed.is_empty() {
-                let transformed = first(&mut scratch.second, words.len());
-                for (panel, words) in panels.clone().zip(transformed.chunks_exact_mut(self.panel_words)) {
-                    self.transform_weights(panel, &mut scratch.rows, words);
-                }
-                transformed
-            } else {
-                &self.transformed[words]
-            };
+            let weights = self.transformed_weights(panels.clone(), &mut scratch.second, &mut scratch.rows);
             self.path.in_f32().run(MultiplyTiles {
                 call: self,
                 weights,
@@ -209,7 +220,8 @@ impl Call<'_> {
     }
 }
 
-/// Transforms the weights of a panel to `[elements, C, rows]`. Values of outputs that do not exist are unspecified.
+/// Transforms the weights of a panel to `[elements, C, rows]`. Values of outputs that do not exist are
+/// unspecified.
 struct TransformWeights<'a> {
     call: &'a Call<'a>,
     outputs: Range<usize>,
@@ -297,7 +309,8 @@ impl Kernel for TransformInput<'_> {
                 for tile in 0..columns {
                     let place = ((position + tile) * channels + channel) * LANES;
                     for lane in (0..LANES).step_by(A::Register::LANES) {
-                        // SAFETY: by the assertions each tile lies in the packed pixels and each element in the source.
+                        // SAFETY: by the assertions each tile lies in the packed pixels and each element in
+                        // the source.
                         unsafe {
                             let offsets = offsets.as_ptr().add(tile * ELEMENTS);
                             let packed = packed.as_ptr().cast::<f32>().add(lane);
@@ -343,8 +356,8 @@ impl Kernel for MultiplyTiles<'_> {
         assert!(panels * A::ROWS * stride <= products.len());
         for element in 0..ELEMENTS {
             for panel in 0..panels {
-                // SAFETY: by the assertions the weights of an element lie in the panel's, the positions in the element's
-                // part of the source, and their sums in its part of each row.
+                // SAFETY: by the assertions the weights of an element lie in the panel's, the positions in
+                // the element's part of the source, and their sums in its part of each row.
                 unsafe {
                     let place = panel * call.panel_words + element * call.element_words();
                     let sums = panel * A::ROWS * stride + element * positions.len() * LANES;

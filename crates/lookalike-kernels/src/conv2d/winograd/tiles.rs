@@ -35,7 +35,8 @@ impl TileGrid {
         (1 + self.side * self.source.width) * LANES
     }
 
-    /// Appends, for each tile of a row of them, where its values lie in the packed row. Pixels outside the image lie at the zeros.
+    /// Appends, for each tile of a row of them, where its values lie in the packed row. Pixels outside the
+    /// image lie at the zeros.
     pub(super) fn list(&self, band: usize, offsets: &mut Vec<u32>) {
         let rows = self.rows(band);
         for tile in 0..self.count[1] {

@@ -1,8 +1,8 @@
 //! The transforms of a tile, of as many channels or images at once as a register has lanes.
 //!
-//! Along a side, `Bᵀ` takes six inputs, `G` three weights and `A` four gradients to the values at the points; `Aᵀ` takes
-//! products at the points to four outputs and `Gᵀ` to three weights. In two dimensions columns are transformed first, rows
-//! then.
+//! Along a side, `Bᵀ` takes six inputs, `G` three weights and `A` four gradients to the values at the points;
+//! `Aᵀ` takes products at the points to four outputs and `Gᵀ` to three weights. In two dimensions columns are
+//! transformed first, rows then.
 
 #![expect(unsafe_code, reason = "registers read and written through pointers")]
 #![expect(clippy::needless_range_loop, reason = "row and column number registers of several arrays at once")]
@@ -14,12 +14,13 @@
 use super::{ELEMENTS, INPUTS};
 use crate::vector::Vector;
 
-/// The points beside 0 and ∞ are ±`P` and ±`Q`; their squares.
+/// The points other than 0 and ∞ are ±`P` and ±`Q`. `PP` and `QQ` are their squares.
 const P: f32 = 0.75;
 const Q: f32 = 1.5;
 const PP: f32 = P * P;
 const QQ: f32 = Q * Q;
-/// What the values of weights at 0, ±`P` and ±`Q` are divided by: the product of the differences to the other points.
+/// What the values of weights at 0, ±`P` and ±`Q` are divided by: the product of the differences to the other
+/// points.
 const AT_0: f32 = PP * QQ;
 const AT_P: f32 = 2.0 * PP * (PP - QQ);
 const AT_Q: f32 = 2.0 * QQ * (QQ - PP);
@@ -144,7 +145,8 @@ impl Transform<6, 3> for WeightGradientTransform {
     }
 }
 
-/// Transforms the tile whose values lie at `offsets` from `source` on, and writes its 36 elements `step` apart.
+/// Transforms the tile whose values lie at `offsets` from `source` on, and writes its 36 elements `step`
+/// apart.
 ///
 /// # Safety
 /// As that of [`Vector`], at `SIDE`² offsets and at 36 steps.
