@@ -229,7 +229,7 @@ fn a_run_on_graphs_finds_them_from_another_folder_and_embeds_no_labels_that_it_h
     let ended = place.run(&["embed", "run", "--data", "others/", "--out", "others.npy"]);
     assert_eq!(ended.status, Some(2), "{}", ended.error);
     assert!(
-        ended.error.contains("others has nodes labelled 5, which is none of the 2 labels"),
+        ended.error.contains("others has nodes labelled 5, but none of the 2 columns is for that label"),
         "{}",
         ended.error
     );
