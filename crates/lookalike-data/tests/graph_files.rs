@@ -122,6 +122,11 @@ fn a_folder_or_a_zip_is_found_by_name_and_by_path() {
         let message = graph::open(name, &root).unwrap_err().to_string();
         assert!(message.contains("several sets of graphs: X, X;"), "{message}");
     }
+    for set in 0..12 {
+        write(&format!("many/{set:02}_A.txt"), b"");
+    }
+    let message = graph::open("many/", root.path()).unwrap_err().to_string();
+    assert!(message.contains(" 08, 09, …; set data.root"), "{message}");
     for path in ["both/", "both.zip"] {
         let message = graph::open(path, root.path()).unwrap_err().to_string();
         assert!(message.contains("both") && message.contains("several sets of graphs: X, Z;"), "{message}");

@@ -12,6 +12,9 @@ use zip::ZipArchive;
 /// kept in memory can be several times as large, see [`open`](super::open).
 const MAX_BYTES: u64 = 1 << 31;
 
+/// Limit of the sets that an error names.
+const MAX_NAMED: usize = 10;
+
 /// The end of the name of the file of edges, which every set in TU format has.
 const EDGES: &str = "_A.txt";
 
@@ -204,10 +207,11 @@ fn set_of(file: &str) -> Option<&str> {
 fn only(mut sets: Vec<String>, root: &Path) -> Result<Option<String>, DataError> {
     sets.sort_unstable();
     if sets.len() > 1 {
+        let more = if sets.len() > MAX_NAMED { ", …" } else { "" };
         let problem = format!(
-            "{} holds several sets of graphs: {}; set data.root to it and data.name to one of them",
+            "{} holds several sets of graphs: {}{more}; set data.root to it and data.name to one of them",
             root.display(),
-            sets.join(", ")
+            sets[..sets.len().min(MAX_NAMED)].join(", ")
         );
         return Err(DataError::Graph { problem });
     }
