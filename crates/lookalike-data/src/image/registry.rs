@@ -75,7 +75,7 @@ fn open_glyphs(options: &DataOptions, _: Split) -> Result<Opened, DataError> {
 }
 
 #[cfg(not(feature = "folder"))]
-fn open_folder(options: &DataOptions, _: Split) -> Result<Opened, DataError> {
+fn open_folder(options: &DataOptions, _: Split, _: &dyn ProgressDisplay) -> Result<Opened, DataError> {
     Err(DataError::FeatureMissing { name: options.name.clone(), feature: "folder" })
 }
 
