@@ -18,6 +18,17 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     product
 }
 
+/// The level of vector instructions by which this processor computes: with another, results differ in their last bits.
+pub fn level() -> &'static str {
+    match Level::detect() {
+        Level::Portable => "portable",
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => "avx2",
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512 => "avx512",
+    }
+}
+
 /// A level of vector instructions. It is detected once a call, so that the inner loops have no branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Level {

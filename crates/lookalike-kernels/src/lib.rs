@@ -5,6 +5,7 @@ mod bf16;
 mod blocks;
 pub mod conv2d;
 mod dot;
+pub mod dropout;
 mod error;
 pub mod map;
 mod normalize;
@@ -18,7 +19,7 @@ mod transpose;
 mod vector;
 
 pub use blocks::{Circulant, Scoring, circulant_top_k};
-pub use dot::dot;
+pub use dot::{dot, level};
 pub use error::KernelError;
 pub use normalize::{normalize, scatter_units, squared_norm};
 pub use stop::{NEVER, Stop};
