@@ -34,4 +34,4 @@ pub use image::views::{ImageBatch, ImageViews, PlainImages};
 pub use loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 #[cfg(feature = "images")]
 pub use published::{PublishedFile, published_files};
-pub use views::{ViewBatch, Views};
+pub use views::ViewBatch;

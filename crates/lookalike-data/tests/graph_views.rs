@@ -8,7 +8,7 @@ use lookalike_data::graph::{
     GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs,
     Variant,
 };
-use lookalike_data::{BatchRequest, BatchSource, Loader, LoaderOptions, Views};
+use lookalike_data::{BatchRequest, BatchSource, Loader, LoaderOptions};
 use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -44,9 +44,9 @@ fn request(instances: &[u32], epoch: u64) -> BatchRequest {
 fn stacked(source: &GraphViews, instances: &[u32], epoch: u64) -> GraphBatch {
     let batch = source.batch(&request(instances, epoch)).unwrap();
     assert_eq!(batch.instances, instances);
-    match batch.views {
-        Views::Stacked(views) => views,
-        Views::Shared(_) => unreachable!("graphs are augmented before they are encoded"),
+    match &batch.views[..] {
+        [first, second] => GraphBatch::joined(&[first, second]).unwrap(),
+        views => unreachable!("{} views", views.len()),
     }
 }
 

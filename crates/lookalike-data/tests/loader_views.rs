@@ -6,7 +6,7 @@ use lookalike_base::Seed;
 use lookalike_data::image::augment::{AugmentOptions, Augmentation, Normalization, Parameters, Scratch};
 use lookalike_data::image::dataset::{Image, ImageDataset};
 use lookalike_data::{
-    BatchRequest, BatchSource, DataError, ImageBatch, ImageViews, Loader, LoaderOptions, PlainImages, Views,
+    BatchRequest, BatchSource, DataError, ImageBatch, ImageViews, Loader, LoaderOptions, PlainImages,
 };
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
@@ -64,9 +64,13 @@ fn request(instances: Vec<u32>) -> BatchRequest {
 }
 
 fn stacked(source: &ImageViews, request: &BatchRequest) -> ImageBatch {
-    match source.batch(request).unwrap().views {
-        Views::Stacked(batch) => batch,
-        Views::Shared(_) => panic!("augmentation gives two views"),
+    match &source.batch(request).unwrap().views[..] {
+        [first, second] => {
+            let [_, channels, height, width] = first.shape;
+            let values = [&first.values[..], &second.values].concat();
+            ImageBatch { values, shape: [2 * first.shape[0], channels, height, width] }
+        }
+        views => panic!("{} views", views.len()),
     }
 }
 

@@ -115,6 +115,27 @@ impl GraphBatch {
         Self { edges, offsets, features, columns: self.columns }
     }
 
+    /// The graphs of all `batches`, in their order.
+    ///
+    /// # Errors
+    /// [`DataError::Graph`] where there is none, they differ in columns, or they have more than 2³² − 1 nodes.
+    pub fn joined(batches: &[&Self]) -> Result<Self, DataError> {
+        let columns = batches.first().map_or(0, |batch| batch.columns);
+        if columns == 0 || batches.iter().any(|batch| batch.columns != columns) {
+            let problem = "batches to join need the same number of features, at least one".to_owned();
+            return Err(DataError::Graph { problem });
+        }
+        let mut offsets = vec![0];
+        for batch in batches {
+            let begin = offsets[offsets.len() - 1];
+            offsets.extend(batch.offsets[1..].iter().map(|end| begin + end));
+        }
+        let edges =
+            Csr::block_diagonal(batches.iter().map(|batch| &batch.edges)).map_err(DataError::graph)?;
+        let features = batches.iter().flat_map(|batch| &batch.features).copied().collect();
+        Ok(Self { edges, offsets, features, columns })
+    }
+
     /// Number of graphs.
     pub fn len(&self) -> usize {
         self.offsets.len() - 1

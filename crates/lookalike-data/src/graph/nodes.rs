@@ -69,7 +69,8 @@ pub struct NodeBatch {
     /// What describes them, b×d.
     pub features: Csr,
     /// The same rows in another order, so that nodes stand where others belong (Veličković et al. 2019, *Deep Graph Infomax*,
-    /// <https://arxiv.org/abs/1809.10341>, section 3.4); drawn from the stream (`corruption`, epoch, step, 0).
+    /// <https://arxiv.org/abs/1809.10341>, section 3.4); in the order of a number of the stream
+    /// (`corruption`, epoch, step, node) each.
     pub corrupted: Csr,
 }
 
@@ -85,6 +86,11 @@ impl Subgraphs {
     pub fn new(graph: Arc<NodeGraph>, seed: Seed) -> Self {
         Self { graph, seed }
     }
+
+    /// The random number of a node by which the features of a batch are put into another order.
+    fn key(&self, request: &BatchRequest, node: u32) -> u64 {
+        self.seed.stream("corruption", request.epoch, request.step, u64::from(node)).bits()
+    }
 }
 
 impl BatchSource for Subgraphs {
@@ -97,8 +103,10 @@ impl BatchSource for Subgraphs {
             return Err(DataError::Index { dataset: "the graph".to_owned(), index, len });
         }
         let features = graph.features.chosen(nodes);
-        let mut stream = self.seed.stream("corruption", request.epoch, request.step, 0);
-        let corrupted = features.chosen(&stream.permutation(nodes.len() as u32));
+        let mut keyed: Vec<(u64, u32)> = nodes.iter().map(|node| self.key(request, *node)).zip(0..).collect();
+        keyed.sort_unstable();
+        let order: Vec<u32> = keyed.into_iter().map(|(_, row)| row).collect();
+        let corrupted = features.chosen(&order);
         Ok(NodeBatch {
             instances: nodes.clone(),
             normalized: graph.normalized.induced(nodes),

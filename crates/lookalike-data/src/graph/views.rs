@@ -1,4 +1,4 @@
-//! Batches of graphs: two views of each to contrast, or the graphs themselves to evaluate.
+//! Batches of graphs: views of each to contrast, or the graphs themselves to evaluate.
 
 use super::augment::{GraphAugmentation, Variant, plain};
 use super::batch::{Graph, GraphBatch};
@@ -6,7 +6,7 @@ use super::features::Features;
 use super::graph_set::GraphSet;
 use crate::error::DataError;
 use crate::loader::{BatchRequest, BatchSource};
-use crate::views::{ViewBatch, Views};
+use crate::views::ViewBatch;
 use lookalike_base::Seed;
 use std::sync::Arc;
 
@@ -32,22 +32,22 @@ impl DescribedGraphs {
     }
 }
 
-/// Two views of each graph.
+/// Augmented views of each graph: two to contrast, or one.
 ///
 /// View v of an instance is drawn from the stream (`augment`, epoch, step, 2 · instance + v): it depends on
 /// no other instance of the batch, on no thread, and on nothing before.
 #[derive(Debug, Clone)]
 pub struct GraphViews {
     graphs: DescribedGraphs,
-    views: [GraphAugmentation; 2],
+    views: Vec<GraphAugmentation>,
     seed: Seed,
 }
 
 impl GraphViews {
-    /// Views of `graphs` by the two augmentations. The published GraphCL contrasts each graph, not augmented,
+    /// Views of `graphs`, one by each augmentation. The published GraphCL contrasts each graph, not augmented,
     /// with one view.
-    pub fn new(graphs: DescribedGraphs, views: [GraphAugmentation; 2], seed: Seed) -> Self {
-        Self { graphs, views, seed }
+    pub fn new(graphs: DescribedGraphs, views: impl Into<Vec<GraphAugmentation>>, seed: Seed) -> Self {
+        Self { graphs, views: views.into(), seed }
     }
 }
 
@@ -55,15 +55,15 @@ impl BatchSource for GraphViews {
     type Batch = ViewBatch<GraphBatch>;
 
     fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
-        let mut graphs = Vec::with_capacity(2 * request.instances.len());
-        for (view, augment) in self.views.iter().enumerate() {
-            for instance in &request.instances {
-                let address = 2 * u64::from(*instance) + view as u64;
+        let views = self.views.iter().zip(0..).map(|(augment, view)| {
+            let graph = |instance: &u32| {
+                let address = 2 * u64::from(*instance) + view;
                 let mut stream = self.seed.stream("augment", request.epoch, request.step, address);
-                graphs.push(augment.apply(&self.graphs.graph(*instance)?, &mut stream)?);
-            }
-        }
-        let views = Views::Stacked(GraphBatch::of(&graphs)?);
+                augment.apply(&self.graphs.graph(*instance)?, &mut stream)
+            };
+            GraphBatch::of(&request.instances.iter().map(graph).collect::<Result<Vec<_>, _>>()?)
+        });
+        let views = views.collect::<Result<Vec<_>, DataError>>()?;
         Ok(ViewBatch { instances: request.instances.clone(), views })
     }
 }

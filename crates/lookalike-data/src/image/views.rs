@@ -1,10 +1,10 @@
-//! Batches of images: two augmented views of each instance to train on, or the plain images to evaluate on.
+//! Batches of images: augmented views of each instance to train on, or the plain images to evaluate on.
 
 use crate::error::DataError;
 use crate::image::augment::{Augmentation, Normalization, Parameters, Scratch};
 use crate::image::dataset::{Image, ImageDataset};
 use crate::loader::{BatchRequest, BatchSource};
-use crate::views::{ViewBatch, Views};
+use crate::views::ViewBatch;
 use lookalike_base::stream::Seed;
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
@@ -20,31 +20,50 @@ pub struct ImageBatch {
     pub shape: [usize; 4],
 }
 
-/// Two augmented views of each instance.
+impl ImageBatch {
+    /// A batch of the images numbered `rows`, in that order.
+    ///
+    /// # Panics
+    /// Where there is no such image.
+    #[must_use]
+    pub fn select(&self, rows: &[u32]) -> Self {
+        let [_, channels, height, width] = self.shape;
+        let size = channels * height * width;
+        let mut values = Vec::with_capacity(rows.len() * size);
+        for row in rows {
+            values.extend_from_slice(&self.values[*row as usize * size..][..size]);
+        }
+        Self { values, shape: [rows.len(), channels, height, width] }
+    }
+}
+
+/// Augmented views of each instance: two to contrast, or one.
 ///
 /// View v of an instance is drawn from the stream (`augment`, epoch, step, 2 · instance + v): it depends on
 /// no other instance of the batch, on no thread, and on nothing before.
 pub struct ImageViews {
     renderer: BatchRenderer,
-    views: [Augmentation; 2],
+    views: Vec<Augmentation>,
     seed: Seed,
 }
 
 impl ImageViews {
-    /// Views of `dataset` by two validated augmentations of the same size, which
+    /// Views of `dataset`, one by each of the validated augmentations, which are of the same size; that of two
     /// [`AugmentOptions::validate`](crate::image::augment::AugmentOptions::validate) checks. Each batch is
     /// divided among `threads`, so that even a single large batch uses them all.
     ///
     /// # Panics
-    /// Where the sizes differ.
+    /// Where there is no augmentation, or the sizes differ.
     pub fn new(
         dataset: Arc<dyn ImageDataset>,
-        views: [Augmentation; 2],
+        views: impl Into<Vec<Augmentation>>,
         seed: Seed,
         threads: NonZeroUsize,
     ) -> Self {
-        assert_eq!(views[0].size(), views[1].size(), "both views of a batch have one size");
-        Self { renderer: BatchRenderer { dataset, size: views[0].size(), threads }, views, seed }
+        let views = views.into();
+        let size = views[0].size();
+        assert!(views.iter().all(|view| view.size() == size), "all views of a batch have one size");
+        Self { renderer: BatchRenderer { dataset, size, threads }, views, seed }
     }
 }
 
@@ -52,13 +71,14 @@ impl BatchSource for ImageViews {
     type Batch = ViewBatch<ImageBatch>;
 
     fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
-        let stacked =
-            self.renderer.batch::<2>(&request.instances, |image, instance, view, scratch, out| {
+        let views = self.views.len();
+        let views =
+            self.renderer.batches(views, &request.instances, |image, instance, view, scratch, out| {
                 let address = 2 * u64::from(instance) + view as u64;
                 let mut stream = self.seed.stream("augment", request.epoch, request.step, address);
                 self.views[view].apply(image, &mut stream, scratch, out);
             })?;
-        Ok(ViewBatch { instances: request.instances.clone(), views: Views::Stacked(stacked) })
+        Ok(ViewBatch { instances: request.instances.clone(), views })
     }
 }
 
@@ -88,9 +108,10 @@ impl BatchSource for PlainImages {
     type Batch = ImageBatch;
 
     fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
-        self.renderer.batch::<1>(&request.instances, |image, _, _, scratch, out| {
+        let mut batches = self.renderer.batches(1, &request.instances, |image, _, _, scratch, out| {
             self.plain.render(image, &Parameters::default(), scratch, out);
-        })
+        })?;
+        Ok(batches.remove(0))
     }
 }
 
@@ -102,23 +123,24 @@ struct BatchRenderer {
 }
 
 impl BatchRenderer {
-    /// `VIEWS` blocks of as many rows as there are instances, each filled by
-    /// `render(image, instance, view, …)`. Where several instances cannot be read, the error is that of the
-    /// first.
-    fn batch<const VIEWS: usize>(
+    /// As many batches as `views`, each filled by `render(image, instance, view, …)`. Where several instances
+    /// cannot be read, the error is that of the first.
+    fn batches(
         &self,
+        views: usize,
         instances: &[u32],
         render: impl Fn(&Image<'_>, u32, usize, &mut Scratch, &mut [f32]) + Sync,
-    ) -> Result<ImageBatch, DataError> {
-        let shape = [VIEWS * instances.len(), 3, self.size, self.size];
+    ) -> Result<Vec<ImageBatch>, DataError> {
+        let shape = [instances.len(), 3, self.size, self.size];
         let row = 3 * self.size * self.size;
-        let mut values = vec![0.0; shape.iter().product()];
+        let values = vec![0.0; shape.iter().product()];
+        let mut batches = vec![ImageBatch { values, shape }; views];
         if instances.is_empty() {
-            return Ok(ImageBatch { values, shape });
+            return Ok(batches);
         }
         let chunk = instances.len().div_ceil(self.threads.get());
-        let blocks = values.chunks_exact_mut(instances.len() * row);
-        let mut blocks: Vec<_> = blocks.map(|block| block.chunks_mut(chunk * row)).collect();
+        let mut blocks: Vec<_> =
+            batches.iter_mut().map(|batch| batch.values.chunks_mut(chunk * row)).collect();
         let work =
             &|(instances, rows): (&[u32], Vec<&mut [f32]>)| self.render_chunk(instances, rows, &render);
         thread::scope(|scope| {
@@ -133,7 +155,7 @@ impl BatchRenderer {
                 others.into_iter().map(|other| other.join().unwrap_or_else(|cause| resume_unwind(cause)));
             std::iter::once(own).chain(others).collect::<Result<(), _>>()
         })?;
-        Ok(ImageBatch { values, shape })
+        Ok(batches)
     }
 
     /// One thread's part of a batch: `rows` are those of `instances` in each block of views.
