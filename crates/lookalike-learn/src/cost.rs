@@ -13,6 +13,7 @@ use crate::error::LearnError;
 use crate::layer::{Linear, normal};
 use crate::module::{Module, Pass, Visitor, parameter_count};
 use crate::op::clock::{TASKS, Task, spent};
+use crate::step::Step;
 use crate::train::optimizer::{NamedGradients, accumulate};
 use crate::train::{Optimizer, OptimizerOptions};
 
@@ -192,9 +193,8 @@ impl Bench {
     }
 
     fn step(&mut self) {
-        let dropout = Seed(0).stream("dropout", 0, 0, 0);
-        let pass = Pass { precision: self.precision, ..Pass::training(dropout) };
-        let features = self.classifier.encoder.features(self.images.clone(), &pass);
+        let pass = Pass { precision: self.precision, ..Pass::training(&Step::default()) };
+        let features = self.classifier.encoder.features(self.images.clone(), &pass).vector;
         let scores = log_softmax(self.classifier.fc.forward(features, &pass), 1);
         let loss = (scores * self.classes.clone()).sum_dim(1).mean().neg();
         let mut gradients = NamedGradients::new();

@@ -27,6 +27,9 @@ pub enum LearnError {
         /// What is wrong, and what would be right.
         reason: String,
     },
+    /// An input that an encoder or method cannot read: a part of the program that does not fit another.
+    #[error("{0}")]
+    Input(String),
     /// Weights that do not fit the network.
     #[error("weights: tensor `{name}`: {reason}")]
     Weights {

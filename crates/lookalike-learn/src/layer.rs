@@ -7,8 +7,9 @@ use crate::engine::{Device, Tensor, from_host};
 use crate::module::{Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
 pub use crate::op::FeatureMap;
 use crate::op::{
-    Affine, Batch, BatchStatistics, Epilogue, batch_norm, batch_norm_fixed, conv2d, equal_groups,
+    Affine, Batch, BatchStatistics, Epilogue, batch_norm, batch_norm_fixed, conv2d, equal_groups, keep_mask,
 };
+use lookalike_kernels::dropout::Place;
 
 /// A tensor of normal numbers with the given standard deviation.
 pub(crate) fn normal<const D: usize>(
@@ -259,14 +260,34 @@ impl Module for PRelu {
     }
 }
 
-/// Drops values with `probability` and scales the rest by 1 / (1 − `probability`), by masks from the pass's stream.
-pub fn dropout<const D: usize>(input: Tensor<D>, probability: f32, pass: &mut Pass) -> Tensor<D> {
-    let Some(stream) = pass.dropout.as_mut().filter(|_| probability > 0.0) else { return input };
-    let scale = 1.0 / (1.0 - probability);
-    let count = input.dims().iter().product();
-    let mask = (0..count).map(|_| if stream.chance(probability) { 0.0 } else { scale }).collect();
-    let mask = from_host(mask, input.dims(), &input.device().inner());
-    input * mask
+/// Drops values with `probability` and scales the rest by 1 / (1 − `probability`).
+///
+/// A mask hangs on `purpose`, which names the layer, on the step, on the instance and view of a row, and on the place within that
+/// instance (row of a part, column), and on nothing else: another order of rows or another chunk gives the same one.
+///
+/// # Shapes
+/// `[n, d]` → the same. Without `offsets` one row for each of [`Pass::rows`]; with them row r of the pass has the rows `offsets[r]`
+/// to `offsets[r + 1]`, less one, as the tokens of a text.
+///
+/// # Panics
+/// Where the rows are other than the pass says.
+pub fn dropout(
+    input: Tensor<2>,
+    offsets: Option<&[usize]>,
+    probability: f32,
+    purpose: &str,
+    pass: &Pass,
+) -> Tensor<2> {
+    let Some(dropout) = pass.dropout.filter(|_| probability > 0.0) else { return input };
+    let [rows, width] = input.dims();
+    let own = |row: usize| offsets.map_or(1, |offsets| offsets[row + 1] - offsets[row]);
+    let mut places = Vec::with_capacity(rows);
+    for (index, row) in pass.rows.iter().enumerate() {
+        let key = dropout.key(purpose, *row);
+        places.extend((0..own(index)).map(|part| Place { key, first: (part * width) as u32 }));
+    }
+    assert_eq!(places.len(), rows, "a row of the pass has as many rows of the tensor as it says");
+    input.clone() * keep_mask(&places, width, probability, &input.device().inner())
 }
 
 #[cfg(test)]

@@ -4,12 +4,15 @@
 //! Optimisers, checkpoints, export and momentum encoders all work through that one list.
 
 use std::num::NonZero;
+use std::sync::Arc;
 
-use lookalike_base::Stream;
+use lookalike_base::Seed;
 use lookalike_base::arrays::{Array, Arrays};
 
 use crate::engine::{Device, Gradients, Precision, Tensor, from_host, to_host};
 use crate::error::LearnError;
+use crate::input::{Column, RowId};
+use crate::step::Step;
 
 /// What a tensor of a module is for; decides about weight decay, LARS and whether gradients reach it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,23 +37,28 @@ pub trait AnyTensor {
     fn assign(&mut self, flat: Tensor<1>);
     /// Takes its gradient, flattened, out of `gradients`.
     fn take_gradient(&self, gradients: &mut Gradients) -> Option<Tensor<1>>;
+    /// From now on no gradient reaches it.
+    fn freeze(&mut self);
+    /// Whether it learns: neither kept nor frozen.
+    fn learns(&self) -> bool;
 }
 
 /// A trained tensor of rank D.
 #[derive(Debug, Clone)]
 pub struct Parameter<const D: usize> {
     tensor: Tensor<D>,
+    frozen: bool,
 }
 
 impl<const D: usize> Parameter<D> {
     /// Makes a leaf of the gradient graph out of `tensor`.
     pub fn new(tensor: Tensor<D>) -> Self {
-        Self { tensor: tensor.inner().autodiff().require_grad() }
+        Self { tensor: tensor.inner().autodiff().require_grad(), frozen: false }
     }
 
-    /// The tensor as a pass reads it: tracked where the pass wants gradients.
+    /// The tensor as a pass reads it: tracked where the pass wants gradients and it is not frozen.
     pub fn read(&self, pass: &Pass) -> Tensor<D> {
-        if pass.gradient { self.tensor.clone() } else { self.tensor.clone().inner() }
+        if pass.gradient && !self.frozen { self.tensor.clone() } else { self.tensor.clone().inner() }
     }
 }
 
@@ -65,12 +73,20 @@ impl<const D: usize> AnyTensor for Parameter<D> {
     }
 
     fn assign(&mut self, flat: Tensor<1>) {
-        *self = Self::new(flat.reshape(self.tensor.dims()));
+        *self = Self { frozen: self.frozen, ..Self::new(flat.reshape(self.tensor.dims())) };
     }
 
     fn take_gradient(&self, gradients: &mut Gradients) -> Option<Tensor<1>> {
         let count = self.tensor.dims().iter().product::<usize>();
         self.tensor.grad_remove(gradients).map(|gradient| gradient.reshape([count]))
+    }
+
+    fn freeze(&mut self) {
+        self.frozen = true;
+    }
+
+    fn learns(&self) -> bool {
+        !self.frozen
     }
 }
 
@@ -97,6 +113,12 @@ impl AnyTensor for Buffer {
     fn take_gradient(&self, _: &mut Gradients) -> Option<Tensor<1>> {
         None
     }
+
+    fn freeze(&mut self) {}
+
+    fn learns(&self) -> bool {
+        false
+    }
 }
 
 /// How one forward pass reads parameters and normalisation layers.
@@ -106,10 +128,29 @@ pub struct Pass {
     pub gradient: bool,
     /// Where normalisation layers take mean and variance from.
     pub statistics: Statistics,
-    /// The stream of dropout masks; `None` switches dropout off.
-    pub dropout: Option<Stream>,
+    /// What dropout masks hang on; `None` switches dropout off.
+    pub dropout: Option<Dropout>,
     /// At which precision convolutions multiply, gradients included.
     pub precision: Precision,
+    /// Whether an encoder is to give its feature maps too.
+    pub maps: bool,
+    /// Whose rows are encoded, see [`Pass::reading`].
+    pub rows: Arc<[RowId]>,
+}
+
+/// What dropout masks hang on beside layer, row and place: the step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dropout {
+    seed: Seed,
+    epoch: u64,
+    batch: u64,
+}
+
+impl Dropout {
+    /// A random number of 64 bits for `row` in the layer that `purpose` names.
+    pub(crate) fn key(self, purpose: &str, row: RowId) -> u64 {
+        self.seed.stream(purpose, self.epoch, self.batch, row.address()).bits()
+    }
 }
 
 /// Where a normalisation layer takes mean and variance from.
@@ -132,10 +173,16 @@ pub enum Statistics {
 }
 
 impl Pass {
-    /// A training pass in `f32`, with dropout masks from `dropout`.
-    pub fn training(dropout: Stream) -> Self {
-        let (statistics, precision) = (Statistics::Batch, Precision::F32);
-        Self { gradient: true, statistics, dropout: Some(dropout), precision }
+    /// A training pass in `f32`, with the dropout masks of `step`.
+    pub fn training(step: &Step) -> Self {
+        let dropout = Dropout { seed: step.seed, epoch: step.epoch, batch: step.batch };
+        Self { gradient: true, statistics: Statistics::Batch, dropout: Some(dropout), ..Self::evaluation() }
+    }
+
+    /// Calls `run` with this pass, the rows that are encoded being those of `column`.
+    pub fn reading<R>(&mut self, column: &Column, run: impl FnOnce(&mut Self) -> R) -> R {
+        self.rows = Arc::clone(&column.rows);
+        run(self)
     }
 
     /// Calls `run` with this pass, gradients left out: how a momentum encoder is run in training mode.
@@ -160,7 +207,8 @@ impl Pass {
     /// A pass that changes nothing: running statistics, no dropout, no gradient, `f32`.
     pub fn evaluation() -> Self {
         let (statistics, precision) = (Statistics::Running, Precision::F32);
-        Self { gradient: false, statistics, dropout: None, precision }
+        let rows = Vec::new().into();
+        Self { gradient: false, statistics, dropout: None, precision, maps: false, rows }
     }
 
     /// A pass that re-estimates running statistics, `seen` batches having been averaged before.
@@ -173,6 +221,12 @@ impl Pass {
 pub trait Module {
     /// Shows every tensor, always in the same order, under its name.
     fn visit(&mut self, visitor: &mut Visitor<'_>);
+}
+
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        (**self).visit(visitor);
+    }
 }
 
 /// Called with the full name, the role and the tensor itself.

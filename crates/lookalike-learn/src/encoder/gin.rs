@@ -3,7 +3,7 @@
 //!
 //! hᵥ ← BatchNorm ( max(0, MLP ( (1 + ε) hᵥ + Σ_{u ∈ N(v)} hᵤ )) ), MLP being linear, `ReLU`, linear, and ε = 0, not trained.
 //!
-//! A graph's vector is the [`ReadOut`] of every layer's nodes side by side. Tensors have the names of the published state
+//! A graph's vector is the [`Pooling`] of every layer's nodes side by side. Tensors have the names of the published state
 //! dict (`convs.0.nn.0.weight`, `bns.0.weight` …), which beside them has ε as `convs.0.eps`.
 
 use std::sync::Arc;
@@ -11,38 +11,54 @@ use std::sync::Arc;
 use crate::burn::tensor::activation::relu;
 use lookalike_base::Stream;
 use lookalike_data::graph::GraphBatch;
-use serde::{Deserialize, Serialize};
 
-use super::{Encoder, ReadOut};
+use super::entry::{EncoderEntry, LAYERS, Normalized, WIDTH, add_counters};
+use super::{Encoder, Features, Parts, Pooling};
 use crate::engine::{Device, Tensor, from_host};
+use crate::error::LearnError;
+use crate::input::Input;
 use crate::layer::{BatchNorm, Linear};
 use crate::module::{Module, Pass, Visitor};
 use crate::op::{SparseMatrix, aggregate};
+use crate::options::{Options, Range, Value};
 
-/// What the network looks like; the defaults are the published ones.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct GinOptions {
-    /// Number of layers, at least 1: 3.
-    pub layers: usize,
-    /// Length of a node's vector: 32. A graph's is `layers` times as long.
-    pub width: usize,
-    /// How nodes become a graph: by their sum.
-    pub read_out: ReadOut,
-}
-
-impl Default for GinOptions {
-    fn default() -> Self {
-        Self { layers: 3, width: 32, read_out: ReadOut::Sum }
+crate::options! {
+    /// What the network looks like; the defaults are the published ones.
+    pub struct GinOptions {
+        /// Message passing layers; GraphCL: 3.
+        layers: usize = Value::Integer(3), LAYERS;
+        /// Length of a node's vector; GraphCL: 32. The representation has `layers` · `width` numbers.
+        width: usize = Value::Integer(32), WIDTH;
+        /// How the nodes of each layer become a graph; GraphCL: by their sum.
+        read_out: Pooling = Value::Text("sum"), Range::OneOf(&["sum", "mean", "max"]);
     }
 }
+
+/// A graph isomorphism network in a registry.
+pub const ENTRY: EncoderEntry = EncoderEntry {
+    kind: "gin",
+    about: "a graph isomorphism network",
+    keys: GinOptions::KEYS,
+    modalities: &["graph"],
+    methods: &[],
+    convolutions: false,
+    normalized: Normalized::Parts,
+    dimension: |settings| {
+        let GinOptions { layers, width, .. } = settings.read("encoder")?;
+        Ok(layers * width)
+    },
+    build: |settings, inputs, stream, device| {
+        Ok(Box::new(Gin::new(inputs, &settings.read("encoder")?, stream, device)))
+    },
+    complete_export: add_counters,
+};
 
 /// A graph isomorphism network.
 #[derive(Debug, Clone)]
 pub struct Gin {
     layers: Vec<Layer>,
     width: usize,
-    read_out: ReadOut,
+    read_out: Pooling,
     device: Device,
 }
 
@@ -77,11 +93,12 @@ impl Module for Gin {
 }
 
 impl Encoder for Gin {
-    type Input = GraphBatch;
-
-    fn forward(&mut self, input: &GraphBatch, pass: &mut Pass) -> Tensor<2> {
+    /// # Errors
+    /// [`LearnError::Input`] for others than graphs.
+    fn forward(&mut self, input: &Input, pass: &mut Pass) -> Result<Features, LearnError> {
+        let input: &GraphBatch = input.get()?;
         if input.nodes() == 0 {
-            return Tensor::zeros([input.len(), self.dimension()], &self.device);
+            return Ok(Features::of(Tensor::zeros([input.len(), self.dimension()], &self.device)));
         }
         let edges = SparseMatrix::new(input.edges.clone());
         let offsets: Arc<[usize]> = input.offsets.as_slice().into();
@@ -90,9 +107,10 @@ impl Encoder for Gin {
             let [first, second] = &layer.mlp;
             let hidden = relu(first.forward(aggregate(&edges, 1.0, nodes.clone()), pass));
             nodes = layer.normalization.forward(relu(second.forward(hidden, pass)), pass);
-            self.read_out.of(nodes.clone(), &offsets)
+            self.read_out.forward(Parts { values: nodes.clone(), offsets: Arc::clone(&offsets) })
         });
-        Tensor::cat(graphs.collect(), 1)
+        let vector = Tensor::cat(graphs.collect(), 1);
+        Ok(Features { vector, parts: Some(Parts { values: nodes, offsets }), maps: Vec::new() })
     }
 
     fn dimension(&self) -> usize {

@@ -1,28 +1,60 @@
-//! Encoders: what turns an input into one vector an instance.
+//! Encoders: what turns an input into one vector an instance, and where it has them into vectors of its parts.
 
+pub mod entry;
 pub mod gcn;
 pub mod gin;
-pub mod inputs;
-pub mod mlp;
-pub mod read_out;
+pub mod pooling;
 pub mod resnet;
-pub mod tokens;
+
+use std::sync::Arc;
+
+use dyn_clone::DynClone;
 
 use crate::engine::Tensor;
+use crate::error::LearnError;
+use crate::input::Input;
 use crate::module::{Module, Pass};
 
-pub use inputs::Inputs;
-pub use read_out::ReadOut;
+pub use entry::{EncoderEntry, Normalized};
+pub use pooling::Pooling;
 
-/// A network from inputs of one kind to vectors.
-pub trait Encoder: Module + Send {
-    /// What it reads: a batch of images or graphs, vectors, token lists.
-    type Input: Inputs;
+/// What an encoder makes of N instances.
+#[derive(Debug, Clone)]
+pub struct Features {
+    /// One vector an instance, `[N, d]`.
+    pub vector: Tensor<2>,
+    /// Vectors of their parts, of encoders that have them.
+    pub parts: Option<Parts>,
+    /// Feature maps by stage, `[N, C, H, W]` each, where [`Pass::maps`] asks for them and the encoder has them.
+    pub maps: Vec<Tensor<4>>,
+}
 
-    /// # Shapes
-    /// N inputs → `[N, dimension]`.
-    fn forward(&mut self, input: &Self::Input, pass: &mut Pass) -> Tensor<2>;
+/// Vectors of the parts of instances: the nodes of graphs, the tokens of texts.
+#[derive(Debug, Clone)]
+pub struct Parts {
+    /// `[parts, d]`
+    pub values: Tensor<2>,
+    /// Instance i has the rows `offsets[i]` to `offsets[i + 1]`, less one.
+    pub offsets: Arc<[usize]>,
+}
+
+impl Features {
+    /// Vectors, and nothing beside them.
+    pub fn of(vector: Tensor<2>) -> Self {
+        Self { vector, parts: None, maps: Vec::new() }
+    }
+}
+
+/// A network from inputs to vectors.
+pub trait Encoder: Module + DynClone + Send {
+    /// What it makes of the instances of `input`.
+    ///
+    /// # Errors
+    /// [`LearnError::Input`] where it does not read such.
+    fn forward(&mut self, input: &Input, pass: &mut Pass) -> Result<Features, LearnError>;
 
     /// Length of the vectors it gives, d.
     fn dimension(&self) -> usize;
 }
+
+dyn_clone::clone_trait_object!(Encoder);

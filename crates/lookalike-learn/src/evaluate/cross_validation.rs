@@ -4,8 +4,62 @@ use lookalike_base::{Rows, Seed, Watch};
 use lookalike_metrics::{MetricError, SvmKernel, SvmOptions, svm_accuracy};
 use serde::Serialize;
 
-use super::scores::Labels;
+use super::{Figure, ScoreEntry, Subject};
 use crate::error::LearnError;
+use crate::modality::{ArmKind, Labels};
+use crate::options::{Options, Range, SOME, Value};
+
+crate::options! {
+    /// What a recipe says of it.
+    pub struct SvmSettings {
+        /// The machine of the [protocol](graphs.md#classifying-embeddings), as the method's paper has it.
+        svm: SvmKernel = Value::Text("rbf"), Range::OneOf(&["rbf", "linear"]);
+        /// Draws of folds, from `seed` on.
+        fold_seeds: usize = Value::Integer(5), SOME;
+    }
+}
+
+/// The cross-validated support vector machine in a registry.
+pub const ENTRY: ScoreEntry = ScoreEntry {
+    kind: "svm",
+    about: "cross-validated support vector machine",
+    keys: SvmSettings::KEYS,
+    circumstances: &["kernel", "fold_seeds"],
+    measure,
+    ..ScoreEntry::PLAIN
+};
+
+fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
+    let SvmSettings { svm: kernel, fold_seeds } = subject.settings.read("evaluate")?;
+    let seeds = subject.fold_seeds.map_or(fold_seeds, |most| most.min(fold_seeds));
+    let labels = subject.labels();
+    let protocol = CrossValidation { labels: &labels, kernel, first: subject.seed, seeds };
+    let Some(rows) = subject.rows.first() else { return Ok(Vec::new()) };
+    let accuracy = subject.watched(protocol.total_fits(), "support vector machine", |watch| {
+        protocol.score(rows.rows(), watch)
+    })?;
+    let machine = match kernel {
+        SvmKernel::Linear => "linear",
+        SvmKernel::Rbf => "rbf",
+    };
+    let svm = format!("SVM accuracy ({machine}, ten folds, {seeds} fold seeds)");
+    let mut figures = Vec::new();
+    let trained = subject.arm.kind == ArmKind::Trained;
+    if let Some(spread) = accuracy.spread().filter(|_| trained) {
+        let majority = format!("{:6.2} %", 100.0 * spread.majority);
+        figures.push(Figure::shown(format!("{svm}: most frequent class"), majority));
+    }
+    figures.push(Figure::new(subject.key("svm"), &accuracy, subject.title(&svm), accuracy.to_string())?);
+    if trained {
+        figures.push(Figure::hidden("kernel", &kernel)?);
+        figures.push(Figure::hidden("fold_seeds", &seeds)?);
+        if let Some(spread) = accuracy.spread().filter(|spread| spread.unfinished > 0) {
+            let title = "fits that ended before the solver's tolerance";
+            figures.push(Figure::shown(title, spread.unfinished.to_string()));
+        }
+    }
+    Ok(figures)
+}
 
 /// Accuracy over seeds of folds, or why it is undefined.
 #[derive(Debug, Clone, PartialEq, Serialize)]

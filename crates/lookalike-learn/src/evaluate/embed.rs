@@ -1,102 +1,93 @@
 //! Embeddings of a whole data set.
 
-use std::sync::Arc;
+use lookalike_base::progress::{Cancellation, ProgressDisplay};
+use lookalike_base::{Matrix, Seed, Watch};
+use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 
-use lookalike_base::Watch;
-use lookalike_base::{Matrix, Seed};
-use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
-
-use crate::encoder::Encoder;
+use super::{EvaluateOptions, Evaluating};
 use crate::engine::{Tensor, to_host};
 use crate::error::LearnError;
-use crate::method::Network;
-use crate::module::Pass;
+use crate::input::Batch;
+use crate::method::Embedder;
+use crate::modality::{Modality, Part};
+use crate::module::{Pass, has_buffers};
 
 /// Embeddings of every instance of a data set, in its order.
 #[derive(Debug, Clone)]
 pub struct Embedded {
-    /// What the encoder gives: what is kept and evaluated.
+    /// What is kept and evaluated.
     pub representation: Matrix,
-    /// What the projection head makes of it: what the loss compares.
+    /// What the loss compares.
     pub projection: Matrix,
 }
 
-/// What makes an embedding of each instance of a batch.
-pub trait Embedder {
-    /// What it reads.
-    type Input: Send + 'static;
-
-    /// What is kept and evaluated, and what the loss compares.
-    ///
-    /// # Shapes
-    /// N instances → `[N, d]` and `[N, e]`, neither normalised.
-    fn embed(&mut self, input: &Self::Input, pass: &mut Pass) -> [Tensor<2>; 2];
+/// Rows that come batch by batch.
+#[derive(Default)]
+struct Collected {
+    values: Vec<f32>,
+    columns: usize,
 }
 
-impl<E: Encoder> Embedder for Network<E> {
-    type Input = E::Input;
+impl Collected {
+    fn extend(&mut self, rows: Tensor<2>) {
+        self.columns = rows.dims()[1];
+        self.values.extend(to_host(rows));
+    }
 
-    fn embed(&mut self, input: &E::Input, pass: &mut Pass) -> [Tensor<2>; 2] {
-        Network::embed(self, input, pass)
+    fn matrix(self) -> Result<Matrix, LearnError> {
+        if self.values.is_empty() {
+            return Err(LearnError::Evaluation("the data set is empty".to_owned()));
+        }
+        Ok(Matrix::new(self.values, self.columns)?)
     }
 }
 
-/// Embeds all `instances` of `source` in evaluation mode. The progress of `watch` counts the instances.
+/// Embeds all instances of `part` in evaluation mode. The progress of `watch` counts the instances.
 ///
 /// # Errors
 /// Whatever the source reports; [`LearnError::Cancelled`]; [`LearnError::Evaluation`] where the data set is empty.
-pub fn embed<N: Embedder>(
-    network: &mut N,
-    source: Arc<dyn BatchSource<Batch = N::Input>>,
-    instances: usize,
+pub fn embed(
+    network: &mut dyn Embedder,
+    part: &Part,
     batch_size: usize,
     loader: LoaderOptions,
     watch: Watch<'_>,
 ) -> Result<Embedded, LearnError> {
-    let order: Vec<u32> = (0..instances as u32).collect();
-    let requests = requests(&order, batch_size);
-    let mut loader = Loader::start(source, requests, loader)?;
-    let (mut columns, mut values) = ([0; 2], [Vec::new(), Vec::new()]);
+    let order: Vec<u32> = (0..part.instances as u32).collect();
+    let mut loader = Loader::start(part.source.clone(), requests(&order, batch_size), loader)?;
+    let [mut representation, mut projection] = [(); 2].map(|()| Collected::default());
     while let Some(batch) = loader.next().transpose()? {
         if watch.is_cancelled() {
             return Err(LearnError::Cancelled);
         }
-        let parts: [Tensor<2>; 2] = network.embed(&batch, &mut Pass::evaluation());
-        watch.progress.advance(parts[0].dims()[0] as u64);
-        for (part, tensor) in parts.into_iter().enumerate() {
-            columns[part] = tensor.dims()[1];
-            values[part].extend(to_host(tensor));
-        }
+        let embeddings = network.embed(&batch, &mut Pass::evaluation())?;
+        watch.progress.advance(batch.instances.len() as u64);
+        representation.extend(embeddings.representation);
+        projection.extend(embeddings.projection);
     }
-    let [representation, projection] = values;
-    if representation.is_empty() {
-        return Err(LearnError::Evaluation("the data set is empty".to_owned()));
-    }
-    let representation = Matrix::new(representation, columns[0])?;
-    Ok(Embedded { representation, projection: Matrix::new(projection, columns[1])? })
+    Ok(Embedded { representation: representation.matrix()?, projection: projection.matrix()? })
 }
 
-/// Estimates BatchNorm's running statistics anew: the plain mean over at most `batches` uniform batches of `source`.
+/// Estimates BatchNorm's running statistics anew: the plain mean over at most `batches` uniform batches of `part`.
 ///
 /// # Errors
 /// Whatever the source reports.
-pub fn estimate_statistics<N: Embedder>(
-    network: &mut N,
-    source: Arc<dyn BatchSource<Batch = N::Input>>,
-    instances: usize,
+pub fn estimate_statistics(
+    network: &mut dyn Embedder,
+    part: &Part,
     (batch_size, batches): (usize, usize),
     seed: Seed,
     loader: LoaderOptions,
 ) -> Result<(), LearnError> {
-    let order = seed.stream("statistics", 0, 0, 0).permutation(instances as u32);
+    let order = seed.stream("statistics", 0, 0, 0).permutation(part.instances as u32);
     let mut requests = requests(&order, batch_size);
     // A short last batch would weigh as much as a full one.
-    requests.retain(|request| request.instances.len() == batch_size.min(instances));
+    requests.retain(|request| request.instances.len() == batch_size.min(part.instances));
     requests.truncate(batches);
-    let mut loader = Loader::start(source, requests, loader)?;
+    let mut loader = Loader::start(part.source.clone(), requests, loader)?;
     let mut seen = 0;
     while let Some(batch) = loader.next().transpose()? {
-        network.embed(&batch, &mut Pass::estimation(seen));
+        network.embed(&batch, &mut Pass::estimation(seen))?;
         seen += 1;
     }
     Ok(())
@@ -105,4 +96,90 @@ pub fn estimate_statistics<N: Embedder>(
 fn requests(order: &[u32], batch_size: usize) -> Vec<BatchRequest> {
     let batches = order.chunks(batch_size).zip(0..);
     batches.map(|(instances, step)| BatchRequest { instances: instances.to_vec(), epoch: 0, step }).collect()
+}
+
+/// How the data of a recipe are embedded.
+pub struct Embedding<'a> {
+    /// The data.
+    pub modality: &'a dyn Modality,
+    /// The columns that the network reads.
+    pub columns: &'static [&'static str],
+    /// Whether all instances are embedded at once.
+    pub at_once: bool,
+    /// Sizes of batches.
+    pub options: EvaluateOptions,
+    /// The run's seed.
+    pub seed: Seed,
+    /// Threads and depth of the loader.
+    pub loader: LoaderOptions,
+}
+
+impl Embedding<'_> {
+    /// Embeds a whole part of the data in evaluation mode.
+    ///
+    /// # Errors
+    /// As [`embed`].
+    pub fn embed(
+        &self,
+        network: &mut dyn Embedder,
+        part: &Part,
+        display: &dyn ProgressDisplay,
+        cancellation: &Cancellation,
+    ) -> Result<Embedded, LearnError> {
+        let progress = display.start(part.instances as u64, &format!("embedding {}", part.name));
+        let watch = Watch { progress: &*progress, cancellation };
+        let size = if self.at_once { part.instances.max(1) } else { self.options.batch_size };
+        let embedded = embed(network, part, size, self.loader, watch);
+        progress.finish();
+        embedded
+    }
+
+    /// A copy of `network` whose BatchNorm statistics are estimated anew on uniform, un-augmented train batches, where it has any.
+    ///
+    /// # Errors
+    /// As [`estimate_statistics`].
+    pub fn with_estimated_statistics(
+        &self,
+        network: &(dyn Embedder + 'static),
+    ) -> Result<Box<dyn Embedder>, LearnError> {
+        let mut copy = dyn_clone::clone_box(network);
+        if has_buffers(&mut copy) {
+            let part = self.modality.part(self.modality.parts()[0], self.columns)?;
+            let sizes = (self.options.batch_size, self.options.statistics_batches);
+            estimate_statistics(copy.as_mut(), &part, sizes, self.seed, self.loader)?;
+        }
+        Ok(copy)
+    }
+}
+
+/// Embeddings of the first and of the second view of the last part.
+pub(super) fn two_views(
+    network: &mut dyn Embedder,
+    evaluating: &Evaluating<'_>,
+) -> Result<[Embedded; 2], LearnError> {
+    let modality = evaluating.modality;
+    let Some(split) = modality.parts().last() else {
+        return Err(LearnError::Evaluation("there is no part to look at".to_owned()));
+    };
+    let instances = modality.part(*split, evaluating.columns)?.instances;
+    let source = modality.batches(evaluating.view_columns, *split, Seed(evaluating.seed.0 ^ 1))?;
+    let order: Vec<u32> = (0..instances as u32).collect();
+    let mut views = [(); 2].map(|()| [Collected::default(), Collected::default()]);
+    for request in requests(&order, evaluating.embedding.options.batch_size) {
+        if evaluating.cancellation.is_cancelled() {
+            return Err(LearnError::Cancelled);
+        }
+        let Batch { instances, columns } = source.batch(&request)?;
+        for (column, [representation, projection]) in columns.into_iter().zip(&mut views) {
+            let batch = Batch { instances: instances.clone(), columns: vec![column] };
+            let embeddings = network.embed(&batch, &mut Pass::evaluation())?;
+            representation.extend(embeddings.representation);
+            projection.extend(embeddings.projection);
+        }
+    }
+    let [[first, projected], [second, also_projected]] = views;
+    Ok([
+        Embedded { representation: first.matrix()?, projection: projected.matrix()? },
+        Embedded { representation: second.matrix()?, projection: also_projected.matrix()? },
+    ])
 }

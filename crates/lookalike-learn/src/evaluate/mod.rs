@@ -1,92 +1,472 @@
-//! Evaluation: makes embeddings with a trained method and hands them to `lookalike-metrics`.
+//! Evaluation: makes embeddings with a trained network and hands them to `lookalike-metrics`.
 //!
 //! Rules: weights of the last epoch, BatchNorm by its running statistics, which are first estimated anew on uniform,
-//! un-augmented batches, because batches of look-alikes bias them. The method that training goes on with is not touched:
+//! un-augmented batches, because batches of look-alikes bias them. The network that training goes on with is not touched:
 //! everything here works on a copy.
+//!
+//! One loop goes over arms (rows that need no encoder, the untrained encoder, the trained one, the trained one with training's
+//! statistics) and over the scores that the modality lists for each.
 
+pub mod alignment;
+pub mod batches;
 pub mod cross_validation;
 pub mod embed;
+pub mod geometry;
+pub mod knn;
+pub mod linear;
 pub mod proxy;
-pub mod scores;
+pub mod score;
 
-use lookalike_base::Seed;
-use lookalike_metrics::{ProbeOptions, SvmKernel};
-use serde::{Deserialize, Serialize};
+use std::cell::OnceCell;
+
+use lookalike_base::progress::{Cancellation, ProgressDisplay, Watch};
+use lookalike_base::{Matrix, Seed};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::Value as Json;
 
 use crate::error::LearnError;
+use crate::method::Embedder;
+use crate::modality::{ArmKind, Beside, FitAndTest, Labels, Measure, Modality, Scope};
+use crate::module::has_buffers;
+use crate::options::{Key, SOME, Settings, Value};
 
 pub use cross_validation::{Accuracy, CrossValidation};
-pub use embed::{Embedded, Embedder, embed, estimate_statistics};
-pub use proxy::Proxy;
-pub use scores::{BatchScores, Geometry, Score, Scores};
+pub use embed::{Embedded, embed, estimate_statistics};
+pub use score::Score;
 
-/// The `[evaluate]` section of a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct EvaluateOptions {
-    /// Neighbours k of the weighted kNN classifier (Wu et al. 2018: 200).
-    pub knn_k: usize,
-    /// Its temperature (0.1 in MoCo's CIFAR-10 demonstration; 0.07 in the paper).
-    pub knn_temperature: f32,
-    /// Epochs of the linear probe (MoCo: 100).
-    pub probe_epochs: usize,
-    /// Labels a class that the probe may use; absent: all.
-    pub probe_labels_per_class: Option<usize>,
-    /// The machine that scores embeddings of graphs; the method's paper's if absent.
-    pub svm: Option<SvmKernel>,
-    /// Seeds by which the folds of graphs are drawn; 5 if absent.
-    pub fold_seeds: Option<usize>,
-    /// Instances a batch.
-    pub batch_size: usize,
-    /// Uniform batches on which BatchNorm's running statistics are estimated anew.
-    pub statistics_batches: usize,
-}
-
-impl Default for EvaluateOptions {
-    fn default() -> Self {
-        Self {
-            knn_k: 200,
-            knn_temperature: 0.1,
-            probe_epochs: 100,
-            probe_labels_per_class: None,
-            svm: None,
-            fold_seeds: None,
-            batch_size: 256,
-            statistics_batches: 50,
-        }
+crate::options! {
+    /// Keys of `[evaluate]` that do not belong to a score.
+    pub struct EvaluateOptions {
+        /// Instances a batch.
+        batch_size: usize = Value::Integer(256), SOME;
+        /// Uniform, un-augmented batches on which BatchNorm's running statistics are estimated anew.
+        statistics_batches: usize = Value::Integer(50), SOME;
     }
 }
 
-impl EvaluateOptions {
-    /// How the linear probe learns, its order by `seed`.
-    pub fn probe(&self, seed: Seed) -> ProbeOptions {
-        let Self { probe_epochs: epochs, probe_labels_per_class: labels_per_class, .. } = *self;
-        ProbeOptions { epochs, labels_per_class, seed, ..ProbeOptions::default() }
-    }
+/// A score as a registry holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct ScoreEntry {
+    /// Its name, by which modalities list it.
+    pub kind: &'static str,
+    /// What it is, for messages, as in "has no …".
+    pub about: &'static str,
+    /// Its keys in the section `[evaluate]`.
+    pub keys: &'static [Key],
+    /// Modalities on which it is measured, and the arms, beside what these say themselves.
+    pub modalities: &'static [(&'static str, &'static [ArmKind])],
+    /// Names of what its figures tell beside scores: with what these were measured.
+    pub circumstances: &'static [&'static str],
+    /// Measures an arm.
+    pub measure: fn(&Subject<'_>) -> Result<Vec<Figure>, LearnError>,
+}
 
+impl ScoreEntry {
+    /// A score without keys that modalities list; what an entry says otherwise it writes.
+    pub const PLAIN: Self = Self {
+        kind: "",
+        about: "",
+        keys: &[],
+        modalities: &[],
+        circumstances: &[],
+        measure: |_| Ok(Vec::new()),
+    };
+}
+
+/// A result: under a name in JSON, under a title in a table, or under both.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figure {
+    key: Option<String>,
+    value: Json,
+    title: Option<String>,
+    text: String,
+}
+
+impl Figure {
+    /// A score under a name and a title, which is shown as `text`.
+    ///
     /// # Errors
-    /// [`LearnError::Recipe`] names the first key whose value is impossible.
-    pub fn validate(&self) -> Result<(), LearnError> {
-        let positive = [
-            ("evaluate.knn_k", self.knn_k),
-            ("evaluate.probe_epochs", self.probe_epochs),
-            ("evaluate.batch_size", self.batch_size),
-            ("evaluate.statistics_batches", self.statistics_batches),
-        ];
-        let refuse =
-            |key: &str, reason: &str| LearnError::Recipe { place: key.to_owned(), reason: reason.to_owned() };
-        if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
-            return Err(refuse(key, "must be at least 1"));
+    /// [`LearnError::Evaluation`] where it cannot be written as JSON.
+    pub fn new(
+        key: impl Into<String>,
+        value: &impl Serialize,
+        title: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Result<Self, LearnError> {
+        let (title, text) = (Some(title.into()), text.into());
+        Ok(Self { title, text, ..Self::hidden(key, value)? })
+    }
+
+    /// What only JSON shows.
+    ///
+    /// # Errors
+    /// As [`Figure::new`].
+    pub fn hidden(key: impl Into<String>, value: &impl Serialize) -> Result<Self, LearnError> {
+        // By way of the text: numbers of 32 bits keep their own digits, 0.1 and not 0.10000000149011612.
+        let text = serde_json::to_string(value).and_then(|text| serde_json::from_str(&text));
+        let value = text.map_err(|error| LearnError::Evaluation(error.to_string()))?;
+        Ok(Self { key: Some(key.into()), value, title: None, text: String::new() })
+    }
+
+    /// What only a table shows.
+    pub fn shown(title: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { key: None, value: Json::Null, title: Some(title.into()), text: text.into() }
+    }
+}
+
+/// All that was measured.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Evaluation {
+    figures: Vec<Figure>,
+}
+
+impl Evaluation {
+    /// The value of that name.
+    pub fn get(&self, key: &str) -> Option<&Json> {
+        self.figures.iter().find(|figure| figure.key.as_deref() == Some(key)).map(|figure| &figure.value)
+    }
+
+    /// The number of that name.
+    pub fn number(&self, key: &str) -> Option<f64> {
+        self.get(key).and_then(Json::as_f64)
+    }
+
+    /// The numbers by name: a score, or the mean of one of several draws.
+    pub fn numbers(&self) -> impl Iterator<Item = (&str, f64)> {
+        self.figures.iter().filter_map(|figure| {
+            let value = &figure.value;
+            Some((figure.key.as_deref()?, value.as_f64().or_else(|| value.get("mean")?.as_f64())?))
+        })
+    }
+
+    /// Rows of a table: a title and what is shown beside it.
+    pub fn rows(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.figures.iter().filter_map(|figure| Some((figure.title.as_deref()?, figure.text.as_str())))
+    }
+}
+
+impl Serialize for Evaluation {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for figure in &self.figures {
+            if let Some(key) = &figure.key {
+                map.serialize_entry(key, &figure.value)?;
+            }
         }
-        if !(self.knn_temperature > 0.0 && self.knn_temperature.is_finite()) {
-            return Err(refuse("evaluate.knn_temperature", "must be above 0"));
+        map.end()
+    }
+}
+
+/// What embeddings are from, and what it is called.
+#[derive(Debug, Clone)]
+pub struct Arm {
+    /// What they are from.
+    pub kind: ArmKind,
+    /// Ends the names of its scores; empty for the trained encoder.
+    pub suffix: String,
+    /// What it is, in words.
+    pub title: String,
+}
+
+impl Arm {
+    /// The name that a score of it has in JSON.
+    fn key(&self, score: &str) -> String {
+        if self.suffix.is_empty() { score.to_owned() } else { format!("{score}_{}", self.suffix) }
+    }
+
+    /// The title of a score that needs no word on the trained encoder.
+    fn title_alone(&self, score: &str) -> String {
+        match self.kind {
+            ArmKind::Trained => score.to_owned(),
+            _ => format!("{score}: {}", self.title),
         }
-        if self.probe_labels_per_class.is_some_and(|labels| labels < 2) {
-            return Err(refuse(
-                "evaluate.probe_labels_per_class",
-                "must be at least 2, one of them to choose the rate",
-            ));
+    }
+}
+
+/// What a score measures.
+pub struct Subject<'a> {
+    /// The arm.
+    pub arm: &'a Arm,
+    /// Its rows, one matrix a part.
+    pub rows: &'a [Matrix],
+    /// What the loss compares of the first part; absent for rows that need no encoder.
+    pub projection: Option<&'a Matrix>,
+    /// All that the recipe says.
+    pub settings: &'a Settings,
+    /// The run's seed.
+    pub seed: Seed,
+    /// Draws of folds at most; the recipe's where absent.
+    pub fold_seeds: Option<usize>,
+    /// The batches of the last epoch.
+    pub plan: &'a [Vec<u32>],
+    evaluating: &'a Evaluating<'a>,
+    network: Option<&'a (dyn Embedder + 'static)>,
+    split: OnceCell<FitAndTest>,
+    views: OnceCell<[Embedded; 2]>,
+}
+
+impl Subject<'_> {
+    /// The name that a score of this arm has in JSON.
+    pub fn key(&self, score: &str) -> String {
+        self.arm.key(score)
+    }
+
+    /// The title in a table of what is mostly measured of the trained encoder alone: there `score` says all.
+    pub fn title_alone(&self, score: &str) -> String {
+        self.arm.title_alone(score)
+    }
+
+    /// The title that a score of this arm has in a table, beside those of others.
+    pub fn title(&self, score: &str) -> String {
+        match self.arm.kind {
+            ArmKind::TrainingStatistics => format!("  {}", self.arm.title),
+            _ => format!("{score}: {}", self.arm.title),
+        }
+    }
+
+    /// What a classifier learns from and is scored on.
+    ///
+    /// # Errors
+    /// As [`Modality::fit_and_test`].
+    pub fn fit_and_test(&self) -> Result<&FitAndTest, LearnError> {
+        if let Some(split) = self.split.get() {
+            return Ok(split);
+        }
+        let split = self.evaluating.modality.fit_and_test(self.rows)?;
+        Ok(self.split.get_or_init(|| split))
+    }
+
+    /// Labels of the first part.
+    pub fn labels(&self) -> Labels {
+        self.evaluating.modality.labels(self.evaluating.modality.parts()[0])
+    }
+
+    /// Two views of the last part, embedded by the arm's network.
+    ///
+    /// # Errors
+    /// Whatever the data report.
+    pub fn two_views(&self) -> Result<&[Embedded; 2], LearnError> {
+        if let Some(views) = self.views.get() {
+            return Ok(views);
+        }
+        let network = self.network.ok_or_else(|| {
+            LearnError::Evaluation("views are embedded by an encoder, and there is none".to_owned())
+        })?;
+        let views = embed::two_views(dyn_clone::clone_box(network).as_mut(), self.evaluating)?;
+        Ok(self.views.get_or_init(|| views))
+    }
+
+    /// Calls `work`, whose progress of `total` is shown under `title`.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn watched<R>(
+        &self,
+        total: u64,
+        title: &str,
+        work: impl FnOnce(Watch<'_>) -> Result<R, LearnError>,
+    ) -> Result<R, LearnError> {
+        let progress = self.evaluating.display.start(total, title);
+        let result = work(Watch { progress: &*progress, cancellation: self.evaluating.cancellation });
+        progress.finish();
+        result
+    }
+}
+
+/// An evaluation of one network on opened data.
+pub struct Evaluating<'a> {
+    /// The data.
+    pub modality: &'a dyn Modality,
+    /// What is measured.
+    pub measures: &'a [Measure],
+    /// The scores that there are.
+    pub scores: &'a [ScoreEntry],
+    /// The columns that the network reads.
+    pub columns: &'static [&'static str],
+    /// The views that a method of two views learns from.
+    pub view_columns: &'static [&'static str],
+    /// All that the recipe says.
+    pub settings: &'a Settings,
+    /// Loads the data.
+    pub embedding: embed::Embedding<'a>,
+    /// Shows progress.
+    pub display: &'a dyn ProgressDisplay,
+    /// Asks it to stop.
+    pub cancellation: &'a Cancellation,
+    /// The run's seed.
+    pub seed: Seed,
+    /// How much is measured.
+    pub scope: Scope,
+}
+
+impl Evaluating<'_> {
+    /// Measures `network`; `untrained` makes the one before its first step, and `plan` are the batches of the last epoch.
+    ///
+    /// # Errors
+    /// Whatever data and metrics report, and [`LearnError::Cancelled`].
+    pub fn run(
+        &self,
+        network: &(dyn Embedder + 'static),
+        untrained: &dyn Fn() -> Result<Box<dyn Embedder>, LearnError>,
+        plan: &[Vec<u32>],
+    ) -> Result<Evaluation, LearnError> {
+        let mut figures = Figures::default();
+        let beside = self.scope.beside;
+        let arm = |kind, suffix: &str, title: &str| Arm {
+            kind,
+            suffix: suffix.to_owned(),
+            title: title.to_owned(),
+        };
+        if beside == Beside::All && self.asks_for(ArmKind::Raw) {
+            for baseline in self.modality.baselines(self.cancellation)? {
+                let arm = arm(ArmKind::Raw, baseline.name, baseline.title);
+                match &baseline.rows {
+                    Ok(rows) => self.measure(&mut figures, &arm, rows, None, plan)?,
+                    Err(reason) => self.leave_undefined(&mut figures, &arm, reason)?,
+                }
+            }
+        }
+        if beside != Beside::Nothing && self.asks_for(ArmKind::Untrained) {
+            let network = self.embedding.with_estimated_statistics(&*untrained()?)?;
+            self.embedded(
+                &mut figures,
+                &arm(ArmKind::Untrained, "untrained", "encoder before training"),
+                network,
+                plan,
+            )?;
+        }
+        let mut copy = dyn_clone::clone_box(network);
+        let has_statistics = has_buffers(&mut copy);
+        let estimated = self.embedding.with_estimated_statistics(network)?;
+        self.embedded(&mut figures, &arm(ArmKind::Trained, "", "encoder after training"), estimated, plan)?;
+        // Without BatchNorm nothing was estimated anew.
+        if has_statistics && self.asks_for(ArmKind::TrainingStatistics) {
+            let title = "with BatchNorm statistics as training left them";
+            let arm = arm(ArmKind::TrainingStatistics, "training_statistics", title);
+            self.embedded(&mut figures, &arm, copy, plan)?;
+        }
+        figures.found.sort_by_key(|(place, _)| *place);
+        let mut all = vec![Figure::new("layer", &network.layer(), "layer", network.layer())?];
+        all.extend(figures.found.into_iter().map(|(_, figure)| figure));
+        Ok(Evaluation { figures: all })
+    }
+
+    /// Whether a score is measured on such an arm.
+    fn asks_for(&self, kind: ArmKind) -> bool {
+        self.measures.iter().any(|measure| self.measures_on(measure, kind))
+    }
+
+    fn measures_on(&self, measure: &Measure, kind: ArmKind) -> bool {
+        measure.arms.contains(&kind) && !self.scope.without.contains(&measure.score)
+    }
+
+    /// Measures the embeddings that `network` makes.
+    fn embedded(
+        &self,
+        figures: &mut Figures,
+        arm: &Arm,
+        mut network: Box<dyn Embedder>,
+        plan: &[Vec<u32>],
+    ) -> Result<(), LearnError> {
+        let (mut rows, mut projection) = (Vec::new(), None);
+        for split in self.modality.parts() {
+            let part = self.modality.part(*split, self.columns)?;
+            let embedded = self.embedding.embed(network.as_mut(), &part, self.display, self.cancellation)?;
+            rows.push(embedded.representation);
+            projection.get_or_insert(embedded.projection);
+        }
+        let network = Some(&*network);
+        self.measure(figures, arm, &rows, projection.as_ref().zip(network), plan)
+    }
+
+    /// Measures the scores of an arm.
+    fn measure(
+        &self,
+        figures: &mut Figures,
+        arm: &Arm,
+        rows: &[Matrix],
+        embedded: Option<(&Matrix, &(dyn Embedder + 'static))>,
+        plan: &[Vec<u32>],
+    ) -> Result<(), LearnError> {
+        let subject = Subject {
+            arm,
+            rows,
+            projection: embedded.map(|(projection, _)| projection),
+            network: embedded.map(|(_, network)| network),
+            settings: self.settings,
+            seed: self.seed,
+            fold_seeds: self.scope.fold_seeds,
+            plan,
+            evaluating: self,
+            split: OnceCell::new(),
+            views: OnceCell::new(),
+        };
+        for (place, score) in self.scores_on(arm.kind) {
+            if self.cancellation.is_cancelled() {
+                return Err(LearnError::Cancelled);
+            }
+            let found = (score.measure)(&subject)?;
+            figures.found.extend(found.into_iter().map(|figure| (place, figure)));
         }
         Ok(())
+    }
+
+    /// Says of each score of an arm why there is none.
+    fn leave_undefined(&self, figures: &mut Figures, arm: &Arm, reason: &str) -> Result<(), LearnError> {
+        for (place, score) in self.scores_on(arm.kind) {
+            let (undefined, title) = (Score::undefined(reason), format!("{}: {}", score.about, arm.title));
+            figures
+                .found
+                .push((place, Figure::new(arm.key(score.kind), &undefined, title, undefined.share())?));
+        }
+        Ok(())
+    }
+
+    /// The scores that are measured on such an arm, with their places in the list.
+    fn scores_on(&self, kind: ArmKind) -> impl Iterator<Item = (usize, &ScoreEntry)> {
+        self.measures.iter().enumerate().filter_map(move |(place, measure)| {
+            let score = self.scores.iter().find(|score| score.kind == measure.score)?;
+            self.measures_on(measure, kind).then_some((place, score))
+        })
+    }
+}
+
+/// What was found, with the place of its score in the list.
+#[derive(Default)]
+struct Figures {
+    found: Vec<(usize, Figure)>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_with_their_own_digits_those_of_32_bits_too() {
+        let figures = [
+            Figure::hidden("single", &0.1_f32).unwrap(),
+            Figure::new("double", &0.1_f64, "double", "").unwrap(),
+            Figure::hidden("widened", &f64::from(0.1_f32)).unwrap(),
+            Figure::hidden("several", &[0.07_f32, 1e-30]).unwrap(),
+            Figure::hidden("count", &3_usize).unwrap(),
+        ];
+        let text = serde_json::to_string(&Evaluation { figures: figures.to_vec() }).unwrap();
+        let expected = "{\"single\":0.1,\"double\":0.1,\"widened\":0.10000000149011612,\"several\":[0.07,1e-30],\"count\":3}";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn two_arms_never_have_a_score_under_one_name_and_title() {
+        let arm = |kind, suffix: &str| Arm { kind, suffix: suffix.to_owned(), title: suffix.to_owned() };
+        let (trained, untrained) = (arm(ArmKind::Trained, ""), arm(ArmKind::Untrained, "untrained"));
+        assert_eq!(
+            (trained.key("hardness"), untrained.key("hardness")),
+            ("hardness".into(), "hardness_untrained".into())
+        );
+        assert_eq!(
+            (trained.title_alone("a"), untrained.title_alone("a")),
+            ("a".into(), "a: untrained".into())
+        );
     }
 }

@@ -5,10 +5,42 @@ use lookalike_base::{Matrix, Seed, Watch};
 use lookalike_metrics::{ProxyNegatives, proxy_accuracy};
 use serde::Serialize;
 
-use super::Score;
-use crate::encoder::Inputs;
+use super::{Figure, Score, ScoreEntry, Subject};
 use crate::error::LearnError;
 use crate::negatives::mixing::{MixingOptions, QueryDraw};
+
+/// The proxy task in a registry.
+pub const ENTRY: ScoreEntry = ScoreEntry {
+    kind: "proxy",
+    about: "proxy task",
+    circumstances: &["proxy_negatives", "proxy_mixing"],
+    measure,
+    ..ScoreEntry::PLAIN
+};
+
+fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
+    let mixing: MixingOptions = subject.settings.parse("negatives.mixing")?.unwrap_or_default();
+    let views = subject.two_views()?.each_ref().map(|view| view.projection.clone());
+    let total = views[0].len().min(MOST_IMAGES) as u64;
+    let proxy =
+        subject.watched(total, "proxy task", |watch| Proxy::measure(views, mixing, subject.seed, watch))?;
+    let Proxy {
+        proxy_accuracy: plain,
+        proxy_accuracy_mixed: mixed,
+        proxy_negatives: negatives,
+        proxy_mixing: sizes,
+    } = proxy;
+    let [hardest, between, with_query] = sizes;
+    let title = subject.title_alone(&format!("proxy task accuracy, {negatives} negatives"));
+    let mixtures = format!("  with mixtures beside them ({hardest}, {between}, {with_query})");
+    let mixtures = subject.title_alone(&mixtures);
+    Ok(vec![
+        Figure::new(subject.key("proxy_accuracy"), &plain, title, plain.share())?,
+        Figure::new(subject.key("proxy_accuracy_mixed"), &mixed, mixtures, mixed.share())?,
+        Figure::hidden(subject.key("proxy_negatives"), &negatives)?,
+        Figure::hidden(subject.key("proxy_mixing"), &sizes)?,
+    ])
+}
 
 /// Images at most that are told from one another: their products are as many as the square of this.
 pub const MOST_IMAGES: usize = 10_000;
@@ -53,7 +85,7 @@ impl Proxy {
             views
         } else {
             let order = seed.stream("images of the proxy task", 0, 0, 0).permutation(images as u32);
-            views.map(|view| view.select(&order[..most]))
+            views.map(|view| select(&view, &order[..most]))
         };
         key.normalize_rows();
         let others = key.len().saturating_sub(1);
@@ -73,6 +105,12 @@ impl Proxy {
             proxy_mixing: [mixing.hardest, mixing.between, mixing.with_query],
         })
     }
+}
+
+/// The rows that `rows` names.
+fn select(matrix: &Matrix, rows: &[u32]) -> Matrix {
+    let values = rows.iter().flat_map(|row| matrix.row(*row as usize).iter().copied()).collect();
+    Matrix::new(values, matrix.columns()).unwrap_or_else(|error| unreachable!("rows of a matrix: {error}"))
 }
 
 #[cfg(test)]

@@ -2,42 +2,39 @@
 
 pub mod projection;
 
+use dyn_clone::DynClone;
+
 use crate::engine::Tensor;
 use crate::module::{Module, Pass, Visitor};
 
 pub use projection::{HeadNorm, Projection, ProjectionOptions};
 
 /// What the loss sees of a representation.
-#[derive(Debug, Clone)]
-pub enum Head {
-    /// A projection of it.
-    Projection(Projection),
-    /// Its first coordinates, as many as said: [DirectCLR](crate::method::direct_clr), which has no head; all of them under a
-    /// [classifier](crate::method::supervised).
-    Leading(usize),
-}
-
-impl From<Projection> for Head {
-    fn from(projection: Projection) -> Self {
-        Self::Projection(projection)
-    }
-}
-
-impl Head {
+pub trait Head: Module + DynClone + Send {
     /// # Shapes
-    /// `[N, representation's dimension]` → `[N, projection's dimension]` or `[N, coordinates]`, not normalised.
-    pub fn forward(&mut self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
-        match self {
-            Self::Projection(projection) => projection.forward(input, pass),
-            Self::Leading(coordinates) => input.narrow(1, 0, *coordinates),
-        }
+    /// `[N, representation's dimension]` → `[N, head's dimension]`, not normalised.
+    fn forward(&mut self, input: Tensor<2>, pass: &Pass) -> Tensor<2>;
+}
+
+dyn_clone::clone_trait_object!(Head);
+
+impl Head for Projection {
+    fn forward(&mut self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        Projection::forward(self, input, pass)
     }
 }
 
-impl Module for Head {
-    fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        if let Self::Projection(projection) = self {
-            projection.visit(visitor);
-        }
+/// The first coordinates of a representation, as many as said: [DirectCLR](crate::method::direct_clr), which has no head; all of
+/// them under a [classifier](crate::method::supervised).
+#[derive(Debug, Clone, Copy)]
+pub struct Leading(pub usize);
+
+impl Head for Leading {
+    fn forward(&mut self, input: Tensor<2>, _: &Pass) -> Tensor<2> {
+        input.narrow(1, 0, self.0)
     }
+}
+
+impl Module for Leading {
+    fn visit(&mut self, _: &mut Visitor<'_>) {}
 }

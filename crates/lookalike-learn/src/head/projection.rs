@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Device, Tensor};
 use crate::layer::{BatchNorm, Linear};
 use crate::module::{Module, Pass, Visitor};
+use crate::options::{Key, Options, Range, Value, length_from};
 
 /// Which linear layers of a head BatchNorm follows; such layers have no bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -22,24 +23,35 @@ pub enum HeadNorm {
     None,
 }
 
-/// What the head looks like.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct ProjectionOptions {
-    /// Number of linear layers. SimCLR v1: 2; its published code: 3; 1 is a linear head, 0 none.
-    pub layers: usize,
-    /// Width of the hidden layers; 0 takes the encoder's own, as the paper does.
-    pub width: usize,
-    /// Length of the projected vector. The paper: 128.
-    pub dimension: usize,
-    /// Which layers BatchNorm follows.
-    pub batch_norm: HeadNorm,
+crate::options! {
+    /// What the head looks like.
+    pub struct ProjectionOptions {
+        /// Linear layers of the projection head. 0: no head, 1: linear, as in MoCo v1; SimCLR's text has 2, its published program 3.
+        layers: usize = Value::Integer(2), Range::Integer { least: 0, most: 64 };
+        /// Width of the hidden layers; 0: the encoder's own, as in SimCLR's paper.
+        width: usize = Value::Integer(0), length_from(0);
+        /// Length of what the loss compares; SimCLR's paper: 128.
+        dimension: usize = Value::Integer(128), length_from(1);
+        /// Which layers BatchNorm follows; such layers have no bias. `all`: the last one too, as in SimCLR's published program; it centres
+        /// the projections of every batch, so for batches of look-alikes and for a queue take `hidden`, as BatchSampler's program does, or
+        /// `none`, as MoCo v2.
+        batch_norm: HeadNorm = Value::Text("all"), Range::OneOf(HEAD_NORMS);
+    }
 }
 
-impl Default for ProjectionOptions {
-    fn default() -> Self {
-        Self { layers: 2, width: 0, dimension: 128, batch_norm: HeadNorm::All }
-    }
+/// What `batch_norm` of a head can be.
+pub const HEAD_NORMS: &[&str] = &["all", "hidden", "none"];
+
+/// The keys of a head whose default is to have no BatchNorm.
+pub const WITHOUT_NORM: &[Key] = &with_defaults(Value::Integer(128), Value::Text("none"));
+
+/// The keys of a head with these defaults of its length and BatchNorm.
+pub const fn with_defaults(dimension: Value, batch_norm: Value) -> [Key; 4] {
+    let keys = ProjectionOptions::KEYS;
+    let mut keys = [keys[0], keys[1], keys[2], keys[3]];
+    keys[2].default = dimension;
+    keys[3].default = batch_norm;
+    keys
 }
 
 /// Linear layers with `ReLU` between them, and BatchNorm where it was asked for.

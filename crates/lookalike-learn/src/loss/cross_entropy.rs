@@ -2,7 +2,12 @@
 //!
 //! `ℓ(i) = −log ( exp(zᵢ[yᵢ]) / Σⱼ exp(zᵢ[j]) )`, z being a classifier's outputs and yᵢ the class of i.
 
+use super::entry::LossEntry;
 use crate::engine::{Tensor, from_host};
+
+/// Cross-entropy in a registry.
+pub const ENTRY: LossEntry =
+    LossEntry { kind: "cross-entropy", about: "classes by their labels", ..LossEntry::OTHER };
 
 /// # Shapes
 /// `logits`: `[N, C]`, one class below C a row in `classes` → `[N, 1]`, the loss of each row.

@@ -3,10 +3,47 @@
 //!
 //! ℓ(q) = −log ( e⁺ / (e⁺ + N g) ), N g = max( (Σ e⁻ − τ⁺ N e⁺) / (1 − τ⁺), N e^{−1/τ} ), e± = exp(q·k±/τ)
 //!
-//! With τ⁺ = 0 it is [`info_nce`](super::info_nce).
+//! With τ⁺ = 0 it is [`info_nce`](super::nt_xent::info_nce).
 
-use super::{Exponentials, Similarities};
+use std::sync::Arc;
+
+use super::entry::LossEntry;
+use super::{Exponentials, QueryLoss, Similarities};
 use crate::engine::Tensor;
+use crate::options::{FRACTION, Options, POSITIVE, Value};
+
+crate::options! {
+    /// The debiased loss with its constants.
+    pub struct Debiased {
+        /// τ. SimCLR: 0.5 on CIFAR-10, 0.1 on ImageNet; MoCo v1: 0.07, v2: 0.2.
+        temperature: f32 = Value::Number(0.1), POSITIVE;
+        /// τ⁺, the assumed share of negatives of the query's class; Chuang et al.: 0.1 for ten classes. 0 makes `debiased` `info-nce`, under
+        /// `simclr`, where all other views are negatives, `nt-xent`.
+        prior: f32 = Value::Number(0.1), FRACTION;
+    }
+}
+
+impl Copy for Debiased {}
+
+/// The debiased loss in a registry.
+pub const ENTRY: LossEntry = LossEntry {
+    kind: "debiased",
+    about: "DCL (Chuang et al. 2020)",
+    keys: Debiased::KEYS,
+    softmax: true,
+    build: Some(|settings| Ok(Arc::new(settings.read::<Debiased>("loss")?))),
+    ..LossEntry::OTHER
+};
+
+impl QueryLoss for Debiased {
+    fn each(&self, similarities: &Similarities) -> Tensor<2> {
+        debiased(similarities, self.temperature, self.prior)
+    }
+
+    fn temperature(&self) -> f32 {
+        self.temperature
+    }
+}
 
 /// # Shapes
 /// → `[Q, 1]`, the loss of each query; `temperature` τ > 0, 0 ≤ `prior` τ⁺ < 1.

@@ -4,8 +4,42 @@
 //!
 //! ℓ(q) = −log ( exp(q·k⁺/τ) / Σ_{k⁻} exp(q·k⁻/τ) ), and 0 for a query without negatives.
 
-use super::Similarities;
+use std::sync::Arc;
+
+use super::entry::{LossEntry, TemperatureOptions};
+use super::{QueryLoss, Similarities};
 use crate::engine::Tensor;
+use crate::options::Options;
+
+/// The decoupled loss in a registry.
+pub const ENTRY: LossEntry = LossEntry {
+    kind: "decoupled",
+    about: "InfoNCE without the positive in the denominator (GraphCL's code)",
+    keys: TemperatureOptions::KEYS,
+    softmax: true,
+    build: Some(|settings| {
+        let TemperatureOptions { temperature } = settings.read("loss")?;
+        Ok(Arc::new(Decoupled { temperature }))
+    }),
+    ..LossEntry::OTHER
+};
+
+/// The decoupled loss at a temperature.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Decoupled {
+    /// τ > 0.
+    pub temperature: f32,
+}
+
+impl QueryLoss for Decoupled {
+    fn each(&self, similarities: &Similarities) -> Tensor<2> {
+        decoupled(similarities, self.temperature)
+    }
+
+    fn temperature(&self) -> f32 {
+        self.temperature
+    }
+}
 
 /// # Shapes
 /// → `[Q, 1]`, the loss of each query; `temperature` τ > 0.

@@ -10,9 +10,17 @@
 
 use std::sync::Arc;
 
+use super::entry::LossEntry;
 use super::softplus;
 use crate::engine::{Tensor, from_host};
 use crate::op::spread;
+
+/// The Jensen-Shannon estimate in a registry.
+pub const ENTRY: LossEntry = LossEntry {
+    kind: "jensen-shannon",
+    about: "between nodes of one view and graphs, or the summary, of the other (MVGRL)",
+    ..LossEntry::OTHER
+};
 
 /// The estimate for pairs that were scored already, those that belong together and those that do not, without its constants
 /// and halved: ½ (mean sp(−s) over the former + mean sp(s) over the latter), which is a classifier's cross-entropy

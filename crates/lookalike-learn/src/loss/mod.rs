@@ -1,6 +1,7 @@
-//! Losses, one file each: the formula and its source above the function.
+//! Losses, one file each: the formula and its source above the function. They are functions of tensors and a [`Mask`], which know
+//! neither whose rows they compare nor where the rows come from.
 //!
-//! Each takes [`Similarities`] of queries to what they are compared with, and gives one value a query. So each goes with
+//! Most take [`Similarities`] of queries to what they are compared with, and give one value a query: a [`QueryLoss`] goes with
 //! every method that compares queries with a positive and with negatives, wherever the negatives come from. [`jensen_shannon`] alone
 //! compares parts with wholes, and takes these; [`cross_entropy`] compares with nothing but takes a classifier's outputs.
 
@@ -8,14 +9,24 @@ pub mod alignment;
 pub mod cross_entropy;
 pub mod debiased;
 pub mod decoupled;
+pub mod entry;
 pub mod hard;
-pub mod info_nce;
 pub mod jensen_shannon;
+pub mod mask;
 pub mod noise_contrastive;
 pub mod nt_xent;
 
+use std::fmt::Debug;
+
 use crate::engine::Tensor;
-use crate::negatives::Excluded;
+
+pub use alignment::Alignment;
+pub use debiased::Debiased;
+pub use decoupled::Decoupled;
+pub use entry::LossEntry;
+pub use hard::Hard;
+pub use mask::Mask;
+pub use nt_xent::InfoNce;
 
 /// Scales every row to unit Euclidean length; a row of zeros stays zero, without a NaN in its gradient.
 ///
@@ -33,6 +44,20 @@ fn softplus(x: Tensor<2>) -> Tensor<2> {
     x.clone().clamp_min(0.0) + x.abs().neg().exp().add_scalar(1.0).log()
 }
 
+/// A loss of a query, its positive and its negatives.
+pub trait QueryLoss: Debug + Send + Sync {
+    /// The loss of each query.
+    ///
+    /// # Shapes
+    /// → `[Q, 1]`.
+    fn each(&self, similarities: &Similarities) -> Tensor<2>;
+
+    /// The temperature τ, 1 where there is none.
+    fn temperature(&self) -> f32 {
+        1.0
+    }
+}
+
 /// Cosine similarities of Q queries to their positive and to M candidates for negatives.
 #[derive(Debug, Clone)]
 pub struct Similarities {
@@ -41,85 +66,32 @@ pub struct Similarities {
     /// `[Q, M]`
     pub negatives: Tensor<2>,
     /// The candidates that are no negatives of a query; `None` where all are negatives.
-    pub excluded: Option<Excluded>,
+    pub mask: Option<Mask>,
 }
 
 impl Similarities {
+    /// Those of vectors of unit length.
+    ///
+    /// # Shapes
+    /// `query` and `positive` `[Q, d]`, `candidates` `[M, d]`.
+    pub fn new(query: Tensor<2>, positive: Tensor<2>, candidates: Tensor<2>, mask: Option<Mask>) -> Self {
+        let positive = (query.clone() * positive).sum_dim(1);
+        Self { positive, negatives: query.matmul(candidates.transpose()), mask }
+    }
+
     /// s/τ of the candidates, those that are no negatives far below all others, and how many are negatives.
     ///
     /// # Shapes
     /// → `[Q, M]` and `[Q, 1]`.
-    fn negative_logits(&self, temperature: f32) -> (Tensor<2>, Tensor<2>) {
+    pub fn negative_logits(&self, temperature: f32) -> (Tensor<2>, Tensor<2>) {
         let logits = self.negatives.clone().div_scalar(temperature);
         let [queries, candidates] = logits.dims();
         let device = logits.device().inner();
         let count = Tensor::full([queries, 1], candidates as f32, &device);
-        let Some(excluded) = &self.excluded else { return (logits, count) };
+        let Some(mask) = &self.mask else { return (logits, count) };
         // Logits lie within ±1/τ, so a finite shift far below that takes a candidate out without an infinity, which would
         // become NaN where it meets a zero.
-        (excluded.lower(logits, 2.0 / temperature + 1e4), count - excluded.counts(&device))
-    }
-}
-
-/// A loss of a query, its positive and its negatives.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Loss {
-    /// [`info_nce`]; over the views of a batch it is [`nt_xent`].
-    InfoNce {
-        /// τ > 0.
-        temperature: f32,
-    },
-    /// [`decoupled`]: InfoNCE without the positive in the denominator.
-    Decoupled {
-        /// τ > 0.
-        temperature: f32,
-    },
-    /// [`debiased`].
-    Debiased {
-        /// τ > 0.
-        temperature: f32,
-        /// τ⁺, at least 0 and below 1.
-        prior: f32,
-    },
-    /// [`hard`].
-    Hard {
-        /// τ > 0.
-        temperature: f32,
-        /// τ⁺, at least 0 and below 1.
-        prior: f32,
-        /// β ≥ 0.
-        concentration: f32,
-    },
-    /// [`alignment`]: the positive alone.
-    Alignment,
-}
-
-impl Loss {
-    /// The loss of each query.
-    ///
-    /// # Shapes
-    /// → `[Q, 1]`.
-    pub fn of(&self, similarities: &Similarities) -> Tensor<2> {
-        match *self {
-            Self::InfoNce { temperature } => info_nce::info_nce(similarities, temperature),
-            Self::Decoupled { temperature } => decoupled::decoupled(similarities, temperature),
-            Self::Debiased { temperature, prior } => debiased::debiased(similarities, temperature, prior),
-            Self::Hard { temperature, prior, concentration } => {
-                hard::hard(similarities, temperature, prior, concentration)
-            }
-            Self::Alignment => alignment::alignment(similarities),
-        }
-    }
-
-    /// The temperature τ, 1 where there is none.
-    pub fn temperature(&self) -> f32 {
-        match *self {
-            Self::InfoNce { temperature }
-            | Self::Decoupled { temperature }
-            | Self::Debiased { temperature, .. }
-            | Self::Hard { temperature, .. } => temperature,
-            Self::Alignment => 1.0,
-        }
+        (mask.lower(logits, 2.0 / temperature + 1e4), count - mask.counts(&device))
     }
 }
 
@@ -129,7 +101,7 @@ struct Exponentials {
     logit: Tensor<2>,
     /// `[Q, 1]`
     positive: Tensor<2>,
-    /// `[Q, M]`, 0 where excluded.
+    /// `[Q, M]`, 0 where masked.
     negatives: Tensor<2>,
     /// m, `[Q, 1]`, without gradient: it cancels.
     largest: Tensor<2>,

@@ -6,8 +6,28 @@
 //! Z is a constant, n times the mean of exp(q·v/τ) over the first batch. The proximal term of section 3.3 is left out, as it is
 //! in the published program.
 
+use super::entry::LossEntry;
 use super::{Similarities, softplus};
 use crate::engine::{Tensor, to_host};
+use crate::options::{Options, POSITIVE, Value, vectors_from};
+
+crate::options! {
+    /// What a recipe says of noise-contrastive estimation.
+    pub struct NoiseOptions {
+        /// τ; the paper: 0.07.
+        temperature: f32 = Value::Number(0.07), POSITIVE;
+        /// m, entries drawn for each query, uniformly with replacement; the paper: 4096.
+        noise: usize = Value::Integer(4096), vectors_from(1);
+    }
+}
+
+/// Noise-contrastive estimation in a registry.
+pub const ENTRY: LossEntry = LossEntry {
+    kind: "noise-contrastive",
+    about: "each entry is told from noise by itself (Wu et al. 2018)",
+    keys: NoiseOptions::KEYS,
+    ..LossEntry::OTHER
+};
 
 /// log Z as the first batch shows it: log (n · mean of exp(s/τ)) over positives and negatives alike.
 pub fn log_normalizer(similarities: &Similarities, temperature: f32, entries: usize) -> f64 {

@@ -1,61 +1,107 @@
-//! NT-Xent, the normalised temperature-scaled cross entropy of SimCLR (Chen et al. 2020, equation 1,
-//! <https://arxiv.org/abs/2002.05709>).
+//! InfoNCE, and NT-Xent, which is InfoNCE over all views of a batch.
 //!
-//! For the 2N views z of N instances, with s(i, j) = zᵢ·zⱼ / (‖zᵢ‖‖zⱼ‖) and j(i) the other view of i's instance:
+//! InfoNCE (van den Oord et al. 2018, equation 4, <https://arxiv.org/abs/1807.03748>; in the form of MoCo, He et al. 2020,
+//! equation 1, <https://arxiv.org/abs/1911.05722>), of a query q with its positive k⁺ and negatives k⁻:
+//!
+//! ℓ(q) = −log ( exp(q·k⁺/τ) / (exp(q·k⁺/τ) + Σ_{k⁻} exp(q·k⁻/τ)) )
+//!
+//! NT-Xent, the normalised temperature-scaled cross entropy of SimCLR (Chen et al. 2020, equation 1,
+//! <https://arxiv.org/abs/2002.05709>), of the 2N views z of N instances, with s(i, j) = zᵢ·zⱼ / (‖zᵢ‖‖zⱼ‖) and j(i) the other view
+//! of i's instance:
 //!
 //! ℓ(i) = −log ( exp(s(i, j(i)) / τ) / Σ_{k ≠ i} exp(s(i, k) / τ) ), and the loss is the mean of ℓ over all 2N views.
 //!
-//! So it is InfoNCE whose queries are all views and whose negatives are the 2N − 2 views of other instances; put there, the
-//! debiased and the hard loss are those of their papers. SimCLR's published code sums the means of the two halves, which is
-//! twice this; lightly and the paper take the mean.
+//! Its queries are all views and its negatives the 2N − 2 views of other instances. SimCLR's published code sums the means of the two
+//! halves, which is twice this; lightly and the paper take the mean.
 
-use super::{Loss, normalize};
+use std::sync::Arc;
+
+use super::entry::{LossEntry, TemperatureOptions};
+use super::{Mask, QueryLoss, Similarities, normalize};
 use crate::engine::Tensor;
-use crate::negatives::Comparison;
+use crate::options::Options;
 
-/// Every view of `instances` beside its other view and those of the other instances.
-///
-/// # Shapes
-/// `first` and `second`: `[N, d]`, any scale, row i of both being `instances[i]`. 2N queries, 2N candidates.
-pub fn views(first: Tensor<2>, second: Tensor<2>, instances: &[u32]) -> Comparison {
-    let count = first.dims()[0];
-    let query = normalize(Tensor::cat(vec![first, second], 0));
-    let [first, second] = [0, count].map(|start| query.clone().narrow(0, start, count));
-    let both = [instances, instances].concat();
-    Comparison {
-        positive: Tensor::cat(vec![second, first], 0),
-        candidates: query.clone(),
-        candidate_instances: both.clone().into(),
-        query,
-        instances: both,
-        exclude_own: true,
-        tracked: true,
+/// NT-Xent in a registry.
+pub const NT_XENT: LossEntry = LossEntry {
+    kind: "nt-xent",
+    about: "every view against all other views of the batch (SimCLR, equation 1); the published program's value is twice this",
+    ..INFO_NCE
+};
+
+/// InfoNCE in a registry.
+pub const INFO_NCE: LossEntry = LossEntry {
+    kind: "info-nce",
+    about: "a query against its negatives; under `simclr` against views of the other side alone",
+    keys: TemperatureOptions::KEYS,
+    softmax: true,
+    methods: &[],
+    build: Some(|settings| {
+        let TemperatureOptions { temperature } = settings.read("loss")?;
+        Ok(Arc::new(InfoNce { temperature }))
+    }),
+};
+
+/// InfoNCE at a temperature.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InfoNce {
+    /// τ > 0.
+    pub temperature: f32,
+}
+
+impl QueryLoss for InfoNce {
+    fn each(&self, similarities: &Similarities) -> Tensor<2> {
+        info_nce(similarities, self.temperature)
+    }
+
+    fn temperature(&self) -> f32 {
+        self.temperature
     }
 }
 
-/// The loss of N distinct instances seen in two views each.
+/// # Shapes
+/// → `[Q, 1]`, the loss of each query; `temperature` τ > 0.
+pub fn info_nce(similarities: &Similarities, temperature: f32) -> Tensor<2> {
+    let positive = similarities.positive.clone().div_scalar(temperature);
+    let mut negatives = similarities.negatives.clone().div_scalar(temperature);
+    if let Some(mask) = &similarities.mask {
+        // Logits lie within ±1/τ: this takes a candidate out, and is finite.
+        negatives = mask.lower(negatives, 2.0 / temperature + 1e4);
+    }
+    // The largest logit is a constant: it cancels, and no exponential exceeds 1.
+    let largest = positive.clone().inner().max_pair(negatives.clone().inner().max_dim(1));
+    let positive = positive - largest.clone();
+    let sum = (negatives - largest).exp().sum_dim(1);
+    (positive.clone().exp() + sum).log() - positive
+}
+
+/// The loss of N instances seen in two views each.
 ///
 /// # Shapes
 /// `first` and `second`: `[N, d]`, any scale, row i of both being the same instance; `temperature` τ > 0. Returns `[1]`.
 pub fn nt_xent(first: Tensor<2>, second: Tensor<2>, temperature: f32) -> Tensor<1> {
-    let instances: Vec<u32> = (0..first.dims()[0] as u32).collect();
-    let comparison = views(first, second, &instances);
-    Loss::InfoNce { temperature }.of(&comparison.similarities(comparison.excluded(None))).mean()
+    let [views, others] = all_views(first, second);
+    let mask = own_views(views.dims()[0] / 2);
+    info_nce(&Similarities::new(views.clone(), others, views, mask), temperature).mean()
 }
 
-/// The views of each side beside those of the other alone: N queries and N candidates in either direction.
+/// All views of unit length, and the other view of each.
 ///
 /// # Shapes
-/// As [`views`].
-pub fn across(first: Tensor<2>, second: Tensor<2>, instances: &[u32]) -> [Comparison; 2] {
-    let (first, second) = (normalize(first), normalize(second));
-    [(first.clone(), second.clone()), (second, first)].map(|(query, other)| Comparison {
-        query,
-        instances: instances.to_vec(),
-        positive: other.clone(),
-        candidates: other,
-        candidate_instances: instances.to_vec().into(),
-        exclude_own: true,
-        tracked: true,
-    })
+/// `[N, d]` each, any scale → `[2N, d]` each.
+pub fn all_views(first: Tensor<2>, second: Tensor<2>) -> [Tensor<2>; 2] {
+    let count = first.dims()[0];
+    let views = normalize(Tensor::cat(vec![first, second], 0));
+    let [first, second] = [0, count].map(|start| views.clone().narrow(0, start, count));
+    [views, Tensor::cat(vec![second, first], 0)]
+}
+
+/// Of all views of N instances none is compared with itself, nor with its other view as a negative.
+pub fn own_views(instances: usize) -> Option<Mask> {
+    let count = instances as u32;
+    Mask::new((0..2 * count).map(|view| vec![view % count, view % count + count]).collect())
+}
+
+/// Of N candidates of N queries, each query's own is none of its negatives.
+pub fn own_row(instances: usize) -> Option<Mask> {
+    Mask::new((0..instances as u32).map(|row| vec![row]).collect())
 }

@@ -3,36 +3,45 @@
 //!
 //! As in the published program each view is compared with those of the other side alone, and the two directions are averaged.
 
-use super::network::Network;
 use super::simclr::{InBatchNegatives, SimClr};
-use crate::encoder::Encoder;
+use super::{Building, Checked, MethodEntry, Network};
 use crate::error::LearnError;
-use crate::head::Head;
-use crate::negatives::ContrastiveLoss;
+use crate::head::Leading;
+use crate::options::{Options, SOME, Value, When, require};
 
-/// Trains the first `coordinates` d₀ of the representation (the paper: 360 of ResNet-50's 2048).
-///
-/// # Errors
-/// As [`leading`].
-pub fn direct_clr<E: Encoder>(
-    encoder: E,
-    coordinates: usize,
-    contrast: ContrastiveLoss,
-) -> Result<SimClr<E>, LearnError> {
-    Ok(SimClr::with(leading(encoder, coordinates)?, contrast, InBatchNegatives::OtherViews))
+crate::options! {
+    /// What a recipe says of DirectCLR.
+    pub struct DirectClrOptions {
+        /// d₀, coordinates of the representation that the loss sees; the paper: 360 of ResNet-50's 2048.
+        coordinates: usize = Value::Integer(360), SOME;
+    }
 }
 
-/// `encoder` without a head, of which the loss sees the first `coordinates`.
-///
-/// # Errors
-/// [`LearnError::Recipe`] where d₀ is 0 or more than there are.
-pub fn leading<E: Encoder>(encoder: E, coordinates: usize) -> Result<Network<E>, LearnError> {
-    let dimension = encoder.dimension();
-    if !(1..=dimension).contains(&coordinates) {
-        return Err(LearnError::Recipe {
-            place: "method.coordinates".to_owned(),
-            reason: format!("must be at least 1 and at most {dimension}, the length of the representation"),
-        });
-    }
-    Ok(Network { encoder, head: Head::Leading(coordinates) })
+/// DirectCLR in a registry.
+pub const ENTRY: MethodEntry = MethodEntry {
+    kind: "direct-clr",
+    paper: "Jing et al. 2022",
+    about: "no head, the loss sees the first coordinates of the representation",
+    keys: DirectClrOptions::KEYS,
+    defaults: &[When::always(("loss.temperature", Value::Number(0.1)))],
+    check,
+    build: |building| {
+        Ok(Box::new(SimClr::new(network(building)?, building.contrast()?, InBatchNegatives::OtherViews)))
+    },
+    kept: |building| Ok(Box::new(network(building)?)),
+    ..MethodEntry::VIEWS
+};
+
+/// DirectCLR is [`SimClr`] without a head.
+pub type DirectClr = SimClr;
+
+fn check(checked: &Checked<'_>) -> Result<(), LearnError> {
+    let DirectClrOptions { coordinates } = checked.settings.read("method")?;
+    let reason = format!("must be at most {}, the length of the representation", checked.dimension);
+    require(coordinates <= checked.dimension, "method.coordinates", reason)
+}
+
+fn network(building: &Building<'_>) -> Result<Network, LearnError> {
+    let DirectClrOptions { coordinates } = building.settings.read("method")?;
+    Ok(Network::new((building.encoder)("encoder")?, Leading(coordinates)))
 }

@@ -1,5 +1,8 @@
 //! Methods: what is encoded, what is compared, and what happens after a step. No loops, no files, no printing.
 //!
+//! A method is one file: its paper and equations, its options with their defaults and sources, what it goes with, its checks, and
+//! `encode`, `loss` and `after_step`. Its [`MethodEntry`] says as data what it goes with.
+//!
 //! | file | query | positive | negatives |
 //! |---|---|---|---|
 //! | [`simclr`] | each view, by the encoder | the other view, by the same encoder | all other views of the batch |
@@ -13,14 +16,14 @@
 //! | [`moco_v3`] | both views, through a predictor | the other view, by the momentum encoder | keys of the batch |
 //! | [`supervised`] | view 1, by the encoder and a classifier | its class | the other classes |
 
-pub mod any;
-pub mod build;
 pub mod direct_clr;
 pub mod end_to_end;
+pub mod entry;
 pub mod graphcl;
 pub mod instance_discrimination;
 pub mod moco;
 pub mod moco_v3;
+pub mod momentum_encoder;
 pub mod mvgrl;
 pub mod mvgrl_nodes;
 pub mod network;
@@ -29,17 +32,20 @@ pub mod supervised;
 
 use std::sync::Arc;
 
+use dyn_clone::DynClone;
 use lookalike_base::arrays::Arrays;
-use lookalike_base::{Matrix, Seed};
-use serde_json::{Map, Value};
 
-use crate::engine::{Device, Tensor, to_host};
+use crate::engine::{Device, Tensor};
 use crate::error::LearnError;
+use crate::input::Batch;
 use crate::loss::normalize;
 use crate::module::{Module, Pass};
+use crate::negatives::Observer;
+use crate::step::Step;
 
-pub use any::AnyMethod;
+pub use direct_clr::DirectClr;
 pub use end_to_end::EndToEnd;
+pub use entry::{Building, Checked, MethodEntry};
 pub use instance_discrimination::InstanceDiscrimination;
 pub use moco::Moco;
 pub use moco_v3::MocoV3;
@@ -49,27 +55,40 @@ pub use network::Network;
 pub use simclr::SimClr;
 pub use supervised::Supervised;
 
-/// What a method made of one batch: tensors of one row an instance, and whose rows they are.
+/// What a method made of one batch: tensors of one row an instance, or of one a part, and whose rows they are.
 #[derive(Debug, Clone)]
 pub struct Outputs {
     /// The instances, in the order of the rows.
     pub instances: Vec<u32>,
-    tensors: Vec<(&'static str, Tensor<2>)>,
+    tensors: Vec<Output>,
     /// Where tensors have rows for the parts of instances, as the nodes of graphs: instance i has the rows `parts[i]` to
     /// `parts[i + 1]`, less one.
     parts: Option<Arc<[usize]>>,
 }
 
+/// A tensor under its name.
+#[derive(Debug, Clone)]
+struct Output {
+    name: &'static str,
+    tensor: Tensor<2>,
+    /// Whether it has a row a part.
+    of_parts: bool,
+}
+
 impl Outputs {
-    /// Outputs of `instances` under their names.
+    /// Outputs of `instances` under their names, one row an instance.
     pub fn new(instances: Vec<u32>, tensors: Vec<(&'static str, Tensor<2>)>) -> Self {
-        Self { instances, tensors, parts: None }
+        let tensors = tensors.into_iter().map(|(name, tensor)| Output { name, tensor, of_parts: false });
+        Self { instances, tensors: tensors.collect(), parts: None }
     }
 
-    /// With tensors among them that have a row for each part of an instance, see [`Outputs::parts`].
+    /// With tensors that have a row for each part of an instance, see [`Outputs::parts`].
     #[must_use]
-    pub fn with_parts(self, parts: Arc<[usize]>) -> Self {
-        Self { parts: Some(parts), ..self }
+    pub fn with_parts(mut self, parts: Arc<[usize]>, tensors: Vec<(&'static str, Tensor<2>)>) -> Self {
+        let tensors = tensors.into_iter().map(|(name, tensor)| Output { name, tensor, of_parts: true });
+        self.tensors.extend(tensors);
+        self.parts = Some(parts);
+        self
     }
 
     /// Where each instance's parts begin, and behind the last where they end.
@@ -85,72 +104,85 @@ impl Outputs {
     /// # Panics
     /// Where the method that made the outputs has no such tensor: a mistake in the method, not in its input.
     pub fn get(&self, name: &str) -> Tensor<2> {
-        match self.tensors.iter().find(|(known, _)| *known == name) {
-            Some((_, tensor)) => tensor.clone(),
+        match self.tensors.iter().find(|output| output.name == name) {
+            Some(output) => output.tensor.clone(),
             None => unreachable!("the method made no output named `{name}`"),
         }
     }
 
     /// Two tensors side by side, each row of either of unit length: embeddings whose similarity is the mean of the two
     /// similarities.
-    pub(crate) fn side_by_side(&self, names: [&str; 2]) -> Matrix {
+    pub fn side_by_side(&self, names: [&str; 2]) -> Tensor<2> {
         let [first, second] = names.map(|name| normalize(self.get(name).inner()));
-        rows_of(Tensor::cat(vec![first, second], 1))
+        Tensor::cat(vec![first, second], 1)
     }
-}
 
-/// A tensor's rows on the host.
-pub(crate) fn rows_of(tensor: Tensor<2>) -> Matrix {
-    let columns = tensor.dims()[1];
-    Matrix::new(to_host(tensor), columns).unwrap_or_else(|error| unreachable!("rows of a tensor: {error}"))
+    /// What several parts of a batch gave, as one.
+    ///
+    /// # Errors
+    /// [`LearnError::Input`] where there is none.
+    pub(crate) fn join(outputs: &[Self]) -> Result<Self, LearnError> {
+        let first = outputs.first().ok_or_else(|| LearnError::Input("no part of a batch".to_owned()))?;
+        let tensors = (0..first.tensors.len()).map(|index| {
+            let Output { name, of_parts, .. } = first.tensors[index];
+            let rows = outputs.iter().map(|part| part.tensors[index].tensor.clone()).collect();
+            Output { name, tensor: Tensor::cat(rows, 0), of_parts }
+        });
+        let parts = first.parts.as_ref().map(|_| {
+            let mut offsets = vec![0];
+            for part in outputs {
+                let begin = offsets[offsets.len() - 1];
+                offsets.extend(part.parts().iter().skip(1).map(|end| begin + end));
+            }
+            offsets.into()
+        });
+        let instances = outputs.iter().flat_map(|part| part.instances.iter().copied()).collect();
+        Ok(Self { instances, tensors: tensors.collect(), parts })
+    }
+
+    /// The same with each tensor replaced by what `change` makes of it.
+    pub(crate) fn map(mut self, change: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
+        for output in &mut self.tensors {
+            output.tensor = change(output.tensor.clone());
+        }
+        self
+    }
+
+    /// All tensors, each with the rows that instances `first` to `first + count`, less one, have in it.
+    pub(crate) fn rows_of(
+        &self,
+        first: usize,
+        count: usize,
+    ) -> impl Iterator<Item = (Tensor<2>, [usize; 2])> {
+        let parts = self.parts.clone();
+        self.tensors.iter().map(move |output| {
+            let rows = match &parts {
+                Some(parts) if output.of_parts => [parts[first], parts[first + count] - parts[first]],
+                _ => [first, count],
+            };
+            (output.tensor.clone(), rows)
+        })
+    }
 }
 
 /// The terms of a loss; their sum is what is minimised.
 #[derive(Debug)]
-pub struct Terms {
-    terms: Vec<(&'static str, Tensor<1>)>,
-    /// What the diagnostics show, under the names of the `diagnostics` event.
-    pub scalars: Map<String, Value>,
-}
+pub struct Terms(Vec<(&'static str, Tensor<1>)>);
 
 impl Terms {
     /// A loss of a single term.
     pub fn single(name: &'static str, term: Tensor<1>) -> Self {
-        Self::new(vec![(name, term)], Map::new())
+        Self(vec![(name, term)])
     }
 
-    /// A loss of several terms, with what the diagnostics show.
-    pub fn new(terms: Vec<(&'static str, Tensor<1>)>, scalars: Map<String, Value>) -> Self {
-        Self { terms, scalars }
+    /// A loss of several terms.
+    pub fn new(terms: Vec<(&'static str, Tensor<1>)>) -> Self {
+        Self(terms)
     }
 
     /// The sum of all terms; `None` where there is none.
     pub fn total(&self) -> Option<Tensor<1>> {
-        self.terms.iter().map(|(_, term)| term.clone()).reduce(|sum, term| sum + term)
-    }
-}
-
-/// Where a run stands when it comes to a batch.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Position {
-    /// The run's seed.
-    pub seed: Seed,
-    /// Batches consumed before.
-    pub batch: u64,
-    /// Optimiser steps made before.
-    pub step: u64,
-    /// Optimiser steps of the whole run.
-    pub steps: u64,
-    /// Whether the parameters have moved since the batch before, or could have: false within a step of several batches.
-    pub moved: bool,
-    /// Whether the diagnostics will be recorded.
-    pub diagnostics: bool,
-}
-
-impl Default for Position {
-    /// The only batch of a run of one step, without diagnostics.
-    fn default() -> Self {
-        Self { seed: Seed(0), batch: 0, step: 0, steps: 1, moved: true, diagnostics: false }
+        self.0.iter().map(|(_, term)| term.clone()).reduce(|sum, term| sum + term)
     }
 }
 
@@ -159,23 +191,35 @@ impl Default for Position {
 /// [`Module::visit`] shows what is trained; [`state`](Method::state) gives all else that a run needs to go on: momentum encoders,
 /// queues, banks.
 pub trait Method: Module {
-    /// What the loader hands over.
-    type Batch: Send + 'static;
-
     /// Called before every batch: momentum encoders move here.
-    fn before_step(&mut self, _position: &Position) {}
+    fn before_step(&mut self, _step: &Step) {}
 
-    /// Runs the encoders on a batch.
-    fn encode(&mut self, batch: &Self::Batch, pass: &mut Pass) -> Outputs;
+    /// Runs the encoders on a batch. What it gives of an instance must not depend on others, but by BatchNorm.
+    ///
+    /// # Errors
+    /// [`LearnError::Input`] where the batch does not have the columns that the method reads.
+    fn encode(&mut self, batch: &Batch, step: &Step, pass: &mut Pass) -> Result<Outputs, LearnError>;
 
-    /// Compares the outputs.
-    fn loss(&self, outputs: &Outputs) -> Terms;
+    /// Compares the outputs: those of this process with those of all.
+    ///
+    /// # Errors
+    /// [`LearnError::Input`] where outputs are missing.
+    fn loss(
+        &mut self,
+        local: &Outputs,
+        gathered: &Outputs,
+        step: &Step,
+        observer: &mut dyn Observer,
+    ) -> Result<Terms, LearnError>;
 
     /// Called for every batch after the parameters moved, where they moved: queues and banks take what was encoded.
-    fn after_step(&mut self, outputs: &Outputs);
+    fn after_step(&mut self, _gathered: &Outputs, _step: &Step) {}
 
-    /// The embeddings by which the sampler finds look-alikes: one row an instance, in the order of the outputs.
-    fn embeddings(&self, outputs: &Outputs) -> Matrix;
+    /// The embeddings by which the sampler finds look-alikes, without gradient: one row an instance, in the order of the outputs.
+    fn embeddings(&self, outputs: &Outputs) -> Tensor<2>;
+
+    /// A copy of what is evaluated and kept.
+    fn kept(&self) -> Box<dyn Embedder>;
 
     /// What must be kept beside the trained tensors.
     fn state(&mut self) -> Arrays {
@@ -189,4 +233,25 @@ pub trait Method: Module {
     fn restore(&mut self, _state: &Arrays, _device: &Device) -> Result<(), LearnError> {
         Ok(())
     }
+}
+
+/// What makes an embedding of each instance of a batch: the part of a method that is evaluated and kept.
+pub trait Embedder: Module + DynClone + Send {
+    /// # Errors
+    /// [`LearnError::Input`] where the batch does not have the columns that it reads.
+    fn embed(&mut self, batch: &Batch, pass: &mut Pass) -> Result<Embeddings, LearnError>;
+
+    /// What the representation is, in words.
+    fn layer(&self) -> &'static str;
+}
+
+dyn_clone::clone_trait_object!(Embedder);
+
+/// Embeddings of N instances, none normalised.
+#[derive(Debug, Clone)]
+pub struct Embeddings {
+    /// What is kept and evaluated, `[N, d]`.
+    pub representation: Tensor<2>,
+    /// What the loss compares, `[N, e]`.
+    pub projection: Tensor<2>,
 }

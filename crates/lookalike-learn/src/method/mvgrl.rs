@@ -14,40 +14,69 @@
 //! Instead of nodes with graphs, the graphs' vectors of the two views can be contrasted with each other, in both directions,
 //! by any loss of a query: [`MvgrlObjective::Softmax`].
 
-use std::sync::Arc;
+use lookalike_base::Stream;
+use lookalike_data::graph::Variant;
 
-use lookalike_base::{Matrix, Stream};
-use lookalike_data::graph::{DiffusedBatch, Variant};
-use lookalike_kernels::sparse::segment::Scale;
-use serde::{Deserialize, Serialize};
-
-use super::{Method, Outputs, Position, Terms};
-use crate::encoder::gcn::{Adjacency, Gcn, Nodes};
-use crate::engine::{Device, Tensor, from_host};
-use crate::evaluate::Embedder;
+use super::graphcl::VARIANTS;
+use super::{Building, Embedder, Embeddings, Method, MethodEntry, Outputs, Terms};
+use crate::encoder::gcn::{Gcn, GcnOptions};
+use crate::encoder::{Encoder, Parts};
+use crate::engine::{Device, Tensor};
+use crate::error::LearnError;
+use crate::input::{Batch, Column};
 use crate::layer::{Linear, PRelu};
 use crate::loss::jensen_shannon::local_global;
-use crate::loss::nt_xent;
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::ContrastiveLoss;
-use crate::op::pool;
+use crate::negatives::{Comparison, Contrast, MIXING, Observer};
+use crate::options::{Options, Range, Value, When};
+use crate::step::Step;
 
-/// What the encoders look like, and whether they learn.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MvgrlOptions {
-    /// Layers of either GCN, at least 1. The published code tries 2, 8 and 12 and says nothing of how to choose.
-    pub layers: usize,
-    /// Length of a node's and of a graph's vector: 512.
-    pub width: usize,
-    /// Whether the GCNs learn (`paper`) or stay as they were drawn (`original`).
-    pub variant: Variant,
+crate::options! {
+    /// What a recipe says of MVGRL.
+    pub struct MvgrlOptions {
+        /// Whom to follow where paper and published code differ, [in what](graphs.md#whom-to-follow): whether the GCNs learn (`paper`) or
+        /// stay as they were drawn (`original`).
+        variant: Variant = Value::Text("paper"), Range::OneOf(VARIANTS);
+    }
 }
 
-impl Default for MvgrlOptions {
-    fn default() -> Self {
-        Self { layers: 2, width: 512, variant: Variant::Paper }
-    }
+/// The columns of MVGRL: a graph and its diffusion.
+const DIFFUSED: &[&str] = &["graph", "diffusion"];
+
+/// MVGRL in a registry.
+pub const ENTRY: MethodEntry = MethodEntry {
+    kind: "mvgrl",
+    paper: "Hassani and Khasahmadi 2020",
+    about: "nodes of a graph and of its diffusion against whole graphs of the other view",
+    keys: MvgrlOptions::KEYS,
+    modalities: &["graph"],
+    encoders: &["gcn"],
+    losses: &["jensen-shannon", "info-nce", "decoupled", "debiased", "hard"],
+    columns: &[When::always(DIFFUSED)],
+    plain: DIFFUSED,
+    defaults: &[
+        When::always(("loss.temperature", Value::Number(0.2))),
+        When::always(("evaluate.svm", Value::Text("linear"))),
+    ],
+    // Two encoders and their heads together embed a graph.
+    exports: "",
+    learns: &[""],
+    build: |building| Ok(Box::new(mvgrl(building)?)),
+    kept: |building| Ok(Box::new(mvgrl(building)?)),
+    ..MethodEntry::VIEWS
+};
+
+fn mvgrl(building: &Building<'_>) -> Result<Mvgrl, LearnError> {
+    let MvgrlOptions { variant } = building.settings.read("method")?;
+    let objective = match building.loss {
+        Some(_) => MvgrlObjective::Softmax(building.contrast()?),
+        None => MvgrlObjective::JensenShannon,
+    };
+    let form = building.settings.read("encoder")?;
+    let (inputs, mut stream) = (building.inputs, building.stream("encoder"));
+    let mut method = Mvgrl::new(inputs, &form, objective, variant, &mut stream, building.device);
+    building.start(&mut method)?;
+    Ok(method)
 }
 
 /// What is contrasted with what.
@@ -56,11 +85,11 @@ pub enum MvgrlObjective {
     /// Nodes of one view with graphs of the other.
     JensenShannon,
     /// Graphs of one view with those of the other.
-    Softmax(ContrastiveLoss),
+    Softmax(Contrast),
 }
 
 /// Two encoders and their heads, named as in the published code.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Mvgrl {
     encoders: [Gcn; 2],
     /// None where nodes are not contrasted.
@@ -68,54 +97,52 @@ pub struct Mvgrl {
     graphs: SkipMlp,
     objective: MvgrlObjective,
     variant: Variant,
-    position: Position,
-    device: Device,
+}
+
+/// What is made of a view.
+struct View {
+    /// `[graphs, width]`
+    graphs: Tensor<2>,
+    /// `[nodes, width]`, where nodes are contrasted.
+    nodes: Option<Parts>,
 }
 
 impl Mvgrl {
-    /// Encoders and heads on nodes of `features` values.
+    /// Encoders of nodes that `inputs` values describe, and heads.
     pub fn new(
-        features: usize,
-        options: &MvgrlOptions,
+        inputs: usize,
+        &GcnOptions { layers, width }: &GcnOptions,
         objective: MvgrlObjective,
+        variant: Variant,
         stream: &mut Stream,
         device: &Device,
     ) -> Self {
-        let &MvgrlOptions { layers, width, variant } = options;
         let nodes = SkipMlp::new([width; 2], stream, device);
         let graphs = SkipMlp::new([layers * width, width], stream, device);
-        let encoders = [(); 2].map(|()| Gcn::new(features, layers, width, stream, device));
+        let encoders = [(); 2].map(|()| Gcn::new(inputs, layers, width, stream, device));
         let nodes = matches!(objective, MvgrlObjective::JensenShannon).then_some(nodes);
-        let position = Position::default();
-        Self { encoders, nodes, graphs, objective, variant, position, device: device.clone() }
+        Self { encoders, nodes, graphs, objective, variant }
     }
 
-    /// The nodes of either view, where they are contrasted, and its graphs.
-    ///
-    /// # Shapes
-    /// `[n, width]` and `[graphs, width]`.
-    fn views(
-        &mut self,
-        batch: &DiffusedBatch,
-        offsets: &Arc<[usize]>,
-        pass: &mut Pass,
-    ) -> [(Option<Tensor<2>>, Tensor<2>); 2] {
-        let graphs = &batch.graphs;
-        let shape = [graphs.nodes(), graphs.columns];
-        let features = from_host(graphs.features.clone(), shape, &self.device);
-        let adjacencies = [&batch.normalized, &batch.diffusion].map(Adjacency::from);
-        [0, 1].map(|view| {
-            let (encoder, adjacency) = (&self.encoders[view], &adjacencies[view]);
-            let run = |pass: &mut Pass| encoder.layers(adjacency, Nodes::Dense(features.clone()), pass);
-            let layers = match self.variant {
-                Variant::Original => pass.without_gradient(run),
-                Variant::Paper => run(pass),
-            };
-            let sums = layers.iter().map(|nodes| pool(nodes.clone(), offsets, Scale::Sum)).collect();
-            let graphs = self.graphs.forward(Tensor::cat(sums, 1), pass);
-            let nodes = self.nodes.as_ref().zip(layers.into_iter().next_back());
-            (nodes.map(|(head, nodes)| head.forward(nodes, pass)), graphs)
-        })
+    fn view(&mut self, index: usize, column: &Column, pass: &mut Pass) -> Result<View, LearnError> {
+        let encoder = &mut self.encoders[index];
+        let mut run = |pass: &mut Pass| pass.reading(column, |pass| encoder.forward(&column.input, pass));
+        let features = match self.variant {
+            Variant::Original => pass.without_gradient(run),
+            Variant::Paper => run(pass),
+        }?;
+        let graphs = self.graphs.forward(features.vector, pass);
+        let nodes = self
+            .nodes
+            .as_ref()
+            .zip(features.parts)
+            .map(|(head, Parts { values, offsets })| Parts { values: head.forward(values, pass), offsets });
+        Ok(View { graphs, nodes })
+    }
+
+    fn views(&mut self, batch: &Batch, pass: &mut Pass) -> Result<[View; 2], LearnError> {
+        let [graph, diffusion] = batch.pair()?;
+        Ok([self.view(0, graph, pass)?, self.view(1, diffusion, pass)?])
     }
 }
 
@@ -132,57 +159,64 @@ impl Module for Mvgrl {
 }
 
 impl Method for Mvgrl {
-    type Batch = DiffusedBatch;
-
-    fn before_step(&mut self, position: &Position) {
-        self.position = *position;
+    fn encode(&mut self, batch: &Batch, _: &Step, pass: &mut Pass) -> Result<Outputs, LearnError> {
+        let [first, second] = self.views(batch, pass)?;
+        let graphs = vec![("graphs of first", first.graphs), ("graphs of second", second.graphs)];
+        let outputs = Outputs::new(batch.instances.clone(), graphs);
+        Ok(match (first.nodes, second.nodes) {
+            (Some(Parts { values: nodes, offsets }), Some(others)) => {
+                let nodes = vec![("nodes of first", nodes), ("nodes of second", others.values)];
+                outputs.with_parts(offsets, nodes)
+            }
+            _ => outputs,
+        })
     }
 
-    fn encode(&mut self, batch: &DiffusedBatch, pass: &mut Pass) -> Outputs {
-        let offsets: Arc<[usize]> = batch.graphs.offsets.as_slice().into();
-        let [(nodes, first), (others, second)] = self.views(batch, &offsets, pass);
-        let mut tensors = vec![("graphs of first", first), ("graphs of second", second)];
-        tensors.extend(nodes.map(|nodes| ("nodes of first", nodes)));
-        tensors.extend(others.map(|nodes| ("nodes of second", nodes)));
-        Outputs::new(batch.instances.clone(), tensors).with_parts(offsets)
-    }
-
-    fn loss(&self, outputs: &Outputs) -> Terms {
-        let [first, second] = ["graphs of first", "graphs of second"].map(|name| outputs.get(name));
-        match &self.objective {
+    fn loss(
+        &mut self,
+        _: &Outputs,
+        gathered: &Outputs,
+        step: &Step,
+        observer: &mut dyn Observer,
+    ) -> Result<Terms, LearnError> {
+        let [first, second] = ["graphs of first", "graphs of second"].map(|name| gathered.get(name));
+        Ok(match &self.objective {
             MvgrlObjective::JensenShannon => {
-                let offsets = outputs.parts();
-                let one = local_global(outputs.get("nodes of first"), second, &offsets);
-                let other = local_global(outputs.get("nodes of second"), first, &offsets);
-                let terms = vec![("nodes of first to graphs", one), ("nodes of second to graphs", other)];
-                Terms::new(terms, serde_json::Map::new())
+                let offsets = gathered.parts();
+                let one = local_global(gathered.get("nodes of first"), second, &offsets);
+                let other = local_global(gathered.get("nodes of second"), first, &offsets);
+                Terms::new(vec![("nodes of first to graphs", one), ("nodes of second to graphs", other)])
             }
             MvgrlObjective::Softmax(contrast) => {
-                let [one, other] = nt_xent::across(first, second, &outputs.instances);
-                let (one, scalars) = contrast.compare(&one, &self.position, 0);
-                let (other, _) = contrast.compare(&other, &self.position, 1);
+                let [one, other] = Comparison::across(first, second, &gathered.instances);
+                let one = contrast.compare(&one, step, MIXING[0], observer);
+                let other = contrast.compare(&other, step, MIXING[1], observer);
                 let terms = [("first to second", one), ("second to first", other)];
-                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into(), scalars)
+                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into())
             }
-        }
+        })
     }
 
-    fn after_step(&mut self, _: &Outputs) {}
-
     /// The graphs of both views side by side, each of unit length.
-    fn embeddings(&self, outputs: &Outputs) -> Matrix {
+    fn embeddings(&self, outputs: &Outputs) -> Tensor<2> {
         outputs.side_by_side(["graphs of first", "graphs of second"])
+    }
+
+    fn kept(&self) -> Box<dyn Embedder> {
+        Box::new(self.clone())
     }
 }
 
 impl Embedder for Mvgrl {
-    type Input = DiffusedBatch;
-
     /// g₁ + g₂, and both side by side.
-    fn embed(&mut self, batch: &DiffusedBatch, pass: &mut Pass) -> [Tensor<2>; 2] {
-        let offsets: Arc<[usize]> = batch.graphs.offsets.as_slice().into();
-        let [(_, first), (_, second)] = self.views(batch, &offsets, pass);
-        [first.clone() + second.clone(), Tensor::cat(vec![first, second], 1)]
+    fn embed(&mut self, batch: &Batch, pass: &mut Pass) -> Result<Embeddings, LearnError> {
+        let [first, second] = self.views(batch, pass)?.map(|view| view.graphs);
+        let representation = first.clone() + second.clone();
+        Ok(Embeddings { representation, projection: Tensor::cat(vec![first, second], 1) })
+    }
+
+    fn layer(&self) -> &'static str {
+        "representation (sum of both views, behind the head of graphs)"
     }
 }
 

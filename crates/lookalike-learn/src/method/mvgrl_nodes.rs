@@ -11,16 +11,46 @@
 //! Scores and summaries are those of *Deep Graph Infomax* (Veličković et al. 2019), in place of the heads that whole graphs have.
 //! The published code registers these GCNs and trains them: there is no other variant.
 
-use lookalike_base::{Matrix, Stream};
-use lookalike_data::graph::NodeBatch;
+use lookalike_base::Stream;
 
-use super::{Method, Outputs, Terms};
-use crate::encoder::gcn::{Adjacency, Gcn, Nodes};
+use super::{Building, Embedder, Embeddings, Method, MethodEntry, Outputs, Terms};
+use crate::encoder::Encoder;
+use crate::encoder::gcn::{Gcn, GcnOptions};
 use crate::engine::{Device, Tensor};
-use crate::evaluate::Embedder;
+use crate::error::LearnError;
+use crate::input::{Batch, Column};
 use crate::layer::uniform;
 use crate::loss::jensen_shannon::binary;
 use crate::module::{Module, Parameter, Pass, Role, Visitor};
+use crate::negatives::Observer;
+use crate::options::{Value, When};
+use crate::step::Step;
+
+/// MVGRL on nodes in a registry.
+pub const ENTRY: MethodEntry = MethodEntry {
+    kind: "mvgrl-nodes",
+    paper: "Hassani and Khasahmadi 2020",
+    about: "nodes of one graph and of its diffusion against a summary of the other view",
+    modalities: &["node"],
+    encoders: &["gcn"],
+    losses: &["jensen-shannon"],
+    columns: &[When::always(&["graph", "diffusion", "corrupted graph", "corrupted diffusion"])],
+    plain: &["graph", "diffusion"],
+    defaults: &[When::always(("encoder.layers", Value::Integer(1)))],
+    exports: "",
+    learns: &[""],
+    build: |building| Ok(Box::new(mvgrl_nodes(building)?)),
+    kept: |building| Ok(Box::new(mvgrl_nodes(building)?)),
+    ..MethodEntry::VIEWS
+};
+
+fn mvgrl_nodes(building: &Building<'_>) -> Result<MvgrlNodes, LearnError> {
+    let form = building.settings.read("encoder")?;
+    let mut stream = building.stream("encoder");
+    let mut method = MvgrlNodes::new(building.inputs, &form, &mut stream, building.device);
+    building.start(&mut method)?;
+    Ok(method)
+}
 
 /// Two encoders and what scores their nodes, named as in the published code.
 #[derive(Debug, Clone)]
@@ -30,27 +60,22 @@ pub struct MvgrlNodes {
 }
 
 impl MvgrlNodes {
-    /// Encoders of `layers` layers of `width` on nodes of `features` values; published: one layer of 512.
-    pub fn new(features: usize, [layers, width]: [usize; 2], stream: &mut Stream, device: &Device) -> Self {
-        let encoders = [(); 2].map(|()| Gcn::new(features, layers, width, stream, device));
+    /// Encoders of nodes that `inputs` values describe, and a discriminator; published: one layer of 512.
+    pub fn new(
+        inputs: usize,
+        &GcnOptions { layers, width }: &GcnOptions,
+        stream: &mut Stream,
+        device: &Device,
+    ) -> Self {
+        let encoders = [(); 2].map(|()| Gcn::new(inputs, layers, width, stream, device));
         Self { encoders, discriminator: Bilinear::new(width, stream, device) }
     }
 
-    /// The nodes of either view, described by `features`.
-    ///
-    /// # Shapes
-    /// `[b, width]` each.
-    fn views(&self, adjacencies: &[Adjacency; 2], features: &Adjacency, pass: &Pass) -> [Tensor<2>; 2] {
-        [0, 1].map(|view| {
-            let nodes = Nodes::Sparse(features.clone());
-            let layers = self.encoders[view].layers(&adjacencies[view], nodes, pass);
-            layers.into_iter().next_back().unwrap_or_else(|| unreachable!("a GCN has a layer"))
-        })
+    /// The nodes of a view, `[b, width]`.
+    fn view(&mut self, index: usize, column: &Column, pass: &mut Pass) -> Result<Tensor<2>, LearnError> {
+        let encoder = &mut self.encoders[index];
+        Ok(pass.reading(column, |pass| encoder.forward(&column.input, pass))?.vector)
     }
-}
-
-fn adjacencies(batch: &NodeBatch) -> [Adjacency; 2] {
-    [&batch.normalized, &batch.diffusion].map(Adjacency::from)
 }
 
 impl Module for MvgrlNodes {
@@ -62,52 +87,61 @@ impl Module for MvgrlNodes {
     }
 }
 
+/// The outputs of an encoding, in the order of the batch's columns.
+const OUTPUTS: [&str; 4] =
+    ["nodes of first", "nodes of second", "corrupted nodes of first", "corrupted nodes of second"];
+
 impl Method for MvgrlNodes {
-    type Batch = NodeBatch;
+    fn encode(&mut self, batch: &Batch, _: &Step, pass: &mut Pass) -> Result<Outputs, LearnError> {
+        let mut tensors = Vec::new();
+        for (index, name) in OUTPUTS.into_iter().enumerate() {
+            tensors.push((name, self.view(index % 2, batch.column(index)?, pass)?));
+        }
+        Ok(Outputs::new(batch.instances.clone(), tensors))
+    }
 
-    fn encode(&mut self, batch: &NodeBatch, pass: &mut Pass) -> Outputs {
-        let adjacencies = adjacencies(batch);
-        let [first, second] = self.views(&adjacencies, &Adjacency::from(&batch.features), pass);
-        let [other, another] = self.views(&adjacencies, &Adjacency::from(&batch.corrupted), pass);
+    fn loss(
+        &mut self,
+        _: &Outputs,
+        gathered: &Outputs,
+        step: &Step,
+        _: &mut dyn Observer,
+    ) -> Result<Terms, LearnError> {
+        let [first, second, corrupted_first, corrupted_second] = OUTPUTS.map(|name| gathered.get(name));
         let [of_first, of_second] = [&first, &second].map(|nodes| sigmoid(nodes.clone().mean_dim(0)));
-        let score = |nodes: &Tensor<2>, summary: &Tensor<2>| {
-            self.discriminator.forward(nodes.clone(), summary.clone(), pass)
-        };
-        let tensors = vec![
-            ("second to first", score(&second, &of_first)),
-            ("corrupted second to first", score(&another, &of_first)),
-            ("first to second", score(&first, &of_second)),
-            ("corrupted first to second", score(&other, &of_second)),
-            ("nodes of first", first),
-            ("nodes of second", second),
-        ];
-        Outputs::new(batch.instances.clone(), tensors)
+        let pass = Pass::training(step);
+        let score =
+            |nodes: Tensor<2>, summary: &Tensor<2>| self.discriminator.forward(nodes, summary.clone(), &pass);
+        let second_to_first = [score(second, &of_first), score(corrupted_second, &of_first)];
+        let first_to_second = [score(first, &of_second), score(corrupted_first, &of_second)];
+        let term = |[together, apart]: [Tensor<2>; 2]| binary(together, apart).mul_scalar(0.5);
+        Ok(Terms::new(vec![
+            ("nodes of second to first", term(second_to_first)),
+            ("nodes of first to second", term(first_to_second)),
+        ]))
     }
-
-    fn loss(&self, outputs: &Outputs) -> Terms {
-        let term = |together, apart| binary(outputs.get(together), outputs.get(apart)).mul_scalar(0.5);
-        let terms = vec![
-            ("nodes of second to first", term("second to first", "corrupted second to first")),
-            ("nodes of first to second", term("first to second", "corrupted first to second")),
-        ];
-        Terms::new(terms, serde_json::Map::new())
-    }
-
-    fn after_step(&mut self, _: &Outputs) {}
 
     /// The nodes of both views side by side, each of unit length.
-    fn embeddings(&self, outputs: &Outputs) -> Matrix {
-        outputs.side_by_side(["nodes of first", "nodes of second"])
+    fn embeddings(&self, outputs: &Outputs) -> Tensor<2> {
+        outputs.side_by_side([OUTPUTS[0], OUTPUTS[1]])
+    }
+
+    fn kept(&self) -> Box<dyn Embedder> {
+        Box::new(self.clone())
     }
 }
 
 impl Embedder for MvgrlNodes {
-    type Input = NodeBatch;
-
     /// H₁ + H₂, and both side by side.
-    fn embed(&mut self, batch: &NodeBatch, pass: &mut Pass) -> [Tensor<2>; 2] {
-        let [first, second] = self.views(&adjacencies(batch), &Adjacency::from(&batch.features), pass);
-        [first.clone() + second.clone(), Tensor::cat(vec![first, second], 1)]
+    fn embed(&mut self, batch: &Batch, pass: &mut Pass) -> Result<Embeddings, LearnError> {
+        let [graph, diffusion] = batch.pair()?;
+        let (first, second) = (self.view(0, graph, pass)?, self.view(1, diffusion, pass)?);
+        let representation = first.clone() + second.clone();
+        Ok(Embeddings { representation, projection: Tensor::cat(vec![first, second], 1) })
+    }
+
+    fn layer(&self) -> &'static str {
+        "representation (sum of both views)"
     }
 }
 

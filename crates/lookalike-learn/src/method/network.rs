@@ -1,34 +1,75 @@
-//! An encoder with its head: what every method trains, and what is kept and evaluated.
+//! An encoder with its heads: what most methods train, and what is kept and evaluated of them.
 
 use std::num::NonZero;
 
 use lookalike_base::Stream;
-use lookalike_data::Views;
 
-use crate::encoder::{Encoder, Inputs};
+use super::{Embedder, Embeddings};
+use crate::encoder::{Encoder, Features};
 use crate::engine::Tensor;
+use crate::error::LearnError;
 use crate::head::Head;
+use crate::input::{Batch, Column, RowId};
 use crate::module::{Module, Pass, Visitor};
 use crate::op::select_rows;
 
-/// An encoder and the head through which the loss sees it.
-#[derive(Debug, Clone)]
-pub struct Network<E> {
+/// The name of the head through which the loss sees a representation.
+const PROJECTION: &str = "projection";
+
+/// An encoder, and heads by name.
+#[derive(Clone)]
+pub struct Network {
     /// What is kept after training.
-    pub encoder: E,
-    /// What stands between it and the loss.
-    pub head: Head,
+    pub encoder: Box<dyn Encoder>,
+    heads: Vec<(&'static str, Box<dyn Head>)>,
 }
 
-impl<E: Encoder> Network<E> {
-    /// What the encoder gives, and what the head makes of it.
+impl Network {
+    /// `encoder` with a projection head, through which the loss sees it.
+    pub fn new(encoder: Box<dyn Encoder>, projection: impl Head + 'static) -> Self {
+        Self { encoder, heads: Vec::new() }.with_head(PROJECTION, projection)
+    }
+
+    /// With another head of that name.
+    #[must_use]
+    pub fn with_head(mut self, name: &'static str, head: impl Head + 'static) -> Self {
+        self.heads.push((name, Box::new(head)));
+        self
+    }
+
+    /// What the encoder makes of a column.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`].
+    pub fn features(&mut self, column: &Column, pass: &mut Pass) -> Result<Features, LearnError> {
+        pass.reading(column, |pass| self.encoder.forward(&column.input, pass))
+    }
+
+    /// What the head of that name makes of representations.
     ///
     /// # Shapes
-    /// N inputs → `[N, encoder's dimension]` and `[N, head's dimension]`, neither normalised.
-    pub fn embed(&mut self, input: &E::Input, pass: &mut Pass) -> [Tensor<2>; 2] {
-        let representation = self.encoder.forward(input, pass);
-        let projection = self.head.forward(representation.clone(), pass);
-        [representation, projection]
+    /// `[N, encoder's dimension]` → `[N, head's dimension]`, not normalised.
+    ///
+    /// # Panics
+    /// Where there is no such head: a mistake in the method.
+    pub fn head(&mut self, name: &str, representation: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        match self.heads.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, head)) => head.forward(representation, pass),
+            None => unreachable!("the network has no head `{name}`"),
+        }
+    }
+
+    /// What the encoder makes of a column, and the projection head of that.
+    ///
+    /// # Shapes
+    /// N rows → `[N, encoder's dimension]` and `[N, head's dimension]`, neither normalised.
+    ///
+    /// # Errors
+    /// As [`Network::features`].
+    pub fn project(&mut self, column: &Column, pass: &mut Pass) -> Result<Embeddings, LearnError> {
+        let representation = self.features(column, pass)?.vector;
+        let projection = self.head(PROJECTION, representation.clone(), pass);
+        Ok(Embeddings { representation, projection })
     }
 
     /// The projection, with BatchNorm's statistics those of each of `groups` equal parts of the batch by themselves, all parts in
@@ -38,48 +79,69 @@ impl<E: Encoder> Network<E> {
     /// normalisation do. (On several GPUs PyTorch keeps those of the first GPU's part.)
     ///
     /// # Shapes
-    /// N inputs → `[N, head's dimension]`.
-    pub fn project_in_groups(&mut self, input: &E::Input, groups: usize, pass: &mut Pass) -> Tensor<2> {
-        let groups = NonZero::new(groups.min(input.count() / 2)).unwrap_or(NonZero::<usize>::MIN);
-        let [_, projection] = pass.in_groups(groups, |pass| self.embed(input, pass));
-        projection
+    /// N rows → `[N, head's dimension]`.
+    ///
+    /// # Errors
+    /// As [`Network::features`].
+    pub fn project_in_groups(
+        &mut self,
+        column: &Column,
+        groups: usize,
+        pass: &mut Pass,
+    ) -> Result<Tensor<2>, LearnError> {
+        let groups = NonZero::new(groups.min(column.rows.len() / 2)).unwrap_or(NonZero::<usize>::MIN);
+        Ok(pass.in_groups(groups, |pass| self.project(column, pass))?.projection)
     }
 
-    /// [`project_in_groups`](Self::project_in_groups) of the inputs in a random order, which is undone afterwards: Shuffle-BN
+    /// [`project_in_groups`](Self::project_in_groups) of the rows in a random order, which is undone afterwards: Shuffle-BN
     /// on one device. Without the groups all share one BatchNorm whatever their order; without the order each key shares its
     /// BatchNorm with the same images as its query. Either alone lets statistics tell which key is whose (He et al. 2020,
     /// section 3.3).
+    ///
+    /// The order is that of a random number a row, which `stream` gives, so it is the same however the rows were ordered before.
+    ///
+    /// # Errors
+    /// As [`Network::features`].
     pub fn project_shuffled(
         &mut self,
-        input: &E::Input,
+        column: &Column,
         groups: usize,
-        stream: &mut Stream,
+        stream: impl Fn(RowId) -> Stream,
         pass: &mut Pass,
-    ) -> Tensor<2> {
-        let order = stream.permutation(input.count() as u32);
-        let shuffled = self.project_in_groups(&input.select(&order), groups, pass);
+    ) -> Result<Tensor<2>, LearnError> {
+        let order = shuffled(&column.rows, stream);
+        let projected = self.project_in_groups(&column.select(&order), groups, pass)?;
         let mut back = vec![0; order.len()];
         for (row, place) in order.iter().zip(0..) {
             back[*row as usize] = place;
         }
-        select_rows(shuffled, &back)
+        Ok(select_rows(projected, &back))
     }
 }
 
-impl<E: Encoder> Module for Network<E> {
+/// Rows in the order of a random number each.
+fn shuffled(rows: &[RowId], stream: impl Fn(RowId) -> Stream) -> Vec<u32> {
+    let mut keyed: Vec<(u64, u32)> = rows.iter().map(|row| stream(*row).bits()).zip(0..).collect();
+    keyed.sort_unstable();
+    keyed.into_iter().map(|(_, row)| row).collect()
+}
+
+impl Module for Network {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         visitor.module("encoder", &mut self.encoder);
-        visitor.module("projection", &mut self.head);
+        for (name, head) in &mut self.heads {
+            visitor.module(name, head);
+        }
     }
 }
 
-/// The first and the second view of every instance; where the encoder is to make them, the same input twice.
-pub(crate) fn both_views<I: Inputs + Clone>(views: &Views<I>) -> [I; 2] {
-    match views {
-        Views::Shared(input) => [input.clone(), input.clone()],
-        Views::Stacked(both) => {
-            let count = both.count() as u32 / 2;
-            [0..count, count..2 * count].map(|rows| both.select(&rows.collect::<Vec<u32>>()))
-        }
+impl Embedder for Network {
+    /// Of the first column.
+    fn embed(&mut self, batch: &Batch, pass: &mut Pass) -> Result<Embeddings, LearnError> {
+        self.project(batch.column(0)?, pass)
+    }
+
+    fn layer(&self) -> &'static str {
+        "representation (before the projection head)"
     }
 }

@@ -1,18 +1,51 @@
 //! SimCLR (Chen et al. 2020, <https://arxiv.org/abs/2002.05709>): two views of every instance, one encoder, a projection
-//! head, and NT-Xent with the rest of the batch as negatives.
+//! head, and [NT-Xent](crate::loss::nt_xent) with the rest of the batch as negatives.
 //!
-//! SimCSE without supervision is the same method with both views made inside the encoder by dropout.
+//! Both views go through the encoder together, as in the published program: BatchNorm's statistics are those of all 2B images. SimCSE
+//! without supervision is the same method with both views made inside the encoder by dropout.
 
-use lookalike_base::Matrix;
-use lookalike_data::{ViewBatch, Views};
-
-use super::network::both_views;
-use super::{Method, Network, Outputs, Position, Terms};
-use crate::encoder::Encoder;
-use crate::head::{Head, Projection};
-use crate::loss::{Loss, nt_xent};
+use super::{Embedder, Method, MethodEntry, Network, Outputs, Terms};
+use crate::engine::Tensor;
+use crate::error::LearnError;
+use crate::head::ProjectionOptions;
+use crate::input::{Batch, Column};
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::ContrastiveLoss;
+use crate::negatives::{Comparison, Contrast, MIXING, Observer};
+use crate::options::{Options, Range, Value, When};
+use crate::step::Step;
+
+crate::options! {
+    /// What a recipe says of SimCLR.
+    pub struct SimClrOptions {
+        /// The projection head.
+        projection: ProjectionOptions = Value::Table, Range::Table(ProjectionOptions::KEYS);
+    }
+}
+
+/// SimCLR in a registry.
+pub const ENTRY: MethodEntry = MethodEntry {
+    kind: "simclr",
+    paper: "Chen et al. 2020",
+    about: "each view against its other view and all other views of the batch",
+    keys: SimClrOptions::KEYS,
+    losses: &["nt-xent", "debiased", "hard", "info-nce", "alignment"],
+    defaults: &[When::always(("loss.temperature", Value::Number(0.5)))],
+    in_batch: |checked| match in_batch(checked.loss()) {
+        InBatchNegatives::AllViews => 2 * checked.batch_size.saturating_sub(1),
+        _ => checked.batch_size.saturating_sub(1),
+    },
+    build: |building| {
+        let network = building.network("encoder", "projection")?;
+        let in_batch = in_batch(building.settings.text("loss.kind").unwrap_or_default());
+        Ok(Box::new(SimClr::new(network, building.contrast()?, in_batch)))
+    },
+    ..MethodEntry::VIEWS
+};
+
+/// InfoNCE compares with the views of the other side alone, the others with all.
+fn in_batch(loss: &str) -> InBatchNegatives {
+    if loss == "info-nce" { InBatchNegatives::OtherViews } else { InBatchNegatives::AllViews }
+}
 
 /// Which other views of the batch are negatives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,93 +58,86 @@ pub enum InBatchNegatives {
     SecondViews,
 }
 
+impl InBatchNegatives {
+    /// The terms of the loss of two views.
+    pub(super) fn terms(
+        self,
+        contrast: &Contrast,
+        outputs: &Outputs,
+        step: &Step,
+        observer: &mut dyn Observer,
+    ) -> Terms {
+        let [first, second] = ["first", "second"].map(|name| outputs.get(name));
+        let instances = &outputs.instances;
+        match self {
+            Self::AllViews => {
+                let comparison = Comparison::all_views(first, second, instances);
+                Terms::single("contrast", contrast.compare(&comparison, step, MIXING[0], observer))
+            }
+            Self::SecondViews => {
+                let [comparison, _] = Comparison::across(first, second, instances);
+                Terms::single("contrast", contrast.compare(&comparison, step, MIXING[0], observer))
+            }
+            Self::OtherViews => {
+                let [one, other] = Comparison::across(first, second, instances);
+                let one = contrast.compare(&one, step, MIXING[0], observer);
+                let other = contrast.compare(&other, step, MIXING[1], observer);
+                let terms = [("first to second", one), ("second to first", other)];
+                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into())
+            }
+        }
+    }
+}
+
 /// An encoder with its projection head.
-#[derive(Debug, Clone)]
-pub struct SimClr<E> {
-    /// What is trained.
-    pub network: Network<E>,
-    contrast: ContrastiveLoss,
+#[derive(Clone)]
+pub struct SimClr {
+    network: Network,
+    contrast: Contrast,
     in_batch: InBatchNegatives,
-    apart: bool,
-    position: Position,
 }
 
-impl<E: Encoder> SimClr<E> {
-    /// Trains `encoder` through `projection` by NT-Xent at `temperature` τ > 0 (the paper: 0.5 on CIFAR-10, 0.1 on ImageNet).
-    pub fn new(encoder: E, projection: Projection, temperature: f32) -> Self {
-        let network = Network { encoder, head: Head::Projection(projection) };
-        Self::with(network, ContrastiveLoss::plain(Loss::InfoNce { temperature }), InBatchNegatives::AllViews)
-    }
-
+impl SimClr {
     /// Trains `network` by any loss.
-    pub fn with(network: Network<E>, contrast: ContrastiveLoss, in_batch: InBatchNegatives) -> Self {
-        Self { network, contrast, in_batch, apart: false, position: Position::default() }
-    }
-
-    /// Lets each view go through BatchNorm by itself, where SimCLR's published code sends both through together.
-    #[must_use]
-    pub fn normalized_apart(mut self) -> Self {
-        self.apart = true;
-        self
+    pub fn new(network: Network, contrast: Contrast, in_batch: InBatchNegatives) -> Self {
+        Self { network, contrast, in_batch }
     }
 }
 
-impl<E: Encoder> Module for SimClr<E> {
+impl Module for SimClr {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         self.network.visit(visitor);
     }
 }
 
-impl<E: Encoder> Method for SimClr<E> {
-    type Batch = ViewBatch<E::Input>;
-
-    fn before_step(&mut self, position: &Position) {
-        self.position = *position;
+impl Method for SimClr {
+    fn encode(&mut self, batch: &Batch, _: &Step, pass: &mut Pass) -> Result<Outputs, LearnError> {
+        let [first, second] = batch.pair()?;
+        let counts = [first, second].map(|column| column.rows.len());
+        let both = Column::join(&[first.clone(), second.clone()])?;
+        let both = self.network.project(&both, pass)?.projection;
+        let views = [("first", 0, counts[0]), ("second", counts[0], counts[1])];
+        let views = views.map(|(name, start, count)| (name, both.clone().narrow(0, start, count)));
+        Ok(Outputs::new(batch.instances.clone(), views.into()))
     }
 
-    fn encode(&mut self, batch: &Self::Batch, pass: &mut Pass) -> Outputs {
-        let count = batch.instances.len();
-        let (first, second) = match &batch.views {
-            Views::Stacked(views) if !self.apart => {
-                let [_, both] = self.network.embed(views, pass);
-                (both.clone().narrow(0, 0, count), both.narrow(0, count, count))
-            }
-            views => {
-                let [[_, first], [_, second]] = both_views(views).map(|view| self.network.embed(&view, pass));
-                (first, second)
-            }
-        };
-        Outputs::new(batch.instances.clone(), vec![("first", first), ("second", second)])
+    fn loss(
+        &mut self,
+        _: &Outputs,
+        gathered: &Outputs,
+        step: &Step,
+        observer: &mut dyn Observer,
+    ) -> Result<Terms, LearnError> {
+        Ok(self.in_batch.terms(&self.contrast, gathered, step, observer))
     }
-
-    fn loss(&self, outputs: &Outputs) -> Terms {
-        let [first, second] = ["first", "second"].map(|name| outputs.get(name));
-        match self.in_batch {
-            InBatchNegatives::AllViews => {
-                let comparison = nt_xent::views(first, second, &outputs.instances);
-                let (loss, scalars) = self.contrast.compare(&comparison, &self.position, 0);
-                Terms::new(vec![("contrast", loss)], scalars)
-            }
-            InBatchNegatives::SecondViews => {
-                let [comparison, _] = nt_xent::across(first, second, &outputs.instances);
-                let (loss, scalars) = self.contrast.compare(&comparison, &self.position, 0);
-                Terms::new(vec![("contrast", loss)], scalars)
-            }
-            InBatchNegatives::OtherViews => {
-                let [one, other] = nt_xent::across(first, second, &outputs.instances);
-                let (one, scalars) = self.contrast.compare(&one, &self.position, 0);
-                let (other, _) = self.contrast.compare(&other, &self.position, 1);
-                let terms = [("first to second", one), ("second to first", other)];
-                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into(), scalars)
-            }
-        }
-    }
-
-    fn after_step(&mut self, _: &Outputs) {}
 
     /// Both projections side by side, each of unit length, as BatchSampler builds its graph from: the similarity of two
     /// instances is then the mean of their views' similarities.
-    fn embeddings(&self, outputs: &Outputs) -> Matrix {
+    fn embeddings(&self, outputs: &Outputs) -> Tensor<2> {
         outputs.side_by_side(["first", "second"])
+    }
+
+    fn kept(&self) -> Box<dyn Embedder> {
+        Box::new(self.network.clone())
     }
 }

@@ -7,43 +7,78 @@
 
 use std::sync::Arc;
 
-use lookalike_base::{Matrix, Stream};
-use lookalike_data::ViewBatch;
-use serde_json::{Map, json};
+use lookalike_base::Stream;
 
-use super::network::both_views;
-use super::{Method, Network, Outputs, Position, Terms, rows_of};
+use super::entry::{ONE_VIEW, labels_needed};
+use super::{Building, Embedder, Method, MethodEntry, Network, Outputs, Terms};
 use crate::encoder::Encoder;
-use crate::engine::Device;
-use crate::head::Head;
+use crate::engine::{Device, Tensor, to_host};
+use crate::error::LearnError;
+use crate::head::Leading;
+use crate::input::Batch;
 use crate::layer::Linear;
 use crate::loss::cross_entropy::cross_entropy;
 use crate::loss::normalize;
 use crate::module::{Module, Pass, Visitor};
+use crate::negatives::Observer;
+use crate::options::refuse;
+use crate::step::Step;
+
+/// Supervised training in a registry. Not of graphs: these are cross-validated on the very set that is learned from, so its labels
+/// must not be seen.
+pub const ENTRY: MethodEntry = MethodEntry {
+    kind: "supervised",
+    paper: "no method, but the line above the others",
+    about: "a linear classifier on the representation, by the labels. Not of graphs, which are cross-validated on what is \
+            learned from",
+    modalities: &["image"],
+    negatives: &["none"],
+    losses: &["cross-entropy"],
+    columns: ONE_VIEW,
+    needs_labels: true,
+    in_batch: |_| 0,
+    build,
+    kept: |building| Ok(Box::new(headless((building.encoder)("encoder")?))),
+    ..MethodEntry::VIEWS
+};
+
+fn build(building: &Building<'_>) -> Result<Box<dyn Method>, LearnError> {
+    let labels = building.labels.clone().ok_or_else(|| labels_needed("method.kind"))?;
+    if labels.iter().all(|label| *label == labels[0]) {
+        let reason = "`supervised` needs two classes to tell apart; all training images are of one";
+        return Err(refuse("method.kind", reason));
+    }
+    let encoder = (building.encoder)("encoder")?;
+    Ok(Box::new(Supervised::new(encoder, labels, &mut building.stream("classifier"), building.device)))
+}
 
 /// An encoder under a linear classifier.
-#[derive(Debug, Clone)]
-pub struct Supervised<E> {
+#[derive(Clone)]
+pub struct Supervised {
     /// What is kept: the encoder, without a head.
-    pub network: Network<E>,
+    network: Network,
     classifier: Linear,
     labels: Arc<Vec<u32>>,
-    position: Position,
 }
 
 /// `encoder` without a head: what the classifier reads is the representation.
-pub fn headless<E: Encoder>(encoder: E) -> Network<E> {
-    let head = Head::Leading(encoder.dimension());
-    Network { encoder, head }
+fn headless(encoder: Box<dyn Encoder>) -> Network {
+    let dimension = encoder.dimension();
+    Network::new(encoder, Leading(dimension))
 }
 
-impl<E: Encoder> Supervised<E> {
+impl Supervised {
     /// Trains `encoder` to tell the classes of the instances, `labels`, from 0 to the largest of them; the classifier's weights, drawn
     /// from `stream`, are those of [`Linear::new`].
-    pub fn new(encoder: E, labels: Arc<Vec<u32>>, stream: &mut Stream, device: &Device) -> Self {
+    pub fn new(
+        encoder: Box<dyn Encoder>,
+        labels: Arc<Vec<u32>>,
+        stream: &mut Stream,
+        device: &Device,
+    ) -> Self {
         let classes = labels.iter().max().map_or(0, |last| *last as usize + 1);
         let classifier = Linear::new([encoder.dimension(), classes], true, stream, device);
-        Self { network: headless(encoder), classifier, labels, position: Position::default() }
+        Self { network: headless(encoder), classifier, labels }
     }
 
     fn classes(&self, instances: &[u32]) -> Vec<u32> {
@@ -51,51 +86,51 @@ impl<E: Encoder> Supervised<E> {
     }
 }
 
-impl<E: Encoder> Module for Supervised<E> {
+impl Module for Supervised {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         self.network.visit(visitor);
         visitor.module("classifier", &mut self.classifier);
     }
 }
 
-impl<E: Encoder> Method for Supervised<E> {
-    type Batch = ViewBatch<E::Input>;
-
-    fn before_step(&mut self, position: &Position) {
-        self.position = *position;
-    }
-
-    fn encode(&mut self, batch: &Self::Batch, pass: &mut Pass) -> Outputs {
-        let [first, _] = both_views(&batch.views);
-        let [representation, _] = self.network.embed(&first, pass);
+impl Method for Supervised {
+    fn encode(&mut self, batch: &Batch, _: &Step, pass: &mut Pass) -> Result<Outputs, LearnError> {
+        let representation = self.network.features(batch.column(0)?, pass)?.vector;
         let logits = self.classifier.forward(representation.clone(), pass);
-        Outputs::new(batch.instances.clone(), vec![("representation", representation), ("logits", logits)])
+        let tensors = vec![("representation", representation), ("logits", logits)];
+        Ok(Outputs::new(batch.instances.clone(), tensors))
     }
 
-    fn loss(&self, outputs: &Outputs) -> Terms {
-        let (logits, classes) = (outputs.get("logits"), self.classes(&outputs.instances));
-        let mut scalars = Map::new();
-        if self.position.diagnostics {
-            scalars
-                .insert("accuracy".to_owned(), json!(accuracy(&rows_of(logits.clone().inner()), &classes)));
-        }
-        Terms::new(vec![("cross entropy", cross_entropy(logits, &classes).mean())], scalars)
+    fn loss(
+        &mut self,
+        _: &Outputs,
+        gathered: &Outputs,
+        _: &Step,
+        observer: &mut dyn Observer,
+    ) -> Result<Terms, LearnError> {
+        let (logits, classes) = (gathered.get("logits"), self.classes(&gathered.instances));
+        observer.number("accuracy", &|| accuracy(logits.clone(), &classes));
+        Ok(Terms::single("cross entropy", cross_entropy(logits.clone(), &classes).mean()))
     }
-
-    fn after_step(&mut self, _: &Outputs) {}
 
     /// The representation, of unit length.
-    fn embeddings(&self, outputs: &Outputs) -> Matrix {
-        rows_of(normalize(outputs.get("representation").inner()))
+    fn embeddings(&self, outputs: &Outputs) -> Tensor<2> {
+        normalize(outputs.get("representation").inner())
+    }
+
+    fn kept(&self) -> Box<dyn Embedder> {
+        Box::new(self.network.clone())
     }
 }
 
 /// Share of rows whose own class has the largest logit, and has it alone.
-fn accuracy(logits: &Matrix, classes: &[u32]) -> f64 {
+fn accuracy(logits: Tensor<2>, classes: &[u32]) -> f64 {
+    let columns = logits.dims()[1];
     let is_right = |(row, class): (&[f32], &u32)| {
         let own = row[*class as usize];
         row.iter().filter(|logit| **logit >= own).count() == 1
     };
-    let right = logits.rows().iter().zip(classes).filter(|pair| is_right(*pair)).count();
+    let logits = to_host(logits);
+    let right = logits.chunks_exact(columns.max(1)).zip(classes).filter(|pair| is_right(*pair)).count();
     right as f64 / classes.len().max(1) as f64
 }

@@ -5,10 +5,29 @@ use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 
 use super::directions;
+use super::entry::{NegativesEntry, Pool};
 use crate::engine::{Device, Tensor, from_host, to_host};
 use crate::error::LearnError;
 use crate::loss::normalize;
-use crate::op::{row_products, select_rows};
+use crate::op::{assign_rows, row_products, select_rows};
+use crate::options::{FRACTION, Options, Value};
+
+crate::options! {
+    /// What a recipe says of a memory bank.
+    pub struct BankOptions {
+        /// Share of itself that an entry of the bank keeps when its instance is seen; Wu et al.: 0.5.
+        bank_momentum: f32 = Value::Number(0.5), FRACTION;
+    }
+}
+
+/// A memory bank in a registry.
+pub const ENTRY: NegativesEntry = NegativesEntry {
+    kind: "bank",
+    about: "one stored vector an instance",
+    keys: BankOptions::KEYS,
+    methods: &[],
+    pool: Pool::Instances,
+};
 
 /// N vectors of unit length, that of instance i in row i.
 #[derive(Debug, Clone)]
@@ -53,14 +72,9 @@ impl MemoryBank {
     pub fn update(&mut self, instances: &[u32], features: Tensor<2>) {
         let old = self.select(instances).mul_scalar(self.momentum);
         let new = normalize(old + features.inner().mul_scalar(1.0 - self.momentum));
-        let dimension = new.dims()[1];
         // Taken out while it is written to, so that nothing else holds it and no copy is made.
-        let mut vectors = std::mem::replace(&mut self.vectors, new.clone());
-        for (index, instance) in instances.iter().enumerate() {
-            let row = *instance as usize;
-            vectors = vectors.slice_assign([row..row + 1, 0..dimension], new.clone().narrow(0, index, 1));
-        }
-        self.vectors = vectors;
+        let vectors = std::mem::replace(&mut self.vectors, new.clone());
+        self.vectors = assign_rows(vectors, instances.to_vec(), new);
     }
 
     /// All it holds, for a checkpoint.

@@ -14,38 +14,34 @@
 
 use lookalike_base::{Rows, Stream};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use super::{Comparison, Excluded};
-use crate::engine::{Int, Tensor, TensorData, from_host};
-use crate::loss::Similarities;
-use crate::method::Position;
-use crate::op::with_values;
+use super::Comparison;
+use crate::engine::{Int, Tensor, TensorData, from_host, to_host};
+use crate::loss::{Mask, Similarities};
+use crate::op::{is_on_cpu, with_values};
+use crate::options::{FRACTION, Value, length_from, vectors_from};
+use crate::step::Step;
 
-/// `negatives.mixing` of a recipe; the defaults are the paper's (1024, 1024, 128) and its 10 of 200 epochs.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct MixingOptions {
-    /// N: how many of a query's hardest negatives are mixed.
-    pub hardest: usize,
-    /// s: mixtures of pairs of them.
-    pub between: usize,
-    /// s′: mixtures of one of them with the query.
-    pub with_query: usize,
-    /// Share of the run's optimiser steps before mixing begins.
-    pub warm_up: f64,
-}
-
-impl Default for MixingOptions {
-    fn default() -> Self {
-        Self { hardest: 1024, between: 1024, with_query: 128, warm_up: 0.05 }
+crate::options! {
+    /// `negatives.mixing` of a recipe; the defaults are the paper's (1024, 1024, 128) and its 10 of 200 epochs.
+    pub struct MixingOptions {
+        /// N, the hardest negatives of a query, which are mixed; at most as many as it has.
+        hardest: usize = Value::Integer(1024), vectors_from(1);
+        /// s, mixtures of pairs of them.
+        between: usize = Value::Integer(1024), length_from(0);
+        /// s′, mixtures of one of them with the query, whose share is below ½.
+        with_query: usize = Value::Integer(128), length_from(0);
+        /// Share of the run's steps before mixing begins; the paper: 10 of 200 epochs.
+        warm_up: f64 = Value::Number(0.05), FRACTION;
     }
 }
 
+impl Copy for MixingOptions {}
+
 impl MixingOptions {
     /// Whether mixing has begun.
-    pub fn is_on(&self, position: &Position) -> bool {
-        position.step as f64 >= self.warm_up * position.steps as f64
+    pub fn is_on(&self, step: &Step) -> bool {
+        step.step as f64 >= self.warm_up * step.steps as f64
     }
 }
 
@@ -63,16 +59,16 @@ pub struct Mixture {
 /// What a query's mixtures are made of.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct QueryDraw {
-    /// The query's hardest negatives, in no particular order; fewer than N where it has fewer negatives.
+    /// The query's hardest negatives, the hardest first; fewer than N where it has fewer negatives.
     pub hardest: Vec<u32>,
     /// Its s + s′ mixtures; none where it has no negative.
     pub mixtures: Vec<Mixture>,
 }
 
 impl QueryDraw {
-    /// Of a query with these `similarities`, those that `excluded` names in ascending order left out.
-    pub fn new(similarities: &[f32], excluded: &[u32], options: &MixingOptions, stream: &mut Stream) -> Self {
-        let hardest = hardest(similarities, excluded, options.hardest);
+    /// Of a query with these `similarities`, those that `masked` names in ascending order left out.
+    pub fn new(similarities: &[f32], masked: &[u32], options: &MixingOptions, stream: &mut Stream) -> Self {
+        let hardest = hardest(similarities, masked, options.hardest);
         let mixtures = mixtures(&hardest, options, stream);
         Self { hardest, mixtures }
     }
@@ -99,38 +95,85 @@ pub struct Draw {
     pub mixtures: usize,
 }
 
-/// Chooses each query's hardest negatives by `similarities` and draws from its `stream` which of them are mixed, and how.
+/// Chooses each query's hardest negatives by `similarities` and draws from its `stream` which of them are mixed, and how. Only the
+/// numbers of the hardest leave the device.
 pub fn draw(
     similarities: &Similarities,
     options: &MixingOptions,
-    stream: impl Fn(u64) -> Stream + Sync,
+    stream: impl Fn(usize) -> Stream + Sync,
 ) -> Draw {
     let candidates = similarities.negatives.dims()[1];
-    let excluded = similarities.excluded.as_ref();
-    let queries = with_values(&similarities.negatives, |values| {
-        let rows = values.par_chunks_exact(candidates).enumerate();
-        rows.map(|(query, row)| {
-            let excluded = excluded.map_or(&[][..], |excluded| excluded.of(query));
-            QueryDraw::new(row, excluded, options, &mut stream(query as u64))
+    let mask = similarities.mask.as_ref();
+    let queries = if is_on_cpu(&similarities.negatives) {
+        with_values(&similarities.negatives, |values| {
+            let rows = values.par_chunks_exact(candidates).enumerate();
+            rows.map(|(query, row)| {
+                let masked = mask.map_or(&[][..], |mask| mask.of(query));
+                QueryDraw::new(row, masked, options, &mut stream(query))
+            })
+            .collect()
         })
-        .collect()
-    });
+    } else {
+        let queries = hardest_on_device(similarities, options.hardest).into_par_iter().enumerate();
+        queries
+            .map(|(query, hardest)| {
+                let mixtures = mixtures(&hardest, options, &mut stream(query));
+                QueryDraw { hardest, mixtures }
+            })
+            .collect()
+    };
     Draw { queries, mixtures: options.between + options.with_query }
 }
 
-/// Indices of the `most` largest of `similarities`, those that `excluded` names in ascending order left out.
-fn hardest(similarities: &[f32], excluded: &[u32], most: usize) -> Vec<u32> {
-    let mut excluded = excluded.iter().peekable();
-    let allowed = |index: &u32| excluded.next_if_eq(&index).is_none();
-    let mut indices: Vec<u32> = (0..similarities.len() as u32).filter(allowed).collect();
-    if indices.len() > most && most > 0 {
-        indices.select_nth_unstable_by(most - 1, |a, b| {
-            // Ties by index, so that the choice does not depend on how the selection goes about it.
-            similarities[*b as usize].total_cmp(&similarities[*a as usize]).then(a.cmp(b))
-        });
+/// [`hardest`] of every query by the engine's own operations.
+fn hardest_on_device(similarities: &Similarities, most: usize) -> Vec<Vec<u32>> {
+    // Similarities lie within ±1, so what is masked lies below all others.
+    const MASKED: f32 = 4.0;
+    let mut values = similarities.negatives.clone().inner();
+    if let Some(mask) = &similarities.mask {
+        values = mask.lower(values, MASKED);
     }
-    indices.truncate(most);
-    indices
+    let [queries, candidates] = values.dims();
+    let most = most.min(candidates);
+    let (values, indices) = values.topk_with_indices(most, 1);
+    let values = to_host(values);
+    let indices: Vec<i64> = indices.into_data().iter::<i64>().collect();
+    let of_query = |query: usize| {
+        let own = query * most..(query + 1) * most;
+        let kept = indices[own.clone()].iter().zip(&values[own]).filter(|(_, value)| **value > 1.5 - MASKED);
+        let mut keys: Vec<u64> = kept.map(|(index, value)| key(*index as u32, *value)).collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|key| key as u32).collect()
+    };
+    (0..queries).map(of_query).collect()
+}
+
+/// Indices of the `most` largest of `similarities`, the largest first, those that `masked` names in ascending order left out. Of equal
+/// ones the first are taken. The order of the candidates among themselves has no part in it, so that what is drawn has none.
+fn hardest(similarities: &[f32], masked: &[u32], most: usize) -> Vec<u32> {
+    let mut masked = masked.iter().peekable();
+    let allowed = |index: &u32| masked.next_if_eq(&index).is_none();
+    let indices = (0..similarities.len() as u32).filter(allowed);
+    let mut keys: Vec<u64> = indices.map(|index| key(index, similarities[index as usize])).collect();
+    if keys.len() > most && most > 0 {
+        keys.select_nth_unstable(most - 1);
+    }
+    keys.truncate(most);
+    keys.sort_unstable();
+    keys.into_iter().map(|key| key as u32).collect()
+}
+
+/// One number a candidate, which descends with the similarity and of equal ones ascends with the index.
+fn key(index: u32, similarity: f32) -> u64 {
+    u64::from(descending(similarity)) << 32 | u64::from(index)
+}
+
+/// A number that is the smaller the larger `value` is, by the total order of floating-point numbers.
+fn descending(value: f32) -> u32 {
+    let bits = value.to_bits();
+    // Ascending: negative numbers the other way round, and below the others.
+    let ascending = if bits >> 31 == 1 { !bits } else { bits | 1 << 31 };
+    !ascending
 }
 
 fn mixtures(hardest: &[u32], options: &MixingOptions, stream: &mut Stream) -> Vec<Mixture> {
@@ -191,22 +234,30 @@ impl Draw {
         } else {
             plain.negatives.clone()
         };
-        let weights = self.weights(&constants, &from);
-        let tensor = |value: fn(&Mixture, &Weights) -> f32| {
-            let values = self.fill(0.0, |query, index, mixture| value(mixture, &weights[query][index]));
-            from_host(values, [queries, columns], &device)
+        let numbers = |value: &dyn Fn(&Mixture) -> f32| {
+            from_host(self.fill(0.0, |_, _, mixture| value(mixture)), [queries, columns], &device)
         };
-        let gather = |index: fn(&Mixture) -> u32| {
+        let places = |index: fn(&Mixture) -> u32| {
             let indices = self.fill(0_i64, |_, _, mixture| i64::from(index(mixture)));
-            let indices = TensorData::new(indices, [queries, columns]);
-            from.clone().gather(1, Tensor::<2, Int>::from_data(indices, &device))
+            Tensor::<2, Int>::from_data(TensorData::new(indices, [queries, columns]), &device)
         };
+        let candidate = places(|mixture| mixture.candidate);
+        let partner = places(|mixture| mixture.partner.unwrap_or(0));
+        let paired = numbers(&|mixture| f32::from(u8::from(mixture.partner.is_some())));
+        let weights = if is_on_cpu(&from) {
+            self.weights(&constants, &from).map(|values| from_host(values, [queries, columns], &device))
+        } else {
+            let share = numbers(&|mixture| mixture.share);
+            let indices = [candidate.clone(), partner.clone()];
+            weights_on_device(&constants, &from.clone().inner(), indices, share, paired.clone())
+        };
+        let [of_candidate, of_partner] = weights;
         // q·q is 1, but its gradient, that of q·(constant), is not 0.
         let own = (comparison.query.clone() * comparison.query.clone().inner()).sum_dim(1);
-        let mixed = gather(|mixture| mixture.candidate) * tensor(|_, weights| weights.candidate)
-            + gather(|mixture| mixture.partner.unwrap_or(0))
-                * tensor(|mixture, weights| if mixture.partner.is_some() { weights.partner } else { 0.0 })
-            + own * tensor(|mixture, weights| if mixture.partner.is_none() { weights.partner } else { 0.0 });
+        let alone = numbers(&|mixture| f32::from(u8::from(mixture.partner.is_none())));
+        let mixed = from.clone().gather(1, candidate) * of_candidate
+            + from.gather(1, partner) * (of_partner.clone() * paired)
+            + own * (of_partner * alone);
         // A query without negatives has no mixtures either.
         let first = plain.negatives.dims()[1] as u32;
         let missing = |query: &QueryDraw| {
@@ -214,12 +265,12 @@ impl Draw {
             (first..first + none).collect()
         };
         let missing: Vec<Vec<u32>> = self.queries.iter().map(missing).collect();
-        let excluded = match plain.excluded.clone() {
-            Some(excluded) => Some(excluded.and(missing)),
-            None => Excluded::new(missing),
+        let mask = match plain.mask.clone() {
+            Some(mask) => Some(mask.and(missing)),
+            None => Mask::new(missing),
         };
         let negatives = Tensor::cat(vec![plain.negatives.clone(), mixed], 1);
-        Similarities { positive: plain.positive.clone(), negatives, excluded }
+        Similarities { positive: plain.positive.clone(), negatives, mask }
     }
 
     /// One value a query and mixture, row by row; `absent` where a query has no mixtures.
@@ -233,9 +284,10 @@ impl Draw {
         values
     }
 
-    fn weights(&self, candidates: &Tensor<2>, similarities: &Tensor<2>) -> Vec<Vec<Weights>> {
+    /// The weights of candidate and partner of each mixture, row by row.
+    fn weights(&self, candidates: &Tensor<2>, similarities: &Tensor<2>) -> [Vec<f32>; 2] {
         let [count, dimension] = candidates.dims();
-        with_values(candidates, |vectors| {
+        let weights: Vec<Vec<Weights>> = with_values(candidates, |vectors| {
             with_values(similarities, |similarities| {
                 let vector = |index: u32| &vectors[index as usize * dimension..][..dimension];
                 let of_query = |(query, drawn): (usize, &QueryDraw)| {
@@ -246,6 +298,86 @@ impl Draw {
                 };
                 self.queries.par_iter().enumerate().map(of_query).collect()
             })
-        })
+        });
+        let values =
+            |value: fn(&Weights) -> f32| self.fill(0.0, |query, index, _| value(&weights[query][index]));
+        [values(|weights| weights.candidate), values(|weights| weights.partner)]
+    }
+}
+
+/// [`Draw::weights`] by the engine's own operations; `indices` are those of candidates and partners, and `paired` is 1 where a partner
+/// is a candidate, 0 where it is the query.
+///
+/// # Shapes
+/// `candidates` `[K, d]`, `similarities` `[Q, K]`, all else `[Q, mixtures]`.
+fn weights_on_device(
+    candidates: &Tensor<2>,
+    similarities: &Tensor<2>,
+    indices: [Tensor<2, Int>; 2],
+    share: Tensor<2>,
+    paired: Tensor<2>,
+) -> [Tensor<2>; 2] {
+    let shape @ [queries, columns] = share.dims();
+    let with_query = similarities.clone().gather(1, indices[0].clone());
+    let [one, other] =
+        indices.map(|indices| candidates.clone().select(0, indices.reshape([queries * columns])));
+    let with_partner = (one * other).sum_dim(1).reshape(shape);
+    let similarity = with_partner * paired.clone() + with_query * paired.neg().add_scalar(1.0);
+    let rest = share.clone().neg().add_scalar(1.0);
+    let cross = (share.clone() * rest.clone() * similarity).mul_scalar(2.0);
+    let length = (rest.clone().square() + share.clone().square() + cross).clamp_min(1e-12).sqrt();
+    [rest / length.clone(), share / length]
+}
+
+#[cfg(test)]
+mod tests {
+    use lookalike_base::Seed;
+
+    use super::*;
+    use crate::engine::Device;
+    use crate::loss::normalize;
+
+    #[test]
+    fn the_engine_s_operations_choose_and_weigh_as_the_kernels_do() {
+        let device = Device::flex();
+        let mut stream = Seed(4).stream("vectors", 0, 0, 0);
+        let mut units = |count: usize| {
+            normalize(from_host((0..count * 8).map(|_| stream.normal()).collect(), [count, 8], &device))
+        };
+        let (query, candidates) = (units(5), units(40));
+        let mask = Mask::new(vec![vec![0, 7], vec![], (0..40).collect(), vec![39], vec![]]);
+        let similarities = Similarities::new(query.clone(), query, candidates.clone(), mask);
+        let options = MixingOptions { hardest: 6, between: 9, with_query: 4, warm_up: 0.0 };
+        let drawn = draw(&similarities, &options, |query| Seed(1).stream("mixing", 0, 0, query as u64));
+        let hardest: Vec<Vec<u32>> = drawn.queries.iter().map(|query| query.hardest.clone()).collect();
+        assert_eq!(hardest_on_device(&similarities, 6), hardest);
+        let shape = [5, 13];
+        let indices = |index: fn(&Mixture) -> u32| {
+            let indices = drawn.fill(0_i64, |_, _, mixture| i64::from(index(mixture)));
+            Tensor::<2, Int>::from_data(TensorData::new(indices, shape), &device)
+        };
+        let numbers = |value: fn(&Mixture) -> f32| {
+            from_host(drawn.fill(0.0, |_, _, mixture| value(mixture)), shape, &device)
+        };
+        let theirs = weights_on_device(
+            &candidates,
+            &similarities.negatives,
+            [indices(|mixture| mixture.candidate), indices(|mixture| mixture.partner.unwrap_or(0))],
+            numbers(|mixture| mixture.share),
+            numbers(|mixture| f32::from(u8::from(mixture.partner.is_some()))),
+        );
+        let present = drawn.fill(0.0, |_, _, _| 1.0);
+        for (ours, theirs) in drawn.weights(&candidates, &similarities.negatives).into_iter().zip(theirs) {
+            for ((ours, theirs), present) in ours.into_iter().zip(to_host(theirs)).zip(&present) {
+                assert!((ours - theirs * present).abs() < 1e-5, "{ours} {theirs}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_order_of_keys_is_that_of_the_numbers() {
+        let sorted = [f32::NAN, f32::INFINITY, 1.0, 0.5, 0.0, -0.0, -0.5, -1.0, f32::NEG_INFINITY];
+        assert!(sorted.windows(2).all(|pair| descending(pair[0]) < descending(pair[1])));
+        assert_eq!(hardest(&[0.5, 0.7, 0.5, -1.0], &[], 2), [1, 0]);
     }
 }

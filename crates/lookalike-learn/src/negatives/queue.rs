@@ -8,9 +8,33 @@ use std::sync::Arc;
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 
-use super::{InstanceIds, NO_INSTANCE, directions};
+use super::comparison::{InstanceIds, NO_INSTANCE};
+use super::directions;
+use super::entry::{NegativesEntry, Pool};
 use crate::engine::{Device, Tensor, from_host, to_host};
 use crate::error::LearnError;
+use crate::options::{FLAG, Options, Value, vectors_from};
+
+crate::options! {
+    /// What a recipe says of a queue.
+    pub struct QueueOptions {
+        /// K, keys in the queue, at least those of a batch; MoCo: 65,536, its CIFAR-10 demonstration: 4096. Below N (2N if symmetric)
+        /// without `exclude_own`.
+        size: usize = Value::Integer(65_536), vectors_from(1);
+        /// Whether older keys of the query's instance in the queue are left out; the paper's are not. Own views of a batch and the own entry
+        /// of a bank always are.
+        exclude_own: bool = Value::Flag(false), FLAG;
+    }
+}
+
+/// A queue in a registry.
+pub const ENTRY: NegativesEntry = NegativesEntry {
+    kind: "queue",
+    about: "keys of earlier batches",
+    keys: QueueOptions::KEYS,
+    methods: &[],
+    pool: Pool::Sized,
+};
 
 /// K keys of unit length, and whose they are.
 #[derive(Debug, Clone)]

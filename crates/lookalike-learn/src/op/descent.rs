@@ -3,7 +3,8 @@
 use crate::burn;
 use crate::burn::backend::flex::FlexTensor;
 use crate::burn::backend::tensor::FloatTensor;
-use crate::burn::backend::{Backend, Dispatch, Flex, backend_extension};
+use crate::burn::backend::{Backend, Dispatch, Flex, TensorMetadata, backend_extension};
+use crate::burn::tensor::{BoolDType, FloatDType};
 use rayon::prelude::*;
 
 use super::Plain;
@@ -38,6 +39,15 @@ pub(crate) fn descend(
     [Tensor::from_dispatch(weight), Tensor::from_dispatch(velocity)]
 }
 
+/// (g + λ weight) · η ‖weight‖ / ‖g + λ weight‖, and g + λ weight alone where either norm is 0: LARS's gradient. Nothing is waited for.
+///
+/// # Shapes
+/// All `[n]`, not tracked.
+pub(crate) fn adapt(weight: Tensor<1>, gradient: Tensor<1>, decay: f64, trust: f64) -> Tensor<1> {
+    let [weight, gradient] = [weight, gradient].map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::adapt(weight, gradient, decay, trust))
+}
+
 /// The update on each backend.
 #[backend_extension(
     Flex,
@@ -55,6 +65,37 @@ pub(crate) trait Descent: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>) {
         composed::<Self>(weight, gradient, &velocity, constants)
     }
+
+    /// LARS's gradient.
+    #[fusion(default)]
+    fn adapt(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        decay: f64,
+        trust: f64,
+    ) -> FloatTensor<Self> {
+        composed_adapt::<Self>(&weight, gradient, decay, trust)
+    }
+}
+
+/// LARS's gradient by the engine's own operations.
+fn composed_adapt<B: Backend>(
+    weight: &FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    decay: f64,
+    trust: f64,
+) -> FloatTensor<B> {
+    let gradient = B::float_add(gradient, B::float_mul_scalar(weight.clone(), decay.into()));
+    let squared = |tensor: &FloatTensor<B>| B::float_sum(B::float_mul(tensor.clone(), tensor.clone()));
+    let product = B::float_mul(squared(weight), squared(&gradient));
+    let ratio = B::float_sqrt(B::float_div(squared(weight), squared(&gradient)));
+    let ratio = B::float_mul_scalar(ratio, trust.into());
+    // Where either norm is 0 the ratio is 0 or no number.
+    let usable = B::float_greater_elem(product, 0.0.into(), BoolDType::Native);
+    let ones = B::float_ones(ratio.shape(), &ratio.device(), FloatDType::F32);
+    let ratio = B::float_mask_where(ones, usable, ratio);
+    let shape = gradient.shape();
+    B::float_mul(gradient, B::float_expand(ratio, shape))
 }
 
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
@@ -102,10 +143,38 @@ impl Descent for Flex {
         });
         (gradient, velocity)
     }
+
+    fn adapt(
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        decay: f64,
+        trust: f64,
+    ) -> FloatTensor<Self> {
+        /// Values that one task sums, in an order that no number of threads changes.
+        const TASK: usize = 1 << 16;
+        let (weight, mut gradient, decay) = (Plain::new(weight), whole(gradient), decay as f32);
+        let sums = |(weights, gradients): (&[f32], &mut [f32])| {
+            weights.iter().zip(gradients).fold([0.0_f64; 2], |[own, slope], (weight, gradient)| {
+                *gradient += weight * decay;
+                [own + f64::from(*weight).powi(2), slope + f64::from(*gradient).powi(2)]
+            })
+        };
+        let tasks = weight.values().par_chunks(TASK).zip(gradient.storage_mut::<f32>().par_chunks_mut(TASK));
+        let parts: Vec<[f64; 2]> = tasks.map(sums).collect();
+        let [own, slope] = parts.into_iter().fold([0.0; 2], |[a, b], [c, d]| [a + c, b + d]);
+        if own > 0.0 && slope > 0.0 {
+            let ratio = (trust * (own / slope).sqrt()) as f32;
+            let values = gradient.storage_mut::<f32>();
+            values
+                .par_chunks_mut(TASK)
+                .for_each(|values| values.iter_mut().for_each(|value| *value *= ratio));
+        }
+        gradient
+    }
 }
 
 /// A tensor that is all of its memory, for changing it in place.
-fn whole(tensor: FloatTensor<Flex>) -> FlexTensor {
+pub(super) fn whole(tensor: FloatTensor<Flex>) -> FlexTensor {
     let plain = Plain::new(tensor);
     if plain.0.storage::<f32>().len() == plain.values().len() {
         plain.0
@@ -121,6 +190,26 @@ mod tests {
     fn tensor(factor: usize) -> FloatTensor<Flex> {
         let values = (0..100_003).map(|at: usize| (at * factor % 4001) as f32 / 2000.0 - 1.0).collect();
         Plain::from_values(values, [100_003])
+    }
+
+    #[test]
+    fn lars_s_gradient_is_that_of_the_composition_and_a_norm_of_0_scales_nothing() {
+        let values = |tensor: FloatTensor<Flex>| Plain::new(tensor).values().to_vec();
+        for (decay, trust) in [(5e-4, 0.001), (0.0, 0.02)] {
+            let (weight, gradient) = (tensor(7), tensor(11));
+            let theirs = values(composed_adapt::<Flex>(&weight, gradient.clone(), decay, trust));
+            let ours = values(Flex::adapt(weight, gradient.clone(), decay, trust));
+            assert_eq!(values(gradient), values(tensor(11)), "what others hold stays");
+            for (ours, theirs) in ours.iter().zip(&theirs) {
+                assert!((ours - theirs).abs() <= 1e-5 * theirs.abs(), "{ours} {theirs}");
+            }
+        }
+        let zeros = || Plain::from_values(vec![0.0; 100_003], [100_003]);
+        for (weight, gradient) in [(zeros(), tensor(11)), (tensor(7), zeros())] {
+            let expected = values(gradient.clone());
+            assert_eq!(values(composed_adapt::<Flex>(&weight, gradient.clone(), 0.0, 0.1)), expected);
+            assert_eq!(values(Flex::adapt(weight, gradient, 0.0, 0.1)), expected);
+        }
     }
 
     #[test]

@@ -4,10 +4,12 @@
 //! Each operation is a trait over the engine's backends whose default bodies are compositions of the engine's own
 //! operations. The CPU's backend replaces them by `lookalike_kernels`, the gradient-tracking one adds the backward pass.
 
+mod assign;
 mod batch_norm;
 pub(crate) mod clock;
 mod conv2d;
 mod descent;
+mod dropout;
 mod map;
 mod read_out;
 mod row_products;
@@ -20,15 +22,17 @@ use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Flex, TensorMetadata};
 use crate::burn::tensor::{FloatDType, TensorData};
 
+pub(crate) use assign::assign_rows;
 pub(crate) use batch_norm::{
     Affine, Batch, BatchStatistics, Epilogue, batch_norm, batch_norm_fixed, equal_groups,
 };
 pub(crate) use conv2d::conv2d;
-pub(crate) use descent::{Update, descend};
+pub(crate) use descent::{Update, adapt, descend};
+pub(crate) use dropout::keep_mask;
 pub use map::FeatureMap;
 pub(crate) use read_out::{maximum, pool, spread};
 pub(crate) use row_products::row_products;
-pub(crate) use rows::{select_rows, with_values};
+pub(crate) use rows::{is_on_cpu, select_rows, with_values};
 pub(crate) use sparse::{SparseMatrix, aggregate};
 
 /// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.

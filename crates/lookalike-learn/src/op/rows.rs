@@ -16,6 +16,11 @@ pub(crate) fn with_values<const D: usize, R>(tensor: &Tensor<D>, read: impl FnOn
     read(&to_host(inner))
 }
 
+/// Whether `tensor` lies in the memory that the processor reads.
+pub(crate) fn is_on_cpu<const D: usize>(tensor: &Tensor<D>) -> bool {
+    matches!(tensor.clone().inner().into_dispatch().kind, DispatchTensorKind::Flex(_))
+}
+
 /// The rows of `tensor` that `rows` names, any of which may recur.
 ///
 /// # Shapes

@@ -17,9 +17,15 @@ const KEPT: usize = 2;
 /// The metadata key under which the small state stands as JSON.
 const STATE: &str = "lookalike.state";
 
+/// The version of what a step computes: it grows when the same recipe draws other numbers, so that no run goes on with others.
+pub const FORMAT: u32 = 2;
+
 /// What a checkpoint holds beside its arrays.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct State {
+    /// [`FORMAT`] of the program that made it; 0 of those that do not say.
+    #[serde(default)]
+    pub format: u32,
     /// Optimiser steps made.
     pub step: u64,
     /// Batches consumed.
@@ -33,6 +39,14 @@ pub struct State {
     /// What has been told of collapse; nothing in checkpoints that do not say.
     #[serde(default)]
     pub collapse: CollapseDetector,
+    /// The processor that it was made on, as far as it decides bits; nothing in checkpoints that do not say.
+    #[serde(default)]
+    pub machine: String,
+}
+
+/// What of this processor decides bits: its level of vector instructions, and the number of threads.
+pub fn machine() -> String {
+    format!("{} with {} threads", lookalike_kernels::level(), rayon::current_num_threads())
 }
 
 /// A folder of checkpoints.

@@ -1,7 +1,8 @@
 //! A run that collapses says so while it runs.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+
+use super::diagnostics::{Scalar, Scalars};
 
 /// Below this share of 1/√d the embeddings' deviation counts as complete collapse.
 const DEVIATION: f64 = 0.1;
@@ -21,8 +22,8 @@ pub struct CollapseDetector {
 
 impl CollapseDetector {
     /// Warnings that `scalars` of a `diagnostics` event give cause for, `share` of the run having been made.
-    pub(super) fn look(&mut self, scalars: &Map<String, Value>, share: f64) -> Vec<String> {
-        let figure = |name: &str| scalars.get(name).and_then(Value::as_f64);
+    pub(super) fn look(&mut self, scalars: &Scalars, share: f64) -> Vec<String> {
+        let figure = |name: &str| scalars.get(name).and_then(Scalar::value);
         let mut warnings = Vec::new();
         if share < SPARED {
             return warnings;
@@ -51,11 +52,14 @@ impl CollapseDetector {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
-    fn scalars(deviation: f64, rank: f64) -> Map<String, Value> {
-        let scalars = json!({"deviation": deviation, "effective_rank": rank, "rows": 64, "dimension": 32});
-        scalars.as_object().cloned().unwrap_or_default()
+    fn scalars(deviation: f64, rank: f64) -> Scalars {
+        Scalars::from([
+            ("deviation", Scalar::Number(deviation)),
+            ("effective_rank", Scalar::Number(rank)),
+            ("rows", Scalar::Count(64)),
+            ("dimension", Scalar::Count(32)),
+        ])
     }
 
     #[test]

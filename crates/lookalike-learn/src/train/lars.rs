@@ -4,13 +4,12 @@
 //! inside the momentum, which differs where the rate changes.
 
 use crate::engine::Tensor;
+use crate::op;
 
-/// Scales `gradient`, weight decay included, by the trust ratio η ‖w‖ / ‖gradient‖; by 1 where either norm is 0.
+/// g + λw, scaled by the trust ratio η ‖w‖ / ‖g + λw‖; by 1 where either norm is 0.
 ///
 /// # Shapes
 /// Both flat, of one length.
-pub fn adapt(weight: &Tensor<1>, gradient: Tensor<1>, trust: f64) -> Tensor<1> {
-    let norm = |tensor: &Tensor<1>| f64::from(tensor.clone().square().sum().into_scalar::<f32>()).sqrt();
-    let [weight, length] = [norm(weight), norm(&gradient)];
-    if weight > 0.0 && length > 0.0 { gradient.mul_scalar(trust * weight / length) } else { gradient }
+pub fn adapt(weight: &Tensor<1>, gradient: Tensor<1>, decay: f64, trust: f64) -> Tensor<1> {
+    op::adapt(weight.clone(), gradient, decay, trust)
 }

@@ -2,9 +2,11 @@
 
 pub mod checkpoint;
 pub mod collapse;
+pub mod collective;
+pub mod diagnostics;
 pub mod events;
+mod gradient_cache;
 pub mod lars;
-pub mod momentum_encoder;
 pub mod optimizer;
 pub mod schedule;
 pub mod tensorboard;

@@ -10,6 +10,7 @@ use crate::engine::{Device, Gradients, Tensor, from_host, to_host};
 use crate::error::LearnError;
 use crate::module::{Module, Role, for_each_tensor};
 use crate::op::{Update, descend};
+use crate::options::{Bounds, FLAG, FRACTION, NOT_NEGATIVE, POSITIVE, Range, Value};
 
 /// The update rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,45 +26,32 @@ pub enum OptimizerKind {
     Lars,
 }
 
-/// An update rule with its constants; the defaults are PyTorch's, LARS's those of SimCLR.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct OptimizerOptions {
-    /// The update rule.
-    pub kind: OptimizerKind,
-    /// The learning rate at the end of the warm-up, taken as it is: no scaling by the batch size.
-    pub learning_rate: f64,
-    /// Momentum of SGD and LARS.
-    pub momentum: f64,
-    /// Nesterov's form of momentum, SGD only.
-    pub nesterov: bool,
-    /// Decay rates of Adam's moments.
-    pub betas: [f64; 2],
-    /// Adam's ε.
-    pub epsilon: f64,
-    /// Weight decay λ.
-    pub weight_decay: f64,
-    /// Whether biases and normalisation parameters decay too. LARS never lets them.
-    pub decay_all: bool,
-    /// LARS's trust coefficient η.
-    pub trust: f64,
-}
-
-impl Default for OptimizerOptions {
-    fn default() -> Self {
-        Self {
-            kind: OptimizerKind::Sgd,
-            learning_rate: 0.06,
-            momentum: 0.9,
-            nesterov: false,
-            betas: [0.9, 0.999],
-            epsilon: 1e-8,
-            weight_decay: 5e-4,
-            decay_all: false,
-            trust: 0.001,
-        }
+crate::options! {
+    /// An update rule with its constants; the defaults are PyTorch's, LARS's those of SimCLR.
+    pub struct OptimizerOptions {
+        /// The update rule, with PyTorch's arithmetic.
+        kind: OptimizerKind = Value::Text("sgd"), Range::OneOf(&["sgd", "adam", "adamw", "lars"]);
+        /// The learning rate at the end of the warm-up; taken as it is, not scaled by the batch size.
+        learning_rate: f64 = Value::Number(0.06), POSITIVE;
+        /// Momentum of `sgd` and `lars`.
+        momentum: f64 = Value::Number(0.9), FRACTION;
+        /// Nesterov's form of momentum, `sgd` only.
+        nesterov: bool = Value::Flag(false), FLAG;
+        /// Decay rates of the moments of `adam` and `adamw`.
+        betas: [f64; 2] = Value::Numbers(&[0.9, 0.999]), Range::Numbers(2, BETA);
+        /// ε of `adam` and `adamw`.
+        epsilon: f64 = Value::Number(1e-8), POSITIVE;
+        /// Weight decay, added to the gradient; `adamw` applies it to the weights directly.
+        weight_decay: f64 = Value::Number(5e-4), NOT_NEGATIVE;
+        /// Whether biases and normalisation parameters decay too; `lars` never lets them.
+        decay_all: bool = Value::Flag(false), FLAG;
+        /// Trust coefficient of `lars`.
+        trust: f64 = Value::Number(0.001), POSITIVE;
     }
 }
+
+/// A decay rate.
+const BETA: Bounds = Bounds { least: (0.0, true), most: (1.0, false), words: "0 up to below 1" };
 
 /// Gradients under the names of their parameters, flat.
 pub type NamedGradients = BTreeMap<String, Tensor<1>>;
@@ -126,7 +114,7 @@ impl Optimizer {
             OptimizerKind::Sgd => self.descend(name, weight, gradient, decay, rate),
             OptimizerKind::Lars => {
                 let gradient =
-                    if plain { lars::adapt(weight, decayed(gradient), self.options.trust) } else { gradient };
+                    if plain { lars::adapt(weight, gradient, decay, self.options.trust) } else { gradient };
                 self.descend(name, weight, gradient, 0.0, rate)
             }
             OptimizerKind::Adam => weight.clone() - self.adam(name, decayed(gradient)).mul_scalar(rate),

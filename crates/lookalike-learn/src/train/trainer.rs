@@ -7,20 +7,27 @@ use std::time::{Duration, Instant};
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::progress::{Progress, Watch};
 use lookalike_base::{Matrix, Seed};
-use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
+use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
 use lookalike_sampling::{HardnessTally, Sampler, SamplerOptions, Segment};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
-use super::checkpoint::{Checkpoints, State};
+use super::checkpoint::{Checkpoints, FORMAT, State, machine};
 use super::collapse::CollapseDetector;
+use super::collective::{Alone, Collective};
+use super::diagnostics::{Diagnostics, Scalars};
 use super::events::Events;
+use super::gradient_cache;
 use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate};
 use super::schedule::Schedule;
-use crate::engine::{Device, Precision, Tensor};
+use crate::engine::{Device, Gradients, Precision, Tensor, to_host};
 use crate::error::LearnError;
-use crate::method::{Method, Position};
-use crate::module::{Module, Pass, Visitor, arrays_of, load_arrays};
+use crate::input::{Batch, Source};
+use crate::method::{Method, Outputs, Terms};
+use crate::module::{Module, Pass, Visitor, arrays_of, for_each_tensor, has_buffers, load_arrays};
+use crate::negatives::{Observer, Unobserved};
+use crate::options::{refuse, require};
+use crate::step::Step;
 
 /// What a run needs to know beside its method, data and sampler.
 #[derive(Debug, Clone)]
@@ -50,6 +57,8 @@ pub struct TrainOptions {
     /// Batches whose gradients are averaged for one optimiser step. The negatives of each batch stay its own: this
     /// saves memory, it does not enlarge the choice of negatives.
     pub accumulate: u64,
+    /// Instances that are encoded at a time (gradient caching, Gao et al. 2021); all of a batch where absent.
+    pub chunk: Option<usize>,
     /// Optimiser steps between checkpoints.
     pub checkpoint_every: u64,
     /// Optimiser steps between `step` events.
@@ -70,10 +79,11 @@ pub enum Outcome {
 }
 
 /// A run: a method, what feeds it, and where it stands.
-pub struct Trainer<M: Method> {
+pub struct Trainer {
     /// The method, trained in place.
-    pub method: M,
-    source: Arc<dyn BatchSource<Batch = M::Batch>>,
+    pub method: Box<dyn Method>,
+    source: Source,
+    collective: Box<dyn Collective>,
     sampler: Sampler,
     optimizer: Optimizer,
     options: TrainOptions,
@@ -85,7 +95,7 @@ pub struct Trainer<M: Method> {
     sum: NamedGradients,
     window: Window,
     /// What the diagnostics showed at the last batch that was asked for it.
-    scalars: Map<String, Value>,
+    scalars: Scalars,
     watch: CollapseDetector,
 }
 
@@ -114,18 +124,61 @@ impl Window {
     }
 }
 
-impl<M: Method> Trainer<M> {
+/// What compares the outputs of a batch.
+pub(super) struct Comparing<'a> {
+    pub(super) step: &'a Step,
+    pub(super) collective: &'a dyn Collective,
+    pub(super) observer: &'a mut dyn Observer,
+}
+
+/// The sum of the terms, and its value.
+///
+/// # Errors
+/// [`LearnError::NotFinite`], to which the trainer adds where the last good checkpoint is.
+pub(super) fn finite(terms: &Terms, step: &Step) -> Result<(Tensor<1>, f32), LearnError> {
+    let total = terms.total().ok_or_else(|| refuse("loss", "the method's loss has no term"))?;
+    let loss: f32 = total.clone().inner().into_scalar();
+    if loss.is_finite() {
+        return Ok((total, loss));
+    }
+    let (instances, last_good) = (step.instances.clone(), String::new());
+    Err(LearnError::NotFinite { loss, step: step.step, instances, last_good })
+}
+
+/// The gradients of a loss.
+///
+/// # Errors
+/// [`LearnError::Recipe`] where nothing that learns has a part in it.
+pub(super) fn gradients(loss: &Tensor<1>) -> Result<Gradients, LearnError> {
+    require(loss.is_tracked(), "method", "nothing that learns has a part in the loss")?;
+    Ok(loss.backward())
+}
+
+/// Whether any tensor learns.
+fn learns(method: &mut dyn Method) -> bool {
+    let mut any = false;
+    for_each_tensor(method, &mut |_, _, tensor| any |= tensor.learns());
+    any
+}
+
+impl Trainer {
     /// Starts a run, or goes on from its newest whole checkpoint. The second value tells what a user should know: torn
     /// checkpoints that were passed over.
     ///
     /// # Errors
     /// [`LearnError::Checkpoint`] where a checkpoint belongs to another run, [`LearnError::Io`] where the folder cannot
-    /// be written.
+    /// be written, [`LearnError::Recipe`] where chunks are asked for and BatchNorm would see them.
     pub fn open(
-        mut method: M,
-        source: Arc<dyn BatchSource<Batch = M::Batch>>,
+        mut method: Box<dyn Method>,
+        source: Source,
         options: TrainOptions,
     ) -> Result<(Self, Vec<String>), LearnError> {
+        if options.chunk.is_some() && has_buffers(&mut method) {
+            let reason = "encodes a batch in parts, and BatchNorm of this network takes its statistics over a whole batch; leave \
+                          train.chunk out, or take a network without BatchNorm";
+            return Err(refuse("train.chunk", reason));
+        }
+        require(learns(&mut *method), "train.freeze", "leaves nothing to learn")?;
         let fail = |source| LearnError::Io { path: options.run.clone(), source };
         std::fs::create_dir_all(&options.run).map_err(fail)?;
         let mut optimizer = Optimizer::new(options.optimizer.clone());
@@ -137,10 +190,18 @@ impl<M: Method> Trainer<M> {
         let found = Checkpoints::of_run(&options.run).newest()?;
         let keep = found.as_ref().map(|(state, ..)| state.step);
         if let Some((state, arrays, problems)) = found {
+            if state.format != FORMAT {
+                return Err(LearnError::Checkpoint {
+                    path: options.run.clone(),
+                    reason: "its checkpoints are of another version of this program, whose steps draw other random numbers; go on with that \
+                             version, or begin anew with --out"
+                        .to_owned(),
+                });
+            }
             if state.identity != options.identity {
                 return Err(LearnError::Checkpoint {
                     path: options.run.clone(),
-                    reason: "its checkpoints were made by another recipe, of other data, or by another version of this program; give another folder with --out"
+                    reason: "its checkpoints were made by another recipe, or of other data; give another folder with --out"
                         .to_owned(),
                 });
             }
@@ -156,6 +217,14 @@ impl<M: Method> Trainer<M> {
             })?;
             (step, batches, watch) = (state.step, state.batches, state.collapse);
             warnings.extend(problems);
+            let here = machine();
+            if !state.machine.is_empty() && state.machine != here {
+                warnings.push(format!(
+                    "the run was trained on {} and goes on on {here}: from here on its bits differ from those of a run that \
+                     stayed there",
+                    state.machine
+                ));
+            }
         }
         // Opening cuts events: not before it is certain that the run is this one.
         let events = Events::open(&options.run, keep)?;
@@ -163,6 +232,7 @@ impl<M: Method> Trainer<M> {
         let trainer = Self {
             method,
             source,
+            collective: Box::new(Alone),
             sampler,
             optimizer,
             options,
@@ -172,7 +242,7 @@ impl<M: Method> Trainer<M> {
             plan,
             sum,
             window,
-            scalars: Map::new(),
+            scalars: Scalars::new(),
             watch,
         };
         Ok((trainer, warnings))
@@ -212,15 +282,12 @@ impl<M: Method> Trainer<M> {
         self.window = Window::new();
         while self.step < self.last_step() {
             let epoch = self.sampler.epoch();
-            let segment = self.sampler.next_segment()?;
-            self.record_segment(epoch, &segment)?;
-            let mut loader =
-                Loader::start(self.source.clone(), self.requests(epoch, segment), self.options.loader)?;
+            let mut loader = self.segment(epoch)?;
             while self.step < self.last_step() {
                 let waited = loader.waited();
                 let Some(batch) = loader.next().transpose()? else { break };
                 self.window.waited += loader.waited().saturating_sub(waited);
-                let stepped = self.consume(&batch)?;
+                let stepped = self.consume(&batch, epoch)?;
                 if stepped && self.after_optimizer_step(watch)? {
                     return Ok(Outcome::Interrupted);
                 }
@@ -230,60 +297,114 @@ impl<M: Method> Trainer<M> {
         Ok(Outcome::Finished)
     }
 
-    /// One batch: encode, compare, descend, remember. Returns whether the parameters moved.
-    fn consume(&mut self, batch: &M::Batch) -> Result<bool, LearnError> {
-        self.method.before_step(&self.position());
-        let dropout = self.options.seed.stream("dropout", 0, self.batches, 0);
-        let mut pass = Pass { precision: self.options.precision, ..Pass::training(dropout) };
-        let outputs = self.method.encode(batch, &mut pass);
-        let mut terms = self.method.loss(&outputs);
-        let total = terms.total().ok_or_else(|| LearnError::Recipe {
-            place: "loss".to_owned(),
-            reason: "the method's loss has no term".to_owned(),
-        })?;
-        let loss: f32 = total.clone().inner().into_scalar();
-        if !loss.is_finite() {
-            return Err(self.not_finite(loss, outputs.instances));
+    /// Makes `steps` optimiser steps, fewer where the run ends before, and gives the seconds that each took. Nothing is saved.
+    ///
+    /// # Errors
+    /// As [`Trainer::run`], and [`LearnError::Cancelled`].
+    pub fn time_steps(&mut self, steps: u64, watch: Watch<'_>) -> Result<Vec<f64>, LearnError> {
+        let last = self.last_step().min(self.step + steps);
+        let mut seconds = Vec::new();
+        let mut begun = Instant::now();
+        while self.step < last {
+            let epoch = self.sampler.epoch();
+            let mut loader = self.segment(epoch)?;
+            while self.step < last {
+                if watch.is_cancelled() {
+                    return Err(LearnError::Cancelled);
+                }
+                let Some(batch) = loader.next().transpose()? else { break };
+                if self.consume(&batch, epoch)? {
+                    seconds.push(begun.elapsed().as_secs_f64());
+                    watch.progress.advance(1);
+                    begun = Instant::now();
+                }
+            }
         }
-        self.scalars = std::mem::take(&mut terms.scalars);
-        drop(terms);
-        accumulate(&mut self.method, total.backward(), &mut self.sum);
+        Ok(seconds)
+    }
+
+    /// Plans the batches up to the next refresh, and begins to load them.
+    fn segment(&mut self, epoch: u64) -> Result<Loader<Batch>, LearnError> {
+        let segment = self.sampler.next_segment()?;
+        self.record_segment(epoch, &segment)?;
+        let requests = self.requests(epoch, segment);
+        Ok(Loader::start(Arc::clone(&self.source), requests, self.options.loader)?)
+    }
+
+    /// One batch: encode, gather, compare, descend, remember. Returns whether the parameters moved.
+    fn consume(&mut self, batch: &Batch, epoch: u64) -> Result<bool, LearnError> {
+        let step = self.next_step(epoch, batch.instances.clone());
+        self.method.before_step(&step);
+        let (outputs, loss) = self.learn(batch, &step).map_err(|error| self.with_last_good(error))?;
         self.batches += 1;
         let stepped = self.batches.is_multiple_of(self.options.accumulate);
         if stepped {
-            let mut gradients = std::mem::take(&mut self.sum);
-            if self.options.accumulate > 1 {
-                let share = 1.0 / self.options.accumulate as f64;
-                let mean = |(name, sum): (String, Tensor<1>)| (name, sum.mul_scalar(share));
-                gradients = gradients.into_iter().map(mean).collect();
-            }
+            let own = self.mean_gradients();
+            let gradients = self.collective.mean(own);
             self.optimizer.step(&mut self.method, gradients, self.options.schedule.rate(self.step));
             self.step += 1;
         }
-        self.method.after_step(&outputs);
-        let embeddings: Matrix = self.method.embeddings(&outputs);
-        self.sampler.record(&outputs.instances, embeddings.rows(), self.sampler.steps())?;
+        self.method.after_step(&outputs, &step);
+        if self.sampler.needs_embeddings() {
+            let embeddings = self.method.embeddings(&outputs);
+            let columns = embeddings.dims()[1];
+            let rows = Matrix::new(to_host(embeddings), columns)?;
+            self.sampler.record(&outputs.instances, rows.rows(), self.sampler.steps())?;
+        }
         self.sampler.advance()?;
         self.window.loss += f64::from(loss);
         self.window.batches += 1;
-        self.window.instances += outputs.instances.len() as u64;
-        self.remember(outputs.instances)?;
+        self.window.instances += step.instances.len() as u64;
+        self.remember(step.instances)?;
         Ok(stepped)
     }
 
-    /// Where the run stands before its next batch.
-    fn position(&self) -> Position {
-        let (before, after) = (self.batches % self.options.accumulate, self.batches + 1);
-        let next = self.step + 1;
-        let logged = next.is_multiple_of(self.options.log_every) || next == self.last_step();
-        Position {
+    /// Encodes and compares a batch, and adds its gradients to the sum. Returns the outputs of all processes and the loss.
+    fn learn(&mut self, batch: &Batch, step: &Step) -> Result<(Outputs, f32), LearnError> {
+        let mut pass = Pass { precision: self.options.precision, ..Pass::training(step) };
+        let mut diagnostics = Diagnostics::new(self.options.labels.as_deref());
+        let watched = self.is_watched();
+        let observer: &mut dyn Observer = if watched { &mut diagnostics } else { &mut Unobserved };
+        let mut comparing = Comparing { step, collective: &*self.collective, observer };
+        let (method, sum) = (&mut *self.method, &mut self.sum);
+        let learned = match self.options.chunk {
+            Some(chunk) => gradient_cache::learn(method, batch, chunk, &mut pass, &mut comparing, sum)?,
+            None => learn(method, batch, &mut pass, &mut comparing, sum)?,
+        };
+        if watched {
+            self.scalars = diagnostics.into_scalars();
+        }
+        Ok(learned)
+    }
+
+    /// The mean of the gradients of the batches of a step.
+    fn mean_gradients(&mut self) -> NamedGradients {
+        let gradients = std::mem::take(&mut self.sum);
+        if self.options.accumulate == 1 {
+            return gradients;
+        }
+        let share = 1.0 / self.options.accumulate as f64;
+        gradients.into_iter().map(|(name, sum)| (name, sum.mul_scalar(share))).collect()
+    }
+
+    /// Where the run stands before its next batch, which is of `instances`.
+    fn next_step(&self, epoch: u64, instances: Vec<u32>) -> Step {
+        Step {
             seed: self.options.seed,
-            batch: self.batches,
+            epoch,
             step: self.step,
             steps: self.options.schedule.total,
-            moved: before == 0,
-            diagnostics: logged && after.is_multiple_of(self.options.accumulate),
+            batch: self.batches,
+            moved: self.batches.is_multiple_of(self.options.accumulate),
+            instances,
         }
+    }
+
+    /// Whether what the next batch compares will be recorded.
+    fn is_watched(&self) -> bool {
+        let next = self.step + 1;
+        let logged = next.is_multiple_of(self.options.log_every) || next == self.last_step();
+        logged && (self.batches + 1).is_multiple_of(self.options.accumulate)
     }
 
     /// Adds a batch to the epoch's plan, and reports the epoch with its last one.
@@ -364,7 +485,7 @@ impl<M: Method> Trainer<M> {
             progress.note(&format!("warning: step {}: {warning}", self.step));
             self.events.record("warning", self.step, json!({ "message": warning }))?;
         }
-        self.events.record("diagnostics", self.step, Value::Object(scalars))
+        self.events.record("diagnostics", self.step, json!(scalars))
     }
 
     fn record_segment(&mut self, epoch: u64, segment: &Segment) -> Result<(), LearnError> {
@@ -381,8 +502,14 @@ impl<M: Method> Trainer<M> {
         self.events.record("plan", self.step, fields)
     }
 
-    fn not_finite(&self, loss: f32, instances: Vec<u32>) -> LearnError {
-        LearnError::NotFinite { loss, step: self.step, instances, last_good: self.last_good() }
+    /// The error, and of a loss that is not finite where the run can be looked at before it went wrong.
+    fn with_last_good(&self, error: LearnError) -> LearnError {
+        match error {
+            LearnError::NotFinite { loss, step, instances, .. } => {
+                LearnError::NotFinite { loss, step, instances, last_good: self.last_good() }
+            }
+            error => error,
+        }
     }
 
     /// Where a run can be looked at before it went wrong.
@@ -397,12 +524,14 @@ impl<M: Method> Trainer<M> {
     fn save(&mut self) -> Result<(), LearnError> {
         let (sampler, sampler_arrays) = self.sampler.state();
         let state = State {
+            format: FORMAT,
             step: self.step,
             batches: self.batches,
             total_steps: self.options.schedule.total,
             identity: self.options.identity.clone(),
             sampler,
             collapse: self.watch,
+            machine: machine(),
         };
         let mut arrays = Arrays::new();
         let parts = [
@@ -425,10 +554,27 @@ impl<M: Method> Trainer<M> {
     }
 }
 
-impl<M: Method> Module for Trainer<M> {
+impl Module for Trainer {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         self.method.visit(visitor);
     }
+}
+
+/// Encodes and compares a whole batch, and adds its gradients to `sum`.
+fn learn(
+    method: &mut dyn Method,
+    batch: &Batch,
+    pass: &mut Pass,
+    comparing: &mut Comparing<'_>,
+    sum: &mut NamedGradients,
+) -> Result<(Outputs, f32), LearnError> {
+    let local = method.encode(batch, comparing.step, pass)?;
+    let gathered = comparing.collective.gather(&local);
+    let terms = method.loss(&local, &gathered, comparing.step, comparing.observer)?;
+    let (total, loss) = finite(&terms, comparing.step)?;
+    drop(terms);
+    accumulate(method, gradients(&total)?, sum);
+    Ok((gathered, loss))
 }
 
 /// The arrays whose names begin with `prefix`, without it.

@@ -3,64 +3,103 @@
 //!
 //! Everything is measured on the batch at hand and on what the loss compares (projections of unit length).
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use lookalike_base::Rows;
 use lookalike_metrics::{Centering, MetricError, UniformityOptions};
-use serde_json::{Map, Value, json};
+use serde::Serialize;
 
-use super::{Excluded, mixing::Draw, oracle};
 use crate::engine::{Tensor, to_host};
-use crate::loss::Similarities;
+use crate::loss::{Mask, Similarities};
+use crate::negatives::mixing::Draw;
+use crate::negatives::{Compared, Observer, Owners, oracle};
 use crate::op::select_rows;
 
 /// Queries of a batch whose negatives are ranked: enough for a mean.
 const MEASURED: usize = 64;
 
-/// What the diagnostics look at.
-pub(crate) struct Seen<'a> {
-    /// `[Q, d]`, of unit length.
-    pub(crate) query: &'a Tensor<2>,
-    /// `[Q, d]`, each query's positive.
-    pub(crate) positive: &'a Tensor<2>,
-    /// Whose query each row is.
-    pub(crate) instances: &'a [u32],
-    /// Whose candidate that of a query and a column is.
-    pub(crate) owner: &'a dyn Fn(usize, usize) -> u32,
-    /// Without mixtures.
-    pub(crate) plain: &'a Similarities,
-    /// With mixtures.
-    pub(crate) similarities: &'a Similarities,
-    pub(crate) draw: Option<&'a Draw>,
-    pub(crate) labels: Option<&'a [u32]>,
-    pub(crate) temperature: f32,
+/// A scalar of the `diagnostics` event.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Scalar {
+    /// A number.
+    Number(f64),
+    /// A count.
+    Count(usize),
+    /// Numbers by rank.
+    ByRank(Vec<(usize, f64)>),
 }
 
-/// All scalars under their names in the `diagnostics` event.
-pub(crate) fn scalars(seen: &Seen<'_>) -> Map<String, Value> {
-    let table = Table::new(seen.plain);
-    let mut scalars = Map::new();
-    let mut set = |name: &str, value: Value| scalars.insert(name.to_owned(), value);
-    set("negatives", json!(table.mean(|query| table.count(query) as f64)));
-    set("proxy_accuracy", json!(table.proxy_accuracy()));
-    if let Some(draw) = seen.draw {
-        set("proxy_accuracy_mixed", json!(Table::new(seen.similarities).proxy_accuracy()));
-        set("mixtures", json!(draw.mixtures));
+impl Scalar {
+    /// The number or count.
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Count(count) => Some(*count as f64),
+            Self::ByRank(_) => None,
+        }
     }
-    set("positive_similarity", json!(table.mean(|query| f64::from(table.positive[query]))));
-    ranks(seen, &table, &mut set);
-    if let Some(labels) = seen.labels {
-        false_negatives(seen, &table, labels, &mut set);
-    }
-    geometry(seen, &mut set);
-    scalars
 }
+
+/// Scalars under their names.
+pub type Scalars = BTreeMap<&'static str, Scalar>;
+
+/// Watches the first comparison of a batch.
+#[derive(Debug, Default)]
+pub struct Diagnostics<'a> {
+    labels: Option<&'a [u32]>,
+    seen: bool,
+    scalars: Scalars,
+}
+
+impl<'a> Diagnostics<'a> {
+    /// With `labels` false negatives are counted too.
+    pub fn new(labels: Option<&'a [u32]>) -> Self {
+        Self { labels, ..Self::default() }
+    }
+
+    /// What was seen.
+    pub fn into_scalars(self) -> Scalars {
+        self.scalars
+    }
+}
+
+impl Observer for Diagnostics<'_> {
+    fn compared(&mut self, compared: &Compared<'_>) {
+        if std::mem::replace(&mut self.seen, true) {
+            return;
+        }
+        let table = Table::new(compared.plain);
+        let mut set = |name, value| {
+            self.scalars.insert(name, value);
+        };
+        set("negatives", Scalar::Number(table.mean(|query| table.count(query) as f64)));
+        set("proxy_accuracy", Scalar::Number(table.proxy_accuracy()));
+        if let Some(draw) = compared.draw {
+            set("proxy_accuracy_mixed", Scalar::Number(Table::new(compared.similarities).proxy_accuracy()));
+            set("mixtures", Scalar::Count(draw.mixtures));
+        }
+        set("positive_similarity", Scalar::Number(table.mean(|query| f64::from(table.positive[query]))));
+        ranks(compared.temperature, &table, &mut set);
+        if let (Some(labels), Some(owners)) = (self.labels, compared.owners) {
+            FalseNegatives { labels, owners, table: &table }.measure(compared.draw, &mut set);
+        }
+        geometry(compared, &mut set);
+    }
+
+    fn number(&mut self, name: &'static str, value: &dyn Fn() -> f64) {
+        self.scalars.insert(name, Scalar::Number(value()));
+    }
+}
+
+/// Takes a scalar under its name.
+type Set<'a> = dyn FnMut(&'static str, Scalar) + 'a;
 
 /// Similarities on the host.
 struct Table<'a> {
     positive: Vec<f32>,
     negatives: Vec<f32>,
-    excluded: Option<&'a Excluded>,
+    mask: Option<&'a Mask>,
     columns: usize,
 }
 
@@ -69,26 +108,26 @@ impl<'a> Table<'a> {
         Self {
             positive: to_host(similarities.positive.clone()),
             negatives: to_host(similarities.negatives.clone()),
-            excluded: similarities.excluded.as_ref(),
+            mask: similarities.mask.as_ref(),
             columns: similarities.negatives.dims()[1],
         }
     }
 
-    fn excluded(&self, query: usize) -> &[u32] {
-        self.excluded.map_or(&[], |excluded| excluded.of(query))
+    fn masked(&self, query: usize) -> &[u32] {
+        self.mask.map_or(&[], |mask| mask.of(query))
     }
 
     /// Number of the query's negatives.
     fn count(&self, query: usize) -> usize {
-        self.columns - self.excluded(query).len()
+        self.columns - self.masked(query).len()
     }
 
     /// Index and similarity of the query's negatives.
     fn allowed(&self, query: usize) -> impl Iterator<Item = (usize, f32)> {
         let row = &self.negatives[query * self.columns..(query + 1) * self.columns];
-        let mut excluded = self.excluded(query).iter().peekable();
+        let mut masked = self.masked(query).iter().peekable();
         let values = row.iter().copied().enumerate();
-        values.filter(move |(index, _)| excluded.next_if(|other| **other as usize == *index).is_none())
+        values.filter(move |(index, _)| masked.next_if(|other| **other as usize == *index).is_none())
     }
 
     fn mean(&self, value: impl Fn(usize) -> f64) -> f64 {
@@ -106,7 +145,7 @@ impl<'a> Table<'a> {
 }
 
 /// The similarity of the negatives of rank 1, 2, 4, …, and how few of them carry half the negatives' weight in the loss.
-fn ranks(seen: &Seen<'_>, table: &Table<'_>, set: &mut impl FnMut(&str, Value) -> Option<Value>) {
+fn ranks(temperature: f32, table: &Table<'_>, set: &mut Set<'_>) {
     let queries: Vec<usize> =
         (0..table.positive.len().min(MEASURED)).filter(|query| table.count(*query) > 0).collect();
     let Some(least) = queries.iter().map(|query| table.count(*query)).min() else { return };
@@ -115,15 +154,15 @@ fn ranks(seen: &Seen<'_>, table: &Table<'_>, set: &mut impl FnMut(&str, Value) -
     let (mut sums, mut half) = (vec![0.0; ranks.len()], 0.0);
     for query in &queries {
         let mut values: Vec<f32> = table.allowed(*query).map(|(_, value)| value).collect();
-        half += carrying_half(&mut values, seen.temperature) as f64;
+        half += carrying_half(&mut values, temperature) as f64;
         for (sum, value) in sums.iter_mut().zip(at_ranks(&mut values, &ranks)) {
             *sum += f64::from(value);
         }
     }
     let mean = |sum: f64| sum / queries.len() as f64;
-    let by_rank = ranks.iter().zip(sums).map(|(rank, sum)| json!([rank, mean(sum)])).collect();
-    set("negatives_for_half", json!(mean(half)));
-    set("similarity_by_rank", Value::Array(by_rank));
+    let by_rank = ranks.iter().zip(sums).map(|(rank, sum)| (*rank, mean(sum))).collect();
+    set("negatives_for_half", Scalar::Number(mean(half)));
+    set("similarity_by_rank", Scalar::ByRank(by_rank));
 }
 
 /// The values of the given ascending ranks, 1 being that of the largest; nothing is sorted.
@@ -167,59 +206,77 @@ fn carrying_half(values: &mut [f32], temperature: f32) -> usize {
 /// Shows a query's candidates one by one.
 type Show<'a> = &'a dyn Fn(usize, &mut dyn FnMut(usize));
 
-/// Share of the query's own class among its negatives, among the hardest of them, and among the parents of its mixtures.
-fn false_negatives(
-    seen: &Seen<'_>,
-    table: &Table<'_>,
-    labels: &[u32],
-    set: &mut impl FnMut(&str, Value) -> Option<Value>,
-) {
-    let mut share = |name: &str, show: Show<'_>| {
+/// Shares of the query's own class.
+struct FalseNegatives<'a> {
+    labels: &'a [u32],
+    owners: Owners<'a>,
+    table: &'a Table<'a>,
+}
+
+impl FalseNegatives<'_> {
+    /// Among a query's negatives, among the hardest of them, and among the parents of its mixtures.
+    fn measure(&self, draw: Option<&Draw>, set: &mut Set<'_>) {
+        let mut share = |name, show: Show<'_>| {
+            if let Some(share) = self.share(show) {
+                set(name, Scalar::Number(share));
+            }
+        };
+        share("false_negatives", &|query, see| self.table.allowed(query).for_each(|(index, _)| see(index)));
+        let Some(draw) = draw else {
+            share("false_negatives_hardest", &|query, see| {
+                self.hardest(query).into_iter().for_each(&mut *see);
+            });
+            return;
+        };
+        share("false_negatives_hardest", &|query, see| {
+            draw.queries[query].hardest.iter().for_each(|index| see(*index as usize));
+        });
+        share("false_negatives_parents", &|query, see| {
+            let mixtures = draw.queries[query].mixtures.iter();
+            let parents = mixtures.flat_map(|mixture| [Some(mixture.candidate), mixture.partner]);
+            parents.flatten().for_each(|index| see(index as usize));
+        });
+    }
+
+    /// The share of those that `show` shows; `None` where it shows nothing.
+    fn share(&self, show: Show<'_>) -> Option<f64> {
         let (mut found, mut all) = (0_usize, 0_usize);
-        for (query, own) in seen.instances.iter().enumerate() {
+        for (query, own) in self.owners.queries.iter().enumerate() {
             show(query, &mut |candidate| {
+                let other = (self.owners.candidate)(query, candidate);
                 all += 1;
-                found += usize::from(oracle::same_class(labels, *own, (seen.owner)(query, candidate)));
+                found += usize::from(oracle::same_class(self.labels, *own, other));
             });
         }
-        if all > 0 {
-            set(name, json!(found as f64 / all as f64));
+        (all > 0).then(|| found as f64 / all as f64)
+    }
+
+    /// The hardest tenth of a query's negatives.
+    fn hardest(&self, query: usize) -> Vec<usize> {
+        let mut values: Vec<(usize, f32)> = self.table.allowed(query).collect();
+        let tenth = values.len().div_ceil(10);
+        if tenth < values.len() {
+            values.select_nth_unstable_by(tenth, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         }
-    };
-    share("false_negatives", &|query, see| table.allowed(query).for_each(|(index, _)| see(index)));
-    let Some(draw) = seen.draw else {
-        share("false_negatives_hardest", &|query, see| {
-            let mut values: Vec<(usize, f32)> = table.allowed(query).collect();
-            let tenth = values.len().div_ceil(10);
-            if tenth < values.len() {
-                values.select_nth_unstable_by(tenth, |a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            }
-            values[..tenth].iter().for_each(|(index, _)| see(*index));
-        });
-        return;
-    };
-    share("false_negatives_hardest", &|query, see| {
-        draw.queries[query].hardest.iter().for_each(|index| see(*index as usize));
-    });
-    share("false_negatives_parents", &|query, see| {
-        let mixtures = draw.queries[query].mixtures.iter();
-        let parents = mixtures.flat_map(|mixture| [Some(mixture.candidate), mixture.partner]);
-        parents.flatten().for_each(|index| see(index as usize));
-    });
+        values[..tenth].iter().map(|(index, _)| *index).collect()
+    }
 }
 
 /// Alignment, uniformity, deviation and effective rank of the queries; what they do not determine is left out.
-fn geometry(seen: &Seen<'_>, set: &mut impl FnMut(&str, Value) -> Option<Value>) {
-    let columns = seen.query.dims()[1];
-    let first = first_of_each(seen.instances);
-    let [query, positive] =
-        [seen.query, seen.positive].map(|rows| to_host(select_rows(rows.clone().inner(), &first)));
+fn geometry(compared: &Compared<'_>, set: &mut Set<'_>) {
+    let [rows, columns] = compared.query.dims();
+    let first = match compared.owners {
+        Some(owners) => first_of_each(owners.queries),
+        None => (0..rows as u32).collect(),
+    };
+    let [query, positive] = [compared.query, compared.positive]
+        .map(|rows: &Tensor<2>| to_host(select_rows(rows.clone().inner(), &first)));
     let (Ok(query), Ok(positive)) = (Rows::new(&query, columns), Rows::new(&positive, columns)) else {
         return;
     };
-    let mut score = |name: &str, value: Result<f64, MetricError>| {
+    let mut score = |name, value: Result<f64, MetricError>| {
         if let Ok(value) = value {
-            set(name, json!(value));
+            set(name, Scalar::Number(value));
         }
     };
     let uniformity = lookalike_metrics::uniformity(query, &UniformityOptions::default());
@@ -229,8 +286,8 @@ fn geometry(seen: &Seen<'_>, set: &mut impl FnMut(&str, Value) -> Option<Value>)
     score("uniformity", uniformity.map(|uniformity| uniformity.value));
     score("deviation", collapse.map(|collapse| collapse.mean / collapse.spread));
     score("effective_rank", spectrum.and_then(|spectrum| spectrum.effective_rank()));
-    set("rows", json!(query.len()));
-    set("dimension", json!(columns));
+    set("rows", Scalar::Count(query.len()));
+    set("dimension", Scalar::Count(columns));
 }
 
 /// The first row of each instance: where both views are queries, two that are near each other by design would pass for a spread

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::Device;
 use crate::error::LearnError;
-use crate::method::Position;
 use crate::module::{Module, Role, arrays_of, for_each_tensor, load_arrays};
+use crate::step::Step;
 
 /// How the momentum goes over a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +22,9 @@ pub enum MomentumShape {
     Cosine,
 }
 
+/// What a schedule of the momentum can be.
+pub const MOMENTUM_SHAPES: &[&str] = &["constant", "cosine"];
+
 /// m over a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Momentum {
@@ -32,13 +35,12 @@ pub struct Momentum {
 }
 
 impl Momentum {
-    /// m at `position`.
-    pub fn at(&self, position: &Position) -> f64 {
+    /// m at `step`.
+    pub fn at(&self, step: &Step) -> f64 {
         match self.shape {
             MomentumShape::Constant => self.base,
             MomentumShape::Cosine => {
-                let share = position.step as f64 / position.steps.max(1) as f64;
-                1.0 - 0.5 * (1.0 + (std::f64::consts::PI * share).cos()) * (1.0 - self.base)
+                1.0 - 0.5 * (1.0 + (std::f64::consts::PI * step.share()).cos()) * (1.0 - self.base)
             }
         }
     }
@@ -59,11 +61,11 @@ impl<M: Module + Clone> MomentumEncoder<M> {
     }
 
     /// Moves the parameters towards those of `source`, where they can have changed since the last time.
-    pub fn follow(&mut self, source: &mut M, position: &Position) {
-        if !position.moved {
+    pub fn follow(&mut self, source: &mut M, step: &Step) {
+        if !step.moved {
             return;
         }
-        let momentum = self.momentum.at(position);
+        let momentum = self.momentum.at(step);
         let mut new = Vec::new();
         for_each_tensor(source, &mut |_, role, tensor| {
             if role != Role::Buffer {

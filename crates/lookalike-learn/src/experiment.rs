@@ -1,0 +1,352 @@
+//! An experiment: a valid recipe with its data and device open. One type for every modality and method.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use lookalike_base::arrays::Arrays;
+use lookalike_base::progress::{Cancellation, ProgressDisplay};
+use lookalike_base::tensors::{self, TensorFile};
+use lookalike_data::Split;
+
+use crate::engine::{self, Device};
+use crate::error::LearnError;
+use crate::evaluate::embed::Embedding;
+use crate::evaluate::{Embedded, Evaluating, Evaluation, ScoreEntry};
+use crate::method::{Building, Embedder, Method};
+use crate::modality::{Modality, Opening, Scope};
+use crate::module::{arrays_of, for_each_tensor, load_arrays};
+use crate::options::{from_table, nearest, refuse};
+use crate::recipe::ValidRecipe;
+use crate::registry::Registry;
+use crate::train::checkpoint::Checkpoints;
+use crate::train::trainer::{TrainOptions, Trainer, read_plan};
+use crate::weights::Start;
+
+/// The file of a finished run that holds the network, BatchNorm's statistics estimated anew.
+pub const MODEL: &str = "model.safetensors";
+
+/// A recipe with its data and device open.
+pub struct Experiment {
+    recipe: ValidRecipe,
+    device: Device,
+    modality: Box<dyn Modality>,
+    scores: Vec<ScoreEntry>,
+    display: Arc<dyn ProgressDisplay>,
+}
+
+/// A network, and the batches of its last epoch.
+pub type Trained = (Box<dyn Embedder>, Vec<Vec<u32>>);
+
+impl Experiment {
+    /// Opens device and data; the second value tells what a user should know about the data. `display` shows the progress of
+    /// long work, here and in the experiment.
+    ///
+    /// # Errors
+    /// [`LearnError::Device`] and [`LearnError::Data`].
+    pub fn open(
+        recipe: ValidRecipe,
+        registry: &Registry,
+        display: Arc<dyn ProgressDisplay>,
+    ) -> Result<(Self, Vec<String>), LearnError> {
+        let device = engine::open(recipe.device())?;
+        let (modality, warnings) = (recipe.choice().modality.open)(&Opening {
+            settings: recipe.settings(),
+            columns: recipe.columns(),
+            display: &*display,
+            seed: recipe.seed(),
+            loader: recipe.loader(),
+        })?;
+        let recipe = recipe.settled(modality.settled());
+        let scores = registry.scores.clone();
+        Ok((Self { recipe, device, modality, scores, display }, warnings))
+    }
+
+    /// The recipe.
+    pub fn recipe(&self) -> &ValidRecipe {
+        &self.recipe
+    }
+
+    /// The data.
+    pub fn data(&self) -> &dyn Modality {
+        &*self.modality
+    }
+
+    /// Calls `build` with what a method is built from.
+    fn build<R>(
+        &self,
+        weights: Option<&Start>,
+        build: impl FnOnce(&Building<'_>) -> Result<R, LearnError>,
+    ) -> Result<R, LearnError> {
+        let (recipe, choice) = (&self.recipe, self.recipe.choice());
+        let settings = recipe.settings();
+        let make = |purpose: &'static str| {
+            let mut stream = recipe.seed().stream(purpose, 0, 0, 0);
+            let inputs = self.modality.inputs();
+            let mut encoder = (choice.encoder.build)(settings, inputs, &mut stream, &self.device)?;
+            if let Some(weights) = weights {
+                weights.load(&mut encoder, &self.device)?;
+            }
+            Ok(encoder)
+        };
+        let labels = self.modality.labels(Split::Train).labels;
+        let instances = self.modality.instances();
+        build(&Building {
+            settings,
+            encoder: &make,
+            weights,
+            loss: choice.loss.build.map(|build| build(settings)).transpose()?,
+            instances,
+            labels: (labels.len() == instances).then(|| Arc::new(labels)),
+            inputs: self.modality.inputs(),
+            seed: recipe.seed(),
+            device: &self.device,
+        })
+    }
+
+    /// The method before its first step; the same weights for the same seed.
+    ///
+    /// # Errors
+    /// [`LearnError::Recipe`] where the data do not have what the method needs, [`LearnError::Weights`] where its weights do not fit.
+    pub fn method(&self) -> Result<Box<dyn Method>, LearnError> {
+        self.method_from(self.start().as_ref())
+    }
+
+    /// What `encoder.weights` names.
+    fn start(&self) -> Option<Start> {
+        self.recipe.settings().text("encoder.weights").map(|path| Start::new(Path::new(path)))
+    }
+
+    fn method_from(&self, weights: Option<&Start>) -> Result<Box<dyn Method>, LearnError> {
+        let mut method = self.build(weights, self.recipe.choice().method.build)?;
+        self.freeze(&mut *method)?;
+        Ok(method)
+    }
+
+    /// The network before its first step, without queue, bank and whatever else a method keeps.
+    ///
+    /// # Errors
+    /// As [`Experiment::method`].
+    pub fn untrained(&self) -> Result<Box<dyn Embedder>, LearnError> {
+        let start = self.start();
+        if let Some(start) = start.as_ref().filter(|start| !start.path().exists()) {
+            let reason = format!(
+                "{} is not there any more, and the encoder before training began with it; say where it is with --set \
+                 encoder.weights=PATH, or leave that encoder out with --beside nothing",
+                start.path().display()
+            );
+            return Err(refuse("encoder.weights", reason));
+        }
+        self.build(start.as_ref(), self.recipe.choice().method.kept)
+    }
+
+    /// What became of `encoder.weights`, in words; `None` where the recipe names none.
+    ///
+    /// # Errors
+    /// As [`Experiment::method`].
+    pub fn weights_report(&self) -> Result<Option<String>, LearnError> {
+        let Some(start) = self.start() else { return Ok(None) };
+        self.build(Some(&start), self.recipe.choice().method.kept)?;
+        Ok(start.into_report().map(|report| report.to_string()))
+    }
+
+    /// Freezes the layers that `train.freeze` names.
+    fn freeze(&self, method: &mut dyn Method) -> Result<(), LearnError> {
+        let prefixes = self.recipe.choice().method.learns;
+        for layer in self.recipe.train().freeze.iter().flatten() {
+            let (mut found, mut names) = (false, Vec::new());
+            for_each_tensor(method, &mut |name, _, tensor| {
+                let Some(name) = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)) else { return };
+                let rest = name.strip_prefix(layer.as_str());
+                if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
+                    tensor.freeze();
+                    found = true;
+                }
+                names.push(name.split('.').next().unwrap_or(name).to_owned());
+            });
+            if !found {
+                let hint = nearest(layer, names.iter().map(String::as_str));
+                let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
+                return Err(refuse("train.freeze", format!("no layer's name begins with `{layer}`{hint}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// A trainer in the folder `run`, at its newest checkpoint where there is one.
+    ///
+    /// # Errors
+    /// As [`Trainer::open`], and [`LearnError::Device`] where the device does not multiply at the recipe's precision.
+    pub fn trainer(&self, run: &Path) -> Result<(Trainer, Vec<String>), LearnError> {
+        let (recipe, train) = (&self.recipe, self.recipe.train());
+        engine::check_precision(recipe.device(), &self.device, train.precision)?;
+        let instances = self.modality.instances();
+        let sampler = recipe.sampler();
+        sampler.check(instances).map_err(|error| refuse("sampler", error.to_string()))?;
+        let batches =
+            lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch) as u64;
+        if train.accumulate > train.epochs.saturating_mul(batches) {
+            let epochs = train.epochs;
+            let reason = format!(
+                "must be at most the {batches} batches of each of the run's {epochs} epochs together"
+            );
+            return Err(refuse("train.accumulate", reason));
+        }
+        let schedule = recipe.schedule(batches);
+        let labels = self.modality.labels(Split::Train).labels;
+        let labels = (labels.len() == instances).then_some(labels);
+        recipe.check_with_data(instances, labels.is_some(), schedule.total)?;
+        let options = TrainOptions {
+            run: run.to_owned(),
+            identity: format!(
+                "{}\n[data-set]\nfingerprint = \"{}\"\n",
+                recipe.identity()?,
+                self.modality.fingerprint()?
+            ),
+            seed: recipe.seed(),
+            device: self.device.clone(),
+            precision: train.precision,
+            instances,
+            labels,
+            sampler: sampler.clone(),
+            optimizer: recipe.optimizer().clone(),
+            schedule,
+            max_steps: train.max_steps,
+            accumulate: train.accumulate,
+            chunk: train.chunk,
+            checkpoint_every: recipe.checkpoint_every(batches),
+            log_every: train.log_every,
+            loader: self.modality.loader(recipe.loader()),
+        };
+        // A checkpoint replaces all weights.
+        let start = match Checkpoints::of_run(run).newest() {
+            Ok(Some(_)) => None,
+            _ => self.start(),
+        };
+        let source = self.modality.batches(recipe.columns(), Split::Train, recipe.seed())?;
+        Trainer::open(self.method_from(start.as_ref())?, source, options)
+    }
+
+    fn embedding(&self) -> Result<Embedding<'_>, LearnError> {
+        let choice = self.recipe.choice();
+        Ok(Embedding {
+            modality: &*self.modality,
+            columns: choice.method.plain,
+            at_once: choice.modality.embedded_at_once,
+            // What nobody reads of these is at its default.
+            options: from_table(self.recipe.settings().section("evaluate"))
+                .map_err(|error| refuse("evaluate", error.message()))?,
+            seed: self.recipe.seed(),
+            loader: self.recipe.loader(),
+        })
+    }
+
+    /// Embeds a whole part of the data in evaluation mode.
+    ///
+    /// # Errors
+    /// Whatever the data report, and [`LearnError::Cancelled`].
+    pub fn embed(
+        &self,
+        network: &mut dyn Embedder,
+        split: Split,
+        cancellation: &Cancellation,
+    ) -> Result<Embedded, LearnError> {
+        let part = self.modality.part(split, self.recipe.choice().method.plain)?;
+        self.embedding()?.embed(network, &part, &*self.display, cancellation)
+    }
+
+    /// Measures a trained network; `plan` are the batches of its last epoch.
+    ///
+    /// # Errors
+    /// Whatever data and metrics report, and [`LearnError::Cancelled`].
+    pub fn evaluate(
+        &self,
+        network: &(dyn Embedder + 'static),
+        plan: &[Vec<u32>],
+        scope: Scope,
+        cancellation: &Cancellation,
+    ) -> Result<Evaluation, LearnError> {
+        let choice = self.recipe.choice();
+        let evaluating = Evaluating {
+            modality: &*self.modality,
+            measures: self.recipe.measures(),
+            scores: &self.scores,
+            columns: choice.method.plain,
+            view_columns: &["view 1", "view 2"],
+            settings: self.recipe.settings(),
+            embedding: self.embedding()?,
+            display: &*self.display,
+            cancellation,
+            seed: self.recipe.seed(),
+            scope,
+        };
+        evaluating.run(network, &|| self.untrained(), plan)
+    }
+
+    /// The network as the newest checkpoint of `run` holds it, and the batches of its last epoch.
+    ///
+    /// # Errors
+    /// [`LearnError::Checkpoint`] where there is none, or it is damaged or of another network.
+    pub fn trained(&self, run: &Path) -> Result<Trained, LearnError> {
+        let refuse =
+            |reason: &str| LearnError::Checkpoint { path: run.to_owned(), reason: reason.to_owned() };
+        let newest = Checkpoints::of_run(run).newest()?;
+        let (_, arrays, _) = newest.ok_or_else(|| refuse("it has no checkpoint yet"))?;
+        let mut network = self.build(None, self.recipe.choice().method.kept)?;
+        load_arrays(&mut network, &arrays, "model.", &self.device)?;
+        let plan = read_plan(&arrays).ok_or_else(|| refuse("the epoch's batches are missing or damaged"))?;
+        Ok((network, plan))
+    }
+
+    /// Writes `network` as the result of the run: with statistics estimated anew, under `model.safetensors`.
+    ///
+    /// # Errors
+    /// [`LearnError::ArrayFile`] where the file cannot be written.
+    pub fn save_model(&self, run: &Path, network: &(dyn Embedder + 'static)) -> Result<(), LearnError> {
+        let mut estimated = self.embedding()?.with_estimated_statistics(network)?;
+        let file = TensorFile { tensors: arrays_of(&mut estimated), ..TensorFile::default() };
+        Ok(tensors::write(run.join(MODEL), &file)?)
+    }
+
+    /// The network that [`Experiment::save_model`] wrote.
+    ///
+    /// # Errors
+    /// [`LearnError::Checkpoint`] where the run has not finished, [`LearnError::Weights`] where the file is of another
+    /// network.
+    pub fn load_model(&self, run: &Path) -> Result<Box<dyn Embedder>, LearnError> {
+        let mut network = self.build(None, self.recipe.choice().method.kept)?;
+        load_arrays(&mut network, &read_model(run)?, "", &self.device)?;
+        Ok(network)
+    }
+}
+
+/// The tensors of a finished run.
+fn read_model(run: &Path) -> Result<Arrays, LearnError> {
+    let path = run.join(MODEL);
+    if !path.exists() {
+        let reason = match Checkpoints::of_run(run).newest() {
+            Ok(Some((state, ..))) => format!(
+                "the run stands at step {} and has no {MODEL} yet; finish it with `lookalike train --resume`",
+                state.step
+            ),
+            _ => format!("there is no {MODEL}: not a finished run"),
+        };
+        return Err(LearnError::Checkpoint { path: run.to_owned(), reason });
+    }
+    Ok(tensors::read(&path)?.tensors)
+}
+
+/// Writes the encoder of a finished run under PyTorch's names and layouts, those of torchvision for its networks, with what
+/// `load_state_dict(strict=True)` asks for beside them.
+///
+/// # Errors
+/// As [`Experiment::load_model`]; [`LearnError::ArrayFile`] where the file cannot be written.
+pub fn export(recipe: &ValidRecipe, run: &Path, path: &Path) -> Result<(), LearnError> {
+    let choice = recipe.choice();
+    let kept = read_model(run)?.into_iter();
+    let named = kept.filter_map(|(name, array)| {
+        name.strip_prefix(choice.method.exports).map(|name| (name.to_owned(), array))
+    });
+    let mut exported: Arrays = named.collect();
+    (choice.encoder.complete_export)(&mut exported);
+    Ok(tensors::write(path, &TensorFile { tensors: exported, ..TensorFile::default() })?)
+}

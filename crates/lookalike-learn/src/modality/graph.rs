@@ -1,0 +1,307 @@
+//! Graphs: one set, which is learned from without labels and cross-validated with them, as GraphCL and MVGRL are.
+
+use std::sync::Arc;
+
+use lookalike_base::progress::Cancellation;
+use lookalike_base::{Matrix, Seed};
+use lookalike_data::graph::diffusion::EXACT_NODES;
+use lookalike_data::graph::{
+    self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, DiffusionOptions, Diffusions, FeatureRule,
+    Features, GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews,
+    PlainGraphs, Variant,
+};
+use lookalike_data::{DataError, Split};
+use toml::Value as Toml;
+
+use super::{
+    ArmKind, Baseline, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part, Scope,
+    Section, no_column,
+};
+use crate::error::LearnError;
+use crate::input::{Batch, Input, Source, adapted, of_views, plain};
+use crate::options::{Bounds, FRACTION, Key, Range, SHARE, Settings, Value, refuse};
+
+/// How nodes are described.
+const FEATURES: Key = Key {
+    name: "features",
+    default: Value::Absent("the method's, by the set"),
+    range: Range::Free("table"),
+    about: "[what describes a node](graphs.md#what-describes-a-node): `{ parts = [\"node-labels\", \"degree\"], max_degree = \
+            40 }`; a run has it written out, with the `node_labels` that have a column",
+};
+
+const RATIO: Value = Value::Absent("`0.1`");
+
+/// How a view is made.
+const AUGMENT: Key = Key {
+    name: "augment",
+    default: Value::Table,
+    range: Range::Table(&[
+        Key {
+            name: "kind",
+            default: Value::Text("random4"),
+            range: Range::OneOf(&[
+                "nothing",
+                "drop-nodes",
+                "perturb-edges",
+                "subgraph",
+                "mask-attributes",
+                "random2",
+                "random3",
+                "random4",
+            ]),
+            about: "[how a view is made](graphs.md#augmentations-and-whom-they-follow)",
+        },
+        Key {
+            name: "drop_ratio",
+            default: RATIO,
+            range: FRACTION,
+            about: "share of nodes dropped; refused where `kind` does not read it, as the next",
+        },
+        Key { name: "edge_ratio", default: RATIO, range: SHARE, about: "share of edges perturbed" },
+        Key { name: "mask_ratio", default: RATIO, range: SHARE, about: "share of nodes masked" },
+        Key {
+            name: "subgraph_ratio",
+            default: Value::Absent("`0.2`"),
+            range: Range::Number(Bounds { least: (0.0, false), most: (1.0, true), words: "above 0, to 1" }),
+            about: "share of nodes that a subgraph keeps",
+        },
+    ]),
+    about: "how a view is made, of methods that augment",
+};
+
+/// The diffusion of a graph.
+pub(super) const DIFFUSION: Section = Section {
+    name: "graphs",
+    keys: &[Key {
+        name: "diffusion",
+        default: Value::Table,
+        range: Range::Table(&[
+            Key {
+                name: "kind",
+                default: Value::Absent("`{ ppr = { alpha = 0.2 } }`"),
+                range: Range::Free("table"),
+                about: "the second view of `mvgrl`: PageRank, or `{ heat = { time = 5.0 } }`",
+            },
+            Key {
+                name: "epsilon",
+                default: Value::Number(1e-4),
+                range: FRACTION,
+                about: "entries of the diffusion below it are left out",
+            },
+        ]),
+        about: "the second view of MVGRL",
+    }],
+    columns: &["diffusion"],
+};
+
+/// Graphs in a registry.
+pub const ENTRY: ModalityEntry = ModalityEntry {
+    kind: "graph",
+    about: "the name of any set in TU format or the text format of GIN's code, or a path to one; see [graphs](graphs.md#sets)",
+    data: &[],
+    sections: &[
+        Section { name: "graphs", keys: &[FEATURES], columns: &[] },
+        Section { name: "graphs", keys: &[AUGMENT], columns: &["view 1", "view 2"] },
+        DIFFUSION,
+    ],
+    methods: &[],
+    scores: &[
+        Measure {
+            score: "svm",
+            arms: &[ArmKind::Raw, ArmKind::Untrained, ArmKind::Trained, ArmKind::TrainingStatistics],
+        },
+        Measure { score: "geometry", arms: &[ArmKind::Trained] },
+        Measure { score: "batches", arms: &[ArmKind::Trained] },
+    ],
+    after_training: Scope { beside: Beside::Nothing, without: &[], fold_seeds: Some(1) },
+    embedded_at_once: false,
+    divisible: true,
+    finds_paths: true,
+    check,
+    open,
+};
+
+/// A set of graphs, and what is made of it.
+struct Graphs {
+    set: Arc<GraphSet>,
+    features: FeatureRule,
+    described: DescribedGraphs,
+    inputs: usize,
+    variant: Variant,
+    /// How views are made, of methods that augment.
+    augment: Option<GraphAugmentation>,
+    /// Of methods that contrast a graph with it.
+    diffusions: Option<Arc<Diffusions>>,
+    epsilon: f64,
+}
+
+/// Whom the method follows where a paper and its published code differ.
+fn variant(settings: &Settings) -> Result<Variant, LearnError> {
+    Ok(settings.parse("method.variant")?.unwrap_or_default())
+}
+
+/// The augmentation that the recipe asks for, after the variant that the method follows.
+fn augment(settings: &Settings) -> Result<Option<GraphAugmentation>, LearnError> {
+    let Some(options) = settings.parse::<GraphAugmentOptions>("graphs.augment")? else { return Ok(None) };
+    let options = GraphAugmentOptions { variant: variant(settings)?, ..options };
+    options.validate().map(Some).map_err(|error| refuse("graphs", error.to_string()))
+}
+
+/// The diffusion that the recipe asks for, after the variant that the method follows.
+pub(super) fn diffusion(settings: &Settings) -> Result<DiffusionOptions, LearnError> {
+    let own = DiffusionOptions::default();
+    let kind = settings.parse("graphs.diffusion.kind")?.unwrap_or(own.kind);
+    let epsilon = settings.parse("graphs.diffusion.epsilon")?.unwrap_or(own.epsilon);
+    let options = DiffusionOptions { kind, epsilon, variant: variant(settings)? };
+    options.validate().map_err(|error| refuse("graphs", error.to_string()))?;
+    Ok(options)
+}
+
+fn check(settings: &Settings) -> Result<(), LearnError> {
+    augment(settings)?;
+    diffusion(settings)?;
+    Ok(())
+}
+
+/// What a user should know of the shares of mass that diffusions lost.
+pub(super) fn lost_mass(epsilon: f64, mean: f64, most: f64) -> String {
+    format!(
+        "diffusion: entries below {epsilon} are left out (graphs.diffusion.epsilon), {:.2} % of the mass, {:.2} % of a node's \
+         at most",
+        100.0 * mean,
+        100.0 * most
+    )
+}
+
+fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
+    let settings = opening.settings;
+    let (set, warnings) = graph::open(opening.name(), &opening.root())?;
+    let diffuses = opening.columns.contains(&"diffusion");
+    let rule = settings
+        .parse("graphs.features")?
+        .unwrap_or_else(|| if diffuses { FeatureRule::mvgrl(&set) } else { FeatureRule::graphcl(&set) });
+    let features = rule.fitted(&set);
+    let described = Features::new(&features, &set)?;
+    let inputs = described.columns();
+    let options = diffusion(settings)?;
+    let diffusions = if diffuses {
+        let progress = opening.display.start(set.len() as u64, "diffusing");
+        let diffusions = Diffusions::of(&set, &options, &*progress);
+        progress.finish();
+        Some(Arc::new(diffusions?))
+    } else {
+        None
+    };
+    let set = Arc::new(set);
+    let graphs = Graphs {
+        described: DescribedGraphs::new(set.clone(), described),
+        set,
+        features,
+        inputs,
+        variant: variant(settings)?,
+        augment: augment(settings)?,
+        diffusions,
+        epsilon: options.epsilon,
+    };
+    Ok((Box::new(graphs), warnings))
+}
+
+impl Graphs {
+    /// Batches of the graphs with their diffusions, which have the same nodes.
+    fn diffused(&self) -> Result<Source, LearnError> {
+        let diffusions = self.diffusions.clone().ok_or_else(|| no_column(ENTRY.kind, &["diffusion"]))?;
+        let source = DiffusedGraphs::new(self.described.clone(), diffusions)?;
+        Ok(adapted(source, |batch, _| {
+            let DiffusedBatch { instances, graphs, normalized, diffusion } = batch;
+            let views =
+                [normalized, diffusion].map(|edges| Input::new(GraphBatch { edges, ..graphs.clone() }));
+            Batch::of_views(instances, views.into())
+        }))
+    }
+}
+
+impl Modality for Graphs {
+    fn name(&self) -> String {
+        self.set.name().to_owned()
+    }
+
+    fn instances(&self) -> usize {
+        self.set.len()
+    }
+
+    fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    fn fingerprint(&self) -> Result<String, LearnError> {
+        let set = &self.set;
+        Ok(format!("{} graphs, {} nodes, {}", set.len(), set.nodes(), set.fingerprint()))
+    }
+
+    fn note(&self) -> Option<String> {
+        let made = self.diffusions.as_ref()?;
+        let series = match made.truncated {
+            0 => String::new(),
+            graphs => {
+                format!("; {graphs} graphs of more than {EXACT_NODES} nodes by a series that is cut off")
+            }
+        };
+        Some(lost_mass(self.epsilon, made.lost, made.max_lost) + &series)
+    }
+
+    fn settled(&self) -> Vec<(&'static str, Toml)> {
+        Toml::try_from(&self.features).ok().map(|rule| ("graphs.features", rule)).into_iter().collect()
+    }
+
+    fn labels(&self, _: Split) -> Labels {
+        Labels { labels: self.set.labels().unwrap_or_default().to_vec(), classes: self.set.classes().len() }
+    }
+
+    fn batches(&self, columns: &[&str], _: Split, seed: Seed) -> Result<Source, LearnError> {
+        let view = || self.augment.clone().ok_or_else(|| no_column(ENTRY.kind, columns));
+        let views = match columns {
+            ["graph", "diffusion"] => return self.diffused(),
+            ["view 1"] => vec![view()?],
+            ["view 1", "view 2"] => vec![view()?, view()?],
+            ["plain", "view 2"] => {
+                let nothing = GraphAugmentOptions::published(GraphAugmentKind::Nothing, self.variant);
+                vec![nothing.validate()?, view()?]
+            }
+            _ => return Err(no_column(ENTRY.kind, columns)),
+        };
+        Ok(of_views(GraphViews::new(self.described.clone(), views, seed)))
+    }
+
+    fn part(&self, split: Split, columns: &[&str]) -> Result<Part, LearnError> {
+        if split == Split::Test {
+            let reason = "a set of graphs has no test part: it is cross-validated as a whole";
+            return Err(LearnError::Evaluation(reason.to_owned()));
+        }
+        let source = match columns {
+            ["graph", "diffusion"] => self.diffused()?,
+            ["plain"] => plain(PlainGraphs::new(self.described.clone(), self.variant)),
+            _ => return Err(no_column(ENTRY.kind, columns)),
+        };
+        Ok(Part { source, instances: self.set.len(), name: self.name() })
+    }
+
+    /// How many nodes a graph has of each label, and the numbers of its nodes and edges.
+    fn baselines(&self, _: &Cancellation) -> Result<Vec<Baseline>, LearnError> {
+        let labels = self.set.label_histograms().map(|histograms| vec![histograms]);
+        let sizes = Matrix::new(self.set.sizes().concat(), 2)?;
+        Ok(vec![
+            Baseline { name: "sizes", title: "numbers of nodes and edges", rows: Ok(vec![sizes]) },
+            Baseline {
+                name: "labels",
+                title: "label histogram",
+                rows: labels.ok_or_else(|| "the set has no labels of nodes".to_owned()),
+            },
+        ])
+    }
+}
+
+/// Data that a graph cannot be made of.
+pub(super) fn graph_error(problem: String) -> LearnError {
+    DataError::Graph { problem }.into()
+}

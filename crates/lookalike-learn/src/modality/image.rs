@@ -1,0 +1,224 @@
+//! Images: one part to learn from, another to measure on.
+
+use std::num::NonZero;
+use std::sync::Arc;
+
+use lookalike_base::progress::Cancellation;
+use lookalike_base::{Matrix, Seed};
+use lookalike_data::image::augment::{AugmentOptions, Augmentation};
+use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
+use lookalike_data::{DataOptions, ImageDataset, ImageViews, PlainImages, Split};
+
+use super::{
+    ArmKind, Baseline, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part, Scope,
+    Section, no_column, one_thread,
+};
+use crate::error::LearnError;
+use crate::input::{Source, of_views, plain};
+use crate::options::{Bounds, FLAG, Key, Range, SHARE, Settings, Value, refuse};
+
+const PAIR: Range =
+    Range::Numbers(2, Bounds { least: (0.0, false), most: (f64::MAX, true), words: "above 0" });
+const CHANNELS: Range =
+    Range::Numbers(3, Bounds { least: (f64::MIN, true), most: (f64::MAX, true), words: "any" });
+const STRENGTHS: Range =
+    Range::Numbers(4, Bounds { least: (0.0, true), most: (f64::MAX, true), words: "0 or more" });
+const PRESET: Value = Value::Absent("the preset's");
+
+/// A key of `[augment]`.
+const fn key(name: &'static str, default: Value, range: Range, about: &'static str) -> Key {
+    Key { name, default, range, about }
+}
+
+/// Keys of `[augment]` that both views have.
+const VIEW: [Key; 16] = [
+    key(
+        "preset",
+        Value::Absent("`simclr-cifar`"),
+        Range::OneOf(&["simclr-cifar", "simclr", "moco-v2", "none"]),
+        "where to start, see below",
+    ),
+    key("size", PRESET, Range::Integer { least: 1, most: 4096 }, "side of a view in pixels"),
+    key("crop_scale", PRESET, PAIR, "least and most share of the area that a crop shows, at most 1"),
+    key("crop_ratio", Value::Absent("`[3/4, 4/3]`"), PAIR, "least and most width / height of a crop"),
+    key("flip", PRESET, SHARE, "probability of a horizontal flip"),
+    key(
+        "jitter",
+        PRESET,
+        STRENGTHS,
+        "strengths of brightness, contrast, saturation and hue (at most 0.5 turns)",
+    ),
+    key("jitter_probability", PRESET, SHARE, "probability of colour jitter, its four parts in random order"),
+    key("grayscale", PRESET, SHARE, "probability of a loss of colour"),
+    key("blur", PRESET, SHARE, "probability of a Gaussian blur"),
+    key("blur_sigma", Value::Absent("`[0.1, 2.0]`"), PAIR, "least and most deviation of the blur in pixels"),
+    key(
+        "blur_kernel",
+        Value::Absent("SimCLR's rule"),
+        Range::Free("odd, 3 or more"),
+        "length of the blur's kernel; about a tenth of the side, 23 at 224 pixels. Views of less than 20 pixels must give it \
+         to be blurred",
+    ),
+    key("solarize", Value::Absent("`0`"), SHARE, "probability of an inversion of the bright levels"),
+    key(
+        "solarize_threshold",
+        Value::Absent("`128`"),
+        Range::Integer { least: 0, most: 255 },
+        "the first level that is inverted",
+    ),
+    key("mean", PRESET, CHANNELS, "normalisation of red, green and blue, white being 1: what is subtracted"),
+    key("std", PRESET, CHANNELS, "the same: what is divided by"),
+    key(
+        "second_view",
+        Value::Absent("the first view's"),
+        Range::Free("table, the same keys"),
+        "what differs for the second view; with a `preset` of its own it starts there, else with the first view's values. Both \
+         views have one `size`",
+    ),
+];
+
+const ALL: &[ArmKind] = &[ArmKind::Raw, ArmKind::Untrained, ArmKind::Trained, ArmKind::TrainingStatistics];
+const TRAINED: &[ArmKind] = &[ArmKind::Trained];
+
+/// Images in a registry.
+pub const ENTRY: ModalityEntry = ModalityEntry {
+    kind: "image",
+    about: "`glyphs`, `cifar10`, `cifar100`, `mnist`, `fashion-mnist`, `folder`; see [data sets](data.md)",
+    data: &[key(
+        "skip_corrupt",
+        Value::Flag(false),
+        FLAG,
+        "`folder` only: decode every file when the set is opened and leave out, counted and named, those that cannot be; \
+         otherwise the first one stops the run",
+    )],
+    sections: &[Section { name: "augment", keys: &VIEW, columns: &[] }],
+    methods: &[],
+    scores: &[
+        Measure { score: "knn", arms: ALL },
+        Measure { score: "linear", arms: TRAINED },
+        Measure { score: "alignment", arms: TRAINED },
+        Measure { score: "proxy", arms: TRAINED },
+        Measure { score: "geometry", arms: TRAINED },
+        Measure { score: "batches", arms: TRAINED },
+    ],
+    after_training: Scope { beside: Beside::All, without: &["linear"], fold_seeds: None },
+    embedded_at_once: false,
+    divisible: true,
+    finds_paths: false,
+    check: |settings| views(settings).map(|_| ()),
+    open,
+};
+
+/// Both parts of a data set of images, and how views are made.
+struct Images {
+    train: Arc<dyn ImageDataset>,
+    test: Arc<dyn ImageDataset>,
+    views: [Augmentation; 2],
+    threads: NonZero<usize>,
+}
+
+fn views(settings: &Settings) -> Result<[Augmentation; 2], LearnError> {
+    let options: AugmentOptions = settings.parse("augment")?.unwrap_or_default();
+    options.validate().map_err(|error| refuse("augment", error.to_string()))
+}
+
+fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
+    let settings = opening.settings;
+    let options = DataOptions {
+        name: opening.name().to_owned(),
+        root: settings.text("data.root").map(Into::into),
+        skip_corrupt: settings.is_set("data.skip_corrupt"),
+    };
+    let (train, mut warnings) = lookalike_data::open(&options, Split::Train, opening.display)?;
+    let (test, more) = lookalike_data::open(&options, Split::Test, opening.display)?;
+    warnings.extend(more);
+    warnings.dedup();
+    let threads = opening.loader.threads;
+    Ok((Box::new(Images { train, test, views: views(settings)?, threads }), warnings))
+}
+
+impl Images {
+    fn dataset(&self, split: Split) -> &Arc<dyn ImageDataset> {
+        match split {
+            Split::Train => &self.train,
+            Split::Test => &self.test,
+        }
+    }
+
+    /// The images of a part without augmentation, as the encoder sees them.
+    fn plain(&self, split: Split) -> PlainImages {
+        let [view, _] = &self.views;
+        PlainImages::new(self.dataset(split).clone(), view.size(), view.normalization(), self.threads)
+    }
+
+    /// The pixels of a part, one image a row.
+    fn pixels(&self, split: Split, cancellation: &Cancellation) -> Result<Matrix, LearnError> {
+        let (source, instances) = (self.plain(split), self.dataset(split).len());
+        let mut values = Vec::new();
+        let order: Vec<u32> = (0..instances as u32).collect();
+        for chunk in order.chunks(1024) {
+            if cancellation.is_cancelled() {
+                return Err(LearnError::Cancelled);
+            }
+            let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step: 0 })?;
+            values.extend(batch.values);
+        }
+        let columns = values.len() / instances.max(1);
+        Ok(Matrix::new(values, columns)?)
+    }
+}
+
+impl Modality for Images {
+    fn name(&self) -> String {
+        self.train.name()
+    }
+
+    fn instances(&self) -> usize {
+        self.train.len()
+    }
+
+    /// Red, green and blue.
+    fn inputs(&self) -> usize {
+        3
+    }
+
+    fn fingerprint(&self) -> Result<String, LearnError> {
+        Ok(self.train.fingerprint()?)
+    }
+
+    fn parts(&self) -> &'static [Split] {
+        &[Split::Train, Split::Test]
+    }
+
+    fn labels(&self, split: Split) -> Labels {
+        let dataset = self.dataset(split);
+        let labels: Option<Vec<u32>> = (0..dataset.len() as u32).map(|index| dataset.label(index)).collect();
+        Labels { labels: labels.unwrap_or_default(), classes: dataset.classes().len() }
+    }
+
+    fn batches(&self, columns: &[&str], split: Split, seed: Seed) -> Result<Source, LearnError> {
+        let views = match columns {
+            ["view 1"] => self.views[..1].to_vec(),
+            ["view 1", "view 2"] => self.views.to_vec(),
+            _ => return Err(no_column(ENTRY.kind, columns)),
+        };
+        Ok(of_views(ImageViews::new(self.dataset(split).clone(), views, seed, self.threads)))
+    }
+
+    fn loader(&self, options: LoaderOptions) -> LoaderOptions {
+        one_thread(options)
+    }
+
+    fn part(&self, split: Split, columns: &[&str]) -> Result<Part, LearnError> {
+        if columns != ["plain"] {
+            return Err(no_column(ENTRY.kind, columns));
+        }
+        let dataset = self.dataset(split);
+        Ok(Part { source: plain(self.plain(split)), instances: dataset.len(), name: dataset.name() })
+    }
+
+    fn baselines(&self, cancellation: &Cancellation) -> Result<Vec<Baseline>, LearnError> {
+        let pixels = [self.pixels(Split::Train, cancellation)?, self.pixels(Split::Test, cancellation)?];
+        Ok(vec![Baseline { name: "pixels", title: "pixels", rows: Ok(pixels.into()) }])
+    }
+}

@@ -1,0 +1,279 @@
+//! Modalities: what an instance is, where the data come from, which columns can be made of them, and what an evaluation measures.
+//!
+//! A modality is one file: its options, how it is opened, its views and its plain part, its trivial baselines. What it goes with
+//! stands as data in its [`ModalityEntry`].
+
+pub mod graph;
+pub mod image;
+pub mod node;
+
+use std::num::NonZero;
+use std::path::PathBuf;
+
+use lookalike_base::progress::{Cancellation, ProgressDisplay};
+use lookalike_base::{Matrix, Seed};
+use lookalike_data::Split;
+use lookalike_data::loader::LoaderOptions;
+use toml::Value as Toml;
+
+use crate::error::LearnError;
+use crate::input::Source;
+use crate::options::{Key, Settings, refuse};
+
+/// A modality as a registry holds it.
+#[derive(Debug, Clone, Copy)]
+pub struct ModalityEntry {
+    /// Its name, by which methods and encoders say what they go with.
+    pub kind: &'static str,
+    /// What its data sets are, for the reference.
+    pub about: &'static str,
+    /// Its keys in the section `[data]`.
+    pub data: &'static [Key],
+    /// Its own sections.
+    pub sections: &'static [Section],
+    /// Methods that learn from it, beside those that say so themselves.
+    pub methods: &'static [&'static str],
+    /// What an evaluation measures, in this order; scores that name this modality themselves follow.
+    pub scores: &'static [Measure],
+    /// What is measured when training ends.
+    pub after_training: Scope,
+    /// Whether all instances are embedded at once, so that `evaluate.batch_size` is not read.
+    pub embedded_at_once: bool,
+    /// Whether a batch can be encoded in parts, as `train.chunk` asks for.
+    pub divisible: bool,
+    /// Whether `data.name` may be a path below `data.root`, which is then the current folder where it is absent.
+    pub finds_paths: bool,
+    /// Checks what its sections say.
+    pub check: fn(&Settings) -> Result<(), LearnError>,
+    /// Opens the data.
+    pub open: fn(&Opening<'_>) -> Result<Opened, LearnError>,
+}
+
+/// A section of a recipe, or a part of one.
+#[derive(Debug, Clone, Copy)]
+pub struct Section {
+    /// Its name.
+    pub name: &'static str,
+    /// Its keys.
+    pub keys: &'static [Key],
+    /// Read only where a method reads one of these columns; empty: always.
+    pub columns: &'static [&'static str],
+}
+
+/// A score and the arms it is measured on.
+#[derive(Debug, Clone, Copy)]
+pub struct Measure {
+    /// The score, by its name in the registry.
+    pub score: &'static str,
+    /// On what.
+    pub arms: &'static [ArmKind],
+}
+
+/// What embeddings are from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ArmKind {
+    /// Rows that need no encoder: pixels, histograms, features.
+    Raw,
+    /// The encoder before its first step.
+    Untrained,
+    /// The trained encoder, BatchNorm's statistics estimated anew.
+    Trained,
+    /// The trained encoder, BatchNorm's running statistics as training left them.
+    TrainingStatistics,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    /// What stands beside the trained encoder.
+    pub beside: Beside,
+    /// Scores that are left out.
+    pub without: &'static [&'static str],
+    /// Draws of folds at most, where folds are drawn; the recipe's where absent.
+    pub fold_seeds: Option<usize>,
+}
+
+impl Scope {
+    /// Everything.
+    pub const FULL: Self = Self { beside: Beside::All, without: &[], fold_seeds: None };
+}
+
+/// What stands beside the scores of a trained encoder and does not come from training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Beside {
+    /// The encoder before its first step, and rows that need no encoder.
+    All,
+    /// The encoder before its first step.
+    Untrained,
+    /// Nothing.
+    Nothing,
+}
+
+/// What a modality is opened by.
+pub struct Opening<'a> {
+    /// All that the recipe says.
+    pub settings: &'a Settings,
+    /// The columns that the method reads.
+    pub columns: &'static [&'static str],
+    /// Shows the progress of long work.
+    pub display: &'a dyn ProgressDisplay,
+    /// The run's seed.
+    pub seed: Seed,
+    /// Threads and depth of a loader.
+    pub loader: LoaderOptions,
+}
+
+impl Opening<'_> {
+    /// `data.name`.
+    pub fn name(&self) -> &str {
+        self.settings.text("data.name").unwrap_or_default()
+    }
+
+    /// `data.root`, the current folder where it is absent.
+    pub fn root(&self) -> PathBuf {
+        self.settings.text("data.root").unwrap_or(".").into()
+    }
+}
+
+/// Opened data, and what a user should know about them.
+pub type Opened = (Box<dyn Modality>, Vec<String>);
+
+/// Labels of a part of the data.
+#[derive(Debug, Clone, Default)]
+pub struct Labels {
+    /// One an instance; empty where there are none.
+    pub labels: Vec<u32>,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// A part of the data, not augmented.
+pub struct Part {
+    /// What makes its batches.
+    pub source: Source,
+    /// How many instances it has.
+    pub instances: usize,
+    /// What it is called in reports.
+    pub name: String,
+}
+
+/// Rows with a class each.
+#[derive(Debug, Clone)]
+pub struct Labelled {
+    /// The rows.
+    pub rows: Matrix,
+    /// Their classes; empty where there are none.
+    pub labels: Vec<u32>,
+}
+
+/// What a classifier learns from, and what it is scored on.
+#[derive(Debug, Clone)]
+pub struct FitAndTest {
+    /// What it learns from.
+    pub fit: Labelled,
+    /// What it is scored on.
+    pub test: Labelled,
+    /// Number of classes.
+    pub classes: usize,
+    /// Of how many of what, in words for a table; empty where that goes without saying.
+    pub about: String,
+    /// The same as numbers under their names.
+    pub counts: Vec<(&'static str, usize)>,
+}
+
+/// Rows that need no encoder, beside which a result stands.
+pub struct Baseline {
+    /// Ends the names of its scores.
+    pub name: &'static str,
+    /// What it is, in words.
+    pub title: &'static str,
+    /// One matrix a part, or why there is none.
+    pub rows: Result<Vec<Matrix>, String>,
+}
+
+/// Opened data of a modality.
+pub trait Modality: Send + Sync {
+    /// What the instances to learn from are called in reports.
+    fn name(&self) -> String;
+
+    /// Their number, N.
+    fn instances(&self) -> usize;
+
+    /// Values that describe an instance or a part of it: channels, features of a node.
+    fn inputs(&self) -> usize;
+
+    /// Tells them from other data, wherever the files lie.
+    ///
+    /// # Errors
+    /// [`LearnError::Data`] where a file cannot be looked at.
+    fn fingerprint(&self) -> Result<String, LearnError>;
+
+    /// What a user should know of what was made of them.
+    fn note(&self) -> Option<String> {
+        None
+    }
+
+    /// What the recipe left to the data, to be written out in that of the run.
+    fn settled(&self) -> Vec<(&'static str, Toml)> {
+        Vec::new()
+    }
+
+    /// The parts that are embedded in an evaluation.
+    fn parts(&self) -> &'static [Split] {
+        &[Split::Train]
+    }
+
+    /// Labels of a part.
+    fn labels(&self, split: Split) -> Labels;
+
+    /// Batches to learn from, with these columns. Of a part other than that to learn from, views to compare.
+    ///
+    /// # Errors
+    /// [`LearnError::Data`] where the views cannot be made of the data.
+    fn batches(&self, columns: &[&str], split: Split, seed: Seed) -> Result<Source, LearnError>;
+
+    /// How training's batches are made ahead.
+    fn loader(&self, options: LoaderOptions) -> LoaderOptions {
+        options
+    }
+
+    /// A part of the data without augmentation, with these columns.
+    ///
+    /// # Errors
+    /// [`LearnError::Evaluation`] where there is no such part.
+    fn part(&self, split: Split, columns: &[&str]) -> Result<Part, LearnError>;
+
+    /// Rows that need no encoder.
+    ///
+    /// # Errors
+    /// Whatever the data report, and [`LearnError::Cancelled`].
+    fn baselines(&self, _: &Cancellation) -> Result<Vec<Baseline>, LearnError> {
+        Ok(Vec::new())
+    }
+
+    /// What a classifier learns from and is scored on, of one matrix a part.
+    ///
+    /// # Errors
+    /// [`LearnError::Matrix`] where rows are missing.
+    fn fit_and_test(&self, parts: &[Matrix]) -> Result<FitAndTest, LearnError> {
+        let [fit, test] = self.parts() else {
+            return Err(LearnError::Evaluation("these data have no part to test on".to_owned()));
+        };
+        let [own, others] = [*fit, *test].map(|split| self.labels(split));
+        let classes = own.classes.max(others.classes);
+        let fit = Labelled { rows: parts[0].clone(), labels: own.labels };
+        let test = Labelled { rows: parts[1].clone(), labels: others.labels };
+        Ok(FitAndTest { fit, test, classes, about: String::new(), counts: Vec::new() })
+    }
+}
+
+/// Loading by one thread, of sources that divide each batch among threads themselves: one more batch is under way while one is encoded.
+pub fn one_thread(options: LoaderOptions) -> LoaderOptions {
+    LoaderOptions { threads: NonZero::<usize>::MIN, ..options }
+}
+
+/// What a modality says of a column that it cannot make.
+pub fn no_column(modality: &str, columns: &[&str]) -> LearnError {
+    let columns = columns.join("`, `");
+    refuse("method.kind", format!("the modality `{modality}` makes no columns `{columns}`"))
+}

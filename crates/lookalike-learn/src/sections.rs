@@ -1,0 +1,191 @@
+//! The sections that every recipe has: `[sampler]` and `[train]`. (`[optimizer]` stands with the optimisers.)
+
+use crate::engine::Precision;
+use crate::options::{Bounds, COUNT, FLAG, FRACTION, Key, NOT_NEGATIVE, POSITIVE, Range, SHARE, SOME, Value};
+use crate::train::Shape;
+
+crate::options! {
+    /// The `[train]` section.
+    pub struct TrainSection {
+        /// Epochs by which the schedule is laid out.
+        epochs: u64 = Value::Integer(200), SOME;
+        /// Optimiser steps after which the run ends early; the schedule stays that of `epochs`. Not before batches of look-alikes or mixing
+        /// begin, where they are asked for.
+        max_steps: Option<u64> = Value::Absent("none"), SOME;
+        /// Epochs of linear warm-up, at most `epochs`.
+        warmup_epochs: f64 = Value::Number(10.0), NOT_NEGATIVE;
+        /// What follows the warm-up: `cosine` to 0, step by step, or `constant`.
+        schedule: Shape = Value::Text("cosine"), Range::OneOf(&["cosine", "constant"]);
+        /// Batches whose gradients are averaged for one optimiser step; the negatives of each stay its own.
+        accumulate: u64 = Value::Integer(1), SOME;
+        /// Instances that are encoded at a time (gradient caching, Gao et al. 2021): a batch is encoded in chunks, compared as a whole and encoded
+        /// again, with the gradients of the whole batch and the memory of a chunk. Refused for networks with BatchNorm, and
+        /// for the nodes of one graph.
+        chunk: Option<usize> = Value::Absent("the whole batch"), SOME;
+        /// Layers that do not learn, by the beginnings of their names in an export, as `["conv1", "bn1", "layer1"]`. BatchNorm's running
+        /// statistics still follow the batches.
+        freeze: Option<Vec<String>> = Value::Absent("none"), Range::Texts("names");
+        /// Optimiser steps between checkpoints; 0: those of an epoch.
+        checkpoint_every: u64 = Value::Integer(0), COUNT;
+        /// Optimiser steps between `step` [events](events.md).
+        log_every: u64 = Value::Integer(10), SOME;
+        /// Where the engine computes: `cpu`, `cuda:0`, `cuda:1`, …, `wgpu`; the latter need a build with `--features cuda` or `wgpu`.
+        device: String = Value::Text("cpu"), Range::Text("string");
+        /// What convolutions multiply, see below; other networks have `f32` only.
+        precision: Precision = Value::Text("f32"), Range::OneOf(&["f32", "bf16"]);
+        /// Threads that make views; 0: one a core.
+        loader_threads: usize = Value::Integer(0), Range::Integer { least: 0, most: 1024 };
+        /// Batches that are kept ready at most.
+        ahead: usize = Value::Integer(4), Range::Integer { least: 1, most: 1024 };
+    }
+}
+
+const COSINE: Range =
+    Range::Number(Bounds { least: (-1.0, true), most: (1.0, true), words: "a cosine, −1 … 1" });
+const PERCENT: Range =
+    Range::Number(Bounds { least: (0.0, false), most: (100.0, true), words: "above 0, to 100" });
+
+const fn key(name: &'static str, default: Value, range: Range, about: &'static str) -> Key {
+    Key { name, default, range, about }
+}
+
+/// The keys of `[sampler]`, which [`SamplerOptions`](lookalike_sampling::SamplerOptions) reads.
+pub const SAMPLER: &[Key] = &[
+    key(
+        "kind",
+        Value::Text("walk"),
+        Range::OneOf(&["walk", "nearest", "uniform"]),
+        "`walk`: random walks over the proximity graph; `nearest`: an instance and its nearest neighbours of all; `uniform`",
+    ),
+    key("batch_size", Value::Integer(256), SOME, "B, at most N"),
+    key(
+        "coverage",
+        Value::Text("repeat"),
+        Range::OneOf(&["repeat", "cover"]),
+        "`repeat`, as published: an instance can recur in other batches of an epoch; `cover`: at most once an epoch, all but \
+         the remainder exactly once",
+    ),
+    key(
+        "candidates",
+        Value::Integer(1000),
+        COUNT,
+        "M, distinct others drawn for each instance at a refresh; lowered to N − 1 with a warning",
+    ),
+    key(
+        "candidate_draw",
+        Value::Text("tiles"),
+        Range::OneOf(&["tiles", "independent"]),
+        "how the candidates of different instances are drawn: in `tiles`, whose members share nearly all of them, or \
+         `independent` of each other as in the published program, which takes about ten times as long and compares in `f32` \
+         only",
+    ),
+    key(
+        "neighbors",
+        Value::Integer(100),
+        COUNT,
+        "K, the most similar of them that are kept, at most M. `nearest` keeps B − 1 instead",
+    ),
+    key(
+        "scoring",
+        Value::Text("f32"),
+        Range::OneOf(&["f32", "bf16"]),
+        "in which numbers candidates are compared. `bf16`: by values rounded to bfloat16, of which the best K + K/16 + 8 are \
+         compared again in `f32`, so that a few of the nearest can be missed; pays with AVX512-BF16 and candidates hundreds of \
+         times the neighbors, as `nearest` has on large data, and is slower with the default M and K \
+         ([measured](../../benchmarks/proximity-graph/README.md))",
+    ),
+    key(
+        "restart",
+        Value::Table,
+        Range::Table(&[
+            key(
+                "from",
+                Value::Number(0.2),
+                FRACTION,
+                "probability of going back to the start at each step of a walk, in epoch 0",
+            ),
+            key("to", Value::Number(0.05), FRACTION, "the same at the end of its schedule"),
+            key(
+                "over_epochs",
+                Value::Number(7.5),
+                NOT_NEGATIVE,
+                "epochs over which it falls linearly from the one to the other",
+            ),
+        ]),
+        "restart probability of walks",
+    ),
+    key(
+        "temperature",
+        Value::Absent("none"),
+        POSITIVE,
+        "τ of `walk`, which goes to a neighbour with a probability in proportion to exp(similarity/τ); absent: to each alike, \
+         as published",
+    ),
+    key(
+        "uniform_fraction",
+        Value::Number(0.0),
+        SHARE,
+        "share of each batch that is drawn uniformly from the instances unused so far; the rest is found by `kind`",
+    ),
+    key(
+        "similarity_ceiling",
+        Value::Absent("none"),
+        COSINE,
+        "edges of a higher similarity are not walked, nor taken by `nearest`: such neighbours are likely false negatives. Who \
+         has no other edges is drawn uniformly",
+    ),
+    key(
+        "similarity_percentile",
+        Value::Absent("none"),
+        PERCENT,
+        "the same, the ceiling being the similarity that this percentage of the edges do not exceed, found anew at each \
+         refresh; not with `similarity_ceiling`",
+    ),
+    key("refresh_every", Value::Integer(100), SOME, "batches from one refresh of the graph to the next"),
+    key(
+        "uniform_epochs",
+        Value::Integer(1),
+        COUNT,
+        "first epochs, whose batches are uniform while they gather embeddings; below `train.epochs`",
+    ),
+    key(
+        "last_batch",
+        Value::Text("drop"),
+        Range::OneOf(&["drop", "keep"]),
+        "`drop`: ⌊N/B⌋ batches an epoch, who is left out is drawn anew every epoch; `keep`: ⌈N/B⌉, the last one smaller, as \
+         published for graphs",
+    ),
+    key(
+        "reshuffle",
+        Value::Absent("`true`"),
+        FLAG,
+        "`false`: uniform batches are those of epoch 0 in every epoch, as in GraphCL's code",
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use lookalike_sampling::SamplerOptions;
+    use toml::{Table, Value as Toml};
+
+    use super::*;
+    use crate::options::filled;
+
+    #[test]
+    fn the_declared_keys_and_defaults_of_the_sampler_are_those_that_it_reads() {
+        let declared = filled(SAMPLER, Table::new());
+        let options: SamplerOptions = Toml::Table(declared.clone()).try_into().unwrap();
+        assert_eq!(options, SamplerOptions::default());
+        // Every key is one that the sampler knows: it refuses others.
+        for key in SAMPLER.iter().filter(|key| key.default_value().is_none()) {
+            let mut with = declared.clone();
+            let value = if key.name == "reshuffle" { Toml::Boolean(true) } else { Toml::Float(0.5) };
+            with.insert(key.name.to_owned(), value);
+            assert!(Toml::Table(with).try_into::<SamplerOptions>().is_ok(), "{}", key.name);
+        }
+        let written = Toml::try_from(SamplerOptions::default()).unwrap();
+        for name in written.as_table().unwrap().keys() {
+            assert!(SAMPLER.iter().any(|key| key.name == name), "{name} is not declared");
+        }
+    }
+}

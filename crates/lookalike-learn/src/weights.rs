@@ -1,0 +1,142 @@
+//! Weights that an encoder starts from: a safetensors file of torchvision's, of an export, or of a run.
+
+use std::cell::RefCell;
+use std::fmt::{Display, Formatter};
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use lookalike_base::tensors;
+
+use crate::engine::Device;
+use crate::error::LearnError;
+use crate::module::{Module, arrays_of, load_arrays};
+use crate::options::refuse;
+
+/// What of a file was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    path: PathBuf,
+    taken: usize,
+    left: Vec<String>,
+}
+
+impl Display for Report {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
+        let Self { path, taken, left } = self;
+        write!(formatter, "encoder.weights: took {taken} tensors of {}", path.display())?;
+        match left.len() {
+            0 => Ok(()),
+            1..=4 => write!(formatter, ", left {}", left.join(", ")),
+            more => write!(formatter, ", left {more}: {}, …", left[..3].join(", ")),
+        }
+    }
+}
+
+/// Where weights are to come from, and what was taken when they were loaded last.
+#[derive(Debug)]
+pub struct Start {
+    path: PathBuf,
+    report: RefCell<Option<Report>>,
+}
+
+impl Start {
+    /// The file at `path`.
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), report: RefCell::new(None) }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Loads all tensors of `module`, see [`load`].
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn load(&self, module: &mut dyn Module, device: &Device) -> Result<(), LearnError> {
+        let report = load(module, &self.path, device)?;
+        self.report.replace(Some(report));
+        Ok(())
+    }
+
+    /// What was taken; `None` where nothing was loaded.
+    pub fn into_report(self) -> Option<Report> {
+        self.report.into_inner()
+    }
+}
+
+/// Loads all tensors of `module` from the file at `path`, where they stand under their own names or behind `encoder.`.
+///
+/// # Errors
+/// [`LearnError::Recipe`] for a file of PyTorch's own format, with the lines that convert it; [`LearnError::ArrayFile`] where the file
+/// cannot be read; [`LearnError::Weights`] names a tensor that is missing or of another shape.
+pub fn load(module: &mut dyn Module, path: &Path, device: &Device) -> Result<Report, LearnError> {
+    const ENCODER: &str = "encoder.";
+    let arrays = tensors::read(path)
+        .map_err(|error| if is_pickled(path) { to_convert(path) } else { LearnError::from(error) })?;
+    let arrays = arrays.tensors;
+    let own: Vec<String> = arrays_of(module).into_keys().collect();
+    let found = |prefix: &str| own.iter().any(|name| arrays.contains_key(&format!("{prefix}{name}")));
+    let prefix = if !found("") && found(ENCODER) { ENCODER } else { "" };
+    load_arrays(module, &arrays, prefix, device)?;
+    let taken =
+        |name: &String| name.strip_prefix(prefix).is_some_and(|name| own.iter().any(|own| own == name));
+    let left = arrays.keys().filter(|name| !taken(name)).cloned().collect();
+    Ok(Report { path: path.to_owned(), taken: own.len(), left })
+}
+
+/// Whether a file that is no safetensors file is one of PyTorch's own, by its ending or its first bytes: a zip archive, or a bare pickle.
+fn is_pickled(path: &Path) -> bool {
+    const ENDINGS: [&str; 6] = [".pth", ".pt", ".bin", ".ckpt", ".pth.tar", ".pkl"];
+    let name = path.to_string_lossy().to_lowercase();
+    let mut first = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first)).is_ok();
+    path.is_file()
+        && (ENDINGS.iter().any(|ending| name.ends_with(ending))
+            || (read && (first.starts_with(b"PK\x03\x04") || first[0] == 0x80)))
+}
+
+fn to_convert(path: &Path) -> LearnError {
+    let (path, out) = (path.display(), path.with_extension("safetensors"));
+    refuse(
+        "encoder.weights",
+        format!(
+            "{path} is in PyTorch's own format, which can run programs when it is read; convert it with\n  import torch; from \
+             safetensors.torch import save_file\n  save_file(torch.load(\"{path}\", weights_only=True), \"{}\")",
+            out.display()
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_pytorch_are_told_by_ending_or_first_bytes_and_refused_with_what_converts_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let archive: &[u8] = b"PK\x03\x04 and more";
+        for (name, content, pickled) in [
+            ("resnet.pth", &b""[..], true),
+            ("RESNET.PTH.TAR", b"", true),
+            ("model.safetensors", archive, true),
+            ("model", b"\x80\x02}q\x00.", true),
+            ("torn.safetensors", b"\x10\x00\x00", false),
+        ] {
+            let path = folder.path().join(name);
+            std::fs::write(&path, content).unwrap();
+            let error = load(&mut NoTensors, &path, &Device::flex()).unwrap_err().to_string();
+            assert_eq!(error.contains("torch.load"), pickled, "{name}: {error}");
+        }
+        let missing = load(&mut NoTensors, &folder.path().join("no.pth"), &Device::flex()).unwrap_err();
+        assert!(!missing.to_string().contains("torch.load"), "{missing}");
+    }
+
+    struct NoTensors;
+
+    impl Module for NoTensors {
+        fn visit(&mut self, _: &mut crate::module::Visitor<'_>) {}
+    }
+}
