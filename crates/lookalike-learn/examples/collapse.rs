@@ -23,9 +23,9 @@ use lookalike_learn::LearnError;
 use lookalike_learn::engine::{self, Device, DeviceName, Tensor, from_host, to_host};
 use lookalike_learn::layer::Linear;
 use lookalike_learn::loss::Similarities;
-use lookalike_learn::loss::info_nce::info_nce;
+use lookalike_learn::loss::nt_xent::{info_nce, own_row};
 use lookalike_learn::module::{Module, Pass, Visitor, load_arrays};
-use lookalike_learn::negatives::Excluded;
+use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Optimizer, OptimizerOptions};
 use lookalike_metrics::{Centering, spectrum};
@@ -135,12 +135,12 @@ fn train(model: &Model, steps: u64, device: &Device) -> Result<(Vec<f64>, f64), 
     let mut optimizer = Optimizer::new(options);
     let data = self::data("data", INSTANCES);
     for step in 0..steps {
-        let pass = Pass::training(SEED.stream("dropout", 0, step, 0));
+        let pass = Pass::training(&Step::default());
         let [query, key] = views(&data, step, model, device).map(|view| layers.forward(view, &pass));
         let similarities = Similarities {
             positive: (query.clone() * key.clone()).sum_dim(1),
             negatives: query.matmul(key.transpose()),
-            excluded: Excluded::new((0..BATCH as u32).map(|own| vec![own]).collect()),
+            mask: own_row(BATCH),
         };
         let loss = info_nce(&similarities, TEMPERATURE).mean();
         let mut gradients = NamedGradients::new();

@@ -14,9 +14,10 @@ use lookalike_data::graph::{
 };
 use lookalike_data::loader::{BatchRequest, BatchSource};
 use lookalike_learn::encoder::Encoder;
-use lookalike_learn::encoder::gcn::{Adjacency, Gcn, Nodes};
+use lookalike_learn::encoder::gcn::Gcn;
 use lookalike_learn::encoder::gin::{Gin, GinOptions};
-use lookalike_learn::engine::{self, DeviceName, from_host, to_host};
+use lookalike_learn::engine::{self, DeviceName, to_host};
+use lookalike_learn::input::Input;
 use lookalike_learn::module::{Pass, load_arrays};
 
 const GRAPHS: u32 = 64;
@@ -41,11 +42,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut gcn = Gcn::new(batch.columns, 2, WIDTH, &mut stream, &device);
     load_arrays(&mut gcn, &weights, "gcn.", &device)?;
 
-    let of_graphs = gin.forward(&batch, &mut Pass::evaluation());
-    let adjacency = Adjacency::from(&normalized(&batch.edges)?);
-    let nodes = from_host(batch.features.clone(), [batch.nodes(), batch.columns], &device);
-    let layers = gcn.layers(&adjacency, Nodes::Dense(nodes), &Pass::evaluation());
-    let last = layers.into_iter().next_back().ok_or("a network has layers")?;
+    let adjacency = GraphBatch { edges: normalized(&batch.edges)?, ..batch.clone() };
+    let of_graphs = gin.forward(&Input::new(batch), &mut Pass::evaluation())?.vector;
+    let last = gcn.forward(&Input::new(adjacency), &mut Pass::evaluation())?.parts;
+    let last = last.ok_or("a network has layers")?.values;
     let array = |tensor: engine::Tensor<2>| Array::f32(tensor.dims().to_vec(), to_host(tensor));
     let tensors = Arrays::from([("gin".to_owned(), array(of_graphs)), ("gcn".to_owned(), array(last))]);
     tensors::write(out, &TensorFile { tensors, ..TensorFile::default() })?;

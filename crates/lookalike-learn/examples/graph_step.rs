@@ -13,15 +13,17 @@ use lookalike_base::Seed;
 use lookalike_data::graph::{
     self, DescribedGraphs, FeatureRule, Features, GraphAugmentKind, GraphAugmentOptions, GraphViews, Variant,
 };
-use lookalike_data::loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
+use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::gin::{Gin, GinOptions};
 use lookalike_learn::engine::{self, DeviceName};
-use lookalike_learn::head::Projection;
-use lookalike_learn::method::graphcl::{default_loss, graphcl, projection_options};
-use lookalike_learn::method::{Method, SimClr};
+use lookalike_learn::input::{Batch, Source, of_views};
+use lookalike_learn::loss::{Decoupled, InfoNce};
+use lookalike_learn::method::graphcl::{GraphCl, published_head};
+use lookalike_learn::method::{Method, Network};
 use lookalike_learn::module::Pass;
-use lookalike_learn::negatives::ContrastiveLoss;
+use lookalike_learn::negatives::{Contrast, Unobserved};
+use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Optimizer, OptimizerKind, OptimizerOptions};
 
@@ -51,17 +53,18 @@ fn main() -> Result<(), Failure> {
         Variant::Paper => GraphAugmentKind::Random2,
     };
     let views = [augment(first)?, augment(GraphAugmentKind::Random2)?];
-    let source: Arc<dyn BatchSource<Batch = _>> =
-        Arc::new(GraphViews::new(DescribedGraphs::new(Arc::clone(&set), features), views, SEED));
+    let graphs = DescribedGraphs::new(Arc::clone(&set), features);
+    let source: Source = of_views(GraphViews::new(graphs, views, SEED));
 
     let device = engine::open(DeviceName::Cpu)?;
     let stream = |purpose| SEED.stream(purpose, 0, 0, 0);
     let encoder = Gin::new(columns, &GinOptions::default(), &mut stream("encoder"), &device);
-    let dimension = encoder.dimension();
-    let head = projection_options(dimension);
-    let projection = Projection::xavier(dimension, &head, &mut stream("projection"), &device);
-    let mut method =
-        graphcl(encoder, projection, ContrastiveLoss::plain(default_loss(variant, 0.2)), variant);
+    let head = published_head(encoder.dimension(), &mut stream("projection"), &device);
+    let contrast = match variant {
+        Variant::Original => Contrast::plain(Decoupled { temperature: 0.2 }),
+        Variant::Paper => Contrast::plain(InfoNce { temperature: 0.2 }),
+    };
+    let mut method = GraphCl::new(Network::new(Box::new(encoder), head), contrast, variant);
     let adam = OptimizerOptions {
         kind: OptimizerKind::Adam,
         learning_rate: RATE,
@@ -83,7 +86,7 @@ fn main() -> Result<(), Failure> {
         let mut loader = Loader::start(Arc::clone(&source), requests, options)?;
         let (mut loss, mut steps) = (0.0, 0);
         while let Some(batch) = loader.next().transpose()? {
-            loss += step(&mut method, &mut optimizer, &batch);
+            loss += step(&mut method, &mut optimizer, &batch)?;
             steps += 1;
         }
         let elapsed = begun.elapsed().as_secs_f64();
@@ -101,18 +104,18 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-type Batch = <SimClr<Gin> as Method>::Batch;
-
 /// One step, as the trainer makes it; returns the loss.
-fn step(method: &mut SimClr<Gin>, optimizer: &mut Optimizer, batch: &Batch) -> f32 {
-    let mut pass = Pass { dropout: None, ..Pass::training(SEED.stream("dropout", 0, 0, 0)) };
-    let outputs = method.encode(batch, &mut pass);
-    let Some(loss) = method.loss(&outputs).total() else { return f32::NAN };
+fn step(method: &mut dyn Method, optimizer: &mut Optimizer, batch: &Batch) -> Result<f32, Failure> {
+    let step = Step::default();
+    let mut pass = Pass { dropout: None, ..Pass::training(&step) };
+    let outputs = method.encode(batch, &step, &mut pass)?;
+    let loss = method.loss(&outputs, &outputs, &step, &mut Unobserved)?;
+    let Some(loss) = loss.total() else { return Ok(f32::NAN) };
     let value = loss.clone().inner().into_scalar();
     let mut gradients = NamedGradients::new();
     accumulate(method, loss.backward(), &mut gradients);
     optimizer.step(method, gradients, RATE);
-    method.after_step(&outputs);
+    method.after_step(&outputs, &step);
     method.embeddings(&outputs);
-    value
+    Ok(value)
 }

@@ -8,17 +8,18 @@ use std::io::Write;
 use std::time::Instant;
 
 use lookalike_base::Seed;
-use lookalike_data::{ImageBatch, ViewBatch, Views};
+use lookalike_data::ImageBatch;
 use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::resnet::{Architecture, ResNet, Stem};
 use lookalike_learn::engine::{self, DeviceName, from_host};
-use lookalike_learn::head::{Head, HeadNorm, Projection, ProjectionOptions};
-use lookalike_learn::loss::{Loss, normalize};
-use lookalike_learn::method::moco::MocoOptions;
-use lookalike_learn::method::{Method, Moco, Network, Position};
+use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
+use lookalike_learn::input::{Batch, Input};
+use lookalike_learn::loss::{InfoNce, normalize};
+use lookalike_learn::method::moco::{Dictionary, MocoOptions};
+use lookalike_learn::method::{Method, Moco, Network};
 use lookalike_learn::module::{Parameter, Pass};
-use lookalike_learn::negatives::{Comparison, ContrastiveLoss, MixingOptions, Queue};
-use lookalike_learn::train::momentum_encoder::{Momentum, MomentumShape};
+use lookalike_learn::negatives::{Comparison, Contrast, MIXING, MixingOptions, Queue, Unobserved};
+use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Optimizer, OptimizerOptions};
 
@@ -27,10 +28,9 @@ const BATCH: usize = 256;
 const QUEUE: usize = 16_384;
 const DIMENSION: usize = 128;
 
-fn contrast(mixing: bool) -> ContrastiveLoss {
+fn contrast(mixing: bool) -> Contrast {
     let options = MixingOptions { warm_up: 0.0, ..MixingOptions::default() };
-    let loss = Loss::InfoNce { temperature: 0.2 };
-    ContrastiveLoss { mixing: mixing.then_some(options), ..ContrastiveLoss::plain(loss) }
+    Contrast { mixing: mixing.then_some(options), ..Contrast::plain(InfoNce { temperature: 0.2 }) }
 }
 
 /// Seconds that a comparison and its gradient take.
@@ -42,55 +42,49 @@ fn compare(mixing: bool, step: u64) -> Result<f64, Box<dyn Error>> {
         normalize(from_host(values, [count, DIMENSION], &device))
     };
     let query = Parameter::new(units(BATCH, "query"));
-    let comparison = Comparison {
-        query: query.read(&Pass::training(SEED.stream("dropout", 0, 0, 0))),
-        instances: (0..BATCH as u32).collect(),
-        positive: units(BATCH, "key"),
-        candidates: units(QUEUE, "queue"),
-        candidate_instances: (BATCH as u32..(BATCH + QUEUE) as u32).collect(),
-        exclude_own: false,
-        tracked: false,
-    };
-    let position = Position { batch: step, ..Position::default() };
+    let step = Step { batch: step, ..Step::default() };
+    let instances: Vec<u32> = (0..BATCH as u32).collect();
+    let query = query.read(&Pass::training(&step));
+    let candidates = (units(QUEUE, "queue"), (BATCH as u32..(BATCH + QUEUE) as u32).collect());
+    let comparison =
+        Comparison::with_dictionary(query, units(BATCH, "key"), (&instances, 0), candidates, false);
     let start = Instant::now();
-    let (loss, _) = contrast(mixing).compare(&comparison, &position, 0);
-    drop(loss.backward());
+    drop(contrast(mixing).compare(&comparison, &step, MIXING[0], &mut Unobserved).backward());
     Ok(start.elapsed().as_secs_f64())
 }
 
-fn method(mixing: bool, architecture: Architecture) -> Result<Moco<ResNet>, Box<dyn Error>> {
+fn method(mixing: bool, architecture: Architecture) -> Result<Moco, Box<dyn Error>> {
     let device = engine::open(DeviceName::Cpu)?;
     let encoder = ResNet::new(architecture, Stem::Cifar, &mut SEED.stream("encoder", 0, 0, 0), &device);
     let form = ProjectionOptions { layers: 2, width: 0, dimension: DIMENSION, batch_norm: HeadNorm::None };
     let mut stream = SEED.stream("projection", 0, 0, 0);
-    let head = Head::Projection(Projection::new(encoder.dimension(), &form, &mut stream, &device));
+    let head = Projection::new(encoder.dimension(), &form, &mut stream, &device);
     let queue = Queue::new(QUEUE, DIMENSION, &mut SEED.stream("queue", 0, 0, 0), &device);
-    let options = MocoOptions {
-        momentum: Momentum { base: 0.999, shape: MomentumShape::Constant },
-        symmetric: false,
-        groups: 8,
-        shuffle: true,
-        exclude_own: false,
-    };
-    Ok(Moco::new(Network { encoder, head }, Some(queue), contrast(mixing), options))
+    let dictionary = Dictionary { queue, exclude_own: false };
+    let network = Network::new(Box::new(encoder), head);
+    Ok(Moco::new(network, Some(dictionary), contrast(mixing), MocoOptions::default()))
 }
 
 /// Seconds of a whole step: momentum encoder, keys, queries, loss, gradients, SGD, queue.
-fn step(method: &mut Moco<ResNet>, optimizer: &mut Optimizer, step: u64) -> f64 {
+fn step(method: &mut Moco, optimizer: &mut Optimizer, step: u64) -> Result<f64, Box<dyn Error>> {
     let mut stream = SEED.stream("images", 0, step, 0);
-    let values = (0..2 * BATCH * 3 * 32 * 32).map(|_| stream.normal()).collect();
-    let views = Views::Stacked(ImageBatch { values, shape: [2 * BATCH, 3, 32, 32] });
-    let batch = ViewBatch { instances: (0..BATCH as u32).collect(), views };
+    let views = [(); 2].map(|()| {
+        let values = (0..BATCH * 3 * 32 * 32).map(|_| stream.normal()).collect();
+        Input::new(ImageBatch { values, shape: [BATCH, 3, 32, 32] })
+    });
+    let instances: Vec<u32> = (0..BATCH as u32).collect();
+    let batch = Batch::of_views(instances.clone(), views.into());
+    let step = Step { batch: step, step, steps: 1000, instances, ..Step::default() };
     let start = Instant::now();
-    method.before_step(&Position { batch: step, step, steps: 1000, ..Position::default() });
-    let outputs = method.encode(&batch, &mut Pass::training(SEED.stream("dropout", 0, step, 0)));
-    if let Some(loss) = method.loss(&outputs).total() {
+    method.before_step(&step);
+    let outputs = method.encode(&batch, &step, &mut Pass::training(&step))?;
+    if let Some(loss) = method.loss(&outputs, &outputs, &step, &mut Unobserved)?.total() {
         let mut gradients = NamedGradients::new();
         accumulate(method, loss.backward(), &mut gradients);
         optimizer.step(method, gradients, 0.03);
     }
-    method.after_step(&outputs);
-    start.elapsed().as_secs_f64()
+    method.after_step(&outputs, &step);
+    Ok(start.elapsed().as_secs_f64())
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -119,7 +113,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // The first step of each touches memory for the first time and is not counted.
     for index in 0..=steps {
         for mixing in [0, 1] {
-            let taken = step(&mut methods[mixing], &mut optimizers[mixing], index);
+            let taken = step(&mut methods[mixing], &mut optimizers[mixing], index)?;
             if index > 0 {
                 seconds[mixing].push(taken);
             }

@@ -12,13 +12,17 @@ use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::progress::Watch;
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::image::glyphs::{SEED, glyphs};
-use lookalike_data::{BatchRequest, BatchSource, ImageViews, LoaderOptions, Split, Views};
+use lookalike_data::{BatchRequest, ImageBatch, ImageViews, LoaderOptions, Split};
 use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::resnet::{Architecture, ResNet, Stem};
 use lookalike_learn::engine::{self, DeviceName, Precision};
 use lookalike_learn::head::{Projection, ProjectionOptions};
-use lookalike_learn::method::SimClr;
+use lookalike_learn::input::{Column, Source, of_views};
+use lookalike_learn::loss::InfoNce;
+use lookalike_learn::method::simclr::InBatchNegatives;
+use lookalike_learn::method::{Network, SimClr};
 use lookalike_learn::module::arrays_of;
+use lookalike_learn::negatives::Contrast;
 use lookalike_learn::train::{OptimizerOptions, Schedule, Shape, TrainOptions, Trainer};
 use lookalike_sampling::{SamplerKind, SamplerOptions};
 
@@ -40,13 +44,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let head = ProjectionOptions::default();
     let mut stream = SEED.stream("projection", 0, 0, 0);
     let head = Projection::new(encoder.dimension(), &head, &mut stream, &device);
-    let mut method = SimClr::new(encoder, head, TEMPERATURE);
+    let contrast = Contrast::plain(InfoNce { temperature: TEMPERATURE });
+    let network = Network::new(Box::new(encoder), head);
+    let mut method = SimClr::new(network, contrast, InBatchNegatives::AllViews);
     write(&folder.join("initial.safetensors"), arrays_of(&mut method))?;
 
     let instances = BATCH * STEPS as usize;
     let dataset = Arc::new(glyphs(SEED, Split::Train, instances as u32));
     let views = lookalike_data::image::augment::AugmentOptions::default().validate()?;
-    let source = Arc::new(ImageViews::new(dataset, views, SEED, NonZero::<usize>::MIN));
+    let source: Source = of_views(ImageViews::new(dataset, views, SEED, NonZero::<usize>::MIN));
     // SGD with momentum 0.9 and decay 5e-4, which biases and normalisation do not have. The rate is low because a ReLU has a kink:
     // of two million inputs a step some are within rounding of 0, and on which side of it they fall is each program's own. What
     // follows grows with the rate; at 0.06 PyTorch in f32 is 5 % away from itself in f64 after 20 steps.
@@ -68,19 +74,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         optimizer,
         max_steps: None,
         accumulate: 1,
+        chunk: None,
         checkpoint_every: STEPS,
         log_every: 1,
         loader: LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::<usize>::MIN },
     };
-    let (mut trainer, _) = Trainer::open(method, source.clone(), options)?;
+    let (mut trainer, _) = Trainer::open(Box::new(method), source.clone(), options)?;
     trainer.run(Watch::default())?;
 
     let mut batches = Arrays::new();
     for (step, instances) in (0..).zip(trainer.plan()) {
         let request = BatchRequest { instances: instances.clone(), epoch: 0, step };
-        if let Views::Stacked(views) = source.batch(&request)?.views {
-            batches.insert(format!("{step:02}"), Array::f32(views.shape, views.values));
-        }
+        let views = Column::join(&source.batch(&request)?.columns)?.input;
+        let views: &ImageBatch = views.get()?;
+        batches.insert(format!("{step:02}"), Array::f32(views.shape, views.values.clone()));
     }
     write(&folder.join("batches.safetensors"), batches)?;
     write(&folder.join("final.safetensors"), arrays_of(&mut trainer.method))?;

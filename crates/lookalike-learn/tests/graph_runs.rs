@@ -9,11 +9,13 @@ use std::sync::Arc;
 use lookalike_base::progress::{Cancellation, Silent, Watch};
 use lookalike_base::{Arrays, Seed};
 use lookalike_data::Split;
-use lookalike_learn::experiment::{
-    AnyExperiment, Baselines, Domain, Evaluation, EvaluationScope, Experiment, GraphEvaluation,
-};
+use lookalike_learn::Registry;
+use lookalike_learn::evaluate::Evaluation;
+use lookalike_learn::experiment::Experiment;
+use lookalike_learn::modality::{Beside, Scope};
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::recipe::Recipe;
+use serde_json::Value;
 
 #[path = "../../lookalike-data/tests/common/real_data.rs"]
 mod real_data;
@@ -55,7 +57,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    fn open(&self, settings: &[&str]) -> Result<AnyExperiment, String> {
+    fn open(&self, settings: &[&str]) -> Result<Experiment, String> {
         open(self.0.path(), settings)
     }
 }
@@ -66,29 +68,22 @@ const TOYS: &str = "[data]\nname = \"toys\"\n[encoder]\nlayers = 2\nwidth = 8\n[
     [train]\nepochs = 3\nwarmup_epochs = 0.0\nschedule = \"constant\"\ncheckpoint_every = 2\nlog_every = 1\n\
     [evaluate]\nfold_seeds = 2\n";
 
-fn open(root: &Path, settings: &[&str]) -> Result<AnyExperiment, String> {
+fn open(root: &Path, settings: &[&str]) -> Result<Experiment, String> {
     let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-    let mut recipe = Recipe::parse(TOYS, Path::new("toys.toml"), &settings).unwrap();
-    recipe.data.root = Some(root.to_owned());
-    let recipe = recipe.validate().map_err(|error| error.to_string())?;
-    AnyExperiment::open(recipe, Arc::new(Silent))
-        .map(|(experiment, _)| experiment)
-        .map_err(|error| error.to_string())
+    let registry = Registry::standard();
+    let begin = || {
+        let mut recipe = Recipe::parse(TOYS, Path::new("toys.toml"), &settings, &registry)?;
+        recipe.set_path("data.root", Some(root));
+        Experiment::open(recipe.validate(&registry)?, &registry, Arc::new(Silent))
+    };
+    begin().map(|(experiment, _)| experiment).map_err(|error| error.to_string())
 }
 
 /// Trains in `run` to the end of the recipe and gives the weights.
-fn train<D: Domain>(experiment: &Experiment<D>, run: &Path) -> Arrays {
+fn train(experiment: &Experiment, run: &Path) -> Arrays {
     let (mut trainer, _) = experiment.trainer(run).unwrap();
     trainer.run(Watch::default()).unwrap();
     arrays_of(&mut trainer.method)
-}
-
-fn trained(experiment: &AnyExperiment, run: &Path) -> Arrays {
-    match experiment {
-        AnyExperiment::Images(_) | AnyExperiment::Nodes(_) => panic!("these are graphs"),
-        AnyExperiment::GraphViews(experiment) => train(experiment, run),
-        AnyExperiment::Mvgrl(experiment) => train(experiment, run),
-    }
 }
 
 const MVGRL: &str = "method.kind=mvgrl";
@@ -108,13 +103,13 @@ fn a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not() {
     .into_iter()
     .enumerate()
     {
-        let whole = trained(&place.open(settings).unwrap(), &place.run(&format!("whole-{number}")));
+        let whole = train(&place.open(settings).unwrap(), &place.run(&format!("whole-{number}")));
         let run = place.run(&format!("stopped-{number}"));
         for steps in [4, 5, 7] {
             let steps = format!("train.max_steps={steps}");
-            trained(&place.open(&[settings, &[&steps]].concat()).unwrap(), &run);
+            train(&place.open(&[settings, &[&steps]].concat()).unwrap(), &run);
         }
-        let stopped = trained(&place.open(settings).unwrap(), &run);
+        let stopped = train(&place.open(settings).unwrap(), &run);
         assert!(whole == stopped, "{settings:?}");
         assert_eq!(whole.len(), stopped.len());
     }
@@ -154,50 +149,58 @@ fn every_method_on_two_views_and_every_loss_trains_a_graph_network() {
         let encoder: &[&str] = if settings.contains(&MVGRL) { &[] } else { &["encoder.kind=gin"] };
         let run = place.run(&number.to_string());
         let experiment = place.open(&[settings, encoder, &[short]].concat());
-        let weights = trained(&experiment.unwrap_or_else(|error| panic!("{settings:?}: {error}")), &run);
+        let weights = train(&experiment.unwrap_or_else(|error| panic!("{settings:?}: {error}")), &run);
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         assert!(weights.values().all(|array| array.as_f32().is_none_or(finite)), "{settings:?}");
     }
 }
 
-fn evaluate<D: Domain>(
-    experiment: &Experiment<D>,
-    run: &Path,
-    scope: EvaluationScope,
-) -> Box<GraphEvaluation> {
+fn evaluate(experiment: &Experiment, run: &Path, scope: Scope) -> Evaluation {
     train(experiment, run);
     let (network, plan) = experiment.trained(run).unwrap();
-    match experiment.evaluate(&network, &plan, scope, &Cancellation::new()).unwrap() {
-        Evaluation::Graphs(evaluation) => evaluation,
-        Evaluation::Images(_) | Evaluation::Nodes(_) => panic!("these are graphs"),
-    }
+    experiment.evaluate(&*network, &plan, scope, &Cancellation::new()).unwrap()
+}
+
+/// Nothing beside the trained encoder, one draw of folds.
+const QUICK: Scope = Scope { beside: Beside::Nothing, fold_seeds: Some(1), ..Scope::FULL };
+
+/// A field of the accuracy under `key`.
+fn field<'a>(evaluation: &'a Evaluation, key: &str, name: &str) -> &'a Value {
+    let accuracy = evaluation.get(key).unwrap_or_else(|| panic!("no {key} in {evaluation:?}"));
+    accuracy.get(name).unwrap_or_else(|| panic!("{key} is {accuracy}"))
+}
+
+fn mean(evaluation: &Evaluation, key: &str) -> f64 {
+    field(evaluation, key, "mean").as_f64().unwrap()
 }
 
 #[test]
 fn rings_and_stars_are_told_apart_by_encoders_and_not_by_numbers_of_nodes() {
     let place = Place::new(60);
-    let AnyExperiment::GraphViews(experiment) = place.open(&[]).unwrap() else { panic!("it has views") };
-    let evaluation = evaluate(&experiment, &place.run("graphcl"), EvaluationScope::FULL);
-    let mean = |accuracy: &lookalike_learn::evaluate::Accuracy| accuracy.spread().unwrap().mean;
-    assert!(mean(&evaluation.svm) > 0.9, "{evaluation:?}");
-    assert!(mean(&evaluation.trivial.unwrap().svm_labels) < 0.8);
-    assert_eq!(evaluation.svm.spread().unwrap().seeds.len(), 2);
-    assert!(evaluation.svm_training_statistics.is_some() && evaluation.svm_untrained.is_some());
-    assert!(evaluation.batches.false_negative_rate.value().is_some());
-    assert!((evaluation.batches.hardness.value().unwrap()).is_finite());
+    let experiment = place.open(&[]).unwrap();
+    let evaluation = evaluate(&experiment, &place.run("graphcl"), Scope::FULL);
+    assert!(mean(&evaluation, "svm") > 0.9, "{evaluation:?}");
+    assert!(mean(&evaluation, "svm_labels") < 0.8);
+    assert_eq!(field(&evaluation, "svm", "seeds").as_array().unwrap().len(), 2);
+    assert!(evaluation.get("svm_sizes").is_some());
+    assert!(evaluation.get("svm_training_statistics").is_some() && evaluation.get("svm_untrained").is_some());
+    assert!(evaluation.number("false_negative_rate").is_some());
+    assert!(evaluation.number("hardness").unwrap().is_finite());
 
-    let AnyExperiment::Mvgrl(experiment) = place.open(&[MVGRL]).unwrap() else { panic!("it is MVGRL") };
-    let scope = EvaluationScope { baselines: Baselines::None, fold_seeds: Some(1), ..EvaluationScope::FULL };
+    let experiment = place.open(&[MVGRL]).unwrap();
     let run = place.run("mvgrl");
-    let evaluation = evaluate(&experiment, &run, scope);
-    assert!(mean(&evaluation.svm) > 0.9, "{evaluation:?}");
-    assert!(evaluation.trivial.is_none() && evaluation.svm_training_statistics.is_none());
+    let evaluation = evaluate(&experiment, &run, QUICK);
+    assert!(mean(&evaluation, "svm") > 0.9, "{evaluation:?}");
+    assert_eq!(field(&evaluation, "svm", "seeds").as_array().unwrap().len(), 1);
+    for key in ["svm_sizes", "svm_labels", "svm_untrained", "svm_training_statistics"] {
+        assert!(evaluation.get(key).is_none(), "{key}");
+    }
     let (network, _) = experiment.trained(&run).unwrap();
-    experiment.save_model(&run, &network).unwrap();
+    experiment.save_model(&run, &*network).unwrap();
     let mut model = experiment.load_model(&run).unwrap();
-    let embedded = experiment.embed(&mut model, Split::Train, &Cancellation::new()).unwrap();
+    let embedded = experiment.embed(&mut *model, Split::Train, &Cancellation::new()).unwrap();
     assert_eq!((embedded.representation.len(), embedded.representation.columns()), (60, 8));
-    let error = experiment.embed(&mut model, Split::Test, &Cancellation::new()).unwrap_err();
+    let error = experiment.embed(&mut *model, Split::Test, &Cancellation::new()).unwrap_err();
     assert!(error.to_string().contains("cross-validated"), "{error}");
 }
 
@@ -209,12 +212,11 @@ fn what_a_set_cannot_serve_is_refused_with_the_reason() {
             Ok(experiment) => experiment,
             Err(error) => return error,
         };
-        let AnyExperiment::GraphViews(experiment) = experiment else { return "opened".to_owned() };
         experiment.trainer(&place.run("refused")).err().map_or("begun".to_owned(), |error| error.to_string())
     };
     for (settings, said) in [
         (&["sampler.batch_size=38"][..], "sampler"),
-        (&["sampler.batch_size=12"], "leave one of 37 instances"),
+        (&["sampler.batch_size=12"], "holds one of the 37 instances"),
         (&["graphs.features={ parts = [\"attributes\"] }"], "toys has no attributes of nodes"),
         (&["graphs.features={ parts = [] }"], "no feature is named"),
         (&["graphs.augment={ kind = \"random2\", drop_ratio = 1.0 }"], "graphs.augment.drop_ratio"),
@@ -229,9 +231,12 @@ fn what_a_set_cannot_serve_is_refused_with_the_reason() {
 #[test]
 fn a_run_holds_what_describes_its_nodes_and_tells_sets_of_equal_sizes_apart() {
     let place = Place::new(37);
-    let AnyExperiment::GraphViews(experiment) = place.open(&[]).unwrap() else { panic!("it has views") };
-    let recipe = experiment.recipe().to_toml().unwrap();
-    assert!(recipe.contains("[graphs.features]\nparts = [\"node-labels\"]"), "{recipe}");
+    let experiment = place.open(&[]).unwrap();
+    let text = experiment.recipe().to_toml().unwrap();
+    let written: toml::Table = text.parse().unwrap();
+    let described =
+        "parts = [\"node-labels\"]\nnode_labels = [\"0\", \"1\", \"2\"]".parse::<toml::Table>().unwrap();
+    assert_eq!(written["graphs"]["features"], described.into(), "{text}");
     let before = experiment.data().fingerprint().unwrap();
     // Two nodes of the first graph change places: nothing that can be counted changes.
     let text = std::fs::read_to_string(place.run("toys.txt")).unwrap();
@@ -243,21 +248,22 @@ fn a_run_holds_what_describes_its_nodes_and_tells_sets_of_equal_sizes_apart() {
     lines[2] = &swapped[0];
     lines[3] = &swapped[1];
     std::fs::write(place.run("toys.txt"), format!("{}\n", lines.join("\n"))).unwrap();
-    let AnyExperiment::GraphViews(changed) = place.open(&[]).unwrap() else { panic!("it has views") };
+    let changed = place.open(&[]).unwrap();
     assert_ne!(before, changed.data().fingerprint().unwrap());
 }
 
 #[test]
 fn too_few_graphs_of_a_class_for_the_folds_leave_the_score_undefined() {
     let place = Place::new(18);
-    let AnyExperiment::GraphViews(experiment) = place.open(&["train.max_steps=2"]).unwrap() else {
-        panic!("it has views")
-    };
-    let evaluation = evaluate(&experiment, &place.run("few"), EvaluationScope::FULL);
+    let experiment = place.open(&["train.max_steps=2"]).unwrap();
+    let evaluation = evaluate(&experiment, &place.run("few"), Scope::FULL);
+    let undefined = field(&evaluation, "svm", "undefined").as_str().unwrap();
     assert!(
-        evaluation.svm.to_string().contains("class 0, counted from 0, has 9 rows, fewer than the 10 folds")
+        undefined.contains("class 0, counted from 0, has 9 rows, fewer than the 10 folds"),
+        "{undefined}"
     );
-    assert!(evaluation.batches.false_negative_rate.value().is_some());
+    assert!(evaluation.rows().any(|(_, shown)| shown.contains(undefined)));
+    assert!(evaluation.number("false_negative_rate").is_some());
 }
 
 #[test]
@@ -267,19 +273,17 @@ fn mutag_goes_on_to_the_same_bits_and_is_scored_on_all_its_graphs() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../recipes/graphcl-mutag.toml");
     let open = |settings: &[&str]| {
         let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-        let mut recipe = Recipe::read(&path, &settings).unwrap();
-        recipe.data.root = Some(root.clone());
-        match AnyExperiment::open(recipe.validate().unwrap(), Arc::new(Silent)).unwrap().0 {
-            AnyExperiment::GraphViews(experiment) => experiment,
-            _ => panic!("GraphCL has views"),
-        }
+        let registry = Registry::standard();
+        let mut recipe = Recipe::read(&path, &settings, &registry).unwrap();
+        recipe.set_path("data.root", Some(&root));
+        Experiment::open(recipe.validate(&registry).unwrap(), &registry, Arc::new(Silent)).unwrap().0
     };
     let settings = ["sampler.kind=walk", "train.epochs=3", "train.checkpoint_every=1"];
     let whole = train(&open(&settings), &place.run("whole"));
     train(&open(&[&settings[..], &["train.max_steps=3"]].concat()), &place.run("stopped"));
     assert!(whole == train(&open(&settings), &place.run("stopped")));
-    let scope = EvaluationScope { baselines: Baselines::None, fold_seeds: Some(1), ..EvaluationScope::FULL };
-    let evaluation = evaluate(&open(&settings), &place.run("whole"), scope);
-    let spread = evaluation.svm.spread().unwrap();
-    assert!((spread.majority - 125.0 / 188.0).abs() < 1e-12 && spread.mean > spread.majority, "{spread:?}");
+    let evaluation = evaluate(&open(&settings), &place.run("whole"), QUICK);
+    let (mean, majority) =
+        (mean(&evaluation, "svm"), field(&evaluation, "svm", "majority").as_f64().unwrap());
+    assert!((majority - 125.0 / 188.0).abs() < 1e-12 && mean > majority, "{evaluation:?}");
 }

@@ -10,21 +10,21 @@ use std::sync::Arc;
 use common::{SEED, cpu, fill, fixture, numbers, relative, training, values};
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_data::graph::{DiffusedBatch, GraphBatch, NodeBatch, Variant};
-use lookalike_data::{ViewBatch, Views};
+use lookalike_data::graph::{GraphBatch, Variant};
 use lookalike_kernels::sparse::Csr;
+use lookalike_learn::encoder::gcn::GcnOptions;
 use lookalike_learn::encoder::gin::{Gin, GinOptions};
-use lookalike_learn::encoder::{Encoder, Inputs, ReadOut};
+use lookalike_learn::encoder::{Encoder, Pooling};
 use lookalike_learn::engine::{Tensor, from_host, to_host};
-use lookalike_learn::evaluate::Embedder;
-use lookalike_learn::head::Projection;
-use lookalike_learn::loss::Loss;
+use lookalike_learn::input::{Batch, Input, NodeInput};
 use lookalike_learn::loss::jensen_shannon::local_global;
-use lookalike_learn::method::graphcl::{default_loss, graphcl, projection_options};
-use lookalike_learn::method::mvgrl::{Mvgrl, MvgrlObjective, MvgrlOptions};
-use lookalike_learn::method::{Method, MvgrlNodes, SimClr};
+use lookalike_learn::loss::{Decoupled, InfoNce};
+use lookalike_learn::method::graphcl::{GraphCl, published_head};
+use lookalike_learn::method::mvgrl::{Mvgrl, MvgrlObjective};
+use lookalike_learn::method::{Embedder, Method, MvgrlNodes, Network, Outputs};
 use lookalike_learn::module::{Pass, arrays_of};
-use lookalike_learn::negatives::ContrastiveLoss;
+use lookalike_learn::negatives::{Contrast, Unobserved};
+use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 
 const FEATURES: usize = 5;
@@ -75,37 +75,44 @@ fn is_close(what: &str, ours: &[f32], theirs: &[f32]) {
     assert!(error <= 1e-5, "{what}: {error:e}");
 }
 
-fn gin(read_out: ReadOut) -> Gin {
+fn gin(read_out: Pooling) -> Gin {
     let options = GinOptions { width: WIDTH, read_out, ..GinOptions::default() };
     Gin::new(FEATURES, &options, &mut SEED.stream("encoder", 0, 0, 0), &cpu())
 }
 
-fn method(variant: Variant) -> SimClr<Gin> {
-    let encoder = gin(ReadOut::Sum);
-    let options = projection_options(encoder.dimension());
-    let mut stream = SEED.stream("projection", 0, 0, 0);
-    let projection = Projection::xavier(encoder.dimension(), &options, &mut stream, &cpu());
-    graphcl(encoder, projection, ContrastiveLoss::plain(default_loss(variant, TEMPERATURE)), variant)
+/// What a network makes of graphs, one after another.
+fn vectors(gin: &mut Gin, graphs: &Input, pass: &mut Pass) -> Vec<f32> {
+    to_host(gin.forward(graphs, pass).unwrap().vector)
 }
 
-fn views() -> ViewBatch<GraphBatch> {
-    let [first, second] = [batch(&FIRST, 200), batch(&SECOND, 201)];
-    let sizes = [FIRST, SECOND].concat();
-    let stacked = GraphBatch {
-        edges: Csr::block_diagonal([&first.edges, &second.edges]).unwrap(),
-        offsets: offsets(&sizes),
-        features: [first.features, second.features].concat(),
-        columns: FEATURES,
+fn method(variant: Variant) -> GraphCl {
+    let encoder = gin(Pooling::Sum);
+    let head = published_head(encoder.dimension(), &mut SEED.stream("projection", 0, 0, 0), &cpu());
+    let contrast = match variant {
+        Variant::Original => Contrast::plain(Decoupled { temperature: TEMPERATURE }),
+        Variant::Paper => Contrast::plain(InfoNce { temperature: TEMPERATURE }),
     };
-    ViewBatch { instances: vec![0, 1, 2, 3, 4], views: Views::Stacked(stacked) }
+    GraphCl::new(Network::new(Box::new(encoder), head), contrast, variant)
+}
+
+fn views() -> Batch {
+    let views = [batch(&FIRST, 200), batch(&SECOND, 201)];
+    Batch::of_views(vec![0, 1, 2, 3, 4], views.map(Input::new).into())
+}
+
+/// The outputs of a step in training mode and their loss.
+fn outputs_and_loss(method: &mut dyn Method, batch: &Batch) -> (Outputs, Tensor<1>) {
+    let step = Step::default();
+    let outputs = method.encode(batch, &step, &mut training()).unwrap();
+    let loss = method.loss(&outputs, &outputs, &step, &mut Unobserved).unwrap().total().unwrap();
+    (outputs, loss)
 }
 
 /// Loss and gradients are those that the script computed.
-fn follows_pytorch<M: Method>(name: &str, method: &mut M, batch: &M::Batch) -> usize {
+fn follows_pytorch(name: &str, method: &mut dyn Method, batch: &Batch) -> usize {
     let file = numbers_of_pytorch();
     fill(method);
-    let outputs = method.encode(batch, &mut training());
-    let loss = method.loss(&outputs).total().unwrap();
+    let (_, loss) = outputs_and_loss(method, batch);
     let value: f32 = loss.clone().inner().into_scalar();
     is_close(&format!("{name}, loss"), &[value], values(&file, &format!("{name}.loss")));
     let mut gradients = NamedGradients::new();
@@ -129,23 +136,23 @@ fn follows_pytorch<M: Method>(name: &str, method: &mut M, batch: &M::Batch) -> u
 #[test]
 fn gin_gives_pytorch_s_graphs_by_every_read_out_and_zeros_for_a_graph_without_nodes() {
     let file = numbers_of_pytorch();
-    for (name, read_out) in [("sum", ReadOut::Sum), ("mean", ReadOut::Mean), ("max", ReadOut::Max)] {
+    for (name, read_out) in [("sum", Pooling::Sum), ("mean", Pooling::Mean), ("max", Pooling::Max)] {
         let mut gin = gin(read_out);
         fill(&mut gin);
-        let training = to_host(gin.forward(&batch(&FIRST, 100), &mut training()));
+        let training = vectors(&mut gin, &Input::new(batch(&FIRST, 100)), &mut training());
         is_close(name, &training, values(&file, &format!("gin.{name}")));
-        let evaluation = to_host(gin.forward(&batch(&SECOND, 101), &mut Pass::evaluation()));
+        let evaluation = vectors(&mut gin, &Input::new(batch(&SECOND, 101)), &mut Pass::evaluation());
         is_close(name, &evaluation, values(&file, &format!("gin.{name}.evaluation")));
         assert!(evaluation.chunks(3 * WIDTH).nth(2).unwrap().iter().all(|value| *value == 0.0));
     }
-    let nothing = batch(&[0, 0], 1);
-    let zeros = gin(ReadOut::Sum).forward(&nothing, &mut training());
-    assert_eq!(to_host(zeros), vec![0.0; 2 * 3 * WIDTH]);
+    let nothing = Input::new(batch(&[0, 0], 1));
+    let zeros = vectors(&mut gin(Pooling::Sum), &nothing, &mut training());
+    assert_eq!(zeros, vec![0.0; 2 * 3 * WIDTH]);
 }
 
 #[test]
 fn tensors_of_gin_have_the_published_names() {
-    let names: Vec<String> = arrays_of(&mut gin(ReadOut::Sum)).into_keys().collect();
+    let names: Vec<String> = arrays_of(&mut gin(Pooling::Sum)).into_keys().collect();
     assert_eq!(names.len(), 3 * (4 + 4));
     for name in ["convs.0.nn.0.weight", "convs.2.nn.2.bias", "bns.1.running_var"] {
         assert!(names.iter().any(|known| known == name), "{name} of {names:?}");
@@ -154,18 +161,32 @@ fn tensors_of_gin_have_the_published_names() {
 
 #[test]
 fn graphs_chosen_from_a_batch_are_encoded_as_they_were_in_it() {
-    let mut gin = gin(ReadOut::Sum);
-    let whole = batch(&SECOND, 101);
-    let all = to_host(gin.forward(&whole, &mut Pass::evaluation()));
+    let mut gin = gin(Pooling::Sum);
+    let whole = Input::new(batch(&SECOND, 101));
+    let all = vectors(&mut gin, &whole, &mut Pass::evaluation());
     let rows = [4, 2, 0, 4];
     let chosen = whole.select(&rows);
     assert_eq!((chosen.count(), whole.count()), (4, 5));
-    let some = to_host(gin.forward(&chosen, &mut Pass::evaluation()));
+    let some = vectors(&mut gin, &chosen, &mut Pass::evaluation());
     for (row, vector) in rows.iter().zip(some.chunks(3 * WIDTH)) {
         let expected = &all[*row as usize * 3 * WIDTH..][..3 * WIDTH];
         let worst = vector.iter().zip(expected).fold(0.0, |worst: f32, (a, b)| worst.max((a - b).abs()));
         assert!(worst < 1e-5, "graph {row} is off by {worst}");
     }
+}
+
+#[test]
+fn graphs_that_are_joined_are_one_block_diagonal_matrix() {
+    let [first, second] = [batch(&FIRST, 200), batch(&SECOND, 201)];
+    let expected = GraphBatch {
+        edges: Csr::block_diagonal([&first.edges, &second.edges]).unwrap(),
+        offsets: offsets(&[FIRST, SECOND].concat()),
+        features: [&first.features[..], &second.features].concat(),
+        columns: FEATURES,
+    };
+    let [first, second] = [first, second].map(Input::new);
+    let joined = Input::join(&[&first, &second]).unwrap();
+    assert_eq!(joined.get::<GraphBatch>().unwrap(), &expected);
 }
 
 #[test]
@@ -186,11 +207,9 @@ fn graphcl_has_pytorch_s_loss_gradients_and_running_statistics_in_both_variants(
 #[test]
 fn a_batch_of_one_graph_has_no_negatives_and_no_loss() {
     let mut method = method(Variant::Original);
-    let ViewBatch { views: Views::Stacked(stacked), .. } = views() else { panic!("views are stacked") };
-    let batch = ViewBatch { instances: vec![3], views: Views::Stacked(stacked.select(&[3, 8])) };
-    let outputs = method.encode(&batch, &mut training());
-    let loss: f32 = method.loss(&outputs).total().unwrap().inner().into_scalar();
-    assert_eq!(loss, 0.0);
+    let (outputs, loss) = outputs_and_loss(&mut method, &views().part(&[3]));
+    assert_eq!(outputs.instances, [3]);
+    assert_eq!(to_host(loss), [0.0]);
 }
 
 #[test]
@@ -199,9 +218,8 @@ fn a_step_has_the_same_bits_on_any_number_of_threads() {
     let [one, three] = pools.map(|pool| {
         pool.install(|| {
             let mut method = method(Variant::Paper);
-            let outputs = method.encode(&views(), &mut training());
+            let (_, loss) = outputs_and_loss(&mut method, &views());
             let mut gradients = NamedGradients::new();
-            let loss = method.loss(&outputs).total().unwrap();
             accumulate(&mut method, loss.backward(), &mut gradients);
             gradients.into_values().map(to_host).collect::<Vec<_>>()
         })
@@ -243,20 +261,31 @@ fn large_scores_leave_the_jensen_shannon_estimate_finite_and_exact() {
 }
 
 fn mvgrl(objective: MvgrlObjective, variant: Variant) -> Mvgrl {
-    let options = MvgrlOptions { layers: 2, width: WIDTH, variant };
-    Mvgrl::new(FEATURES, &options, objective, &mut SEED.stream("encoder", 0, 0, 0), &cpu())
+    let options = GcnOptions { layers: 2, width: WIDTH };
+    Mvgrl::new(FEATURES, &options, objective, variant, &mut SEED.stream("encoder", 0, 0, 0), &cpu())
 }
 
-fn diffused() -> DiffusedBatch {
+/// Graphs of which two matrices are views.
+fn diffused() -> Batch {
     let graphs = batch(&FIRST, 400);
-    let (normalized, diffusion) = (valued(&graphs.edges, 401), valued(&graphs.edges, 402));
-    DiffusedBatch { instances: vec![7, 1, 2, 9, 4], graphs, normalized, diffusion }
+    let views = [401, 402].map(|key| GraphBatch { edges: valued(&graphs.edges, key), ..graphs.clone() });
+    Batch::of_views(vec![7, 1, 2, 9, 4], views.map(Input::new).into())
+}
+
+/// What is kept and evaluated.
+fn embedding(network: &mut dyn Embedder, batch: &Batch) -> Vec<f32> {
+    to_host(network.embed(batch, &mut Pass::evaluation()).unwrap().representation)
+}
+
+/// The shape of the embeddings by which the sampler finds look-alikes.
+fn embedded(method: &mut dyn Method, batch: &Batch) -> [usize; 2] {
+    let outputs = method.encode(batch, &Step::default(), &mut Pass::evaluation()).unwrap();
+    method.embeddings(&outputs).dims()
 }
 
 #[test]
 fn mvgrl_has_pytorch_s_loss_gradients_and_embeddings() {
-    let info_nce =
-        MvgrlObjective::Softmax(ContrastiveLoss::plain(Loss::InfoNce { temperature: TEMPERATURE }));
+    let info_nce = MvgrlObjective::Softmax(Contrast::plain(InfoNce { temperature: TEMPERATURE }));
     let cases = [
         ("mvgrl-paper", MvgrlObjective::JensenShannon, Variant::Paper, 2 * 11 + 2 * 6),
         // Heads alone learn.
@@ -267,11 +296,8 @@ fn mvgrl_has_pytorch_s_loss_gradients_and_embeddings() {
     for (name, objective, variant, gradients) in cases {
         let mut method = mvgrl(objective, variant);
         assert_eq!(follows_pytorch(name, &mut method, &diffused()), gradients);
-        let [embedding, _] = method.embed(&diffused(), &mut Pass::evaluation());
-        is_close(name, &to_host(embedding), values(&file, &format!("{name}.embedding")));
-        let outputs = method.encode(&diffused(), &mut Pass::evaluation());
-        let embeddings = method.embeddings(&outputs);
-        assert_eq!((embeddings.len(), embeddings.columns()), (FIRST.len(), 2 * WIDTH));
+        is_close(name, &embedding(&mut method, &diffused()), values(&file, &format!("{name}.embedding")));
+        assert_eq!(embedded(&mut method, &diffused()), [FIRST.len(), 2 * WIDTH]);
     }
 }
 
@@ -282,20 +308,17 @@ fn mvgrl_on_nodes_has_pytorch_s_loss_gradients_and_embeddings() {
     let rows = graphs.features.chunks(FEATURES).map(|row| (0..).zip(row.iter().copied()));
     let features = Csr::from_rows(rows, FEATURES).unwrap();
     let shifted: Vec<u32> = (0..nodes as u32).map(|row| (row + 7) % nodes as u32).collect();
-    let batch = NodeBatch {
-        instances: (0..nodes as u32).collect(),
-        normalized: valued(&graphs.edges, 501),
-        diffusion: valued(&graphs.edges, 502),
-        corrupted: features.chosen(&shifted),
-        features,
-    };
-    let mut method = MvgrlNodes::new(FEATURES, [1, WIDTH], &mut SEED.stream("encoder", 0, 0, 0), &cpu());
+    let matrices = [501, 502].map(|key| Arc::new(valued(&graphs.edges, key)));
+    let corrupted = features.chosen(&shifted);
+    let columns = [features, corrupted].into_iter().flat_map(|features| {
+        let features = Arc::new(features);
+        matrices.clone().map(|matrix| Input::new(NodeInput { matrix, features: Arc::clone(&features) }))
+    });
+    let batch = Batch::of_views((0..nodes as u32).collect(), columns.collect());
+    let options = GcnOptions { layers: 1, width: WIDTH };
+    let mut method = MvgrlNodes::new(FEATURES, &options, &mut SEED.stream("encoder", 0, 0, 0), &cpu());
     assert_eq!(follows_pytorch("mvgrl-nodes", &mut method, &batch), 2 * 3 + 2);
-    let [embedding, _] = method.embed(&batch, &mut Pass::evaluation());
-    is_close("embedding", &to_host(embedding), values(&numbers_of_pytorch(), "mvgrl-nodes.embedding"));
-    let outputs = method.encode(&batch, &mut Pass::evaluation());
-    assert_eq!(
-        (method.embeddings(&outputs).len(), method.embeddings(&outputs).columns()),
-        (nodes, 2 * WIDTH)
-    );
+    let file = numbers_of_pytorch();
+    is_close("embedding", &embedding(&mut method, &batch), values(&file, "mvgrl-nodes.embedding"));
+    assert_eq!(embedded(&mut method, &batch), [nodes, 2 * WIDTH]);
 }

@@ -14,10 +14,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::{SEED, cpu, numbers, training};
 use lookalike_learn::engine::from_host;
-use lookalike_learn::loss::{Loss, normalize};
-use lookalike_learn::method::Position;
+use lookalike_learn::loss::{InfoNce, normalize};
 use lookalike_learn::module::Parameter;
-use lookalike_learn::negatives::{Comparison, ContrastiveLoss, MemoryBank, Queue};
+use lookalike_learn::negatives::{Comparison, Contrast, MIXING, MemoryBank, Queue, Unobserved};
+use lookalike_learn::step::Step;
 
 /// The system's allocator, which counts what all threads hold and held at most.
 struct Counting;
@@ -79,19 +79,13 @@ fn queue_and_bank_stay_at_their_arithmetic_size_and_no_step_copies_them() {
         // Against the queue: a table of queries by keys a few times over, and less than the keys once more.
         let comparison = || {
             let unit = normalize(query.read(&training()));
-            Comparison {
-                positive: unit.clone().inner(),
-                query: unit,
-                instances: instances.clone(),
-                candidates: queue.keys(),
-                candidate_instances: queue.instance_ids(),
-                exclude_own: true,
-                tracked: false,
-            }
+            let candidates = (queue.keys(), queue.instance_ids());
+            Comparison::with_dictionary(unit.clone(), unit.inner(), (&instances, 0), candidates, true)
         };
         let ((), _, most) = counted(|| {
-            let contrast = ContrastiveLoss::plain(Loss::InfoNce { temperature: 0.2 });
-            drop(contrast.compare(&comparison(), &Position::default(), 0).0.backward());
+            let contrast = Contrast::plain(InfoNce { temperature: 0.2 });
+            let step = Step::default();
+            drop(contrast.compare(&comparison(), &step, MIXING[0], &mut Unobserved).backward());
         });
         assert!(most < KEYS * DIMENSION * 4, "step {step}: {most} beside the queue");
         // Against entries drawn from the bank: indices and similarities, never the entries.

@@ -8,19 +8,19 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
+use common::tokens::{MeanOfTokens, TokenLists};
 use common::{
-    COLUMNS, NoisyViews, Points, SEED, SharedPoints, Watched, copy, cpu, newest_bytes, options, perceptron,
-    points, sampler, series, train, with_head,
+    COLUMNS, Mlp, NoisyViews, Points, SEED, SharedPoints, Vectors, Watched, copy, cpu, newest_bytes, options,
+    perceptron, points, sampler, series, train, with_head,
 };
 use lookalike_base::progress::Cancellation;
 use lookalike_base::{Matrix, Rows, Seed};
-use lookalike_data::{BatchRequest, BatchSource, DataError, ViewBatch, Views};
-use lookalike_learn::encoder::Encoder;
-use lookalike_learn::encoder::mlp::Mlp;
-use lookalike_learn::encoder::tokens::{MeanOfTokens, TokenLists};
-use lookalike_learn::engine::to_host;
-use lookalike_learn::method::{Method, SimClr};
+use lookalike_data::{BatchRequest, BatchSource, DataError};
+use lookalike_learn::engine::{Tensor, to_host};
+use lookalike_learn::input::{Batch, Input, Instances, Source};
+use lookalike_learn::method::{Embedder, Method, SimClr};
 use lookalike_learn::module::{Pass, arrays_of};
+use lookalike_learn::step::Step;
 use lookalike_learn::train::{Outcome, Trainer};
 use lookalike_metrics::{KnnOptions, knn_accuracy};
 use lookalike_sampling::{Coverage, SamplerKind};
@@ -45,14 +45,19 @@ fn knn(rows: Rows<'_>, labels: &[u32]) -> f64 {
     score.unwrap().accuracy
 }
 
-fn representations<E: Encoder>(encoder: &mut E, input: &E::Input) -> Matrix {
-    let tensor = encoder.forward(input, &mut Pass::evaluation());
-    let columns = tensor.dims()[1];
-    Matrix::new(to_host(tensor), columns).unwrap()
+/// A batch of one column, as it is evaluated.
+fn plain(input: Input) -> Batch {
+    Batch::of_views((0..input.count() as u32).collect(), vec![input])
 }
 
-/// Trains by look-alikes, checks that they were look-alikes and that the run resumes, and gives the method back.
-fn learn<M: Method>(make: impl Fn() -> M, source: Arc<dyn BatchSource<Batch = M::Batch>>) -> M {
+fn representations(network: &mut dyn Embedder, input: Input) -> Matrix {
+    let embeddings = network.embed(&plain(input), &mut Pass::evaluation()).unwrap();
+    let columns = embeddings.representation.dims()[1];
+    Matrix::new(to_host(embeddings.representation), columns).unwrap()
+}
+
+/// Trains by look-alikes, checks that they were look-alikes and that the run resumes, and gives back what is kept of the method.
+fn learn<M: Method + 'static>(make: impl Fn() -> M, source: Source) -> Box<dyn Embedder> {
     let folder = tempfile::tempdir().unwrap();
     let [run, killed] = ["run", "killed"].map(|name| folder.path().join(name));
     let set = |run: &Path| options(run, INSTANCES, sampler(SamplerKind::Walk, Coverage::Cover, BATCH), STEPS);
@@ -81,11 +86,11 @@ fn learn<M: Method>(make: impl Fn() -> M, source: Arc<dyn BatchSource<Batch = M:
     let (resumed, outcome, _) = train(make(), source, set(&killed), &cancellation).unwrap();
     assert_eq!(outcome, Outcome::Finished);
     assert_eq!(newest_bytes(&killed), newest_bytes(&run));
-    resumed.method
+    resumed.method.kept()
 }
 
 /// The last epoch had every instance once, from walks over a graph, in batches that are harder than uniform ones.
-fn are_look_alikes<M: Method>(trainer: &Trainer<M>) {
+fn are_look_alikes(trainer: &Trainer) {
     let mut members: Vec<u32> = trainer.plan().concat();
     members.sort_unstable();
     assert!(members.iter().copied().eq(0..INSTANCES as u32), "every instance once an epoch");
@@ -101,8 +106,8 @@ fn are_look_alikes<M: Method>(trainer: &Trainer<M>) {
 fn vectors_are_learned_from_views_made_by_the_data() {
     let Points { values, labels, .. } = points(INSTANCES, CLASSES, 1);
     let raw = knn(values.rows(), &labels);
-    let mut method = learn(|| perceptron(0.0), Arc::new(NoisyViews(values.clone())));
-    let trained = knn(representations(&mut method.network.encoder, &values).rows(), &labels);
+    let mut network = learn(|| perceptron(0.0), Arc::new(NoisyViews(values.clone())));
+    let trained = knn(representations(&mut *network, Input::new(Vectors(values))).rows(), &labels);
     assert!(trained > raw + 0.2 && trained > 0.8, "kNN accuracy went from {raw} to {trained}");
 }
 
@@ -117,8 +122,8 @@ fn vectors_are_learned_from_views_made_by_dropout_in_the_encoder() {
         let encoder = Mlp::new(&[COLUMNS, 64, 16], 0.2, &mut SEED.stream("encoder", 0, 0, 0), &cpu());
         with_head(encoder, 0.2)
     };
-    let mut method = learn(make, Arc::new(SharedPoints(values.clone())));
-    let trained = knn(representations(&mut method.network.encoder, &values).rows(), &labels);
+    let mut network = learn(make, Arc::new(SharedPoints(values.clone())));
+    let trained = knn(representations(&mut *network, Input::new(Vectors(values))).rows(), &labels);
     assert!(trained > 0.7, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
 }
 
@@ -128,9 +133,9 @@ fn an_evaluation_pass_changes_no_tensor_and_an_estimation_pass_statistics_alone(
     let request = BatchRequest { instances: (0..BATCH as u32).collect(), epoch: 0, step: 0 };
     let batch = NoisyViews(points(INSTANCES, CLASSES, 1).values).batch(&request).unwrap();
     let before = arrays_of(&mut method);
-    method.encode(&batch, &mut Pass::evaluation());
+    method.encode(&batch, &Step::default(), &mut Pass::evaluation()).unwrap();
     assert_eq!(arrays_of(&mut method), before);
-    method.encode(&batch, &mut Pass::estimation(0));
+    method.encode(&batch, &Step::default(), &mut Pass::estimation(0)).unwrap();
     let changed = arrays_of(&mut method).into_iter().filter(|(name, array)| before[name] != *array);
     let changed: Vec<String> = changed.map(|(name, _)| name).collect();
     assert!(changed.len() == 4 && changed.iter().all(|name| name.contains("running_")), "{changed:?}");
@@ -157,35 +162,35 @@ fn lists() -> (TokenLists, Vec<u32>) {
 struct Shortened(TokenLists);
 
 impl BatchSource for Shortened {
-    type Batch = ViewBatch<TokenLists>;
+    type Batch = Batch;
 
-    fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
-        let mut views = TokenLists::new();
-        for view in 0..2 {
-            for instance in &request.instances {
+    fn batch(&self, request: &BatchRequest) -> Result<Batch, DataError> {
+        let view = |view: u64| {
+            let lists = request.instances.iter().map(|instance| {
                 let address = 2 * u64::from(*instance) + view;
                 let mut stream = SEED.stream("shorten", request.epoch, request.step, address);
-                let list = self.0[*instance as usize].iter().copied();
-                views.push(list.filter(|_| stream.chance(0.67)).collect());
-            }
-        }
-        Ok(ViewBatch { instances: request.instances.clone(), views: Views::Stacked(views) })
+                let list = self.0.list(*instance as usize).iter().copied();
+                list.filter(|_| stream.chance(0.67)).collect()
+            });
+            Input::new(lists.collect::<TokenLists>())
+        };
+        Ok(Batch::of_views(request.instances.clone(), vec![view(0), view(1)]))
     }
 }
 
-/// Every list once.
+/// Every list once: the encoder's dropout makes two views of it.
 struct Whole(TokenLists);
 
 impl BatchSource for Whole {
-    type Batch = ViewBatch<TokenLists>;
+    type Batch = Batch;
 
-    fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
-        let lists = request.instances.iter().map(|instance| self.0[*instance as usize].clone());
-        Ok(ViewBatch { instances: request.instances.clone(), views: Views::Shared(lists.collect()) })
+    fn batch(&self, request: &BatchRequest) -> Result<Batch, DataError> {
+        let lists = self.0.select(&request.instances);
+        Ok(Batch::of_views(request.instances.clone(), vec![lists.clone(), lists]))
     }
 }
 
-fn reader(dropout: f32) -> SimClr<MeanOfTokens> {
+fn reader(dropout: f32) -> SimClr {
     let mut stream = SEED.stream("encoder", 0, 0, 0);
     with_head(MeanOfTokens::new(VOCABULARY as usize, 24, dropout, &mut stream, &cpu()), 0.2)
 }
@@ -193,65 +198,60 @@ fn reader(dropout: f32) -> SimClr<MeanOfTokens> {
 #[test]
 fn token_lists_are_learned_from_views_made_by_the_data() {
     let (lists, labels) = lists();
-    let mut method = learn(|| reader(0.0), Arc::new(Shortened(lists.clone())));
-    let trained = knn(representations(&mut method.network.encoder, &lists).rows(), &labels);
+    let mut network = learn(|| reader(0.0), Arc::new(Shortened(lists.clone())));
+    let trained = knn(representations(&mut *network, Input::new(lists)).rows(), &labels);
     assert!(trained > 0.6, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
 }
 
 #[test]
 fn token_lists_are_learned_from_views_made_by_dropout_in_the_encoder() {
     let (lists, labels) = lists();
-    let mut method = learn(|| reader(0.3), Arc::new(Whole(lists.clone())));
-    let trained = knn(representations(&mut method.network.encoder, &lists).rows(), &labels);
+    let mut network = learn(|| reader(0.3), Arc::new(Whole(lists.clone())));
+    let trained = knn(representations(&mut *network, Input::new(lists)).rows(), &labels);
     assert!(trained > 0.6, "kNN accuracy is {trained}, chance {}", 1.0 / CLASSES as f64);
+}
+
+fn packed<const LISTS: usize>(lists: [&[u32]; LISTS]) -> Input {
+    Input::new(lists.into_iter().map(<[u32]>::to_vec).collect::<TokenLists>())
 }
 
 #[test]
 fn an_empty_list_is_a_vector_like_any_other() {
-    let lists = vec![vec![], vec![3, 3, 99]];
-    let rows = representations(&mut reader(0.0).network.encoder, &lists);
+    let mut network = reader(0.0).kept();
+    let rows = representations(&mut *network, packed([&[], &[3, 3, 99]]));
     assert!(rows.rows().check_finite().is_ok());
     assert_ne!(rows.row(0), rows.row(1));
+    // Nor does a batch of nothing but such lists stop a run.
+    let none = representations(&mut *network, packed([&[], &[]]));
+    assert_eq!((none.row(0), none.row(1)), (rows.row(0), rows.row(0)));
 }
 
 #[test]
 fn a_short_list_s_vector_does_not_depend_on_the_lists_beside_it() {
-    let mut encoder = reader(0.0).network.encoder;
-    let alone = representations(&mut encoder, &vec![vec![1, 2]]);
-    let beside = representations(&mut encoder, &vec![vec![1, 2], vec![7; 30]]);
+    let mut network = reader(0.0).kept();
+    let alone = representations(&mut *network, packed([&[1, 2]]));
+    let beside = representations(&mut *network, packed([&[1, 2], &[7; 30]]));
     let difference = alone.row(0).iter().zip(beside.row(0)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(difference < 1e-6, "{difference}");
 }
 
-/// Source files below a folder, without their comments.
-fn code(folder: &Path) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for path in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        if path.is_dir() {
-            found.extend(code(&path));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let text = std::fs::read_to_string(&path).unwrap().to_lowercase();
-            let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-            found.push((path.display().to_string(), lines.join("\n")));
-        }
-    }
-    found
-}
-
 #[test]
-fn neither_the_trainer_nor_the_sampler_names_a_modality() {
-    let modalities = ["image", "pixel", "picture", "resnet", "token", "sentence", "molecule"];
-    // The sampler passes numbers of instances and rows of f32, and knows no engine.
-    let engine = ["tensor", "burn", "encoder"];
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let trainer = code(&crates.join("lookalike-learn/src/train"));
-    let sampler = code(&crates.join("lookalike-sampling/src"));
-    assert!(trainer.len() > 5 && sampler.len() > 5);
-    let in_trainer = trainer.iter().map(|file| (file, &modalities[..]));
-    let in_sampler = sampler.iter().flat_map(|file| [(file, &modalities[..]), (file, &engine[..])]);
-    for ((path, text), words) in in_trainer.chain(in_sampler) {
-        for word in words {
-            assert!(!text.contains(word), "{path} names `{word}`");
-        }
+fn what_dropout_leaves_of_a_list_does_not_depend_on_the_lists_beside_it() {
+    let mut method = reader(0.3);
+    let (lists, _) = lists();
+    let step = Step { instances: (0..8).collect(), ..Step::default() };
+    let mut encode = |instances: &[u32]| {
+        let lists = lists.select(instances);
+        let batch = Batch::of_views(instances.to_vec(), vec![lists.clone(), lists]);
+        let mut pass = Pass { statistics: Pass::evaluation().statistics, ..Pass::training(&step) };
+        let outputs = method.encode(&batch, &step, &mut pass).unwrap();
+        ["first", "second"].map(|view| outputs.get(view))
+    };
+    let [first, second] = encode(&[0, 1, 2, 3, 4, 5, 6, 7]);
+    let host = |tensor: &Tensor<2>, row: usize| to_host(tensor.clone().narrow(0, row, 1));
+    assert_ne!(host(&first, 5), host(&second, 5), "each view has masks of its own");
+    let [alone, also_alone] = encode(&[5, 0]);
+    for (one, other) in [(&first, &alone), (&second, &also_alone)] {
+        assert!(common::relative(&host(other, 0), &host(one, 5)) < 1e-6);
     }
 }

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use lookalike_base::Arrays;
 use lookalike_base::progress::{Cancellation, Silent, Watch};
 use lookalike_data::Split;
-use lookalike_learn::experiment::{
-    AnyExperiment, Baselines, Evaluation, EvaluationScope, Experiment, NodeEvaluation, Nodes,
-};
+use lookalike_learn::Registry;
+use lookalike_learn::evaluate::Evaluation;
+use lookalike_learn::experiment::Experiment;
+use lookalike_learn::modality::{Beside, Scope};
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::recipe::Recipe;
+use serde_json::Value;
 
 #[path = "../../lookalike-data/tests/common/real_data.rs"]
 mod real_data;
@@ -29,37 +31,32 @@ fn tiny() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../lookalike-data/tests/fixtures/planetoid")
 }
 
-fn open(root: &Path, text: &str, settings: &[&str]) -> Result<Experiment<Nodes>, String> {
+fn open(root: &Path, text: &str, settings: &[&str]) -> Result<Experiment, String> {
     let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
-    let mut recipe = Recipe::parse(text, Path::new("nodes.toml"), &settings).unwrap();
-    recipe.data.root = Some(root.to_owned());
-    let recipe = recipe.validate().map_err(|error| error.to_string())?;
-    match AnyExperiment::open(recipe, Arc::new(Silent)) {
-        Ok((AnyExperiment::Nodes(experiment), _)) => Ok(experiment),
-        Ok(_) => panic!("it is on nodes"),
-        Err(error) => Err(error.to_string()),
-    }
+    let registry = Registry::standard();
+    let begin = || {
+        let mut recipe = Recipe::parse(text, Path::new("nodes.toml"), &settings, &registry)?;
+        recipe.set_path("data.root", Some(root));
+        Experiment::open(recipe.validate(&registry)?, &registry, Arc::new(Silent))
+    };
+    begin().map(|(experiment, _)| experiment).map_err(|error| error.to_string())
 }
 
 /// Trains in `run` to the end of the recipe and gives the weights.
-fn train(experiment: &Experiment<Nodes>, run: &Path) -> Arrays {
+fn train(experiment: &Experiment, run: &Path) -> Arrays {
     let (mut trainer, _) = experiment.trainer(run).unwrap();
     trainer.run(Watch::default()).unwrap();
     arrays_of(&mut trainer.method)
 }
 
-fn evaluate(experiment: &Experiment<Nodes>, run: &Path, scope: EvaluationScope) -> Box<NodeEvaluation> {
+fn evaluate(experiment: &Experiment, run: &Path, scope: Scope) -> Evaluation {
     let (network, plan) = experiment.trained(run).unwrap();
-    match experiment.evaluate(&network, &plan, scope, &Cancellation::new()).unwrap() {
-        Evaluation::Nodes(evaluation) => evaluation,
-        _ => panic!("these are nodes"),
-    }
+    experiment.evaluate(&*network, &plan, scope, &Cancellation::new()).unwrap()
 }
 
 /// Accuracy of the probe on the trained encoders, on the untrained and on the features.
-fn accuracies(evaluation: &NodeEvaluation) -> [f64; 3] {
-    [&evaluation.linear, &evaluation.linear_untrained, &evaluation.linear_features]
-        .map(|score| score.as_ref().unwrap().value().unwrap())
+fn accuracies(evaluation: &Evaluation) -> [f64; 3] {
+    ["linear", "linear_untrained", "linear_features"].map(|key| evaluation.number(key).unwrap())
 }
 
 #[test]
@@ -86,22 +83,23 @@ fn nodes_to_test_are_scored_beside_features_and_the_encoder_before_training() {
     let experiment = open(&tiny(), TINY, &["encoder.layers=2"]).unwrap();
     let run = place.path().join("run");
     train(&experiment, &run);
-    let evaluation = evaluate(&experiment, &run, EvaluationScope::FULL);
-    assert_eq!((evaluation.train_nodes, evaluation.test_nodes), (20, 4));
+    let evaluation = evaluate(&experiment, &run, Scope::FULL);
+    let nodes = ["train_nodes", "test_nodes"].map(|key| evaluation.get(key).and_then(Value::as_u64));
+    assert_eq!(nodes, [Some(20), Some(4)]);
     for value in accuracies(&evaluation) {
         assert!((0.0..=1.0).contains(&value) && (value * 4.0).fract() == 0.0, "{evaluation:?}");
     }
-    let scope = EvaluationScope { baselines: Baselines::None, ..EvaluationScope::FULL };
-    let alone = evaluate(&experiment, &run, scope);
-    assert_eq!((alone.linear, alone.linear_untrained), (evaluation.linear, None));
-    assert!(evaluate(&experiment, &run, EvaluationScope::AFTER_TRAINING).linear.is_none());
+    let alone = evaluate(&experiment, &run, Scope { beside: Beside::Nothing, ..Scope::FULL });
+    assert_eq!((alone.get("linear"), alone.get("linear_untrained")), (evaluation.get("linear"), None));
+    let after_training = experiment.recipe().choice().modality.after_training;
+    assert!(evaluate(&experiment, &run, after_training).get("linear").is_none());
 
     let (network, _) = experiment.trained(&run).unwrap();
-    experiment.save_model(&run, &network).unwrap();
+    experiment.save_model(&run, &*network).unwrap();
     let mut model = experiment.load_model(&run).unwrap();
-    let embedded = experiment.embed(&mut model, Split::Train, &Cancellation::new()).unwrap();
+    let embedded = experiment.embed(&mut *model, Split::Train, &Cancellation::new()).unwrap();
     assert_eq!((embedded.representation.len(), embedded.representation.columns()), (526, 8));
-    let error = experiment.embed(&mut model, Split::Test, &Cancellation::new()).unwrap_err().to_string();
+    let error = experiment.embed(&mut *model, Split::Test, &Cancellation::new()).unwrap_err().to_string();
     assert!(error.contains("embedded together"), "{error}");
 }
 
@@ -118,7 +116,7 @@ fn training_finds_groups_of_nodes_that_features_and_untrained_encoders_do_not() 
     let place = tempfile::tempdir().unwrap();
     let experiment = open(&tiny(), TINY, &settings).unwrap();
     train(&experiment, place.path());
-    let evaluation = evaluate(&experiment, place.path(), EvaluationScope::FULL);
+    let evaluation = evaluate(&experiment, place.path(), Scope::FULL);
     let [trained, untrained, features] = accuracies(&evaluation);
     // 0.73 to 0.75, 0.57 to 0.62 and 0.41 to 0.46 over three seeds.
     assert!(trained > untrained + 0.08 && untrained > features + 0.08 && features > 0.35, "{evaluation:?}");
@@ -135,12 +133,12 @@ fn what_nodes_cannot_serve_is_refused_with_the_reason() {
     };
     for (settings, said) in [
         (&["graphs.features={ parts = [\"node-labels\"] }"][..], "described by their attributes"),
-        (&["graphs.augment={ kind = \"random2\" }"], "contrasts a graph with its diffusion"),
-        (&["method.variant=original"], "that of MVGRL on nodes does not"),
-        (&["evaluate.svm=linear"], "evaluate.svm"),
-        (&["evaluate.knn_k=5"], "kNN"),
-        (&["evaluate.batch_size=64"], "embedded together"),
-        (&["evaluate.statistics_batches=7"], "BatchNorm"),
+        (&["graphs.augment={ kind = \"random2\" }"], "graphs.augment: is not read"),
+        (&["method.variant=original"], "method.variant: is not read"),
+        (&["evaluate.svm=linear"], "evaluate.svm: is not read"),
+        (&["evaluate.knn_k=5"], "evaluate.knn_k: is not read"),
+        (&["evaluate.batch_size=64"], "evaluate.batch_size: is not read"),
+        (&["evaluate.statistics_batches=7"], "evaluate.statistics_batches: is not read"),
         (&["encoder.width=9000"], "at most 8192"),
         (&["encoder.layers=65"], "at most 64"),
         (&["loss.kind=info-nce"], "takes `jensen-shannon`"),
@@ -180,7 +178,7 @@ fn a_few_steps_on_cora_say_more_than_its_words() {
     let experiment = open(&root, &text, &settings).unwrap();
     let place = tempfile::tempdir().unwrap();
     train(&experiment, place.path());
-    let evaluation = evaluate(&experiment, place.path(), EvaluationScope::FULL);
+    let evaluation = evaluate(&experiment, place.path(), Scope::FULL);
     let [trained, _, features] = accuracies(&evaluation);
     assert!(trained > features && features > 0.4, "{evaluation:?}");
 }

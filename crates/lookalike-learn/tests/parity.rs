@@ -10,18 +10,23 @@ use std::path::Path;
 use common::{cpu, fill, fixture, length, numbers, relative, training, values};
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_data::{ImageBatch, ViewBatch, Views};
+use lookalike_data::ImageBatch;
+use lookalike_learn::Registry;
 use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::resnet::{Architecture, ResNet, Stem};
 use lookalike_learn::engine::{Tensor, from_host, to_host};
 use lookalike_learn::experiment::export;
 use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
+use lookalike_learn::input::{Batch, Input};
 use lookalike_learn::loss::nt_xent::nt_xent;
-use lookalike_learn::method::{Method, SimClr};
+use lookalike_learn::method::{Method, Network, SimClr};
 use lookalike_learn::module::{
     AnyTensor, Module, Parameter, Pass, Role, Visitor, arrays_of, for_each_tensor,
 };
+use lookalike_learn::negatives::Unobserved;
+use lookalike_learn::options::{Options, from_table};
 use lookalike_learn::recipe::Recipe;
+use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Optimizer, OptimizerOptions, Schedule, Shape};
 use serde_json::Value;
@@ -74,36 +79,41 @@ fn a_view_of_zeros_has_a_finite_loss_and_gradient() {
     assert!(to_host(gradient).iter().all(|value| value.is_finite()));
 }
 
-fn small() -> SimClr<ResNet> {
+fn small() -> Network {
     let mut stream = common::SEED.stream("encoder", 0, 0, 0);
     let encoder = ResNet::new(Architecture::Small, Stem::Cifar, &mut stream, &cpu());
     let options = ProjectionOptions { layers: 2, width: 0, dimension: 16, batch_norm: HeadNorm::All };
     let projection = Projection::new(encoder.dimension(), &options, &mut stream, &cpu());
-    SimClr::new(encoder, projection, 0.2)
+    Network::new(Box::new(encoder), projection)
 }
 
 #[test]
 fn a_step_of_simclr_has_pytorchs_features_loss_gradients_and_running_statistics() {
     let file = tensors::read(fixture("simclr_step.safetensors")).unwrap();
-    let mut method = small();
-    fill(&mut method);
+    let mut network = small();
+    fill(&mut network);
     let images = ImageBatch { values: numbers(12 * 3 * 8 * 8, 1101), shape: [12, 3, 8, 8] };
+    let images = Input::new(images);
     let close = |name: &str, ours: &[f32]| {
         let error = relative(ours, values(&file, name));
         assert!(error <= 1e-5, "{name}: {error:e}");
     };
+    let features = |network: &mut Network, mut pass: Pass| {
+        to_host(network.encoder.forward(&images, &mut pass).unwrap().vector)
+    };
 
-    let before = arrays_of(&mut method);
-    close(
-        "features.evaluation",
-        &to_host(method.network.encoder.forward(&images, &mut Pass { gradient: true, ..Pass::evaluation() })),
-    );
-    assert_eq!(arrays_of(&mut method), before, "evaluation changes nothing");
-    close("features.training", &to_host(method.clone().network.encoder.forward(&images, &mut training())));
+    let before = arrays_of(&mut network);
+    let evaluation = Pass { gradient: true, ..Pass::evaluation() };
+    close("features.evaluation", &features(&mut network, evaluation));
+    assert_eq!(arrays_of(&mut network), before, "evaluation changes nothing");
+    close("features.training", &features(&mut network.clone(), training()));
 
-    let batch = ViewBatch { instances: (0..6).collect(), views: Views::Stacked(images) };
-    let outputs = method.encode(&batch, &mut training());
-    let loss = method.loss(&outputs).total().unwrap();
+    let mut method = common::simclr(network, 0.2);
+    let views = [0, 6].map(|first| images.select(&(first..first + 6).collect::<Vec<u32>>()));
+    let batch = Batch::of_views((0..6).collect(), views.into());
+    let step = Step::default();
+    let outputs = method.encode(&batch, &step, &mut training()).unwrap();
+    let loss = method.loss(&outputs, &outputs, &step, &mut Unobserved).unwrap().total().unwrap();
     close("loss", &to_host(loss.clone()));
     let mut gradients = NamedGradients::new();
     accumulate(&mut method, loss.backward(), &mut gradients);
@@ -162,7 +172,7 @@ fn residual_networks_have_torchvisions_names_shapes_and_features() {
         for (mode, pass) in
             [("evaluation", Pass::evaluation()), ("training", Pass { gradient: false, ..training() })]
         {
-            let found = to_host(ours.features(images.clone(), &pass));
+            let found = to_host(ours.features(images.clone(), &pass).vector);
             let error = relative(&found, values(&file, &format!("{name}.{mode}")));
             // In training mode the statistics of ResNet-50's last maps are those of 16 values, and 53 such layers amplify
             // rounding: PyTorch in f32 is itself 4.4e-5 away from these references, which are in f64.
@@ -179,7 +189,9 @@ fn an_export_has_everything_that_torchvision_loads_strictly() {
     let model = TensorFile { tensors: arrays_of(&mut method), ..TensorFile::default() };
     tensors::write(folder.path().join("model.safetensors"), &model).unwrap();
     let text = "[data]\nname = \"glyphs\"\n[encoder]\nkind = \"resnet18\"\nstem = \"imagenet\"\n";
-    let recipe = Recipe::parse(text, Path::new("test.toml"), &[]).unwrap().validate().unwrap();
+    let registry = Registry::standard();
+    let recipe = Recipe::parse(text, Path::new("test.toml"), &[], &registry).unwrap();
+    let recipe = recipe.validate(&registry).unwrap();
     let path = folder.path().join("exported.safetensors");
     export(&recipe, folder.path(), &path).unwrap();
 
@@ -195,11 +207,11 @@ fn an_export_has_everything_that_torchvision_loads_strictly() {
     assert_eq!(shapes(exported), torchvision("resnet18"));
 }
 
-fn with_linear_head(encoder: ResNet) -> SimClr<ResNet> {
+fn with_linear_head(encoder: ResNet) -> SimClr {
     let options = ProjectionOptions { layers: 1, dimension: 8, ..ProjectionOptions::default() };
     let mut stream = common::SEED.stream("projection", 0, 0, 0);
     let projection = Projection::new(encoder.dimension(), &options, &mut stream, &cpu());
-    SimClr::new(encoder, projection, 0.5)
+    common::simclr(Network::new(Box::new(encoder), projection), 0.5)
 }
 
 /// A weight, a bias and a scale.
@@ -220,7 +232,9 @@ fn ten_steps_of_every_optimizer_are_those_of_pytorch() {
     for (index, case) in cases.iter().enumerate() {
         let mut case = case.clone();
         let drawn = case.as_object_mut().unwrap().remove("weight").unwrap() == "drawn";
-        let options: OptimizerOptions = serde_json::from_value(case.clone()).unwrap();
+        let table: toml::Table = serde_json::from_value(case.clone()).unwrap();
+        assert!(table.keys().all(|name| OptimizerOptions::KEYS.iter().any(|key| key.name == name)), "{case}");
+        let options: OptimizerOptions = from_table(table).unwrap();
         let weight = if drawn { numbers(15, 0) } else { vec![0.0; 15] };
         let vector = |key| Parameter::new(from_host(numbers(5, key), [5], &cpu()));
         let mut module = Triple(Parameter::new(from_host(weight, [5, 3], &cpu())), vector(1), vector(2));

@@ -5,24 +5,33 @@
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::progress::{Cancellation, Watch};
 use lookalike_base::tensors::TensorFile;
 use lookalike_base::{Matrix, Seed};
-use lookalike_data::{BatchRequest, BatchSource, DataError, LoaderOptions, ViewBatch, Views};
+use lookalike_data::{BatchRequest, BatchSource, DataError, LoaderOptions};
 use lookalike_learn::LearnError;
 use lookalike_learn::encoder::Encoder;
-use lookalike_learn::encoder::mlp::Mlp;
-use lookalike_learn::engine::{self, Device, DeviceName, Precision};
+use lookalike_learn::engine::{self, Device, DeviceName, Precision, Tensor};
 use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
-use lookalike_learn::method::{Method, Outputs, Position, SimClr, Terms};
+use lookalike_learn::input::{Batch, Input, Source};
+use lookalike_learn::loss::InfoNce;
+use lookalike_learn::method::simclr::InBatchNegatives;
+use lookalike_learn::method::{Embedder, Method, Network, Outputs, SimClr, Terms};
 use lookalike_learn::module::{Module, Pass, Visitor, arrays_of, load_arrays};
+use lookalike_learn::negatives::{Contrast, Observer};
+use lookalike_learn::options::from_table;
+use lookalike_learn::step::Step;
 use lookalike_learn::train::{
     OptimizerKind, OptimizerOptions, Outcome, Schedule, Shape, TrainOptions, Trainer,
 };
 use lookalike_sampling::{Coverage, RestartSchedule, SamplerKind, SamplerOptions};
+
+pub mod mlp;
+pub mod tokens;
+
+pub use mlp::{Mlp, Vectors};
 
 pub const SEED: Seed = Seed(11);
 
@@ -76,11 +85,11 @@ pub fn points(count: usize, classes: usize, seed: u64) -> Points {
 pub struct NoisyViews(pub Matrix);
 
 impl BatchSource for NoisyViews {
-    type Batch = ViewBatch<Matrix>;
+    type Batch = Batch;
 
-    fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
-        let mut values = Vec::new();
-        for view in 0..2 {
+    fn batch(&self, request: &BatchRequest) -> Result<Batch, DataError> {
+        let view = |view: u64| {
+            let mut values = Vec::new();
             for instance in &request.instances {
                 let address = 2 * u64::from(*instance) + view;
                 let mut stream = SEED.stream("noise", request.epoch, request.step, address);
@@ -88,9 +97,9 @@ impl BatchSource for NoisyViews {
                 values.extend(telling.iter().map(|value| value + 0.05 * stream.normal()));
                 values.extend(nuisance.iter().map(|_| 3.0 * stream.normal()));
             }
-        }
-        let views = Views::Stacked(Matrix::new(values, self.0.columns()).unwrap());
-        Ok(ViewBatch { instances: request.instances.clone(), views })
+            vectors(values, self.0.columns())
+        };
+        Ok(Batch::of_views(request.instances.clone(), vec![view(0), view(1)]))
     }
 }
 
@@ -98,27 +107,47 @@ impl BatchSource for NoisyViews {
 pub struct SharedPoints(pub Matrix);
 
 impl BatchSource for SharedPoints {
-    type Batch = ViewBatch<Matrix>;
+    type Batch = Batch;
 
-    fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
+    fn batch(&self, request: &BatchRequest) -> Result<Batch, DataError> {
         let rows = request.instances.iter().flat_map(|instance| self.0.row(*instance as usize).to_vec());
-        let views = Views::Shared(Matrix::new(rows.collect(), self.0.columns()).unwrap());
-        Ok(ViewBatch { instances: request.instances.clone(), views })
+        let input = vectors(rows.collect(), self.0.columns());
+        Ok(Batch::of_views(request.instances.clone(), vec![input.clone(), input]))
     }
 }
 
+/// Rows of so many columns as an input.
+pub fn vectors(values: Vec<f32>, columns: usize) -> Input {
+    Input::new(Vectors(Matrix::new(values, columns).unwrap()))
+}
+
 /// A multi-layer perceptron on [`Points`] with a projection head that has BatchNorm.
-pub fn perceptron(dropout: f32) -> SimClr<Mlp> {
+pub fn perceptron(dropout: f32) -> SimClr {
     let device = cpu();
     let encoder = Mlp::new(&[COLUMNS, 32, 16], dropout, &mut SEED.stream("encoder", 0, 0, 0), &device);
     with_head(encoder, 0.2)
 }
 
-pub fn with_head<E: Encoder>(encoder: E, temperature: f32) -> SimClr<E> {
+/// SimCLR on `encoder` with a projection head of 8 dimensions.
+pub fn with_head(encoder: impl Encoder + 'static, temperature: f32) -> SimClr {
     let options = ProjectionOptions { layers: 2, width: 0, dimension: 8, batch_norm: HeadNorm::All };
     let mut stream = SEED.stream("projection", 0, 0, 0);
     let head = Projection::new(encoder.dimension(), &options, &mut stream, &cpu());
-    SimClr::new(encoder, head, temperature)
+    simclr(Network::new(Box::new(encoder), head), temperature)
+}
+
+/// [`perceptron`] of layers of these widths, with a head that has no BatchNorm: each row is encoded by itself.
+pub fn without_batch_norm(widths: &[usize], dropout: f32) -> SimClr {
+    let encoder = Mlp::new(widths, dropout, &mut SEED.stream("encoder", 0, 0, 0), &cpu());
+    let options = ProjectionOptions { layers: 2, width: 0, dimension: 8, batch_norm: HeadNorm::None };
+    let head =
+        Projection::new(encoder.dimension(), &options, &mut SEED.stream("projection", 0, 0, 0), &cpu());
+    simclr(Network::new(Box::new(encoder), head), 0.2)
+}
+
+/// SimCLR with NT-Xent.
+pub fn simclr(network: Network, temperature: f32) -> SimClr {
+    SimClr::new(network, Contrast::plain(InfoNce { temperature }), InBatchNegatives::AllViews)
 }
 
 /// Batches of `batch_size` look-alikes: a graph for every second refresh falls into an epoch.
@@ -153,6 +182,7 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
         optimizer,
         max_steps: None,
         accumulate: 1,
+        chunk: None,
         checkpoint_every: 3,
         log_every: 1,
         loader: LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::new(3).unwrap() },
@@ -160,41 +190,39 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
 }
 
 /// Trains to the end, or to where `cancellation` is raised.
-pub fn train<M: Method>(
-    method: M,
-    source: Arc<dyn BatchSource<Batch = M::Batch>>,
+pub fn train(
+    method: impl Method + 'static,
+    source: Source,
     options: TrainOptions,
     cancellation: &Cancellation,
-) -> Result<(Trainer<M>, Outcome, Vec<String>), LearnError> {
-    let (mut trainer, warnings) = Trainer::open(method, source, options)?;
+) -> Result<(Trainer, Outcome, Vec<String>), LearnError> {
+    let (mut trainer, warnings) = Trainer::open(Box::new(method), source, options)?;
     let outcome = trainer.run(Watch::silent(cancellation))?;
     Ok((trainer, outcome, warnings))
 }
 
 /// A method that does something after each batch, counted from 1; for tests that look at a run from within.
-pub struct Watched<M> {
-    pub method: M,
+pub struct Watched {
+    pub method: Box<dyn Method>,
     batch: u64,
     watch: Box<dyn FnMut(u64)>,
 }
 
-impl<M> Watched<M> {
-    pub fn new(method: M, watch: impl FnMut(u64) + 'static) -> Self {
-        Self { method, batch: 0, watch: Box::new(watch) }
+impl Watched {
+    pub fn new(method: impl Method + 'static, watch: impl FnMut(u64) + 'static) -> Self {
+        Self { method: Box::new(method), batch: 0, watch: Box::new(watch) }
     }
 }
 
-impl<M: Module> Module for Watched<M> {
+impl Module for Watched {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         self.method.visit(visitor);
     }
 }
 
-impl<M: Method> Method for Watched<M> {
-    type Batch = M::Batch;
-
-    fn before_step(&mut self, position: &Position) {
-        self.method.before_step(position);
+impl Method for Watched {
+    fn before_step(&mut self, step: &Step) {
+        self.method.before_step(step);
     }
 
     fn state(&mut self) -> Arrays {
@@ -205,23 +233,38 @@ impl<M: Method> Method for Watched<M> {
         self.method.restore(state, device)
     }
 
-    fn encode(&mut self, batch: &M::Batch, pass: &mut Pass) -> Outputs {
-        self.method.encode(batch, pass)
+    fn encode(&mut self, batch: &Batch, step: &Step, pass: &mut Pass) -> Result<Outputs, LearnError> {
+        self.method.encode(batch, step, pass)
     }
 
-    fn loss(&self, outputs: &Outputs) -> Terms {
-        self.method.loss(outputs)
+    fn loss(
+        &mut self,
+        local: &Outputs,
+        gathered: &Outputs,
+        step: &Step,
+        observer: &mut dyn Observer,
+    ) -> Result<Terms, LearnError> {
+        self.method.loss(local, gathered, step, observer)
     }
 
-    fn after_step(&mut self, outputs: &Outputs) {
-        self.method.after_step(outputs);
+    fn after_step(&mut self, outputs: &Outputs, step: &Step) {
+        self.method.after_step(outputs, step);
         self.batch += 1;
         (self.watch)(self.batch);
     }
 
-    fn embeddings(&self, outputs: &Outputs) -> Matrix {
+    fn embeddings(&self, outputs: &Outputs) -> Tensor<2> {
         self.method.embeddings(outputs)
     }
+
+    fn kept(&self) -> Box<dyn Embedder> {
+        self.method.kept()
+    }
+}
+
+/// The default of options with some changed: `optimizer("kind = \"adam\"")`.
+pub fn changed<O: lookalike_learn::options::Options>(text: &str) -> O {
+    from_table(text.parse().unwrap()).unwrap()
 }
 
 /// Checkpoint files of a run, oldest first.
@@ -286,7 +329,7 @@ pub fn relative(ours: &[f32], theirs: &[f32]) -> f64 {
 
 /// A pass that trains and drops nothing out.
 pub fn training() -> Pass {
-    Pass { dropout: None, ..Pass::training(SEED.stream("dropout", 0, 0, 0)) }
+    Pass { dropout: None, ..Pass::training(&Step::default()) }
 }
 
 /// Sets every tensor of `module` as `fill` in `fixtures/make.py` does: by its place among the sorted names.

@@ -14,34 +14,39 @@ mod shuffling;
 mod simclr;
 mod supervised;
 
+use std::path::Path;
 use std::sync::Arc;
 
-use common::{COLUMNS, SEED, cpu, fixture, numbers, relative, training, values};
-use lookalike_base::Matrix;
+use common::{COLUMNS, Mlp, SEED, cpu, fixture, numbers, relative, training, values, vectors};
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_data::{ViewBatch, Views};
-use lookalike_learn::encoder::mlp::Mlp;
-use lookalike_learn::engine::{from_host, to_host};
-use lookalike_learn::head::{Head, HeadNorm, Projection, ProjectionOptions};
-use lookalike_learn::loss::{Loss, normalize};
-use lookalike_learn::method::instance_discrimination::{BankObjective, Noise};
-use lookalike_learn::method::moco::MocoOptions;
-use lookalike_learn::method::{Method, Moco, Network, Position};
+use lookalike_learn::encoder::Encoder;
+use lookalike_learn::engine::{Device, Tensor, from_host, to_host};
+use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
+use lookalike_learn::input::Batch;
+use lookalike_learn::loss::noise_contrastive::NoiseOptions;
+use lookalike_learn::loss::{InfoNce, normalize};
+use lookalike_learn::method::instance_discrimination::BankObjective;
+use lookalike_learn::method::moco::{Dictionary, MocoOptions};
+use lookalike_learn::method::momentum_encoder::MomentumShape;
+use lookalike_learn::method::{Building, Method, MethodEntry, Moco, Network, Outputs};
 use lookalike_learn::module::arrays_of;
-use lookalike_learn::negatives::{ContrastiveLoss, MemoryBank, Queue};
-use lookalike_learn::train::momentum_encoder::{Momentum, MomentumShape};
+use lookalike_learn::negatives::{Contrast, MemoryBank, Observer, Queue, Unobserved};
+use lookalike_learn::options::Settings;
+use lookalike_learn::recipe::Recipe;
+use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Optimizer, OptimizerOptions};
+use lookalike_learn::{LearnError, Registry};
 
 const BATCH: u32 = 6;
 const INSTANCES: u32 = 16;
 const QUEUE: usize = 20;
 const STEPS: u64 = 20;
-const LOSS: Loss = Loss::InfoNce { temperature: 0.2 };
+const LOSS: InfoNce = InfoNce { temperature: 0.2 };
 
-fn contrast() -> ContrastiveLoss {
-    ContrastiveLoss::plain(LOSS)
+fn contrast() -> Contrast {
+    Contrast::plain(LOSS)
 }
 
 fn encoder() -> Mlp {
@@ -53,8 +58,8 @@ fn head(inputs: usize, width: usize) -> Projection {
     Projection::new(inputs, &options, &mut SEED.stream("projection", 0, 0, 0), &cpu())
 }
 
-fn network() -> Network<Mlp> {
-    Network { encoder: encoder(), head: Head::Projection(head(16, 16)) }
+fn network() -> Network {
+    Network::new(Box::new(encoder()), head(16, 16))
 }
 
 fn queue() -> Queue {
@@ -66,13 +71,23 @@ fn queue() -> Queue {
     queue
 }
 
-fn moco_options() -> MocoOptions {
-    let momentum = Momentum { base: 0.9, shape: MomentumShape::Constant };
-    MocoOptions { momentum, symmetric: true, groups: 2, shuffle: false, exclude_own: true }
+fn dictionary(exclude_own: bool) -> Dictionary {
+    Dictionary { queue: queue(), exclude_own }
 }
 
-fn moco() -> Moco<Mlp> {
-    Moco::new(network(), Some(queue()), contrast(), moco_options())
+fn moco_options() -> MocoOptions {
+    MocoOptions {
+        momentum: 0.9,
+        momentum_schedule: MomentumShape::Constant,
+        symmetric: true,
+        batch_norm_groups: 2,
+        shuffle: false,
+        ..MocoOptions::default()
+    }
+}
+
+fn moco() -> Moco {
+    Moco::new(network(), Some(dictionary(true)), contrast(), moco_options())
 }
 
 fn bank(size: usize) -> MemoryBank {
@@ -83,33 +98,74 @@ fn bank(size: usize) -> MemoryBank {
     bank
 }
 
-fn noise(drawn: usize, labels: Option<Arc<Vec<u32>>>) -> BankObjective {
-    BankObjective::Noise(Noise { temperature: 0.2, drawn, labels })
+fn noise(drawn: usize) -> BankObjective {
+    BankObjective::Noise(NoiseOptions { temperature: 0.2, noise: drawn })
 }
 
 /// The batch of step `step`: two views of six instances, as the script draws them.
-fn batch(step: u64) -> ViewBatch<Matrix> {
+fn batch(step: u64) -> Batch {
     let instances = (0..BATCH).map(|index| (BATCH * step as u32 + index) % INSTANCES).collect();
     let key = 1000 + 2 * step as u32;
-    let view = |key| numbers(BATCH as usize * COLUMNS, key);
-    let values = [view(key), view(key + 1)].concat();
-    ViewBatch { instances, views: Views::Stacked(Matrix::new(values, COLUMNS).unwrap()) }
+    let view = |key| vectors(numbers(BATCH as usize * COLUMNS, key), COLUMNS);
+    Batch::of_views(instances, vec![view(key), view(key + 1)])
 }
 
-fn position(step: u64) -> Position {
-    Position { seed: SEED, batch: step, step, steps: STEPS, moved: true, diagnostics: false }
+/// The same instances with their rows in the order of `rows`.
+fn reordered(batch: &Batch, rows: &[u32]) -> Batch {
+    let instances = rows.iter().map(|row| batch.instances[*row as usize]).collect();
+    Batch { instances, columns: batch.columns.iter().map(|column| column.select(rows)).collect() }
+}
+
+/// Where a run of [`STEPS`] steps stands.
+fn at(step: u64) -> Step {
+    Step { seed: SEED, step, steps: STEPS, batch: step, ..Step::default() }
+}
+
+fn encode(method: &mut dyn Method, batch: &Batch, step: &Step) -> Outputs {
+    method.encode(batch, step, &mut training()).unwrap()
+}
+
+/// The loss of outputs, which are those of all processes.
+fn loss(method: &mut dyn Method, outputs: &Outputs, step: &Step, observer: &mut dyn Observer) -> Tensor<1> {
+    method.loss(outputs, outputs, step, observer).unwrap().total().unwrap()
 }
 
 /// One step by SGD, as the trainer makes it; returns the loss.
-fn step<M: Method<Batch = ViewBatch<Matrix>>>(method: &mut M, optimizer: &mut Optimizer, step: u64) -> f32 {
-    method.before_step(&position(step));
-    let outputs = method.encode(&batch(step), &mut training());
-    let loss = method.loss(&outputs).total().unwrap();
+fn step(method: &mut dyn Method, optimizer: &mut Optimizer, step: u64) -> f32 {
+    let at = at(step);
+    method.before_step(&at);
+    let outputs = encode(method, &batch(step), &at);
+    let loss = loss(method, &outputs, &at, &mut Unobserved);
     let mut gradients = NamedGradients::new();
     accumulate(method, loss.clone().backward(), &mut gradients);
     optimizer.step(method, gradients, 0.02);
-    method.after_step(&outputs);
+    method.after_step(&outputs, &at);
     loss.inner().into_scalar()
+}
+
+/// What a recipe says.
+fn settings(text: &str) -> Settings {
+    Recipe::parse(text, Path::new("test.toml"), &[], &Registry::standard()).unwrap().settings().clone()
+}
+
+/// What `entry` makes of a recipe on vectors.
+fn build(
+    entry: &MethodEntry,
+    settings: &Settings,
+    labels: Option<Vec<u32>>,
+) -> Result<Box<dyn Method>, LearnError> {
+    let device: Device = cpu();
+    (entry.build)(&Building {
+        settings,
+        encoder: &|_| Ok(Box::new(encoder()) as Box<dyn Encoder>),
+        weights: None,
+        loss: Some(Arc::new(LOSS)),
+        instances: INSTANCES as usize,
+        labels: labels.map(Arc::new),
+        inputs: COLUMNS,
+        seed: SEED,
+        device: &device,
+    })
 }
 
 fn sgd() -> Optimizer {
@@ -122,7 +178,7 @@ fn is_close(what: &str, ours: &[f32], theirs: &[f32]) {
 }
 
 /// Twenty steps from the weights that the script starts from: losses and weights are PyTorch's.
-fn follow_pytorch<M: Method<Batch = ViewBatch<Matrix>>>(name: &str, method: &mut M) -> TensorFile {
+fn follow_pytorch(name: &str, method: &mut dyn Method) -> TensorFile {
     let file = tensors::read(fixture("methods.safetensors")).unwrap();
     let mut optimizer = sgd();
     for index in 0..STEPS {

@@ -1,15 +1,16 @@
 //! Instance discrimination with a memory bank.
 
-use std::sync::Arc;
-
 use lookalike_learn::engine::to_host;
 use lookalike_learn::method::instance_discrimination::BankObjective;
-use lookalike_learn::method::{InstanceDiscrimination, Method, Position};
+use lookalike_learn::method::{InstanceDiscrimination, Method};
+use lookalike_learn::negatives::{Observer, Unobserved};
+use lookalike_learn::train::diagnostics::{Diagnostics, Scalar};
 
 use super::{
-    INSTANCES, bank, batch, contrast, follow_pytorch, is_close, moco, network, noise, position, sgd, step,
+    INSTANCES, at, bank, batch, contrast, encode, follow_pytorch, is_close, loss, moco, network, noise, sgd,
+    step,
 };
-use crate::common::{SEED, cpu, fill, training, values};
+use crate::common::{SEED, cpu, fill, values};
 
 #[test]
 fn the_memory_bank_is_pytorchs_after_20_steps() {
@@ -23,7 +24,7 @@ fn the_memory_bank_is_pytorchs_after_20_steps() {
 #[test]
 fn a_bank_entry_moves_only_where_its_instance_was_seen() {
     let bank = bank(INSTANCES as usize);
-    let mut method = InstanceDiscrimination::new(network(), bank, noise(9, None));
+    let mut method = InstanceDiscrimination::new(network(), bank, noise(9));
     let before = to_host(method.bank().vectors());
     step(&mut method, &mut sgd(), 0);
     let after = to_host(method.bank().vectors());
@@ -47,12 +48,14 @@ fn a_bank_of_another_data_set_is_refused_at_resume() {
 #[test]
 fn noise_contrast_shows_the_same_diagnostics_as_other_losses_and_so_can_be_seen_to_collapse() {
     // Instances 0 to 15 in two classes; nine entries of sixteen drawn for each query.
-    let labels = Arc::new((0..INSTANCES).map(|instance| instance % 2).collect::<Vec<u32>>());
-    let mut method = InstanceDiscrimination::new(network(), bank(16), noise(9, Some(labels.clone())));
-    method.before_step(&Position { diagnostics: true, ..position(0) });
-    let outputs = method.encode(&batch(0), &mut training());
-    let scalars = method.loss(&outputs).scalars;
-    let number = |name: &str| scalars.get(name).and_then(serde_json::Value::as_f64).unwrap();
+    let labels: Vec<u32> = (0..INSTANCES).map(|instance| instance % 2).collect();
+    let mut method = InstanceDiscrimination::new(network(), bank(16), noise(9));
+    method.before_step(&at(0));
+    let outputs = encode(&mut method, &batch(0), &at(0));
+    let mut diagnostics = Diagnostics::new(Some(&labels));
+    let seen: f32 = loss(&mut method, &outputs, &at(0), &mut diagnostics).into_scalar();
+    let scalars = diagnostics.into_scalars();
+    let number = |name: &str| scalars.get(name).and_then(Scalar::value).unwrap();
     // By hand, from the entries that the method's stream draws.
     let bank = to_host(method.bank().vectors());
     let query = to_host(outputs.get("query"));
@@ -75,6 +78,7 @@ fn noise_contrast_shows_the_same_diagnostics_as_other_losses_and_so_can_be_seen_
     {
         assert!(scalars.contains_key(name), "{name} is not among {:?}", scalars.keys());
     }
-    method.before_step(&position(0));
-    assert!(method.loss(&outputs).scalars.is_empty(), "nobody asked");
+    let unseen: f32 = loss(&mut method, &outputs, &at(0), &mut Unobserved).into_scalar();
+    assert_eq!(unseen, seen, "whoever looks changes nothing");
+    Unobserved.number("log_normalizer", &|| panic!("nobody asked"));
 }

@@ -1,26 +1,27 @@
 //! MoCo: the queue, what is compared with it, and when it takes what.
 
-use lookalike_base::Matrix;
 use lookalike_learn::engine::to_host;
+use lookalike_learn::input::Batch;
 use lookalike_learn::method::moco::MocoOptions;
-use lookalike_learn::method::{Method, Moco, MocoV3};
+use lookalike_learn::method::momentum_encoder::{Momentum, MomentumShape};
+use lookalike_learn::method::{Embedder, Method, Moco, MocoV3};
 use lookalike_learn::module::{Pass, arrays_of};
-use lookalike_learn::negatives::{ContrastiveLoss, MixingOptions, NO_INSTANCE};
-use lookalike_learn::train::momentum_encoder::{Momentum, MomentumShape};
+use lookalike_learn::negatives::mixing::Draw;
+use lookalike_learn::negatives::{Compared, Contrast, MixingOptions, NO_INSTANCE, Observer, Unobserved};
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 
 use super::{
-    BATCH, QUEUE, batch, contrast, follow_pytorch, head, is_close, keys_are_pytorchs, moco, moco_options,
-    network, position, queue, sgd,
+    BATCH, QUEUE, at, batch, contrast, dictionary, encode, follow_pytorch, head, is_close, keys_are_pytorchs,
+    loss, moco, moco_options, network, reordered, sgd,
 };
-use crate::common::{COLUMNS, fill, numbers, training, values};
+use crate::common::{COLUMNS, fill, numbers, training, values, vectors};
 
 #[test]
 fn moco_s_queue_momentum_encoder_and_weights_are_pytorchs_after_20_steps() {
     let mut method = moco();
     fill(&mut method);
     // The momentum encoder begins as a copy of the filled network.
-    method = Moco::new(method.network, Some(queue()), contrast(), moco_options());
+    method = Moco::new(method.network().clone(), Some(dictionary(true)), contrast(), moco_options());
     let file = follow_pytorch("moco", &mut method);
     keys_are_pytorchs("moco", &method.state(), &file);
     let queue = method.queue().unwrap();
@@ -36,7 +37,7 @@ fn moco_v3_is_pytorchs_after_20_steps() {
     let momentum = Momentum { base: 0.9, shape: MomentumShape::Cosine };
     let mut method = MocoV3::new(network(), head(8, 12), momentum, contrast());
     fill(&mut method);
-    let mut filled = MocoV3::new(method.network.clone(), head(8, 12), momentum, contrast());
+    let mut filled = MocoV3::new(method.network().clone(), head(8, 12), momentum, contrast());
     fill(&mut filled);
     let file = follow_pytorch("moco-v3", &mut filled);
     keys_are_pytorchs("moco-v3", &filled.state(), &file);
@@ -45,14 +46,14 @@ fn moco_v3_is_pytorchs_after_20_steps() {
 #[test]
 fn a_key_is_never_among_its_own_negatives_and_is_enqueued_after_both_losses() {
     for symmetric in [false, true] {
-        let settings = MocoOptions { symmetric, exclude_own: false, ..moco_options() };
-        let mut method = Moco::new(network(), Some(queue()), contrast(), settings);
+        let settings = MocoOptions { symmetric, ..moco_options() };
+        let mut method = Moco::new(network(), Some(dictionary(false)), contrast(), settings);
         let before = to_host(method.queue().unwrap().keys());
-        method.before_step(&position(0));
-        let outputs = method.encode(&batch(0), &mut training());
-        let loss = method.loss(&outputs).total().unwrap();
+        method.before_step(&at(0));
+        let outputs = encode(&mut method, &batch(0), &at(0));
+        let loss = loss(&mut method, &outputs, &at(0), &mut Unobserved);
         assert_eq!(to_host(method.queue().unwrap().keys()), before, "both losses see the old queue");
-        method.after_step(&outputs);
+        method.after_step(&outputs, &at(0));
         let queue = method.queue().unwrap();
         let names: &[&str] = if symmetric { &["key", "key of first"] } else { &["key"] };
         let new: Vec<f32> = names.iter().flat_map(|name| to_host(outputs.get(name))).collect();
@@ -81,35 +82,45 @@ fn a_key_is_never_among_its_own_negatives_and_is_enqueued_after_both_losses() {
 #[test]
 fn an_instance_s_older_keys_can_be_masked_by_id() {
     let losses = [false, true].map(|exclude_own| {
-        let settings = MocoOptions { symmetric: false, exclude_own, ..moco_options() };
-        let mut method = Moco::new(network(), Some(queue()), contrast(), settings);
-        method.before_step(&position(0));
-        let outputs = method.encode(&batch(0), &mut training());
+        let settings = MocoOptions { symmetric: false, ..moco_options() };
+        let mut method = Moco::new(network(), Some(dictionary(exclude_own)), contrast(), settings);
+        method.before_step(&at(0));
+        let outputs = encode(&mut method, &batch(0), &at(0));
         // The very keys of this batch stand in the queue, as if from an epoch before.
-        method.after_step(&outputs);
-        method.loss(&outputs).total().unwrap().into_scalar::<f32>()
+        method.after_step(&outputs, &at(0));
+        loss(&mut method, &outputs, &at(0), &mut Unobserved).into_scalar::<f32>()
     });
     assert!(losses[0] > losses[1] + 0.01, "{losses:?}");
 }
 
-#[test]
-fn mixtures_never_enter_the_queue_and_each_direction_draws_its_own() {
+/// MoCo whose negatives are mixed from the first step on.
+fn mixed(settings: MocoOptions) -> Moco {
     let mixing = MixingOptions { hardest: 5, between: 7, with_query: 3, warm_up: 0.0 };
-    let mut method = Moco::new(
-        network(),
-        Some(queue()),
-        ContrastiveLoss { mixing: Some(mixing), ..contrast() },
-        moco_options(),
-    );
+    Moco::new(network(), Some(dictionary(true)), Contrast { mixing: Some(mixing), ..contrast() }, settings)
+}
+
+/// Keeps the mixtures of every comparison.
+#[derive(Default)]
+struct Draws(Vec<Draw>);
+
+impl Observer for Draws {
+    fn compared(&mut self, compared: &Compared<'_>) {
+        self.0.extend(compared.draw.cloned());
+    }
+}
+
+#[test]
+fn mixtures_never_enter_the_queue() {
+    let mut method = mixed(moco_options());
     let mut optimizer = sgd();
     for index in 0..4 {
-        method.before_step(&position(index));
-        let outputs = method.encode(&batch(index), &mut training());
-        let loss = method.loss(&outputs).total().unwrap();
+        method.before_step(&at(index));
+        let outputs = encode(&mut method, &batch(index), &at(index));
+        let loss = loss(&mut method, &outputs, &at(index), &mut Unobserved);
         let mut gradients = NamedGradients::new();
         accumulate(&mut method, loss.backward(), &mut gradients);
         optimizer.step(&mut method, gradients, 0.05);
-        method.after_step(&outputs);
+        method.after_step(&outputs, &at(index));
         let keys = [to_host(outputs.get("key")), to_host(outputs.get("key of first"))].concat();
         let queue = method.queue().unwrap();
         let held = to_host(queue.keys());
@@ -122,10 +133,54 @@ fn mixtures_never_enter_the_queue_and_each_direction_draws_its_own() {
 }
 
 #[test]
+fn each_direction_draws_its_own_mixtures() {
+    let mut method = mixed(moco_options());
+    method.before_step(&at(0));
+    // Both views are the same, and the momentum encoder is still the encoder: the directions compare the same vectors.
+    let mut batch = batch(0);
+    batch.columns[1].input = batch.columns[0].input.clone();
+    let outputs = encode(&mut method, &batch, &at(0));
+    assert_eq!(to_host(outputs.get("query")), to_host(outputs.get("query of second")));
+    let mut draws = Draws::default();
+    loss(&mut method, &outputs, &at(0), &mut draws);
+    let [first, second] = draws.0.try_into().unwrap();
+    for (first, second) in first.queries.iter().zip(&second.queries) {
+        assert_eq!(first.hardest, second.hardest);
+        assert!(first.mixtures.len() == 10 && first.mixtures != second.mixtures);
+    }
+}
+
+#[test]
+fn the_mixtures_of_a_query_hang_on_its_instance_and_view_and_not_on_its_row() {
+    let order = [4, 0, 5, 2, 1, 3];
+    let [(plain, draws), (moved, moved_draws)] = [batch(0), reordered(&batch(0), &order)].map(|batch| {
+        let mut method = mixed(MocoOptions { batch_norm_groups: 1, ..moco_options() });
+        method.before_step(&at(0));
+        let outputs = encode(&mut method, &batch, &at(0));
+        let mut draws = Draws::default();
+        let loss: f32 = loss(&mut method, &outputs, &at(0), &mut draws).into_scalar();
+        (loss, draws.0)
+    });
+    assert_eq!((draws.len(), moved_draws.len()), (2, 2));
+    for (plain, moved) in draws.iter().zip(&moved_draws) {
+        for (moved, row) in moved.queries.iter().zip(order) {
+            assert_eq!(*moved, plain.queries[row as usize]);
+        }
+        // Were there one stream for all, queries of one instance could not be told from those of another.
+        assert!(plain.queries.windows(2).all(|pair| {
+            let shares = |index: usize| pair[index].mixtures.iter().map(|mixture| mixture.share);
+            shares(0).ne(shares(1))
+        }));
+    }
+    assert!((plain - moved).abs() <= 1e-6 * plain.abs(), "{plain} {moved}");
+}
+
+#[test]
 fn evaluation_of_a_queue_s_method_touches_neither_queue_nor_momentum_encoder() {
     let mut method = moco();
     let before = (arrays_of(&mut method), method.state());
-    let input = Matrix::new(numbers(3 * COLUMNS, 5), COLUMNS).unwrap();
-    method.network.embed(&input, &mut Pass::evaluation());
+    let input = Batch::of_views(vec![0, 1, 2], vec![vectors(numbers(3 * COLUMNS, 5), COLUMNS)]);
+    method.network().embed(&input, &mut Pass::evaluation()).unwrap();
+    method.kept().embed(&input, &mut training()).unwrap();
     assert_eq!((arrays_of(&mut method), method.state()), before);
 }

@@ -3,23 +3,22 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lookalike_base::Matrix;
 use lookalike_base::progress::Cancellation;
-use lookalike_data::ViewBatch;
-use lookalike_learn::method::direct_clr::direct_clr;
+use lookalike_learn::head::Leading;
 use lookalike_learn::method::instance_discrimination::BankObjective;
 use lookalike_learn::method::moco::MocoOptions;
-use lookalike_learn::method::{EndToEnd, InstanceDiscrimination, Method, Moco, MocoV3};
-use lookalike_learn::negatives::{ContrastiveLoss, MixingOptions};
+use lookalike_learn::method::momentum_encoder::{Momentum, MomentumShape};
+use lookalike_learn::method::simclr::InBatchNegatives;
+use lookalike_learn::method::{DirectClr, EndToEnd, InstanceDiscrimination, Method, Moco, MocoV3, Network};
+use lookalike_learn::negatives::{Contrast, MixingOptions};
 use lookalike_learn::train::Outcome;
-use lookalike_learn::train::momentum_encoder::{Momentum, MomentumShape};
 use lookalike_sampling::{Coverage, SamplerKind};
 
-use super::{bank, contrast, encoder, head, moco_options, network, noise, queue, supervised};
+use super::{bank, contrast, dictionary, encoder, head, moco_options, network, noise, supervised};
 use crate::common::{NoisyViews, Watched, checkpoints, copy, newest_bytes, options, points, sampler, train};
 
 /// A run killed within an epoch goes on to the same bits: weights, optimiser, sampler, and all that the method keeps.
-fn survives_being_killed<M: Method<Batch = ViewBatch<Matrix>>>(name: &str, make: impl Fn() -> M) {
+fn survives_being_killed<M: Method + 'static>(name: &str, make: impl Fn() -> M) {
     let folder = tempfile::tempdir().unwrap();
     let [run, killed] = ["run", "killed"].map(|kind| folder.path().join(kind));
     let source = Arc::new(NoisyViews(points(50, 5, 2).values));
@@ -40,10 +39,10 @@ fn survives_being_killed<M: Method<Batch = ViewBatch<Matrix>>>(name: &str, make:
 #[test]
 fn queue_and_pointer_bank_and_momentum_encoder_survive_a_resume_bit_for_bit() {
     let mixing = MixingOptions { hardest: 5, between: 7, with_query: 3, warm_up: 0.2 };
-    let mixed = || ContrastiveLoss { mixing: Some(mixing), ..contrast() };
+    let mixed = || Contrast { mixing: Some(mixing), ..contrast() };
     survives_being_killed("moco", || {
         let settings = MocoOptions { shuffle: true, ..moco_options() };
-        Moco::new(network(), Some(queue()), mixed(), settings)
+        Moco::new(network(), Some(dictionary(true)), mixed(), settings)
     });
     survives_being_killed("moco without a queue", || Moco::new(network(), None, mixed(), moco_options()));
     let momentum = Momentum { base: 0.9, shape: MomentumShape::Cosine };
@@ -52,9 +51,10 @@ fn queue_and_pointer_bank_and_momentum_encoder_survive_a_resume_bit_for_bit() {
     survives_being_killed("softmax over a bank", || {
         InstanceDiscrimination::new(network(), bank(50), BankObjective::Softmax(mixed()))
     });
-    survives_being_killed("noise contrast", || {
-        InstanceDiscrimination::new(network(), bank(50), noise(16, None))
+    survives_being_killed("noise contrast", || InstanceDiscrimination::new(network(), bank(50), noise(16)));
+    survives_being_killed("direct clr", || {
+        let network = Network::new(Box::new(encoder()), Leading(6));
+        DirectClr::new(network, contrast(), InBatchNegatives::OtherViews)
     });
-    survives_being_killed("direct clr", || direct_clr(encoder(), 6, contrast()).unwrap());
     survives_being_killed("supervised", || supervised::supervised(50));
 }

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use lookalike_base::progress::Cancellation;
-use lookalike_base::{Matrix, tensors};
-use lookalike_data::{BatchRequest, BatchSource, DataError, ViewBatch};
+use lookalike_base::tensors;
+use lookalike_data::{BatchRequest, BatchSource, DataError};
 use lookalike_learn::LearnError;
+use lookalike_learn::input::Batch;
 use lookalike_learn::train::{OptimizerKind, TrainOptions, Trainer};
 use lookalike_sampling::{Coverage, SamplerKind};
 
@@ -21,7 +22,7 @@ fn source() -> NoisyViews {
     NoisyViews(points(INSTANCES, 4, 4).values)
 }
 
-fn error_of(source: impl BatchSource<Batch = ViewBatch<Matrix>> + 'static, set: TrainOptions) -> LearnError {
+fn error_of(source: impl BatchSource<Batch = Batch> + 'static, set: TrainOptions) -> LearnError {
     train(perceptron(0.0), Arc::new(source), set, &Cancellation::new()).map(|_| ()).unwrap_err()
 }
 
@@ -43,11 +44,11 @@ struct Failing<F> {
 
 impl<F> BatchSource for Failing<F>
 where
-    F: Fn(&BatchRequest, ViewBatch<Matrix>) -> Result<ViewBatch<Matrix>, DataError> + Send + Sync,
+    F: Fn(&BatchRequest, Batch) -> Result<Batch, DataError> + Send + Sync,
 {
-    type Batch = ViewBatch<Matrix>;
+    type Batch = Batch;
 
-    fn batch(&self, request: &BatchRequest) -> Result<Self::Batch, DataError> {
+    fn batch(&self, request: &BatchRequest) -> Result<Batch, DataError> {
         let batch = self.good.batch(request)?;
         if request.step < self.step { Ok(batch) } else { (self.fail)(request, batch) }
     }
@@ -112,7 +113,7 @@ fn a_source_that_fails_or_panics_ends_the_run_with_its_own_words() {
         error_of(Failing { good: source(), step: 4, fail: refuse }, set(&folder.path().join("fails")));
     assert!(matches!(error, LearnError::Data(_)) && error.to_string().contains("no batch 4"), "{error}");
 
-    let panic = |_: &BatchRequest, _| -> Result<ViewBatch<Matrix>, DataError> { panic!("the source broke") };
+    let panic = |_: &BatchRequest, _| -> Result<Batch, DataError> { panic!("the source broke") };
     let error =
         error_of(Failing { good: source(), step: 4, fail: panic }, set(&folder.path().join("panics")));
     assert!(matches!(error, LearnError::Data(DataError::Panic { step: 4, .. })), "{error}");
@@ -128,7 +129,7 @@ fn a_run_folder_that_cannot_be_made_is_an_error_with_its_path() {
     let file = folder.path().join("file");
     std::fs::write(&file, "in the way").unwrap();
     let run = file.join("run");
-    let opened = Trainer::open(perceptron(0.0), Arc::new(source()), set(&run));
+    let opened = Trainer::open(Box::new(perceptron(0.0)), Arc::new(source()), set(&run));
     let error = opened.map(|_| ()).unwrap_err();
     assert!(matches!(&error, LearnError::Io { path, .. } if *path == run), "{error}");
 }

@@ -6,6 +6,9 @@
 mod common;
 
 mod accumulation;
+mod chunks;
+mod dropout;
+mod embeddings;
 mod events;
 mod failure;
 mod resume;

@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, Watch};
 use lookalike_learn::LearnError;
-use lookalike_learn::encoder::mlp::Mlp;
 use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
-use lookalike_learn::loss::Loss;
+use lookalike_learn::loss::Alignment;
 use lookalike_learn::method::simclr::InBatchNegatives;
 use lookalike_learn::method::{Network, SimClr};
-use lookalike_learn::negatives::ContrastiveLoss;
+use lookalike_learn::negatives::Contrast;
 use lookalike_learn::train::{OptimizerKind, Outcome, TrainOptions, Trainer};
 use lookalike_sampling::{Coverage, LastBatch, SamplerKind};
 
 use crate::common::{
-    NoisyViews, SEED, Watched, checkpoints, copy, cpu, events, newest_bytes, options, perceptron, points,
-    sampler, series, train,
+    COLUMNS, Mlp, NoisyViews, SEED, Watched, checkpoints, copy, cpu, events, newest_bytes, options,
+    perceptron, points, sampler, series, train,
 };
 
 const INSTANCES: usize = 50;
@@ -28,7 +27,7 @@ fn source() -> Arc<NoisyViews> {
     Arc::new(NoisyViews(points(INSTANCES, 5, 2).values))
 }
 
-fn method() -> SimClr<Mlp> {
+fn method() -> SimClr {
     perceptron(0.1)
 }
 
@@ -184,7 +183,7 @@ fn a_torn_checkpoint_is_told_and_the_one_before_it_used() {
         // What a crash within a write leaves behind is no checkpoint.
         std::fs::write(newest.with_file_name(".step-000000015.safetensors.1-0.part"), [0; 100]).unwrap();
 
-        let (trainer, warnings) = Trainer::open(method(), source(), walk(&killed)).unwrap();
+        let (trainer, warnings) = Trainer::open(Box::new(method()), source(), walk(&killed)).unwrap();
         assert!(before.ends_with("step-000000009.safetensors") && trainer.step() == 9);
         assert!(warnings.len() == 1 && warnings[0].contains("step-000000012.safetensors"), "{warnings:?}");
         drop(trainer);
@@ -266,7 +265,7 @@ fn without_a_checkpoint_a_run_starts_anew() {
     let folder = tempfile::tempdir().unwrap();
     let [run, killed] = run_and_killed(folder.path());
     std::fs::remove_dir_all(killed.join("checkpoints")).unwrap();
-    let (mut trainer, warnings) = Trainer::open(method(), source(), walk(&killed)).unwrap();
+    let (mut trainer, warnings) = Trainer::open(Box::new(method()), source(), walk(&killed)).unwrap();
     assert!(trainer.step() == 0 && warnings.is_empty());
     trainer.run(Watch::default()).unwrap();
     assert!(newest_bytes(&killed) == newest_bytes(&run));
@@ -287,8 +286,9 @@ fn collapse_is_told_once_however_often_a_run_is_resumed() {
     let positives_only = || {
         let form = ProjectionOptions { layers: 1, width: 0, dimension: 8, batch_norm: HeadNorm::None };
         let head = Projection::new(16, &form, &mut SEED.stream("projection", 0, 0, 0), &cpu());
-        let network = Network { encoder: perceptron(0.0).network.encoder, head: head.into() };
-        SimClr::with(network, ContrastiveLoss::plain(Loss::Alignment), InBatchNegatives::AllViews)
+        let encoder = Mlp::new(&[COLUMNS, 32, 16], 0.0, &mut SEED.stream("encoder", 0, 0, 0), &cpu());
+        let network = Network::new(Box::new(encoder), head);
+        SimClr::new(network, Contrast::plain(Alignment), InBatchNegatives::AllViews)
     };
     let go = |max_steps| {
         let set =
