@@ -5,10 +5,10 @@ use std::path::PathBuf;
 use lookalike_base::npy;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::Split;
-use lookalike_learn::experiment::{Domain, Experiment};
+use lookalike_learn::Registry;
 
 use crate::failure::Failure;
-use crate::run::{RunOptions, with_any};
+use crate::run::RunOptions;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -44,25 +44,21 @@ enum Layer {
     Projection,
 }
 
-pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
-    let mut options = arguments.options.clone();
-    options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
-    let experiment = options.open_run(&arguments.run)?;
-    with_any!(&experiment, experiment => embed(arguments, experiment, cancellation))
-}
-
-fn embed<D: Domain>(
+pub(crate) fn run(
     arguments: &Arguments,
-    experiment: &Experiment<D>,
+    registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
+    let mut options = arguments.options.clone();
+    options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
+    let experiment = options.open_run(&arguments.run, registry)?;
     let mut network = experiment.load_model(&arguments.run)?;
     let split = match arguments.split {
         DataPart::Train => Split::Train,
         DataPart::Test => Split::Test,
     };
     let embedded = experiment
-        .embed(&mut network, split, cancellation)
+        .embed(&mut *network, split, cancellation)
         .map_err(Failure::or_interrupted("nothing was written"))?;
     let rows = match arguments.layer {
         Layer::Representation => embedded.representation,

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lookalike_learn::Registry;
 use lookalike_learn::experiment::export;
 
 use crate::failure::Failure;
@@ -16,9 +17,9 @@ pub(crate) struct Arguments {
     out: PathBuf,
 }
 
-pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Failure> {
     let place = RunOptions { data_root: None, device: None, settings: Vec::new() };
-    export(&place.run_recipe(&arguments.run)?, &arguments.run, &arguments.out)?;
+    export(&place.run_recipe(&arguments.run, registry)?, &arguments.run, &arguments.out)?;
     eprintln!("wrote {}", arguments.out.display());
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! How a command fails: the message with its causes, and the exit status.
 
-use std::process::ExitCode;
-
 use lookalike_data::DataError;
 use lookalike_learn::LearnError;
 
@@ -36,8 +34,8 @@ impl Failure {
         }
     }
 
-    /// Prints the reason to standard error.
-    pub(crate) fn report(self) -> ExitCode {
+    /// Prints the reason to standard error, and gives the exit status.
+    pub(crate) fn report(self) -> u8 {
         match self {
             Self::Error { error, status } => {
                 eprintln!("error: {error}");
@@ -49,11 +47,11 @@ impl Failure {
                     }
                     told = cause;
                 }
-                ExitCode::from(status)
+                status
             }
             Self::Interrupted(how) => {
                 eprintln!("interrupted: {how}");
-                ExitCode::from(INTERRUPTED)
+                INTERRUPTED
             }
         }
     }

@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lookalike_data::graph::is_path;
-use lookalike_learn::LearnError;
-use lookalike_learn::experiment::AnyExperiment;
-use lookalike_learn::recipe::{Modality, Recipe, ValidRecipe};
+use lookalike_learn::experiment::Experiment;
+use lookalike_learn::recipe::{Recipe, ValidRecipe};
+use lookalike_learn::{LearnError, Registry};
 
 use crate::failure::Failure;
 use crate::progress::Terminal;
 
 /// What every command that opens data and a device can be told.
-#[derive(clap::Args, Clone)]
+#[derive(clap::Args, Clone, Default)]
 pub(crate) struct RunOptions {
     /// Folder that holds the data set's files
     #[arg(long, value_name = "DIR")]
@@ -27,46 +27,51 @@ pub(crate) struct RunOptions {
 
 impl RunOptions {
     /// Reads and checks the recipe at `path`, with what was given on the command line.
-    pub(crate) fn recipe(&self, path: &Path) -> Result<ValidRecipe, LearnError> {
-        let mut recipe = Recipe::read(path, &self.settings)?;
-        if let Some(root) = &self.data_root {
-            recipe.data.root = Some(root.clone());
-        }
-        if recipe.modality() != Modality::Images {
-            // Where graphs are looked for otherwise.
-            let root = recipe.data.root.get_or_insert_with(|| PathBuf::from("."));
-            let path = Path::new(&recipe.data.name);
-            if is_path(&recipe.data.name) && !root.join(path).exists() && path.exists() {
-                let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-                recipe.data.name = path.to_string_lossy().into_owned();
+    pub(crate) fn recipe(&self, path: &Path, registry: &Registry) -> Result<ValidRecipe, LearnError> {
+        let mut recipe = Recipe::read(path, &self.settings, registry)?;
+        recipe.set_path("data.root", self.data_root.as_deref());
+        let mut root = recipe.settings().text("data.root").map(PathBuf::from);
+        if recipe.choose(registry)?.modality.finds_paths {
+            // Where they are looked for otherwise.
+            let root = root.get_or_insert_with(|| PathBuf::from("."));
+            let name = recipe.settings().text("data.name").unwrap_or_default().to_owned();
+            let path = Path::new(&name);
+            if is_path(&name) && !root.join(path).exists() && path.exists() {
+                recipe.set_path("data.name", Some(&absolute(path)));
             }
         }
         // A run may be resumed from elsewhere.
-        recipe.data.root = recipe.data.root.map(|root| std::path::absolute(&root).unwrap_or(root));
+        recipe.set_path("data.root", root.map(|root| absolute(&root)).as_deref());
+        let weights = recipe.settings().text("encoder.weights").map(|path| absolute(Path::new(path)));
+        recipe.set_path("encoder.weights", weights.as_deref());
         if let Some(device) = &self.device {
-            recipe.train.device.clone_from(device);
+            recipe.set("train.device", device.clone());
         }
-        recipe.validate()
+        recipe.validate(registry)
     }
 
     /// The recipe of a run folder.
-    pub(crate) fn run_recipe(&self, run: &Path) -> Result<ValidRecipe, Failure> {
+    pub(crate) fn run_recipe(&self, run: &Path, registry: &Registry) -> Result<ValidRecipe, Failure> {
         let path = run.join("recipe.toml");
         if !path.exists() {
             return Err(Failure::usage(format!("{} is not a run: it has no recipe.toml", run.display())));
         }
-        Ok(self.recipe(&path)?)
+        Ok(self.recipe(&path, registry)?)
     }
 
     /// Opens the experiment of a run folder.
-    pub(crate) fn open_run(&self, run: &Path) -> Result<AnyExperiment, Failure> {
-        open(self.run_recipe(run)?)
+    pub(crate) fn open_run(&self, run: &Path, registry: &Registry) -> Result<Experiment, Failure> {
+        open(self.run_recipe(run, registry)?, registry)
     }
 }
 
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
 /// Opens an experiment and tells the user what is to be known about its data.
-pub(crate) fn open(recipe: ValidRecipe) -> Result<AnyExperiment, Failure> {
-    let (experiment, warnings) = AnyExperiment::open(recipe, Arc::new(Terminal))?;
+pub(crate) fn open(recipe: ValidRecipe, registry: &Registry) -> Result<Experiment, Failure> {
+    let (experiment, warnings) = Experiment::open(recipe, registry, Arc::new(Terminal))?;
     warn(&warnings);
     Ok(experiment)
 }
@@ -77,16 +82,3 @@ pub(crate) fn warn(warnings: &[String]) {
         eprintln!("warning: {warning}");
     }
 }
-
-/// Does the same with an experiment on any kind of data.
-macro_rules! with_any {
-    ($any:expr, $experiment:ident => $then:expr) => {
-        match $any {
-            lookalike_learn::experiment::AnyExperiment::Images($experiment) => $then,
-            lookalike_learn::experiment::AnyExperiment::GraphViews($experiment) => $then,
-            lookalike_learn::experiment::AnyExperiment::Mvgrl($experiment) => $then,
-            lookalike_learn::experiment::AnyExperiment::Nodes($experiment) => $then,
-        }
-    };
-}
-pub(crate) use with_any;

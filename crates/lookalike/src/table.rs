@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use lookalike_learn::evaluate::Score;
+use lookalike_learn::evaluate::Evaluation;
 
 /// Rows of a name and a value, aligned.
 #[derive(Debug, Default)]
@@ -14,16 +14,9 @@ impl Table {
         self.0.push((name.into(), value.into()));
     }
 
-    /// Adds an accuracy or another share, as a percentage.
-    pub(crate) fn share(&mut self, name: impl Into<String>, score: &Score) {
-        let value =
-            score.value().map_or_else(|| score.to_string(), |value| format!("{:6.2} %", 100.0 * value));
-        self.row(name, value);
-    }
-
-    /// Adds a number.
-    pub(crate) fn number(&mut self, name: impl Into<String>, score: &Score) {
-        self.row(name, score.value().map_or_else(|| score.to_string(), |value| format!("{value:8.4}")));
+    /// All that an evaluation shows.
+    pub(crate) fn of(evaluation: &Evaluation) -> Self {
+        Self(evaluation.rows().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 }
 

@@ -96,6 +96,138 @@ fn a_run_is_trained_evaluated_embedded_and_exported() {
 }
 
 #[test]
+fn a_check_tells_steps_and_time_and_keeps_nothing() {
+    let place = Place::new();
+    let before = fs::read_dir(place.folder.path()).unwrap().count();
+    let table = place.succeed(&["train", "photos.toml", "--check"]);
+    for row in ["40 instances", "seconds a step, median of ", "minutes, without", "peak memory"] {
+        assert!(table.contains(row), "{table}");
+    }
+    assert_eq!(fs::read_dir(place.folder.path()).unwrap().count(), before);
+    let ended = place.run(&["train", "photos.toml", "--check", "--set", "sampler.batch_size=41"]);
+    assert!(ended.status == Some(2) && ended.error.contains("sampler"), "{}", ended.error);
+    assert_eq!(place.run(&["train", "photos.toml", "--check", "--out", "run"]).status, Some(2));
+}
+
+#[test]
+fn runs_of_several_seeds_are_summarized_and_go_on_where_one_is_missing() {
+    let place = Place::new();
+    let seeds = ["train", "photos.toml", "--out", "runs", "--seeds", "0..2", "--set", "train.max_steps=6"];
+    let table = place.succeed(&seeds);
+    assert!(table.contains("mean of 3"), "{table}");
+    let models = [0, 1, 2].map(|seed| place.path(&format!("runs/seed-{seed}/model.safetensors")));
+    let [first, second, third] = models.each_ref().map(|path| fs::read(path).unwrap());
+    assert!(first != second && second != third);
+    fs::remove_dir_all(place.path("runs/seed-1")).unwrap();
+    place.succeed(&seeds);
+    assert_eq!(fs::read(&models[1]).unwrap(), second);
+    // Seed 2 alone is the same run.
+    place.succeed(&["train", "photos.toml", "--out", "two", "--set", "seed=2", "--set", "train.max_steps=6"]);
+    assert_eq!(fs::read(place.path("two/model.safetensors")).unwrap(), third);
+    let summary: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(place.path("runs/seeds.json")).unwrap()).unwrap();
+    assert!(summary["knn"]["mean"].is_f64() && summary["hardness"]["deviation"].is_f64(), "{summary}");
+    let names = ["knn_k", "knn_temperature", "proxy_negatives", "layer"];
+    let absent = |name: &&str| summary.get(*name).is_none() && !table.contains(&format!("{name}, mean of"));
+    assert!(names.iter().all(absent), "{summary}");
+    let alone = ["train", "photos.toml", "--out", "one", "--seeds", "2..2", "--set", "train.max_steps=6"];
+    let table = place.succeed(&alone);
+    assert!(table.contains("knn, mean of 1 seed ") && !table.contains(" seeds"), "{table}");
+    for wrong in ["4..0", "1", "a..b", "9223372036854775807..9223372036854775808"] {
+        let ended = place.run(&["train", "photos.toml", "--seeds", wrong]);
+        assert_eq!(ended.status, Some(2), "{}", ended.error);
+    }
+}
+
+#[test]
+fn runs_of_another_recipe_are_not_taken_for_those_of_the_seeds() {
+    let place = Place::new();
+    let seeds = |others: &[&str]| {
+        let own = ["train", "photos.toml", "--out", "runs", "--seeds", "0..1", "--set", "train.max_steps=6"];
+        place.run(&[&own[..], others].concat())
+    };
+    assert_eq!(seeds(&[]).status, Some(0));
+    let summary = fs::read(place.path("runs/seeds.json")).unwrap();
+    fs::remove_dir_all(place.path("runs/seed-0")).unwrap();
+    for other in ["loss.temperature=0.3", "sampler.batch_size=10", "evaluate.knn_k=3"] {
+        let ended = seeds(&["--set", other]);
+        assert_eq!(ended.status, Some(2), "{other}: {}", ended.error);
+        let said = Path::new("runs").join("seed-1");
+        assert!(
+            ended.error.contains(&format!("{} is a run of another recipe", said.display())),
+            "{other}: {}",
+            ended.error
+        );
+        // It is refused before anything is trained.
+        assert!(!place.path("runs/seed-0").exists());
+    }
+    // Where and how fast it runs is the same recipe still.
+    assert_eq!(seeds(&["--set", "train.loader_threads=1"]).status, Some(0));
+    assert_eq!(fs::read(place.path("runs/seeds.json")).unwrap(), summary);
+    let within = place.run(&["train", "photos.toml", "--out", "runs/seed-0", "--seeds", "0..1"]);
+    assert!(within.status == Some(2) && within.error.contains("holds a run itself"), "{}", within.error);
+}
+
+#[test]
+fn weights_that_do_not_fit_leave_no_run_behind() {
+    let place = Place::new();
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=6"]);
+    place.succeed(&["export", "run", "start.safetensors"]);
+    let weights = ["--set", "encoder.weights=start.safetensors"];
+    let checked = place.run(&[&["train", "photos.toml", "--check"], &weights[..]].concat());
+    assert_eq!(checked.status, Some(0), "{}", checked.error);
+    assert!(checked.error.contains("encoder.weights: took ") && checked.out.contains("minutes, without"));
+    for (setting, name) in [("encoder.kind=resnet18", "other"), ("encoder.weights=none.safetensors", "none")]
+    {
+        let setting = ["--out", name, "--set", setting];
+        let ended = place.run(&[&["train", "photos.toml"], &weights[..], &setting].concat());
+        assert!(ended.status.is_some_and(|status| status > 0), "{}", ended.error);
+        assert!(!place.path(name).exists(), "{name}: {}", ended.error);
+    }
+}
+
+#[test]
+fn an_encoder_starts_from_an_export_and_freezes_what_is_named() {
+    let place = Place::new();
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=6"]);
+    place.succeed(&["export", "run", "start.safetensors"]);
+    let other = [
+        "train",
+        "photos.toml",
+        "--set",
+        "seed=9",
+        "--set",
+        "encoder.weights=start.safetensors",
+        "--set",
+        "train.max_steps=6",
+    ];
+    let ended = place.run(&[&other[..], &["--set", "train.freeze=[\"nothing\"]"]].concat());
+    assert!(ended.status == Some(2) && ended.error.contains("train.freeze"), "{}", ended.error);
+    let frozen = ["--out", "other", "--set", "train.freeze=[\"conv1\", \"layer1\"]"];
+    let ended = place.run(&[&other[..], &frozen].concat());
+    assert_eq!(ended.status, Some(0), "{}", ended.error);
+    assert!(ended.error.contains("encoder.weights: took "), "{}", ended.error);
+    place.succeed(&["export", "other", "end.safetensors"]);
+    let [start, end] = ["start.safetensors", "end.safetensors"]
+        .map(|name| lookalike_base::tensors::read(place.path(name)).unwrap().tensors);
+    let mut counts = [0, 0];
+    for (name, values) in &start {
+        // BatchNorm's running statistics follow the batches, frozen or not.
+        if name.contains("running") || name.contains("num_batches") {
+            continue;
+        }
+        let frozen = name.starts_with("conv1.") || name.starts_with("layer1.");
+        assert_eq!(*values == end[name], frozen, "{name}");
+        counts[usize::from(frozen)] += 1;
+    }
+    assert!(counts.iter().all(|count| *count > 3), "{counts:?}");
+    fs::write(place.path("model.pth"), b"PK\x03\x04").unwrap();
+    let ended = place.run(&["train", "photos.toml", "--out", "pth", "--set", "encoder.weights=model.pth"]);
+    assert_eq!(ended.status, Some(2), "{}", ended.error);
+    assert!(ended.error.contains("torch.load") && ended.error.contains("save_file"), "{}", ended.error);
+}
+
+#[test]
 fn a_run_does_not_go_on_at_another_precision() {
     let place = Place::new();
     let bf16 = ["--set", "train.precision=bf16"];

@@ -1,0 +1,98 @@
+#![doc = include_str!("../README.md")]
+
+mod bench;
+mod data;
+mod embed;
+mod evaluate;
+mod export;
+mod failure;
+mod output;
+mod progress;
+mod recipe;
+mod run;
+mod sample;
+mod seeds;
+mod table;
+mod train;
+
+use std::ffi::OsString;
+
+use clap::{Parser, Subcommand};
+use lookalike_base::progress::Cancellation;
+use lookalike_learn::Registry;
+
+use failure::Failure;
+
+/// Contrastive learning that decides what each example is contrasted with.
+#[derive(Parser)]
+#[command(name = "lookalike", version, about, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Train an encoder by a recipe, or go on with a run.
+    Train(train::Arguments),
+    /// Measure a finished run: kNN, linear probe, geometry, hardness.
+    Evaluate(evaluate::Arguments),
+    /// Embed a data set with a finished run.
+    Embed(embed::Arguments),
+    /// Write a run's encoder under torchvision's names.
+    Export(export::Arguments),
+    /// Plan batches of look-alikes for any embeddings.
+    Sample(sample::Arguments),
+    /// List, check and download data sets.
+    Data(data::Arguments),
+    /// Tell what a recipe can say.
+    Recipe(recipe::Arguments),
+    /// Measure what training costs on this machine.
+    Bench(bench::Arguments),
+}
+
+/// Runs the command with `arguments`, the program's name first, on what `registry` has to choose from, and gives the exit status: 0, 2
+/// for usage and recipes, 130 after an interrupt, 1 for the rest. An interrupt of the user (Ctrl-C) asks the work to stop; a second one
+/// ends the process.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, registry: &Registry) -> u8 {
+    let cancellation = Cancellation::new();
+    let handler = cancellation.clone();
+    let installed = ctrlc::set_handler(move || {
+        // The second one is meant: whoever presses it does not want to wait for the checkpoint.
+        if handler.is_cancelled() {
+            std::process::exit(i32::from(failure::INTERRUPTED));
+        }
+        handler.cancel();
+    });
+    match installed {
+        Ok(()) => run_until(arguments, registry, &cancellation),
+        Err(error) => Failure::from(error).report(),
+    }
+}
+
+/// [`run`] without a handler of interrupts, until `cancellation` asks it to stop.
+pub fn run_until(
+    arguments: impl IntoIterator<Item = OsString>,
+    registry: &Registry,
+    cancellation: &Cancellation,
+) -> u8 {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Where the terminal is gone there is nobody to tell.
+            let _gone = error.print();
+            return error.exit_code() as u8;
+        }
+    };
+    let result = match arguments.command {
+        Command::Train(arguments) => train::run(arguments, registry, cancellation),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, registry, cancellation),
+        Command::Embed(arguments) => embed::run(&arguments, registry, cancellation),
+        Command::Export(arguments) => export::run(&arguments, registry),
+        Command::Sample(arguments) => sample::run(&arguments, cancellation),
+        Command::Data(arguments) => data::run(&arguments, cancellation),
+        Command::Recipe(arguments) => recipe::run(&arguments, registry),
+        Command::Bench(arguments) => bench::run(arguments, cancellation),
+    };
+    result.map_or_else(Failure::report, |()| 0)
+}
