@@ -15,7 +15,7 @@ use crate::evaluate::{Embedded, Evaluating, Evaluation, ScoreEntry};
 use crate::method::{Building, Embedder, Method};
 use crate::modality::{Modality, Opening, Scope};
 use crate::module::{arrays_of, for_each_tensor, load_arrays};
-use crate::options::{from_table, nearest, refuse};
+use crate::options::{did_you_mean, from_table, refuse};
 use crate::recipe::ValidRecipe;
 use crate::registry::Registry;
 use crate::train::checkpoint::Checkpoints;
@@ -164,8 +164,7 @@ impl Experiment {
                 names.push(name.split('.').next().unwrap_or(name).to_owned());
             });
             if !found {
-                let hint = nearest(layer, names.iter().map(String::as_str));
-                let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
+                let hint = did_you_mean(layer, names.iter().map(String::as_str));
                 return Err(refuse("train.freeze", format!("no layer's name begins with `{layer}`{hint}")));
             }
         }
@@ -218,10 +217,7 @@ impl Experiment {
             loader: self.modality.loader(recipe.loader()),
         };
         // A checkpoint replaces all weights.
-        let start = match Checkpoints::of_run(run).newest() {
-            Ok(Some(_)) => None,
-            _ => self.start(),
-        };
+        let start = if Checkpoints::of_run(run).any()? { None } else { self.start() };
         let source = self.modality.batches(recipe.columns(), Split::Train, recipe.seed())?;
         Trainer::open(self.method_from(start.as_ref())?, source, options)
     }

@@ -196,8 +196,7 @@ impl Range {
                 if found.is_some_and(|found| names.contains(&found)) {
                     return None;
                 }
-                let hint = found.and_then(|found| nearest(found, names.iter().copied()));
-                let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
+                let hint = found.map_or(String::new(), |found| did_you_mean(found, names.iter().copied()));
                 let found = found.map_or(value.to_string(), |found| format!("`{found}`"));
                 Some(format!("{found} is not one of {}{hint}", self.words()))
             }
@@ -213,9 +212,14 @@ impl Range {
 }
 
 /// The name that is most like `wrong`.
-pub fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |name: &&str| strsim::jaro_winkler(wrong, name);
     names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
+}
+
+/// What a message about the `wrong` name ends with: the nearest of `names`, or nothing where there are none.
+pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
+    nearest(wrong, names).map_or(String::new(), |hint| format!("; did you mean `{hint}`?"))
 }
 
 /// A value that cannot be: the path of its key, and why.
@@ -297,7 +301,7 @@ fn alike(one: &Toml, other: &Toml) -> bool {
 
 /// A key that is not known in `section`, and the nearest that is.
 pub fn unknown<'a>(section: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Problem {
-    let hint = nearest(name, known).map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
+    let hint = did_you_mean(name, known);
     Problem {
         path: format!("{section}.{name}"),
         reason: format!("there is no key `{name}` in [{section}]{hint}"),

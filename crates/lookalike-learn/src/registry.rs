@@ -11,7 +11,7 @@ use crate::method::{self, MethodEntry};
 use crate::modality::{self, ModalityEntry};
 use crate::negatives::mixing::MixingOptions;
 use crate::negatives::{self, NegativesEntry, memory_bank, queue};
-use crate::options::{FLAG, Key, Options, Range, Settings, Value, nearest, refuse};
+use crate::options::{FLAG, Key, Options, Range, Settings, Value, did_you_mean, refuse};
 use crate::sections;
 
 /// The methods that this program brings along.
@@ -461,8 +461,7 @@ fn find<'a, T>(
 
 fn unknown<'a>(place: &str, kind: &str, names: impl Iterator<Item = &'a str>) -> LearnError {
     let names: Vec<&str> = names.collect();
-    let hint = nearest(kind, names.iter().copied());
-    let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
+    let hint = did_you_mean(kind, names.iter().copied());
     refuse(place, format!("`{kind}` is not one of {}{hint}", quoted(&names)))
 }
 

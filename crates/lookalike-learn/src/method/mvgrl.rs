@@ -18,6 +18,7 @@ use lookalike_base::Stream;
 use lookalike_data::graph::Variant;
 
 use super::graphcl::VARIANTS;
+use super::simclr::both_directions;
 use super::{Building, Embedder, Embeddings, Method, MethodEntry, Outputs, Terms};
 use crate::encoder::gcn::{Gcn, GcnOptions};
 use crate::encoder::{Encoder, Parts};
@@ -27,7 +28,7 @@ use crate::input::{Batch, Column};
 use crate::layer::{Linear, PRelu};
 use crate::loss::jensen_shannon::local_global;
 use crate::module::{Module, Pass, Visitor};
-use crate::negatives::{Comparison, Contrast, MIXING, Observer};
+use crate::negatives::{Contrast, Observer};
 use crate::options::{Options, Range, Value, When};
 use crate::step::Step;
 
@@ -188,11 +189,7 @@ impl Method for Mvgrl {
                 Terms::new(vec![("nodes of first to graphs", one), ("nodes of second to graphs", other)])
             }
             MvgrlObjective::Softmax(contrast) => {
-                let [one, other] = Comparison::across(first, second, &gathered.instances);
-                let one = contrast.compare(&one, step, MIXING[0], observer);
-                let other = contrast.compare(&other, step, MIXING[1], observer);
-                let terms = [("first to second", one), ("second to first", other)];
-                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into())
+                both_directions(contrast, [first, second], &gathered.instances, step, observer)
             }
         })
     }

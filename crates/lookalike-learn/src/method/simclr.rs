@@ -78,15 +78,24 @@ impl InBatchNegatives {
                 let [comparison, _] = Comparison::across(first, second, instances);
                 Terms::single("contrast", contrast.compare(&comparison, step, MIXING[0], observer))
             }
-            Self::OtherViews => {
-                let [one, other] = Comparison::across(first, second, instances);
-                let one = contrast.compare(&one, step, MIXING[0], observer);
-                let other = contrast.compare(&other, step, MIXING[1], observer);
-                let terms = [("first to second", one), ("second to first", other)];
-                Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into())
-            }
+            Self::OtherViews => both_directions(contrast, [first, second], instances, step, observer),
         }
     }
+}
+
+/// The terms of two views in either direction, each with weight ½: the first are compared with the second, and the other way round.
+pub(super) fn both_directions(
+    contrast: &Contrast,
+    [first, second]: [Tensor<2>; 2],
+    instances: &[u32],
+    step: &Step,
+    observer: &mut dyn Observer,
+) -> Terms {
+    let [one, other] = Comparison::across(first, second, instances);
+    let one = contrast.compare(&one, step, MIXING[0], observer);
+    let other = contrast.compare(&other, step, MIXING[1], observer);
+    let terms = [("first to second", one), ("second to first", other)];
+    Terms::new(terms.map(|(name, loss)| (name, loss.mul_scalar(0.5))).into())
 }
 
 /// An encoder with its projection head.

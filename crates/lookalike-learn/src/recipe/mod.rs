@@ -20,7 +20,7 @@ use toml::{Table, Value as Toml};
 use crate::engine::DeviceName;
 use crate::error::LearnError;
 use crate::modality::Measure;
-use crate::options::{Problem, Settings, nearest, unknown};
+use crate::options::{Problem, Settings, did_you_mean, unknown};
 use crate::registry::{Choice, Registry};
 use crate::train::{OptimizerOptions, Schedule};
 
@@ -127,8 +127,7 @@ fn check(table: &Table, registry: &Registry) -> Result<(), Problem> {
             continue;
         }
         if !sections.contains(&section.as_str()) {
-            let hint = nearest(section, sections.iter().copied().chain(["seed"]));
-            let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
+            let hint = did_you_mean(section, sections.iter().copied().chain(["seed"]));
             let reason = format!("there is no section or key of that name{hint}");
             return Err(Problem { path: section.clone(), reason });
         }
@@ -164,8 +163,7 @@ fn check_kind(section: &str, value: &Toml, names: &[&'static str]) -> Result<(),
         return Ok(());
     }
     let found = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let hint = nearest(&found, names.iter().copied());
-    let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
+    let hint = did_you_mean(&found, names.iter().copied());
     let reason = format!("`{found}` is not one of {}{hint}", crate::registry::quoted(names));
     Err(Problem { path: format!("{section}.kind"), reason })
 }

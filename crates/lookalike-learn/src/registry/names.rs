@@ -4,7 +4,7 @@ use super::{Kind, Registry};
 use crate::error::LearnError;
 use crate::method::MethodEntry;
 use crate::modality::{Measure, ModalityEntry};
-use crate::options::{nearest, refuse};
+use crate::options::{did_you_mean, refuse};
 
 impl Registry {
     /// What an evaluation measures on `modality`: what it lists, then the scores that name it themselves.
@@ -71,7 +71,6 @@ impl Registry {
 /// Refuses the first of `names` that is not among `all`.
 fn known(place: &str, what: &str, names: &[&str], all: &[&str]) -> Result<(), LearnError> {
     let Some(name) = names.iter().find(|name| !all.contains(name)) else { return Ok(()) };
-    let hint = nearest(name, all.iter().copied());
-    let hint = hint.map_or(String::new(), |hint| format!("; did you mean `{hint}`?"));
+    let hint = did_you_mean(name, all.iter().copied());
     Err(refuse(place, format!("names `{name}` among its {what}, which is not registered{hint}")))
 }

@@ -113,6 +113,14 @@ impl Checkpoints {
         Err(LearnError::Checkpoint { path: self.folder.clone(), reason })
     }
 
+    /// Whether there is one, whole or torn.
+    ///
+    /// # Errors
+    /// [`LearnError::Io`] where the folder cannot be read.
+    pub fn any(&self) -> Result<bool, LearnError> {
+        Ok(!self.list()?.is_empty())
+    }
+
     /// Paths, oldest first.
     fn list(&self) -> Result<Vec<PathBuf>, LearnError> {
         let fail = |source| LearnError::Io { path: self.folder.clone(), source };
