@@ -24,8 +24,3 @@ pub use sampler::{
 };
 pub use set::InstanceSet;
 pub use walk::Transition;
-
-/// The guide for Rust users: its examples are run with the other documentation tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../docs/guides/rust.md")]
-struct RustGuide;

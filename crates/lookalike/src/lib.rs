@@ -96,3 +96,8 @@ pub fn run_until(
     };
     result.map_or_else(Failure::report, |()| 0)
 }
+
+/// The guide for Rust users: its examples are run with the other documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guides/rust.md")]
+struct RustGuide;
