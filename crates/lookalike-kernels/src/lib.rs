@@ -10,6 +10,7 @@ mod error;
 pub mod map;
 mod normalize;
 mod output;
+pub mod product;
 mod sizes;
 pub mod sparse;
 mod stop;

@@ -8,18 +8,19 @@
 
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m256, __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_cvtepu16_epi32, _mm512_cvtneps_pbh,
-    _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_or_si512, _mm512_slli_epi32,
+    __m256, __m256bh, __m256i, __m512, __m512bh, __m512i, _mm512_cvtepu16_epi32, _mm512_cvtne2ps_pbh,
+    _mm512_cvtneps_pbh, _mm512_dpbf16_ps, _mm512_loadu_ps, _mm512_or_si512, _mm512_slli_epi32,
 };
 use std::marker::PhantomData;
 
+use crate::bf16;
 use crate::dot::Level;
-pub(super) use crate::map::LANES;
+pub(crate) use crate::map::LANES;
 use crate::map::{Line, Precision, pack_line};
 use crate::vector::Vector;
 
 /// Operands are words of 32 bits: an `f32`, or two bfloat16 whose products are both added to the same sum.
-pub(super) trait Arithmetic {
+pub(crate) trait Arithmetic {
     /// Registers of words and of sums.
     type Register: Vector;
     /// Whether a word is a pair.
@@ -46,19 +47,37 @@ pub(super) trait Arithmetic {
     unsafe fn pack_line(values: &[[f32; LANES]; 2]) -> Line {
         if Self::PAIRS { pack_line::<2>(values) } else { pack_line::<1>(&[values[0]]) }
     }
+
+    /// The first sixteen words of these values in their order: as pairs of bfloat16, the first in the lower
+    /// half, or as `f32`.
+    ///
+    /// # Safety
+    /// As those of [`Vector`].
+    #[inline(always)]
+    unsafe fn pack_row(values: &[f32; 2 * LANES]) -> Line {
+        let mut line = [0; LANES];
+        for lane in 0..LANES {
+            line[lane] = if Self::PAIRS {
+                bf16::pair(values[2 * lane], values[2 * lane + 1])
+            } else {
+                values[lane].to_bits()
+            };
+        }
+        line
+    }
 }
 
 /// One `f32` a word.
-pub(super) struct F32Values<V>(PhantomData<V>);
+pub(crate) struct F32Values<V>(PhantomData<V>);
 /// Two bfloat16 a word, multiplied as `f32`.
-pub(super) struct Bf16Pairs<V>(PhantomData<V>);
+pub(crate) struct Bf16Pairs<V>(PhantomData<V>);
 /// Two bfloat16 a word, multiplied by AVX512-BF16.
 #[cfg(target_arch = "x86_64")]
-pub(super) struct NativeBf16Pairs;
+pub(crate) struct NativeBf16Pairs;
 
 /// The size of the register tile: accumulators, the vectors of one operand and a broadcast of the other fit
 /// into the registers, and there are enough accumulators to hide the latency of the multiplication.
-pub(super) trait RegisterTile: Vector {
+pub(crate) trait RegisterTile: Vector {
     const ROWS: usize;
     const POSITIONS: usize;
     const CONTRACTION_ROWS: usize;
@@ -147,10 +166,20 @@ impl Arithmetic for NativeBf16Pairs {
             std::mem::transmute::<__m512i, Line>(pairs)
         }
     }
+
+    #[inline(always)]
+    unsafe fn pack_row(values: &[f32; 2 * LANES]) -> Line {
+        // SAFETY: twice sixteen values; both types are 512 bits; the caller guarantees AVX512-BF16.
+        unsafe {
+            let low = _mm512_loadu_ps(values.as_ptr());
+            let high = _mm512_loadu_ps(values.as_ptr().add(LANES));
+            std::mem::transmute::<__m512bh, Line>(_mm512_cvtne2ps_pbh(high, low))
+        }
+    }
 }
 
 /// A loop to be compiled for each arithmetic.
-pub(super) trait Kernel {
+pub(crate) trait Kernel {
     /// Runs it. To be marked `#[inline(always)]`.
     ///
     /// # Safety
@@ -160,7 +189,7 @@ pub(super) trait Kernel {
 
 /// Which instructions multiply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Path {
+pub(crate) struct Path {
     level: Level,
     precision: Precision,
     native: bool,
@@ -168,14 +197,14 @@ pub(super) struct Path {
 
 impl Path {
     /// The best this processor has.
-    pub(super) fn detect(precision: Precision) -> Self {
+    pub(crate) fn detect(precision: Precision) -> Self {
         let level = Level::detect();
         Self { level, precision, native: precision.is_native() }
     }
 
     /// Every path that this processor has.
     #[cfg(test)]
-    pub(super) fn all(precision: Precision) -> Vec<Self> {
+    pub(crate) fn all(precision: Precision) -> Vec<Self> {
         let mut paths: Vec<Self> =
             Level::all().into_iter().map(|level| Self { level, precision, native: false }).collect();
         paths.push(Self::detect(precision));
@@ -184,22 +213,22 @@ impl Path {
     }
 
     /// The same with one `f32` in each word.
-    pub(super) fn in_f32(self) -> Self {
+    pub(crate) fn in_f32(self) -> Self {
         Self { precision: Precision::F32, ..self }
     }
 
     /// How values are held and multiplied.
-    pub(super) fn precision(self) -> Precision {
+    pub(crate) fn precision(self) -> Precision {
         self.precision
     }
 
     /// Whether a word holds two values.
-    pub(super) fn is_bf16(self) -> bool {
+    pub(crate) fn is_bf16(self) -> bool {
         self.precision == Precision::Bf16
     }
 
     /// As [`Arithmetic::ROWS`].
-    pub(super) fn rows(self) -> usize {
+    pub(crate) fn rows(self) -> usize {
         match self.level {
             Level::Portable => <[f32; 4] as RegisterTile>::ROWS,
             #[cfg(target_arch = "x86_64")]
@@ -210,7 +239,7 @@ impl Path {
     }
 
     /// Columns of the register tile of a contraction.
-    pub(super) fn contraction_columns(self, outputs: usize) -> usize {
+    pub(crate) fn contraction_columns(self, outputs: usize) -> usize {
         #[cfg(not(target_arch = "x86_64"))]
         let _ = outputs;
         match self.level {
@@ -221,7 +250,7 @@ impl Path {
     }
 
     /// Runs `kernel` with the instructions of this path.
-    pub(super) fn run<K: Kernel>(self, kernel: K) {
+    pub(crate) fn run<K: Kernel>(self, kernel: K) {
         // SAFETY: paths are made from levels that were detected.
         unsafe {
             match (self.level, self.precision) {

@@ -6,7 +6,7 @@
 //! results do not depend on the number of threads. Inputs are expected to be finite: a NaN, or a value that
 //! rounds to an infinity, spreads to other pixels of its tile, and in the weight gradient to other taps.
 
-mod arithmetic;
+pub(crate) mod arithmetic;
 mod contract;
 mod correlate;
 mod grid;
