@@ -10,6 +10,7 @@ pub mod dropout;
 mod error;
 mod functions;
 pub mod gelu;
+pub mod layer_norm;
 pub mod map;
 mod normalize;
 mod output;
