@@ -18,10 +18,12 @@ pub struct Place {
 /// 32 bits that hang on a key and a counter: two rounds of an integer hash with low bias (the constants of Wellons's `lowbias32`),
 /// each keyed by one half of the key.
 #[must_use]
+#[inline]
 pub fn bits(key: u64, counter: u32) -> u32 {
     mixed(mixed(counter ^ key as u32) ^ (key >> 32) as u32)
 }
 
+#[inline]
 fn mixed(mut x: u32) -> u32 {
     x ^= x >> 16;
     x = x.wrapping_mul(0x7feb_352d);

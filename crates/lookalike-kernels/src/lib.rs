@@ -3,10 +3,14 @@
 pub mod batch_norm;
 mod bf16;
 mod blocks;
+mod columns;
 pub mod conv2d;
 mod dot;
 pub mod dropout;
 mod error;
+mod functions;
+pub mod gelu;
+pub mod layer_norm;
 pub mod map;
 mod normalize;
 mod output;
