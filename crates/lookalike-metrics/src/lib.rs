@@ -12,6 +12,7 @@ pub mod knn;
 pub mod linear_probe;
 pub mod paired;
 pub mod proxy;
+pub mod rank_correlation;
 #[cfg(feature = "linear-algebra")]
 pub mod spectrum;
 #[cfg(feature = "linear-algebra")]
@@ -28,6 +29,7 @@ pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, knn_accuracy, knn_classif
 pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
 pub use paired::{Paired, paired};
 pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy};
+pub use rank_correlation::{pearson, spearman};
 #[cfg(feature = "linear-algebra")]
 pub use spectrum::{Centering, Spectrum, rank_me, spectrum};
 #[cfg(feature = "linear-algebra")]
