@@ -13,6 +13,7 @@ pub mod linear_probe;
 pub mod paired;
 pub mod proxy;
 pub mod rank_correlation;
+pub mod retrieval;
 #[cfg(feature = "linear-algebra")]
 pub mod spectrum;
 #[cfg(feature = "linear-algebra")]
@@ -30,6 +31,7 @@ pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
 pub use paired::{Paired, paired};
 pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy};
 pub use rank_correlation::{pearson, spearman};
+pub use retrieval::{Judgements, QueryScores, Ranking, RetrievalScores};
 #[cfg(feature = "linear-algebra")]
 pub use spectrum::{Centering, Spectrum, rank_me, spectrum};
 #[cfg(feature = "linear-algebra")]
