@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bm25;
 mod check;
 #[cfg(feature = "linear-algebra")]
 pub mod collapse;
@@ -21,6 +22,7 @@ pub mod sphere;
 #[cfg(feature = "linear-algebra")]
 pub mod svm;
 
+pub use bm25::{Bm25, Bm25Options};
 #[cfg(feature = "linear-algebra")]
 pub use collapse::{Collapse, collapse};
 pub use error::MetricError;
