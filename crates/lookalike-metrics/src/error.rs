@@ -70,6 +70,16 @@ pub enum MetricError {
         /// Number of instances.
         instances: usize,
     },
+    /// One entry of a list cannot be used.
+    #[error("{what} {at}: {problem}")]
+    Entry {
+        /// What the list holds, in the singular.
+        what: &'static str,
+        /// Its place in the list, from 0.
+        at: usize,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
     /// An option has a value with which nothing can be computed.
     #[error("{option} is {value}; it must be {needed}")]
     Option {
@@ -94,6 +104,10 @@ pub enum MetricError {
 impl MetricError {
     pub(crate) fn undefined(score: &'static str, reason: impl Into<String>) -> Self {
         Self::Undefined { score, reason: reason.into() }
+    }
+
+    pub(crate) fn entry(what: &'static str, at: usize, problem: impl Into<String>) -> Self {
+        Self::Entry { what, at, problem: problem.into() }
     }
 
     pub(crate) fn option(option: &'static str, value: &impl ToString, needed: &'static str) -> Self {

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod bm25;
 mod check;
 #[cfg(feature = "linear-algebra")]
 pub mod collapse;
@@ -12,6 +13,8 @@ pub mod knn;
 pub mod linear_probe;
 pub mod paired;
 pub mod proxy;
+pub mod rank_correlation;
+pub mod retrieval;
 #[cfg(feature = "linear-algebra")]
 pub mod spectrum;
 #[cfg(feature = "linear-algebra")]
@@ -19,6 +22,7 @@ pub mod sphere;
 #[cfg(feature = "linear-algebra")]
 pub mod svm;
 
+pub use bm25::{Bm25, Bm25Options};
 #[cfg(feature = "linear-algebra")]
 pub use collapse::{Collapse, collapse};
 pub use error::MetricError;
@@ -28,6 +32,8 @@ pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, knn_accuracy, knn_classif
 pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
 pub use paired::{Paired, paired};
 pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy};
+pub use rank_correlation::{pearson, spearman};
+pub use retrieval::{Judgements, QueryScores, Ranking, RetrievalScores};
 #[cfg(feature = "linear-algebra")]
 pub use spectrum::{Centering, Spectrum, rank_me, spectrum};
 #[cfg(feature = "linear-algebra")]

@@ -3,7 +3,7 @@
 use lookalike_base::{Rows, Seed, Watch};
 use lookalike_metrics::{
     Centering, KnnOptions, ProbeOptions, UniformityOptions, alignment, collapse, false_negative_rate,
-    hardness, knn_accuracy, linear_probe, rank_me, spectrum, uniformity,
+    hardness, knn_accuracy, linear_probe, pearson, rank_me, spearman, spectrum, uniformity,
 };
 use proptest::prelude::*;
 
@@ -35,6 +35,20 @@ proptest! {
         for (at, score) in scores.into_iter().enumerate() {
             if let Ok(score) = score {
                 prop_assert!(finite && score.is_finite(), "score {at} is {score}");
+            }
+        }
+    }
+
+    #[test]
+    fn correlations_are_within_one_or_errors(pairs in prop::collection::vec((value(), value()), 0..24)) {
+        let (a, b): (Vec<f32>, Vec<f32>) = pairs.iter().copied().unzip();
+        let (swapped, turned): (Vec<f32>, Vec<f32>) = pairs.iter().rev().copied().unzip();
+        for correlation in [spearman, pearson] {
+            match (correlation(&a, &b), correlation(&turned, &swapped)) {
+                (Ok(found), Ok(other)) => {
+                    prop_assert!(found.abs() <= 1.0 && (found - other).abs() < 1e-9, "{found} and {other}");
+                }
+                (found, other) => prop_assert!(found.is_err() && other.is_err()),
             }
         }
     }
