@@ -17,10 +17,14 @@ use crate::conv2d::arithmetic::Path;
 use crate::map::Precision;
 use crate::output::init_vec;
 use crate::sizes::row_values;
-use pack::{Factors, PackPanel};
+use pack::{Factors, PackPanels};
 use plan::Plan;
-use scratch::{User, with_lines};
+use scratch::{PackedLine, User, with_lines};
 use tile::{DEPTH, GROUPS, Output, ROWS, Stripe};
+
+/// Panels of the left operand that are packed together: where it is read transposed, longer stretches of it
+/// follow each other.
+const TOGETHER: usize = 8;
 
 /// A row-major matrix, read as it lies or transposed.
 #[derive(Debug, Clone, Copy)]
@@ -105,17 +109,18 @@ fn multiply_into(
     for (rows, words) in plan.chunks() {
         let panels = rows.len().div_ceil(ROWS);
         with_lines(User::Call, panels * words.len(), |packed| {
-            let pack_block = |(block, lines): (usize, &mut [scratch::PackedLine])| {
+            let pack_block = |(block, lines): (usize, &mut [PackedLine])| {
                 let start = words.start + block * DEPTH;
-                let block = start..words.end.min(start + DEPTH);
-                let pack_panel = |(index, panel): (usize, &mut [scratch::PackedLine])| {
-                    let (first, words) = (rows.start + index * ROWS, block.clone());
-                    path.run(PackPanel { factors: left, first, words, panel });
+                let words = start..words.end.min(start + DEPTH);
+                let together = TOGETHER * words.len();
+                let pack_panels = |(index, panels): (usize, &mut [PackedLine])| {
+                    let (first, words) = (rows.start + index * TOGETHER * ROWS, words.clone());
+                    path.run(PackPanels { factors: left, first, words, panels });
                 };
                 if plan.is_parallel() {
-                    lines.par_chunks_exact_mut(block.len()).enumerate().for_each(pack_panel);
+                    lines.par_chunks_mut(together).enumerate().for_each(pack_panels);
                 } else {
-                    lines.chunks_exact_mut(block.len()).enumerate().for_each(pack_panel);
+                    lines.chunks_mut(together).enumerate().for_each(pack_panels);
                 }
             };
             if plan.is_parallel() {
