@@ -97,6 +97,7 @@ fn multiply_at(path: Path, left: Operand<'_>, right: Operand<'_>, bias: Option<&
 }
 
 /// Writes the whole product of operands of at least one word.
+#[expect(unsafe_code, reason = "tasks write to one result")]
 fn multiply_into(
     path: Path,
     [left, right]: [Factors<'_>; 2],
@@ -105,7 +106,9 @@ fn multiply_into(
 ) {
     let words = left.depth.div_ceil(path.precision().channels_per_word());
     let plan = Plan::new([left.count, right.count, words], rayon::current_num_threads());
-    let output = Output::new(out, left.count, right.count);
+    // SAFETY: chunks follow each other, those of the same rows in the order of their words, and the tasks of a
+    // chunk have rows or columns of their own.
+    let output = unsafe { Output::new(out, left.count, right.count) };
     for (rows, words) in plan.chunks() {
         let panels = rows.len().div_ceil(ROWS);
         with_lines(User::Call, panels * words.len(), |packed| {
@@ -132,9 +135,8 @@ fn multiply_into(
             let run = |task: usize| {
                 let ((rows, column), words) = (tasks.task(task), words.clone());
                 with_lines(User::Task, DEPTH.min(plan.deep) * GROUPS, |panel| {
-                    let left = packed;
                     path.run(Stripe {
-                        left,
+                        left: packed,
                         panels,
                         first_row,
                         rows,

@@ -42,15 +42,18 @@ pub(super) struct Output<'a> {
     values: PhantomData<&'a mut [MaybeUninit<f32>]>,
 }
 
-// SAFETY: this is a mutable borrow of values, which may be sent; callers of `Stripe` keep what is written
-// disjoint.
+// SAFETY: this is a mutable borrow of values, which may be sent; the caller of `new` keeps stripes disjoint.
 unsafe impl Send for Output<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Output<'_> {}
 
 impl<'a> Output<'a> {
     /// `rows` rows of `columns` values.
-    pub(super) fn new(values: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Self {
+    ///
+    /// # Safety
+    /// No two tasks may run stripes with values in common at the same time, and a stripe that does not begin
+    /// with the first word may only run after that of the words before it.
+    pub(super) unsafe fn new(values: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "values of the result");
         Self { first: values.as_mut_ptr().cast(), rows, columns, values: PhantomData }
     }
@@ -58,10 +61,6 @@ impl<'a> Output<'a> {
 
 /// Adds the products of some words to a stripe of the result, a panel of columns wide. Those of the first
 /// word overwrite what is there.
-///
-/// # Safety
-/// To whoever runs it: no other task may write to the stripe meanwhile, and values that are added to must
-/// have been written.
 pub(super) struct Stripe<'a> {
     /// Panels of the left operand, `[⌈words / DEPTH⌉, panels, words of the block, 16]`.
     pub(super) left: &'a [PackedLine],
@@ -110,8 +109,8 @@ impl Kernel for Stripe<'_> {
                 let left = &left[place..][..depth];
                 let count = ROWS.min(rows.end - row);
                 // SAFETY: both panels have `depth` words, and rows and columns lie in the output, by the
-                // assertions. The stripe is the caller's, who has written it before if this is not the first
-                // block.
+                // assertions. By the promise to `Output::new` no other task writes there, and what is not the
+                // first block finds the sums of those before.
                 unsafe {
                     let target = output.first.add(row * output.columns + column);
                     let base = match bias {
