@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use lookalike_kernels::batch_norm::{Affine, Epilogue, EpilogueSaved, StatisticsSource, maps};
 use lookalike_kernels::conv2d::{self, ConvShape};
 use lookalike_kernels::map::{MapShape, Precision, Window, max_pool, max_pool_gradient};
+use lookalike_kernels::product::{Operand, multiply};
 
 struct Counting;
 
@@ -113,5 +114,18 @@ fn pooling_allocates_its_results() {
         check("their gradient", 4 * map.len(), || {
             max_pool_gradient(&shape, &window, precision, [&map, &output, &output])
         });
+    }
+}
+
+#[test]
+fn products_allocate_their_results() {
+    let _turn = TURN.lock().unwrap();
+    let (rows, columns, depth) = (1000, 150, 400);
+    let (left, right) = (vec![1.0; rows * depth], vec![1.0; depth * columns]);
+    let (left, right) = (Operand::new(&left, rows, depth), Operand::new(&right, depth, columns));
+    for precision in [Precision::F32, Precision::Bf16] {
+        check("a product", 4 * rows * columns, || multiply(left, right, None, precision));
+        let turned = || multiply(right.transposed(), left.transposed(), Some(&[1.0; 1000]), precision);
+        check("a product of transposes", 4 * rows * columns, turned);
     }
 }

@@ -17,10 +17,14 @@ use crate::conv2d::arithmetic::Path;
 use crate::map::Precision;
 use crate::output::init_vec;
 use crate::sizes::row_values;
-use pack::{Factors, PackPanel};
+use pack::{Factors, PackPanels};
 use plan::Plan;
-use scratch::{User, with_lines};
+use scratch::{PackedLine, User, with_lines};
 use tile::{DEPTH, GROUPS, Output, ROWS, Stripe};
+
+/// Panels of the left operand that are packed together: where it is read transposed, longer stretches of it
+/// follow each other.
+const TOGETHER: usize = 8;
 
 /// A row-major matrix, read as it lies or transposed.
 #[derive(Debug, Clone, Copy)]
@@ -93,6 +97,7 @@ fn multiply_at(path: Path, left: Operand<'_>, right: Operand<'_>, bias: Option<&
 }
 
 /// Writes the whole product of operands of at least one word.
+#[expect(unsafe_code, reason = "tasks write to one result")]
 fn multiply_into(
     path: Path,
     [left, right]: [Factors<'_>; 2],
@@ -101,21 +106,24 @@ fn multiply_into(
 ) {
     let words = left.depth.div_ceil(path.precision().channels_per_word());
     let plan = Plan::new([left.count, right.count, words], rayon::current_num_threads());
-    let output = Output::new(out, left.count, right.count);
+    // SAFETY: chunks follow each other, those of the same rows in the order of their words, and the tasks of a
+    // chunk have rows or columns of their own.
+    let output = unsafe { Output::new(out, left.count, right.count) };
     for (rows, words) in plan.chunks() {
         let panels = rows.len().div_ceil(ROWS);
         with_lines(User::Call, panels * words.len(), |packed| {
-            let pack_block = |(block, lines): (usize, &mut [scratch::PackedLine])| {
+            let pack_block = |(block, lines): (usize, &mut [PackedLine])| {
                 let start = words.start + block * DEPTH;
-                let block = start..words.end.min(start + DEPTH);
-                let pack_panel = |(index, panel): (usize, &mut [scratch::PackedLine])| {
-                    let (first, words) = (rows.start + index * ROWS, block.clone());
-                    path.run(PackPanel { factors: left, first, words, panel });
+                let words = start..words.end.min(start + DEPTH);
+                let together = TOGETHER * words.len();
+                let pack_panels = |(index, panels): (usize, &mut [PackedLine])| {
+                    let (first, words) = (rows.start + index * TOGETHER * ROWS, words.clone());
+                    path.run(PackPanels { factors: left, first, words, panels });
                 };
                 if plan.is_parallel() {
-                    lines.par_chunks_exact_mut(block.len()).enumerate().for_each(pack_panel);
+                    lines.par_chunks_mut(together).enumerate().for_each(pack_panels);
                 } else {
-                    lines.chunks_exact_mut(block.len()).enumerate().for_each(pack_panel);
+                    lines.chunks_mut(together).enumerate().for_each(pack_panels);
                 }
             };
             if plan.is_parallel() {
@@ -127,9 +135,8 @@ fn multiply_into(
             let run = |task: usize| {
                 let ((rows, column), words) = (tasks.task(task), words.clone());
                 with_lines(User::Task, DEPTH.min(plan.deep) * GROUPS, |panel| {
-                    let left = packed;
                     path.run(Stripe {
-                        left,
+                        left: packed,
                         panels,
                         first_row,
                         rows,

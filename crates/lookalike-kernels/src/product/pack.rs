@@ -12,7 +12,10 @@ use std::ops::Range;
 use super::scratch::PackedLine;
 use crate::conv2d::arithmetic::{Arithmetic, Kernel};
 use crate::map::{LANES, Line};
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch};
+
+/// Words by which strewn values are asked for early: the processor does not foresee such long steps.
+const ROWS_AHEAD: usize = 8;
 
 /// Rows of the left operand, or columns of the right one, each of which takes part in a product as a whole.
 #[derive(Debug, Clone, Copy)]
@@ -26,70 +29,141 @@ pub(super) struct Factors<'a> {
     pub(super) contiguous: bool,
 }
 
-/// Packs a panel of sixteen factors.
-pub(super) struct PackPanel<'a> {
+/// Packs panels of sixteen factors, one after another.
+pub(super) struct PackPanels<'a> {
     pub(super) factors: Factors<'a>,
     /// The first of them.
     pub(super) first: usize,
     pub(super) words: Range<usize>,
-    /// `[words, 16]`
-    pub(super) panel: &'a mut [PackedLine],
+    /// `[panels, words, 16]`
+    pub(super) panels: &'a mut [PackedLine],
 }
 
-impl Kernel for PackPanel<'_> {
+impl Kernel for PackPanels<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
+        let groups = self.panels.len() / self.words.len();
+        let steps = Steps { word: 1, group: self.words.len() };
         // SAFETY: as the caller's.
-        unsafe { pack::<A, 1>(&self.factors, self.first, self.words, self.panel) };
+        unsafe { pack::<A>(&self.factors, self.first, self.words, groups, steps, self.panels) };
     }
 }
 
-/// Packs the words `words` of `GROUPS` times sixteen factors from `first` on to a panel
-/// `[words, GROUPS, 16]`.
+/// Lines from a word to the next, and from sixteen factors to the next.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Steps {
+    pub(super) word: usize,
+    pub(super) group: usize,
+}
+
+/// Packs the words `words` of `groups` times sixteen factors from `first` on.
 ///
 /// # Safety
 /// The processor has the registers of `A`.
 #[inline(always)]
-pub(super) unsafe fn pack<A: Arithmetic, const GROUPS: usize>(
+pub(super) unsafe fn pack<A: Arithmetic>(
     factors: &Factors<'_>,
     first: usize,
     words: Range<usize>,
-    panel: &mut [PackedLine],
+    groups: usize,
+    steps: Steps,
+    lines: &mut [PackedLine],
 ) {
-    assert_eq!(panel.len(), words.len() * GROUPS, "lines of a panel");
-    if !factors.contiguous {
-        for (word, lines) in words.zip(panel.chunks_exact_mut(GROUPS)) {
-            for (group, line) in lines.iter_mut().enumerate() {
-                // SAFETY: as the caller's.
-                line.0 = unsafe { word_of_each::<A>(factors, first + group * LANES, word) };
-            }
-        }
+    if words.is_empty() || groups == 0 {
         return;
     }
-    for group in 0..GROUPS {
-        let first = first + group * LANES;
-        for start in words.clone().step_by(LANES) {
-            let count = LANES.min(words.end - start);
-            let lines = &mut panel[(start - words.start) * GROUPS..][..count * GROUPS];
-            // SAFETY: as the caller's; both squares hold sixteen rows of sixteen words.
-            unsafe {
-                if count == LANES && !A::PAIRS && first + LANES <= factors.count {
-                    let rows = &factors.values[first * factors.depth + start..];
-                    assert!(rows.len() >= (LANES - 1) * factors.depth + LANES);
-                    let target = lines.as_mut_ptr().add(group).cast();
-                    A::Register::transpose(rows.as_ptr(), factors.depth, target, GROUPS * LANES);
-                } else if count == LANES {
-                    let square = square::<A>(factors, first, start);
-                    let target = lines.as_mut_ptr().add(group).cast();
-                    A::Register::transpose(square.as_ptr().cast(), LANES, target, GROUPS * LANES);
-                } else {
-                    let (square, mut turned) = (square::<A>(factors, first, start), [[0; LANES]; LANES]);
-                    A::Register::transpose(square.as_ptr().cast(), LANES, turned.as_mut_ptr().cast(), LANES);
-                    for (line, words) in lines.chunks_exact_mut(GROUPS).zip(turned) {
-                        line[group].0 = words;
-                    }
-                }
+    let last = (words.len() - 1) * steps.word + (groups - 1) * steps.group;
+    assert!(last < lines.len(), "lines for packed words");
+    let target = lines.as_mut_ptr();
+    // SAFETY: as the caller's; by the assertion there is a line for each word of each group.
+    unsafe {
+        if factors.contiguous {
+            for group in 0..groups {
+                let target = target.add(group * steps.group);
+                pack_contiguous::<A>(factors, first + group * LANES, words.clone(), steps.word, target);
             }
+        } else {
+            for word in words.clone() {
+                let target = target.add((word - words.start) * steps.word);
+                pack_strewn::<A>(factors, first, word, groups, steps.group, target);
+            }
+        }
+    }
+}
+
+/// Packs the words `words` of sixteen factors from `first` on, whose values follow each other, to lines that
+/// are `step` apart.
+///
+/// # Safety
+/// The processor has the registers of `A`, and there is a line for each word.
+#[inline(always)]
+unsafe fn pack_contiguous<A: Arithmetic>(
+    factors: &Factors<'_>,
+    first: usize,
+    words: Range<usize>,
+    step: usize,
+    target: *mut PackedLine,
+) {
+    let Factors { values, count, depth, .. } = *factors;
+    for start in words.clone().step_by(LANES) {
+        let here = LANES.min(words.end - start);
+        // SAFETY: as the caller's. Both squares hold sixteen rows of sixteen words, and sixteen lines are
+        // written where there are as many words.
+        unsafe {
+            let target = target.add((start - words.start) * step);
+            if here < LANES {
+                let (square, mut turned) = (square::<A>(factors, first, start), [[0; LANES]; LANES]);
+                let lines = turned.as_mut_ptr().cast();
+                A::Register::transpose(square.as_ptr().cast(), LANES, lines, LANES);
+                for (place, line) in turned.into_iter().enumerate().take(here) {
+                    target.add(place * step).write(PackedLine(line));
+                }
+            } else if A::PAIRS || first + LANES > count {
+                let square = square::<A>(factors, first, start);
+                A::Register::transpose(square.as_ptr().cast(), LANES, target.cast(), step * LANES);
+            } else {
+                let rows = &values[first * depth + start..];
+                assert!(rows.len() >= (LANES - 1) * depth + LANES);
+                A::Register::transpose(rows.as_ptr(), depth, target.cast(), step * LANES);
+            }
+        }
+    }
+}
+
+/// Packs the word `word` of `groups` times sixteen factors from `first` on, whose values are strewn, to lines
+/// that are `step` apart.
+///
+/// # Safety
+/// The processor has the registers of `A`, and there is a line for each group.
+#[inline(always)]
+unsafe fn pack_strewn<A: Arithmetic>(
+    factors: &Factors<'_>,
+    first: usize,
+    word: usize,
+    groups: usize,
+    step: usize,
+    target: *mut PackedLine,
+) {
+    let each = if A::PAIRS { 2 } else { 1 };
+    let whole_word = (word + 1) * each <= factors.depth;
+    let whole = if whole_word { groups.min(factors.count.saturating_sub(first) / LANES) } else { 0 };
+    let begin = word * each * factors.count + first;
+    assert!(whole == 0 || begin + (each - 1) * factors.count + whole * LANES <= factors.values.len());
+    for group in 0..groups {
+        // SAFETY: as the caller's; by the assertion the values of whole groups are there.
+        unsafe {
+            let line = if group < whole {
+                let source = factors.values.as_ptr().add(begin + group * LANES);
+                for half in 0..each {
+                    prefetch(source.wrapping_add((ROWS_AHEAD * each + half) * factors.count));
+                }
+                let low = source.cast::<[f32; LANES]>().read_unaligned();
+                let high = source.add((each - 1) * factors.count).cast::<[f32; LANES]>().read_unaligned();
+                A::pack_line(&[low, high])
+            } else {
+                word_of_each::<A>(factors, first + group * LANES, word)
+            };
+            target.add(group * step).write(PackedLine(line));
         }
     }
 }

@@ -119,26 +119,27 @@ fn a_row_is_the_same_whatever_other_rows_there_are_and_on_any_number_of_threads(
     {
         let (left, right) = (normals("left", 4096 * depth), normals("right", depth * columns));
         let bias = normals("bias", columns);
-        let right = Operand::new(&right, columns, depth).transposed();
-        for (precision, path) in PRECISIONS
-            .map(|one| Path::all(one).into_iter().map(move |path| (one, path)))
-            .into_iter()
-            .flatten()
-        {
-            let rows = |range: std::ops::Range<usize>| {
+        let right_turned = turned(&right, columns, depth);
+        let rights =
+            [Operand::new(&right, columns, depth).transposed(), Operand::new(&right_turned, depth, columns)];
+        for path in PRECISIONS.into_iter().flat_map(Path::all) {
+            let rows = |range: std::ops::Range<usize>, right: Operand<'_>| {
                 let left = &left[range.start * depth..range.end * depth];
                 multiply_at(path, Operand::new(left, range.len(), depth), right, Some(&bias))
             };
-            let all = pools[0].install(|| rows(0..4096));
+            let all = pools[0].install(|| rows(0..4096, rights[0]));
             for pool in &pools[1..] {
-                assert!(pool.install(|| rows(0..4096)) == all, "{path:?} {depth} {columns}");
+                let again = pool.install(|| rows(0..4096, rights[0]));
+                assert!(bits(&again) == bits(&all), "{path:?} {depth} {columns}");
             }
             for row in [0, 7, 1000, 4079] {
                 for count in [1, 2, 17] {
+                    let same = bits(&all[row * columns..(row + count) * columns]);
                     for pool in &pools {
-                        let few = pool.install(|| rows(row..row + count));
-                        let same = &all[row * columns..(row + count) * columns];
-                        assert_eq!(bits(&few), bits(same), "{count} at {row}: {precision:?} {path:?}");
+                        for right in rights {
+                            let few = pool.install(|| rows(row..row + count, right));
+                            assert_eq!(bits(&few), same, "{count} at {row} at {path:?}");
+                        }
                     }
                 }
             }

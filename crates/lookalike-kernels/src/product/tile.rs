@@ -11,21 +11,25 @@ use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
-use super::pack::{Factors, pack};
+use super::pack::{Factors, Steps, pack};
 use super::scratch::PackedLine;
 use crate::conv2d::arithmetic::{Arithmetic, Kernel};
 use crate::map::LANES;
-use crate::vector::Vector;
+use crate::vector::{Vector, prefetch};
 
 /// Words that are summed in registers before the sum is added to the result. It decides the order of
 /// summation, so nothing else may.
-pub(super) const DEPTH: usize = 192;
+pub(super) const DEPTH: usize = 256;
 /// Lines of a word of a panel of the right operand.
 pub(super) const GROUPS: usize = 3;
 /// Columns of such a panel: they are whole register tiles at each level.
 pub(super) const COLUMNS: usize = GROUPS * LANES;
 /// Rows of a panel of the left operand.
 pub(super) const ROWS: usize = LANES;
+/// Rows of a stripe for which it is not worth to pack columns whose words lie side by side, at most.
+const DIRECT: usize = 32;
+/// Words by which the left operand, which comes from a cache that the cores share, is asked for early.
+const AHEAD: usize = 32;
 /// Rows of a register tile, at most.
 const TILE_ROWS: usize = 8;
 
@@ -38,15 +42,18 @@ pub(super) struct Output<'a> {
     values: PhantomData<&'a mut [MaybeUninit<f32>]>,
 }
 
-// SAFETY: this is a mutable borrow of values, which may be sent; callers of `Stripe` keep what is written
-// disjoint.
+// SAFETY: this is a mutable borrow of values, which may be sent; the caller of `new` keeps stripes disjoint.
 unsafe impl Send for Output<'_> {}
 // SAFETY: as above.
 unsafe impl Sync for Output<'_> {}
 
 impl<'a> Output<'a> {
     /// `rows` rows of `columns` values.
-    pub(super) fn new(values: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Self {
+    ///
+    /// # Safety
+    /// No two tasks may run stripes with values in common at the same time, and a stripe that does not begin
+    /// with the first word may only run after that of the words before it.
+    pub(super) unsafe fn new(values: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "values of the result");
         Self { first: values.as_mut_ptr().cast(), rows, columns, values: PhantomData }
     }
@@ -54,10 +61,6 @@ impl<'a> Output<'a> {
 
 /// Adds the products of some words to a stripe of the result, a panel of columns wide. Those of the first
 /// word overwrite what is there.
-///
-/// # Safety
-/// To whoever runs it: no other task may write to the stripe meanwhile, and values that are added to must
-/// have been written.
 pub(super) struct Stripe<'a> {
     /// Panels of the left operand, `[⌈words / DEPTH⌉, panels, words of the block, 16]`.
     pub(super) left: &'a [PackedLine],
@@ -86,19 +89,28 @@ impl Kernel for Stripe<'_> {
         assert!(rows.end <= output.rows && rows.end <= first_row + panels * ROWS);
         assert_eq!(left.len(), panels * words.len(), "lines of the left operand");
         assert!(bias.is_none_or(|bias| bias.len() == output.columns));
+        let is_direct = !A::PAIRS && !right.contiguous && columns == COLUMNS && rows.len() <= DIRECT;
         for start in words.clone().step_by(DEPTH) {
             let block = start..words.end.min(start + DEPTH);
             let depth = block.len();
-            let panel = &mut panel[..depth * GROUPS];
-            // SAFETY: as the caller's.
-            unsafe { pack::<A, GROUPS>(&right, column, block, panel) };
+            let columns_of = if is_direct {
+                let values = &right.values[start * right.count + column..];
+                assert!(values.len() >= (depth - 1) * right.count + COLUMNS, "columns of the right operand");
+                Columns { first: values.as_ptr().cast(), step: right.count }
+            } else {
+                let panel = &mut panel[..depth * GROUPS];
+                let steps = Steps { word: GROUPS, group: 1 };
+                // SAFETY: as the caller's.
+                unsafe { pack::<A>(&right, column, block, GROUPS, steps, panel) };
+                Columns { first: panel.as_ptr().cast(), step: COLUMNS }
+            };
             for row in rows.clone().step_by(ROWS) {
                 let place = (start - words.start) * panels + (row - first_row) / ROWS * depth;
                 let left = &left[place..][..depth];
                 let count = ROWS.min(rows.end - row);
                 // SAFETY: both panels have `depth` words, and rows and columns lie in the output, by the
-                // assertions. The stripe is the caller's, who has written it before if this is not the first
-                // block.
+                // assertions. By the promise to `Output::new` no other task writes there, and what is not the
+                // first block finds the sums of those before.
                 unsafe {
                     let target = output.first.add(row * output.columns + column);
                     let base = match bias {
@@ -107,11 +119,19 @@ impl Kernel for Stripe<'_> {
                         None => None,
                     };
                     let place = Place { target, step: output.columns, base };
-                    add_panel::<A>(left, panel, count, columns, place);
+                    add_panel::<A>(left, columns_of, count, columns, place);
                 }
             }
         }
     }
+}
+
+/// Words of columns of the right operand, packed or as they lie.
+#[derive(Clone, Copy)]
+struct Columns {
+    first: *const u32,
+    /// Words from row to row.
+    step: usize,
 }
 
 /// Where a tile is written, and what is added to it.
@@ -145,7 +165,7 @@ impl Place {
 #[inline(always)]
 unsafe fn add_panel<A: Arithmetic>(
     left: &[PackedLine],
-    right: &[PackedLine],
+    right: Columns,
     rows: usize,
     columns: usize,
     place: Place,
@@ -162,7 +182,7 @@ unsafe fn add_panel<A: Arithmetic>(
                 let tile = Tile {
                     words: left.len(),
                     left: left.as_ptr().cast::<u32>().add(row),
-                    right: right.as_ptr().cast::<u32>().add(column),
+                    right: Columns { first: right.first.add(column), ..right },
                     size: [height, width],
                 };
                 let place = place.at(row, column);
@@ -190,7 +210,7 @@ unsafe fn add_panel<A: Arithmetic>(
 struct Tile {
     words: usize,
     left: *const u32,
-    right: *const u32,
+    right: Columns,
     /// Rows and columns that are kept.
     size: [usize; 2],
 }
@@ -234,8 +254,16 @@ impl Tile {
         // SAFETY: as the caller's.
         unsafe {
             let mut sums = [[A::Register::splat(0.0); VECTORS]; HEIGHT];
+            // The sums are added to it later.
+            for row in 0..HEIGHT {
+                for vector in 0..VECTORS {
+                    prefetch(place.target.add(row * place.step + vector * lanes));
+                }
+            }
             for word in 0..self.words {
-                let (left, right) = (self.left.add(word * ROWS), self.right.add(word * COLUMNS));
+                let (left, right) =
+                    (self.left.add(word * ROWS), self.right.first.add(word * self.right.step));
+                prefetch(left.wrapping_add(AHEAD * ROWS));
                 let mut values = [A::Register::splat(0.0); VECTORS];
                 for vector in 0..VECTORS {
                     values[vector] = A::Register::load(right.add(vector * lanes).cast());
