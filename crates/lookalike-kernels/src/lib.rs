@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod attention;
 pub mod batch_norm;
 mod bf16;
 mod blocks;

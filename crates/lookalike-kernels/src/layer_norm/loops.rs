@@ -169,7 +169,9 @@ impl Work for Backward<'_> {
             let z = compose(&self.input, self.mask, row, values);
             let [sum] = sums(z, z, |z, _, [sum]| [sum + (z - mean)]);
             let off = sum / count;
-            z.iter_mut().for_each(|z| *z = (*z - mean - off) * inverse);
+            for z in &mut *z {
+                *z = (*z - mean - off) * inverse;
+            }
 
             let columns = scales.iter_mut().zip(shifts.iter_mut()).zip(self.scale).zip(scaled.iter_mut());
             for ((((scales, shifts), scale), scaled), (gradient, z)) in
