@@ -8,6 +8,7 @@ mod columns;
 pub mod conv2d;
 mod dot;
 pub mod dropout;
+pub mod embedding;
 mod error;
 mod functions;
 pub mod gelu;
