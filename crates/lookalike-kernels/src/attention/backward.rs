@@ -71,7 +71,9 @@ impl Task for Backward<'_> {
             for ((scores, of_scores), query) in each.zip(block.clone()) {
                 let bias = head.bias(query, reached.first());
                 let within = reached.within(&head, query);
-                let inverse = 1.0 / exponentials::<FUSED>(scores, head.factor(), bias, &within);
+                // SAFETY: the level was detected.
+                let sum = unsafe { exponentials::<V, FUSED>(scores, head.factor(), bias, &within) };
+                let inverse = 1.0 / sum;
                 let dropped = head.mask(query, reached.first());
                 score_gradient::<FUSED>(scores, inverse, of_scores, dropped, mask);
                 if head.distances.is_some() {

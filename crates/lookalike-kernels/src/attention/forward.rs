@@ -61,7 +61,9 @@ impl Task for Forward<'_> {
             for ((scores, query), inverse) in rows.zip(inverses.iter_mut()) {
                 let bias = head.bias(query, reached.first());
                 let within = reached.within(&head, query);
-                *inverse = 1.0 / exponentials::<FUSED>(scores, head.factor(), bias, &within);
+                // SAFETY: the level was detected.
+                let sum = unsafe { exponentials::<V, FUSED>(scores, head.factor(), bias, &within) };
+                *inverse = 1.0 / sum;
                 if let Some(mask) = head.mask(query, reached.first()) {
                     mask.apply(scores);
                 }

@@ -16,6 +16,8 @@ use std::arch::x86_64::{__m256, __m512};
 
 use crate::dot::Level;
 use crate::vector::{PANEL, Vector, Work, multiply_add};
+#[cfg(target_arch = "x86_64")]
+use crate::vector::{run_avx2, run_avx512};
 
 /// Work to be compiled for the registers of each level.
 pub(super) trait Task {
@@ -37,11 +39,14 @@ impl<V: Vector, T: Task> Work for With<V, T> {
 /// Runs `task` with the registers of `level`.
 pub(super) fn run(level: Level, task: impl Task) {
     match level {
-        Level::Portable => level.run(With::<[f32; 4], _>(task, PhantomData)),
+        Level::Portable => With::<[f32; 4], _>(task, PhantomData).run::<false>(),
+        // Not by `level`, which would compile the task with these registers for every level.
         #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => level.run(With::<__m256, _>(task, PhantomData)),
+        // SAFETY: AVX2 and FMA were detected.
+        Level::Avx2 => unsafe { run_avx2(With::<__m256, _>(task, PhantomData)) },
         #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => level.run(With::<__m512, _>(task, PhantomData)),
+        // SAFETY: AVX-512F was detected.
+        Level::Avx512 => unsafe { run_avx512(With::<__m512, _>(task, PhantomData)) },
     }
 }
 
@@ -137,30 +142,54 @@ unsafe fn tiles<V: Vector, const C: usize, const ADD: bool>(
     stride: usize,
 ) {
     for first in (0..rows).step_by(ROWS) {
-        // Where rows are missing, the last is computed several times.
-        let at: [usize; ROWS] = std::array::from_fn(|row| (first + row).min(rows - 1) * left.row);
         // SAFETY: rows, columns and steps lie in the matrices, as the caller guarantees.
         unsafe {
-            let from = left.values.as_ptr();
-            let from = at.map(|at| from.add(at));
-            let mut sums = [[V::splat(0.0); C]; ROWS];
-            for step in 0..steps {
-                let values = right.values.as_ptr().add(step * right.stride + column);
-                let values: [V; C] = std::array::from_fn(|part| V::load(values.add(part * V::LANES)));
-                for (sums, from) in sums.iter_mut().zip(from) {
-                    let factor = V::splat(*from.add(step * left.step));
-                    for (sum, values) in sums.iter_mut().zip(values) {
-                        *sum = factor.multiply_add(values, *sum);
-                    }
+            let from = left.values.as_ptr().add(first * left.row);
+            let left = [left.row, left.step];
+            let values = right.values.as_ptr().add(column);
+            let right = (values, right.stride);
+            let out = (out.as_mut_ptr().add(first * stride + column), stride);
+            match rows - first {
+                1 => tile::<V, 1, C, ADD>(steps, from, left, right, out),
+                2 => tile::<V, 2, C, ADD>(steps, from, left, right, out),
+                3 => tile::<V, 3, C, ADD>(steps, from, left, right, out),
+                _ => tile::<V, ROWS, C, ADD>(steps, from, left, right, out),
+            }
+        }
+    }
+}
+
+/// `R` rows of `C` registers, whose sums stay in registers.
+///
+/// # Safety
+/// As [`Vector`]; the matrices have these rows and columns, and as many steps.
+#[inline(always)]
+unsafe fn tile<V: Vector, const R: usize, const C: usize, const ADD: bool>(
+    steps: usize,
+    mut left: *const f32,
+    [row, next]: [usize; 2],
+    (mut right, line): (*const f32, usize),
+    (out, stride): (*mut f32, usize),
+) {
+    // SAFETY: as the caller's. Pointers that move past the last step are not read.
+    unsafe {
+        let mut sums = [[V::splat(0.0); C]; R];
+        for _ in 0..steps {
+            let values: [V; C] = std::array::from_fn(|part| V::load(right.add(part * V::LANES)));
+            for (at, sums) in sums.iter_mut().enumerate() {
+                let factor = V::splat(*left.add(at * row));
+                for (sum, values) in sums.iter_mut().zip(values) {
+                    *sum = factor.multiply_add(values, *sum);
                 }
             }
-            for (row, sums) in sums.into_iter().enumerate().take(rows - first) {
-                let target = out.as_mut_ptr().add((first + row) * stride + column);
-                for (part, sum) in sums.into_iter().enumerate() {
-                    let target = target.add(part * V::LANES);
-                    let sum = if ADD { V::splat(1.0).multiply_add(sum, V::load(target)) } else { sum };
-                    sum.store(target);
-                }
+            left = left.wrapping_add(next);
+            right = right.wrapping_add(line);
+        }
+        for (at, sums) in sums.into_iter().enumerate() {
+            for (part, sum) in sums.into_iter().enumerate() {
+                let target = out.add(at * stride + part * V::LANES);
+                let sum = if ADD { V::splat(1.0).multiply_add(sum, V::load(target)) } else { sum };
+                sum.store(target);
             }
         }
     }
