@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod attention;
 pub mod batch_norm;
 mod bf16;
 mod blocks;
@@ -7,6 +8,7 @@ mod columns;
 pub mod conv2d;
 mod dot;
 pub mod dropout;
+pub mod embedding;
 mod error;
 mod functions;
 pub mod gelu;

@@ -5,6 +5,7 @@
     reason = "only code inlined into a function with target features may use them"
 )]
 
+use std::hint::black_box;
 use std::mem::MaybeUninit;
 
 use super::{LayerNormInput, LayerNormScale};
@@ -62,7 +63,8 @@ fn sums<const N: usize>(
             lanes[sum][lane] = next[sum];
         }
     }
-    lanes.map(|mut lanes| {
+    // Opaque, or the loop before would be compiled for the halves of halves, and not for whole registers.
+    black_box(lanes).map(|mut lanes| {
         let mut width = LANES;
         while width > 1 {
             width /= 2;
@@ -169,7 +171,9 @@ impl Work for Backward<'_> {
             let z = compose(&self.input, self.mask, row, values);
             let [sum] = sums(z, z, |z, _, [sum]| [sum + (z - mean)]);
             let off = sum / count;
-            z.iter_mut().for_each(|z| *z = (*z - mean - off) * inverse);
+            for z in &mut *z {
+                *z = (*z - mean - off) * inverse;
+            }
 
             let columns = scales.iter_mut().zip(shifts.iter_mut()).zip(self.scale).zip(scaled.iter_mut());
             for ((((scales, shifts), scale), scaled), (gradient, z)) in

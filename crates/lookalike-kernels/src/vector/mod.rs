@@ -42,15 +42,17 @@ impl Level {
     }
 }
 
+/// Runs `work` with AVX2 and FMA, as [`Level::run`] does.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-fn run_avx2<W: Work>(work: W) -> W::Output {
+pub(crate) fn run_avx2<W: Work>(work: W) -> W::Output {
     work.run::<true>()
 }
 
+/// Runs `work` with AVX-512F, as [`Level::run`] does.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-fn run_avx512<W: Work>(work: W) -> W::Output {
+pub(crate) fn run_avx512<W: Work>(work: W) -> W::Output {
     work.run::<true>()
 }
 
