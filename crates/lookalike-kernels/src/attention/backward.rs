@@ -35,7 +35,9 @@ impl Task for Backward<'_> {
         let [key_panels, value_panels] = [key_panels, value_panels].map(|buffer| room(buffer, padded * own));
         let [of_keys, of_values] = [of_keys, of_values].map(|buffer| room(buffer, tokens * own));
         let of_distances = room(of_distances, if head.distances.is_some() { 2 * tokens - 1 } else { 0 });
-        [&mut *of_keys, of_values, of_distances].into_iter().for_each(|sums| sums.fill(0.0));
+        for sums in [&mut *of_keys, of_values, of_distances] {
+            sums.fill(0.0);
+        }
         head.part(Part::Key, &all).copy(keys);
         // SAFETY: the level was detected.
         unsafe {
@@ -53,7 +55,7 @@ impl Task for Backward<'_> {
             let [scores, of_scores] = [scores, of_scores].map(|buffer| room(buffer, rows * stride));
             let mask = room(mask, stride);
             head.part(Part::Query, &block).copy(queries);
-            let of_results = &gradient[(head.first + block.start) * head.width + head.head * own..];
+            let of_results = &gradient[(head.first + block.start) * head.width + head.index * own..];
             Columns { values: of_results, stride: head.width, rows, width: own }.copy(gradients);
             for (begin, width) in reached.panels::<V>() {
                 let size = Size { rows, columns: width, steps: own };

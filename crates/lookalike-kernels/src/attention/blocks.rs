@@ -23,7 +23,8 @@ pub(super) struct Head<'a> {
     /// Of all heads, and its own.
     pub(super) width: usize,
     pub(super) own: usize,
-    pub(super) head: usize,
+    /// Which of the heads.
+    pub(super) index: usize,
     pub(super) window: Option<usize>,
     pub(super) distances: Option<Distances<'a>>,
     pub(super) dropout: Option<Dropout>,
@@ -57,7 +58,7 @@ pub(super) enum Part {
 impl<'a> Head<'a> {
     /// The column of the matrix of queries, keys and values at which a part of the head begins.
     pub(super) fn column(&self, part: Part) -> usize {
-        part as usize * self.width + self.head * self.own
+        part as usize * self.width + self.index * self.own
     }
 
     /// A part of some tokens.
@@ -102,7 +103,7 @@ impl<'a> Head<'a> {
     #[inline(always)]
     pub(super) fn mask(&self, query: usize, key: usize) -> Option<Mask> {
         self.dropout.map(|Dropout { key: of_text, threshold, scale }| {
-            let row = self.head.wrapping_mul(self.tokens).wrapping_add(query);
+            let row = self.index.wrapping_mul(self.tokens).wrapping_add(query);
             let first = row.wrapping_mul(self.tokens).wrapping_add(key) as u32;
             Mask { key: of_text, first, threshold, scale }
         })

@@ -75,7 +75,7 @@ impl Task for Forward<'_> {
             unsafe { product::<V, FUSED, false>(size, left, right, results, own) };
             for ((result, query), inverse) in results.chunks_exact(own).zip(block).zip(inverses.iter()) {
                 // SAFETY: these queries of this head are those of this task alone.
-                unsafe { out.scaled(head.first + query, head.head * own, result, *inverse) };
+                unsafe { out.scaled(head.first + query, head.index * own, result, *inverse) };
             }
         }
     }

@@ -238,7 +238,7 @@ impl<'a> Call<'a> {
                 tokens: ends[1] - ends[0],
                 width: self.shape.width,
                 own: self.shape.width / self.shape.heads,
-                head,
+                index: head,
                 window: self.shape.window,
                 distances: self.bias.as_ref().map(|bias| Distances {
                     values: &bias.values[head * bias.stride..][..bias.stride],

@@ -116,8 +116,8 @@ impl Mask {
     pub(super) fn apply(&self, values: &mut [f32]) {
         let mut first = self.first;
         for values in values.as_chunks_mut::<LANES>().0 {
-            for lane in 0..LANES {
-                values[lane] *= self.of(first.wrapping_add(lane as u32));
+            for (lane, value) in values.iter_mut().enumerate() {
+                *value *= self.of(first.wrapping_add(lane as u32));
             }
             first = first.wrapping_add(LANES as u32);
         }

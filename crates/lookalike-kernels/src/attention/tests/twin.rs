@@ -14,7 +14,7 @@ pub(super) struct Twin<'a> {
 struct Query {
     text: usize,
     head: usize,
-    query: usize,
+    token: usize,
 }
 
 impl<'a> Twin<'a> {
@@ -41,20 +41,20 @@ impl<'a> Twin<'a> {
     /// The place of a bias.
     fn bias(&self, of: Query, key: usize) -> Option<usize> {
         let (_, buckets) = self.case.bias.as_ref()?;
-        let bucket = buckets[key + buckets.len().div_ceil(2) - 1 - of.query];
+        let bucket = buckets[key + buckets.len().div_ceil(2) - 1 - of.token];
         Some(bucket as usize * self.case.heads + of.head)
     }
 
     fn queries(&self) -> impl Iterator<Item = Query> {
         (0..self.case.offsets.len() - 1).flat_map(move |text| {
             (0..self.case.heads)
-                .flat_map(move |head| (0..self.tokens(text)).map(move |query| Query { text, head, query }))
+                .flat_map(move |head| (0..self.tokens(text)).map(move |token| Query { text, head, token }))
         })
     }
 
     /// The probability of each key and what dropout multiplies it by.
     fn probabilities(&self, of: Query) -> Vec<[f64; 2]> {
-        let Query { text, head, query } = of;
+        let Query { text, head, token: query } = of;
         let tokens = self.tokens(text);
         let at = |token, part, column| self.parts[0][self.place(text, token, part, head, column)];
         let powers: Vec<f64> = (0..tokens)
@@ -95,7 +95,7 @@ impl<'a> Twin<'a> {
 
     /// The place of a result.
     fn result(&self, of: Query, column: usize) -> usize {
-        (self.case.offsets[of.text] + of.query) * self.case.width + of.head * self.own() + column
+        (self.case.offsets[of.text] + of.token) * self.case.width + of.head * self.own() + column
     }
 
     /// The gradients of queries, keys and values, and of the bias, by the chain rule.
@@ -122,7 +122,7 @@ impl<'a> Twin<'a> {
                 }
                 for column in 0..self.own() {
                     of_qkv[place(key, 2, column)] += probability * mask * gradient(column);
-                    let [query, key] = [place(of.query, 0, column), place(key, 1, column)];
+                    let [query, key] = [place(of.token, 0, column), place(key, 1, column)];
                     of_qkv[query] += of_score * self.parts[0][key] / root;
                     of_qkv[key] += of_score * self.parts[0][query] / root;
                 }
