@@ -16,9 +16,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let mut texts = Texts::default();
     for file in arguments {
-        let (set, warnings) = read(Path::new(&file), &ReadOptions { no_header: true, ..ReadOptions::default() })?;
-        warnings.iter().for_each(|warning| println!("{warning}"));
-        set.columns.iter().flat_map(|column| column.texts.iter()).for_each(|text| texts.push(text));
+        let (set, warnings) =
+            read(Path::new(&file), &ReadOptions { no_header: true, ..ReadOptions::default() })?;
+        for warning in warnings {
+            println!("{warning}");
+        }
+        for text in set.columns.iter().flat_map(|column| column.texts.iter()) {
+            texts.push(text);
+        }
     }
     let begin = Instant::now();
     let entries = vocabulary::train(texts.iter(), size.parse()?, Watch::default())?;

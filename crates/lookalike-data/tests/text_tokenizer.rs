@@ -259,6 +259,13 @@ fn hostile_tokenizers_are_refused() {
         let said = problem(changed(change));
         assert!(said.starts_with("tokenizer: ") && said.contains(wanted), "{said}");
     }
+    // Found by the fuzzer: an empty match is replaced by something. The panic is caught.
+    let panicked = problem(changed(&|value| {
+        value["normalizer"] = json!({"type": "Replace", "pattern": {"Regex": " {0,}"}, "content": " "});
+        value["pre_tokenizer"] =
+            json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true});
+    }));
+    assert!(panicked.contains("the crate `tokenizers` panicked: index out of bounds"), "{panicked}");
     assert!(problem(Tokenizer::from_json("[")).contains("it is not JSON"));
     assert!(problem(Tokenizer::from_json("[]")).contains("no object"));
 }
