@@ -113,6 +113,51 @@ pub enum DataError {
         /// What is wrong and what would be right.
         problem: String,
     },
+    /// No data set of texts has this name.
+    #[error("unknown data set of texts {name:?}{hint}; available: {}", available.join(", "))]
+    UnknownTexts {
+        /// The name asked for.
+        name: String,
+        /// The nearest name there is, as the message says it.
+        hint: String,
+        /// All names there are.
+        available: Vec<&'static str>,
+    },
+    /// The files of a data set of texts are missing.
+    #[error("{} does not hold {name}; looked for {}", root.display(), wanted.join(", "))]
+    NoTexts {
+        /// The data set.
+        name: String,
+        /// The folder searched.
+        root: PathBuf,
+        /// The files that were looked for.
+        wanted: Vec<String>,
+    },
+    /// A file of texts as a whole is not what is asked for.
+    #[error("{}: {problem}", path.display())]
+    TextFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// A tokenizer, or what is asked of it, is impossible.
+    #[error("tokenizer: {problem}")]
+    Tokenizer {
+        /// What is wrong and what would be right.
+        problem: String,
+    },
+    /// Token lists could not be kept on disk.
+    #[error("cannot keep token lists in {}", path.display())]
+    TokenCache {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The work was cancelled; nothing is left of it.
+    #[error("cancelled")]
+    Stopped,
     /// An image file could not be decoded.
     #[error("cannot decode {} as an image", path.display())]
     Decode {
@@ -186,7 +231,7 @@ pub enum DataError {
     },
 }
 
-#[cfg(any(feature = "graphs", feature = "images"))]
+#[cfg(any(feature = "graphs", feature = "images", feature = "text"))]
 impl DataError {
     /// For `map_err`: the system could not `action` (`"read"`, `"list"`) `path`.
     pub(crate) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(std::io::Error) -> Self {
@@ -210,5 +255,18 @@ impl DataError {
     #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(crate) fn graph(error: lookalike_kernels::KernelError) -> Self {
         Self::Graph { problem: error.to_string() }
+    }
+}
+
+#[cfg(feature = "text")]
+impl DataError {
+    /// A tokenizer, or what is asked of it, is impossible.
+    pub(crate) fn tokenizer(problem: impl Into<String>) -> Self {
+        Self::Tokenizer { problem: problem.into() }
+    }
+
+    /// The file `path` as a whole is not what is asked for.
+    pub(crate) fn text_file(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
+        Self::TextFile { path: path.into(), problem: problem.into() }
     }
 }

@@ -1,10 +1,10 @@
-#![cfg_attr(all(feature = "glyphs", feature = "graphs"), doc = include_str!("../README.md"))]
+#![cfg_attr(all(feature = "glyphs", feature = "graphs", feature = "text"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(all(feature = "glyphs", feature = "graphs")),
+    not(all(feature = "glyphs", feature = "graphs", feature = "text")),
     doc = "Data sets, augmentations, views and the loader; build with `--all-features` for the whole page."
 )]
 
-#[cfg(any(feature = "graphs", feature = "images"))]
+#[cfg(any(feature = "graphs", feature = "images", feature = "text"))]
 mod bounded;
 #[cfg(feature = "images")]
 pub mod check;
@@ -20,6 +20,8 @@ pub mod image;
 pub mod loader;
 #[cfg(feature = "images")]
 pub mod published;
+#[cfg(feature = "text")]
+pub mod text;
 pub mod views;
 
 #[cfg(feature = "images")]
