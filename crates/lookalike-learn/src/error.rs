@@ -38,6 +38,14 @@ pub enum LearnError {
         /// What is wrong with it.
         reason: String,
     },
+    /// A folder of a sentence encoder that cannot be read or written.
+    #[error("{}: {reason}", path.display())]
+    SentenceEncoder {
+        /// The folder or the file in it.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A checkpoint that cannot be used.
     #[error("checkpoint {}: {reason}", path.display())]
     Checkpoint {

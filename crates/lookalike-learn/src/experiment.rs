@@ -8,6 +8,7 @@ use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::Split;
 
+use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
 use crate::error::LearnError;
 use crate::evaluate::embed::Embedding;
@@ -216,6 +217,7 @@ impl Experiment {
             log_every: train.log_every,
             loader: self.modality.loader(recipe.loader()),
         };
+        self.modality.keep(run)?;
         // A checkpoint replaces all weights.
         let start = if Checkpoints::of_run(run).any()? { None } else { self.start() };
         let source = self.modality.batches(recipe.columns(), Split::Train, recipe.seed())?;
@@ -331,18 +333,17 @@ fn read_model(run: &Path) -> Result<Arrays, LearnError> {
     Ok(tensors::read(&path)?.tensors)
 }
 
-/// Writes the encoder of a finished run under PyTorch's names and layouts, those of torchvision for its networks, with what
-/// `load_state_dict(strict=True)` asks for beside them.
+/// Writes the encoder of a finished run as others read it: under PyTorch's names and layouts, those of torchvision for its networks, with
+/// what `load_state_dict(strict=True)` asks for beside them; an encoder of texts as a folder that sentence-transformers opens.
 ///
 /// # Errors
-/// As [`Experiment::load_model`]; [`LearnError::ArrayFile`] where the file cannot be written.
+/// As [`Experiment::load_model`]; [`LearnError::ArrayFile`], or of a folder [`LearnError::SentenceEncoder`], where it cannot be written.
 pub fn export(recipe: &ValidRecipe, run: &Path, path: &Path) -> Result<(), LearnError> {
     let choice = recipe.choice();
     let kept = read_model(run)?.into_iter();
     let named = kept.filter_map(|(name, array)| {
         name.strip_prefix(choice.method.exports).map(|name| (name.to_owned(), array))
     });
-    let mut exported: Arrays = named.collect();
-    (choice.encoder.complete_export)(&mut exported);
-    Ok(tensors::write(path, &TensorFile { tensors: exported, ..TensorFile::default() })?)
+    let tensors = named.collect();
+    (choice.encoder.export)(Exporting { settings: recipe.settings(), tensors, run, path })
 }

@@ -7,7 +7,8 @@ use crate::engine::{Device, Tensor, from_host};
 use crate::module::{Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
 pub use crate::op::FeatureMap;
 use crate::op::{
-    Affine, Batch, BatchStatistics, Epilogue, batch_norm, batch_norm_fixed, conv2d, equal_groups, keep_mask,
+    Affine, Batch, BatchStatistics, Columns, Epilogue, Mask, add_norm, batch_norm, batch_norm_fixed,
+    bias_gelu, conv2d, equal_groups, keep_mask, linear, norm,
 };
 use lookalike_kernels::dropout::Place;
 
@@ -205,6 +206,18 @@ impl Linear {
         Self { weight: Parameter::new(uniform([outputs, inputs], bound, stream, device)), bias: None }
     }
 
+    /// These weights, `[out, in]`, and bias 0.
+    pub fn of(weight: Tensor<2>, device: &Device) -> Self {
+        let bias = Parameter::new(Tensor::zeros([weight.dims()[0]], device));
+        Self { weight: Parameter::new(weight), bias: Some(bias) }
+    }
+
+    /// The same without a bias.
+    #[must_use]
+    pub fn without_bias(self) -> Self {
+        Self { bias: None, ..self }
+    }
+
     /// The weights, for a product that is no dense one.
     ///
     /// # Shapes
@@ -221,6 +234,68 @@ impl Linear {
             Some(bias) => product + bias.read(pass).unsqueeze(),
             None => product,
         }
+    }
+}
+
+/// What transformers do. Each sum runs over the inputs in one order for any number of rows, so that on a CPU a row is the same bits alone
+/// and in any batch.
+impl Linear {
+    /// [`forward`](Self::forward) row by row.
+    ///
+    /// # Shapes
+    /// `[n, in]` → `[n, out]`.
+    pub fn forward_rows(&self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let bias = self.bias.as_ref().map(|bias| bias.read(pass));
+        linear(input, self.weight.read(pass), bias, pass.precision)
+    }
+
+    /// The exact GELU of [`forward_rows`](Self::forward_rows).
+    ///
+    /// # Shapes
+    /// `[n, in]` → `[n, out]`.
+    pub fn forward_gelu(&self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        bias_gelu(linear(input, self.weight.read(pass), None, pass.precision), self.bias_or_zeros(pass))
+    }
+
+    /// The normalisation of `residual` + dropout ([`forward_rows`](Self::forward_rows)), as after attention and after the inner layer of a
+    /// transformer.
+    ///
+    /// # Shapes
+    /// `[n, in]`, `[n, out]` → `[n, out]`.
+    pub fn forward_add_norm(
+        &self,
+        input: Tensor<2>,
+        residual: Tensor<2>,
+        layer: &LayerNorm,
+        dropped: &Dropping<'_>,
+        pass: &Pass,
+    ) -> Tensor<2> {
+        let values = linear(input, self.weight.read(pass), None, pass.precision);
+        let [rows, width] = values.dims();
+        let mask = dropped
+            .places(rows, width, pass)
+            .map(|places| Mask { places: places.into(), probability: dropped.probability });
+        add_norm(values, self.bias_or_zeros(pass), residual, mask, layer.columns(pass))
+    }
+
+    fn bias_or_zeros(&self, pass: &Pass) -> Tensor<1> {
+        self.bias.as_ref().map_or_else(
+            || {
+                let weight = self.weight.read(&Pass::evaluation());
+                Tensor::zeros([weight.dims()[0]], &weight.device())
+            },
+            |bias| bias.read(pass),
+        )
+    }
+
+    /// Several layers of the same input side by side: their weights one under another, and their biases.
+    ///
+    /// # Panics
+    /// Where one of them has no bias.
+    pub(crate) fn forward_together(layers: &[&Self], input: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        let weights = layers.iter().map(|layer| layer.weight.read(pass)).collect();
+        let biases = layers.iter().map(|layer| layer.bias_or_zeros(pass)).collect();
+        linear(input, Tensor::cat(weights, 0), Some(Tensor::cat(biases, 0)), pass.precision)
     }
 }
 
@@ -260,34 +335,90 @@ impl Module for PRelu {
     }
 }
 
-/// Drops values with `probability` and scales the rest by 1 / (1 − `probability`).
+/// Layer normalisation: each row with mean 0 and variance 1, scaled and shifted (Ba et al. 2016, <https://arxiv.org/abs/1607.06450>).
+#[derive(Debug, Clone)]
+pub struct LayerNorm {
+    weight: Parameter<1>,
+    bias: Parameter<1>,
+    epsilon: f32,
+}
+
+impl LayerNorm {
+    /// Scale 1 and shift 0; `epsilon` is added to the variance.
+    pub fn new(width: usize, epsilon: f32, device: &Device) -> Self {
+        Self {
+            weight: Parameter::new(Tensor::ones([width], device)),
+            bias: Parameter::new(Tensor::zeros([width], device)),
+            epsilon,
+        }
+    }
+
+    fn columns(&self, pass: &Pass) -> Columns {
+        Columns { scale: self.weight.read(pass), shift: self.bias.read(pass), epsilon: self.epsilon }
+    }
+
+    /// # Shapes
+    /// `[n, d]` → the same.
+    pub fn forward(&self, values: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        norm(values, self.columns(pass))
+    }
+}
+
+impl Module for LayerNorm {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        visitor.tensor("weight", Role::Normalization, &mut self.weight);
+        visitor.tensor("bias", Role::Normalization, &mut self.bias);
+    }
+}
+
+/// Which values a layer drops, with `probability`, the rest being scaled by 1 / (1 − `probability`).
 ///
 /// A mask hangs on `purpose`, which names the layer, on the step, on the instance and view of a row, and on the place within that
 /// instance (row of a part, column), and on nothing else: another order of rows or another chunk gives the same one.
+#[derive(Debug, Clone)]
+pub struct Dropping<'a> {
+    /// Without offsets a tensor has one row for each of [`Pass::rows`]; with them row r of the pass has the rows `offsets[r]` to
+    /// `offsets[r + 1]`, less one, as the tokens of a text.
+    pub offsets: Option<&'a [usize]>,
+    /// From 0 to below 1.
+    pub probability: f32,
+    /// Names the layer.
+    pub purpose: String,
+}
+
+impl Dropping<'_> {
+    /// A key for each row of the pass; `None` where nothing is dropped.
+    pub(crate) fn keys(&self, pass: &Pass) -> Option<Vec<u64>> {
+        let dropout = pass.dropout.filter(|_| self.probability > 0.0)?;
+        Some(pass.rows.iter().map(|row| dropout.key(&self.purpose, *row)).collect())
+    }
+
+    /// Where each of `rows` rows of `width` values stands; `None` where nothing is dropped.
+    ///
+    /// # Panics
+    /// Where the rows are other than the pass says.
+    pub(crate) fn places(&self, rows: usize, width: usize, pass: &Pass) -> Option<Vec<Place>> {
+        let own = |row: usize| self.offsets.map_or(1, |offsets| offsets[row + 1] - offsets[row]);
+        let mut places = Vec::with_capacity(rows);
+        for (index, key) in self.keys(pass)?.into_iter().enumerate() {
+            places.extend((0..own(index)).map(|part| Place { key, first: (part * width) as u32 }));
+        }
+        assert_eq!(places.len(), rows, "a row of the pass has as many rows of the tensor as it says");
+        Some(places)
+    }
+}
+
+/// Drops values of `input`.
 ///
 /// # Shapes
-/// `[n, d]` → the same. Without `offsets` one row for each of [`Pass::rows`]; with them row r of the pass has the rows `offsets[r]`
-/// to `offsets[r + 1]`, less one, as the tokens of a text.
+/// `[n, d]` → the same.
 ///
 /// # Panics
 /// Where the rows are other than the pass says.
-pub fn dropout(
-    input: Tensor<2>,
-    offsets: Option<&[usize]>,
-    probability: f32,
-    purpose: &str,
-    pass: &Pass,
-) -> Tensor<2> {
-    let Some(dropout) = pass.dropout.filter(|_| probability > 0.0) else { return input };
+pub fn dropout(input: Tensor<2>, dropping: &Dropping<'_>, pass: &Pass) -> Tensor<2> {
     let [rows, width] = input.dims();
-    let own = |row: usize| offsets.map_or(1, |offsets| offsets[row + 1] - offsets[row]);
-    let mut places = Vec::with_capacity(rows);
-    for (index, row) in pass.rows.iter().enumerate() {
-        let key = dropout.key(purpose, *row);
-        places.extend((0..own(index)).map(|part| Place { key, first: (part * width) as u32 }));
-    }
-    assert_eq!(places.len(), rows, "a row of the pass has as many rows of the tensor as it says");
-    input.clone() * keep_mask(&places, width, probability, &input.device().inner())
+    let Some(places) = dropping.places(rows, width, pass) else { return input };
+    input.clone() * keep_mask(&places, width, dropping.probability, &input.device().inner())
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ pub mod options;
 pub mod recipe;
 pub mod registry;
 pub mod sections;
+pub mod sentence;
 pub mod step;
 pub mod train;
 pub mod weights;

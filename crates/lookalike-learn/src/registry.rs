@@ -3,6 +3,7 @@
 
 mod names;
 
+use crate::encoder::text::entry as text_encoder;
 use crate::encoder::{EncoderEntry, Normalized, gcn, gin, resnet};
 use crate::error::LearnError;
 use crate::evaluate::{self, EvaluateOptions, ScoreEntry};
@@ -46,11 +47,20 @@ const NEGATIVES: &[NegativesEntry] =
     &[negatives::entry::BATCH, queue::ENTRY, memory_bank::ENTRY, negatives::entry::NOTHING];
 
 /// Its encoders.
-const ENCODERS: &[EncoderEntry] =
-    &[resnet::RESNET18, resnet::RESNET34, resnet::RESNET50, resnet::SMALL, gin::ENTRY, gcn::ENTRY];
+const ENCODERS: &[EncoderEntry] = &[
+    resnet::RESNET18,
+    resnet::RESNET34,
+    resnet::RESNET50,
+    resnet::SMALL,
+    gin::ENTRY,
+    gcn::ENTRY,
+    text_encoder::BERT,
+    text_encoder::STATIC,
+];
 
 /// Its modalities.
-const MODALITIES: &[ModalityEntry] = &[modality::image::ENTRY, modality::graph::ENTRY, modality::node::ENTRY];
+const MODALITIES: &[ModalityEntry] =
+    &[modality::image::ENTRY, modality::graph::ENTRY, modality::node::ENTRY, modality::text::ENTRY];
 
 /// Its scores.
 const SCORES: &[ScoreEntry] = &[

@@ -1,4 +1,5 @@
-//! Weights that an encoder starts from: a safetensors file of torchvision's, of an export, or of a run.
+//! Weights that an encoder starts from: a safetensors file of torchvision's, of an export, or of a run; or the folder of a sentence
+//! encoder.
 
 use std::cell::RefCell;
 use std::fmt::{Display, Formatter};
@@ -10,8 +11,9 @@ use lookalike_base::tensors;
 
 use crate::engine::Device;
 use crate::error::LearnError;
-use crate::module::{Module, arrays_of, load_arrays};
+use crate::module::{Module, for_each_tensor, load_arrays};
 use crate::options::refuse;
+use crate::sentence::{self, SentenceFolder};
 
 /// What of a file was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,17 +69,23 @@ impl Start {
     }
 }
 
-/// Loads all tensors of `module` from the file at `path`, where they stand under their own names or behind `encoder.`.
+/// Loads all tensors of `module` from the file at `path`, where they stand under their own names or behind `encoder.`, or from the folder
+/// of a sentence encoder.
 ///
 /// # Errors
 /// [`LearnError::Recipe`] for a file of PyTorch's own format, with the lines that convert it; [`LearnError::ArrayFile`] where the file
 /// cannot be read; [`LearnError::Weights`] names a tensor that is missing or of another shape.
 pub fn load(module: &mut dyn Module, path: &Path, device: &Device) -> Result<Report, LearnError> {
     const ENCODER: &str = "encoder.";
-    let arrays = tensors::read(path)
-        .map_err(|error| if is_pickled(path) { to_convert(path) } else { LearnError::from(error) })?;
-    let arrays = arrays.tensors;
-    let own: Vec<String> = arrays_of(module).into_keys().collect();
+    let arrays = if path.is_dir() {
+        sentence::read_tensors(&SentenceFolder::read(path)?)?
+    } else {
+        let file = tensors::read(path)
+            .map_err(|error| if is_pickled(path) { to_convert(path) } else { LearnError::from(error) })?;
+        file.tensors
+    };
+    let mut own = Vec::new();
+    for_each_tensor(module, &mut |name, _, _| own.push(name.to_owned()));
     let found = |prefix: &str| own.iter().any(|name| arrays.contains_key(&format!("{prefix}{name}")));
     let prefix = if !found("") && found(ENCODER) { ENCODER } else { "" };
     load_arrays(module, &arrays, prefix, device)?;

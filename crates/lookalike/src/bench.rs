@@ -1,16 +1,22 @@
 //! `lookalike bench`
 
-use lookalike_base::progress::Cancellation;
+use std::path::PathBuf;
+
+use lookalike_base::Watch;
+use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_learn::cost::{self, StepCost, StepOptions};
 use lookalike_learn::encoder::resnet::{Architecture, Stem};
 use lookalike_learn::engine::Precision;
+use lookalike_learn::sentence::{EncodeOptions, cost as cost_of_texts};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::{Error, StrDeserializer};
 
 use crate::failure::Failure;
 use crate::output::say;
+use crate::progress::Terminal;
 use crate::table::Table;
+use crate::text;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -22,6 +28,24 @@ pub(crate) struct Arguments {
 enum What {
     /// Time training steps on images of noise: forward, cross-entropy of 128 outputs, backward, SGD.
     Step(StepArguments),
+    /// Time the encoding of texts by a sentence encoder, tokenising included.
+    Encode(EncodeArguments),
+}
+
+#[derive(clap::Args)]
+struct EncodeArguments {
+    /// Folder of the sentence encoder
+    #[arg(long, value_name = "FOLDER")]
+    weights: PathBuf,
+    /// File of texts, one a line
+    #[arg(long, value_name = "FILE")]
+    texts: PathBuf,
+    /// What linear layers multiply: f32 or bf16
+    #[arg(long, default_value = "f32", value_parser = named::<Precision>)]
+    precision: Precision,
+    /// Print one line of JSON instead of a table
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(clap::Args)]
@@ -53,13 +77,57 @@ struct StepArguments {
 }
 
 /// The value that recipes give that name.
-fn named<T: for<'a> Deserialize<'a>>(name: &str) -> Result<T, Error> {
+pub(crate) fn named<T: for<'a> Deserialize<'a>>(name: &str) -> Result<T, Error> {
     let deserializer: StrDeserializer<'_, Error> = name.into_deserializer();
     T::deserialize(deserializer)
 }
 
 pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
-    let What::Step(arguments) = arguments.what;
+    match arguments.what {
+        What::Step(arguments) => step(arguments, cancellation),
+        What::Encode(arguments) => encode(&arguments, cancellation),
+    }
+}
+
+fn encode(arguments: &EncodeArguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    let set = text::read(&arguments.texts, Vec::new())?;
+    let texts = set.columns[0].texts.to_vec();
+    let mut encoder = text::open_encoder(&arguments.weights, "cpu", arguments.precision)?;
+    let progress = Terminal.start(texts.len() as u64, "encoding");
+    let watch = Watch { progress: &*progress, cancellation };
+    let options = EncodeOptions { precision: arguments.precision, ..EncodeOptions::default() };
+    let cost = cost_of_texts::encode(&mut encoder, &texts, &options, watch);
+    progress.finish();
+    let cost = cost.map_err(Failure::or_interrupted("nothing was measured"))?;
+    if arguments.json {
+        return say(serde_json::to_string(&cost)?);
+    }
+    let mut table = Table::default();
+    table.row("texts a second", format!("{:.1}", cost.texts_per_second));
+    table.row("tokens a second", format!("{:.0}", cost.tokens_per_second));
+    let shares = cost.shares;
+    for (name, share) in [
+        ("time in products of linear layers", shares.product),
+        ("time in attention", shares.attention),
+        ("time in GELU", shares.gelu),
+        ("time in layer normalisation", shares.layer_norm),
+        ("time in the rest, tokenising included", shares.rest),
+    ] {
+        table.row(name, percent(share));
+    }
+    table.row("peak memory", memory(cost.peak_memory));
+    say(table)
+}
+
+fn percent(share: f64) -> String {
+    format!("{:5.1} %", 100.0 * share)
+}
+
+fn memory(peak: Option<u64>) -> String {
+    peak.map_or("not known here".to_owned(), |bytes| format!("{} MB", bytes / 1_000_000))
+}
+
+fn step(arguments: StepArguments, cancellation: &Cancellation) -> Result<(), Failure> {
     let options = StepOptions {
         encoder: arguments.encoder,
         stem: arguments.stem,
@@ -102,13 +170,11 @@ fn table(cost: &StepCost) -> Table {
                 ("  update of the weights", shares.optimizer),
             ];
             for (name, share) in rows {
-                table.row(name, format!("{:5.1} %", 100.0 * share));
+                table.row(name, percent(share));
             }
         }
         None => table.row("time in convolution, normalisation, the rest", "not measured on a GPU"),
     }
-    let memory =
-        cost.peak_memory.map_or("not known here".to_owned(), |bytes| format!("{} MB", bytes / 1_000_000));
-    table.row("peak memory", memory);
+    table.row("peak memory", memory(cost.peak_memory));
     table
 }

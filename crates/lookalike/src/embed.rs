@@ -2,32 +2,56 @@
 
 use std::path::PathBuf;
 
-use lookalike_base::npy;
-use lookalike_base::progress::Cancellation;
+use lookalike_base::progress::{Cancellation, ProgressDisplay};
+use lookalike_base::{Watch, npy};
 use lookalike_data::Split;
 use lookalike_learn::Registry;
+use lookalike_learn::engine::Precision;
+use lookalike_learn::sentence::{self, EncodeOptions};
 
 use crate::failure::Failure;
-use crate::run::RunOptions;
+use crate::output::{check_outputs, write_lines};
+use crate::progress::Terminal;
+use crate::run::{RunOptions, warn};
+use crate::text;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A finished run
+    /// A finished run, or the folder of a sentence encoder
     run: PathBuf,
     /// Data set to embed, with its folder as --data-root; the run's own if not given
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
-    /// Which part of it; graphs have one
-    #[arg(long, value_enum, default_value = "train")]
-    split: DataPart,
-    /// What to write
-    #[arg(long, value_enum, default_value = "representation")]
-    layer: Layer,
+    /// Which part of it, train if not given; graphs and texts have one
+    #[arg(long, value_enum)]
+    split: Option<DataPart>,
+    /// What to write, the representation if not given
+    #[arg(long, value_enum)]
+    layer: Option<Layer>,
     /// Where to: float32, one row an instance, in the order of the data set
     #[arg(long, value_name = "FILE.npy")]
     out: PathBuf,
+    /// Of a sentence encoder: the texts, one a line, or a column of a .csv, .tsv, .jsonl or .parquet
+    #[arg(long, value_name = "FILE")]
+    texts: Option<PathBuf>,
+    #[command(flatten)]
+    encoding: Encoding,
     #[command(flatten)]
     options: RunOptions,
+}
+
+/// How a sentence encoder reads texts.
+#[derive(clap::Args, Default)]
+pub(crate) struct Encoding {
+    /// Of a sentence encoder: the column with the texts, the first if not given
+    #[arg(long, value_name = "NAME", requires = "texts")]
+    pub(crate) column: Option<String>,
+    /// Of a sentence encoder: the prompt of this name stands before each text
+    #[arg(long, value_name = "NAME", requires = "texts")]
+    pub(crate) prompt: Option<String>,
+    /// Of a sentence encoder: what linear layers multiply, f32 or bf16
+    #[arg(long, value_parser = crate::bench::named::<Precision>, requires = "texts")]
+    pub(crate) precision: Option<Precision>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -49,22 +73,86 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
+    if sentence::is_folder(&arguments.run) {
+        return of_texts(arguments, cancellation);
+    }
+    if arguments.texts.is_some() {
+        return Err(Failure::usage(format!(
+            "--texts goes with the folder of a sentence encoder, and {} is none; `lookalike export` makes one of a run on texts",
+            arguments.run.display()
+        )));
+    }
     let mut options = arguments.options.clone();
     options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
     let experiment = options.open_run(&arguments.run, registry)?;
     let mut network = experiment.load_model(&arguments.run)?;
     let split = match arguments.split {
-        DataPart::Train => Split::Train,
-        DataPart::Test => Split::Test,
+        None | Some(DataPart::Train) => Split::Train,
+        Some(DataPart::Test) => Split::Test,
     };
     let embedded = experiment
         .embed(&mut *network, split, cancellation)
         .map_err(Failure::or_interrupted("nothing was written"))?;
     let rows = match arguments.layer {
-        Layer::Representation => embedded.representation,
-        Layer::Projection => embedded.projection,
+        None | Some(Layer::Representation) => embedded.representation,
+        Some(Layer::Projection) => embedded.projection,
     };
     npy::write_rows(&arguments.out, rows.rows())?;
     eprintln!("wrote {} × {} numbers to {}", rows.len(), rows.columns(), arguments.out.display());
+    Ok(())
+}
+
+/// Embeds the texts of a file, and writes beside the vectors which line each is of.
+fn of_texts(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    let Arguments { run, data, split, layer, out, texts, encoding, options } = arguments;
+    let given = [
+        ("--data", data.is_some()),
+        ("--split", split.is_some()),
+        ("--layer", layer.is_some()),
+        ("--set", !options.settings.is_empty()),
+        ("--data-root", options.data_root.is_some()),
+    ];
+    if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(format!(
+            "{option} goes with a run, and {} is the folder of a sentence encoder",
+            run.display()
+        )));
+    }
+    let file = texts.as_deref().ok_or_else(|| {
+        Failure::usage(format!("{} is the folder of a sentence encoder: give --texts FILE", run.display()))
+    })?;
+    let lines = out.with_extension("jsonl");
+    check_outputs(&[file], &[out, &lines])?;
+    let precision = encoding.precision.unwrap_or_default();
+    let device = options.device.as_deref().unwrap_or("cpu");
+    let mut encoder = text::open_encoder(run, device, precision)?;
+    let columns = encoding.column.iter().cloned().collect();
+    let set = text::read(file, columns)?;
+    let prompt = encoding.prompt.as_deref().map(|name| encoder.prompt(name).map(str::to_owned)).transpose();
+    let prompt = prompt.map_err(|error| Failure::usage(error.to_string()))?;
+    let all = set.columns[0].texts.to_vec();
+    let progress = Terminal.start(all.len() as u64, "encoding");
+    let watch = Watch { progress: &*progress, cancellation };
+    let encoded = encoder.encode(&all, &EncodeOptions { prompt, precision }, watch);
+    progress.finish();
+    let encoded = encoded.map_err(Failure::or_interrupted("nothing was written"))?;
+    npy::write_rows(out, encoded.rows.rows())?;
+    let records =
+        set.places.iter().zip(&all).map(|(line, text)| serde_json::json!({ "line": line, "text": text }));
+    write_lines(&lines, records)?;
+    if let (Some(most), true) = (encoder.folder.max_length, encoded.full > 0) {
+        warn(&[format!(
+            "{} texts have {most} tokens, as many as are read; what was longer was cut there",
+            encoded.full
+        )]);
+    }
+    let rows = &encoded.rows;
+    eprintln!(
+        "wrote {} × {} numbers to {}, and their lines to {}",
+        rows.len(),
+        rows.columns(),
+        out.display(),
+        lines.display()
+    );
     Ok(())
 }

@@ -6,16 +6,20 @@ use lookalike_base::progress::Cancellation;
 use lookalike_learn::Registry;
 use lookalike_learn::experiment::{Experiment, MODEL};
 use lookalike_learn::modality::{ArmKind, Beside, Measure, Scope};
+use lookalike_learn::sentence;
 
 use crate::failure::Failure;
 use crate::output::{say, write_json};
 use crate::run::{RunOptions, warn};
 use crate::table::Table;
+use crate::text;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A finished run
+    /// A finished run, or the folder of a sentence encoder
     run: PathBuf,
+    #[command(flatten)]
+    data: text::Data,
     /// Leave out the linear probe
     #[arg(long)]
     no_probe: bool,
@@ -81,10 +85,33 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
+    if sentence::is_folder(&arguments.run) {
+        return of_folder(arguments, cancellation);
+    }
+    if let Some(data) = &arguments.data.data {
+        return Err(Failure::usage(format!(
+            "--data {data} goes with the folder of a sentence encoder, and {} is none; `lookalike export` makes one of a run on texts",
+            arguments.run.display()
+        )));
+    }
     let experiment = arguments.options.open_run(&arguments.run, registry)?;
     let recipe = experiment.recipe();
     let scope = arguments.scope(recipe.choice().modality.kind, recipe.measures())?;
     evaluate(arguments, &experiment, scope, cancellation)
+}
+
+fn of_folder(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    let Arguments { run, data, no_probe, beside, json, options } = arguments;
+    let given =
+        [("--no-probe", *no_probe), ("--beside", beside.is_some()), ("--set", !options.settings.is_empty())];
+    if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+        return Err(Failure::usage(format!(
+            "{option} goes with a run, and {} is the folder of a sentence encoder",
+            run.display()
+        )));
+    }
+    let device = options.device.as_deref().unwrap_or("cpu");
+    text::evaluate(run, data, options.data_root.as_deref(), device, *json, cancellation)
 }
 
 fn evaluate(

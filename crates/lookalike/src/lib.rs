@@ -13,6 +13,7 @@ mod run;
 mod sample;
 mod seeds;
 mod table;
+mod text;
 mod train;
 
 use std::ffi::OsString;
@@ -35,11 +36,11 @@ struct Arguments {
 enum Command {
     /// Train an encoder by a recipe, or go on with a run.
     Train(train::Arguments),
-    /// Measure a finished run: kNN, linear probe, geometry, hardness.
+    /// Measure a finished run: kNN, linear probe, geometry, hardness; or a sentence encoder: STS, retrieval, classification.
     Evaluate(evaluate::Arguments),
-    /// Embed a data set with a finished run.
+    /// Embed a data set with a finished run, or texts with a sentence encoder.
     Embed(embed::Arguments),
-    /// Write a run's encoder under torchvision's names.
+    /// Write a run's encoder under torchvision's names, or as a folder that sentence-transformers opens.
     Export(export::Arguments),
     /// Plan batches of look-alikes for any embeddings.
     Sample(sample::Arguments),
@@ -47,7 +48,7 @@ enum Command {
     Data(data::Arguments),
     /// Tell what a recipe can say.
     Recipe(recipe::Arguments),
-    /// Measure what training costs on this machine.
+    /// Measure what training and encoding cost on this machine.
     Bench(bench::Arguments),
 }
 

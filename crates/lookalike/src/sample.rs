@@ -9,7 +9,7 @@ use lookalike_sampling::{
 };
 
 use crate::failure::Failure;
-use crate::output::write_json;
+use crate::output::{check_outputs, write_json};
 use crate::progress::Terminal;
 use crate::run::warn;
 
@@ -157,9 +157,15 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         ));
     }
     arguments.check()?;
-    for path in [Some(&arguments.out), arguments.report.as_ref()].into_iter().flatten() {
-        check_folder(path)?;
-    }
+    let Arguments { embeddings, labels, groups, out, report, .. } = arguments;
+    let inputs: Vec<&Path> = [Some(embeddings), labels.as_ref(), groups.as_ref()]
+        .into_iter()
+        .flatten()
+        .map(PathBuf::as_path)
+        .collect();
+    let outputs: Vec<&Path> =
+        [Some(out), report.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
+    check_outputs(&inputs, &outputs)?;
     let embeddings = MappedRows::open(&arguments.embeddings)?;
     let instances = embeddings.len();
     let steps = instances / arguments.batch_size.max(1) / arguments.num_replicas;
@@ -271,16 +277,6 @@ fn interrupted(error: SamplingError, left: &str) -> Failure {
         SamplingError::Cancelled => Failure::Interrupted(left.to_owned()),
         error => error.into(),
     }
-}
-
-/// Checks that the folder of a file that is to be written is there.
-fn check_folder(path: &Path) -> Result<(), Failure> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if folder.is_none_or(Path::is_dir) && !path.is_dir() {
-        return Ok(());
-    }
-    let problem = if path.is_dir() { "it is a folder" } else { "its folder is not there" };
-    Err(Failure::usage(format!("{} cannot be written: {problem}", path.display())))
 }
 
 /// Checks that all values are finite, and warns of rows of zeros.

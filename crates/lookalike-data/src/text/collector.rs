@@ -75,7 +75,8 @@ pub(super) struct Row {
 pub(super) struct Collector<'a> {
     path: &'a Path,
     columns: Vec<Column>,
-    rows: usize,
+    /// The line or row from which each row is.
+    places: Vec<u64>,
     labels: Vec<String>,
     groups: Vec<String>,
     scores: Vec<f32>,
@@ -90,7 +91,7 @@ impl<'a> Collector<'a> {
         Self {
             path,
             columns: names.iter().map(|name| Column::new(name)).collect(),
-            rows: 0,
+            places: Vec::new(),
             labels: Vec::new(),
             groups: Vec::new(),
             scores: Vec::new(),
@@ -145,7 +146,7 @@ impl<'a> Collector<'a> {
                 Cell::Many(texts) => column.push(texts.iter().map(String::as_str)),
             }
         }
-        self.rows += 1;
+        self.places.push(place);
         if self.columns.iter().any(|column| column.texts.len() >= MAX_TEXTS) {
             return Err(self.wrong(place, format!("a column has {MAX_TEXTS} texts, the limit")));
         }
@@ -163,7 +164,7 @@ impl<'a> Collector<'a> {
                 self.path.display()
             ));
         }
-        let mut set = TextSet::new(name, self.columns, self.rows);
+        let mut set = TextSet::new(name, self.columns, self.places);
         let named = |names: Vec<String>| (!names.is_empty()).then(|| names.into_iter().collect::<Names>());
         set.labels = named(self.labels);
         set.groups = named(self.groups);

@@ -163,23 +163,24 @@ pub struct TextSet {
     pub groups: Option<Names>,
     /// The score of each row.
     pub scores: Option<Vec<f32>>,
-    rows: usize,
+    /// Where in its file each row stands: the line, or the row of Parquet, from 1.
+    pub places: Vec<u64>,
 }
 
 impl TextSet {
-    /// A set of rows that were checked to be `rows` in every part.
-    pub(super) fn new(name: String, columns: Vec<Column>, rows: usize) -> Self {
-        Self { name, columns, rows, ..Self::default() }
+    /// A set of rows from these places, as many as every column has.
+    pub(super) fn new(name: String, columns: Vec<Column>, places: Vec<u64>) -> Self {
+        Self { name, columns, places, ..Self::default() }
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.rows
+        self.places.len()
     }
 
     /// Whether there is no row at all.
     pub fn is_empty(&self) -> bool {
-        self.rows == 0
+        self.places.is_empty()
     }
 
     /// The column named `name`.
@@ -205,12 +206,16 @@ impl TextSet {
         let mut columns: Vec<Column> = first.columns.iter().map(|column| Column::new(&column.name)).collect();
         for part in parts {
             for (column, own) in columns.iter_mut().zip(&part.columns) {
-                for row in 0..part.rows {
+                for row in 0..part.len() {
                     column.push(own.range(row).map(|index| own.texts.get(index)));
                 }
             }
         }
-        let mut set = Self::new(name.to_owned(), columns, parts.iter().map(|part| part.rows).sum());
+        let mut set = Self::new(
+            name.to_owned(),
+            columns,
+            parts.iter().flat_map(|part| part.places.iter().copied()).collect(),
+        );
         let names = |of: fn(&Self) -> Option<&Names>| -> Option<Names> {
             let all: Option<Vec<&Names>> = parts.iter().map(of).collect();
             let rows = |names: &'_ Names| {

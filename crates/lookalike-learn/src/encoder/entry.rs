@@ -1,7 +1,10 @@
 //! What a registry knows of an encoder.
 
+use std::path::Path;
+
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
+use lookalike_base::tensors::{self, TensorFile};
 
 use super::Encoder;
 use crate::engine::Device;
@@ -21,16 +24,40 @@ pub struct EncoderEntry {
     pub modalities: &'static [&'static str],
     /// The methods that train it; empty for all that do not choose their encoders.
     pub methods: &'static [&'static str],
-    /// Whether it has convolutions, which `bf16` is about.
-    pub convolutions: bool,
+    /// Whether it multiplies at `train.precision`, as convolutions and transformers do.
+    pub rounds: bool,
     /// What its BatchNorm takes its statistics over.
     pub normalized: Normalized,
     /// Length of its vectors.
     pub dimension: fn(&Settings) -> Result<usize, LearnError>,
     /// The encoder with weights from a stream, on instances or parts that so many values describe.
     pub build: BuildEncoder,
-    /// Adds to the exported tensors what frameworks ask for beside them.
-    pub complete_export: fn(&mut Arrays),
+    /// Writes the encoder of a finished run as others read it.
+    pub export: fn(Exporting<'_>) -> Result<(), LearnError>,
+}
+
+/// What the encoder of a finished run is written from, and where to.
+pub struct Exporting<'a> {
+    /// All that the recipe says.
+    pub settings: &'a Settings,
+    /// The encoder's tensors, under its own names.
+    pub tensors: Arrays,
+    /// The run.
+    pub run: &'a Path,
+    /// What is to be written.
+    pub path: &'a Path,
+}
+
+impl Exporting<'_> {
+    /// Writes a safetensors file, with what `complete` adds because frameworks ask for it.
+    ///
+    /// # Errors
+    /// [`LearnError::ArrayFile`] where the file cannot be written.
+    pub fn write(self, complete: impl FnOnce(&mut Arrays)) -> Result<(), LearnError> {
+        let mut file = TensorFile { tensors: self.tensors, ..TensorFile::default() };
+        complete(&mut file.tensors);
+        Ok(tensors::write(self.path, &file)?)
+    }
 }
 
 /// Makes an encoder by the settings, on instances or parts that so many values describe, with weights from the stream.

@@ -41,14 +41,14 @@ pub const ENTRY: EncoderEntry = EncoderEntry {
     keys: GcnOptions::KEYS,
     modalities: &["graph", "node"],
     methods: &["mvgrl", "mvgrl-nodes"],
-    convolutions: false,
+    rounds: false,
     normalized: Normalized::Nothing,
     dimension: |settings| Ok(settings.read::<GcnOptions>("encoder")?.width),
     build: |settings, inputs, stream, device| {
         let GcnOptions { layers, width } = settings.read("encoder")?;
         Ok(Box::new(Gcn::new(inputs, layers, width, stream, device)))
     },
-    complete_export: |_| {},
+    export: |exporting| exporting.write(|_| {}),
 };
 
 /// A graph convolutional network.

@@ -41,7 +41,7 @@ pub const ENTRY: EncoderEntry = EncoderEntry {
     keys: GinOptions::KEYS,
     modalities: &["graph"],
     methods: &[],
-    convolutions: false,
+    rounds: false,
     normalized: Normalized::Parts,
     dimension: |settings| {
         let GinOptions { layers, width, .. } = settings.read("encoder")?;
@@ -50,7 +50,7 @@ pub const ENTRY: EncoderEntry = EncoderEntry {
     build: |settings, inputs, stream, device| {
         Ok(Box::new(Gin::new(inputs, &settings.read("encoder")?, stream, device)))
     },
-    complete_export: add_counters,
+    export: |exporting| exporting.write(add_counters),
 };
 
 /// A graph isomorphism network.

@@ -5,6 +5,7 @@ pub mod gcn;
 pub mod gin;
 pub mod pooling;
 pub mod resnet;
+pub mod text;
 
 use std::sync::Arc;
 

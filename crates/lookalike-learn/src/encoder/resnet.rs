@@ -29,11 +29,11 @@ const RESNET: EncoderEntry = EncoderEntry {
     keys: ResNetOptions::KEYS,
     modalities: &["image"],
     methods: &[],
-    convolutions: true,
+    rounds: true,
     normalized: Normalized::Instances,
     dimension: |_| Ok(512),
     build: |settings, _, stream, device| build(Architecture::ResNet18, settings, stream, device),
-    complete_export: |exported| add_classifier(exported, 512),
+    export: |exporting| exporting.write(|exported| add_classifier(exported, 512)),
 };
 
 /// ResNet-18.
@@ -51,7 +51,7 @@ pub const RESNET50: EncoderEntry = EncoderEntry {
     kind: "resnet50",
     dimension: |_| Ok(2048),
     build: |settings, _, stream, device| build(Architecture::ResNet50, settings, stream, device),
-    complete_export: |exported| add_classifier(exported, 2048),
+    export: |exporting| exporting.write(|exported| add_classifier(exported, 2048)),
     ..RESNET
 };
 
@@ -61,7 +61,7 @@ pub const SMALL: EncoderEntry = EncoderEntry {
     about: "blocks of 16, 32 and 64 channels, for CPUs",
     dimension: |_| Ok(64),
     build: |settings, _, stream, device| build(Architecture::Small, settings, stream, device),
-    complete_export: add_counters,
+    export: |exporting| exporting.write(add_counters),
     ..RESNET
 };
 

@@ -7,6 +7,7 @@
 pub mod graphs;
 pub mod images;
 pub mod nodes;
+pub mod texts;
 
 use std::any::Any;
 use std::collections::HashSet;
@@ -19,6 +20,7 @@ use lookalike_data::{DataError, ViewBatch};
 use crate::error::LearnError;
 
 pub use nodes::NodeInput;
+pub use texts::TextInput;
 
 /// Instances of one modality side by side.
 pub trait Instances: Any + Debug + Send + Sync {

@@ -6,9 +6,10 @@
 pub mod graph;
 pub mod image;
 pub mod node;
+pub mod text;
 
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::{Matrix, Seed};
@@ -216,6 +217,14 @@ pub trait Modality: Send + Sync {
     /// What the recipe left to the data, to be written out in that of the run.
     fn settled(&self) -> Vec<(&'static str, Toml)> {
         Vec::new()
+    }
+
+    /// Writes into the folder of a run what of the data its encoder is used with, as a tokenizer.
+    ///
+    /// # Errors
+    /// [`LearnError::Io`] where a file cannot be written.
+    fn keep(&self, _run: &Path) -> Result<(), LearnError> {
+        Ok(())
     }
 
     /// The parts that are embedded in an evaluation.

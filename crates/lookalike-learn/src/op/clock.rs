@@ -16,10 +16,18 @@ pub(crate) enum Task {
     Normalization,
     /// Its gradients.
     NormalizationGradient,
+    /// Products of linear layers, with their gradients.
+    Product,
+    /// Attention, with its gradients.
+    Attention,
+    /// Bias and GELU, with their gradients.
+    Gelu,
+    /// Layer normalisation with what is fused into it, and its gradients.
+    LayerNorm,
 }
 
 /// Tasks there are.
-pub(crate) const TASKS: usize = 5;
+pub(crate) const TASKS: usize = 9;
 
 thread_local! {
     /// Time of each task since this thread began. The engine calls one operation after another on the thread that asked for

@@ -5,12 +5,17 @@
 //! operations. The CPU's backend replaces them by `lookalike_kernels`, the gradient-tracking one adds the backward pass.
 
 mod assign;
+mod attention;
 mod batch_norm;
 pub(crate) mod clock;
 mod conv2d;
 mod descent;
 mod dropout;
+mod gelu;
+mod layer_norm;
+mod lookup;
 mod map;
+mod product;
 mod read_out;
 mod row_products;
 mod rows;
@@ -23,13 +28,18 @@ use crate::burn::backend::{Flex, TensorMetadata};
 use crate::burn::tensor::{FloatDType, TensorData};
 
 pub(crate) use assign::assign_rows;
+pub(crate) use attention::{Attending, Distances, attention};
 pub(crate) use batch_norm::{
     Affine, Batch, BatchStatistics, Epilogue, batch_norm, batch_norm_fixed, equal_groups,
 };
 pub(crate) use conv2d::conv2d;
 pub(crate) use descent::{Update, adapt, descend};
 pub(crate) use dropout::keep_mask;
+pub(crate) use gelu::bias_gelu;
+pub(crate) use layer_norm::{Columns, Mask, add_norm, norm};
+pub(crate) use lookup::lookup;
 pub use map::FeatureMap;
+pub(crate) use product::linear;
 pub(crate) use read_out::{maximum, pool, spread};
 pub(crate) use row_products::row_products;
 pub(crate) use rows::{is_on_cpu, select_rows, with_values};
@@ -63,5 +73,7 @@ impl Plain {
     }
 }
 
+#[cfg(test)]
+mod near;
 #[cfg(test)]
 mod tests;

@@ -165,9 +165,12 @@ fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
         "goes with `sgd` alone; the other kinds have no such form",
     )?;
     require(
-        choice.encoder.convolutions || settings.text("train.precision") != Some("bf16"),
+        choice.encoder.rounds || settings.text("train.precision") != Some("bf16"),
         "train.precision",
-        format!("`bf16` rounds what convolutions multiply, and encoder `{}` has none", choice.encoder.kind),
+        format!(
+            "`bf16` rounds what convolutions and transformers multiply, and encoder `{}` is neither",
+            choice.encoder.kind
+        ),
     )?;
     require(
         sampler.kind == SamplerKind::Uniform || sampler.uniform_epochs < train.epochs,

@@ -5,7 +5,7 @@ use lookalike_learn::LearnError;
 use lookalike_learn::encoder::{Encoder, Features};
 use lookalike_learn::engine::{Device, from_host};
 use lookalike_learn::input::{Input, Instances};
-use lookalike_learn::layer::{Linear, dropout};
+use lookalike_learn::layer::{Dropping, Linear, dropout};
 use lookalike_learn::module::{Module, Pass, Visitor};
 
 /// One vector an instance.
@@ -69,7 +69,11 @@ impl Encoder for Mlp {
             hidden = layer.forward(hidden, pass);
             if index < last {
                 let purpose = format!("dropout of layer {index}");
-                hidden = dropout(hidden.clamp_min(0.0), None, self.dropout, &purpose, pass);
+                hidden = dropout(
+                    hidden.clamp_min(0.0),
+                    &Dropping { offsets: None, probability: self.dropout, purpose },
+                    pass,
+                );
             }
         }
         Ok(Features::of(hidden))

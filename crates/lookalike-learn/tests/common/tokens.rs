@@ -7,7 +7,7 @@ use lookalike_learn::LearnError;
 use lookalike_learn::encoder::{Encoder, Features, Parts, Pooling};
 use lookalike_learn::engine::{Device, Int, Tensor, TensorData, from_host};
 use lookalike_learn::input::{Input, Instances};
-use lookalike_learn::layer::{Linear, dropout};
+use lookalike_learn::layer::{Dropping, Linear, dropout};
 use lookalike_learn::module::{Module, Parameter, Pass, Role, Visitor};
 
 /// One list of tokens an instance, any lengths: all tokens one after another, and where each list begins.
@@ -98,7 +98,12 @@ impl Encoder for MeanOfTokens {
         let count = ids.len();
         let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &self.device);
         let tokens = self.table.read(pass).select(0, ids);
-        let tokens = dropout(tokens, Some(&offsets), self.dropout, "dropout of tokens", pass);
+        let dropping = Dropping {
+            offsets: Some(&offsets),
+            probability: self.dropout,
+            purpose: "dropout of tokens".to_owned(),
+        };
+        let tokens = dropout(tokens, &dropping, pass);
         let parts = Parts { values: tokens, offsets };
         let vector = self.output.forward(Pooling::Mean.forward(parts.clone()), pass);
         Ok(Features { parts: Some(parts), ..Features::of(vector) })

@@ -23,12 +23,12 @@ pub const MLP: EncoderEntry = EncoderEntry {
     keys: MlpOptions::KEYS,
     modalities: &["vectors"],
     methods: &[],
-    convolutions: false,
+    rounds: false,
     normalized: Normalized::Nothing,
     dimension: |settings| settings.read("encoder").map(|MlpOptions { length, .. }| length),
     build: |settings, inputs, stream, device| {
         let MlpOptions { width, length, dropout } = settings.read("encoder")?;
         Ok(Box::new(Mlp::new(&[inputs, width, length], dropout, stream, device)))
     },
-    complete_export: |_| (),
+    export: |exporting| exporting.write(|_| {}),
 };

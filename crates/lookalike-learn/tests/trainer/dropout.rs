@@ -3,7 +3,7 @@
 use lookalike_data::{BatchRequest, BatchSource};
 use lookalike_learn::engine::{Tensor, to_host};
 use lookalike_learn::input::{Batch, Column};
-use lookalike_learn::layer;
+use lookalike_learn::layer::{self, Dropping};
 use lookalike_learn::method::{Method, SimClr};
 use lookalike_learn::module::Pass;
 use lookalike_learn::step::Step;
@@ -24,7 +24,9 @@ fn at(batch: u64) -> Step {
 /// The masks of a column in the layer that `purpose` names, one a row.
 fn masks(column: &Column, purpose: &str, step: &Step) -> Vec<Vec<f32>> {
     let ones = Tensor::<2>::ones([column.rows.len(), WIDTH], &cpu());
-    let mask = |pass: &mut Pass| layer::dropout(ones, None, 0.5, purpose, pass);
+    let mask = |pass: &mut Pass| {
+        layer::dropout(ones, &Dropping { offsets: None, probability: 0.5, purpose: purpose.to_owned() }, pass)
+    };
     let mask = to_host(Pass::training(step).reading(column, mask));
     mask.chunks(WIDTH).map(<[f32]>::to_vec).collect()
 }

@@ -1,0 +1,219 @@
+//! Texts: lines or columns of a file, as tokens. With one column both views of a text are the same tokens, which dropout tells apart
+//! (SimCSE, Gao et al. 2021, <https://arxiv.org/abs/2104.08821>); with two, the second column holds the second view.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use lookalike_base::atomic::write_atomic;
+use lookalike_base::progress::Cancellation;
+use lookalike_base::{Seed, Watch};
+use lookalike_data::loader::{BatchRequest, BatchSource};
+use lookalike_data::text::{self, OpenedTexts, ReadOptions, TextSet, TokenLists, Tokenizer, vocabulary};
+use lookalike_data::{DataError, Split};
+
+use super::{
+    ArmKind, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part, Scope, Section,
+    no_column,
+};
+use crate::encoder::text::entry::{LENGTH, TOKENIZER, folder};
+use crate::error::LearnError;
+use crate::input::{Batch, Input, Source, TextInput};
+use crate::options::{Options, Range, Settings, Value, did_you_mean, refuse};
+use crate::sentence::BodyConfig;
+
+crate::options! {
+    /// What a recipe says of texts.
+    pub struct TextOptions {
+        /// The columns of a file that has several: one, whose texts are both views, or two, a view each.
+        columns: Option<Vec<String>> = Value::Absent("the first"), Range::Texts("names of columns");
+        /// The folder with `tokenizer.json`.
+        tokenizer: Option<PathBuf> = Value::Absent("that of `encoder.weights`, or a vocabulary of the texts"), Range::Text("path");
+        /// Tokens of the vocabulary that is made of the texts where there is no tokenizer.
+        vocabulary: Option<usize> = Value::Absent("8192"), Range::Integer { least: 300, most: 1 << 20 };
+        /// Most tokens of a text, those of its beginning and end included; longer ones are cut.
+        max_length: Option<usize> = Value::Absent("128, or that of `encoder.weights`"), Range::Integer { least: 3, most: 65_536 };
+        /// A folder that keeps tokens from one run to the next.
+        cache: Option<PathBuf> = Value::Absent("none"), Range::Text("path");
+    }
+}
+
+/// Texts in a registry.
+pub const ENTRY: ModalityEntry = ModalityEntry {
+    kind: "text",
+    about: "the name of a set of texts, or a path to a file of lines, `.csv`, `.tsv`, `.jsonl`; see [texts](texts.md)",
+    data: &[],
+    sections: &[Section { name: "text", keys: TextOptions::KEYS, columns: &[] }],
+    methods: &["simclr", "direct-clr", "end-to-end", "instance-discrimination", "moco", "moco-v3"],
+    scores: &[
+        Measure { score: "alignment", arms: &[ArmKind::Trained] },
+        Measure { score: "geometry", arms: &[ArmKind::Trained] },
+        Measure { score: "batches", arms: &[ArmKind::Trained] },
+    ],
+    after_training: Scope { beside: Beside::Nothing, without: &[], fold_seeds: None },
+    embedded_at_once: false,
+    divisible: true,
+    finds_paths: true,
+    check: |settings| options(settings).map(|_| ()),
+    open,
+};
+
+/// Texts as tokens.
+struct Texts {
+    set: TextSet,
+    tokenizer: Tokenizer,
+    /// The tokens of each view.
+    views: Vec<Arc<TokenLists>>,
+    fingerprint: String,
+}
+
+fn options(settings: &Settings) -> Result<TextOptions, LearnError> {
+    let options: TextOptions = settings.read("text")?;
+    if let Some(columns) = &options.columns
+        && !(1..=2).contains(&columns.len())
+    {
+        return Err(refuse("text.columns", "must name one column, or two for a view each"));
+    }
+    if options.tokenizer.is_some() && options.vocabulary.is_some() {
+        return Err(refuse(
+            "text.vocabulary",
+            "is made where there is no tokenizer; leave it or text.tokenizer out",
+        ));
+    }
+    Ok(options)
+}
+
+fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
+    let settings = opening.settings;
+    let TextOptions { columns, tokenizer, vocabulary: size, max_length, cache } = options(settings)?;
+    let several = columns.is_some();
+    let (set, warnings) = read(opening.name(), &opening.root(), &columns.unwrap_or_default())?;
+    let folder = folder(settings)?;
+    let place = tokenizer.or_else(|| folder.as_ref().map(|folder| folder.weights.clone()));
+    let cancellation = Cancellation::new();
+    let tokenizer = match place {
+        Some(place) => Tokenizer::open(&place)?,
+        None => {
+            let progress = opening.display.start(size.unwrap_or(8192) as u64, "making a vocabulary");
+            let watch = Watch { progress: &*progress, cancellation: &cancellation };
+            let texts = set.columns.iter().flat_map(|column| column.texts.iter());
+            let tokens = vocabulary::train(texts, size.unwrap_or(8192), watch)?;
+            progress.finish();
+            vocabulary::tokenizer_of(&tokens)?
+        }
+    };
+    let special = settings.text("encoder.kind") != Some("static");
+    let own = folder.as_ref().and_then(|folder| match &folder.body {
+        BodyConfig::Transformer(_) => folder.max_length,
+        BodyConfig::Table => None,
+    });
+    let max_length = max_length.or(own).unwrap_or(LENGTH);
+    let columns = if several { set.columns.len() } else { 1 };
+    let progress = opening.display.start((columns * set.len()) as u64, "tokenising");
+    let watch = Watch { progress: &*progress, cancellation: &cancellation };
+    let (mut views, mut fingerprint) = (Vec::new(), String::new());
+    for column in 0..columns {
+        let texts: Vec<&str> = (0..set.len()).map(|row| set.row(row)[column]).collect();
+        let own = text::token_fingerprint(&tokenizer, &texts, Some(max_length), special);
+        let lists = match &cache {
+            Some(folder) => {
+                let path = folder.join(format!("tokens-{}.safetensors", &own[..16]));
+                text::cached_tokens(&path, &tokenizer, &texts, Some(max_length), special, watch)?.0
+            }
+            None => tokenizer.encode_all(&texts, Some(max_length), special, watch)?,
+        };
+        views.push(Arc::new(lists));
+        fingerprint = format!("{fingerprint}{} texts, {own}; ", texts.len());
+    }
+    progress.finish();
+    Ok((Box::new(Texts { set, tokenizer, views, fingerprint }), warnings))
+}
+
+/// A set by name, or a file by its path; with these columns, or all.
+fn read(name: &str, root: &Path, columns: &[String]) -> Result<(TextSet, Vec<String>), LearnError> {
+    let path = root.join(name);
+    if path.is_file() {
+        let options = ReadOptions { columns: columns.to_vec(), ..ReadOptions::default() };
+        return Ok(text::read(&path, &options)?);
+    }
+    let (opened, warnings) = text::open(name, root)?;
+    let OpenedTexts::Texts(mut set) = opened else {
+        let reason = format!("`{name}` is a set to score on; sets of rows of texts are trained on");
+        return Err(refuse("data.name", reason));
+    };
+    let mut chosen = Vec::new();
+    for column in columns {
+        let found = set.column(column).cloned().ok_or_else(|| {
+            let hint = did_you_mean(column, set.columns.iter().map(|column| column.name.as_str()));
+            refuse("text.columns", format!("`{name}` has no column `{column}`{hint}"))
+        })?;
+        chosen.push(found);
+    }
+    if !chosen.is_empty() {
+        set.columns = chosen;
+    }
+    Ok((set, warnings))
+}
+
+/// Batches of the tokens of columns.
+struct TokenColumns(Vec<Arc<TokenLists>>);
+
+impl BatchSource for TokenColumns {
+    type Batch = Batch;
+
+    fn batch(&self, request: &BatchRequest) -> Result<Batch, DataError> {
+        let views = self.0.iter().map(|lists| Input::new(TextInput::from(lists.select(&request.instances))));
+        Ok(Batch::of_views(request.instances.clone(), views.collect()))
+    }
+}
+
+impl Modality for Texts {
+    fn name(&self) -> String {
+        self.set.name.clone()
+    }
+
+    fn instances(&self) -> usize {
+        self.set.len()
+    }
+
+    /// Tokens of the vocabulary.
+    fn inputs(&self) -> usize {
+        self.tokenizer.vocabulary()
+    }
+
+    fn fingerprint(&self) -> Result<String, LearnError> {
+        Ok(self.fingerprint.clone())
+    }
+
+    fn keep(&self, run: &Path) -> Result<(), LearnError> {
+        let path = run.join(TOKENIZER);
+        let io = |source| LearnError::Io { path: path.clone(), source };
+        std::fs::create_dir_all(run).map_err(io)?;
+        let text = self.tokenizer.json();
+        write_atomic(&path, |writer| writer.write_all(text.as_bytes())).map_err(io)
+    }
+
+    fn labels(&self, _: Split) -> Labels {
+        Labels::default()
+    }
+
+    fn batches(&self, columns: &[&str], _: Split, _: Seed) -> Result<Source, LearnError> {
+        let (first, last) = (&self.views[0], &self.views[self.views.len() - 1]);
+        let views = match columns {
+            ["view 1"] => vec![Arc::clone(first)],
+            ["view 1", "view 2"] => vec![Arc::clone(first), Arc::clone(last)],
+            _ => return Err(no_column(ENTRY.kind, columns)),
+        };
+        Ok(Arc::new(TokenColumns(views)))
+    }
+
+    fn part(&self, split: Split, columns: &[&str]) -> Result<Part, LearnError> {
+        if split == Split::Test {
+            return Err(LearnError::Evaluation("a set of texts has no test part".to_owned()));
+        }
+        if columns != ["plain"] {
+            return Err(no_column(ENTRY.kind, columns));
+        }
+        let source = Arc::new(TokenColumns(vec![Arc::clone(&self.views[0])]));
+        Ok(Part { source, instances: self.set.len(), name: self.set.name.clone() })
+    }
+}

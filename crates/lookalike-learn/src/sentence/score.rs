@@ -1,0 +1,204 @@
+//! What a sentence encoder is worth: similarity of pairs, retrieval, and linear classification of its vectors.
+
+use std::collections::HashMap;
+
+use lookalike_base::progress::{Cancellation, ProgressDisplay};
+use lookalike_base::{Matrix, Seed, Watch};
+use lookalike_data::text::{Retrieval, Sts};
+use lookalike_metrics::retrieval::{self, KEPT};
+use lookalike_metrics::{
+    Bm25, Bm25Options, Judgements, ProbeOptions, Ranking, RetrievalScores, linear_probe, spearman,
+    stratified_folds,
+};
+
+use super::{EncodeOptions, SentenceEncoder};
+use crate::error::LearnError;
+
+/// A sentence encoder that is scored, and how.
+pub struct Scoring<'a> {
+    /// The encoder.
+    pub encoder: &'a mut SentenceEncoder,
+    /// How texts are encoded; queries and documents have prompts of their own, see [`Scoring::retrieval`].
+    pub options: EncodeOptions,
+    /// Shows the progress of long work.
+    pub display: &'a dyn ProgressDisplay,
+    /// Asks it to stop.
+    pub cancellation: &'a Cancellation,
+}
+
+/// Prompts that are taken for queries and for documents where the folder has one of these names, as sentence-transformers does.
+const QUERY: &[&str] = &["query"];
+const DOCUMENT: &[&str] = &["document", "passage", "corpus"];
+
+/// Scores of the encoder and of BM25 on the same data.
+#[derive(Debug, Clone, Copy)]
+pub struct RetrievalResult {
+    /// Of the encoder's cosine.
+    pub encoder: RetrievalScores,
+    /// Of BM25.
+    pub bm25: RetrievalScores,
+}
+
+/// Texts with a class each, some of which are to learn from.
+#[derive(Debug, Clone)]
+pub struct Classification<'a> {
+    /// One text an instance, or two that are compared.
+    pub texts: Vec<Vec<&'a str>>,
+    /// The classes.
+    pub labels: Vec<u32>,
+    /// Number of classes.
+    pub classes: usize,
+    /// The first of so many learn, the others test; where absent, ten folds do both.
+    pub train: Option<usize>,
+}
+
+/// Folds of a task that has no part to test on, as `SentEval` has them.
+const FOLDS: usize = 10;
+
+impl Scoring<'_> {
+    fn encode<S: AsRef<str> + Sync>(
+        &mut self,
+        texts: &[S],
+        prompt: Option<&str>,
+    ) -> Result<Matrix, LearnError> {
+        let progress = self.display.start(texts.len() as u64, "encoding");
+        let watch = Watch { progress: &*progress, cancellation: self.cancellation };
+        let prompt = prompt.map(str::to_owned).or_else(|| self.options.prompt.clone());
+        let options = EncodeOptions { prompt, ..self.options.clone() };
+        let encoded = self.encoder.encode(texts, &options, watch);
+        progress.finish();
+        Ok(encoded?.rows)
+    }
+
+    /// Vectors of texts, each different text being encoded once; and the row of each.
+    fn distinct<'t>(
+        &mut self,
+        texts: impl Iterator<Item = &'t str>,
+    ) -> Result<(Matrix, Vec<u32>), LearnError> {
+        let (mut rows, mut kept) = (HashMap::new(), Vec::new());
+        let places = texts.map(|text| {
+            *rows.entry(text).or_insert_with(|| {
+                kept.push(text);
+                kept.len() as u32 - 1
+            })
+        });
+        let places = places.collect();
+        Ok((self.encode(&kept, None)?, places))
+    }
+
+    /// Spearman's rank correlation of the cosine of each pair with its score, over all pairs together: `SentEval`'s "all" (Reimers et al.
+    /// 2016; Gao et al. 2021, <https://arxiv.org/abs/2104.08821>, appendix B).
+    ///
+    /// # Errors
+    /// As encoding; [`LearnError::Metrics`] where it is undefined: all cosines or all scores are equal.
+    pub fn similarity(&mut self, Sts { pairs, scores, .. }: &Sts) -> Result<f64, LearnError> {
+        let texts = pairs.iter().flat_map(|(first, second)| [first.as_str(), second.as_str()]);
+        let (vectors, places) = self.distinct(texts)?;
+        let cosine = |pair: &[u32]| {
+            let [a, b] = [pair[0], pair[1]].map(|row| vectors.rows().row(row as usize));
+            let dot = |a: &[f32], b: &[f32]| {
+                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
+            };
+            let length = (dot(a, a) * dot(b, b)).sqrt();
+            if length > 0.0 { (dot(a, b) / length) as f32 } else { 0.0 }
+        };
+        let cosines: Vec<f32> = places.chunks_exact(2).map(cosine).collect();
+        Ok(spearman(&cosines, scores)?)
+    }
+
+    /// Ranks all documents for each query by cosine and by BM25, the hit that has the query's own id left out as BEIR does.
+    ///
+    /// # Errors
+    /// As encoding, and whatever the metrics report.
+    pub fn retrieval(&mut self, data: &Retrieval) -> Result<RetrievalResult, LearnError> {
+        let named = |encoder: &SentenceEncoder, names: &[&str]| {
+            names.iter().find_map(|name| encoder.folder.prompts.get(*name).cloned())
+        };
+        let [query, document] = [QUERY, DOCUMENT].map(|names| named(self.encoder, names));
+        let queries = self.encode(&data.queries.texts.to_vec(), query.as_deref())?;
+        let documents = self.encode(&data.documents.texts.to_vec(), document.as_deref())?;
+        let watch = Watch { cancellation: self.cancellation, ..Watch::default() };
+        let ids: Vec<String> = data.documents.ids.iter().map(str::to_owned).collect();
+        // One more than are scored, for the one that may be left out.
+        let found = retrieval::search(&queries, &documents, &ids, KEPT + 1, watch)?;
+        let judged = data.judgements.iter().map(|judged| (judged.query, judged.document, judged.grade));
+        let judgements = Judgements::new(data.queries.len(), data.documents.len(), judged)?;
+        let score = |rankings: Vec<Ranking>| {
+            let others = rankings.into_iter().zip(data.queries.ids.iter());
+            let others: Vec<Ranking> = others.map(|(ranking, id)| ranking.without(id, &ids)).collect();
+            retrieval::evaluate(&others, &judgements, &ids)
+        };
+        Ok(RetrievalResult { encoder: score(found)?, bm25: score(by_words(data, &ids))? })
+    }
+
+    /// Accuracy of a linear probe on the vectors, from 0 to 1; of two texts on the differences and products of their vectors
+    /// (`SentEval`, Conneau and Kiela 2018, <https://arxiv.org/abs/1803.05449>).
+    ///
+    /// The classifier is [`linear_probe`], whose learning rate is chosen on a fifth of the rows to learn from, where `SentEval` chooses
+    /// the weight decay of a logistic regression.
+    ///
+    /// # Errors
+    /// As encoding, and whatever the probe reports.
+    pub fn classification(&mut self, data: &Classification<'_>, seed: Seed) -> Result<f64, LearnError> {
+        let (vectors, places) = self.distinct(data.texts.iter().flatten().copied())?;
+        let mut next = places.into_iter();
+        let mut values = Vec::new();
+        for texts in &data.texts {
+            let rows: Vec<&[f32]> =
+                next.by_ref().take(texts.len()).map(|row| vectors.rows().row(row as usize)).collect();
+            match rows.as_slice() {
+                [one] => values.extend_from_slice(one),
+                [first, second, ..] => {
+                    values.extend(first.iter().zip(*second).map(|(a, b)| (a - b).abs()));
+                    values.extend(first.iter().zip(*second).map(|(a, b)| a * b));
+                }
+                [] => {}
+            }
+        }
+        let features = Matrix::new(values, vectors.columns() * data.texts.first().map_or(1, Vec::len))?;
+        let folds = match data.train {
+            Some(train) => {
+                vec![(0..data.labels.len()).map(|row| u32::from(row >= train)).collect::<Vec<u32>>()]
+            }
+            None => {
+                let folds = stratified_folds(&data.labels, data.classes, FOLDS, Some(seed))?;
+                (0..FOLDS as u32)
+                    .map(|fold| folds.iter().map(|own| u32::from(*own == fold)).collect())
+                    .collect()
+            }
+        };
+        let options = ProbeOptions { seed, epochs: 20, ..ProbeOptions::default() };
+        let progress = self.display.start(options.total_epochs() * folds.len() as u64, "linear probe");
+        let watch = Watch { progress: &*progress, cancellation: self.cancellation };
+        let (mut right, mut tested) = (0.0, 0);
+        for tests in &folds {
+            let part = |wanted: u32| -> Result<(Matrix, Vec<u32>), LearnError> {
+                let rows: Vec<usize> = (0..tests.len()).filter(|row| tests[*row] == wanted).collect();
+                let values = rows.iter().flat_map(|row| features.rows().row(*row)).copied().collect();
+                let labels = rows.iter().map(|row| data.labels[*row]).collect();
+                Ok((Matrix::new(values, features.columns())?, labels))
+            };
+            let ((train, train_labels), (test, test_labels)) = (part(0)?, part(1)?);
+            let (train, test) = (train.rows(), test.rows());
+            let probe =
+                linear_probe(train, &train_labels, test, &test_labels, data.classes, &options, watch)?;
+            right += probe.accuracy * test_labels.len() as f64;
+            tested += test_labels.len();
+        }
+        progress.finish();
+        Ok(right / f64::from(tested.max(1) as u32))
+    }
+}
+
+/// What BM25 finds for each query. Documents are given to it by descending id, which it prefers among equals as `trec_eval` does.
+fn by_words(data: &Retrieval, ids: &[String]) -> Vec<Ranking> {
+    let mut order: Vec<u32> = (0..ids.len() as u32).collect();
+    order.sort_unstable_by(|first, second| ids[*second as usize].cmp(&ids[*first as usize]));
+    let texts = order.iter().map(|document| data.documents.texts.get(*document as usize));
+    let bm25 = Bm25::new(texts, Bm25Options::default());
+    let found = |query| {
+        let hits = bm25.search(query, KEPT + 1).into_iter();
+        Ranking { hits: hits.map(|(place, score)| (order[place as usize], score)).collect() }
+    };
+    data.queries.texts.iter().map(found).collect()
+}

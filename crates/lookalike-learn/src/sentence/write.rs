@@ -1,0 +1,213 @@
+//! Writing a folder that every version of sentence-transformers opens: the module names and the form of pooling's file of before
+//! version 5.4, which later ones read too.
+
+use std::fs;
+use std::path::Path;
+
+use lookalike_base::arrays::Arrays;
+use lookalike_base::tensors::{self, TensorFile};
+use serde_json::{Value, json};
+
+use super::folder::{BodyConfig, refuse};
+use super::{SentenceEncoder, WEIGHTS};
+use crate::encoder::Encoder;
+use crate::encoder::text::{Activation, Family, TextPooling};
+use crate::error::LearnError;
+use crate::module::arrays_of;
+
+/// Files of a tokenizer that are taken over from the folder it came from, where they are there.
+const TOKENIZER_FILES: [&str; 6] = [
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "added_tokens.json",
+];
+
+/// Writes `encoder` to the new folder `path`, whole or not at all. `source` is the folder from which files of the tokenizer are taken
+/// over beside `tokenizer.json`; those that are not there are made.
+///
+/// # Errors
+/// [`LearnError::SentenceEncoder`] where `path` is there already; [`LearnError::Io`] and [`LearnError::ArrayFile`] where a file cannot
+/// be written: nothing is left then.
+pub fn save(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) -> Result<(), LearnError> {
+    if path.exists() {
+        return Err(refuse(path, "it is there already; an encoder is written to a new folder"));
+    }
+    let name = path.file_name().ok_or_else(|| refuse(path, "it has no name"))?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let unfinished = parent.join(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| LearnError::Io { path, source }
+    };
+    fs::create_dir_all(&unfinished).map_err(io(&unfinished))?;
+    let written = write_all(encoder, source, &unfinished)
+        .and_then(|()| fs::rename(&unfinished, path).map_err(io(path)));
+    if written.is_err() {
+        // What cannot be removed is left under its name of an unfinished folder.
+        let _left = fs::remove_dir_all(&unfinished);
+    }
+    written
+}
+
+fn write_all(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) -> Result<(), LearnError> {
+    let write = |name: &str, content: &[u8]| {
+        let path = path.join(name);
+        fs::write(&path, content).map_err(|source| LearnError::Io { path, source })
+    };
+    let write_json = |name: &str, value: &Value| {
+        let text = serde_json::to_string_pretty(value).unwrap_or_default();
+        write(name, format!("{text}\n").as_bytes())
+    };
+    let create = |name: &str| {
+        let path = path.join(name);
+        fs::create_dir(&path).map_err(|source| LearnError::Io { path, source })
+    };
+    let weights = |folder: &str, tensors: Arrays| {
+        // Without this mark the library transformers refuses a file.
+        let metadata = [("format".to_owned(), "pt".to_owned())].into();
+        tensors::write(path.join(folder).join(WEIGHTS), &TensorFile { metadata, tensors })
+    };
+
+    let mut modules = Vec::new();
+    let mut module = |name: String, class: &str| {
+        modules.push(json!({
+            "idx": modules.len(), "name": modules.len().to_string(), "path": name,
+            "type": format!("sentence_transformers.models.{class}"),
+        }));
+    };
+    let dense = encoder.encoder.dense.len();
+    let mut arrays = arrays_of(&mut encoder.encoder);
+    let own: Vec<Arrays> = (0..dense)
+        .map(|index| {
+            let prefix = format!("dense.{index}.");
+            let names: Vec<String> =
+                arrays.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
+            let taken = names.into_iter().filter_map(|name| {
+                let array = arrays.remove(&name)?;
+                Some((name[prefix.len()..].to_owned(), array))
+            });
+            taken.collect()
+        })
+        .collect();
+    // What the pooler makes of the first token's vector is a linear layer after pooling to others.
+    let pooler = encoder.encoder.pooler.then(|| {
+        let layer = ["weight", "bias"].map(|name| (format!("linear.{name}"), format!("pooler.dense.{name}")));
+        layer
+            .into_iter()
+            .filter_map(|(name, own)| Some((name, arrays.get(&own)?.clone())))
+            .collect::<Arrays>()
+    });
+    let folder = &encoder.folder;
+    match &folder.body {
+        BodyConfig::Transformer(config) => {
+            module(String::new(), "Transformer");
+            write_json("config.json", &config.to_json())?;
+            let length = folder.max_length.unwrap_or_else(|| config.longest());
+            write_json(
+                "sentence_bert_config.json",
+                &json!({ "max_seq_length": length, "do_lower_case": folder.lower_case }),
+            )?;
+            weights("", arrays)?;
+            write("tokenizer.json", encoder.tokenizer.json().as_bytes())?;
+            for name in TOKENIZER_FILES {
+                match source.and_then(|source| fs::read(source.join(name)).ok()) {
+                    Some(content) => write(name, &content)?,
+                    None if name == "tokenizer_config.json" => {
+                        write_json(name, &tokenizer_config(config.family, length))?
+                    }
+                    None => {}
+                }
+            }
+            module("1_Pooling".to_owned(), "Pooling");
+            create("1_Pooling")?;
+            let chosen = |pooling| folder.pooling.contains(&pooling);
+            write_json(
+                "1_Pooling/config.json",
+                &json!({
+                    "word_embedding_dimension": config.width,
+                    "pooling_mode_cls_token": chosen(TextPooling::Cls),
+                    "pooling_mode_mean_tokens": chosen(TextPooling::Mean),
+                    "pooling_mode_max_tokens": chosen(TextPooling::Max),
+                    "pooling_mode_mean_sqrt_len_tokens": chosen(TextPooling::MeanSqrtLen),
+                    "pooling_mode_weightedmean_tokens": false,
+                    "pooling_mode_lasttoken": false,
+                    "include_prompt": folder.include_prompt,
+                }),
+            )?;
+        }
+        BodyConfig::Table => {
+            module("0_StaticEmbedding".to_owned(), "StaticEmbedding");
+            create("0_StaticEmbedding")?;
+            weights("0_StaticEmbedding", arrays)?;
+            write("0_StaticEmbedding/tokenizer.json", encoder.tokenizer.json().as_bytes())?;
+        }
+    }
+    // Modules are numbered.
+    let pooled = match folder.body {
+        BodyConfig::Transformer(_) => 2,
+        BodyConfig::Table => 1,
+    };
+    let width = encoder.encoder.body.width();
+    let layers = pooler.into_iter().map(|tensors| ([width, width], true, Activation::Tanh, tensors));
+    let further = encoder.encoder.dense.iter().zip(own);
+    let further = further.map(|(layer, tensors)| (layer.sizes, layer.bias, layer.activation, tensors));
+    let mut number = pooled;
+    for ([inputs, outputs], bias, activation, tensors) in layers.chain(further) {
+        let name = format!("{number}_Dense");
+        number += 1;
+        module(name.clone(), "Dense");
+        create(&name)?;
+        weights(&name, tensors)?;
+        let class = activation.class();
+        write_json(
+            &format!("{name}/config.json"),
+            &json!({ "in_features": inputs, "out_features": outputs, "bias": bias, "activation_function": class }),
+        )?;
+    }
+    if folder.normalize {
+        let name = format!("{number}_Normalize");
+        create(&name)?;
+        module(name, "Normalize");
+    }
+    write_json("modules.json", &Value::Array(modules))?;
+    let library = json!({ "sentence_transformers": "2.7.0", "transformers": "4.41.0", "pytorch": "2.3.0" });
+    write_json(
+        "config_sentence_transformers.json",
+        &json!({
+            "__version__": library, "model_type": "SentenceTransformer", "similarity_fn_name": "cosine",
+            "prompts": folder.prompts, "default_prompt_name": folder.default_prompt,
+        }),
+    )?;
+    let width = encoder.encoder.dimension();
+    write("README.md", card(width, folder.max_length).as_bytes())
+}
+
+/// What the library transformers has to know of a tokenizer that was made here.
+fn tokenizer_config(family: Family, length: usize) -> Value {
+    let class = match family {
+        Family::Bert => "BertTokenizer",
+        Family::DistilBert => "DistilBertTokenizer",
+        Family::Roberta => "RobertaTokenizer",
+        Family::Mpnet => "MPNetTokenizer",
+    };
+    match family {
+        Family::Bert | Family::DistilBert => json!({
+            "tokenizer_class": class, "model_max_length": length, "do_lower_case": true, "unk_token": "[UNK]", "sep_token": "[SEP]",
+            "pad_token": "[PAD]", "cls_token": "[CLS]", "mask_token": "[MASK]",
+        }),
+        Family::Roberta | Family::Mpnet => json!({ "tokenizer_class": class, "model_max_length": length }),
+    }
+}
+
+fn card(width: usize, length: Option<usize>) -> String {
+    let length = length.map_or_else(String::new, |length| format!(" Texts are cut at {length} tokens."));
+    format!(
+        "---\nlibrary_name: sentence-transformers\npipeline_tag: sentence-similarity\ntags:\n- sentence-transformers\n---\n\n# A sentence encoder\n\n\
+         It gives a text a vector of {width} numbers.{length} Lookalike wrote it.\n\n```python\nfrom sentence_transformers import \
+         SentenceTransformer\n\nencoder = SentenceTransformer(\"path of this folder\")\nvectors = encoder.encode([\"a text\", \"another \
+         text\"])\n```\n"
+    )
+}
