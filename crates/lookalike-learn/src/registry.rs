@@ -206,13 +206,13 @@ const ROOT: Key = Key {
     name: "root",
     default: Value::Absent("none"),
     range: Range::Text("path"),
-    about: "folder that holds the files; every set but `glyphs` needs it. Graphs: the current folder if absent",
+    about: "folder that holds the files; every set but `glyphs` needs it. Graphs and texts: the current folder if absent",
 };
 const WEIGHTS: Key = Key {
     name: "weights",
     default: Value::Absent("drawn"),
     range: Range::Text("path"),
-    about: "safetensors from which the encoder starts: torchvision's, an export, or the `model.safetensors` of a run. All of its \
+    about: "safetensors from which the encoder starts: torchvision's, an export, or the `model.safetensors` of a run; of texts the folder of a sentence encoder. All of its \
             tensors must be there; what is left over is told",
 };
 const ORACLE: Key = Key {

@@ -41,7 +41,7 @@ type Names = &'static [&'static str];
 /// What the methods go with: encoders, negatives and losses.
 const COMBINATIONS: [(&str, Names, Names, Names); 10] = {
     const IMAGES: &[&str] = &["resnet18", "resnet34", "resnet50", "small"];
-    const ANY: &[&str] = &["resnet18", "resnet34", "resnet50", "small", "gin"];
+    const ANY: &[&str] = &["resnet18", "resnet34", "resnet50", "small", "gin", "bert", "static"];
     const ALL: &[&str] = &["info-nce", "debiased", "hard", "alignment"];
     const BATCH: &[&str] = &["batch"];
     [

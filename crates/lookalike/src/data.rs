@@ -7,6 +7,7 @@ use lookalike_base::progress::Cancellation;
 use lookalike_data::check::{Verdict, check};
 use lookalike_data::graph::{self, FeatureRule, Features, GraphSet, NodeSet, planetoid};
 use lookalike_data::image::registry::{self, DatasetInfo};
+use lookalike_data::text;
 use lookalike_data::{DataError, DataOptions, Split, download};
 
 use crate::failure::Failure;
@@ -76,6 +77,9 @@ fn list() -> Result<(), Failure> {
             _ => "files, which `data get` fetches",
         };
         table.row(info.name, format!("{:width$}  {files}", info.description));
+    }
+    for info in text::list() {
+        table.row(info.name, format!("{:width$}  your own files", info.description));
     }
     let graphs = "graphs in TU format, the text format of GIN's code or Planetoid's, by name or path";
     table.row("NAME or PATH", format!("{graphs:width$}  your own files"));

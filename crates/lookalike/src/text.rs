@@ -206,7 +206,7 @@ fn score(scoring: &mut Scoring<'_>, name: &str, set: &OpenedTexts) -> Result<Map
         OpenedTexts::Sts(sts) => one(scoring.similarity(sts)?),
         OpenedTexts::Retrieval(data) => retrieval(scoring, data)?,
         OpenedTexts::Transfer(task) => one(scoring.classification(&of_task(task), Seed(1111))?),
-        OpenedTexts::Texts(texts) if texts.labels.is_none() => retrieval(scoring, &of_pairs(texts)?)?,
+        OpenedTexts::Texts(texts) if !is_classified(texts) => retrieval(scoring, &of_pairs(texts)?)?,
         OpenedTexts::Texts(texts) => {
             one(scoring.classification(&classification(&[texts], None), Seed(1111))?)
         }
@@ -272,6 +272,13 @@ impl Distinct {
         let ids = (0..self.texts.len()).map(|place| format!("{what} {place}")).collect();
         Identified { ids, texts: self.texts }
     }
+}
+
+/// Whether rows are to be classified: single texts with a class, or pairs that are of one of two kinds, as questions that ask the same or
+/// do not. Pairs of which the class tells only what they are about are retrieved.
+fn is_classified(set: &TextSet) -> bool {
+    let classes = set.labels.as_ref().map(|labels| labels.names.as_slice());
+    classes.is_some_and(|names| set.columns.len() == 1 || names == ["0", "1"])
 }
 
 /// A transfer task: those with a part to test on by that, the others by folds.

@@ -69,6 +69,8 @@ struct Row {
     key: Key,
     readers: Vec<(Kind, &'static str)>,
     defaults: Vec<(String, Vec<String>)>,
+    /// What it decides, in words, and for whom.
+    abouts: Vec<(String, Vec<String>)>,
 }
 
 /// The table of a section.
@@ -87,9 +89,12 @@ fn keys(registry: &Registry, section: &str) -> String {
         lines.push(format!("| `kind` | {names} | {chosen} | all | {about} |\n"));
     }
     for row in &rows {
-        let (range, default) = (row.key.range.words(), default_words(row));
+        let (range, default) = (
+            row.key.range.words(),
+            alternatives(&row.defaults, ", ", |text, names| format!("{text} ({names})")),
+        );
         let readers = if everybody { String::new() } else { format!(" {} |", readers(registry, row)) };
-        let about = row.key.about.trim();
+        let about = alternatives(&row.abouts, " ", |text, names| format!("{names}: {text}"));
         lines.push(format!("| `{}` | {range} | {default} |{readers} {about} |\n", row.path));
     }
     let head = if everybody {
@@ -119,22 +124,25 @@ fn add(rows: &mut Vec<Row>, path: &str, key: &Key, readers: &[(Kind, &'static st
         }
         return;
     }
-    let default = written(key);
+    let (default, about) = (written(key), key.about.trim().to_owned());
     let name = readers.last().map(|(_, name)| (*name).to_owned());
     match rows.iter_mut().find(|row| row.path == path) {
         Some(row) => {
             row.readers
                 .extend(readers.iter().filter(|reader| !row.readers.contains(reader)).collect::<Vec<_>>());
-            match row.defaults.iter_mut().find(|(known, _)| *known == default) {
-                Some((_, names)) => names.extend(name),
-                None => row.defaults.push((default, name.into_iter().collect())),
+            for (known, text) in [(&mut row.defaults, default), (&mut row.abouts, about)] {
+                match known.iter_mut().find(|(known, _)| *known == text) {
+                    Some((_, names)) => names.extend(name.clone()),
+                    None => known.push((text, name.iter().cloned().collect())),
+                }
             }
         }
         None => rows.push(Row {
             path: path.to_owned(),
             key: *key,
             readers: readers.to_vec(),
-            defaults: vec![(default, name.into_iter().collect())],
+            defaults: vec![(default, name.iter().cloned().collect())],
+            abouts: vec![(about, name.into_iter().collect())],
         }),
     }
     if let Range::Table(inner) = key.range {
@@ -172,15 +180,20 @@ fn own_defaults(registry: &Registry, section: &str, rows: &mut [Row]) {
     }
 }
 
-fn default_words(row: &Row) -> String {
-    match &row.defaults[..] {
+/// Texts of which each holds for others: one by itself, several with whom they hold for.
+fn alternatives(
+    texts: &[(String, Vec<String>)],
+    between: &str,
+    with: impl Fn(&str, &str) -> String,
+) -> String {
+    match texts {
         [(one, _)] => one.clone(),
         several => {
-            let each = several.iter().map(|(default, names)| {
+            let each = several.iter().map(|(text, names)| {
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                format!("{default} ({})", quoted(&names))
+                if names.is_empty() { text.clone() } else { with(text, &quoted(&names)) }
             });
-            each.collect::<Vec<String>>().join(", ").replace(" ()", "")
+            each.collect::<Vec<String>>().join(between)
         }
     }
 }

@@ -1,0 +1,219 @@
+//! Sentence encoders on the command line, as a user calls them: small folders of random weights, made-up texts.
+
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use lookalike_base::{Matrix, npy};
+use serde_json::Value;
+
+fn encoder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../lookalike-learn/tests/fixtures/sentence").join(name)
+}
+
+/// The command in `folder`; `@bert` and so on stand for the folders of encoders.
+fn run(folder: &Path, line: &str) -> Output {
+    let arguments = line.split_whitespace().map(|word| match word.strip_prefix('@') {
+        Some(name) => encoder(name).into_os_string(),
+        None => word.into(),
+    });
+    Command::new(env!("CARGO_BIN_EXE_lookalike")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+fn error(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(folder: &Path, line: &str) -> Value {
+    let output = run(folder, &format!("{line} --json"));
+    assert!(output.status.success(), "{line}: {}", error(&output));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Texts, pairs with scores, questions with answers, and a set in BEIR's layout.
+fn place() -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("texts.txt", "a cat sits on the mat\n\nbirds sing\nword\nthe end of the story\n");
+    write(
+        "scored.csv",
+        "left,right,score\na cat,a cat,5\na cat,the mat,2\nbirds sing,numbers,0.5\nword,words,4\n",
+    );
+    write(
+        "pairs.jsonl",
+        "{\"q\":\"show the files\",\"d\":[\"ls\",\"list files\"]}\n{\"q\":\"birds\",\"d\":\"birds sing\"}\n",
+    );
+    fs::create_dir_all(folder.path().join("beir/qrels")).unwrap();
+    write(
+        "beir/corpus.jsonl",
+        "{\"_id\":\"1\",\"title\":\"Birds\",\"text\":\"sing in the morning\"}\n{\"_id\":\"2\",\"title\":\"\",\"text\":\"list the files of a folder\"}\n\
+         {\"_id\":\"q1\",\"title\":\"\",\"text\":\"which birds sing\"}\n",
+    );
+    write(
+        "beir/queries.jsonl",
+        "{\"_id\":\"q1\",\"text\":\"which birds sing\"}\n{\"_id\":\"q2\",\"text\":\"list files\"}\n",
+    );
+    write("beir/qrels/test.tsv", "query-id\tcorpus-id\tscore\nq1\t1\t1\nq2\t2\t1\n");
+    write("beir/qrels/bad.tsv", "query-id\tcorpus-id\tscore\nq1\t1\t1\nq2\tnobody\t1\n");
+    folder
+}
+
+#[test]
+fn texts_are_embedded_with_their_lines_beside_the_vectors() {
+    let place = place();
+    let output = run(place.path(), "embed @bert --texts texts.txt --out e.npy");
+    assert!(output.status.success(), "{}", error(&output));
+    assert!(error(&output).contains("1 lines with an empty text are left out"), "{}", error(&output));
+    let rows = npy::read_rows(place.path().join("e.npy")).unwrap();
+    assert_eq!((rows.len(), rows.columns()), (4, 24));
+    let lines = fs::read_to_string(place.path().join("e.jsonl")).unwrap();
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let found: Vec<u64> = lines.iter().map(|line| line["line"].as_u64().unwrap()).collect();
+    assert_eq!(found, [1, 3, 4, 5]);
+    assert_eq!(lines[1]["text"], "birds sing");
+
+    // A prompt, another column and bf16 each make other vectors.
+    let of = |options: &str| -> Matrix {
+        let output = run(place.path(), &format!("embed @bert {options} --out other.npy"));
+        assert!(output.status.success(), "{options}: {}", error(&output));
+        npy::read_rows(place.path().join("other.npy")).unwrap()
+    };
+    assert_ne!(of("--texts texts.txt --prompt query"), rows);
+    assert_ne!(of("--texts texts.txt --precision bf16"), rows);
+    assert_ne!(of("--texts scored.csv --column left"), of("--texts scored.csv --column right"));
+}
+
+#[test]
+fn similarity_retrieval_and_classes_are_scored_under_their_keys() {
+    let place = place();
+    for name in ["bert", "static"] {
+        let scores = json(
+            place.path(),
+            &format!("evaluate @{name} --data scored.csv --columns left right --score score"),
+        );
+        let value = scores["scored.csv"].as_f64().unwrap();
+        assert!((-1.0..=1.0).contains(&value), "{scores}");
+    }
+    let scores = json(place.path(), "evaluate @bert --data beir");
+    let keys = ["ndcg@1", "ndcg@10", "ndcg@100", "mrr@10", "map", "recall@10", "recall@100"];
+    for key in keys {
+        for value in [&scores[key], &scores["bm25"][key]] {
+            assert!((0.0..=1.0).contains(&value.as_f64().unwrap()), "{key}: {scores}");
+        }
+    }
+    assert_eq!((&scores["queries"], &scores["documents"]), (&2.into(), &3.into()));
+    // Its own id is left out, so the words of the first document are the best that BM25 finds.
+    assert_eq!(scores["bm25"]["ndcg@10"], 1.0, "{scores}");
+
+    // Both answers of a row are relevant, and an answer that a row has is a document once.
+    let scores = json(place.path(), "evaluate @bert --data pairs.jsonl --columns q d");
+    assert_eq!((&scores["queries"], &scores["documents"]), (&2.into(), &3.into()));
+    assert_eq!(scores["recall@10"], 1.0);
+
+    let table = run(place.path(), "evaluate @bert --data beir");
+    let table = String::from_utf8(table.stdout).unwrap();
+    assert!(table.contains("ndcg@10") && table.contains("bm25 ndcg@10"), "{table}");
+}
+
+#[test]
+fn encoding_is_timed() {
+    let place = place();
+    let line = json(place.path(), "bench encode --weights @bert --texts texts.txt");
+    assert_eq!(line["texts"], 4);
+    for key in ["tokens", "seconds", "texts_per_second", "tokens_per_second"] {
+        assert!(line[key].as_f64().unwrap() > 0.0, "{key}: {line}");
+    }
+    let shares: f64 = line["shares"].as_object().unwrap().values().map(|share| share.as_f64().unwrap()).sum();
+    assert!((shares - 1.0).abs() < 1e-9, "{line}");
+    let table = run(place.path(), "bench encode --weights @static --texts texts.txt");
+    assert!(String::from_utf8(table.stdout).unwrap().contains("texts a second"));
+}
+
+#[test]
+fn mistakes_are_named_and_nothing_is_written() {
+    let place = place();
+    let cases: [(&str, i32, &[&str]); 22] = [
+        ("evaluate @bert", 2, &["--data sts"]),
+        ("evaluate @bert --data sts", 2, &["sts12", "--data-root"]),
+        ("evaluate @bert --data stsbb", 1, &["stsb"]),
+        ("evaluate @bert --data beir --split bad", 1, &["bad.tsv", "nobody"]),
+        ("evaluate @bert --data beir --split dev", 1, &["dev.tsv"]),
+        ("evaluate @bert --data texts.txt --split dev", 2, &["--split", "BEIR"]),
+        ("evaluate @bert --data beir --score score", 2, &["--score"]),
+        ("evaluate @bert --data texts.txt", 2, &["one column"]),
+        ("evaluate @bert --data scored.csv --columns left rigth", 1, &["rigth", "right"]),
+        ("evaluate @bert --data scored.csv --columns left right --score right", 1, &["line 2", "score"]),
+        ("evaluate @bert --data beir --beside all", 2, &["--beside", "sentence encoder"]),
+        ("evaluate @bert --data beir --set seed=1", 2, &["--set"]),
+        ("evaluate beir --data sts", 2, &["--data", "sentence encoder"]),
+        ("embed @bert --out e.npy", 2, &["--texts"]),
+        ("embed @bert --texts texts.txt --out texts.txt", 2, &["what is read"]),
+        ("embed @bert --texts scored.csv --out missing/e.npy", 2, &["folder is not there"]),
+        ("embed @bert --texts pairs.jsonl --out pairs.npy", 2, &["pairs.jsonl", "what is read"]),
+        ("embed @bert --texts texts.txt --split test --out e.npy", 2, &["--split"]),
+        ("embed @bert --texts texts.txt --prompt quary --out e.npy", 2, &["quary", "query"]),
+        ("embed beir --texts texts.txt --out e.npy", 2, &["--texts", "export"]),
+        ("embed @bert --texts nothing.txt --out e.npy", 1, &["nothing.txt"]),
+        ("bench encode --weights beir --texts texts.txt", 1, &["modules.json"]),
+    ];
+    for (line, status, words) in cases {
+        let output = run(place.path(), line);
+        let text = error(&output);
+        assert_eq!(output.status.code(), Some(status), "{line}: {text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{line}: {text}");
+        assert!(!place.path().join("e.npy").exists(), "{line}");
+    }
+    fs::write(place.path().join("broken.txt"), b"fine\nnot \xff fine\n").unwrap();
+    let output = run(place.path(), "embed @bert --texts broken.txt --out e.npy");
+    assert!(error(&output).contains("line 2") && error(&output).contains("broken.txt"), "{}", error(&output));
+}
+
+#[test]
+fn a_run_on_texts_goes_on_and_is_exported_as_a_folder_with_the_same_vectors() {
+    let place = place();
+    let lines: String = (0..24).map(|at| format!("text {at} of birds and cats {}\n", at * 7 % 5)).collect();
+    fs::write(place.path().join("lines.txt"), lines).unwrap();
+    let recipe = |name: &str, encoder: &str| {
+        let text = format!(
+            "method.kind = \"simclr\"\ndata.name = \"lines.txt\"\nsampler.kind = \"uniform\"\nsampler.batch_size = 8\ntrain.max_steps = 4\n\
+             train.epochs = 4\ntrain.warmup_epochs = 0\n{encoder}\n"
+        );
+        fs::write(place.path().join(name), text).unwrap();
+    };
+    let weights = format!("encoder.weights = {:?}", encoder("bert"));
+    recipe("tuned.toml", &format!("encoder.kind = \"bert\"\n{weights}"));
+    let new = "layers = 2\nwidth = 16\nheads = 2\npositions = 40";
+    let keys: String = new.lines().map(|key| format!("encoder.{key}\n")).collect();
+    recipe(
+        "new.toml",
+        &format!(
+            "encoder.kind = \"bert\"\nencoder.pooling = \"cls-pooler\"\ntext.vocabulary = 300\n{keys}text.max_length = 30"
+        ),
+    );
+    recipe("table.toml", "encoder.kind = \"static\"\nencoder.width = 12\ntext.vocabulary = 300");
+    for name in ["tuned", "new", "table"] {
+        let output = run(place.path(), &format!("train {name}.toml --out {name}"));
+        assert!(output.status.success(), "{name}: {}", error(&output));
+        let output = run(place.path(), &format!("embed {name} --out {name}.npy"));
+        assert!(output.status.success(), "{name}: {}", error(&output));
+        let output = run(place.path(), &format!("export {name} {name}-folder"));
+        assert!(output.status.success(), "{name}: {}", error(&output));
+        let output =
+            run(place.path(), &format!("embed {name}-folder --texts lines.txt --out again-{name}.npy"));
+        assert!(output.status.success(), "{name}: {}", error(&output));
+        let rows = |file: String| npy::read_rows(place.path().join(file)).unwrap();
+        let (ours, again) = (rows(format!("{name}.npy")), rows(format!("again-{name}.npy")));
+        assert_eq!((ours.len(), ours.columns()), (again.len(), again.columns()));
+        for row in 0..ours.len() {
+            for (a, b) in ours.rows().row(row).iter().zip(again.rows().row(row)) {
+                assert!((a - b).abs() <= 1e-5, "{name}, row {row}: {a} and {b}");
+            }
+        }
+        let output = run(place.path(), &format!("export {name} {name}-folder"));
+        assert!(!output.status.success() && error(&output).contains("there already"), "{}", error(&output));
+    }
+}
