@@ -289,9 +289,6 @@ impl Linear {
     }
 
     /// Several layers of the same input side by side: their weights one under another, and their biases.
-    ///
-    /// # Panics
-    /// Where one of them has no bias.
     pub(crate) fn forward_together(layers: &[&Self], input: Tensor<2>, pass: &Pass) -> Tensor<2> {
         let weights = layers.iter().map(|layer| layer.weight.read(pass)).collect();
         let biases = layers.iter().map(|layer| layer.bias_or_zeros(pass)).collect();

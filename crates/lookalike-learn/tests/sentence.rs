@@ -5,11 +5,16 @@ use std::path::{Path, PathBuf};
 
 use lookalike_base::progress::Cancellation;
 use lookalike_base::tensors::{self, TensorFile};
-use lookalike_base::{Matrix, Watch};
+use lookalike_base::{Array, Matrix, Watch};
+use lookalike_data::text::TokenLists;
 use lookalike_learn::LearnError;
+use lookalike_learn::encoder::Encoder;
 use lookalike_learn::encoder::text::TextPooling;
-use lookalike_learn::engine::{Device, Precision};
+use lookalike_learn::engine::{Device, Precision, Tensor, from_host, to_host};
+use lookalike_learn::input::{Column, Input, RowId, TextInput};
+use lookalike_learn::module::{Pass, for_each_tensor};
 use lookalike_learn::sentence::{EncodeOptions, SentenceEncoder, save};
+use lookalike_learn::step::Step;
 
 const FOLDERS: [&str; 5] = ["bert", "roberta", "mpnet", "distilbert", "static"];
 
@@ -232,6 +237,15 @@ fn folders_that_are_no_encoder_are_refused_with_file_and_reason() {
     }
     let error = open(Path::new("/nowhere/at/all")).map(|_| ()).unwrap_err().to_string();
     assert!(error.contains("not a folder"), "{error}");
+    // Sizes that would take all memory are compared with the tensors first.
+    let folder = changed("bert", |path| {
+        let config = path.join("config.json");
+        replaced(&config, "\"vocab_size\": 260", "\"vocab_size\": 4000000");
+        replaced(&config, "\"hidden_size\": 24", "\"hidden_size\": 12000");
+        replaced(&path.join("1_Pooling/config.json"), "24", "12000");
+    });
+    let error = open(folder.path()).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("word_embeddings") && error.contains("[4000000, 12000]"), "{error}");
     // Another shape is named with both.
     let folder = changed("bert", |path| {
         replaced(&path.join("config.json"), "\"intermediate_size\": 40", "\"intermediate_size\": 41")
@@ -264,6 +278,17 @@ fn odd_texts_and_prompts_have_stated_vectors_or_errors() {
     let error = bert.encode(&texts, &options, watch(&cancellation)).unwrap_err().to_string();
     assert!(error.contains("prompt") && error.contains("36"), "{error}");
 
+    // A prompt of two tokens leaves room from five tokens on: one of the beginning, one of the end, one of the text.
+    let short = EncodeOptions { prompt: Some("a a".to_owned()), ..EncodeOptions::default() };
+    for (most, fits) in [(4, false), (5, true)] {
+        bert.folder.max_length = Some(most);
+        assert_eq!(bert.encode(&["b"], &short, watch(&cancellation)).is_ok(), fits, "{most}");
+    }
+    bert.folder.max_length = Some(2);
+    let error = bert.encode(&["b"], &EncodeOptions::default(), watch(&cancellation)).unwrap_err().to_string();
+    assert!(error.contains("cut at 2"), "{error}");
+    bert.folder.max_length = Some(36);
+
     let mut table = open(&fixtures().join("static")).unwrap();
     let encoded = table.encode(&texts, &EncodeOptions::default(), watch(&cancellation)).unwrap();
     assert!(encoded.rows.rows().row(0).iter().all(|value| *value == 0.0), "no tokens, no vector");
@@ -271,6 +296,25 @@ fn odd_texts_and_prompts_have_stated_vectors_or_errors() {
     cancellation.cancel();
     let stopped = bert.encode(&texts, &EncodeOptions::default(), watch(&cancellation));
     assert!(matches!(stopped, Err(LearnError::Cancelled)));
+}
+
+#[test]
+fn weights_that_make_no_numbers_are_an_error_that_shows_the_text() {
+    let folder = changed("bert", |path| {
+        let path = path.join("model.safetensors");
+        let mut file = tensors::read(&path).unwrap();
+        for (name, array) in &mut file.tensors {
+            if name.ends_with("embeddings.LayerNorm.gamma") {
+                *array = Array::f32([24], vec![f32::NAN; 24]);
+            }
+        }
+        tensors::write(&path, &file).unwrap();
+    });
+    let cancellation = Cancellation::new();
+    let mut encoder = open(folder.path()).unwrap();
+    let result = encoder.encode(&["a text"], &EncodeOptions::default(), Watch::silent(&cancellation));
+    let error = result.map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("a text") && error.contains("NaN"), "{error}");
 }
 
 #[test]
@@ -295,4 +339,83 @@ fn a_checkpoint_without_the_files_of_sentence_transformers_is_the_mean_of_its_to
     assert_eq!(encoder.encoder.pooling, [TextPooling::Mean]);
     assert!(!encoder.encoder.normalize);
     assert!(encoder.folder.warnings[0].contains("mean"));
+}
+
+/// What `encoder` makes in training of texts with these rows.
+fn in_training(encoder: &mut SentenceEncoder, tokens: &[&[u32]], rows: &[RowId]) -> Vec<Vec<f32>> {
+    let lists: TokenLists = tokens.iter().copied().collect();
+    let column = Column { input: Input::new(TextInput::from(lists)), rows: rows.into() };
+    let mut pass = Pass::training(&Step::default());
+    let features = pass.reading(&column, |pass| encoder.encoder.forward(&column.input, pass)).unwrap();
+    let width = encoder.dimension();
+    to_host(features.vector).chunks(width).map(<[f32]>::to_vec).collect()
+}
+
+#[test]
+fn dropout_tells_two_views_of_a_text_apart_and_hangs_on_nothing_else() {
+    let mut encoder = open(&fixtures().join("mpnet")).unwrap();
+    let tokens: [&[u32]; 3] = [&[0, 30, 31, 2], &[0, 40, 41, 42, 43, 2], &[0, 50, 2]];
+    let row = |instance, view| RowId { instance, view };
+    let rows = [row(5, 0), row(6, 0), row(7, 0)];
+    let whole = in_training(&mut encoder, &tokens, &rows);
+    let again = in_training(&mut encoder, &tokens, &rows.map(|id| RowId { view: 1, ..id }));
+    let turned = in_training(&mut encoder, &[tokens[2], tokens[0], tokens[1]], &[rows[2], rows[0], rows[1]]);
+    for index in 0..3 {
+        assert_ne!(whole[index], again[index], "another view has another mask");
+        assert_eq!(whole[index], turned[(index + 1) % 3], "the order of rows does not matter");
+        let alone = in_training(&mut encoder, &tokens[index..=index], &rows[index..=index]);
+        assert_eq!(whole[index], alone[0], "nor do the others");
+    }
+}
+
+#[test]
+fn tokens_of_another_vocabulary_and_texts_that_are_too_long_are_errors() {
+    let mut encoder = open(&fixtures().join("bert")).unwrap();
+    let of = |encoder: &mut SentenceEncoder, tokens: Vec<u32>| {
+        let lists: TokenLists = [tokens].into_iter().collect();
+        let input = Input::new(TextInput::from(lists));
+        encoder.encoder.forward(&input, &mut Pass::evaluation()).map(|_| ()).unwrap_err().to_string()
+    };
+    let error = of(&mut encoder, vec![2, 100_000, 3]);
+    assert!(error.contains("100000") && error.contains("vocabulary"), "{error}");
+    let error = of(&mut encoder, vec![2; 41]);
+    assert!(error.contains("41 tokens") && error.contains("40"), "{error}");
+}
+
+#[test]
+fn gradients_of_all_parameters_are_those_of_pytorch_in_float64() {
+    let published = published();
+    let device = Device::flex();
+    let mut encoder = open(&fixtures().join("mpnet")).unwrap();
+    let longest = encoder.folder.max_length;
+    let texts = texts();
+    let lists = texts.iter().map(|text| encoder.tokenizer.encode(text, longest, true).unwrap());
+    let input = Input::new(TextInput::from(lists.collect::<TokenLists>()));
+    let mut pass = Pass { gradient: true, ..Pass::evaluation() };
+    let vector = encoder.encoder.forward(&input, &mut pass).unwrap().vector;
+    let shape = vector.dims();
+    let weights = (0..shape[0] * shape[1]).map(|at| (at as f64).sin() as f32).collect();
+    let weights: Tensor<2> = from_host(weights, shape, &device);
+    let mut gradients = (vector * weights).sum().backward();
+    let mut compared = 0;
+    for_each_tensor(&mut encoder.encoder, &mut |name, _, tensor| {
+        let theirs = match name.strip_prefix("dense.0.") {
+            Some(name) => format!("gradient of 2.{name}"),
+            None => format!("gradient of 0.model.{name}"),
+        };
+        let Some(theirs) = published.tensors.get(&theirs).and_then(|array| array.as_f32()) else {
+            assert!(name.starts_with("pooler."), "{name} has no gradient of theirs");
+            return;
+        };
+        let ours = to_host(tensor.take_gradient(&mut gradients).unwrap());
+        let largest = theirs.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+        let worst = ours.iter().zip(theirs).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+        assert_eq!(ours.len(), theirs.len(), "{name}");
+        // Of a key's bias the gradient is 0 but for rounding: it moves all scores of a query alike.
+        if !name.ends_with("attn.k.bias") {
+            assert!(worst <= 1e-5 * largest.max(1e-2), "{name}: off by {worst} of {largest}");
+        }
+        compared += 1;
+    });
+    assert_eq!(compared, published.tensors.keys().filter(|name| name.starts_with("gradient of")).count());
 }

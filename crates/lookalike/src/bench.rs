@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use lookalike_base::Watch;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
+use lookalike_data::text::InvalidUtf8;
 use lookalike_learn::cost::{self, StepCost, StepOptions};
 use lookalike_learn::encoder::resnet::{Architecture, Stem};
 use lookalike_learn::engine::Precision;
@@ -90,7 +91,7 @@ pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(
 }
 
 fn encode(arguments: &EncodeArguments, cancellation: &Cancellation) -> Result<(), Failure> {
-    let set = text::read(&arguments.texts, Vec::new())?;
+    let set = text::read(&arguments.texts, None, InvalidUtf8::Error)?;
     let texts = set.columns[0].texts.to_vec();
     let mut encoder = text::open_encoder(&arguments.weights, "cpu", arguments.precision)?;
     let progress = Terminal.start(texts.len() as u64, "encoding");

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::{Watch, npy};
 use lookalike_data::Split;
+use lookalike_data::text::InvalidUtf8;
 use lookalike_learn::Registry;
 use lookalike_learn::engine::Precision;
 use lookalike_learn::sentence::{self, EncodeOptions};
@@ -12,7 +13,7 @@ use lookalike_learn::sentence::{self, EncodeOptions};
 use crate::failure::Failure;
 use crate::output::{check_outputs, write_lines};
 use crate::progress::Terminal;
-use crate::run::{RunOptions, warn};
+use crate::run::RunOptions;
 use crate::text;
 
 #[derive(clap::Args)]
@@ -52,6 +53,9 @@ pub(crate) struct Encoding {
     /// Of a sentence encoder: what linear layers multiply, f32 or bf16
     #[arg(long, value_parser = crate::bench::named::<Precision>, requires = "texts")]
     pub(crate) precision: Option<Precision>,
+    /// Of a sentence encoder: what becomes of bytes that are no UTF-8, error or replace
+    #[arg(long, value_parser = crate::bench::named::<InvalidUtf8>, requires = "texts")]
+    pub(crate) invalid_utf8: Option<InvalidUtf8>,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -75,6 +79,9 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     if sentence::is_folder(&arguments.run) {
         return of_texts(arguments, cancellation);
+    }
+    if !arguments.run.exists() {
+        return Err(Failure::usage(format!("{} is not there", arguments.run.display())));
     }
     if arguments.texts.is_some() {
         return Err(Failure::usage(format!(
@@ -126,26 +133,23 @@ fn of_texts(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Fa
     let precision = encoding.precision.unwrap_or_default();
     let device = options.device.as_deref().unwrap_or("cpu");
     let mut encoder = text::open_encoder(run, device, precision)?;
-    let columns = encoding.column.iter().cloned().collect();
-    let set = text::read(file, columns)?;
+    let set = text::read(file, encoding.column.as_deref(), encoding.invalid_utf8.unwrap_or_default())?;
     let prompt = encoding.prompt.as_deref().map(|name| encoder.prompt(name).map(str::to_owned)).transpose();
     let prompt = prompt.map_err(|error| Failure::usage(error.to_string()))?;
-    let all = set.columns[0].texts.to_vec();
+    let column = &set.columns[0];
+    let all = column.texts.to_vec();
+    // A row of several texts has its line once for each.
+    let places =
+        (0..set.len()).flat_map(|row| column.range(row).map(|_| set.places[row]).collect::<Vec<_>>());
     let progress = Terminal.start(all.len() as u64, "encoding");
     let watch = Watch { progress: &*progress, cancellation };
     let encoded = encoder.encode(&all, &EncodeOptions { prompt, precision }, watch);
     progress.finish();
     let encoded = encoded.map_err(Failure::or_interrupted("nothing was written"))?;
     npy::write_rows(out, encoded.rows.rows())?;
-    let records =
-        set.places.iter().zip(&all).map(|(line, text)| serde_json::json!({ "line": line, "text": text }));
+    let records = places.zip(&all).map(|(line, text)| serde_json::json!({ "line": line, "text": text }));
     write_lines(&lines, records)?;
-    if let (Some(most), true) = (encoder.folder.max_length, encoded.full > 0) {
-        warn(&[format!(
-            "{} texts have {most} tokens, as many as are read; what was longer was cut there",
-            encoded.full
-        )]);
-    }
+    text::warn_of_length(&encoder, encoded.full);
     let rows = &encoded.rows;
     eprintln!(
         "wrote {} × {} numbers to {}, and their lines to {}",

@@ -88,6 +88,9 @@ pub(crate) fn run(
     if sentence::is_folder(&arguments.run) {
         return of_folder(arguments, cancellation);
     }
+    if !arguments.run.exists() {
+        return Err(Failure::usage(format!("{} is not there", arguments.run.display())));
+    }
     if let Some(data) = &arguments.data.data {
         return Err(Failure::usage(format!(
             "--data {data} goes with the folder of a sentence encoder, and {} is none; `lookalike export` makes one of a run on texts",

@@ -12,13 +12,16 @@ use crate::run::RunOptions;
 pub(crate) struct Arguments {
     /// A finished run
     run: PathBuf,
-    /// Where to write the encoder
-    #[arg(value_name = "MODEL.safetensors")]
+    /// Where to write the encoder: a safetensors file; of texts a new folder
+    #[arg(value_name = "MODEL.safetensors|FOLDER")]
     out: PathBuf,
+    /// Set a key of the run's recipe, as encoder.weights=PATH where that has moved; may be repeated
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Failure> {
-    let place = RunOptions { data_root: None, device: None, settings: Vec::new() };
+    let place = RunOptions { data_root: None, device: None, settings: arguments.settings.clone() };
     export(&place.run_recipe(&arguments.run, registry)?, &arguments.run, &arguments.out)?;
     eprintln!("wrote {}", arguments.out.display());
     Ok(())

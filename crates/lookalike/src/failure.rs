@@ -34,6 +34,16 @@ impl Failure {
         }
     }
 
+    /// The same, with what it is about before the message.
+    pub(crate) fn about(self, what: &str) -> Self {
+        match self {
+            Self::Error { error, status } => {
+                Self::Error { error: anyhow::anyhow!("{what}: {error}"), status }
+            }
+            interrupted @ Self::Interrupted(_) => interrupted,
+        }
+    }
+
     /// Prints the reason to standard error, and gives the exit status.
     pub(crate) fn report(self) -> u8 {
         match self {

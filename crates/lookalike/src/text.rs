@@ -1,19 +1,20 @@
 //! What the commands do with the folder of a sentence encoder.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use lookalike_base::Seed;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::DataError;
 use lookalike_data::text::{
-    self, Identified, Judgement, OpenedTexts, ReadOptions, Retrieval, Sts, TRANSFER_NAMES, TextSet, Texts,
-    Transfer,
+    self, Identified, InvalidUtf8, Judgement, OpenedTexts, ReadOptions, Retrieval, Sts, TRANSFER_NAMES,
+    TextSet, Texts, Transfer,
 };
 use lookalike_learn::engine::{self, Precision};
 use lookalike_learn::sentence::score::{Classification, RetrievalResult, Scoring};
 use lookalike_learn::sentence::{EncodeOptions, SentenceEncoder};
-use serde_json::{Map, Value, json};
+use lookalike_metrics::RetrievalScores;
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::output::say;
@@ -34,12 +35,18 @@ pub(crate) struct Data {
     /// Of a folder in BEIR's layout: which part of its judgements, test if not given
     #[arg(long, value_name = "NAME", requires = "data")]
     split: Option<String>,
-    /// Of a file: its two columns of texts, queries and documents or two sentences; the first two if not given
-    #[arg(long, value_name = "NAME", num_args = 2, requires = "data")]
+    /// Of a file: its two columns of texts, queries and documents or two sentences, or one with --label; the first two if not given
+    #[arg(long, value_name = "NAME", num_args = 1..=2, requires = "data")]
     columns: Vec<String>,
     /// Of a file of pairs: the column with their similarity
     #[arg(long, value_name = "NAME", requires = "data")]
     score: Option<String>,
+    /// Of a file: the column with the class of each row, of which folds are classified
+    #[arg(long, value_name = "NAME", requires = "data", conflicts_with = "score")]
+    label: Option<String>,
+    /// Of a file: what becomes of bytes that are no UTF-8, error or replace
+    #[arg(long, value_parser = crate::bench::named::<InvalidUtf8>, requires = "data")]
+    invalid_utf8: Option<InvalidUtf8>,
     /// Of a sentence encoder: what linear layers multiply, f32 or bf16
     #[arg(long, value_parser = crate::bench::named::<Precision>, requires = "data")]
     precision: Option<Precision>,
@@ -59,9 +66,11 @@ pub(crate) fn open_encoder(
     Ok(encoder)
 }
 
-/// Reads a file of texts, and tells what was left out.
-pub(crate) fn read(file: &Path, columns: Vec<String>) -> Result<TextSet, Failure> {
-    let (set, warnings) = text::read(file, &ReadOptions { columns, ..ReadOptions::default() })?;
+/// Reads a column of a file of texts, the first where none is named, and tells what was left out.
+pub(crate) fn read(file: &Path, column: Option<&str>, invalid_utf8: InvalidUtf8) -> Result<TextSet, Failure> {
+    let columns = column.map(str::to_owned).into_iter().collect();
+    let options = ReadOptions { columns, first_only: true, invalid_utf8, ..ReadOptions::default() };
+    let (set, warnings) = text::read(file, &options)?;
     warn(&warnings);
     if set.is_empty() {
         return Err(Failure::from(anyhow::Error::msg(format!("{}: it holds no text", file.display()))));
@@ -85,54 +94,65 @@ pub(crate) fn evaluate(
         ))
     })?;
     let root = root.unwrap_or(Path::new("."));
-    let path = Path::new(name);
-    let beir = path.join("corpus.jsonl").is_file() || path.join("corpus.jsonl.gz").is_file();
-    let given = [
-        ("--split", data.split.is_some(), beir),
-        ("--columns", !data.columns.is_empty(), path.is_file()),
-        ("--score", data.score.is_some(), path.is_file()),
-    ];
-    if let Some((option, ..)) = given.iter().find(|(_, given, read)| *given && !read) {
-        let what = if *option == "--split" { "a folder in BEIR's layout" } else { "a file" };
-        return Err(Failure::usage(format!("{option} goes with {what}, and `{name}` is none")));
-    }
-    if path.is_dir() && !beir {
-        return Err(Failure::usage(format!("{name} has no corpus.jsonl: it is not in BEIR's layout")));
-    }
     let precision = data.precision.unwrap_or_default();
+    let known =
+        |name: &str| text::list().iter().any(|set| set.name == name.split('/').next().unwrap_or(name));
+    let by_path = !matches!(name, "sts" | "senteval") && !known(name);
+    let given = [
+        ("--split", data.split.is_some()),
+        ("--columns", !data.columns.is_empty()),
+        ("--score", data.score.is_some()),
+        ("--label", data.label.is_some()),
+        ("--invalid-utf8", data.invalid_utf8.is_some()),
+    ];
+    if let Some((option, _)) = given.iter().find(|(_, given)| *given && !by_path) {
+        let hint =
+            if *option == "--split" { "; a part of a named set is named with it, as quora/test" } else { "" };
+        return Err(Failure::usage(format!(
+            "{option} goes with a path, and `{name}` is the name of a set{hint}"
+        )));
+    }
     let sets = match name {
         "sts" => opened_of(&SEVEN, root)?,
         "senteval" => opened_of(TRANSFER_NAMES, root)?,
-        _ if beir => {
-            let part = data.split.as_deref().unwrap_or("test");
-            let (set, warnings) = text::open_beir(path, part, false)?;
-            warn(&warnings);
-            vec![(name, OpenedTexts::Retrieval(set))]
-        }
-        _ if path.is_file() => vec![(name, of_file(path, data)?)],
+        _ if by_path => vec![(name, of_path(name, root, data)?)],
         _ => opened_of(&[name], root)?,
     };
     let mut encoder = open_encoder(folder, device, precision)?;
     let options = EncodeOptions { precision, ..EncodeOptions::default() };
-    let mut scoring = Scoring { encoder: &mut encoder, options, display: &Terminal, cancellation };
-    let mut scores = Map::new();
+    let mut scoring = Scoring { encoder: &mut encoder, options, display: &Terminal, cancellation, full: 0 };
+    let mut scores: Vec<(String, Value)> = Vec::new();
     for (name, set) in &sets {
-        scores.extend(score(&mut scoring, name, set)?);
+        scores.extend(score(&mut scoring, name, set).map_err(|failure| failure.about(name))?);
     }
+    let full = scoring.full;
     let all: &[&str] = match name {
         "sts" => &SEVEN,
         "senteval" => TRANSFER_NAMES,
         _ => &[],
     };
     if !all.is_empty() {
-        let values: Option<Vec<f64>> = all.iter().map(|name| scores.get(*name)?.as_f64()).collect();
+        let value = |name: &&str| {
+            let found = scores.iter().find(|(own, _)| own == name);
+            ((*name).to_owned(), found.map_or(Value::Null, |(_, value)| value.clone()))
+        };
+        let mut ordered: Vec<(String, Value)> = all.iter().map(value).collect();
+        let values: Option<Vec<f64>> = ordered.iter().map(|(_, value)| value.as_f64()).collect();
         let mean = values.map(|values| values.iter().sum::<f64>() / values.len() as f64);
-        for name in all {
-            scores.entry(*name).or_insert(Value::Null);
-        }
-        scores.insert("mean".to_owned(), json!(mean));
+        ordered.push(("mean".to_owned(), json!(mean)));
+        scores = ordered;
     }
-    if json { say(Value::Object(scores)) } else { say(table(&scores)) }
+    warn_of_length(&encoder, full);
+    if json { say(Value::Object(scores.into_iter().collect())) } else { say(table(&scores)) }
+}
+
+/// Says how many texts were as long as texts may be.
+pub(crate) fn warn_of_length(encoder: &SentenceEncoder, full: usize) {
+    if let (Some(most), true) = (encoder.folder.max_length, full > 0) {
+        warn(&[format!(
+            "{full} of the texts have {most} tokens, as many as are read; longer ones were cut there"
+        )]);
+    }
 }
 
 /// The sets of these names that are there; at least one is.
@@ -165,12 +185,35 @@ fn opened_of<'a>(names: &[&'a str], root: &Path) -> Result<Vec<(&'a str, OpenedT
     Ok(found)
 }
 
-/// What a file of pairs is: scored pairs where it names a score, else queries with a document each.
-fn of_file(path: &Path, data: &Data) -> Result<OpenedTexts, Failure> {
-    let options =
-        ReadOptions { columns: data.columns.clone(), score: data.score.clone(), ..ReadOptions::default() };
-    let (set, warnings) = text::read(path, &options)?;
+/// What lies at a path, below `root` or from here: scored pairs where a score is named, texts with classes, or queries with a document each.
+fn of_path(name: &str, root: &Path, data: &Data) -> Result<OpenedTexts, Failure> {
+    let path =
+        [root.join(name), PathBuf::from(name)].into_iter().find(|path| path.exists()).ok_or_else(|| {
+            let known: Vec<&str> = text::list().iter().map(|set| set.name).collect();
+            Failure::usage(format!(
+                "`{name}` is no set, and no path below {} or from here; sets are sts, senteval, {}",
+                root.display(),
+                known.join(", ")
+            ))
+        })?;
+    let options = ReadOptions {
+        columns: data.columns.clone(),
+        score: data.score.clone(),
+        label: data.label.clone(),
+        invalid_utf8: data.invalid_utf8.unwrap_or_default(),
+        ..ReadOptions::default()
+    };
+    let (opened, warnings) = text::open_at(&path, data.split.as_deref(), &options)?;
     warn(&warnings);
+    let OpenedTexts::Texts(set) = opened else {
+        if options != ReadOptions::default() {
+            return Err(Failure::usage(format!(
+                "--columns, --score, --label and --invalid-utf8 go with a file of rows, and {} is none",
+                path.display()
+            )));
+        }
+        return Ok(opened);
+    };
     let Some(scores) = &set.scores else { return Ok(OpenedTexts::Texts(set)) };
     let (first, second) = two(&set)?;
     let pairs = (0..set.len()).map(|row| (text_of(&set, first, row), text_of(&set, second, row)));
@@ -196,12 +239,8 @@ fn two(set: &TextSet) -> Result<(usize, usize), Failure> {
 }
 
 /// The scores of one set.
-fn score(scoring: &mut Scoring<'_>, name: &str, set: &OpenedTexts) -> Result<Map<String, Value>, Failure> {
-    let one = |value: f64| {
-        let name =
-            Path::new(name).file_name().map_or(name.to_owned(), |name| name.to_string_lossy().into_owned());
-        Map::from_iter([(name, json!(value))])
-    };
+fn score(scoring: &mut Scoring<'_>, name: &str, set: &OpenedTexts) -> Result<Vec<(String, Value)>, Failure> {
+    let one = |value: f64| vec![(name.to_owned(), json!(value))];
     Ok(match set {
         OpenedTexts::Sts(sts) => one(scoring.similarity(sts)?),
         OpenedTexts::Retrieval(data) => retrieval(scoring, data)?,
@@ -214,19 +253,25 @@ fn score(scoring: &mut Scoring<'_>, name: &str, set: &OpenedTexts) -> Result<Map
     })
 }
 
-fn retrieval(scoring: &mut Scoring<'_>, data: &Retrieval) -> Result<Map<String, Value>, Failure> {
+fn retrieval(scoring: &mut Scoring<'_>, data: &Retrieval) -> Result<Vec<(String, Value)>, Failure> {
     let RetrievalResult { encoder, bm25 } = scoring.retrieval(data)?;
-    let keys = |scores: &lookalike_metrics::RetrievalScores| {
-        json!({
-            "ndcg@1": scores.ndcg_at_1, "ndcg@10": scores.ndcg_at_10, "ndcg@100": scores.ndcg_at_100, "mrr@10": scores.mrr_at_10,
-            "map": scores.map, "recall@10": scores.recall_at_10, "recall@100": scores.recall_at_100,
-        })
+    let keys = |scores: &RetrievalScores| {
+        [
+            ("ndcg@1", scores.ndcg_at_1),
+            ("ndcg@10", scores.ndcg_at_10),
+            ("ndcg@100", scores.ndcg_at_100),
+            ("mrr@10", scores.mrr_at_10),
+            ("map", scores.map),
+            ("recall@10", scores.recall_at_10),
+            ("recall@100", scores.recall_at_100),
+        ]
+        .map(|(name, score)| (name.to_owned(), json!(score)))
     };
-    let mut all = keys(&encoder);
-    all["queries"] = json!(encoder.queries);
-    all["documents"] = json!(data.documents.len());
-    all["bm25"] = keys(&bm25);
-    Ok(all.as_object().cloned().unwrap_or_default())
+    let mut all = Vec::from(keys(&encoder));
+    all.push(("queries".to_owned(), json!(encoder.queries)));
+    all.push(("documents".to_owned(), json!(data.documents.len())));
+    all.push(("bm25".to_owned(), Value::Object(keys(&bm25).into_iter().collect())));
+    Ok(all)
 }
 
 /// Pairs as a retrieval set: each different text of the second column is a document, each of the first a query, and a document is
@@ -274,11 +319,10 @@ impl Distinct {
     }
 }
 
-/// Whether rows are to be classified: single texts with a class, or pairs that are of one of two kinds, as questions that ask the same or
-/// do not. Pairs of which the class tells only what they are about are retrieved.
+/// Whether rows are to be classified: single texts with a class, or pairs of two kinds, as questions that ask the same or do not. Pairs of which the class tells only what they are about are retrieved.
 fn is_classified(set: &TextSet) -> bool {
     let classes = set.labels.as_ref().map(|labels| labels.names.as_slice());
-    classes.is_some_and(|names| set.columns.len() == 1 || names == ["0", "1"])
+    classes.is_some_and(|names| set.columns.len() == 1 || names.len() == 2)
 }
 
 /// A transfer task: those with a part to test on by that, the others by folds.
@@ -306,17 +350,14 @@ fn classification<'a>(parts: &[&'a TextSet], train: Option<usize>) -> Classifica
     Classification { texts, labels, classes: names.len(), train }
 }
 
-fn table(scores: &Map<String, Value>) -> Table {
+/// The scores in their order, what BM25 gets of a score beside it.
+fn table(scores: &[(String, Value)]) -> Table {
+    let beside = scores.iter().find_map(|(name, value)| value.as_object().map(|inner| (name, inner)));
     let mut table = Table::default();
-    for (name, value) in scores {
-        match value {
-            Value::Object(inner) => {
-                for (key, value) in inner {
-                    table.row(format!("{name} {key}"), number(value));
-                }
-            }
-            value => table.row(name, number(value)),
-        }
+    for (name, value) in scores.iter().filter(|(_, value)| !value.is_object()) {
+        let other =
+            beside.and_then(|(other, inner)| Some(format!("   ({other} {})", number(inner.get(name)?))));
+        table.row(name, number(value) + &other.unwrap_or_default());
     }
     table
 }

@@ -231,8 +231,8 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
     trainer.events().record("evaluation", step, fields)?;
     write_json(&run.join("evaluation.json"), &evaluation)?;
     say(Table::of(&evaluation))?;
-    let run = run.display();
+    let (run, exported) = (run.display(), experiment.recipe().choice().encoder.exported);
     say(format_args!(
-        "next: lookalike evaluate {run}, lookalike embed {run}, lookalike export {run} model.safetensors"
+        "next: lookalike evaluate {run}, lookalike embed {run}, lookalike export {run} {exported}"
     ))
 }

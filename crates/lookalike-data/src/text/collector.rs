@@ -45,7 +45,9 @@ impl Fields {
         let (label, score, group) = (label?, score?, group?);
         let texts: Vec<usize> = if options.columns.is_empty() {
             let taken = [label, score, group];
-            (0..names.len()).filter(|place| !taken.contains(&Some(*place)) && is_text(*place)).collect()
+            let most = if options.first_only { 1 } else { names.len() };
+            let all = (0..names.len()).filter(|place| !taken.contains(&Some(*place)) && is_text(*place));
+            all.take(most).collect()
         } else {
             options.columns.iter().map(place).collect::<Result<_, _>>()?
         };

@@ -5,7 +5,7 @@ use super::clinc;
 use super::lines::{InvalidUtf8, did_you_mean};
 use super::read::{ReadOptions, read, read_columns};
 use super::senteval::{TRANSFER_NAMES, Transfer, transfer};
-use super::sts::{STS_NAMES, Sts, sts};
+use super::sts::{STS_NAMES, Sts, sts, sts_at};
 use super::text_set::TextSet;
 use crate::error::DataError;
 use std::path::Path;
@@ -233,6 +233,49 @@ pub fn open(name: &str, root: &Path) -> Result<(OpenedTexts, Vec<String>), DataE
             None => Err(absent(vec![format!("the files of {set} in SentEval's layout")])),
         },
     }
+}
+
+/// Opens what lies at `path`: a folder in BEIR's layout, of which `part` is judged, `test` where it is not given; a folder or file of STS,
+/// or a folder of a transfer task, under their published names; or a file of rows, which `options` say how to read.
+///
+/// # Errors
+/// [`DataError::TextFile`] for a folder that is none of these, or where `part` is given and there are no parts; as the reader of each.
+pub fn open_at(
+    path: &Path,
+    part: Option<&str>,
+    options: &ReadOptions,
+) -> Result<(OpenedTexts, Vec<String>), DataError> {
+    let is_beir = ["corpus.jsonl", "corpus.jsonl.gz"].iter().any(|file| path.join(file).is_file());
+    if is_beir {
+        let (set, warnings) = open_beir(path, part.unwrap_or("test"), false)?;
+        return Ok((OpenedTexts::Retrieval(set), warnings));
+    }
+    if let Some(part) = part {
+        return Err(DataError::text_file(
+            path,
+            format!("it is no folder in BEIR's layout and has no part `{part}`"),
+        ));
+    }
+    if let Some(set) = sts_at(path)? {
+        return Ok((OpenedTexts::Sts(set), Vec::new()));
+    }
+    if path.is_dir() {
+        let names = || path.file_name().zip(path.parent());
+        if let Some((name, above)) = names() {
+            let name = name.to_string_lossy().to_lowercase();
+            let name = if name == "sst" { "sst2".to_owned() } else { name };
+            if TRANSFER_NAMES.contains(&name.as_str())
+                && let Some((task, warnings)) = transfer(above, &name)?
+            {
+                return Ok((OpenedTexts::Transfer(Box::new(task)), warnings));
+            }
+        }
+        return Err(DataError::text_file(
+            path,
+            "it is no folder of texts: it has neither corpus.jsonl (BEIR) nor STS.input files, and is no transfer task of SentEval",
+        ));
+    }
+    read(path, options).map(|(set, warnings)| (OpenedTexts::Texts(set), warnings))
 }
 
 /// The error that no set is called `name`.

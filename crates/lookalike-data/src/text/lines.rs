@@ -65,7 +65,7 @@ impl Decoder {
             }
             (Encoding::Utf8, Err(error)) => {
                 return Err(format!(
-                    "byte {} of {:?} is no UTF-8; set `invalid_utf8` to \"replace\", or `encoding` to \"latin1\" if it is that",
+                    "byte {} of {:?} is no UTF-8; with invalid_utf8 = \"replace\" (--invalid-utf8 replace) it is replaced and counted",
                     error.valid_up_to() + 1,
                     shortened(&String::from_utf8_lossy(bytes)),
                 ));

@@ -26,7 +26,7 @@ pub mod vocabulary;
 
 pub use beir::{Identified, Judgement, Retrieval, open_beir};
 pub use cache::{cached_tokens, token_fingerprint};
-pub use known::{KnownTexts, OpenedTexts, list, open};
+pub use known::{KnownTexts, OpenedTexts, list, open, open_at};
 pub use lines::{Encoding, InvalidUtf8};
 pub use read::{ReadOptions, read, read_columns};
 pub use senteval::{TRANSFER_NAMES, Transfer, transfer};

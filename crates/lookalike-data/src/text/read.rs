@@ -15,6 +15,8 @@ pub struct ReadOptions {
     /// The columns of texts, by name and in this order. Without any: all that `label`, `score` and `group` do not name; of JSON lines
     /// those that hold texts in the first line.
     pub columns: Vec<String>,
+    /// Of columns that are not named, the first alone: what the others hold does not matter.
+    pub first_only: bool,
     /// The column of the rows' classes.
     pub label: Option<String>,
     /// The column of the rows' scores, finite numbers.
@@ -43,7 +45,11 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<(TextSet, Vec<String>)
     let file = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let name = file.strip_suffix(".gz").unwrap_or(file);
     match name.rsplit_once('.').map(|(_, end)| end) {
-        Some("txt") => read_columns(&[("text", path)], options),
+        Some("txt") => {
+            // It has one column, and nothing beside.
+            Fields::of(&["text".to_owned()], options, path, |_| true)?;
+            read_columns(&[("text", path)], options)
+        }
         Some("csv") => separated::read(path, b',', options.quotes.unwrap_or(true), options),
         Some("tsv") => separated::read(path, b'\t', options.quotes.unwrap_or(false), options),
         Some("jsonl") => json_lines::read(path, options),

@@ -155,9 +155,13 @@ fn semeval(root: &Path, name: &str) -> Result<Option<Sts>, DataError> {
     let folder = format!("{}-en-test", name.to_uppercase());
     let folders = ["senteval/STS", "STS", ""].map(|above| root.join(above).join(&folder));
     let Some(folder) = folders.into_iter().find(|folder| folder.is_dir()) else { return Ok(None) };
+    semeval_folder(&folder, name).map(Some)
+}
+
+fn semeval_folder(folder: &Path, name: &str) -> Result<Sts, DataError> {
     let mut parts = Vec::new();
-    for entry in folder.read_dir().map_err(DataError::io("list", &folder))? {
-        let file = entry.map_err(DataError::io("list", &folder))?.file_name();
+    for entry in folder.read_dir().map_err(DataError::io("list", folder))? {
+        let file = entry.map_err(DataError::io("list", folder))?.file_name();
         let part = file.to_str().and_then(|file| file.strip_prefix("STS.input.")?.strip_suffix(".txt"));
         parts.extend(part.map(str::to_owned));
     }
@@ -195,7 +199,28 @@ fn semeval(root: &Path, name: &str) -> Result<Option<Sts>, DataError> {
         set.subsets.push((part, set.len() - before));
     }
     if set.is_empty() {
-        return Err(DataError::text_file(&folder, "it has no pair with a score"));
+        return Err(DataError::text_file(folder, "it has no pair with a score"));
     }
-    Ok(Some(set))
+    Ok(set)
+}
+
+/// Opens a folder of a year of STS (`STS.input.PART.txt` and `STS.gs.PART.txt`), or a file of STS-B or of SICK under its published name.
+/// `None` where `path` is none of these.
+///
+/// # Errors
+/// As [`sts`].
+pub(super) fn sts_at(path: &Path) -> Result<Option<Sts>, DataError> {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    if path.is_dir() {
+        let begins = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with("STS.input."))
+        };
+        let is_year = path.read_dir().map_err(DataError::io("list", path))?.any(begins);
+        return if is_year { semeval_folder(path, name).map(Some) } else { Ok(None) };
+    }
+    match name {
+        "sts-train.csv" | "sts-dev.csv" | "sts-test.csv" => stsb(path, name).map(Some),
+        "SICK_train.txt" | "SICK_test.txt" | "SICK_test_annotated.txt" => sick(path, name).map(Some),
+        _ => Ok(None),
+    }
 }

@@ -32,6 +32,8 @@ pub struct EncoderEntry {
     pub dimension: fn(&Settings) -> Result<usize, LearnError>,
     /// The encoder with weights from a stream, on instances or parts that so many values describe.
     pub build: BuildEncoder,
+    /// How what is exported may be called: a file, or `FOLDER`.
+    pub exported: &'static str,
     /// Writes the encoder of a finished run as others read it.
     pub export: fn(Exporting<'_>) -> Result<(), LearnError>,
 }

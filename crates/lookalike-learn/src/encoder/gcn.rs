@@ -48,6 +48,7 @@ pub const ENTRY: EncoderEntry = EncoderEntry {
         let GcnOptions { layers, width } = settings.read("encoder")?;
         Ok(Box::new(Gcn::new(inputs, layers, width, stream, device)))
     },
+    exported: "model.safetensors",
     export: |exporting| exporting.write(|_| {}),
 };
 

@@ -50,6 +50,7 @@ pub const ENTRY: EncoderEntry = EncoderEntry {
     build: |settings, inputs, stream, device| {
         Ok(Box::new(Gin::new(inputs, &settings.read("encoder")?, stream, device)))
     },
+    exported: "model.safetensors",
     export: |exporting| exporting.write(add_counters),
 };
 

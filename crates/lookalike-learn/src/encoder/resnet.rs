@@ -33,6 +33,7 @@ const RESNET: EncoderEntry = EncoderEntry {
     normalized: Normalized::Instances,
     dimension: |_| Ok(512),
     build: |settings, _, stream, device| build(Architecture::ResNet18, settings, stream, device),
+    exported: "model.safetensors",
     export: |exporting| exporting.write(|exported| add_classifier(exported, 512)),
 };
 

@@ -8,18 +8,20 @@ use lookalike_base::atomic::write_atomic;
 use lookalike_base::progress::Cancellation;
 use lookalike_base::{Seed, Watch};
 use lookalike_data::loader::{BatchRequest, BatchSource};
-use lookalike_data::text::{self, OpenedTexts, ReadOptions, TextSet, TokenLists, Tokenizer, vocabulary};
+use lookalike_data::text::{
+    self, InvalidUtf8, OpenedTexts, ReadOptions, TextSet, TokenLists, Tokenizer, vocabulary,
+};
 use lookalike_data::{DataError, Split};
 
 use super::{
     ArmKind, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part, Scope, Section,
     no_column,
 };
-use crate::encoder::text::entry::{LENGTH, TOKENIZER, folder};
+use crate::encoder::text::entry::{STATIC, TOKENIZER, folder, max_length};
 use crate::error::LearnError;
-use crate::input::{Batch, Input, Source, TextInput};
+use crate::input::{Batch, Input, Source};
 use crate::options::{Options, Range, Settings, Value, did_you_mean, refuse};
-use crate::sentence::BodyConfig;
+use crate::sentence::Reader;
 
 crate::options! {
     /// What a recipe says of texts.
@@ -32,6 +34,8 @@ crate::options! {
         vocabulary: Option<usize> = Value::Absent("8192"), Range::Integer { least: 300, most: 1 << 20 };
         /// Most tokens of a text, those of its beginning and end included; longer ones are cut.
         max_length: Option<usize> = Value::Absent("128, or that of `encoder.weights`"), Range::Integer { least: 3, most: 65_536 };
+        /// What becomes of bytes that are no UTF-8: an error, or U+FFFD in their place, which is counted.
+        invalid_utf8: Option<InvalidUtf8> = Value::Absent("`error`"), Range::OneOf(&["error", "replace"]);
         /// A folder that keeps tokens from one run to the next.
         cache: Option<PathBuf> = Value::Absent("none"), Range::Text("path");
     }
@@ -60,7 +64,7 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
 /// Texts as tokens.
 struct Texts {
     set: TextSet,
-    tokenizer: Tokenizer,
+    reader: Reader,
     /// The tokens of each view.
     views: Vec<Arc<TokenLists>>,
     fingerprint: String,
@@ -84,56 +88,67 @@ fn options(settings: &Settings) -> Result<TextOptions, LearnError> {
 
 fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let settings = opening.settings;
-    let TextOptions { columns, tokenizer, vocabulary: size, max_length, cache } = options(settings)?;
+    let TextOptions { columns, tokenizer, vocabulary: size, cache, invalid_utf8, .. } = options(settings)?;
     let several = columns.is_some();
-    let (set, warnings) = read(opening.name(), &opening.root(), &columns.unwrap_or_default())?;
+    let invalid_utf8 = invalid_utf8.unwrap_or_default();
+    let read_options = ReadOptions {
+        columns: columns.unwrap_or_default(),
+        first_only: !several,
+        invalid_utf8,
+        ..ReadOptions::default()
+    };
+    let (set, mut warnings) = read(opening.name(), &opening.root(), &read_options)?;
     let folder = folder(settings)?;
+    warnings.extend(folder.iter().flat_map(|folder| folder.warnings.iter().cloned()));
+    for column in set.columns.iter().filter(|column| column.rows.is_some()) {
+        warnings.push(format!(
+            "column `{}` has rows of several texts; the first of each is trained on",
+            column.name
+        ));
+    }
     let place = tokenizer.or_else(|| folder.as_ref().map(|folder| folder.weights.clone()));
     let cancellation = Cancellation::new();
     let tokenizer = match place {
         Some(place) => Tokenizer::open(&place)?,
         None => {
-            let progress = opening.display.start(size.unwrap_or(8192) as u64, "making a vocabulary");
+            let size = size.unwrap_or(8192);
+            let progress = opening.display.start(size as u64, "making a vocabulary");
             let watch = Watch { progress: &*progress, cancellation: &cancellation };
             let texts = set.columns.iter().flat_map(|column| column.texts.iter());
-            let tokens = vocabulary::train(texts, size.unwrap_or(8192), watch)?;
+            let tokens = vocabulary::train(texts, size, watch)?;
             progress.finish();
             vocabulary::tokenizer_of(&tokens)?
         }
     };
-    let special = settings.text("encoder.kind") != Some("static");
-    let own = folder.as_ref().and_then(|folder| match &folder.body {
-        BodyConfig::Transformer(_) => folder.max_length,
-        BodyConfig::Table => None,
-    });
-    let max_length = max_length.or(own).unwrap_or(LENGTH);
-    let columns = if several { set.columns.len() } else { 1 };
+    let special = settings.text("encoder.kind") != Some(STATIC.kind);
+    let length = max_length(settings, folder.as_ref())?;
+    let reader = Reader::new(tokenizer, folder.as_ref(), None, (special, length))?;
+    let columns = set.columns.len().min(2);
     let progress = opening.display.start((columns * set.len()) as u64, "tokenising");
     let watch = Watch { progress: &*progress, cancellation: &cancellation };
     let (mut views, mut fingerprint) = (Vec::new(), String::new());
     for column in 0..columns {
-        let texts: Vec<&str> = (0..set.len()).map(|row| set.row(row)[column]).collect();
-        let own = text::token_fingerprint(&tokenizer, &texts, Some(max_length), special);
+        let texts: Vec<_> = (0..set.len()).map(|row| reader.text(set.row(row)[column])).collect();
+        let own = text::token_fingerprint(&reader.tokenizer, &texts, length, special);
         let lists = match &cache {
             Some(folder) => {
                 let path = folder.join(format!("tokens-{}.safetensors", &own[..16]));
-                text::cached_tokens(&path, &tokenizer, &texts, Some(max_length), special, watch)?.0
+                text::cached_tokens(&path, &reader.tokenizer, &texts, length, special, watch)?.0
             }
-            None => tokenizer.encode_all(&texts, Some(max_length), special, watch)?,
+            None => reader.tokenizer.encode_all(&texts, length, special, watch)?,
         };
         views.push(Arc::new(lists));
         fingerprint = format!("{fingerprint}{} texts, {own}; ", texts.len());
     }
     progress.finish();
-    Ok((Box::new(Texts { set, tokenizer, views, fingerprint }), warnings))
+    Ok((Box::new(Texts { set, reader, views, fingerprint }), warnings))
 }
 
-/// A set by name, or a file by its path; with these columns, or all.
-fn read(name: &str, root: &Path, columns: &[String]) -> Result<(TextSet, Vec<String>), LearnError> {
+/// A set by name, or a file by its path.
+fn read(name: &str, root: &Path, options: &ReadOptions) -> Result<(TextSet, Vec<String>), LearnError> {
     let path = root.join(name);
     if path.is_file() {
-        let options = ReadOptions { columns: columns.to_vec(), ..ReadOptions::default() };
-        return Ok(text::read(&path, &options)?);
+        return Ok(text::read(&path, options)?);
     }
     let (opened, warnings) = text::open(name, root)?;
     let OpenedTexts::Texts(mut set) = opened else {
@@ -141,27 +156,33 @@ fn read(name: &str, root: &Path, columns: &[String]) -> Result<(TextSet, Vec<Str
         return Err(refuse("data.name", reason));
     };
     let mut chosen = Vec::new();
-    for column in columns {
+    for column in &options.columns {
         let found = set.column(column).cloned().ok_or_else(|| {
             let hint = did_you_mean(column, set.columns.iter().map(|column| column.name.as_str()));
             refuse("text.columns", format!("`{name}` has no column `{column}`{hint}"))
         })?;
         chosen.push(found);
     }
-    if !chosen.is_empty() {
+    if options.first_only {
+        set.columns.truncate(1);
+    } else {
         set.columns = chosen;
     }
     Ok((set, warnings))
 }
 
 /// Batches of the tokens of columns.
-struct TokenColumns(Vec<Arc<TokenLists>>);
+struct TokenColumns {
+    reader: Reader,
+    columns: Vec<Arc<TokenLists>>,
+}
 
 impl BatchSource for TokenColumns {
     type Batch = Batch;
 
     fn batch(&self, request: &BatchRequest) -> Result<Batch, DataError> {
-        let views = self.0.iter().map(|lists| Input::new(TextInput::from(lists.select(&request.instances))));
+        let views = self.columns.iter();
+        let views = views.map(|lists| Input::new(self.reader.input(lists.select(&request.instances))));
         Ok(Batch::of_views(request.instances.clone(), views.collect()))
     }
 }
@@ -177,7 +198,7 @@ impl Modality for Texts {
 
     /// Tokens of the vocabulary.
     fn inputs(&self) -> usize {
-        self.tokenizer.vocabulary()
+        self.reader.tokenizer.vocabulary()
     }
 
     fn fingerprint(&self) -> Result<String, LearnError> {
@@ -188,7 +209,7 @@ impl Modality for Texts {
         let path = run.join(TOKENIZER);
         let io = |source| LearnError::Io { path: path.clone(), source };
         std::fs::create_dir_all(run).map_err(io)?;
-        let text = self.tokenizer.json();
+        let text = self.reader.tokenizer.json();
         write_atomic(&path, |writer| writer.write_all(text.as_bytes())).map_err(io)
     }
 
@@ -198,12 +219,12 @@ impl Modality for Texts {
 
     fn batches(&self, columns: &[&str], _: Split, _: Seed) -> Result<Source, LearnError> {
         let (first, last) = (&self.views[0], &self.views[self.views.len() - 1]);
-        let views = match columns {
+        let columns = match columns {
             ["view 1"] => vec![Arc::clone(first)],
             ["view 1", "view 2"] => vec![Arc::clone(first), Arc::clone(last)],
             _ => return Err(no_column(ENTRY.kind, columns)),
         };
-        Ok(Arc::new(TokenColumns(views)))
+        Ok(Arc::new(TokenColumns { reader: self.reader.clone(), columns }))
     }
 
     fn part(&self, split: Split, columns: &[&str]) -> Result<Part, LearnError> {
@@ -213,7 +234,8 @@ impl Modality for Texts {
         if columns != ["plain"] {
             return Err(no_column(ENTRY.kind, columns));
         }
-        let source = Arc::new(TokenColumns(vec![Arc::clone(&self.views[0])]));
+        let columns = vec![Arc::clone(&self.views[0])];
+        let source = Arc::new(TokenColumns { reader: self.reader.clone(), columns });
         Ok(Part { source, instances: self.set.len(), name: self.set.name.clone() })
     }
 }

@@ -158,7 +158,7 @@ impl SentenceFolder {
             {
                 return Err(wrong(format!("module {index} lies outside of the folder: `{within}`")));
             }
-            let path = folder.join(within);
+            let path = if within.is_empty() { folder.to_owned() } else { folder.join(within) };
             // The last part alone: versions moved the classes from one module to another.
             let class = kind.rsplit('.').next().unwrap_or(kind);
             match (class, &mut read) {
@@ -207,6 +207,7 @@ impl SentenceFolder {
                 }
             })
         };
+        // The new form lists them in the order of the results, the old one has an order of its own.
         let mut found: Vec<TextPooling> = match config.get("pooling_mode") {
             Some(Value::String(name)) => vec![named(name)?],
             Some(Value::Array(names)) => names
@@ -216,14 +217,14 @@ impl SentenceFolder {
             Some(other) => {
                 return Err(refuse(&file, format!("`pooling_mode` is {other}, and must be a name")));
             }
-            None => config
-                .iter()
-                .filter(|(_, value)| value.as_bool() == Some(true))
-                .filter_map(|(key, _)| key.strip_prefix("pooling_mode_"))
-                .map(named)
-                .collect::<Result<_, LearnError>>()?,
+            None => {
+                let chosen = config.iter().filter(|(_, value)| value.as_bool() == Some(true));
+                let names = chosen.filter_map(|(key, _)| key.strip_prefix("pooling_mode_"));
+                let mut found: Vec<TextPooling> = names.map(named).collect::<Result<_, LearnError>>()?;
+                found.sort_unstable();
+                found
+            }
         };
-        found.sort_unstable();
         found.dedup();
         if found.is_empty() {
             return Err(refuse(&file, "it chooses no way of pooling"));

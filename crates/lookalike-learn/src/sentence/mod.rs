@@ -17,25 +17,26 @@
 
 pub mod cost;
 mod folder;
+pub mod reader;
 pub mod score;
 mod write;
 
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::{Matrix, Watch, tensors};
-use lookalike_data::text::{TokenLists, Tokenizer};
-use rayon::prelude::*;
+use lookalike_data::text::Tokenizer;
 
 pub use folder::{BodyConfig, DenseConfig, SentenceFolder};
+pub use reader::Reader;
 pub use write::save;
 
 use crate::encoder::Encoder;
 use crate::encoder::text::{Body, Dense, TextEncoder, TokenTable, Transformer};
 use crate::engine::{Device, Precision, to_host};
 use crate::error::LearnError;
-use crate::input::{Input, TextInput};
+use crate::input::Input;
 use crate::module::{Pass, load_arrays};
 use folder::refuse;
 
@@ -90,10 +91,15 @@ impl SentenceEncoder {
     /// [`LearnError::Weights`] names a tensor that is missing or of another shape.
     pub fn open(path: &Path, device: &Device) -> Result<Self, LearnError> {
         let folder = SentenceFolder::read(path)?;
+        if !folder.weights.join("tokenizer.json").is_file() {
+            let reason = "it has no tokenizer.json, and no other form of a tokenizer is read; make it with\n  from transformers import \
+                          AutoTokenizer\n  AutoTokenizer.from_pretrained(FOLDER, use_fast=True).save_pretrained(FOLDER)";
+            return Err(refuse(&folder.weights, reason));
+        }
         let tokenizer = Tokenizer::open(&folder.weights)?;
         let arrays = read_tensors(&folder)?;
         let mut encoder = network(&folder, &arrays, device)?;
-        load_arrays(&mut encoder, &arrays, "", device)?;
+        load_arrays(&mut encoder, &arrays, "", device).map_err(|error| of_file(&folder, error))?;
         Ok(Self { folder, tokenizer, encoder })
     }
 
@@ -134,17 +140,23 @@ impl SentenceEncoder {
         for texts in texts.chunks(TEXTS) {
             let lists = reader.lists(texts)?;
             tokens += lists.iter().map(Vec::len).sum::<usize>();
-            full += lists.iter().filter(|list| reader.max_length == Some(list.len())).count();
+            full += lists.iter().filter(|list| reader.max_length() == Some(list.len())).count();
             for part in parts(&lists) {
                 if watch.is_cancelled() {
                     return Err(LearnError::Cancelled);
                 }
-                let count = part.len();
-                let lists: TokenLists = lists[part].iter().cloned().collect();
-                let input = Input::new(TextInput { tokens: lists, unpooled: vec![reader.unpooled; count] });
+                let input = Input::new(reader.input(lists[part.clone()].iter().collect()));
                 let mut pass = Pass { precision: options.precision, ..Pass::evaluation() };
-                values.extend(to_host(self.encoder.forward(&input, &mut pass)?.vector));
-                watch.progress.advance(count as u64);
+                let vectors = to_host(self.encoder.forward(&input, &mut pass)?.vector);
+                if let Some(at) = vectors.iter().position(|value| !value.is_finite()) {
+                    let (value, text) = (vectors[at], texts[part.start + at / dimension].as_ref());
+                    let shown: String = text.chars().take(60).collect();
+                    return Err(LearnError::Evaluation(format!(
+                        "the vector of the text {shown:?} holds {value}: the encoder's weights are damaged, or too large for their precision"
+                    )));
+                }
+                values.extend(vectors);
+                watch.progress.advance(part.len() as u64);
             }
         }
         if values.is_empty() {
@@ -155,69 +167,9 @@ impl SentenceEncoder {
 
     /// What makes tokens of texts.
     fn reader(&self, options: &EncodeOptions) -> Result<Reader, LearnError> {
-        let folder = &self.folder;
-        let default = || folder.default_prompt.as_ref().and_then(|name| folder.prompts.get(name));
-        let prompt = options.prompt.as_ref().or_else(default).cloned().unwrap_or_default();
         let special = matches!(self.encoder.body, Body::Transformer(_));
-        let max_length = if special { folder.max_length } else { None };
-        let mut reader = Reader {
-            tokenizer: self.tokenizer.clone(),
-            prompt,
-            lower_case: folder.lower_case,
-            max_length,
-            special,
-            unpooled: 0,
-        };
-        if !reader.prompt.is_empty() {
-            let begin = reader.beginning()?;
-            if let Some(most) = max_length.filter(|most| begin >= *most) {
-                return Err(LearnError::Input(format!(
-                    "the prompt has {begin} tokens, and texts are cut at {most}: nothing would be left of them"
-                )));
-            }
-            if !folder.include_prompt {
-                reader.unpooled = begin as u32;
-            }
-        }
-        Ok(reader)
-    }
-}
-
-/// What makes tokens of texts.
-struct Reader {
-    tokenizer: Tokenizer,
-    prompt: String,
-    lower_case: bool,
-    max_length: Option<usize>,
-    /// Whether tokens for the beginning and the end are added.
-    special: bool,
-    /// Tokens of the beginning that are left out of a text's vector.
-    unpooled: u32,
-}
-
-impl Reader {
-    fn list(&self, text: &str) -> Result<Vec<u32>, LearnError> {
-        if self.prompt.is_empty() && !self.lower_case {
-            return Ok(self.tokenizer.encode(text, self.max_length, self.special)?);
-        }
-        let mut whole = format!("{}{text}", self.prompt);
-        if self.lower_case {
-            whole = whole.to_lowercase();
-        }
-        Ok(self.tokenizer.encode(&whole, self.max_length, self.special)?)
-    }
-
-    fn lists<S: AsRef<str> + Sync>(&self, texts: &[S]) -> Result<Vec<Vec<u32>>, LearnError> {
-        texts.par_iter().with_min_len(16).map(|text| self.list(text.as_ref())).collect()
-    }
-
-    /// Tokens before those of the text: that of the beginning and those of the prompt.
-    fn beginning(&self) -> Result<usize, LearnError> {
-        let prompt = if self.lower_case { self.prompt.to_lowercase() } else { self.prompt.clone() };
-        let own = self.tokenizer.encode(&prompt, None, false)?;
-        let whole = self.tokenizer.encode(&prompt, None, self.special)?;
-        let before = whole.windows(own.len().max(1)).position(|window| window == own).unwrap_or(0);
-        Ok(before + own.len())
+        let (folder, prompt) = (Some(&self.folder), options.prompt.as_deref());
+        Reader::new(self.tokenizer.clone(), folder, prompt, (special, self.folder.max_length))
     }
 }
 
@@ -235,14 +187,37 @@ fn parts(lists: &[Vec<u32>]) -> Vec<Range<usize>> {
     parts
 }
 
-/// The network that a folder describes, with weights of 0.
+/// An error about a tensor, with the file that it is or should be in.
+fn of_file(folder: &SentenceFolder, error: LearnError) -> LearnError {
+    let LearnError::Weights { name, reason } = error else { return error };
+    let within = name.strip_prefix("dense.").and_then(|rest| rest.split_once('.'));
+    let layer =
+        within.and_then(|(index, own)| Some((&folder.dense.get(index.parse::<usize>().ok()?)?.1, own)));
+    let (path, own) = layer.map_or((&folder.weights, name.as_str()), |(path, own)| (path, own));
+    refuse(&path.join(WEIGHTS), format!("tensor `{own}`: {reason}"))
+}
+
+/// The network that a folder describes, with weights of 0. Sizes are compared with those of the tensors before memory is taken for them.
+///
+/// # Errors
+/// [`LearnError::SentenceEncoder`] names a tensor that is missing or of another shape.
 pub(crate) fn network(
     folder: &SentenceFolder,
     arrays: &Arrays,
     device: &Device,
 ) -> Result<TextEncoder, LearnError> {
+    let wrong =
+        |name: &str, reason: String| of_file(folder, LearnError::Weights { name: name.to_owned(), reason });
+    let check = |name: &str, expected: [usize; 2]| match arrays.get(name).map(|array| &array.shape) {
+        Some(shape) if *shape == expected => Ok(()),
+        Some(shape) => Err(wrong(name, format!("its shape is {shape:?}, expected {expected:?}"))),
+        None => Err(wrong(name, format!("it is missing; expected f32 of shape {expected:?}"))),
+    };
     let body = match &folder.body {
         BodyConfig::Transformer(config) => {
+            for (name, shape) in config.matrices() {
+                check(&name, shape)?;
+            }
             let pooler = arrays.contains_key("pooler.dense.weight");
             Body::Transformer(Transformer::new(config.clone(), pooler, None, device))
         }
@@ -250,13 +225,10 @@ pub(crate) fn network(
             Some(&[tokens, width]) if tokens > 0 && width > 0 => {
                 Body::Table(TokenTable::new([tokens, width], None, device))
             }
-            shape => {
-                let reason = match shape {
-                    None => "it is missing".to_owned(),
-                    Some(shape) => format!("its shape is {shape:?}, expected tokens × width"),
-                };
-                return Err(LearnError::Weights { name: TABLE.to_owned(), reason });
+            Some(shape) => {
+                return Err(wrong(TABLE, format!("its shape is {shape:?}, expected tokens × width")));
             }
+            None => return Err(wrong(TABLE, "it is missing".to_owned())),
         },
     };
     let mut length = folder.pooling.len() * body.width();
@@ -269,6 +241,7 @@ pub(crate) fn network(
             ));
         }
         length = sizes[1];
+        check(&format!("dense.{}.linear.weight", dense.len()), [sizes[1], sizes[0]])?;
         dense.push(Dense::new(*sizes, *bias, *activation, None, device));
     }
     let (pooling, normalize) = (folder.pooling.clone(), folder.normalize);
@@ -333,10 +306,4 @@ fn read_weights(folder: &Path) -> Result<Arrays, LearnError> {
 pub fn is_folder(path: &Path) -> bool {
     let has = |name: &str| path.join(name).is_file();
     path.is_dir() && (has("modules.json") || (has("config.json") && !has("recipe.toml")))
-}
-
-/// The name of an encoder, for tables: that of its folder.
-pub fn name_of(path: &Path) -> String {
-    let path: PathBuf = path.components().collect();
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
 }

@@ -11,6 +11,8 @@ use lookalike_metrics::{
     stratified_folds,
 };
 
+use rayon::prelude::*;
+
 use super::{EncodeOptions, SentenceEncoder};
 use crate::error::LearnError;
 
@@ -24,6 +26,8 @@ pub struct Scoring<'a> {
     pub display: &'a dyn ProgressDisplay,
     /// Asks it to stop.
     pub cancellation: &'a Cancellation,
+    /// How many texts so far had as many tokens as texts may have.
+    pub full: usize,
 }
 
 /// Prompts that are taken for queries and for documents where the folder has one of these names, as sentence-transformers does.
@@ -67,7 +71,9 @@ impl Scoring<'_> {
         let options = EncodeOptions { prompt, ..self.options.clone() };
         let encoded = self.encoder.encode(texts, &options, watch);
         progress.finish();
-        Ok(encoded?.rows)
+        let encoded = encoded?;
+        self.full += encoded.full;
+        Ok(encoded.rows)
     }
 
     /// Vectors of texts, each different text being encoded once; and the row of each.
@@ -128,7 +134,7 @@ impl Scoring<'_> {
             let others: Vec<Ranking> = others.map(|(ranking, id)| ranking.without(id, &ids)).collect();
             retrieval::evaluate(&others, &judgements, &ids)
         };
-        Ok(RetrievalResult { encoder: score(found)?, bm25: score(by_words(data, &ids))? })
+        Ok(RetrievalResult { encoder: score(found)?, bm25: score(self.by_words(data, &ids)?)? })
     }
 
     /// Accuracy of a linear probe on the vectors, from 0 to 1; of two texts on the differences and products of their vectors
@@ -188,17 +194,24 @@ impl Scoring<'_> {
         progress.finish();
         Ok(right / f64::from(tested.max(1) as u32))
     }
-}
 
-/// What BM25 finds for each query. Documents are given to it by descending id, which it prefers among equals as `trec_eval` does.
-fn by_words(data: &Retrieval, ids: &[String]) -> Vec<Ranking> {
-    let mut order: Vec<u32> = (0..ids.len() as u32).collect();
-    order.sort_unstable_by(|first, second| ids[*second as usize].cmp(&ids[*first as usize]));
-    let texts = order.iter().map(|document| data.documents.texts.get(*document as usize));
-    let bm25 = Bm25::new(texts, Bm25Options::default());
-    let found = |query| {
-        let hits = bm25.search(query, KEPT + 1).into_iter();
-        Ranking { hits: hits.map(|(place, score)| (order[place as usize], score)).collect() }
-    };
-    data.queries.texts.iter().map(found).collect()
+    /// What BM25 finds for each query. Documents are given to it by descending id, which it prefers among equals as `trec_eval` does.
+    fn by_words(&self, data: &Retrieval, ids: &[String]) -> Result<Vec<Ranking>, LearnError> {
+        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
+        order.sort_unstable_by(|first, second| ids[*second as usize].cmp(&ids[*first as usize]));
+        let texts = order.iter().map(|document| data.documents.texts.get(*document as usize));
+        let bm25 = Bm25::new(texts, Bm25Options::default());
+        let progress = self.display.start(data.queries.len() as u64, "BM25");
+        let found = |query: &&str| {
+            if self.cancellation.is_cancelled() {
+                return Err(LearnError::Cancelled);
+            }
+            let hits = bm25.search(query, KEPT + 1).into_iter();
+            progress.advance(1);
+            Ok(Ranking { hits: hits.map(|(place, score)| (order[place as usize], score)).collect() })
+        };
+        let rankings = data.queries.texts.to_vec().par_iter().map(found).collect();
+        progress.finish();
+        rankings
+    }
 }

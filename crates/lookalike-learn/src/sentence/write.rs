@@ -42,7 +42,7 @@ pub fn save(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) -
         let path = path.to_owned();
         move |source| LearnError::Io { path, source }
     };
-    fs::create_dir_all(&unfinished).map_err(io(&unfinished))?;
+    fs::create_dir(&unfinished).map_err(io(path))?;
     let written = write_all(encoder, source, &unfinished)
         .and_then(|()| fs::rename(&unfinished, path).map_err(io(path)));
     if written.is_err() {
@@ -123,19 +123,9 @@ fn write_all(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) 
             }
             module("1_Pooling".to_owned(), "Pooling");
             create("1_Pooling")?;
-            let chosen = |pooling| folder.pooling.contains(&pooling);
             write_json(
                 "1_Pooling/config.json",
-                &json!({
-                    "word_embedding_dimension": config.width,
-                    "pooling_mode_cls_token": chosen(TextPooling::Cls),
-                    "pooling_mode_mean_tokens": chosen(TextPooling::Mean),
-                    "pooling_mode_max_tokens": chosen(TextPooling::Max),
-                    "pooling_mode_mean_sqrt_len_tokens": chosen(TextPooling::MeanSqrtLen),
-                    "pooling_mode_weightedmean_tokens": false,
-                    "pooling_mode_lasttoken": false,
-                    "include_prompt": folder.include_prompt,
-                }),
+                &pooling(&folder.pooling, config.width, folder.include_prompt),
             )?;
         }
         BodyConfig::Table => {
@@ -183,6 +173,31 @@ fn write_all(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) 
     )?;
     let width = encoder.encoder.dimension();
     write("README.md", card(width, folder.max_length).as_bytes())
+}
+
+/// The file of pooling in its old form, which has an order of its own for several; in another order in the new one.
+fn pooling(chosen: &[TextPooling], width: usize, include_prompt: bool) -> Value {
+    if !chosen.is_sorted() {
+        let names = chosen.iter().map(|pooling| match pooling {
+            TextPooling::Cls => "cls",
+            TextPooling::Max => "max",
+            TextPooling::Mean => "mean",
+            TextPooling::MeanSqrtLen => "mean_sqrt_len_tokens",
+        });
+        let names: Vec<&str> = names.collect();
+        return json!({ "embedding_dimension": width, "pooling_mode": names, "include_prompt": include_prompt });
+    }
+    let has = |pooling| chosen.contains(&pooling);
+    json!({
+        "word_embedding_dimension": width,
+        "pooling_mode_cls_token": has(TextPooling::Cls),
+        "pooling_mode_mean_tokens": has(TextPooling::Mean),
+        "pooling_mode_max_tokens": has(TextPooling::Max),
+        "pooling_mode_mean_sqrt_len_tokens": has(TextPooling::MeanSqrtLen),
+        "pooling_mode_weightedmean_tokens": false,
+        "pooling_mode_lasttoken": false,
+        "include_prompt": include_prompt,
+    })
 }
 
 /// What the library transformers has to know of a tokenizer that was made here.

@@ -30,5 +30,6 @@ pub const MLP: EncoderEntry = EncoderEntry {
         let MlpOptions { width, length, dropout } = settings.read("encoder")?;
         Ok(Box::new(Mlp::new(&[inputs, width, length], dropout, stream, device)))
     },
+    exported: "model.safetensors",
     export: |exporting| exporting.write(|_| {}),
 };

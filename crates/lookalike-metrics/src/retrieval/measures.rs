@@ -16,7 +16,8 @@ pub fn ndcg(grades: &[u32], relevant: &[u32], k: usize) -> f64 {
 /// Σ grade / log₂(rank + 1) over the first `k`.
 fn gain(grades: &[u32], k: usize) -> f64 {
     let ranks = (1..=k).zip(grades);
-    ranks.map(|(rank, grade)| f64::from(*grade) / (rank as f64 + 1.0).log2()).sum()
+    // An empty sum is −0.
+    ranks.map(|(rank, grade)| f64::from(*grade) / (rank as f64 + 1.0).log2()).sum::<f64>() + 0.0
 }
 
 /// Average precision of the first `k` hits, from 0 to 1 (`trec_eval`'s `map` and `map_cut`): the precision at the rank of

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-/// Sizes that are read at most: far above any published checkpoint, far below what exhausts memory before a tensor is compared with them.
+/// Sizes that are read at most, far above any published checkpoint. Memory is taken once the tensors have been found to have them.
 const MOST_LAYERS: usize = 128;
 const MOST_WIDTH: usize = 16_384;
 const MOST_TOKENS: usize = 1 << 22;
@@ -84,7 +84,8 @@ impl TransformerConfig {
     pub fn from_json(text: &str) -> Result<Self, String> {
         let config: Map<String, Value> =
             serde_json::from_str(text).map_err(|error| format!("it is no JSON object: {error}"))?;
-        let kind = config.get("model_type").and_then(Value::as_str).ok_or("`model_type` is missing")?;
+        let kind =
+            config.get("model_type").and_then(Value::as_str).ok_or("`model_type` is missing or no name")?;
         let family = Family::ALL.into_iter().find(|family| family.name() == kind).ok_or_else(|| {
             let known = Family::ALL.map(Family::name).join("`, `");
             format!("`model_type` is `{kind}`; `{known}` are read")

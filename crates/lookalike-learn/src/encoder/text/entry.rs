@@ -63,6 +63,7 @@ pub const BERT: EncoderEntry = EncoderEntry {
     build: |settings, inputs, stream, device| {
         Ok(Box::new(bert_encoder(settings, inputs, Some(stream), device)?))
     },
+    exported: "FOLDER",
     export,
 };
 
@@ -73,7 +74,10 @@ pub const STATIC: EncoderEntry = EncoderEntry {
     keys: StaticOptions::KEYS,
     rounds: false,
     dimension: |settings| match folder(settings)? {
-        Some(folder) => Ok(table_of(&folder)?[1]),
+        Some(folder) => match folder.dense.last() {
+            Some((dense, _)) => Ok(dense.sizes[1]),
+            None => Ok(table_of(&folder)?[1]),
+        },
         None => Ok(settings.read::<StaticOptions>("encoder")?.width.unwrap_or(256)),
     },
     build: |settings, inputs, stream, device| {
@@ -177,6 +181,9 @@ fn bert_encoder(
 }
 
 fn set_pooling(encoder: &mut TextEncoder, name: &str) -> Result<(), LearnError> {
+    if name == "cls-pooler" && !matches!(&encoder.body, Body::Transformer(body) if body.has_pooler()) {
+        return Err(refuse("encoder.pooling", "is `cls-pooler`, and the weights have no pooler; take `cls`"));
+    }
     if !encoder.dense.is_empty() {
         let reason = "is the folder's, whose linear layers follow it; leave it out";
         return Err(refuse("encoder.pooling", reason));
@@ -197,23 +204,58 @@ fn static_encoder(
     device: &Device,
 ) -> Result<TextEncoder, LearnError> {
     let asked = settings.read::<StaticOptions>("encoder")?.width;
-    let size = match folder(settings)? {
-        Some(folder) => {
-            let size = table_of(&folder)?;
-            agree("width", asked, &size[1])?;
-            size
-        }
-        None => [inputs, asked.unwrap_or(256)],
+    let Some(folder) = folder(settings)? else {
+        let table = TokenTable::new([inputs, asked.unwrap_or(256)], stream, device);
+        return Ok(TextEncoder::mean_of(Body::Table(table)));
     };
-    let table = TokenTable::new(size, stream, device);
-    Ok(TextEncoder::mean_of(Body::Table(table)))
+    if !matches!(folder.body, BodyConfig::Table) {
+        return Err(refuse("encoder.weights", "is a transformer, which encoder.kind = \"bert\" reads"));
+    }
+    let encoder = sentence::network(&folder, &sentence::read_tensors(&folder)?, device)?;
+    agree("width", asked, &encoder.body.width())?;
+    Ok(encoder)
 }
 
 /// The tokenizer that a run on texts keeps.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
 /// Most tokens of a text where neither recipe nor folder says.
-pub(crate) const LENGTH: usize = 128;
+const LENGTH: usize = 128;
+
+/// Most tokens of a text: what the recipe says, or the folder, or as many as there are positions for, 128 at most. `None` for a table of
+/// tokens, which has no beginning or end of a text and cuts nothing.
+///
+/// # Errors
+/// [`LearnError::Recipe`] where the recipe asks for more than there are positions for, or for any of a table.
+pub(crate) fn max_length(
+    settings: &Settings,
+    folder: Option<&SentenceFolder>,
+) -> Result<Option<usize>, LearnError> {
+    let asked = settings.integer("text.max_length").map(|length| length as usize);
+    if settings.text("encoder.kind") == Some(STATIC.kind) {
+        return match asked {
+            None => Ok(None),
+            Some(_) => Err(refuse(
+                "text.max_length",
+                "cuts texts, and encoder.kind = \"static\" reads them whole; leave it out",
+            )),
+        };
+    }
+    let config = folder.and_then(|folder| match &folder.body {
+        BodyConfig::Transformer(config) => Some(config),
+        BodyConfig::Table => None,
+    });
+    let positions = settings.read::<BertOptions>("encoder")?.positions.unwrap_or(512);
+    let most = config.map_or(positions, TransformerConfig::longest);
+    match asked {
+        Some(asked) if asked > most => Err(refuse(
+            "text.max_length",
+            format!("is {asked}, and the encoder's table of positions holds {most} tokens"),
+        )),
+        Some(asked) => Ok(Some(asked)),
+        None => Ok(Some(folder.and_then(|folder| folder.max_length).unwrap_or_else(|| LENGTH.min(most)))),
+    }
+}
 
 /// Writes the folder of a sentence encoder.
 fn export(Exporting { settings, tensors, run, path }: Exporting<'_>) -> Result<(), LearnError> {
@@ -232,10 +274,7 @@ fn export(Exporting { settings, tensors, run, path }: Exporting<'_>) -> Result<(
     let source = source.or_else(|| own.as_ref().map(|own| own.weights.clone()));
     let mut described = own.unwrap_or_else(|| SentenceFolder::of(&encoder));
     described.describe(&encoder);
-    if bert {
-        let length = settings.integer("text.max_length").map(|length| length as usize);
-        described.max_length = Some(length.or(described.max_length).unwrap_or(LENGTH));
-    }
+    described.max_length = max_length(settings, Some(&described))?;
     let mut encoder = SentenceEncoder { folder: described, tokenizer, encoder };
     sentence::save(&mut encoder, source.as_deref(), path)
 }

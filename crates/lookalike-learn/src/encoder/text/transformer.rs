@@ -152,6 +152,11 @@ impl Transformer {
         Ok(Parts { values: hidden, offsets })
     }
 
+    /// Whether it has the layer of the first token's vector.
+    pub fn has_pooler(&self) -> bool {
+        self.pooler.is_some()
+    }
+
     /// tanh of a linear layer of the first tokens' vectors.
     ///
     /// # Shapes
@@ -171,7 +176,7 @@ pub(super) fn check_ids(ids: &[u32], vocabulary: usize) -> Result<(), LearnError
     match ids.iter().find(|id| **id as usize >= vocabulary) {
         None => Ok(()),
         Some(id) => Err(LearnError::Input(format!(
-            "a text has the token {id}, and the encoder's vocabulary ends before {vocabulary}: it is not of this tokenizer"
+            "a text has the token {id}, and the encoder's vocabulary ends before {vocabulary}: the tokenizer is that of another encoder"
         ))),
     }
 }
@@ -235,12 +240,38 @@ impl Family {
     }
 }
 
+impl TransformerConfig {
+    /// Names and shapes of all matrices of a transformer of these sizes.
+    pub(crate) fn matrices(&self) -> impl Iterator<Item = (String, [usize; 2])> {
+        let &Self { family, vocabulary, positions, types, width, heads, layers, inner, buckets, .. } = self;
+        let (begin, [query, key, value, attention, _, first, second, _]) = family.layer_names();
+        let tables = [
+            (WORD, [vocabulary, width]),
+            (POSITION, [positions, width]),
+            (TYPE, [types, width]),
+            (DISTANCE, [buckets, heads]),
+        ];
+        let tables = tables.into_iter().filter(|(_, [rows, _])| *rows > 0);
+        let of_layer = [query, key, value, attention].map(|name| (name, [width, width]));
+        let of_layer = of_layer.into_iter().chain([(first, [inner, width]), (second, [width, inner])]);
+        let of_layers = (0..layers).flat_map(move |layer| {
+            of_layer.clone().map(move |(name, shape)| (format!("{begin}.{layer}.{name}.weight"), shape))
+        });
+        tables.map(|(name, shape)| (name.to_owned(), shape)).chain(of_layers)
+    }
+}
+
+const WORD: &str = "embeddings.word_embeddings.weight";
+const POSITION: &str = "embeddings.position_embeddings.weight";
+const TYPE: &str = "embeddings.token_type_embeddings.weight";
+const DISTANCE: &str = "encoder.relative_attention_bias.weight";
+
 impl Module for Transformer {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
-        visitor.tensor("embeddings.word_embeddings.weight", Role::Weight, &mut self.word);
-        visitor.tensor("embeddings.position_embeddings.weight", Role::Weight, &mut self.position);
+        visitor.tensor(WORD, Role::Weight, &mut self.word);
+        visitor.tensor(POSITION, Role::Weight, &mut self.position);
         if let Some(types) = &mut self.types {
-            visitor.tensor("embeddings.token_type_embeddings.weight", Role::Weight, types);
+            visitor.tensor(TYPE, Role::Weight, types);
         }
         visitor.module("embeddings.LayerNorm", &mut self.norm);
         let (begin, [query, key, value, attention, attention_norm, inner, output, norm]) =
@@ -257,7 +288,7 @@ impl Module for Transformer {
             visitor.module(&name(norm), &mut layer.output_norm);
         }
         if let Some(distances) = &mut self.distances {
-            visitor.tensor("encoder.relative_attention_bias.weight", Role::Weight, distances);
+            visitor.tensor(DISTANCE, Role::Weight, distances);
         }
         if let Some(pooler) = &mut self.pooler {
             visitor.module("pooler.dense", pooler);
