@@ -1,5 +1,7 @@
 //! Sentence encoders against sentence-transformers, on small folders of random weights that `fixtures/make_sentence.py` wrote.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -193,7 +195,7 @@ fn folders_that_are_no_encoder_are_refused_with_file_and_reason() {
                     &path.join("config.json"),
                     "\"num_attention_heads\": 3",
                     "\"num_attention_heads\": 5",
-                )
+                );
             },
             &["5 attention heads"],
         ),
@@ -248,7 +250,7 @@ fn folders_that_are_no_encoder_are_refused_with_file_and_reason() {
     assert!(error.contains("word_embeddings") && error.contains("[4000000, 12000]"), "{error}");
     // Another shape is named with both.
     let folder = changed("bert", |path| {
-        replaced(&path.join("config.json"), "\"intermediate_size\": 40", "\"intermediate_size\": 41")
+        replaced(&path.join("config.json"), "\"intermediate_size\": 40", "\"intermediate_size\": 41");
     });
     let error = open(folder.path()).map(|_| ()).unwrap_err().to_string();
     assert!(

@@ -85,7 +85,7 @@ pub(crate) fn named<T: for<'a> Deserialize<'a>>(name: &str) -> Result<T, Error> 
 
 pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     match arguments.what {
-        What::Step(arguments) => step(arguments, cancellation),
+        What::Step(arguments) => step(&arguments, cancellation),
         What::Encode(arguments) => encode(&arguments, cancellation),
     }
 }
@@ -128,7 +128,7 @@ fn memory(peak: Option<u64>) -> String {
     peak.map_or("not known here".to_owned(), |bytes| format!("{} MB", bytes / 1_000_000))
 }
 
-fn step(arguments: StepArguments, cancellation: &Cancellation) -> Result<(), Failure> {
+fn step(arguments: &StepArguments, cancellation: &Cancellation) -> Result<(), Failure> {
     let options = StepOptions {
         encoder: arguments.encoder,
         stem: arguments.stem,

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
     /// A finished run, or the folder of a sentence encoder
     run: PathBuf,
     #[command(flatten)]
-    data: text::Data,
+    data: text::ScoredOn,
     /// Leave out the linear probe
     #[arg(long)]
     no_probe: bool,

@@ -27,7 +27,7 @@ const SEVEN: [&str; 7] = ["sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "
 
 /// What the folder of a sentence encoder is scored on.
 #[derive(clap::Args)]
-pub(crate) struct Data {
+pub(crate) struct ScoredOn {
     /// Of a sentence encoder: what to score it on. `sts` and `senteval` are seven sets each; any other name is that of a set, a path
     /// that of a folder in BEIR's layout or of a file of pairs
     #[arg(long, value_name = "NAME|PATH")]
@@ -81,7 +81,7 @@ pub(crate) fn read(file: &Path, column: Option<&str>, invalid_utf8: InvalidUtf8)
 /// Scores the sentence encoder in `folder`.
 pub(crate) fn evaluate(
     folder: &Path,
-    data: &Data,
+    data: &ScoredOn,
     root: Option<&Path>,
     device: &str,
     json: bool,
@@ -186,7 +186,7 @@ fn opened_of<'a>(names: &[&'a str], root: &Path) -> Result<Vec<(&'a str, OpenedT
 }
 
 /// What lies at a path, below `root` or from here: scored pairs where a score is named, texts with classes, or queries with a document each.
-fn of_path(name: &str, root: &Path, data: &Data) -> Result<OpenedTexts, Failure> {
+fn of_path(name: &str, root: &Path, data: &ScoredOn) -> Result<OpenedTexts, Failure> {
     let path =
         [root.join(name), PathBuf::from(name)].into_iter().find(|path| path.exists()).ok_or_else(|| {
             let known: Vec<&str> = text::list().iter().map(|set| set.name).collect();

@@ -1,6 +1,7 @@
 //! Sentence encoders on the command line, as a user calls them: small folders of random weights, made-up texts.
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
+#![allow(clippy::format_collect, reason = "a few short lines")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -108,17 +108,16 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     }
     let place = tokenizer.or_else(|| folder.as_ref().map(|folder| folder.weights.clone()));
     let cancellation = Cancellation::new();
-    let tokenizer = match place {
-        Some(place) => Tokenizer::open(&place)?,
-        None => {
-            let size = size.unwrap_or(8192);
-            let progress = opening.display.start(size as u64, "making a vocabulary");
-            let watch = Watch { progress: &*progress, cancellation: &cancellation };
-            let texts = set.columns.iter().flat_map(|column| column.texts.iter());
-            let tokens = vocabulary::train(texts, size, watch)?;
-            progress.finish();
-            vocabulary::tokenizer_of(&tokens)?
-        }
+    let tokenizer = if let Some(place) = place {
+        Tokenizer::open(&place)?
+    } else {
+        let size = size.unwrap_or(8192);
+        let progress = opening.display.start(size as u64, "making a vocabulary");
+        let watch = Watch { progress: &*progress, cancellation: &cancellation };
+        let texts = set.columns.iter().flat_map(|column| column.texts.iter());
+        let tokens = vocabulary::train(texts, size, watch)?;
+        progress.finish();
+        vocabulary::tokenizer_of(&tokens)?
     };
     let special = settings.text("encoder.kind") != Some(STATIC.kind);
     let length = max_length(settings, folder.as_ref())?;

@@ -31,7 +31,7 @@ pub(crate) struct Attending {
     pub(crate) dropped: Option<(Arc<[u64]>, f32)>,
 }
 
-/// What is added to a score by the distance of the key from the query (MPNet's relative positions).
+/// What is added to a score by the distance of the key from the query (`MPNet`'s relative positions).
 #[derive(Debug, Clone)]
 pub(crate) struct Distances {
     /// A value a bucket and head, `[buckets, heads]`.

@@ -219,11 +219,11 @@ pub(crate) fn network(
                 check(&name, shape)?;
             }
             let pooler = arrays.contains_key("pooler.dense.weight");
-            Body::Transformer(Transformer::new(config.clone(), pooler, None, device))
+            Body::Transformer(Box::new(Transformer::new(config.clone(), pooler, None, device)))
         }
         BodyConfig::Table => match arrays.get(TABLE).map(|array| array.shape.as_slice()) {
             Some(&[tokens, width]) if tokens > 0 && width > 0 => {
-                Body::Table(TokenTable::new([tokens, width], None, device))
+                Body::Table(Box::new(TokenTable::new([tokens, width], None, device)))
             }
             Some(shape) => {
                 return Err(wrong(TABLE, format!("its shape is {shape:?}, expected tokens × width")));

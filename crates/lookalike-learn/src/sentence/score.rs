@@ -162,16 +162,11 @@ impl Scoring<'_> {
             }
         }
         let features = Matrix::new(values, vectors.columns() * data.texts.first().map_or(1, Vec::len))?;
-        let folds = match data.train {
-            Some(train) => {
-                vec![(0..data.labels.len()).map(|row| u32::from(row >= train)).collect::<Vec<u32>>()]
-            }
-            None => {
-                let folds = stratified_folds(&data.labels, data.classes, FOLDS, Some(seed))?;
-                (0..FOLDS as u32)
-                    .map(|fold| folds.iter().map(|own| u32::from(*own == fold)).collect())
-                    .collect()
-            }
+        let folds = if let Some(train) = data.train {
+            vec![(0..data.labels.len()).map(|row| u32::from(row >= train)).collect::<Vec<u32>>()]
+        } else {
+            let folds = stratified_folds(&data.labels, data.classes, FOLDS, Some(seed))?;
+            (0..FOLDS as u32).map(|fold| folds.iter().map(|own| u32::from(*own == fold)).collect()).collect()
         };
         let options = ProbeOptions { seed, epochs: 20, ..ProbeOptions::default() };
         let progress = self.display.start(options.total_epochs() * folds.len() as u64, "linear probe");

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::folder::{BodyConfig, refuse};
 use super::{SentenceEncoder, WEIGHTS};
 use crate::encoder::Encoder;
-use crate::encoder::text::{Activation, Family, TextPooling};
+use crate::encoder::text::{Activation, Family, TextPooling, TransformerConfig};
 use crate::error::LearnError;
 use crate::module::arrays_of;
 
@@ -52,46 +52,96 @@ pub fn save(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) -
     written
 }
 
-fn write_all(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) -> Result<(), LearnError> {
-    let write = |name: &str, content: &[u8]| {
-        let path = path.join(name);
+/// A folder in the making.
+struct Folder<'a> {
+    path: &'a Path,
+    /// What `modules.json` will list.
+    modules: Vec<Value>,
+}
+
+impl Folder<'_> {
+    fn write(&self, name: &str, content: &[u8]) -> Result<(), LearnError> {
+        let path = self.path.join(name);
         fs::write(&path, content).map_err(|source| LearnError::Io { path, source })
-    };
-    let write_json = |name: &str, value: &Value| {
+    }
+
+    fn write_json(&self, name: &str, value: &Value) -> Result<(), LearnError> {
         let text = serde_json::to_string_pretty(value).unwrap_or_default();
-        write(name, format!("{text}\n").as_bytes())
-    };
-    let create = |name: &str| {
-        let path = path.join(name);
-        fs::create_dir(&path).map_err(|source| LearnError::Io { path, source })
-    };
-    let weights = |folder: &str, tensors: Arrays| {
+        self.write(name, format!("{text}\n").as_bytes())
+    }
+
+    /// Lists a module of that class, and makes the folder of its files; an empty name is the folder itself.
+    fn module(&mut self, name: &str, class: &str) -> Result<(), LearnError> {
+        let index = self.modules.len();
+        self.modules.push(json!({
+            "idx": index, "name": index.to_string(), "path": name, "type": format!("sentence_transformers.models.{class}"),
+        }));
+        let path = self.path.join(name);
+        if name.is_empty() {
+            Ok(())
+        } else {
+            fs::create_dir(&path).map_err(|source| LearnError::Io { path, source })
+        }
+    }
+
+    fn weights(&self, folder: &str, tensors: Arrays) -> Result<(), LearnError> {
         // Without this mark the library transformers refuses a file.
         let metadata = [("format".to_owned(), "pt".to_owned())].into();
-        tensors::write(path.join(folder).join(WEIGHTS), &TensorFile { metadata, tensors })
-    };
+        Ok(tensors::write(self.path.join(folder).join(WEIGHTS), &TensorFile { metadata, tensors })?)
+    }
 
-    let mut modules = Vec::new();
-    let mut module = |name: String, class: &str| {
-        modules.push(json!({
-            "idx": modules.len(), "name": modules.len().to_string(), "path": name,
-            "type": format!("sentence_transformers.models.{class}"),
-        }));
-    };
-    let dense = encoder.encoder.dense.len();
+    /// A linear layer, numbered as the next module.
+    fn dense(
+        &mut self,
+        [inputs, outputs]: [usize; 2],
+        bias: bool,
+        activation: Activation,
+        tensors: Arrays,
+    ) -> Result<(), LearnError> {
+        let name = format!("{}_Dense", self.modules.len());
+        self.module(&name, "Dense")?;
+        self.weights(&name, tensors)?;
+        let class = activation.class();
+        self.write_json(
+            &format!("{name}/config.json"),
+            &json!({ "in_features": inputs, "out_features": outputs, "bias": bias, "activation_function": class }),
+        )
+    }
+
+    /// Transformer and pooling.
+    fn transformer(
+        &mut self,
+        encoder: &SentenceEncoder,
+        config: &TransformerConfig,
+        source: Option<&Path>,
+        tensors: Arrays,
+    ) -> Result<(), LearnError> {
+        let folder = &encoder.folder;
+        self.module("", "Transformer")?;
+        self.write_json("config.json", &config.to_json())?;
+        let length = folder.max_length.unwrap_or_else(|| config.longest());
+        let lengths = json!({ "max_seq_length": length, "do_lower_case": folder.lower_case });
+        self.write_json("sentence_bert_config.json", &lengths)?;
+        self.weights("", tensors)?;
+        self.write("tokenizer.json", encoder.tokenizer.json().as_bytes())?;
+        for name in TOKENIZER_FILES {
+            match source.and_then(|source| fs::read(source.join(name)).ok()) {
+                Some(content) => self.write(name, &content)?,
+                None if name == "tokenizer_config.json" => {
+                    self.write_json(name, &tokenizer_config(config.family, length))?;
+                }
+                None => {}
+            }
+        }
+        self.module("1_Pooling", "Pooling")?;
+        let file = pooling(&folder.pooling, config.width, folder.include_prompt);
+        self.write_json("1_Pooling/config.json", &file)
+    }
+}
+
+fn write_all(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) -> Result<(), LearnError> {
+    let mut folder = Folder { path, modules: Vec::new() };
     let mut arrays = arrays_of(&mut encoder.encoder);
-    let own: Vec<Arrays> = (0..dense)
-        .map(|index| {
-            let prefix = format!("dense.{index}.");
-            let names: Vec<String> =
-                arrays.keys().filter(|name| name.starts_with(&prefix)).cloned().collect();
-            let taken = names.into_iter().filter_map(|name| {
-                let array = arrays.remove(&name)?;
-                Some((name[prefix.len()..].to_owned(), array))
-            });
-            taken.collect()
-        })
-        .collect();
     // What the pooler makes of the first token's vector is a linear layer after pooling to others.
     let pooler = encoder.encoder.pooler.then(|| {
         let layer = ["weight", "bias"].map(|name| (format!("linear.{name}"), format!("pooler.dense.{name}")));
@@ -100,79 +150,50 @@ fn write_all(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) 
             .filter_map(|(name, own)| Some((name, arrays.get(&own)?.clone())))
             .collect::<Arrays>()
     });
-    let folder = &encoder.folder;
-    match &folder.body {
-        BodyConfig::Transformer(config) => {
-            module(String::new(), "Transformer");
-            write_json("config.json", &config.to_json())?;
-            let length = folder.max_length.unwrap_or_else(|| config.longest());
-            write_json(
-                "sentence_bert_config.json",
-                &json!({ "max_seq_length": length, "do_lower_case": folder.lower_case }),
-            )?;
-            weights("", arrays)?;
-            write("tokenizer.json", encoder.tokenizer.json().as_bytes())?;
-            for name in TOKENIZER_FILES {
-                match source.and_then(|source| fs::read(source.join(name)).ok()) {
-                    Some(content) => write(name, &content)?,
-                    None if name == "tokenizer_config.json" => {
-                        write_json(name, &tokenizer_config(config.family, length))?
-                    }
-                    None => {}
-                }
-            }
-            module("1_Pooling".to_owned(), "Pooling");
-            create("1_Pooling")?;
-            write_json(
-                "1_Pooling/config.json",
-                &pooling(&folder.pooling, config.width, folder.include_prompt),
-            )?;
-        }
+    let mut layers = Vec::new();
+    for index in 0..encoder.encoder.dense.len() {
+        layers.push(taken(&mut arrays, &format!("dense.{index}.")));
+    }
+    match encoder.folder.body.clone() {
+        BodyConfig::Transformer(config) => folder.transformer(encoder, &config, source, arrays)?,
         BodyConfig::Table => {
-            module("0_StaticEmbedding".to_owned(), "StaticEmbedding");
-            create("0_StaticEmbedding")?;
-            weights("0_StaticEmbedding", arrays)?;
-            write("0_StaticEmbedding/tokenizer.json", encoder.tokenizer.json().as_bytes())?;
+            const NAME: &str = "0_StaticEmbedding";
+            folder.module(NAME, "StaticEmbedding")?;
+            folder.weights(NAME, arrays)?;
+            folder.write(&format!("{NAME}/tokenizer.json"), encoder.tokenizer.json().as_bytes())?;
         }
     }
-    // Modules are numbered.
-    let pooled = match folder.body {
-        BodyConfig::Transformer(_) => 2,
-        BodyConfig::Table => 1,
-    };
     let width = encoder.encoder.body.width();
-    let layers = pooler.into_iter().map(|tensors| ([width, width], true, Activation::Tanh, tensors));
-    let further = encoder.encoder.dense.iter().zip(own);
-    let further = further.map(|(layer, tensors)| (layer.sizes, layer.bias, layer.activation, tensors));
-    let mut number = pooled;
-    for ([inputs, outputs], bias, activation, tensors) in layers.chain(further) {
-        let name = format!("{number}_Dense");
-        number += 1;
-        module(name.clone(), "Dense");
-        create(&name)?;
-        weights(&name, tensors)?;
-        let class = activation.class();
-        write_json(
-            &format!("{name}/config.json"),
-            &json!({ "in_features": inputs, "out_features": outputs, "bias": bias, "activation_function": class }),
-        )?;
+    if let Some(tensors) = pooler {
+        folder.dense([width, width], true, Activation::Tanh, tensors)?;
     }
-    if folder.normalize {
-        let name = format!("{number}_Normalize");
-        create(&name)?;
-        module(name, "Normalize");
+    for (layer, tensors) in encoder.encoder.dense.iter().zip(layers) {
+        folder.dense(layer.sizes, layer.bias, layer.activation, tensors)?;
     }
-    write_json("modules.json", &Value::Array(modules))?;
+    let described = &encoder.folder;
+    if described.normalize {
+        folder.module(&format!("{}_Normalize", folder.modules.len()), "Normalize")?;
+    }
+    folder.write_json("modules.json", &Value::Array(folder.modules.clone()))?;
     let library = json!({ "sentence_transformers": "2.7.0", "transformers": "4.41.0", "pytorch": "2.3.0" });
-    write_json(
+    folder.write_json(
         "config_sentence_transformers.json",
         &json!({
             "__version__": library, "model_type": "SentenceTransformer", "similarity_fn_name": "cosine",
-            "prompts": folder.prompts, "default_prompt_name": folder.default_prompt,
+            "prompts": described.prompts, "default_prompt_name": described.default_prompt,
         }),
     )?;
-    let width = encoder.encoder.dimension();
-    write("README.md", card(width, folder.max_length).as_bytes())
+    folder.write("README.md", card(encoder.encoder.dimension(), described.max_length).as_bytes())
+}
+
+/// Takes what begins with `prefix` out of `arrays`, without it.
+fn taken(arrays: &mut Arrays, prefix: &str) -> Arrays {
+    let names: Vec<String> = arrays.keys().filter(|name| name.starts_with(prefix)).cloned().collect();
+    let taken = names.into_iter().filter_map(|name| {
+        let array = arrays.remove(&name)?;
+        Some((name[prefix.len()..].to_owned(), array))
+    });
+    taken.collect()
 }
 
 /// The file of pooling in its old form, which has an order of its own for several; in another order in the new one.

@@ -11,11 +11,11 @@ const MOST_POSITIONS: usize = 1 << 16;
 /// Which checkpoint's names and rules a transformer follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
-    /// BERT (Devlin et al. 2019, <https://arxiv.org/abs/1810.04805>) and MiniLM.
+    /// BERT (Devlin et al. 2019, <https://arxiv.org/abs/1810.04805>) and `MiniLM`.
     Bert,
     /// `RoBERTa` (Liu et al. 2019, <https://arxiv.org/abs/1907.11692>).
     Roberta,
-    /// MPNet (Song et al. 2020, <https://arxiv.org/abs/2004.09297>): attention knows the distance of two tokens.
+    /// `MPNet` (Song et al. 2020, <https://arxiv.org/abs/2004.09297>): attention knows the distance of two tokens.
     Mpnet,
     /// `DistilBERT` (Sanh et al. 2019, <https://arxiv.org/abs/1910.01108>).
     DistilBert,
@@ -70,7 +70,7 @@ pub struct TransformerConfig {
     pub dropout: f64,
     /// With which probability attention's probabilities are dropped in training.
     pub attention_dropout: f64,
-    /// The token of padding, from which RoBERTa and MPNet count their positions.
+    /// The token of padding, from which `RoBERTa` and `MPNet` count their positions.
     pub padding: usize,
     /// Buckets of distances; 0 where attention does not know them.
     pub buckets: usize,

@@ -19,9 +19,9 @@ const SIZE: &str = "that of `encoder.weights`";
 crate::options! {
     /// What a recipe says of a transformer. Where `encoder.weights` names the folder of a sentence encoder, sizes are the folder's.
     pub struct BertOptions {
-        /// Layers, from nothing 6 as MiniLM has.
+        /// Layers; from nothing 6, as those of the smallest sentence encoders.
         layers: Option<usize> = Value::Absent("6, or that of `encoder.weights`"), LAYERS;
-        /// Length of a token's vector, from nothing 384 as MiniLM has.
+        /// Length of a token's vector; from nothing 384.
         width: Option<usize> = Value::Absent("384, or that of `encoder.weights`"), WIDTH;
         /// Attention heads, which divide the width; from nothing 12.
         heads: Option<usize> = Value::Absent("12, or that of `encoder.weights`"), WIDTH;
@@ -175,7 +175,7 @@ fn bert_encoder(
     config.check().map_err(|reason| refuse("encoder", reason))?;
     let pooling = options.pooling.unwrap_or_else(|| "mean".to_owned());
     let transformer = Transformer::new(config, pooling == "cls-pooler", stream, device);
-    let mut encoder = TextEncoder::mean_of(Body::Transformer(transformer));
+    let mut encoder = TextEncoder::mean_of(Body::Transformer(Box::new(transformer)));
     set_pooling(&mut encoder, &pooling)?;
     Ok(encoder)
 }
@@ -206,7 +206,7 @@ fn static_encoder(
     let asked = settings.read::<StaticOptions>("encoder")?.width;
     let Some(folder) = folder(settings)? else {
         let table = TokenTable::new([inputs, asked.unwrap_or(256)], stream, device);
-        return Ok(TextEncoder::mean_of(Body::Table(table)));
+        return Ok(TextEncoder::mean_of(Body::Table(Box::new(table))));
     };
     if !matches!(folder.body, BodyConfig::Table) {
         return Err(refuse("encoder.weights", "is a transformer, which encoder.kind = \"bert\" reads"));

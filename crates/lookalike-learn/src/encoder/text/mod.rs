@@ -25,9 +25,9 @@ use crate::op::lookup;
 #[derive(Debug, Clone)]
 pub enum Body {
     /// A transformer: a token's vector depends on all others of its text.
-    Transformer(Transformer),
+    Transformer(Box<Transformer>),
     /// A table: a token has one vector.
-    Table(TokenTable),
+    Table(Box<TokenTable>),
 }
 
 /// One vector a token, `[vocabulary, d]`.
@@ -68,7 +68,8 @@ impl Body {
     fn forward(&self, input: &TextInput, pass: &Pass) -> Result<Parts, LearnError> {
         match self {
             Self::Transformer(transformer) => transformer.forward(input, pass),
-            Self::Table(TokenTable { table, size }) => {
+            Self::Table(table) => {
+                let TokenTable { table, size } = &**table;
                 transformer::check_ids(&input.tokens.ids, size[0])?;
                 let ids = input.tokens.ids.as_slice().into();
                 let offsets = input.tokens.offsets.as_slice().into();
@@ -99,7 +100,7 @@ impl TextEncoder {
         Self { body, pooling: vec![TextPooling::Mean], pooler: false, dense: Vec::new(), normalize: false }
     }
 
-    fn pool(&self, parts: Parts, pass: &Pass) -> Result<Tensor<2>, LearnError> {
+    fn pool(&self, parts: &Parts, pass: &Pass) -> Result<Tensor<2>, LearnError> {
         let pooled = self.pooling.iter().map(|pooling| {
             let vector = pooling.forward(parts.clone())?;
             match &self.body {
@@ -116,7 +117,7 @@ impl Module for TextEncoder {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         match &mut self.body {
             Body::Transformer(transformer) => transformer.visit(visitor),
-            Body::Table(TokenTable { table, .. }) => visitor.tensor("embedding.weight", Role::Weight, table),
+            Body::Table(body) => visitor.tensor("embedding.weight", Role::Weight, &mut body.table),
         }
         for (index, dense) in self.dense.iter_mut().enumerate() {
             visitor.module(&format!("dense.{index}"), dense);
@@ -130,7 +131,7 @@ impl Encoder for TextEncoder {
     fn forward(&mut self, input: &Input, pass: &mut Pass) -> Result<Features, LearnError> {
         let input: &TextInput = input.get()?;
         let parts = self.body.forward(input, pass)?;
-        let mut vector = self.pool(tail::pooled(parts.clone(), &input.unpooled), pass)?;
+        let mut vector = self.pool(&tail::pooled(parts.clone(), &input.unpooled), pass)?;
         for dense in &self.dense {
             vector = dense.forward(vector, pass);
         }

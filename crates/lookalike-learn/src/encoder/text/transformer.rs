@@ -62,7 +62,7 @@ impl Transformer {
         };
         let word = table(vocabulary, width);
         let word = if padding < vocabulary {
-            word.slice_assign([padding..padding + 1], Tensor::zeros([1, width], device))
+            word.slice_assign([padding..padding + 1, 0..width], Tensor::zeros([1, width], device))
         } else {
             word
         };
@@ -182,7 +182,7 @@ pub(super) fn check_ids(ids: &[u32], vocabulary: usize) -> Result<(), LearnError
 }
 
 /// The bucket of a key's distance from its query, of so many buckets: a half for keys behind it, each half exact up to its middle and
-/// logarithmic to a distance of 128 (MPNet's program; Raffel et al. 2020, <https://arxiv.org/abs/1910.10683>, section 2.1).
+/// logarithmic to a distance of 128 (`MPNet`'s program; Raffel et al. 2020, <https://arxiv.org/abs/1910.10683>, section 2.1).
 fn bucket(distance: i64, buckets: usize) -> u32 {
     let half = buckets as i64 / 2;
     let exact = half / 2;
