@@ -68,7 +68,9 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
 
 fn list() -> Result<(), Failure> {
     let sets = registry::list();
-    let width = sets.iter().map(|info| info.description.chars().count()).max().unwrap_or(0);
+    let descriptions =
+        sets.iter().map(|info| info.description).chain(text::list().iter().map(|info| info.description));
+    let width = descriptions.map(|description| description.chars().count()).max().unwrap_or(0);
     let mut table = Table::default();
     for info in sets {
         let files = match (info.root, info.files) {

@@ -29,7 +29,9 @@ fn the_list_names_every_set_and_what_it_needs() {
     let (status, out, _) = data(&["list"]);
     assert_eq!(status, Some(0));
     let rows: Vec<_> = out.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(rows, ["glyphs", "cifar10", "cifar100", "mnist", "fashion-mnist", "folder", "NAME"]);
+    let images = ["glyphs", "cifar10", "cifar100", "mnist", "fashion-mnist", "folder"];
+    let texts = lookalike_data::text::list().iter().map(|set| set.name);
+    assert_eq!(rows, images.into_iter().chain(texts).chain(["NAME"]).collect::<Vec<_>>());
     assert!(out.contains("no files needed") && out.contains("your own files"), "{out}");
 }
 
