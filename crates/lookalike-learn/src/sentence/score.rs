@@ -140,7 +140,7 @@ impl Scoring<'_> {
     /// Accuracy of a linear probe on the vectors, from 0 to 1; of two texts on the differences and products of their vectors
     /// (`SentEval`, Conneau and Kiela 2018, <https://arxiv.org/abs/1803.05449>).
     ///
-    /// The classifier is [`linear_probe`], whose learning rate is chosen on a fifth of the rows to learn from, where `SentEval` chooses
+    /// The classifier is [`linear_probe()`], whose learning rate is chosen on a fifth of the rows to learn from, where `SentEval` chooses
     /// the weight decay of a logistic regression.
     ///
     /// # Errors
