@@ -290,3 +290,23 @@ fn embeddings_in_halves_and_in_safetensors_are_read() {
     let (_, _) = sample(place.path(), &["rows.npy", "--out", "plan.npy"]);
     assert_eq!(plan(place.path().join("plan.npy")), from_tensors);
 }
+
+#[test]
+fn nothing_that_is_read_is_written_over_and_no_file_twice() {
+    let place = place();
+    let before = std::fs::read(place.path().join("rows.npy")).unwrap();
+    for (arguments, said) in [
+        (&["rows.npy", "--out", "rows.npy"][..], "it is what is read"),
+        (&["rows.npy", "--out", "./rows.npy"], "it is what is read"),
+        (&["rows.npy", "--groups", "pairs.npy", "--out", "pairs.npy"], "it is what is read"),
+        (&["rows.npy", "--out", "plan.npy", "--report", "plan.npy"], "another result"),
+        (&["rows.npy", "--out", "missing/plan.npy"], "its folder is not there"),
+        (&["rows.npy", "--out", "."], "it is a folder"),
+    ] {
+        let (status, error) = sample(place.path(), arguments);
+        assert_eq!(status, Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+    assert_eq!(std::fs::read(place.path().join("rows.npy")).unwrap(), before);
+    assert!(!place.path().join("plan.npy").exists());
+}
