@@ -24,6 +24,7 @@ out = sys.argv[5] if len(sys.argv) > 5 else None
 threads = int(os.environ.get("THREADS", os.cpu_count()))
 os.environ |= {"OMP_NUM_THREADS": str(threads), "RAYON_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "true"}
 
+# They read the numbers of threads when they are imported.
 import onnxruntime  # noqa: E402
 import torch  # noqa: E402
 from sentence_transformers import SentenceTransformer  # noqa: E402

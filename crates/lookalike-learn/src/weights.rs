@@ -107,14 +107,20 @@ fn is_pickled(path: &Path) -> bool {
 }
 
 fn to_convert(path: &Path) -> LearnError {
-    let (path, out) = (path.display(), path.with_extension("safetensors"));
-    refuse(
-        "encoder.weights",
-        format!(
-            "{path} is in PyTorch's own format, which can run programs when it is read; convert it with\n  import torch; from \
-             safetensors.torch import save_file\n  save_file(torch.load(\"{path}\", weights_only=True), \"{}\")",
-            out.display()
-        ),
+    let lines = conversion(path, &path.with_extension("safetensors"));
+    let reason = format!(
+        "{} is in PyTorch's own format, which can run programs when it is read; convert it with\n{lines}",
+        path.display()
+    );
+    refuse("encoder.weights", reason)
+}
+
+/// The lines of Python that make a safetensors file of one in PyTorch's own format.
+pub(crate) fn conversion(path: &Path, out: &Path) -> String {
+    format!(
+        "  import torch; from safetensors.torch import save_file\n  save_file(torch.load(\"{}\", weights_only=True), \"{}\")",
+        path.display(),
+        out.display()
     )
 }
 

@@ -421,3 +421,20 @@ fn gradients_of_all_parameters_are_those_of_pytorch_in_float64() {
     });
     assert_eq!(compared, published.tensors.keys().filter(|name| name.starts_with("gradient of")).count());
 }
+
+#[test]
+fn a_text_without_tokens_has_no_gradient_that_is_no_number() {
+    let mut encoder = open(&fixtures().join("static")).unwrap();
+    encoder.encoder.normalize = true;
+    let lists: TokenLists = [vec![], vec![7, 8]].into_iter().collect();
+    let input = Input::new(TextInput::from(lists));
+    let mut pass = Pass { gradient: true, ..Pass::evaluation() };
+    let vector = encoder.encoder.forward(&input, &mut pass).unwrap().vector;
+    assert!(to_host(vector.clone())[..encoder.dimension()].iter().all(|value| *value == 0.0));
+    let mut gradients = vector.sum().backward();
+    for_each_tensor(&mut encoder.encoder, &mut |name, _, tensor| {
+        let gradient = to_host(tensor.take_gradient(&mut gradients).unwrap());
+        assert!(gradient.iter().all(|value| value.is_finite()), "{name}");
+        assert!(gradient.iter().any(|value| *value != 0.0), "{name}");
+    });
+}

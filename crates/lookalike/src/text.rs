@@ -7,8 +7,8 @@ use lookalike_base::Seed;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::DataError;
 use lookalike_data::text::{
-    self, Identified, InvalidUtf8, Judgement, OpenedTexts, ReadOptions, Retrieval, Sts, TRANSFER_NAMES,
-    TextSet, Texts, Transfer,
+    self, Column, Identified, InvalidUtf8, Judgement, OpenedTexts, ReadOptions, Retrieval, Sts,
+    TRANSFER_NAMES, TextSet, Texts, Transfer,
 };
 use lookalike_learn::engine::{self, Precision};
 use lookalike_learn::sentence::score::{Classification, RetrievalResult, Scoring};
@@ -215,27 +215,25 @@ fn of_path(name: &str, root: &Path, data: &ScoredOn) -> Result<OpenedTexts, Fail
         return Ok(opened);
     };
     let Some(scores) = &set.scores else { return Ok(OpenedTexts::Texts(set)) };
-    let (first, second) = two(&set)?;
-    let pairs = (0..set.len()).map(|row| (text_of(&set, first, row), text_of(&set, second, row)));
+    two(&set)?;
+    let pairs = (0..set.len()).map(|row| {
+        let texts = set.row(row);
+        (texts[0].to_owned(), texts[1].to_owned())
+    });
     let pairs: Vec<(String, String)> = pairs.collect();
     let subsets = vec![("all".to_owned(), pairs.len())];
     Ok(OpenedTexts::Sts(Sts { name: set.name.clone(), scores: scores.clone(), pairs, subsets }))
 }
 
-fn text_of(set: &TextSet, column: usize, row: usize) -> String {
-    let column = &set.columns[column];
-    column.texts.get(column.range(row).start).to_owned()
-}
-
 /// The first two columns of a set.
-fn two(set: &TextSet) -> Result<(usize, usize), Failure> {
-    if set.columns.len() < 2 {
-        return Err(Failure::usage(format!(
+fn two(set: &TextSet) -> Result<[&Column; 2], Failure> {
+    match set.columns.as_slice() {
+        [first, second, ..] => Ok([first, second]),
+        _ => Err(Failure::usage(format!(
             "`{}` has one column of texts, and pairs need two; --columns names them",
             set.name
-        )));
+        ))),
     }
-    Ok((0, 1))
 }
 
 /// The scores of one set.
@@ -277,12 +275,12 @@ fn retrieval(scoring: &mut Scoring<'_>, data: &Retrieval) -> Result<Vec<(String,
 /// Pairs as a retrieval set: each different text of the second column is a document, each of the first a query, and a document is
 /// relevant to a query where any row has both.
 fn of_pairs(set: &TextSet) -> Result<Retrieval, Failure> {
-    let (first, second) = two(set)?;
+    let [first, second] = two(set)?;
     let (mut queries, mut documents) = (Distinct::default(), Distinct::default());
     let mut judgements = Vec::new();
     for row in 0..set.len() {
-        let query = queries.place(set.columns[first].row(row).next().unwrap_or_default());
-        for document in set.columns[second].row(row) {
+        let query = queries.place(first.row(row).next().unwrap_or_default());
+        for document in second.row(row) {
             judgements.push((query, documents.place(document)));
         }
     }

@@ -230,6 +230,11 @@ fn sets_are_found_by_name_and_by_path() {
     fs::write(place.path().join("classes.csv"), format!("text,class\n{rows}")).unwrap();
     let accuracy = json(place.path(), "evaluate @bert --data classes.csv --columns text --label class");
     assert!(accuracy["classes.csv"].as_f64().unwrap() > 0.9, "{accuracy}");
+    // Of three columns the first two are compared.
+    let rows = rows.replace(',', ",cat,more,");
+    fs::write(place.path().join("three.csv"), format!("text,other,third,class\n{rows}")).unwrap();
+    let accuracy = json(place.path(), "evaluate @bert --data three.csv --label class");
+    assert!(accuracy["three.csv"].as_f64().unwrap() > 0.9, "{accuracy}");
 }
 
 #[test]

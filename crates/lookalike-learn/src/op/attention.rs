@@ -7,7 +7,7 @@ use crate::burn;
 use crate::burn::backend::autodiff::checkpoint::base::Checkpointer;
 use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use crate::burn::backend::autodiff::grads::Gradients;
-use crate::burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use crate::burn::backend::autodiff::ops::{Backward, Ops};
 use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use crate::burn::tensor::activation::softmax;
@@ -17,7 +17,7 @@ use lookalike_kernels::attention::{
 use lookalike_kernels::dropout::Place;
 
 use super::clock::{Task, timed};
-use super::{Plain, is_on_cpu, keep_mask, select_rows};
+use super::{Plain, is_on_cpu, keep_mask, select_rows, tracked};
 use crate::engine::{Tensor, from_host};
 
 /// Which tokens attend to which, and what is dropped of it.
@@ -245,10 +245,7 @@ impl<B: Attention + AttentionGradients, C: CheckpointStrategy> Attention for Aut
         let qkv = qkv.into_primitive();
         let output = B::attend(qkv.clone(), attending.clone());
         let saved = Saved { qkv, distances: None, attending };
-        match Backward::<B, 1>::prepare::<C>(AttentionBackward, nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(saved, output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        }
+        tracked::<B, C, _, 1>(AttentionBackward, nodes, saved, output)
     }
 
     fn attend_by_distance(
@@ -262,10 +259,7 @@ impl<B: Attention + AttentionGradients, C: CheckpointStrategy> Attention for Aut
         let output =
             B::attend_by_distance(qkv.clone(), table.clone(), Arc::clone(&buckets), attending.clone());
         let saved = Saved { qkv, distances: Some((table, buckets)), attending };
-        match Backward::<B, 2>::prepare::<C>(AttentionBackward, nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish(saved, output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        }
+        tracked::<B, C, _, 2>(AttentionBackward, nodes, saved, output)
     }
 }
 

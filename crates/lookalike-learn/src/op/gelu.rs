@@ -4,7 +4,7 @@ use crate::burn;
 use crate::burn::backend::autodiff::checkpoint::base::Checkpointer;
 use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use crate::burn::backend::autodiff::grads::Gradients;
-use crate::burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use crate::burn::backend::autodiff::ops::{Backward, Ops};
 use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use crate::burn::tensor::activation::gelu;
@@ -12,7 +12,7 @@ use lookalike_kernels::gelu as kernel;
 
 use super::clock::{Task, timed};
 use super::product::ProductGradients;
-use super::{Plain, is_on_cpu};
+use super::{Plain, is_on_cpu, tracked};
 use crate::engine::Tensor;
 
 /// x · Φ(x) of x = `values` + `bias` (Hendrycks and Gimpel 2016, <https://arxiv.org/abs/1606.08415>).
@@ -87,10 +87,7 @@ impl<B: BiasGelu + BiasGeluGradient + ProductGradients, C: CheckpointStrategy> B
         let nodes = [values.node(), bias.node()];
         let (values, bias) = (values.into_primitive(), bias.into_primitive());
         let output = B::bias_gelu(values.clone(), bias.clone());
-        match BiasGeluBackward.prepare::<C>(nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((values, bias), output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        }
+        tracked::<B, C, _, 2>(BiasGeluBackward, nodes, (values, bias), output)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::burn;
 use crate::burn::backend::autodiff::checkpoint::base::Checkpointer;
 use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use crate::burn::backend::autodiff::grads::Gradients;
-use crate::burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use crate::burn::backend::autodiff::ops::{Backward, Ops};
 use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use lookalike_kernels::dropout::Place;
@@ -16,7 +16,7 @@ use lookalike_kernels::layer_norm::{
 };
 
 use super::clock::{Task, timed};
-use super::{Plain, is_on_cpu, keep_mask};
+use super::{Plain, is_on_cpu, keep_mask, tracked};
 use crate::engine::Tensor;
 
 /// What is dropped of the values before they are added to the residual.
@@ -259,11 +259,6 @@ impl<B: LayerNormalizationGradients, const N: usize> Backward<B, N> for LayerNor
     }
 }
 
-/// What is neither tracked nor read by a gradient: the statistics.
-fn constant<B: Backend, C: CheckpointStrategy>(tensor: FloatTensor<B>) -> FloatTensor<Autodiff<B, C>> {
-    FloatTensor::<Autodiff<B, C>>::new(tensor)
-}
-
 impl<B, C> LayerNormalization for Autodiff<B, C>
 where
     B: LayerNormalization + LayerNormalizationGradients,
@@ -279,14 +274,9 @@ where
         let (values, scale) = (values.into_primitive(), scale.into_primitive());
         let (output, statistics) =
             B::norm_rows(values.clone(), scale.clone(), shift.into_primitive(), epsilon);
-        let kept = constant::<B, C>(statistics.clone());
+        let kept = FloatTensor::<Self>::new(statistics.clone());
         let saved = Saved { values, bias_and_residual: None, scale, statistics, dropped: None, epsilon };
-        let output = match Backward::<B, 3>::prepare::<C>(LayerNormBackward, nodes).compute_bound().stateful()
-        {
-            OpsKind::Tracked(prepared) => prepared.finish(saved, output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        };
-        (output, kept)
+        (tracked::<B, C, _, 3>(LayerNormBackward, nodes, saved, output), kept)
     }
 
     fn add_norm_rows(
@@ -310,15 +300,10 @@ where
             dropped.clone(),
             epsilon,
         );
-        let kept = constant::<B, C>(statistics.clone());
+        let kept = FloatTensor::<Self>::new(statistics.clone());
         let bias_and_residual = Some([bias, residual]);
         let saved = Saved { values, bias_and_residual, scale, statistics, dropped, epsilon };
-        let output = match Backward::<B, 5>::prepare::<C>(LayerNormBackward, nodes).compute_bound().stateful()
-        {
-            OpsKind::Tracked(prepared) => prepared.finish(saved, output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        };
-        (output, kept)
+        (tracked::<B, C, _, 5>(LayerNormBackward, nodes, saved, output), kept)
     }
 }
 

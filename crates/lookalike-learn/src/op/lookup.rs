@@ -6,13 +6,13 @@ use crate::burn;
 use crate::burn::backend::autodiff::checkpoint::base::Checkpointer;
 use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use crate::burn::backend::autodiff::grads::Gradients;
-use crate::burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use crate::burn::backend::autodiff::ops::{Backward, Ops};
 use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use lookalike_kernels::embedding::rows_gradient;
 use rayon::prelude::*;
 
-use super::{Plain, is_on_cpu, select_rows};
+use super::{Plain, is_on_cpu, select_rows, tracked};
 use crate::engine::Tensor;
 
 /// The row of `table` that each of `ids` names.
@@ -91,10 +91,7 @@ impl<B: Lookup + LookupGradient, C: CheckpointStrategy> Lookup for Autodiff<B, C
         let table = table.into_primitive();
         let rows = table.shape()[0];
         let output = B::look_up(table, Arc::clone(&ids));
-        match LookupBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((ids, rows), output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        }
+        tracked::<B, C, _, 1>(LookupBackward, [node], (ids, rows), output)
     }
 }
 

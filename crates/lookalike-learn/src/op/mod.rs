@@ -21,10 +21,12 @@ mod row_products;
 mod rows;
 mod sparse;
 
+use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use crate::burn::backend::autodiff::ops::{Backward, NodeGuard, OpsKind};
 use crate::burn::backend::flex::FlexTensor;
 use crate::burn::backend::ops::FloatTensorOps;
 use crate::burn::backend::tensor::FloatTensor;
-use crate::burn::backend::{Flex, TensorMetadata};
+use crate::burn::backend::{Autodiff, Backend, Flex, TensorMetadata};
 use crate::burn::tensor::{FloatDType, TensorData};
 
 pub(crate) use assign::assign_rows;
@@ -70,6 +72,24 @@ impl Plain {
     /// A tensor of the same shape.
     fn like(&self, values: Vec<f32>) -> FloatTensor<Flex> {
         FlexTensor::from_data(TensorData::new(values, self.0.shape()))
+    }
+}
+
+/// `output` as what `backward` has the gradient of, for which `state` is kept where any of the parents is tracked.
+fn tracked<B, C, R, const N: usize>(
+    backward: R,
+    parents: [NodeGuard; N],
+    state: R::State,
+    output: FloatTensor<B>,
+) -> FloatTensor<Autodiff<B, C>>
+where
+    B: Backend,
+    C: CheckpointStrategy,
+    R: Backward<B, N>,
+{
+    match backward.prepare::<C>(parents).compute_bound().stateful() {
+        OpsKind::Tracked(prepared) => prepared.finish(state, output),
+        OpsKind::UnTracked(prepared) => prepared.finish(output),
     }
 }
 

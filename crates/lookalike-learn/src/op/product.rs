@@ -5,14 +5,14 @@ use crate::burn;
 use crate::burn::backend::autodiff::checkpoint::base::Checkpointer;
 use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use crate::burn::backend::autodiff::grads::Gradients;
-use crate::burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use crate::burn::backend::autodiff::ops::{Backward, Ops};
 use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use lookalike_kernels::gelu::column_sums;
 use lookalike_kernels::product::{Operand, multiply};
 
 use super::clock::{Task, timed};
-use super::{Plain, is_on_cpu};
+use super::{Plain, is_on_cpu, tracked};
 use crate::engine::{Precision, Tensor};
 
 /// `input` · `weight`ᵀ, and a `bias` added to each row where there is one.
@@ -84,6 +84,20 @@ fn operand(tensor: &Plain) -> Operand<'_> {
     Operand::new(tensor.values(), rows, columns)
 }
 
+/// `input` · `weight`ᵀ, and the bias added where there is one.
+fn by_rows(
+    input: FloatTensor<Flex>,
+    weight: FloatTensor<Flex>,
+    bias: Option<FloatTensor<Flex>>,
+    precision: Precision,
+) -> FloatTensor<Flex> {
+    let [input, weight] = [input, weight].map(Plain::new);
+    let bias = bias.map(Plain::new);
+    let shape = [input.dims::<1>()[0], weight.dims::<1>()[0]];
+    let right = operand(&weight).transposed();
+    multiplied(operand(&input), right, bias.as_ref().map(Plain::values), shape, precision)
+}
+
 fn multiplied(
     left: Operand<'_>,
     right: Operand<'_>,
@@ -100,9 +114,7 @@ impl Product for Flex {
         weight: FloatTensor<Self>,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        let [input, weight] = [input, weight].map(Plain::new);
-        let shape = [input.dims::<1>()[0], weight.dims::<1>()[0]];
-        multiplied(operand(&input), operand(&weight).transposed(), None, shape, precision)
+        by_rows(input, weight, None, precision)
     }
 
     fn product_and_bias(
@@ -111,9 +123,7 @@ impl Product for Flex {
         bias: FloatTensor<Self>,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        let [input, weight, bias] = [input, weight, bias].map(Plain::new);
-        let shape = [input.dims::<1>()[0], weight.dims::<1>()[0]];
-        multiplied(operand(&input), operand(&weight).transposed(), Some(bias.values()), shape, precision)
+        by_rows(input, weight, Some(bias), precision)
     }
 }
 
@@ -178,10 +188,7 @@ impl<B: Product + ProductGradients, C: CheckpointStrategy> Product for Autodiff<
         let nodes = [input.node(), weight.node()];
         let (input, weight) = (input.into_primitive(), weight.into_primitive());
         let output = B::product(input.clone(), weight.clone(), precision);
-        match Backward::<B, 2>::prepare::<C>(LinearBackward, nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((input, weight, precision), output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        }
+        tracked::<B, C, _, 2>(LinearBackward, nodes, (input, weight, precision), output)
     }
 
     fn product_and_bias(
@@ -193,10 +200,7 @@ impl<B: Product + ProductGradients, C: CheckpointStrategy> Product for Autodiff<
         let nodes = [input.node(), weight.node(), bias.node()];
         let (input, weight) = (input.into_primitive(), weight.into_primitive());
         let output = B::product_and_bias(input.clone(), weight.clone(), bias.into_primitive(), precision);
-        match Backward::<B, 3>::prepare::<C>(LinearBackward, nodes).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((input, weight, precision), output),
-            OpsKind::UnTracked(prepared) => prepared.finish(output),
-        }
+        tracked::<B, C, _, 3>(LinearBackward, nodes, (input, weight, precision), output)
     }
 }
 

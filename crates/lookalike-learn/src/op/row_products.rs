@@ -7,13 +7,13 @@ use crate::burn;
 use crate::burn::backend::autodiff::checkpoint::base::Checkpointer;
 use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use crate::burn::backend::autodiff::grads::Gradients;
-use crate::burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use crate::burn::backend::autodiff::ops::{Backward, Ops};
 use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, backend_extension};
 use crate::burn::tensor::TensorData;
 use rayon::prelude::*;
 
-use super::Plain;
+use super::{Plain, tracked};
 use crate::engine::Tensor;
 
 /// The products of query q with the rows `rows[q · m ..][.. m]` of `table`, any of which may recur. Gradient reaches the queries
@@ -149,10 +149,7 @@ impl<B: RowProducts, C: CheckpointStrategy> RowProducts for Autodiff<B, C> {
         let node = query.node();
         let (query, table) = (query.into_primitive(), table.into_primitive());
         let products = B::row_products(query, table.clone(), rows.clone());
-        match RowProductsBackward.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prepared) => prepared.finish((table, rows), products),
-            OpsKind::UnTracked(prepared) => prepared.finish(products),
-        }
+        tracked::<B, C, _, 1>(RowProductsBackward, [node], (table, rows), products)
     }
 }
 

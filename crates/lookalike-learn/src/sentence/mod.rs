@@ -38,6 +38,7 @@ use crate::engine::{Device, Precision, to_host};
 use crate::error::LearnError;
 use crate::input::Input;
 use crate::module::{Pass, load_arrays};
+use crate::weights::conversion;
 use folder::refuse;
 
 /// Tokens that are encoded together: enough that products run at full speed, few enough that what lies between them stays in the caches.
@@ -288,11 +289,9 @@ fn read_weights(folder: &Path) -> Result<Arrays, LearnError> {
     }
     let other = |name: &str| folder.join(name).exists();
     let reason = if other("pytorch_model.bin") {
-        let (bin, path) = (folder.join("pytorch_model.bin"), path.display());
+        let lines = conversion(&folder.join("pytorch_model.bin"), &path);
         format!(
-            "it has weights in PyTorch's own format alone, which can run programs when it is read; convert them with\n  import torch; from \
-             safetensors.torch import save_file\n  save_file(torch.load(\"{}\", weights_only=True), \"{path}\")",
-            bin.display()
+            "it has weights in PyTorch's own format alone, which can run programs when it is read; convert them with\n{lines}"
         )
     } else if other("model.safetensors.index.json") {
         "its weights are divided among several files, which are not read".to_owned()

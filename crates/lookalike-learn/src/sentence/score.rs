@@ -10,7 +10,6 @@ use lookalike_metrics::{
     Bm25, Bm25Options, Judgements, ProbeOptions, Ranking, RetrievalScores, linear_probe, spearman,
     stratified_folds,
 };
-
 use rayon::prelude::*;
 
 use super::{EncodeOptions, SentenceEncoder};
@@ -161,7 +160,8 @@ impl Scoring<'_> {
                 [] => {}
             }
         }
-        let features = Matrix::new(values, vectors.columns() * data.texts.first().map_or(1, Vec::len))?;
+        let columns = values.len() / data.texts.len().max(1);
+        let features = Matrix::new(values, columns)?;
         let folds = if let Some(train) = data.train {
             vec![(0..data.labels.len()).map(|row| u32::from(row >= train)).collect::<Vec<u32>>()]
         } else {

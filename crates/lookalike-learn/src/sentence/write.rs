@@ -66,8 +66,7 @@ impl Folder<'_> {
     }
 
     fn write_json(&self, name: &str, value: &Value) -> Result<(), LearnError> {
-        let text = serde_json::to_string_pretty(value).unwrap_or_default();
-        self.write(name, format!("{text}\n").as_bytes())
+        self.write(name, format!("{value:#}\n").as_bytes())
     }
 
     /// Lists a module of that class, and makes the folder of its files; an empty name is the folder itself.

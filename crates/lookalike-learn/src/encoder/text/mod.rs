@@ -18,6 +18,7 @@ use crate::engine::{Device, Tensor};
 use crate::error::LearnError;
 use crate::input::{Input, TextInput};
 use crate::layer::normal;
+use crate::loss::normalize;
 use crate::module::{Module, Parameter, Pass, Role, Visitor};
 use crate::op::lookup;
 
@@ -136,8 +137,7 @@ impl Encoder for TextEncoder {
             vector = dense.forward(vector, pass);
         }
         if self.normalize {
-            let length = vector.clone().powi_scalar(2).sum_dim(1).sqrt();
-            vector = vector / length.clamp_min(1e-12);
+            vector = normalize(vector);
         }
         Ok(Features { parts: Some(parts), ..Features::of(vector) })
     }
