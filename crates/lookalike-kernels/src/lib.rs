@@ -6,6 +6,7 @@ mod bf16;
 mod blocks;
 mod columns;
 pub mod conv2d;
+pub mod cross_entropy;
 mod dot;
 pub mod dropout;
 pub mod embedding;

@@ -27,6 +27,7 @@ const METHODS: &[MethodEntry] = &[
     method::mvgrl::ENTRY,
     method::mvgrl_nodes::ENTRY,
     method::supervised::ENTRY,
+    method::mlm::ENTRY,
 ];
 
 /// Its losses.

@@ -22,6 +22,7 @@ mod sts;
 mod text_set;
 mod token_lists;
 mod tokenizer;
+pub mod views;
 pub mod vocabulary;
 
 pub use beir::{Identified, Judgement, Retrieval, open_beir};

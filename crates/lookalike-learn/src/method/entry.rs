@@ -8,7 +8,7 @@ use super::{Embedder, Method};
 use crate::encoder::{Encoder, Normalized};
 use crate::engine::Device;
 use crate::error::LearnError;
-use crate::head::{Projection, ProjectionOptions};
+use crate::head::{MaskedHead, Projection, ProjectionOptions};
 use crate::loss::QueryLoss;
 use crate::module::Module;
 use crate::negatives::{Contrast, MixingOptions};
@@ -173,6 +173,16 @@ impl Building<'_> {
     /// As [`Start::load`].
     pub fn start(&self, module: &mut dyn Module) -> Result<(), LearnError> {
         self.weights.map_or(Ok(()), |weights| weights.load(module, self.device))
+    }
+
+    /// The head that tells masked tokens of what `encoder` makes of them: from the folder that `encoder.weights` names where that has one,
+    /// as a checkpoint of Hugging Face's `BertForMaskedLM` does, else drawn.
+    ///
+    /// # Errors
+    /// As [`MaskedHead::of`], and as the folder.
+    pub fn masked_head(&self, encoder: &dyn Encoder) -> Result<MaskedHead, LearnError> {
+        let checkpoint = self.weights.map(Start::arrays).transpose()?;
+        MaskedHead::of(encoder, checkpoint.as_ref(), &mut self.stream("masked head"), self.device)
     }
 
     /// A projection head of `method.projection` on representations of length `inputs`.

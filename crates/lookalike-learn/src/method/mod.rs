@@ -14,6 +14,7 @@
 //! | [`mvgrl`] | nodes of a graph, and of its diffusion | the graph in the other view | other graphs in that view |
 //! | [`mvgrl_nodes`] | a sub-graph, and its diffusion | the nodes of the other view | that view's nodes with shuffled features |
 //! | [`moco_v3`] | both views, through a predictor | the other view, by the momentum encoder | keys of the batch |
+//! | [`mlm`] | a text with tokens hidden, by the encoder and a classifier | each hidden token | the rest of the vocabulary |
 //! | [`supervised`] | view 1, by the encoder and a classifier | its class | the other classes |
 
 pub mod direct_clr;
@@ -21,6 +22,7 @@ pub mod end_to_end;
 pub mod entry;
 pub mod graphcl;
 pub mod instance_discrimination;
+pub mod mlm;
 pub mod moco;
 pub mod moco_v3;
 pub mod momentum_encoder;
@@ -47,6 +49,7 @@ pub use direct_clr::DirectClr;
 pub use end_to_end::EndToEnd;
 pub use entry::{Building, Checked, MethodEntry};
 pub use instance_discrimination::InstanceDiscrimination;
+pub use mlm::Mlm;
 pub use moco::Moco;
 pub use moco_v3::MocoV3;
 pub use mvgrl::Mvgrl;
@@ -88,6 +91,14 @@ impl Outputs {
         let tensors = tensors.into_iter().map(|(name, tensor)| Output { name, tensor, of_parts: true });
         self.tensors.extend(tensors);
         self.parts = Some(parts);
+        self
+    }
+
+    /// With further tensors of one row an instance.
+    #[must_use]
+    pub fn and(mut self, tensors: Vec<(&'static str, Tensor<2>)>) -> Self {
+        let tensors = tensors.into_iter().map(|(name, tensor)| Output { name, tensor, of_parts: false });
+        self.tensors.extend(tensors);
         self
     }
 
@@ -178,6 +189,13 @@ impl Terms {
     /// A loss of several terms.
     pub fn new(terms: Vec<(&'static str, Tensor<1>)>) -> Self {
         Self(terms)
+    }
+
+    /// With another term.
+    #[must_use]
+    pub fn and(mut self, name: &'static str, term: Tensor<1>) -> Self {
+        self.0.push((name, term));
+        self
     }
 
     /// The sum of all terms; `None` where there is none.

@@ -7,6 +7,7 @@ pub mod graph;
 pub mod image;
 pub mod node;
 pub mod text;
+pub mod text_views;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};

@@ -8,6 +8,7 @@ use lookalike_base::atomic::write_atomic;
 use lookalike_base::progress::Cancellation;
 use lookalike_base::{Seed, Watch};
 use lookalike_data::loader::{BatchRequest, BatchSource};
+use lookalike_data::text::views::MaskTokens;
 use lookalike_data::text::{
     self, InvalidUtf8, OpenedTexts, ReadOptions, TextSet, TokenLists, Tokenizer, vocabulary,
 };
@@ -17,9 +18,10 @@ use super::{
     ArmKind, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part, Scope, Section,
     no_column,
 };
-use crate::encoder::text::entry::{STATIC, TOKENIZER, folder, max_length};
+use super::text_views::{TextColumn, ViewOptions, Views, mask_tokens, masked, view_of};
+use crate::encoder::text::entry::{STATIC, TOKENIZER, folder, longest, max_length};
 use crate::error::LearnError;
-use crate::input::{Batch, Input, Source};
+use crate::input::{Batch, RowId, Source};
 use crate::options::{Options, Range, Settings, Value, did_you_mean, refuse};
 use crate::sentence::Reader;
 
@@ -46,7 +48,10 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
     kind: "text",
     about: "the name of a set of texts, or a path to a file of lines, `.csv`, `.tsv`, `.jsonl`; see [texts](texts.md)",
     data: &[],
-    sections: &[Section { name: "text", keys: TextOptions::KEYS, columns: &[] }],
+    sections: &[
+        Section { name: "text", keys: TextOptions::KEYS, columns: &[] },
+        Section { name: "text", keys: ViewOptions::KEYS, columns: &["view 2"] },
+    ],
     methods: &["simclr", "direct-clr", "end-to-end", "instance-discrimination", "moco", "moco-v3"],
     scores: &[
         Measure { score: "alignment", arms: &[ArmKind::Trained] },
@@ -67,6 +72,10 @@ struct Texts {
     reader: Reader,
     /// The tokens of each view.
     views: Vec<Arc<TokenLists>>,
+    /// How two views are made of one text.
+    made: Views,
+    /// Most tokens of a view.
+    longest: Option<usize>,
     fingerprint: String,
 }
 
@@ -82,6 +91,11 @@ fn options(settings: &Settings) -> Result<TextOptions, LearnError> {
             "text.vocabulary",
             "is made where there is no tokenizer; leave it or text.tokenizer out",
         ));
+    }
+    let made = settings.read::<ViewOptions>("text")?.views;
+    if made != Views::Dropout && options.columns.as_ref().is_some_and(|columns| columns.len() > 1) {
+        let reason = "are made of one text, and text.columns names several; leave it out";
+        return Err(refuse("text.views", reason));
     }
     Ok(options)
 }
@@ -121,6 +135,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     };
     let special = settings.text("encoder.kind") != Some(STATIC.kind);
     let length = max_length(settings, folder.as_ref())?;
+    let longest = longest(settings, folder.as_ref())?;
     let reader = Reader::new(tokenizer, folder.as_ref(), None, (special, length))?;
     let columns = set.columns.len().min(2);
     let progress = opening.display.start((columns * set.len()) as u64, "tokenising");
@@ -140,7 +155,15 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
         fingerprint = format!("{fingerprint}{} texts, {own}; ", texts.len());
     }
     progress.finish();
-    Ok((Box::new(Texts { set, reader, views, fingerprint }), warnings))
+    let made = settings.read::<ViewOptions>("text")?.views;
+    if opening.columns.contains(&MASKED) {
+        mask_tokens(&reader.tokenizer)?;
+    }
+    if opening.columns.contains(&"view 2") && views.len() == 1 && made == Views::Dropout && !special {
+        let reason = "is `dropout`, and the encoder `static` has none: both views would be the same; take `crop`, `delete` or `repeat`";
+        return Err(refuse("text.views", reason));
+    }
+    Ok((Box::new(Texts { set, reader, views, made, longest, fingerprint }), warnings))
 }
 
 /// A set by name, or a file by its path.
@@ -170,19 +193,43 @@ fn read(name: &str, root: &Path, options: &ReadOptions) -> Result<(TextSet, Vec<
     Ok((set, warnings))
 }
 
+/// The column of masked texts.
+const MASKED: &str = "masked";
+
 /// Batches of the tokens of columns.
 struct TokenColumns {
     reader: Reader,
     columns: Vec<Arc<TokenLists>>,
+    made: Views,
+    longest: Option<usize>,
+    /// What texts are masked with, where a last column is of all columns' texts, masked.
+    mask: Option<MaskTokens>,
+    /// Whether there is no other column than the masked one.
+    masked_alone: bool,
+    seed: Seed,
 }
 
 impl BatchSource for TokenColumns {
     type Batch = Batch;
 
     fn batch(&self, request: &BatchRequest) -> Result<Batch, DataError> {
-        let views = self.columns.iter();
-        let views = views.map(|lists| Input::new(self.reader.input(lists.select(&request.instances))));
-        Ok(Batch::of_views(request.instances.clone(), views.collect()))
+        let around = self.reader.around();
+        let views = self.columns.iter().zip(0..).map(|(lists, view)| {
+            let lists = lists.select(&request.instances);
+            let lists = view_of(self.made, lists, (around, self.longest), (self.seed, request, view));
+            let rows = request.instances.iter().map(|instance| RowId { instance: *instance, view });
+            TextColumn { input: self.reader.input(lists), rows: rows.collect(), around }
+        });
+        let mut columns: Vec<TextColumn> = views.collect();
+        if let Some(mask) = self.mask {
+            let masked = masked(&columns, mask, (self.seed, request));
+            if self.masked_alone {
+                columns.clear();
+            }
+            columns.push(masked);
+        }
+        let columns = columns.into_iter().map(Into::into).collect();
+        Ok(Batch { instances: request.instances.clone(), columns })
     }
 }
 
@@ -216,14 +263,28 @@ impl Modality for Texts {
         Labels::default()
     }
 
-    fn batches(&self, columns: &[&str], _: Split, _: Seed) -> Result<Source, LearnError> {
+    fn batches(&self, columns: &[&str], _: Split, seed: Seed) -> Result<Source, LearnError> {
         let (first, last) = (&self.views[0], &self.views[self.views.len() - 1]);
-        let columns = match columns {
+        let (plain, mask) = match columns {
+            [plain @ .., MASKED] => (plain, Some(mask_tokens(&self.reader.tokenizer)?)),
+            plain => (plain, None),
+        };
+        let lists = match plain {
+            [] if mask.is_some() => self.views.clone(),
             ["view 1"] => vec![Arc::clone(first)],
             ["view 1", "view 2"] => vec![Arc::clone(first), Arc::clone(last)],
             _ => return Err(no_column(ENTRY.kind, columns)),
         };
-        Ok(Arc::new(TokenColumns { reader: self.reader.clone(), columns }))
+        let made = if plain.is_empty() { Views::Dropout } else { self.made };
+        Ok(Arc::new(TokenColumns {
+            reader: self.reader.clone(),
+            columns: lists,
+            made,
+            longest: self.longest,
+            mask,
+            masked_alone: plain.is_empty(),
+            seed,
+        }))
     }
 
     fn part(&self, split: Split, columns: &[&str]) -> Result<Part, LearnError> {
@@ -233,8 +294,15 @@ impl Modality for Texts {
         if columns != ["plain"] {
             return Err(no_column(ENTRY.kind, columns));
         }
-        let columns = vec![Arc::clone(&self.views[0])];
-        let source = Arc::new(TokenColumns { reader: self.reader.clone(), columns });
+        let source = Arc::new(TokenColumns {
+            reader: self.reader.clone(),
+            columns: vec![Arc::clone(&self.views[0])],
+            made: Views::Dropout,
+            longest: None,
+            mask: None,
+            masked_alone: false,
+            seed: Seed(0),
+        });
         Ok(Part { source, instances: self.set.len(), name: self.set.name.clone() })
     }
 }
