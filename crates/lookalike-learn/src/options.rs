@@ -448,6 +448,12 @@ impl Settings {
         self.value(path)?.as_str()
     }
 
+    /// The strings of the list at `path`; none where there is no list.
+    pub fn texts(&self, path: &str) -> Vec<String> {
+        let values = self.value(path).and_then(Toml::as_array).into_iter().flatten();
+        values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
+    }
+
     /// The integer at `path`.
     pub fn integer(&self, path: &str) -> Option<i64> {
         self.value(path)?.as_integer()

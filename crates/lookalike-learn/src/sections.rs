@@ -22,6 +22,9 @@ crate::options! {
         /// again, with the gradients of the whole batch and the memory of a chunk. Refused for networks with BatchNorm, and
         /// for the nodes of one graph.
         chunk: Option<usize> = Value::Absent("the whole batch"), SOME;
+        /// Whether all instances are embedded before the first step, by the encoder as it starts: then the first epoch has look-alikes already,
+        /// with `sampler.uniform_epochs = 0`. Worth it where `encoder.weights` gives a trained encoder.
+        embed_first: bool = Value::Flag(false), FLAG;
         /// Layers that do not learn, by the beginnings of their names in an export, as `["conv1", "bn1", "layer1"]`. BatchNorm's running
         /// statistics still follow the batches.
         freeze: Option<Vec<String>> = Value::Absent("none"), Range::Texts("names");

@@ -14,6 +14,7 @@ use lookalike_learn::loss::noise_contrastive::{log_normalizer, noise_contrastive
 use lookalike_learn::loss::nt_xent::nt_xent;
 use lookalike_learn::loss::{Alignment, Debiased, Hard, InfoNce, Mask, QueryLoss, Similarities, normalize};
 use lookalike_learn::module::{AnyTensor, Parameter};
+use lookalike_learn::negatives::oracle::same_class;
 use lookalike_learn::negatives::mixing::{Draw, MixingOptions, Mixture, QueryDraw, draw};
 use lookalike_learn::negatives::{
     Comparison, Contrast, InstanceIds, MIXING, NO_INSTANCE, Observer, Queue, Unobserved,
@@ -243,7 +244,8 @@ fn what_is_excluded_is_neither_chosen_nor_mixed_and_a_query_without_negatives_ha
     let comparison = circle_of(vec![0; 40].into());
     let labels = [7, 1, 2, 3, 4];
     // All candidates are of instance 0: its own query has none left.
-    let plain = comparison.similarities(Some(&labels));
+    let of_class = |one: u32, other: u32| same_class(&labels, one, other);
+    let plain = comparison.similarities(Some(&of_class));
     let mask = plain.mask.clone().unwrap();
     assert_eq!(mask.of(0), (0..40).collect::<Vec<u32>>());
     assert!((1..5).all(|query| mask.of(query).is_empty()));
@@ -465,7 +467,8 @@ fn units_without_an_instance_are_compared_by_nt_xent_and_have_neither_oracle_nor
         assert_eq!(gradient(parameter, &mut ours), gradient(parameter, &mut theirs));
     }
     // All units are of one class, and yet none is left out but itself and its other form.
-    let plain = comparison().similarities(Some(&labels));
+    let of_class = |one: u32, other: u32| same_class(&labels, one, other);
+    let plain = comparison().similarities(Some(&of_class));
     assert_eq!(plain.mask, comparison().mask);
     let mask = plain.mask.unwrap();
     assert!((0..10).all(|unit| mask.of(unit) == [unit as u32 % 5, unit as u32 % 5 + 5]));

@@ -39,7 +39,7 @@ fn root() -> PathBuf {
 type Names = &'static [&'static str];
 
 /// What the methods go with: encoders, negatives and losses.
-const COMBINATIONS: [(&str, Names, Names, Names); 10] = {
+const COMBINATIONS: [(&str, Names, Names, Names); 11] = {
     const IMAGES: &[&str] = &["resnet18", "resnet34", "resnet50", "small"];
     const ANY: &[&str] = &["resnet18", "resnet34", "resnet50", "small", "gin", "bert", "static"];
     const ALL: &[&str] = &["info-nce", "debiased", "hard", "alignment"];
@@ -54,6 +54,7 @@ const COMBINATIONS: [(&str, Names, Names, Names); 10] = {
         ("graphcl", &["gin"], BATCH, &["nt-xent", "decoupled", "debiased", "hard"]),
         ("mvgrl", &["gcn"], BATCH, &["jensen-shannon", "info-nce", "decoupled", "debiased", "hard"]),
         ("mvgrl-nodes", &["gcn"], BATCH, &["jensen-shannon"]),
+        ("pairs", &["bert", "static"], BATCH, &["info-nce", "decoupled", "debiased", "hard"]),
         ("supervised", IMAGES, &["none"], &["cross-entropy"]),
     ]
 };

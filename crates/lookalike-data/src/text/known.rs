@@ -146,6 +146,17 @@ const KNOWN: &[KnownTexts] = &[
     ),
 ];
 
+impl KnownTexts {
+    /// The column by which its rows are grouped, where it has one.
+    pub fn group(&self) -> Option<&'static str> {
+        match self.layout {
+            Layout::Table { group, .. } => Some(group).filter(|group| !group.is_empty()),
+            Layout::Beir(_) => Some("query"),
+            _ => None,
+        }
+    }
+}
+
 /// All published sets that [`open`] knows.
 pub fn list() -> &'static [KnownTexts] {
     KNOWN

@@ -201,7 +201,7 @@ impl TextSet {
 impl TextSet {
     /// The rows of all `parts`, which have the same columns, one part after another. Groups and scores are kept where all parts have
     /// them.
-    pub(super) fn joined(name: &str, parts: &[Self]) -> Self {
+    pub fn joined(name: &str, parts: &[Self]) -> Self {
         let Some(first) = parts.first() else { return Self::default() };
         let mut columns: Vec<Column> = first.columns.iter().map(|column| Column::new(&column.name)).collect();
         for part in parts {

@@ -11,7 +11,7 @@ use crate::error::LearnError;
 use crate::head::{MaskedHead, Projection, ProjectionOptions};
 use crate::loss::QueryLoss;
 use crate::module::Module;
-use crate::negatives::{Contrast, MixingOptions};
+use crate::negatives::{Contrast, MixingOptions, Relevance};
 use crate::options::{Key, Settings, Value, When, refuse};
 use crate::weights::Start;
 
@@ -138,6 +138,8 @@ pub struct Building<'a> {
     pub instances: usize,
     /// Their classes, where known.
     pub labels: Option<Arc<Vec<u32>>>,
+    /// Which document answers which query, where the instances are pairs of these and false negatives are to be left out by it.
+    pub relevance: Option<Arc<Relevance>>,
     /// Values that describe an instance or a part of it, as the data have them.
     pub inputs: usize,
     /// The run's seed.
@@ -164,7 +166,7 @@ impl Building<'_> {
         } else {
             None
         };
-        Ok(Contrast { loss, mixing, oracle })
+        Ok(Contrast { loss, mixing, oracle, relevance: self.relevance.clone() })
     }
 
     /// Loads into all that a method keeps what `encoder.weights` names, where it does; for a method that makes its encoders itself.

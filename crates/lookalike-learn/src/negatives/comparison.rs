@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::oracle;
 use crate::engine::Tensor;
 use crate::input::RowId;
 use crate::loss::nt_xent::{all_views, own_row, own_views};
@@ -107,6 +106,8 @@ pub struct Comparison {
     pub mask: Option<Mask>,
     /// Whose they are; `None` where units are no instances.
     pub ids: Option<Ids>,
+    /// What is added to each candidate's similarity, `[Q, K]` without gradient: weights of negatives, which multiply their exponentials.
+    pub added: Option<Tensor<2>>,
     /// Whether gradient reaches the candidates.
     pub tracked: bool,
 }
@@ -129,6 +130,7 @@ impl Comparison {
             query: views,
             mask: own_views(instances.len()),
             ids: Some(Ids { queries, candidates: [instances, instances].concat().into() }),
+            added: None,
             tracked: true,
         }
     }
@@ -148,6 +150,7 @@ impl Comparison {
                 queries: rows(instances, view).collect(),
                 candidates: instances.to_vec().into(),
             }),
+            added: None,
             tracked: true,
         })
     }
@@ -160,7 +163,15 @@ impl Comparison {
         let units = first.dims()[0];
         let [views, others] = all_views(first, second);
         let mask = own_views(units);
-        Self { positive: others, candidates: views.clone(), query: views, mask, ids: None, tracked: true }
+        Self {
+            positive: others,
+            candidates: views.clone(),
+            query: views,
+            mask,
+            ids: None,
+            added: None,
+            tracked: true,
+        }
     }
 
     /// Queries of view `view` of `instances` beside `positive` and candidates that no gradient reaches, a dictionary's. With
@@ -174,22 +185,34 @@ impl Comparison {
     ) -> Self {
         let mask = if exclude_own { Mask::new(ids.rows_of(instances)) } else { None };
         let ids = Some(Ids { queries: rows(instances, view).collect(), candidates: ids });
-        Self { query, positive, candidates, mask, ids, tracked: false }
+        Self { query, positive, candidates, mask, ids, added: None, tracked: false }
     }
 
-    /// The similarities by which a loss is made. With `labels`, candidates of the query's class are no negatives.
-    pub fn similarities(&self, labels: Option<&[u32]>) -> Similarities {
-        let mask = match (labels, &self.ids) {
-            (Some(labels), Some(ids)) => self.without_class(labels, ids),
+    /// The similarities by which a loss is made. Where `excluded` holds of the instances of a query and of a candidate, this is no
+    /// negative of that.
+    pub fn similarities(&self, excluded: Option<&(dyn Fn(u32, u32) -> bool + Sync)>) -> Similarities {
+        let mask = match (excluded, &self.ids) {
+            (Some(excluded), Some(ids)) => self.without(excluded, ids),
             _ => self.mask.clone(),
         };
-        Similarities::new(self.query.clone(), self.positive.clone(), self.candidates.clone(), mask)
+        let similarities =
+            Similarities::new(self.query.clone(), self.positive.clone(), self.candidates.clone(), mask);
+        match &self.added {
+            Some(added) => {
+                Similarities { negatives: similarities.negatives + added.clone(), ..similarities }
+            }
+            None => similarities,
+        }
     }
 
-    fn without_class(&self, labels: &[u32], Ids { queries, candidates }: &Ids) -> Option<Mask> {
+    fn without(
+        &self,
+        excluded: &(dyn Fn(u32, u32) -> bool + Sync),
+        Ids { queries, candidates }: &Ids,
+    ) -> Option<Mask> {
         let of_query = |(index, query): (usize, &RowId)| {
-            let same = |row: &usize| oracle::same_class(labels, query.instance, candidates.of(*row));
-            let mut rows: Vec<u32> = (0..candidates.rows()).filter(same).map(|row| row as u32).collect();
+            let known = |row: &usize| excluded(query.instance, candidates.of(*row));
+            let mut rows: Vec<u32> = (0..candidates.rows()).filter(known).map(|row| row as u32).collect();
             rows.extend(self.mask.iter().flat_map(|mask| mask.of(index)));
             rows
         };

@@ -295,6 +295,11 @@ fn export(Exporting { settings, tensors, run, path }: Exporting<'_>) -> Result<(
     let mut described = own.unwrap_or_else(|| SentenceFolder::of(&encoder));
     described.describe(&encoder);
     described.max_length = max_length(settings, Some(&described))?;
+    for (name, key) in [("query", "text.query_prompt"), ("document", "text.document_prompt")] {
+        if let Some(prompt) = settings.text(key) {
+            described.prompts.insert(name.to_owned(), prompt.to_owned());
+        }
+    }
     let mut encoder = SentenceEncoder { folder: described, tokenizer, encoder };
     sentence::save(&mut encoder, source.as_deref(), path)
 }

@@ -55,26 +55,25 @@ pub(super) fn mask_tokens(tokenizer: &Tokenizer) -> Result<MaskTokens, LearnErro
     Ok(MaskTokens { mask, vocabulary: tokenizer.vocabulary() as u32 })
 }
 
-/// View `view` of texts, whose lists stand in the order of the request.
-///
-/// No view is longer than `longest`, where that is given.
+/// Views of texts, which are those of `rows`. None is longer than `longest`, where that is given. Own negatives, which have no other view,
+/// stay as they are.
 pub(super) fn view_of(
     views: Views,
     lists: TokenLists,
+    rows: &[RowId],
     (around, longest): (Around, Option<usize>),
-    (seed, request, view): (Seed, &BatchRequest, u32),
+    (seed, request): (Seed, &BatchRequest),
 ) -> TokenLists {
     if views == Views::Dropout {
         return lists;
     }
-    let changed = lists.iter().zip(&request.instances).map(|(list, instance)| {
-        let row = RowId { instance: *instance, view };
+    let changed = lists.iter().zip(rows).map(|(list, row)| {
         let mut stream = seed.stream("view of a text", request.epoch, request.step, row.address());
-        match (views, view) {
-            (Views::Crop, _) => crop(list, around, &mut stream),
-            (Views::Delete, _) => delete(list, around, &mut stream),
+        match (views, row.view) {
+            (Views::Crop, 0 | 1) => crop(list, around, &mut stream),
+            (Views::Delete, 0 | 1) => delete(list, around, &mut stream),
             (Views::Repeat, 1) => repeat(list, around, longest, &mut stream),
-            (Views::Dropout, _) | (Views::Repeat, _) => list.to_vec(),
+            _ => list.to_vec(),
         }
     });
     changed.collect()
@@ -169,8 +168,9 @@ mod tests {
         for views in [Views::Dropout, Views::Crop, Views::Delete, Views::Repeat] {
             let of = |instances: &[u32], view| {
                 let request = BatchRequest { instances: instances.to_vec(), ..request() };
-                let around = (Around::default(), None);
-                view_of(views, lists(instances), around, (SEED, &request, view))
+                let rows: Vec<RowId> =
+                    instances.iter().map(|instance| RowId { instance: *instance, view }).collect();
+                view_of(views, lists(instances), &rows, (Around::default(), None), (SEED, &request))
             };
             let [first, second] = [0, 1].map(|view| of(&[4, 0, 2], view));
             let turned = of(&[2, 4, 0], 0);
