@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "knn" => {
             let rows = random(n, d)?;
             measure(work, [n, d, n - 1, k], rounds, |_| {
-                Ok(knn_graph(rows.rows(), None, k, Scoring::F32, Watch::default())?.edges())
+                Ok(knn_graph(rows.rows(), None, k, None, Scoring::F32, Watch::default())?.edges())
             })?;
         }
         "proximity" => {
