@@ -7,7 +7,7 @@ use lookalike_base::arrays::Arrays;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::Split;
-use lookalike_sampling::Groups;
+use lookalike_sampling::{Groups, RunData, Sampler};
 
 use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
@@ -191,9 +191,10 @@ impl Experiment {
         engine::check_precision(recipe.device(), &self.device, train.precision)?;
         let instances = self.modality.instances();
         let sampler = recipe.sampler();
-        sampler.check(instances).map_err(|error| refuse("sampler", error.to_string()))?;
-        let batches =
-            lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch) as u64;
+        let run_data = RunData { groups: self.groups()?, sets: self.modality.sets(), ..RunData::default() };
+        let (planned, _) = Sampler::with_data(instances, sampler.clone(), recipe.seed(), run_data.clone())
+            .map_err(|error| refuse("sampler", error.to_string()))?;
+        let batches = planned.batches_per_epoch() as u64;
         if train.accumulate > train.epochs.saturating_mul(batches) {
             let epochs = train.epochs;
             let reason = format!(
@@ -218,7 +219,7 @@ impl Experiment {
             instances,
             labels,
             sampler: sampler.clone(),
-            groups: self.groups()?,
+            run_data,
             embed_first: train.embed_first,
             optimizer: recipe.optimizer().clone(),
             schedule,

@@ -257,8 +257,10 @@ impl Arguments {
     /// Opens the embeddings, and checks that those of pairs have two halves of one width.
     fn rows(&self) -> Result<Embeddings<'_>, Failure> {
         let paths = std::iter::once(&self.embeddings).chain(&self.documents);
-        let open = |path: &'_ PathBuf| Ok((MappedRows::open(path)?, path.as_path()));
-        let files = paths.map(open).collect::<Result<Vec<_>, Failure>>()?;
+        let mut files = Vec::new();
+        for path in paths {
+            files.push((MappedRows::open(path)?, path.as_path()));
+        }
         let shape = |(rows, _): &(MappedRows, &Path)| (rows.len(), rows.columns());
         if let [queries, documents] = &files[..]
             && shape(queries) != shape(documents)

@@ -16,6 +16,7 @@ use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::Split;
 use lookalike_data::loader::LoaderOptions;
+use lookalike_sampling::DataSets;
 use toml::Value as Toml;
 
 use crate::error::LearnError;
@@ -251,6 +252,12 @@ pub trait Modality: Send + Sync {
 
     /// The group of each instance, by a number and by name, where instances of one group must never share a batch.
     fn groups(&self) -> Option<Groups> {
+        None
+    }
+
+    /// Where instances are of several sets, which lie one behind another and of which each batch has one: their sizes, and the order of
+    /// batches.
+    fn sets(&self) -> Option<DataSets> {
         None
     }
 

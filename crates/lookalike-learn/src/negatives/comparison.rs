@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::oracle;
+use super::relevance::Relevance;
 use crate::engine::Tensor;
 use crate::input::RowId;
 use crate::loss::nt_xent::{all_views, own_row, own_views};
@@ -90,6 +92,30 @@ impl Ids {
     /// Whose query each row is, whichever the view.
     pub fn instances(&self) -> Vec<u32> {
         self.queries.iter().map(|row| row.instance).collect()
+    }
+
+    /// Of each query the candidates of its class, by the labels of instances.
+    pub fn of_class(&self, labels: &[u32]) -> Vec<Vec<u32>> {
+        let same = |query: &RowId| {
+            let same = |row: &u32| oracle::same_class(labels, query.instance, self.candidates.of(*row as usize));
+            (0..self.candidates.rows() as u32).filter(same).collect()
+        };
+        self.queries.par_iter().map(same).collect()
+    }
+
+    /// Of each query the candidates of instances that are related to its own by the data.
+    pub fn related(&self, relevance: &Relevance) -> Vec<Vec<u32>> {
+        let related: Vec<Vec<u32>> =
+            self.queries.iter().map(|query| relevance.related_to(query.instance)).collect();
+        let mut all: Vec<u32> = related.concat();
+        all.sort_unstable();
+        all.dedup();
+        let rows = self.candidates.rows_of(&all);
+        let of = |related: Vec<u32>| {
+            let rows = related.iter().filter_map(|other| rows.get(all.binary_search(other).ok()?));
+            rows.flatten().copied().collect()
+        };
+        related.into_iter().map(of).collect()
     }
 }
 
@@ -188,13 +214,16 @@ impl Comparison {
         Self { query, positive, candidates, mask, ids, added: None, tracked: false }
     }
 
-    /// The similarities by which a loss is made. Where `excluded` holds of the instances of a query and of a candidate, this is no
-    /// negative of that.
-    pub fn similarities(&self, excluded: Option<&(dyn Fn(u32, u32) -> bool + Sync)>) -> Similarities {
-        let mask = match (excluded, &self.ids) {
-            (Some(excluded), Some(ids)) => self.without(excluded, ids),
-            _ => self.mask.clone(),
-        };
+    /// The similarities by which a loss is made. `left_out` are lists of candidates, one a query, that are no negatives of it, beside those
+    /// that the mask names.
+    pub fn similarities(&self, left_out: Vec<Vec<Vec<u32>>>) -> Similarities {
+        let mut mask = self.mask.clone();
+        for lists in left_out {
+            mask = match mask {
+                Some(mask) => Mask::new((0..).zip(lists).map(|(query, list)| [mask.of(query), &list].concat()).collect()),
+                None => Mask::new(lists),
+            };
+        }
         let similarities =
             Similarities::new(self.query.clone(), self.positive.clone(), self.candidates.clone(), mask);
         match &self.added {
@@ -203,19 +232,5 @@ impl Comparison {
             }
             None => similarities,
         }
-    }
-
-    fn without(
-        &self,
-        excluded: &(dyn Fn(u32, u32) -> bool + Sync),
-        Ids { queries, candidates }: &Ids,
-    ) -> Option<Mask> {
-        let of_query = |(index, query): (usize, &RowId)| {
-            let known = |row: &usize| excluded(query.instance, candidates.of(*row));
-            let mut rows: Vec<u32> = (0..candidates.rows()).filter(known).map(|row| row as u32).collect();
-            rows.extend(self.mask.iter().flat_map(|mask| mask.of(index)));
-            rows
-        };
-        Mask::new(queries.par_iter().enumerate().map(of_query).collect())
     }
 }

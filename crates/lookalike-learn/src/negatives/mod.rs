@@ -57,14 +57,10 @@ impl Contrast {
 
     /// The similarities of a comparison, without candidates that are known to be false negatives.
     fn similarities(&self, comparison: &Comparison) -> Similarities {
-        let labels = self.oracle.as_ref().map(|labels| labels.as_slice());
-        let of_class = |one, other| labels.is_some_and(|labels| oracle::same_class(labels, one, other));
-        let known = |one, other| {
-            of_class(one, other)
-                || self.relevance.as_ref().is_some_and(|relevance| relevance.related(one, other))
-        };
-        let any = labels.is_some() || self.relevance.is_some();
-        comparison.similarities(if any { Some(&known) } else { None })
+        let Some(ids) = &comparison.ids else { return comparison.similarities(Vec::new()) };
+        let by_class = self.oracle.as_ref().map(|labels| ids.of_class(labels));
+        let by_data = self.relevance.as_ref().map(|relevance| ids.related(relevance));
+        comparison.similarities(by_class.into_iter().chain(by_data).collect())
     }
 
     /// The mean loss of queries over several lists of candidates in one softmax, `[1]`. The comparisons have the same queries, positives

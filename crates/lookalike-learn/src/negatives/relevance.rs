@@ -3,7 +3,7 @@
 //! In a batch of pairs the documents of others are a query's negatives. Some of them answer it too: a document that several queries
 //! share, a query that comes twice with two documents, a judgement of another row. Those are false negatives that nobody has to guess.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::LearnError;
 use crate::input::RowId;
@@ -17,6 +17,10 @@ pub struct Relevance {
     contents: Vec<u32>,
     /// Queries with documents that answer them, by content.
     answers: HashSet<(u32, u32)>,
+    /// Of each query's content the contents of documents that answer it, and of each document's the queries that it answers.
+    partners: [HashMap<u32, Vec<u32>>; 2],
+    /// The rows of each query's content, and of each document's.
+    rows: [HashMap<u32, Vec<u32>>; 2],
 }
 
 impl Relevance {
@@ -39,7 +43,17 @@ impl Relevance {
             first.push(contents.len());
         }
         answers.extend(further);
-        Ok(Self { first, contents, answers })
+        let (mut partners, mut by_content) = (<[HashMap<u32, Vec<u32>>; 2]>::default(), <[HashMap<_, Vec<_>>; 2]>::default());
+        for (query, document) in &answers {
+            partners[0].entry(*query).or_default().push(*document);
+            partners[1].entry(*document).or_default().push(*query);
+        }
+        for (row, begin) in (0..).zip(&first[..first.len() - 1]) {
+            for (side, rows) in by_content.iter_mut().enumerate() {
+                rows.entry(contents[begin + side]).or_default().push(row);
+            }
+        }
+        Ok(Self { first, contents, answers, partners, rows: by_content })
     }
 
     /// Number of rows.
@@ -68,13 +82,21 @@ impl Relevance {
         self.answers.contains(&(self.content(query), self.content(document)))
     }
 
-    /// Whether the document of one of two rows answers the query of the other, so that neither is a negative of the other.
-    pub fn related(&self, one: u32, other: u32) -> bool {
-        let known = |row: u32| (row as usize) < self.len();
-        let [query, document] = [0, 1].map(|view| move |instance| RowId { instance, view });
-        known(one)
-            && known(other)
-            && (self.answers(query(one), document(other)) || self.answers(query(other), document(one)))
+    /// The rows whose document answers the query of `row`, or whose query its document answers, itself among them, in ascending order:
+    /// neither is a negative of the other.
+    pub fn related_to(&self, row: u32) -> Vec<u32> {
+        if row as usize >= self.len() {
+            return Vec::new();
+        }
+        let own = [0, 1].map(|view| self.content(RowId { instance: row, view }));
+        let of = |side: usize| {
+            let partners = self.partners[side].get(&own[side]).into_iter().flatten();
+            partners.filter_map(move |partner| self.rows[1 - side].get(partner)).flatten().copied()
+        };
+        let mut related: Vec<u32> = of(0).chain(of(1)).collect();
+        related.sort_unstable();
+        related.dedup();
+        related
     }
 
     /// Share of the ordered pairs of different members of batches whose document answers the query of the other: false negatives of
@@ -121,9 +143,19 @@ mod tests {
     #[test]
     fn rows_are_related_where_either_answers_the_other() {
         let relevance = relevance();
-        assert!(relevance.related(0, 1) && relevance.related(0, 2) && relevance.related(1, 2));
-        assert!(!relevance.related(0, 3) && !relevance.related(1, 3), "own negatives are no documents of the row");
-        assert!(!relevance.related(0, u32::MAX), "no instance at all");
+        assert_eq!(relevance.related_to(0), [0, 1, 2]);
+        assert_eq!(relevance.related_to(1), [0, 1, 2]);
+        assert_eq!(relevance.related_to(3), [3], "own negatives are no documents of the row");
+        assert_eq!(relevance.related_to(u32::MAX), [0; 0], "no instance at all");
+        let (query, document) = (|instance| RowId { instance, view: 0 }, |instance| RowId { instance, view: 1 });
+        for one in 0..4 {
+            let twin: Vec<u32> = (0..4)
+                .filter(|other| {
+                    relevance.answers(query(one), document(*other)) || relevance.answers(query(*other), document(one))
+                })
+                .collect();
+            assert_eq!(relevance.related_to(one), twin);
+        }
     }
 
     #[test]

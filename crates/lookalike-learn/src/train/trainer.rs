@@ -9,7 +9,7 @@ use lookalike_base::progress::{Progress, Watch};
 use lookalike_base::{Matrix, Rows, Seed};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
-use lookalike_sampling::{Groups, HardnessTally, RunData, Sampler, SamplerOptions, Segment};
+use lookalike_sampling::{HardnessTally, RunData, Sampler, SamplerOptions, Segment};
 use serde_json::json;
 
 use super::checkpoint::{Checkpoints, FORMAT, State, machine};
@@ -48,8 +48,8 @@ pub struct TrainOptions {
     pub labels: Option<Vec<u32>>,
     /// Who shares a batch.
     pub sampler: SamplerOptions,
-    /// Who must never share one.
-    pub groups: Option<Groups>,
+    /// Who must never share one, and of which data set each batch is.
+    pub run_data: RunData,
     /// Whether all instances are embedded before the first step, so that the first graph and the method know them, see
     /// [`Trainer::embed_first`].
     pub embed_first: bool,
@@ -190,7 +190,7 @@ impl Trainer {
         std::fs::create_dir_all(&options.run).map_err(fail)?;
         let mut optimizer = Optimizer::new(options.optimizer.clone());
         let (instances, seed) = (options.instances, options.seed);
-        let data = RunData { groups: options.groups.clone(), ..RunData::default() };
+        let data = options.run_data.clone();
         let (mut sampler, advice) =
             Sampler::with_data(instances, options.sampler.clone(), seed, data.clone())?;
         let mut warnings: Vec<String> = advice.iter().map(ToString::to_string).collect();

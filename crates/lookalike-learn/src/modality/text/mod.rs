@@ -17,6 +17,7 @@ use lookalike_base::atomic::write_atomic;
 use lookalike_base::progress::Cancellation;
 use lookalike_base::{Seed, Watch};
 use lookalike_data::Split;
+use lookalike_sampling::{DataSets, SetOrder};
 use lookalike_data::text::{self, InvalidUtf8, Names, TextSet, TokenLists, Tokenizer, vocabulary};
 
 use super::{
@@ -43,6 +44,8 @@ crate::options! {
         columns: Option<Vec<String>> = Value::Absent("the first; of pairs the first two"), Range::Texts("names of columns");
         /// Further sets, as `data.name`; each batch is from one set.
         further: Option<Vec<String>> = Value::Absent("none"), Range::Texts("names or paths");
+        /// The order of their batches: all of all sets, drawn anew each epoch; or one of each in turn until the smallest set is used up.
+        order: SetOrder = Value::Text("proportional"), Range::OneOf(&["proportional", "round-robin"]);
         /// The column by which rows are grouped: those of one group never share a batch.
         group: Option<String> = Value::Absent("none"), Range::Text("name of a column");
         /// The column by which pairs are held out for the test: those of a tenth of its values, CRC-32 of whose lower-case letters is 0
@@ -97,8 +100,8 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
 /// Texts as tokens.
 struct Texts {
     name: String,
-    /// Rows of each set, which lie one behind another.
-    sets: Vec<usize>,
+    /// Rows of each set, which lie one behind another, and the order of their batches.
+    sets: DataSets,
     reader: Reader,
     /// The columns, of pairs the queries and the documents.
     columns: Vec<Tokens>,
@@ -176,80 +179,37 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     // Where own negatives are read beside views, several columns are pairs.
     let pairs = opening.columns.contains(&PAIRS[0]) || (named > 1 && opening.columns.contains(&PAIRS[2]));
     check_columns(&options, pairs)?;
-    let (root, mut warnings) = (opening.root(), Vec::new());
     let names = std::iter::once(opening.name()).chain(options.further.iter().flatten().map(String::as_str));
-    let mut parts = Vec::new();
-    for name in names {
-        let rows = Rows::open(name, &root, &options, pairs || options.columns.as_ref().is_some_and(|own| own.len() > 1))?;
-        warnings.extend(rows.warnings.iter().cloned());
-        parts.push((name, rows));
-    }
-    let sets = parts.iter().map(|(_, rows)| rows.train.len()).collect();
+    let parts = names.map(|name| Rows::open(name, &opening.root(), &options, pairs || named > 1));
+    let parts: Vec<Rows> = parts.collect::<Result<_, LearnError>>()?;
+    let mut warnings: Vec<String> = parts.iter().flat_map(|rows| rows.warnings.iter().cloned()).collect();
+    let sizes = parts.iter().map(|rows| rows.train.len()).collect();
     let train = joined(&parts)?;
     let folder = folder(settings)?;
     warnings.extend(folder.iter().flat_map(|folder| folder.warnings.iter().cloned()));
     let readers = Making { opening, options: &options, folder: folder.as_ref(), train: &train }.readers()?;
     let views = check_views(opening, &readers[0], train.columns.len())?;
-    let progress = opening.display.start((train.columns.len() * train.len()) as u64, "tokenising");
-    let cancellation = Cancellation::new();
-    let watch = Watch { progress: &*progress, cancellation: &cancellation };
-    let mut tokens = Tokenizing { cache: options.cache.as_deref(), fingerprint: String::new(), watch };
-    let mut columns = Vec::new();
-    for (column, reader) in train.columns.iter().take(2).zip(&readers[1..]) {
-        let reader = if pairs { reader } else { &readers[0] };
-        // Of views the first text of each row.
-        let texts = (0..train.len()).map(|row| column.texts.get(column.range(row).start)).collect();
-        columns.push(tokens.of(reader, texts, None)?);
-    }
-    let negatives = (pairs && train.columns.len() > 2).then(|| own_negatives(&train));
-    let negatives = negatives.map(|(texts, first)| tokens.of(&readers[2], texts, Some(first))).transpose()?;
-    let fingerprint = tokens.fingerprint;
-    progress.finish();
-    let relevance = (options.mask_relevant && columns.len() == 2).then(|| relevance_of(&train)).transpose()?;
-
-    let [plain, query, document] = &readers;
-    let of_tasks = Readers { plain, query, document };
-    let silent = Watch { cancellation: &cancellation, ..Watch::default() };
-    let mut tasks = Vec::new();
-    for (name, rows) in &parts {
-        if let Some(test) = &rows.test {
-            tasks.push(of_tasks.search(name, test, silent)?);
-        }
-    }
-    for name in settings.texts("evaluate.scored_on") {
-        let (task, said) = of_tasks.named("evaluate.scored_on", &name, &root, silent)?;
-        warnings.extend(said);
-        tasks.push(task);
-    }
-    let development = match options.development.as_deref() {
-        None => None,
-        Some(HELD_OUT) => {
-            let held: Vec<TextSet> = parts.iter().filter_map(|(_, rows)| rows.development.clone()).collect();
-            Some(of_tasks.search("development", &TextSet::joined("development", &held), silent)?)
-        }
-        Some(name) => {
-            let (task, said) = of_tasks.named("text.development", name, &root, silent)?;
-            warnings.extend(said);
-            Some(task)
-        }
-    };
-    warnings.extend(tasks.iter().chain(&development).filter_map(|task| overlap(task, &train)));
+    let Tokenized { columns, negatives, fingerprint } = tokenized(opening, &options, &train, (pairs, &readers))?;
+    let scored = Scored::open(opening, &options, &parts, &readers)?;
+    warnings.extend(scored.warnings.iter().cloned());
+    let all = scored.tasks.iter().chain(&scored.development);
+    warnings.extend(all.filter_map(|task| overlap(task, &train)));
     let groups = train.groups.as_ref().zip(options.group.as_ref()).map(|(names, column)| Groups {
         column: column.clone(),
         names: names.names.clone(),
         rows: names.rows.clone(),
     });
     let texts = Texts {
-        name: parts.iter().map(|(name, _)| *name).collect::<Vec<&str>>().join(" + "),
-        sets,
+        name: parts.iter().map(|rows| rows.name.as_str()).collect::<Vec<&str>>().join(" + "),
+        sets: DataSets { sizes, order: options.order },
         reader: readers[0].clone(),
         columns,
         negatives,
         labels: train.labels.clone().filter(|_| !pairs && train.columns.len() == 1),
         groups,
-        relevance: relevance.map(Arc::new),
-        tasks,
-        development,
+        relevance: options.mask_relevant.then(|| relevance_of(&train)).transpose()?.map(Arc::new),
+        tasks: scored.tasks,
+        development: scored.development,
         views,
         longest: longest(settings, folder.as_ref())?,
         fingerprint,
@@ -257,23 +217,96 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     Ok((Box::new(texts), warnings))
 }
 
+/// The tokens of what is learned from.
+struct Tokenized {
+    columns: Vec<Tokens>,
+    negatives: Option<Tokens>,
+    fingerprint: String,
+}
+
+/// Makes tokens of the first two columns, views or a pair, and of a row's own negatives.
+fn tokenized(
+    opening: &Opening<'_>,
+    options: &TextOptions,
+    train: &TextSet,
+    (pairs, [plain, query, document]): (bool, &[Reader; 3]),
+) -> Result<Tokenized, LearnError> {
+    let progress = opening.display.start((train.columns.len() * train.len()) as u64, "tokenising");
+    let cancellation = Cancellation::new();
+    let watch = Watch { progress: &*progress, cancellation: &cancellation };
+    let mut tokens = Tokenizing { cache: options.cache.as_deref(), fingerprint: String::new(), watch };
+    let mut columns = Vec::new();
+    for (column, reader) in train.columns.iter().take(2).zip([query, document]) {
+        // Of views the first text of each row.
+        let texts = (0..train.len()).map(|row| column.texts.get(column.range(row).start)).collect();
+        columns.push(tokens.of(if pairs { reader } else { plain }, texts, None)?);
+    }
+    let negatives = (pairs && train.columns.len() > 2).then(|| own_negatives(train));
+    let negatives = negatives.map(|(texts, first)| tokens.of(document, texts, Some(first))).transpose()?;
+    progress.finish();
+    Ok(Tokenized { columns, negatives, fingerprint: tokens.fingerprint })
+}
+
+/// What an encoder is scored on.
+struct Scored {
+    tasks: Vec<Task>,
+    development: Option<Task>,
+    warnings: Vec<String>,
+}
+
+impl Scored {
+    fn open(
+        opening: &Opening<'_>,
+        options: &TextOptions,
+        parts: &[Rows],
+        [plain, query, document]: &[Reader; 3],
+    ) -> Result<Self, LearnError> {
+        let readers = Readers { plain, query, document };
+        let (root, cancellation) = (opening.root(), Cancellation::new());
+        let watch = Watch::silent(&cancellation);
+        let (mut tasks, mut warnings) = (Vec::new(), Vec::new());
+        for rows in parts {
+            if let Some(test) = &rows.test {
+                tasks.push(readers.search(&rows.name, test, watch)?);
+            }
+        }
+        let mut named = |key: &str, name: &str| {
+            let (task, said) = readers.named(key, name, &root, watch)?;
+            warnings.extend(said);
+            Ok::<Task, LearnError>(task)
+        };
+        for name in opening.settings.texts("evaluate.scored_on") {
+            tasks.push(named("evaluate.scored_on", &name)?);
+        }
+        let development = match options.development.as_deref() {
+            None => None,
+            Some(HELD_OUT) => {
+                let held: Vec<TextSet> = parts.iter().filter_map(|rows| rows.development.clone()).collect();
+                Some(readers.search("development", &TextSet::joined("development", &held), watch)?)
+            }
+            Some(name) => Some(named("text.development", name)?),
+        };
+        Ok(Self { tasks, development, warnings })
+    }
+}
+
 /// The rows to learn from of all sets, one behind another.
-fn joined(parts: &[(&str, Rows)]) -> Result<TextSet, LearnError> {
-    if let [(_, rows)] = parts {
+fn joined(parts: &[Rows]) -> Result<TextSet, LearnError> {
+    if let [rows] = parts {
         return Ok(TextSet { groups: rows.groups.clone(), ..rows.train.clone() });
     }
-    let counts: Vec<usize> = parts.iter().map(|(_, rows)| rows.train.columns.len()).collect();
+    let counts: Vec<usize> = parts.iter().map(|rows| rows.train.columns.len()).collect();
     if let Some(place) = counts.iter().position(|count| *count != counts[0]) {
         let reason = format!(
             "`{}` has {} columns, and `{}` has {}; sets that are trained on together have as many",
-            parts[place].0, counts[place], parts[0].0, counts[0]
+            parts[place].name, counts[place], parts[0].name, counts[0]
         );
         return Err(refuse("text.further", reason));
     }
     let sets: Vec<TextSet> = parts
         .iter()
-        .map(|(name, rows)| {
-            // A group's name is that of its set's.
+        .map(|rows| {
+            let name = &rows.name;
             let groups = rows.groups.as_ref().map(|groups| {
                 groups.rows.iter().map(|row| format!("{name}: {}", groups.names[*row as usize])).collect()
             });
@@ -293,7 +326,7 @@ fn own_negatives(set: &TextSet) -> (Vec<&str>, Vec<usize>) {
     (texts, first)
 }
 
-/// Which document answers which query, by the texts themselves.
+/// Which document answers which query, by the texts themselves; of texts in one column equal ones answer each other.
 fn relevance_of(set: &TextSet) -> Result<Relevance, LearnError> {
     let mut known: HashMap<&str, u32> = HashMap::new();
     let mut rows: Vec<Vec<u32>> = Vec::with_capacity(set.len());
@@ -306,7 +339,11 @@ fn relevance_of(set: &TextSet) -> Result<Relevance, LearnError> {
             let next = known.len() as u32;
             *known.entry(text).or_insert(next)
         });
-        rows.push(contents.collect());
+        let mut contents: Vec<u32> = contents.collect();
+        if let [one] = contents[..] {
+            contents.push(one);
+        }
+        rows.push(contents);
     }
     Relevance::new(rows.iter().map(Vec::as_slice), [])
 }
@@ -382,7 +419,7 @@ impl Modality for Texts {
     }
 
     fn instances(&self) -> usize {
-        self.sets.iter().sum()
+        self.sets.sizes.iter().sum()
     }
 
     /// Tokens of the vocabulary.
@@ -417,6 +454,10 @@ impl Modality for Texts {
 
     fn groups(&self) -> Option<Groups> {
         self.groups.clone()
+    }
+
+    fn sets(&self) -> Option<DataSets> {
+        Some(self.sets.clone()).filter(|sets| sets.sizes.len() > 1)
     }
 
     fn tasks(&self) -> &[Task] {

@@ -11,6 +11,8 @@ use crate::options::{did_you_mean, refuse};
 
 /// The rows of one set.
 pub(super) struct Rows {
+    /// The set's name, or the path.
+    pub(super) name: String,
     /// What is learned from.
     pub(super) train: TextSet,
     /// What is scored at the end.
@@ -48,7 +50,8 @@ impl Rows {
         set.groups = grouped;
         let Some(held) = held else {
             let groups = set.groups.clone();
-            return Ok(Self { train: set, test: None, development: None, groups, warnings });
+            let name = name.to_owned();
+            return Ok(Self { name, train: set, test: None, development: None, groups, warnings });
         };
         let part = options.development.as_deref() == Some(HELD_OUT);
         let held = held_out(&held, part);
@@ -79,7 +82,7 @@ impl Rows {
             development.as_ref().map_or(String::new(), |part| format!(", {} for development", part.len()))
         ));
         let groups = train.groups.clone();
-        Ok(Self { train, test: Some(test), development, groups, warnings })
+        Ok(Self { name: name.to_owned(), train, test: Some(test), development, groups, warnings })
     }
 }
 
