@@ -84,7 +84,7 @@ fn one_data_set_is_sampled_as_without_any() {
                 let data = RunData { sets, groups: groups(), ..RunData::default() };
                 let (mut sampler, _) = Sampler::with_data(100, options(kind), Seed(3), data).unwrap();
                 let batches = train(&mut sampler, 50);
-                (batches, sampler.state().1, sampler.report().finished)
+                (batches, sampler.state(), sampler.agreement())
             };
             let alone = run(Some(DataSets { sizes: vec![100], order }));
             assert_eq!(alone, run(None), "{kind:?} {order:?}");
@@ -99,6 +99,8 @@ fn in_proportion_every_instance_of_every_set_comes_once_an_epoch() {
         let (mut sampler, _) =
             Sampler::with_data(102, options(kind), Seed(1), data(&sizes, SetOrder::Proportional)).unwrap();
         assert_eq!(sampler.batches_per_epoch(), 17);
+        let sets = data(&sizes, SetOrder::Proportional).sets.unwrap();
+        assert_eq!(sets.batches_per_epoch(BATCH, LastBatch::Drop), 17);
         let mut orders = Vec::new();
         for epoch in 0..4 {
             let batches = train(&mut sampler, 17);
@@ -123,6 +125,8 @@ fn in_turn_each_set_has_one_batch_until_the_smallest_is_used_up() {
             let batches = train(&mut sampler, 6);
             assert_eq!(sets_of(&batches, &sizes), [0, 1, 2, 0, 1, 2]);
             assert_eq!(sampler.position(), 0);
+            let sets = data(&sizes, SetOrder::RoundRobin).sets.unwrap();
+            assert_eq!(sets.batches_per_epoch(BATCH, LastBatch::Drop), 6);
             let mut members = sorted(batches.concat());
             members.dedup();
             assert_eq!(members.len(), 36, "nobody comes twice");
@@ -195,11 +199,12 @@ proptest! {
         let mut stopped = whole.clone();
         let expected = train(&mut whole, stop + 30);
         sets_of(&expected, &sizes);
-        prop_assert!(expected.iter().all(|batch| {
+        let apart = expected.iter().all(|batch| {
             let mut groups: Vec<u32> = batch.iter().map(|member| member / 2).collect();
             groups.sort_unstable();
             groups.windows(2).all(|pair| pair[0] != pair[1])
-        }));
+        });
+        prop_assert!(apart);
         let mut found = train(&mut stopped, stop);
         if planned_before_saving {
             stopped.next_segment().unwrap();
@@ -351,7 +356,7 @@ fn a_state_of_other_sets_is_refused_and_ranks_with_other_sets_differ() {
         let restored =
             Sampler::restore_with_data(60, options(SamplerKind::Walk), Seed(1), other, &state, &arrays);
         let error = restored.unwrap_err().to_string();
-        assert!(error.contains("saved with data sets = Some(([30, 30], Proportional))"), "{error}");
+        assert!(error.contains("saved with data sets of [30, 30] instances (Proportional), not"), "{error}");
     }
     let all = [SetOrder::Proportional, SetOrder::RoundRobin].map(|order| make(&[30, 30], order).agreement());
     let error = check_agreement(&all).unwrap_err().to_string();

@@ -27,7 +27,7 @@ impl Sampler {
     pub fn agreement(&self) -> Agreement {
         let labels = self.data.oracle.as_ref().map(crate::Oracle::fingerprint);
         let groups = self.data.groups.as_ref().map(crate::Groups::fingerprint);
-        let (ranks, split, sets) = (self.data.ranks.count, self.data.ranks.split, &self.data.sets);
+        let (ranks, split, sets) = (self.data.ranks.count, self.data.ranks.split, self.data.several_sets());
         let settings = (self.instances, &self.options, labels, groups, sets, ranks, split);
         let settings = serde_json::to_string(&settings)
             .unwrap_or_else(|_| unreachable!("numbers and names are serialised"));

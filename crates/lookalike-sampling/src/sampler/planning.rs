@@ -95,8 +95,14 @@ impl Sampler {
     ) -> Result<Segment, SamplingError> {
         let at_once = self.at_once();
         let order = self.set_order().of_epoch(&self.rounds(), self.seed, self.drawn_epoch());
-        let (before, from) = order.split_at(first_batch / at_once);
-        let during = &from[..batches / at_once];
+        let parted = order.split_at_checked(first_batch / at_once);
+        let parted = parted.and_then(|(before, from)| Some((before, from.get(..batches / at_once)?)));
+        let (before, during) = parted.ok_or_else(|| SamplingError::Segment {
+            problem: format!(
+                "{batches} batches from batch {first_batch} on leave an epoch of {}",
+                order.len() * at_once
+            ),
+        })?;
         let of_set = |(number, set): (usize, &SetState)| {
             let count = |rounds: &[usize]| rounds.iter().filter(|of| **of == number).count() * at_once;
             let part = match count(during) {

@@ -117,6 +117,11 @@ impl Ranks {
 }
 
 impl RunData {
+    /// The data sets, where there are several: one is the same as none.
+    pub(crate) fn several_sets(&self) -> Option<&DataSets> {
+        self.sets.as_ref().filter(|sets| sets.sizes.len() > 1)
+    }
+
     /// The groups, which must be one for each of `instances`.
     pub(crate) fn checked_groups(&self, instances: usize) -> Result<Option<&Groups>, SamplingError> {
         match &self.groups {

@@ -10,6 +10,7 @@ use crate::error::{SamplingError, Warning};
 use crate::graph::ProximityGraph;
 use crate::graph::weights::EdgeWeights;
 use crate::plan::groups::Groups;
+use crate::plan::{LastBatch, batches_per_epoch};
 
 /// The data sets that instances belong to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +51,12 @@ pub(crate) struct SetState {
 }
 
 impl DataSets {
+    /// Batches an epoch, of `batch_size` each.
+    pub fn batches_per_epoch(&self, batch_size: usize, last_batch: LastBatch) -> usize {
+        let rounds = |size: &usize| batches_per_epoch(*size, batch_size, last_batch);
+        self.order.rounds(&self.sizes.iter().map(rounds).collect::<Vec<usize>>())
+    }
+
     /// The sets of a sampler with this seed over `instances`. One set, or none, is all of them and draws by the seed itself.
     ///
     /// # Errors

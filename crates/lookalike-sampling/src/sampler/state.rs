@@ -93,7 +93,7 @@ impl Sampler {
             oracle: self.data.oracle.as_ref().map(Oracle::fingerprint),
             ranks: self.data.ranks.count,
             split: self.data.ranks.split,
-            sets: self.data.sets.clone(),
+            sets: self.data.several_sets().cloned(),
             epoch: self.epoch,
             position: self.position,
             steps: self.steps,
@@ -266,10 +266,13 @@ fn check_same_data(data: &RunData, state: &SamplerState) -> Result<(), SamplingE
     if data.oracle.as_ref().map(Oracle::fingerprint) != state.oracle {
         return differs("it was saved with another oracle, or one of the two is without any".to_owned());
     }
-    if data.sets != state.sets {
-        let sets = |sets: &Option<DataSets>| sets.as_ref().map(|sets| (sets.sizes.clone(), sets.order));
-        let (saved, asked) = (sets(&state.sets), sets(&data.sets));
-        return differs(format!("it was saved with data sets = {saved:?}, not {asked:?}"));
+    if data.several_sets() != state.sets.as_ref() {
+        let words = |sets: Option<&DataSets>| match sets {
+            None => "one data set".to_owned(),
+            Some(DataSets { sizes, order }) => format!("data sets of {sizes:?} instances ({order:?})"),
+        };
+        let (saved, asked) = (words(state.sets.as_ref()), words(data.several_sets()));
+        return differs(format!("it was saved with {saved}, not {asked}"));
     }
     let (count, split) = (data.ranks.count, data.ranks.split);
     if (count, split) != (state.ranks, state.split) {
