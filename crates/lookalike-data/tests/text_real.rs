@@ -165,7 +165,7 @@ fn every_listed_name_opens_or_says_what_it_looked_for() {
     let missing = text::open("sickr", &root).unwrap_err().to_string();
     assert!(missing.contains("does not hold sickr"), "{missing}");
     let empty = tempfile::tempdir().unwrap();
-    for info in text::list() {
+    for info in text::list().iter().filter(|info| !info.is_made()) {
         let error = text::open(info.name, empty.path()).unwrap_err().to_string();
         assert!(error.contains("looked for"), "{error}");
     }

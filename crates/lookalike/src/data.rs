@@ -81,7 +81,8 @@ fn list() -> Result<(), Failure> {
         table.row(info.name, format!("{:width$}  {files}", info.description));
     }
     for info in text::list() {
-        table.row(info.name, format!("{:width$}  your own files", info.description));
+        let files = if info.is_made() { "no files needed" } else { "your own files" };
+        table.row(info.name, format!("{:width$}  {files}", info.description));
     }
     let graphs = "graphs in TU format, the text format of GIN's code or Planetoid's, by name or path";
     table.row("NAME or PATH", format!("{graphs:width$}  your own files"));

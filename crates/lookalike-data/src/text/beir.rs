@@ -65,7 +65,6 @@ pub fn open_beir(
     part: &str,
     skip_unknown: bool,
 ) -> Result<(Retrieval, Vec<String>), DataError> {
-    let mut warnings = Vec::new();
     let file = |names: [String; 2]| {
         let found = names.iter().map(|name| folder.join(name)).find(|path| path.is_file());
         found.ok_or_else(|| DataError::NoTexts {
@@ -77,9 +76,25 @@ pub fn open_beir(
     let either = |name: &str| file([name.to_owned(), format!("{name}.gz")]);
     let qrels = either(&format!("qrels/{part}.tsv"))?;
     let (corpus, queries) = (either("corpus.jsonl")?, either("queries.jsonl")?);
-    let (documents, document_of) = identified(&corpus, true, &mut warnings)?;
-    let (all, query_of) = identified(&queries, false, &mut warnings)?;
-    let mut judgements = judgements(&qrels, &query_of, &document_of, skip_unknown, &mut warnings)?;
+    let (mut set, warnings) = open_beir_files(&queries, &corpus, &qrels, skip_unknown)?;
+    part.clone_into(&mut set.part);
+    Ok((set, warnings))
+}
+
+/// [`open_beir`] of files wherever they are: queries, documents and judgements. The part has no name.
+///
+/// # Errors
+/// As [`open_beir`].
+pub fn open_beir_files(
+    queries: &Path,
+    corpus: &Path,
+    qrels: &Path,
+    skip_unknown: bool,
+) -> Result<(Retrieval, Vec<String>), DataError> {
+    let mut warnings = Vec::new();
+    let (documents, document_of) = identified(corpus, true, &mut warnings)?;
+    let (all, query_of) = identified(queries, false, &mut warnings)?;
+    let mut judgements = judgements(qrels, &query_of, &document_of, skip_unknown, &mut warnings)?;
 
     // Only queries that are judged stay.
     let mut kept = vec![None; all.len()];
@@ -95,7 +110,7 @@ pub fn open_beir(
     for judgement in &mut judgements {
         judgement.query = kept[judgement.query as usize].unwrap_or_default();
     }
-    Ok((Retrieval { part: part.to_owned(), documents, queries, judgements }, warnings))
+    Ok((Retrieval { part: String::new(), documents, queries, judgements }, warnings))
 }
 
 fn identified(

@@ -1,4 +1,4 @@
-//! Published sets of texts by name.
+//! Sets of texts by name: the published ones, and the one that is made.
 
 use super::beir::{Retrieval, open_beir};
 use super::clinc;
@@ -7,10 +7,11 @@ use super::read::{ReadOptions, read, read_columns};
 use super::senteval::{TRANSFER_NAMES, Transfer, transfer};
 use super::sts::{STS_NAMES, Sts, sts, sts_at};
 use super::text_set::TextSet;
+use super::wares;
 use crate::error::DataError;
 use std::path::Path;
 
-/// A published set of texts.
+/// A set of texts with a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KnownTexts {
     /// Its name.
@@ -39,6 +40,8 @@ enum Layout {
     Beir(&'static str),
     Sts,
     Transfer,
+    /// No file at all.
+    Wares,
 }
 
 const fn table(
@@ -61,6 +64,12 @@ const fn known(
 }
 
 const KNOWN: &[KnownTexts] = &[
+    known(
+        "wares",
+        "what customers ask for and lines of a catalogue, 20,000 pairs of 1,000 families, made when opened",
+        &[],
+        Layout::Wares,
+    ),
     known(
         "tldr",
         "what a command does and the command, 32,136 pairs of 7,240 commands",
@@ -147,6 +156,7 @@ const KNOWN: &[KnownTexts] = &[
 ];
 
 impl KnownTexts {
+<<<<<<< HEAD
     /// The column by which its rows are grouped, where it has one.
     pub fn group(&self) -> Option<&'static str> {
         match self.layout {
@@ -158,6 +168,15 @@ impl KnownTexts {
 }
 
 /// All published sets that [`open`] knows.
+=======
+    /// Whether it is made when it is opened and needs no file.
+    pub fn is_made(&self) -> bool {
+        self.layout == Layout::Wares
+    }
+}
+
+/// All sets that [`open`] knows.
+>>>>>>> mine
 pub fn list() -> &'static [KnownTexts] {
     KNOWN
 }
@@ -231,6 +250,7 @@ pub fn open(name: &str, root: &Path) -> Result<(OpenedTexts, Vec<String>), DataE
             }
             clinc::read(&path, part).map(|(set, warnings)| (named(set), warnings))
         }
+        Layout::Wares => Ok((named(wares::wares(wares::SEED, wares::FAMILIES)), Vec::new())),
         Layout::Beir(folder) => {
             let (set, warnings) = open_beir(&root.join(folder), part, false)?;
             Ok((OpenedTexts::Retrieval(set), warnings))

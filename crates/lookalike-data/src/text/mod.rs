@@ -25,8 +25,9 @@ mod token_lists;
 mod tokenizer;
 pub mod views;
 pub mod vocabulary;
+pub mod wares;
 
-pub use beir::{Identified, Judgement, Retrieval, open_beir};
+pub use beir::{Identified, Judgement, Retrieval, open_beir, open_beir_files};
 pub use cache::{cached_tokens, token_fingerprint};
 pub use known::{KnownTexts, OpenedTexts, list, open, open_at};
 pub use lines::{Encoding, InvalidUtf8};

@@ -165,6 +165,9 @@ pub struct TextSet {
     pub scores: Option<Vec<f32>>,
     /// Where in its file each row stands: the line, or the row of Parquet, from 1.
     pub places: Vec<u64>,
+    /// Where it is known of all rows which answer which: the pairs of rows (i, j) such that the second text of row j answers the first
+    /// of row i, in their order; (i, i) is among them for each i.
+    pub relevant: Option<Vec<(u32, u32)>>,
 }
 
 impl TextSet {

@@ -190,6 +190,8 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let readers = Making { opening, options: &options, folder: folder.as_ref(), train: &train }.readers()?;
     let views = check_views(opening, &readers[0], train.columns.len())?;
     let Tokenized { columns, negatives, fingerprint } = tokenized(opening, &options, &train, (pairs, &readers))?;
+    let known = options.mask_relevant && columns.len() == 2;
+    let relevance = known.then(|| relevance_of(&train)).transpose()?;
     let scored = Scored::open(opening, &options, &parts, &readers)?;
     warnings.extend(scored.warnings.iter().cloned());
     let all = scored.tasks.iter().chain(&scored.development);
@@ -207,7 +209,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
         negatives,
         labels: train.labels.clone().filter(|_| !pairs && train.columns.len() == 1),
         groups,
-        relevance: options.mask_relevant.then(|| relevance_of(&train)).transpose()?.map(Arc::new),
+        relevance: relevance.map(Arc::new),
         tasks: scored.tasks,
         development: scored.development,
         views,
@@ -326,7 +328,7 @@ fn own_negatives(set: &TextSet) -> (Vec<&str>, Vec<usize>) {
     (texts, first)
 }
 
-/// Which document answers which query, by the texts themselves; of texts in one column equal ones answer each other.
+/// Which document answers which query, by the texts themselves.
 fn relevance_of(set: &TextSet) -> Result<Relevance, LearnError> {
     let mut known: HashMap<&str, u32> = HashMap::new();
     let mut rows: Vec<Vec<u32>> = Vec::with_capacity(set.len());
@@ -339,11 +341,7 @@ fn relevance_of(set: &TextSet) -> Result<Relevance, LearnError> {
             let next = known.len() as u32;
             *known.entry(text).or_insert(next)
         });
-        let mut contents: Vec<u32> = contents.collect();
-        if let [one] = contents[..] {
-            contents.push(one);
-        }
-        rows.push(contents);
+        rows.push(contents.collect());
     }
     Relevance::new(rows.iter().map(Vec::as_slice), [])
 }
