@@ -156,19 +156,16 @@ const KNOWN: &[KnownTexts] = &[
 ];
 
 impl KnownTexts {
-<<<<<<< HEAD
     /// The column by which its rows are grouped, where it has one.
     pub fn group(&self) -> Option<&'static str> {
         match self.layout {
             Layout::Table { group, .. } => Some(group).filter(|group| !group.is_empty()),
             Layout::Beir(_) => Some("query"),
+            Layout::Wares => Some("family"),
             _ => None,
         }
     }
-}
 
-/// All published sets that [`open`] knows.
-=======
     /// Whether it is made when it is opened and needs no file.
     pub fn is_made(&self) -> bool {
         self.layout == Layout::Wares
@@ -176,7 +173,6 @@ impl KnownTexts {
 }
 
 /// All sets that [`open`] knows.
->>>>>>> mine
 pub fn list() -> &'static [KnownTexts] {
     KNOWN
 }

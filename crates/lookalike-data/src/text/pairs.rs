@@ -72,6 +72,7 @@ impl TextSet {
             groups: self.groups.as_ref().map(names),
             scores: self.scores.as_ref().map(|scores| rows.iter().map(|row| scores[*row]).collect()),
             places: rows.iter().map(|row| self.places[*row]).collect(),
+            relevant: self.relevant.as_ref().map(|relevant| among(relevant, rows)),
         }
     }
 
@@ -104,6 +105,16 @@ impl TextSet {
     }
 }
 
+/// The pairs of `relevant` whose rows both stand in `rows`, by their new numbers.
+fn among(relevant: &[(u32, u32)], rows: &[usize]) -> Vec<(u32, u32)> {
+    let mut places: HashMap<usize, Vec<u32>> = HashMap::new();
+    for (row, place) in rows.iter().zip(0..) {
+        places.entry(*row).or_default().push(place);
+    }
+    let of = |row: &u32| places.get(&(*row as usize)).into_iter().flatten().copied();
+    relevant.iter().flat_map(|(one, other)| of(one).flat_map(move |one| of(other).map(move |other| (one, other)))).collect()
+}
+
 impl From<&Retrieval> for TextSet {
     /// A row for each document that is judged to answer a query, with columns `query` and `document`. Its group is the query.
     fn from(data: &Retrieval) -> Self {
@@ -121,19 +132,24 @@ impl From<&Retrieval> for TextSet {
 
 impl Retrieval {
     /// Pairs as a retrieval set: each different text of the second column is a document, each of the first a query, and a document is
-    /// relevant to a query where any row has both.
+    /// relevant to a query where any row has both, or [`TextSet::relevant`] says so of the first texts of two rows.
     ///
     /// # Errors
     /// As [`TextSet::pair_columns`].
     pub fn of_pairs(set: &TextSet) -> Result<Self, DataError> {
         let [first, second] = set.pair_columns()?;
         let (mut queries, mut documents) = (Distinct::default(), Distinct::default());
-        let mut judged = Vec::new();
+        let (mut judged, mut places) = (Vec::new(), Vec::new());
         for row in 0..set.len() {
+            let begin = judged.len();
             for query in first.row(row) {
                 let query = queries.place(query);
                 judged.extend(second.row(row).map(|document| (query, documents.place(document))));
             }
+            places.push(judged[begin]);
+        }
+        for (query, document) in set.relevant.iter().flatten() {
+            judged.push((places[*query as usize].0, places[*document as usize].1));
         }
         judged.sort_unstable();
         judged.dedup();
@@ -209,6 +225,22 @@ mod tests {
         let again = TextSet::from(&data);
         assert_eq!((again.len(), again.row(3)), (4, vec!["b", "2"]));
         assert_eq!(Retrieval::of_pairs(&again).unwrap().judgements, data.judgements);
+    }
+
+    #[test]
+    fn rows_that_are_known_to_answer_are_judged_so_and_keep_it_when_some_are_chosen() {
+        let set = TextSet { relevant: Some(vec![(0, 0), (1, 1), (1, 2), (2, 2)]), ..set() };
+        let judged = |set: &TextSet| {
+            let data = Retrieval::of_pairs(set).unwrap();
+            data.judgements.iter().map(|judged| (judged.query, judged.document)).collect::<Vec<_>>()
+        };
+        // Row 1's query, b, is answered by the document of row 2 too.
+        assert_eq!(judged(&set), [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2)]);
+        let chosen = set.select(&[2, 1]);
+        assert_eq!(chosen.relevant, Some(vec![(1, 1), (1, 0), (0, 0)]));
+        assert_eq!(set.select(&[1]).relevant, Some(vec![(0, 0)]));
+        let both = TextSet::joined("both", &[set.clone(), chosen]);
+        assert_eq!(both.relevant.unwrap()[4..], [(4, 4), (4, 3), (3, 3)]);
     }
 
     #[test]

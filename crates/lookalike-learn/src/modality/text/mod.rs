@@ -158,12 +158,15 @@ fn check_views(opening: &Opening<'_>, reader: &Reader, columns: usize) -> Result
     if opening.columns.contains(&MASKED) {
         mask_tokens(&reader.tokenizer)?;
     }
+    if !opening.columns.contains(&"view 2") {
+        return Ok(Views::Dropout);
+    }
     let views = opening.settings.read::<ViewOptions>("text")?.views;
     if columns > 1 && views != Views::Dropout {
         let reason = "makes two views of one text, and text.columns names several; leave it out";
         return Err(refuse("text.views", reason));
     }
-    let alike = opening.columns.contains(&"view 2") && columns == 1 && views == Views::Dropout;
+    let alike = columns == 1 && views == Views::Dropout;
     if alike && !reader.special() {
         let reason = "is `dropout`, and the encoder `static` has none: both views would be the same; take `crop`, `delete` or \
                       `repeat`";
@@ -328,7 +331,7 @@ fn own_negatives(set: &TextSet) -> (Vec<&str>, Vec<usize>) {
     (texts, first)
 }
 
-/// Which document answers which query, by the texts themselves.
+/// Which document answers which query, by the texts themselves and by what the set knows.
 fn relevance_of(set: &TextSet) -> Result<Relevance, LearnError> {
     let mut known: HashMap<&str, u32> = HashMap::new();
     let mut rows: Vec<Vec<u32>> = Vec::with_capacity(set.len());
@@ -343,7 +346,10 @@ fn relevance_of(set: &TextSet) -> Result<Relevance, LearnError> {
         });
         rows.push(contents.collect());
     }
-    Relevance::new(rows.iter().map(Vec::as_slice), [])
+    let further = set.relevant.iter().flatten();
+    let further: Vec<(u32, u32)> =
+        further.map(|(query, document)| (rows[*query as usize][0], rows[*document as usize][1])).collect();
+    Relevance::new(rows.iter().map(Vec::as_slice), further)
 }
 
 /// What makes the readers of texts.
