@@ -17,7 +17,7 @@ impl ProximityGraph {
     /// the other way round: qᵢ·dⱼ > share · qᵢ·dᵢ, or qⱼ·dᵢ > share · qⱼ·dⱼ. Document j may answer query i as well as its own does.
     ///
     /// The rule is that by which mined negatives are kept or not in NV-Retriever (Moreira et al. 2024, 95 % of the positive's score)
-    /// and in GISTEmbed (Solatorio 2024), here on the vectors that the graph was built from.
+    /// and in GIST (Solatorio 2024), here on the vectors that the graph was built from.
     ///
     /// # Shapes
     /// `embeddings` N×2d, the query of an instance in the first half of its row, the document in the second; each half is
