@@ -31,4 +31,4 @@ pub use dot::{dot, level};
 pub use error::KernelError;
 pub use normalize::{normalize, scatter_units, squared_norm};
 pub use stop::{NEVER, Stop};
-pub use top_k::{TopK, top_k};
+pub use top_k::{PiecewiseTopK, TopK, top_k};

@@ -1,6 +1,6 @@
 //! The most similar rows of a matrix.
 
-use crate::blocks::{Circulant, Scoring, circulant_top_k, database_top_k};
+use crate::blocks::{Circulant, PiecewiseSearch, Scoring, circulant_top_k, database_top_k};
 use crate::error::{KernelError, rows_of};
 use crate::stop::Stop;
 
@@ -63,4 +63,59 @@ pub fn top_k(
         database_top_k(queries, database, columns, exclude_self, &mut best, stop);
     }
     if stop() { Err(KernelError::Cancelled) } else { Ok(best) }
+}
+
+/// [`top_k`] over a database that comes in pieces, so that it need not fit into memory: the same result as over all of it at once.
+///
+/// Beside a piece and a copy of it, the search needs a copy of the queries, and room for 2·k + 32 entries of each.
+pub struct PiecewiseTopK {
+    search: PiecewiseSearch,
+    columns: usize,
+    k: usize,
+    queries: usize,
+    offered: usize,
+}
+
+impl PiecewiseTopK {
+    /// A search for the `k` rows with the largest inner products of each query, which has seen none yet.
+    ///
+    /// # Shapes
+    /// `queries` Q×`columns`, row-major.
+    ///
+    /// # Errors
+    /// [`KernelError::Shape`] if values do not form rows, [`KernelError::TooManyRows`] from 2³² rows on.
+    pub fn new(queries: &[f32], columns: usize, k: usize) -> Result<Self, KernelError> {
+        let rows = rows_of(queries, columns)?;
+        Ok(Self { search: PiecewiseSearch::new(queries, columns, k), columns, k, queries: rows, offered: 0 })
+    }
+
+    /// Compares the queries with the next rows of the database; they are numbered as they come. `stop` is asked now and then.
+    ///
+    /// # Errors
+    /// As [`PiecewiseTopK::new`]; [`KernelError::Cancelled`] if `stop` said yes, after which the search has no result.
+    pub fn offer(&mut self, rows: &[f32], stop: Stop<'_>) -> Result<(), KernelError> {
+        let count = self.offered + rows_of(rows, self.columns)?;
+        if u32::try_from(count).is_err() {
+            return Err(KernelError::TooManyRows { rows: count });
+        }
+        if self.k > 0 {
+            self.search.offer(rows, self.offered, stop);
+        }
+        self.offered = count;
+        if stop() { Err(KernelError::Cancelled) } else { Ok(()) }
+    }
+
+    /// The best of all rows that came: most similar first; ties go to the lower number, and products that are NaN come last.
+    ///
+    /// # Errors
+    /// [`KernelError::TooFew`] if fewer than k rows came.
+    pub fn finish(self) -> Result<TopK, KernelError> {
+        if self.queries > 0 && self.k > self.offered {
+            return Err(KernelError::TooFew { row: 0, k: self.k, available: self.offered });
+        }
+        if self.k == 0 {
+            return Ok(TopK::zeros(self.queries, 0));
+        }
+        Ok(self.search.finish())
+    }
 }

@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lookalike_base::Seed;
-use lookalike_kernels::{KernelError, NEVER, TopK, top_k};
+use lookalike_kernels::{KernelError, NEVER, PiecewiseTopK, TopK, top_k};
 use proptest::prelude::*;
 
 /// Small integers, of which sums of products are exact in any order: ties are ties, and results can be
@@ -55,7 +55,13 @@ proptest! {
         let k = k.min(rows);
         let all = |_| (0..rows as u32).collect();
         let found = top_k(&query_values, &values, columns, k, false, NEVER).unwrap();
-        prop_assert_eq!(found, obvious_top_k(&query_values, &values, columns, k, all));
+        prop_assert_eq!(&found, &obvious_top_k(&query_values, &values, columns, k, all));
+
+        let mut search = PiecewiseTopK::new(&query_values, columns, k).unwrap();
+        for piece in values.chunks(columns * (1 + seed as usize % rows)) {
+            search.offer(piece, NEVER).unwrap();
+        }
+        prop_assert_eq!(search.finish().unwrap(), found);
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod hardness;
 pub mod knn;
 #[cfg(feature = "linear-algebra")]
 pub mod linear_probe;
+pub mod mining;
 pub mod paired;
 pub mod proxy;
 pub mod rank_correlation;
@@ -30,6 +31,7 @@ pub use hardness::{FalseNegatives, Hardness, PairSum, false_negative_rate, hardn
 pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, knn_accuracy, knn_classify};
 #[cfg(feature = "linear-algebra")]
 pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
+pub use mining::{Mined, MiningInput, MiningOptions, MiningStrategy, mine};
 pub use paired::{Paired, paired};
 pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy};
 pub use rank_correlation::{pearson, spearman};

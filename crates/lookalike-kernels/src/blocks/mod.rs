@@ -356,6 +356,51 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
     }
 }
 
+/// The search of [`database_top_k`] over a database that comes in pieces: some queries in tiles, each with the best that it has seen.
+pub(crate) struct PiecewiseSearch {
+    level: Level,
+    columns: usize,
+    k: usize,
+    queries: Vec<(Tile, Selections)>,
+}
+
+impl PiecewiseSearch {
+    pub(crate) fn new(queries: &[f32], columns: usize, k: usize) -> Self {
+        let tile = |(number, rows)| {
+            let tile = Tile::of(rows, number * TILE, columns);
+            let selections = Selections::new(tile.ids.len(), k);
+            (tile, selections)
+        };
+        let queries = queries.par_chunks(TILE * columns).enumerate().map(tile).collect();
+        Self { level: Level::detect(), columns, k, queries }
+    }
+
+    /// Compares all queries with `rows`, whose numbers are `first` and the following. After a yes from `stop` the result is worth nothing.
+    pub(crate) fn offer(&mut self, rows: &[f32], first: usize, stop: Stop<'_>) {
+        let (level, columns) = (self.level, self.columns);
+        let pieces = rows.par_chunks(TILE * columns).enumerate();
+        let tiles: Vec<Tile> =
+            pieces.map(|(number, rows)| Tile::of(rows, first + number * TILE, columns)).collect();
+        self.queries.par_iter_mut().for_each_init(Scores::default, |scores, (left, selections)| {
+            for right in tiles.iter().take_while(|_| !stop()) {
+                scores.of(level, PanelFormat::F32, left, right, columns);
+                selections.offer(level, scores.rows(left, right), CandidateRange::First(right.ids.len()));
+            }
+        });
+    }
+
+    pub(crate) fn finish(mut self) -> TopK {
+        let k = self.k;
+        let mut best = TopK::zeros(self.queries.iter().map(|(tile, _)| tile.ids.len()).sum(), k);
+        let tiles = best.indices.par_chunks_mut(TILE * k).zip(best.similarities.par_chunks_mut(TILE * k));
+        tiles.zip(&mut self.queries).for_each(|((indices, similarities), (_, selections))| {
+            let rows = indices.chunks_mut(k).zip(similarities.chunks_mut(k)).enumerate();
+            rows.for_each(|(row, (indices, similarities))| selections.finish(row, indices, similarities));
+        });
+        best
+    }
+}
+
 /// For each query its `k` most similar rows of the database, with `exclude_self` never the row of the same
 /// number. After a yes from `stop` the remaining queries have no result.
 ///
