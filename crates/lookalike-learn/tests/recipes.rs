@@ -239,7 +239,7 @@ const READERS: [(&str, Kind, &[&str]); 15] = {
 };
 
 /// Values of keys whose first other value would be refused for what it is, or that are free.
-const OTHER: [(&str, &str); 13] = [
+const OTHER: [(&str, &str); 15] = [
     ("encoder.layers", "4"),
     ("encoder.width", "64"),
     ("method.projection", "{ layers = 3 }"),
@@ -253,6 +253,8 @@ const OTHER: [(&str, &str); 13] = [
     ("augment.size", "24"),
     ("graphs.features", "{ parts = [\"attributes\"] }"),
     ("graphs.diffusion", "{ epsilon = 1e-3 }"),
+    ("method.dimensions", "[2]"),
+    ("method.dimension_weights", "[]"),
 ];
 
 /// Values that a key can have.

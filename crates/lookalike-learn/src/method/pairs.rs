@@ -93,6 +93,7 @@ pub const ENTRY: MethodEntry = MethodEntry {
         When::always(("sampler.coverage", Value::Text("cover"))),
     ],
     check,
+    check_data,
     build: |building| Ok(Box::new(Pairs::by_recipe(building)?)),
     kept: |building| Ok(Box::new(Network::headless((building.encoder)("encoder")?))),
     ..MethodEntry::VIEWS
@@ -120,7 +121,11 @@ fn check(checked: &Checked<'_>) -> Result<(), LearnError> {
         !mixing || (options.softmax != Softmax::Joint && options.hardness == 0.0),
         "negatives.mixing",
         "mixes what one query is compared with: leave method.hardness at 0, and method.softmax = \"joint\" out",
-    )?;
+    )
+}
+
+fn check_data(checked: &Checked<'_>, _: usize) -> Result<(), LearnError> {
+    let options: PairsOptions = checked.settings.read("method")?;
     require(
         options.ceiling.is_none() || checked.settings.is_set("train.embed_first"),
         "method.ceiling",
