@@ -153,8 +153,13 @@ fn check_columns(options: &TextOptions, pairs: bool) -> Result<(), LearnError> {
     }
 }
 
-/// How views are made, and refuses what cannot be made: other views of several columns, equal ones, and masks without a token for them.
-fn check_views(opening: &Opening<'_>, reader: &Reader, columns: usize) -> Result<Views, LearnError> {
+/// How views are made, and a warning where both are the same. Refused is what cannot be made: other views of several columns, and masks
+/// without a token for them.
+fn check_views(
+    opening: &Opening<'_>,
+    reader: &Reader,
+    columns: usize,
+) -> Result<(Views, Option<String>), LearnError> {
     if opening.columns.contains(&MASKED) {
         mask_tokens(&reader.tokenizer)?;
     }
@@ -164,12 +169,12 @@ fn check_views(opening: &Opening<'_>, reader: &Reader, columns: usize) -> Result
         return Err(refuse("text.views", reason));
     }
     let alike = opening.columns.contains(&"view 2") && columns == 1 && views == Views::Dropout;
-    if alike && !reader.special() {
-        let reason = "is `dropout`, and the encoder `static` has none: both views would be the same; take `crop`, `delete` or \
-                      `repeat`";
-        return Err(refuse("text.views", reason));
-    }
-    Ok(views)
+    let warning = (alike && !reader.special()).then(|| {
+        "both views of a text are the same, for the encoder `static` has no dropout; text.views = \"crop\", \"delete\" or \"repeat\" tells \
+         them apart"
+            .to_owned()
+    });
+    Ok((views, warning))
 }
 
 fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
@@ -188,7 +193,8 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let folder = folder(settings)?;
     warnings.extend(folder.iter().flat_map(|folder| folder.warnings.iter().cloned()));
     let readers = Making { opening, options: &options, folder: folder.as_ref(), train: &train }.readers()?;
-    let views = check_views(opening, &readers[0], train.columns.len())?;
+    let (views, alike) = check_views(opening, &readers[0], train.columns.len())?;
+    warnings.extend(alike);
     let Tokenized { columns, negatives, fingerprint } = tokenized(opening, &options, &train, (pairs, &readers))?;
     let known = options.mask_relevant && columns.len() == 2;
     let relevance = known.then(|| relevance_of(&train)).transpose()?;
