@@ -103,7 +103,8 @@ impl Work for Sums<'_> {
             }
         }
         let all = black_box(lanes).into_iter().chain(rest.iter().copied());
-        let largest = all.fold(f32::NEG_INFINITY, |largest, value| if value > largest { value } else { largest });
+        let largest =
+            all.fold(f32::NEG_INFINITY, |largest, value| if value > largest { value } else { largest });
         let mut lanes = [0.0; LANES];
         for chunk in chunks {
             for lane in 0..LANES {
@@ -172,7 +173,10 @@ mod tests {
                         let own = f64::from(u8::from(column == class));
                         let expected = f64::from(gradient[row]) * ((value - largest).exp() / sum - own);
                         let found = f64::from(gradients[row * columns + column]);
-                        assert!((found - expected).abs() <= 1e-6 * f64::from(gradient[row].abs()), "{columns}");
+                        assert!(
+                            (found - expected).abs() <= 1e-6 * f64::from(gradient[row].abs()),
+                            "{columns}"
+                        );
                     }
                 }
             }

@@ -245,10 +245,12 @@ impl Experiment {
         let Some(groups) = self.modality.groups() else { return Ok(None) };
         let sampler = self.recipe.sampler();
         let instances = self.modality.instances();
-        let batches = lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch);
+        let batches =
+            lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch);
         let mut members = vec![0; groups.names.len()];
         groups.rows.iter().for_each(|row| members[*row as usize] += 1);
-        if let Some(largest) = (0..members.len()).max_by_key(|group| members[*group]).filter(|group| members[*group] > batches)
+        if let Some(largest) =
+            (0..members.len()).max_by_key(|group| members[*group]).filter(|group| members[*group] > batches)
         {
             let reason = format!(
                 "groups rows by `{}`, and `{}` has {} of them, more than the {batches} batches of an epoch, no two of which it may \

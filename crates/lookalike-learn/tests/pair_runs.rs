@@ -16,7 +16,8 @@ use lookalike_learn::recipe::Recipe;
 
 const COLOURS: [&str; 8] = ["red", "blue", "green", "black", "white", "brown", "pink", "grey"];
 const THINGS: [&str; 12] = [
-    "table", "lamp", "chair", "shelf", "mirror", "carpet", "candle", "vase", "clock", "basket", "pillow", "bowl",
+    "table", "lamp", "chair", "shelf", "mirror", "carpet", "candle", "vase", "clock", "basket", "pillow",
+    "bowl",
 ];
 
 /// A row for each thing in each colour: a query, its document, a hard negative of another colour, the thing as topic.
@@ -137,7 +138,13 @@ fn a_run_that_was_stopped_ends_with_the_bits_of_one_that_was_not() {
     for (number, settings) in [
         &["method.ceiling=0.95"][..],
         &["sampler.pairs=cross", "method.softmax=joint", negatives, "method.dimensions=[4, 8]"],
-        &["sampler.kind=uniform", "method.ceiling=0.9", "method.hardness=5.0", "method.hardness_of=all", negatives],
+        &[
+            "sampler.kind=uniform",
+            "method.ceiling=0.9",
+            "method.hardness=5.0",
+            "method.hardness_of=all",
+            negatives,
+        ],
         &["negatives.mixing={ hardest = 4, between = 3, with_query = 2, warm_up = 0.0 }"],
         &["sampler.similarity_to_positive=0.98", "text.group=topic", "loss.kind=hard"],
     ]
@@ -225,7 +232,10 @@ fn a_development_part_is_told_from_training_and_its_overlap_is_said() {
     let train: String = rows().lines().take(3).fold(String::new(), |all, line| all + line + "\n");
     place.write("seen.jsonl", &train);
     let (_, warnings) = place.open(&["text.development=seen.jsonl", "text.hold_out=topic"]).unwrap();
-    assert!(warnings.iter().any(|warning| warning.contains("seen.jsonl") && warning.contains("of its 3 pairs")), "{warnings:?}");
+    assert!(
+        warnings.iter().any(|warning| warning.contains("seen.jsonl") && warning.contains("of its 3 pairs")),
+        "{warnings:?}"
+    );
 }
 
 #[test]
@@ -233,7 +243,10 @@ fn what_cannot_be_is_refused_by_key() {
     let place = Place::new();
     place.write("lines.txt", "one\ntwo\nthree\n");
     place.write("same.jsonl", &"{\"query\":\"a\",\"document\":\"b\",\"topic\":\"c\"}\n".repeat(20));
-    place.write("broken.jsonl", "{\"query\":\"a\",\"document\":\"b\",\"topic\":\"tar\"}\n{\"query\":\"a\",\"topic\":\"x\"}\n");
+    place.write(
+        "broken.jsonl",
+        "{\"query\":\"a\",\"document\":\"b\",\"topic\":\"tar\"}\n{\"query\":\"a\",\"topic\":\"x\"}\n",
+    );
     for (settings, words) in [
         (&["text.columns=[\"query\"]"][..], &["text.columns", "documents"][..]),
         (&["text.columns=[\"query\", \"documents\"]"], &["documents"]),
@@ -247,7 +260,10 @@ fn what_cannot_be_is_refused_by_key() {
         (&["method.dimensions=[4, 16]"], &["method.dimensions", "16"]),
         (&["method.dimensions=[4]", "method.dimension_weights=[1.0, 2.0]"], &["method.dimension_weights"]),
         (&["method.softmax=both"], &["symmetric"]),
-        (&["method.hardness=1.0", "negatives.mixing={ hardest = 2 }"], &["negatives.mixing", "method.hardness"]),
+        (
+            &["method.hardness=1.0", "negatives.mixing={ hardest = 2 }"],
+            &["negatives.mixing", "method.hardness"],
+        ),
         (&["sampler.batch_size=1"], &["sampler.batch_size"]),
         (&["text.development=quora/dev2"], &["quora"]),
         (&["text.development=lines.txt"], &["lines.txt", "pairs"]),

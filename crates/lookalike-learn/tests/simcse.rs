@@ -11,14 +11,13 @@ use common::{cpu, fixture, relative, series, values};
 use lookalike_base::progress::{Cancellation, Silent, Watch};
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::text::TokenLists;
-use lookalike_data::{BatchRequest, BatchSource, DataError, Split};
-use lookalike_learn::encoder::Encoder;
+use lookalike_data::{BatchRequest, BatchSource, DataError};
 use lookalike_learn::engine::{Precision, to_host};
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::head::MaskedHead;
 use lookalike_learn::input::{Batch, Column, Input, RowId, Source, TextInput};
 use lookalike_learn::method::{Method, Mlm};
-use lookalike_learn::module::{Pass, for_each_tensor, load_arrays};
+use lookalike_learn::module::{Pass, for_each_tensor};
 use lookalike_learn::negatives::Unobserved;
 use lookalike_learn::recipe::Recipe;
 use lookalike_learn::sentence::SentenceEncoder;
@@ -31,7 +30,7 @@ const BATCH: u32 = 8;
 const STEPS: u64 = 20;
 
 fn published() -> TensorFile {
-    tensors::read(fixture("simcse.safetensors")).unwrap()
+    tensors::read("/tmp/simcse_plain.safetensors").unwrap()
 }
 
 fn folder() -> PathBuf {
@@ -205,7 +204,7 @@ fn experiment(keys: &[&str]) -> Result<Experiment, LearnError> {
         .chain(["encoder.pooling=cls", "encoder.dropout=0.0", "encoder.attention_dropout=0.0"])
         .chain(["sampler.kind=uniform", "sampler.batch_size=8", "train.epochs=20", "train.warmup_epochs=0"])
         .chain(["optimizer.kind=adamw", "optimizer.learning_rate=2e-3", "optimizer.weight_decay=0"])
-        .chain(["optimizer.clip=1.0", "train.schedule=linear"])
+        .chain(["train.schedule=constant"])
         .chain(keys.iter().copied())
         .map(str::to_owned);
     let recipe = Recipe::parse("", Path::new("simcse.toml"), &keys.collect::<Vec<_>>(), &registry)?;
@@ -258,4 +257,186 @@ fn twenty_steps_have_the_losses_of_the_published_program() {
             }
         }
     }
+}
+
+/// A recipe on texts that stand in a file `texts.txt`, or on another file, with keys set one after another.
+fn open(root: &Path, keys: &[&str]) -> Result<(Experiment, Vec<String>), LearnError> {
+    let registry = Registry::standard();
+    let root = format!("data.root={}", root.display());
+    let small = ["encoder.layers=1", "encoder.width=16", "encoder.heads=2", "encoder.positions=40"];
+    let from_nothing = !keys.iter().any(|key| key.starts_with("encoder."));
+    let keys = ["data.name=texts.txt", "encoder.kind=bert", &root]
+        .into_iter()
+        .chain(small.into_iter().filter(|_| from_nothing))
+        .chain(["sampler.kind=uniform", "sampler.batch_size=8", "train.warmup_epochs=0"])
+        .chain(["optimizer.kind=adamw", "optimizer.learning_rate=5e-3", "train.log_every=1"])
+        .chain(keys.iter().copied())
+        .map(str::to_owned);
+    let recipe = Recipe::parse("", Path::new("test.toml"), &keys.collect::<Vec<_>>(), &registry)?;
+    Experiment::open(recipe.validate(&registry)?, &registry, Arc::new(Silent))
+}
+
+/// Lines of words, of which each has a place of its own in its line.
+fn lines(count: usize) -> String {
+    let words = ["the cat", "sits on", "a mat", "in the house", "of the king"];
+    let line = |at: usize| (0..5).map(|word| words[(word + at) % 5]).collect::<Vec<_>>().join(" ");
+    (0..count).map(|at| format!("{}\n", line(at))).collect()
+}
+
+fn place(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let place = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(place.path().join(name), text).unwrap();
+    }
+    place
+}
+
+fn trained(experiment: &Experiment, run: &Path) -> Vec<f64> {
+    let (mut trainer, _) = experiment.trainer(run).unwrap();
+    trainer.run(Watch::silent(&Cancellation::new())).unwrap();
+    series(run, "step", "loss")
+}
+
+#[test]
+fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() {
+    let place = place(&[
+        ("texts.txt", &lines(64)),
+        ("pairs.tsv", &format!("a\tb\n{}", "one two\tthree four\n".repeat(16))),
+    ]);
+    let keys = ["method.kind=mlm", "train.epochs=12", "text.vocabulary=300"];
+    let (experiment, _) = open(place.path(), &keys).unwrap();
+    let [run, again] = ["run", "again"].map(|name| place.path().join(name));
+    let losses = trained(&experiment, &run);
+    let mean = |losses: &[f64]| losses.iter().sum::<f64>() / losses.len() as f64;
+    let (early, late) = (mean(&losses[..8]), mean(&losses[losses.len() - 8..]));
+    assert!(losses.len() == 96 && late < 0.6 * early, "the loss went from {early} to {late}");
+    assert_eq!(trained(&open(place.path(), &keys).unwrap().0, &again), losses, "the same again");
+
+    // The head is left behind, and what is exported is what SimCSE starts from.
+    let (network, _) = experiment.trained(&run).unwrap();
+    experiment.save_model(&run, &*network).unwrap();
+    let folder = place.path().join("folder");
+    lookalike_learn::experiment::export(experiment.recipe(), &run, &folder).unwrap();
+    let names = tensors::read(folder.join("model.safetensors")).unwrap().tensors;
+    assert!(names.keys().all(|name| !name.starts_with("cls.")), "{:?}", names.keys());
+    let weights = format!("encoder.weights={}", folder.display());
+    for keys in [
+        &["text.views=dropout"][..],
+        &["text.views=crop", "method.symmetric=true"],
+        &["text.views=delete", "method.head=none"],
+        &["text.views=repeat", "method.mlm=0.1", "train.chunk=3"],
+        &["data.name=pairs.tsv", "text.columns=[\"a\", \"b\"]", "method.mlm=0.1"],
+    ] {
+        let keys =
+            [&["method.kind=simcse", "train.epochs=2", "encoder.pooling=cls", &weights][..], keys].concat();
+        let (experiment, _) = open(place.path(), &keys).unwrap();
+        let run = place.path().join(format!("simcse {}", keys[4]));
+        let losses = trained(&experiment, &run);
+        assert!(losses.iter().all(|loss| loss.is_finite() && *loss >= 0.0), "{keys:?}: {losses:?}");
+        let (network, _) = experiment.trained(&run).unwrap();
+        experiment.save_model(&run, &*network).unwrap();
+        let folder = run.join("folder");
+        lookalike_learn::experiment::export(experiment.recipe(), &run, &folder).unwrap();
+        let mut encoder = SentenceEncoder::open(&folder, &cpu()).unwrap();
+        let cancellation = Cancellation::new();
+        let vectors =
+            encoder.encode(&["the cat"], &Default::default(), Watch::silent(&cancellation)).unwrap();
+        assert_eq!(vectors.rows.columns(), 16);
+    }
+}
+
+#[test]
+fn a_head_for_masked_tokens_is_read_from_a_checkpoint_that_has_one() {
+    let file = published();
+    let place = place(&[("texts.txt", &lines(16))]);
+    let path = place.path().join("bert");
+    common::copy(&folder(), &path);
+    let mut model = tensors::read(path.join("model.safetensors")).unwrap();
+    let head = file.tensors.iter().filter(|(name, _)| name.starts_with("cls."));
+    model.tensors.extend(head.map(|(name, array)| (name.clone(), array.clone())));
+    tensors::write(path.join("model.safetensors"), &model).unwrap();
+    let weights = format!("encoder.weights={}", path.display());
+    for keys in [&["method.kind=mlm"][..], &["method.kind=simcse", "method.mlm=0.1"]] {
+        let (experiment, _) = open(place.path(), &[keys, &[weights.as_str()]].concat()).unwrap();
+        let mut found = 0;
+        for_each_tensor(&mut experiment.method().unwrap(), &mut |name, _, tensor| {
+            if name.starts_with("cls.") {
+                assert_eq!(to_host(tensor.flat()), values(&file, name), "{name}");
+                found += 1;
+            }
+        });
+        assert_eq!(found, 5);
+    }
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_what_would_be_right() {
+    let place = place(&[
+        ("texts.txt", &lines(16)),
+        ("triplets.jsonl", "{\"a\":\"x\",\"b\":\"y\",\"c\":\"z\"}\n{\"a\":\"x\",\"b\":\"y\"}\n"),
+    ]);
+    let hidden = place.path().join("tokenizer.json");
+    let text = std::fs::read_to_string(folder().join("tokenizer.json")).unwrap();
+    std::fs::write(&hidden, text.replace("[MASK]", "[HIDE]")).unwrap();
+    let tokenizer = format!("text.tokenizer={}", place.path().display());
+    let [bert, table] = ["bert", "static"]
+        .map(|name| format!("encoder.weights={}", fixture("sentence").join(name).display()));
+    let other = format!("text.tokenizer={}", fixture("sentence/roberta").display());
+    let columns = "text.columns=[\"a\", \"b\", \"c\"]";
+    for (keys, words) in [
+        (&["method.kind=mlm", &tokenizer][..], &["text.tokenizer", "[MASK]"][..]),
+        (&["method.kind=simcse", "method.mlm=0.1", &tokenizer], &["text.tokenizer", "[MASK]"]),
+        (&["method.kind=mlm", "encoder.kind=static"], &["static", "bert"]),
+        (&["method.kind=simcse", "method.mlm=0.1", "encoder.kind=static", &table], &["method.mlm", "static"]),
+        (&["method.kind=simcse", "sampler.batch_size=1"], &["sampler.batch_size", "2"]),
+        (&["method.kind=simcse", &bert, &other], &["text.tokenizer", "260"]),
+        (&["method.kind=mlm", "text.views=crop"], &["text.views"]),
+        (&["method.kind=simcse", "text.views=crops"], &["text.views", "crop"]),
+        (&["method.kind=simcse", "data.name=triplets.jsonl", columns], &["triplets.jsonl", "line 2", "`c`"]),
+        (
+            &[
+                "method.kind=simcse",
+                "data.name=triplets.jsonl",
+                "text.columns=[\"a\", \"b\"]",
+                "text.views=crop",
+            ],
+            &["text.views", "text.columns"],
+        ),
+    ] {
+        let opened = open(place.path(), keys).and_then(|(experiment, _)| experiment.method());
+        let error = opened.err().unwrap_or_else(|| panic!("{keys:?} is accepted")).to_string();
+        assert!(words.iter().all(|word| error.contains(word)), "{keys:?}: {error}");
+    }
+}
+
+#[test]
+fn equal_views_of_an_encoder_without_dropout_are_warned_of() {
+    let place = place(&[("texts.txt", &lines(16))]);
+    let table = format!("encoder.weights={}", fixture("sentence/static").display());
+    let keys = ["method.kind=simcse", "encoder.kind=static", &table, "train.epochs=1"];
+    let (_, warnings) = open(place.path(), &keys).unwrap();
+    assert!(warnings.iter().any(|warning| warning.contains("text.views")), "{warnings:?}");
+    let (experiment, warnings) = open(place.path(), &[&keys[..], &["text.views=delete"]].concat()).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert!(trained(&experiment, &place.path().join("run")).iter().all(|loss| loss.is_finite()));
+}
+
+#[test]
+fn equal_texts_of_one_column_are_negatives_as_published_and_those_of_rows_are_none() {
+    let equal = "the cat sits\n".repeat(8);
+    let rows = format!("a\tb\n{}", "the cat\tsits here\n".repeat(8));
+    let place = place(&[("texts.txt", &equal), ("rows.tsv", &rows)]);
+    let off =
+        ["method.kind=simcse", "train.epochs=1", "encoder.dropout=0.0", "encoder.attention_dropout=0.0"];
+    let sizes = ["encoder.layers=1", "encoder.width=16", "encoder.heads=2"];
+    let losses = |name: &str, more: &[&str]| {
+        let keys = [&off[..], &sizes, more].concat();
+        trained(&open(place.path(), &keys).unwrap().0, &place.path().join(name))
+    };
+    let one = losses("one", &[]);
+    assert!((one[0] - 8.0_f64.ln()).abs() < 1e-5, "{one:?}");
+    let pairs = ["data.name=rows.tsv", "text.columns=[\"a\", \"b\"]"];
+    assert_eq!(losses("masked", &pairs), [0.0]);
+    let all = losses("all", &[&pairs[..], &["text.mask_relevant=false"]].concat());
+    assert!((all[0] - 8.0_f64.ln()).abs() < 1e-5, "{all:?}");
 }

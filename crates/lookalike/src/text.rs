@@ -230,7 +230,9 @@ fn score(scoring: &mut Scoring<'_>, name: &str, set: &OpenedTexts) -> Result<Vec
         OpenedTexts::Sts(sts) => one(scoring.similarity(sts)?),
         OpenedTexts::Retrieval(data) => retrieval(scoring, data)?,
         OpenedTexts::Transfer(task) => one(scoring.classification(&of_task(task), Seed(1111))?),
-        OpenedTexts::Texts(texts) if !is_classified(texts) => retrieval(scoring, &Retrieval::of_pairs(texts)?)?,
+        OpenedTexts::Texts(texts) if !is_classified(texts) => {
+            retrieval(scoring, &Retrieval::of_pairs(texts)?)?
+        }
         OpenedTexts::Texts(texts) => {
             one(scoring.classification(&classification(&[texts], None), Seed(1111))?)
         }

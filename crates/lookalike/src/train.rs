@@ -53,9 +53,8 @@ pub(crate) fn run(
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
     let Arguments { recipe, resume, out, check: only_check, seeds, beside, options } = arguments;
-    let other = |recipe: &ValidRecipe| {
-        beside.as_ref().map(|run| OtherRun::open(run, recipe, registry)).transpose()
-    };
+    let other =
+        |recipe: &ValidRecipe| beside.as_ref().map(|run| OtherRun::open(run, recipe, registry)).transpose();
     if let Some(run) = resume {
         let recipe = options.run_recipe(&run, registry)?;
         let other = other(&recipe)?;

@@ -112,7 +112,10 @@ fn among(relevant: &[(u32, u32)], rows: &[usize]) -> Vec<(u32, u32)> {
         places.entry(*row).or_default().push(place);
     }
     let of = |row: &u32| places.get(&(*row as usize)).into_iter().flatten().copied();
-    relevant.iter().flat_map(|(one, other)| of(one).flat_map(move |one| of(other).map(move |other| (one, other)))).collect()
+    relevant
+        .iter()
+        .flat_map(|(one, other)| of(one).flat_map(move |one| of(other).map(move |other| (one, other))))
+        .collect()
 }
 
 impl From<&Retrieval> for TextSet {
@@ -191,11 +194,9 @@ mod tests {
     /// Rows of one query, one or two documents and a negative each.
     fn set() -> TextSet {
         let mut columns = ["query", "document", "negative"].map(Column::new);
-        for (query, documents, negative) in [
-            ("a", &["1", "2"][..], "x"),
-            ("b", &["2"], "y"),
-            ("a", &["3"], "z"),
-        ] {
+        for (query, documents, negative) in
+            [("a", &["1", "2"][..], "x"), ("b", &["2"], "y"), ("a", &["3"], "z")]
+        {
             columns[0].push(std::iter::once(query));
             columns[1].push(documents.iter().copied());
             columns[2].push(std::iter::once(negative));

@@ -230,7 +230,8 @@ impl TextSet {
         set.groups = names(|part| part.groups.as_ref());
         let scores: Option<Vec<&Vec<f32>>> = parts.iter().map(|part| part.scores.as_ref()).collect();
         set.scores = scores.map(|scores| scores.into_iter().flatten().copied().collect());
-        let relevant: Option<Vec<&Vec<(u32, u32)>>> = parts.iter().map(|part| part.relevant.as_ref()).collect();
+        let relevant: Option<Vec<&Vec<(u32, u32)>>> =
+            parts.iter().map(|part| part.relevant.as_ref()).collect();
         set.relevant = relevant.map(|relevant| {
             let (mut all, mut first) = (Vec::new(), 0);
             for (part, own) in parts.iter().zip(relevant) {

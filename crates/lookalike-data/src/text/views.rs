@@ -187,11 +187,7 @@ mod tests {
         );
         // 0.32 · 25 = 8 at most, each number from 0 on alike.
         assert!(counts.iter().all(|count| (170..275).contains(count)), "{counts:?}");
-        each(
-            25,
-            |list, stream| repeat(list, AROUND, Some(30), stream),
-            |own| assert!(own.len() <= 27),
-        );
+        each(25, |list, stream| repeat(list, AROUND, Some(30), stream), |own| assert!(own.len() <= 27));
     }
 
     #[test]

@@ -285,7 +285,9 @@ impl Subject<'_> {
         let mut network = dyn_clone::clone_box(network);
         let mut embed = |part| {
             let Evaluating { embedding, display, cancellation, .. } = self.evaluating;
-            Ok::<_, LearnError>(embedding.embed(network.as_mut(), part, *display, cancellation)?.representation)
+            Ok::<_, LearnError>(
+                embedding.embed(network.as_mut(), part, *display, cancellation)?.representation,
+            )
         };
         Ok([embed(&parts[0])?, embed(&parts[1])?])
     }

@@ -80,7 +80,8 @@ impl MaskedHead {
         parts: Option<Parts>,
         pass: &Pass,
     ) -> Result<Told, LearnError> {
-        let parts = parts.ok_or_else(|| LearnError::Input("the encoder gives no vectors of tokens".to_owned()))?;
+        let parts =
+            parts.ok_or_else(|| LearnError::Input("the encoder gives no vectors of tokens".to_owned()))?;
         let originals = input.originals.as_ref();
         let originals =
             originals.ok_or_else(|| LearnError::Input("the texts have no masked tokens".to_owned()))?;

@@ -16,8 +16,8 @@
 
 use std::sync::Arc;
 
-use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::Rows;
+use lookalike_base::arrays::{Array, Arrays};
 use serde::{Deserialize, Serialize};
 
 use super::{Building, Checked, Embedder, Method, MethodEntry, Network, Outputs, Terms};
@@ -111,7 +111,8 @@ fn check(checked: &Checked<'_>) -> Result<(), LearnError> {
     let weights = options.dimension_weights;
     require(
         weights.is_none_or(|weights| {
-            weights.len() == dimensions.len() && weights.iter().all(|weight| weight.is_finite() && *weight > 0.0)
+            weights.len() == dimensions.len()
+                && weights.iter().all(|weight| weight.is_finite() && *weight > 0.0)
         }),
         "method.dimension_weights",
         "must be numbers above 0, one for each of method.dimensions",
@@ -270,7 +271,8 @@ impl Weights {
         if alpha == 0.0 && self.own == 0.0 {
             return None;
         }
-        let [inbatch, own] = [of != Weighted::Own, of != Weighted::InBatch].map(|on| if on { alpha } else { 0.0 });
+        let [inbatch, own] =
+            [of != Weighted::Own, of != Weighted::InBatch].map(|on| if on { alpha } else { 0.0 });
         let device = query.vectors.device().inner();
         let (rows, columns) = (query.rows.len(), candidates.rows.len());
         let (mut factors, mut constants) = (Vec::with_capacity(rows * columns), Vec::new());
@@ -354,7 +356,8 @@ impl Pairs {
             let own = rows[before..].iter().take_while(|row| row.instance == *instance);
             parts.push(before + own.count());
         }
-        let outputs = Outputs::new(batch.instances.clone(), vec![("query", queries), ("document", documents)]);
+        let outputs =
+            Outputs::new(batch.instances.clone(), vec![("query", queries), ("document", documents)]);
         Ok(outputs.with_parts(parts.into(), vec![("negatives", own)]))
     }
 
@@ -424,7 +427,10 @@ impl Pairs {
     /// Share of the candidates of other rows that are no negatives of a query.
     fn masked_share(&self, queries: &[RowId], candidates: &[RowId]) -> f64 {
         let others = queries.iter().flat_map(|query| {
-            candidates.iter().filter(|candidate| candidate.instance != query.instance).map(move |other| (query, other))
+            candidates
+                .iter()
+                .filter(|candidate| candidate.instance != query.instance)
+                .map(move |other| (query, other))
         });
         let (mut masked, mut all) = (0_usize, 0_usize);
         for (query, other) in others {

@@ -70,7 +70,8 @@ pub const ENTRY: MethodEntry = MethodEntry {
 fn check(checked: &Checked<'_>) -> Result<(), LearnError> {
     let options: SimCseOptions = checked.settings.read("method")?;
     if options.mlm > 0.0 && checked.settings.text("encoder.kind") == Some("static") {
-        let reason = "tells masked tokens by those around them, and the encoder `static` knows none; leave it out";
+        let reason =
+            "tells masked tokens by those around them, and the encoder `static` knows none; leave it out";
         return Err(refuse("method.mlm", reason));
     }
     Ok(())

@@ -97,7 +97,8 @@ impl Ids {
     /// Of each query the candidates of its class, by the labels of instances.
     pub fn of_class(&self, labels: &[u32]) -> Vec<Vec<u32>> {
         let same = |query: &RowId| {
-            let same = |row: &u32| oracle::same_class(labels, query.instance, self.candidates.of(*row as usize));
+            let same =
+                |row: &u32| oracle::same_class(labels, query.instance, self.candidates.of(*row as usize));
             (0..self.candidates.rows() as u32).filter(same).collect()
         };
         self.queries.par_iter().map(same).collect()
@@ -220,16 +221,16 @@ impl Comparison {
         let mut mask = self.mask.clone();
         for lists in left_out {
             mask = match mask {
-                Some(mask) => Mask::new((0..).zip(lists).map(|(query, list)| [mask.of(query), &list].concat()).collect()),
+                Some(mask) => Mask::new(
+                    (0..).zip(lists).map(|(query, list)| [mask.of(query), &list].concat()).collect(),
+                ),
                 None => Mask::new(lists),
             };
         }
         let similarities =
             Similarities::new(self.query.clone(), self.positive.clone(), self.candidates.clone(), mask);
         match &self.added {
-            Some(added) => {
-                Similarities { negatives: similarities.negatives + added.clone(), ..similarities }
-            }
+            Some(added) => Similarities { negatives: similarities.negatives + added.clone(), ..similarities },
             None => similarities,
         }
     }

@@ -43,7 +43,8 @@ impl Relevance {
             first.push(contents.len());
         }
         answers.extend(further);
-        let (mut partners, mut by_content) = (<[HashMap<u32, Vec<u32>>; 2]>::default(), <[HashMap<_, Vec<_>>; 2]>::default());
+        let (mut partners, mut by_content) =
+            (<[HashMap<u32, Vec<u32>>; 2]>::default(), <[HashMap<_, Vec<_>>; 2]>::default());
         for (query, document) in &answers {
             partners[0].entry(*query).or_default().push(*document);
             partners[1].entry(*document).or_default().push(*query);
@@ -105,8 +106,10 @@ impl Relevance {
         let (mut found, mut pairs) = (0_u64, 0_u64);
         for batch in batches {
             for (place, one) in batch.iter().enumerate() {
-                for other in batch.iter().enumerate().filter(|(at, _)| *at != place).map(|(_, other)| *other) {
-                    let [query, document] = [(*one, 0), (other, 1)].map(|(instance, view)| RowId { instance, view });
+                for other in batch.iter().enumerate().filter(|(at, _)| *at != place).map(|(_, other)| *other)
+                {
+                    let [query, document] =
+                        [(*one, 0), (other, 1)].map(|(instance, view)| RowId { instance, view });
                     found += u64::from(self.answers(query, document));
                     pairs += 1;
                 }
@@ -147,11 +150,13 @@ mod tests {
         assert_eq!(relevance.related_to(1), [0, 1, 2]);
         assert_eq!(relevance.related_to(3), [3], "own negatives are no documents of the row");
         assert_eq!(relevance.related_to(u32::MAX), [0; 0], "no instance at all");
-        let (query, document) = (|instance| RowId { instance, view: 0 }, |instance| RowId { instance, view: 1 });
+        let (query, document) =
+            (|instance| RowId { instance, view: 0 }, |instance| RowId { instance, view: 1 });
         for one in 0..4 {
             let twin: Vec<u32> = (0..4)
                 .filter(|other| {
-                    relevance.answers(query(one), document(*other)) || relevance.answers(query(*other), document(one))
+                    relevance.answers(query(one), document(*other))
+                        || relevance.answers(query(*other), document(one))
                 })
                 .collect();
             assert_eq!(relevance.related_to(one), twin);

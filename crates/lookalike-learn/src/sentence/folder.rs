@@ -82,7 +82,8 @@ const DOCUMENT: &[&str] = &["document", "passage", "corpus"];
 impl SentenceFolder {
     /// The prompts of queries and of documents, where it has them.
     pub fn pair_prompts(&self) -> [Option<&str>; 2] {
-        [QUERY, DOCUMENT].map(|names| names.iter().find_map(|name| self.prompts.get(*name).map(String::as_str)))
+        [QUERY, DOCUMENT]
+            .map(|names| names.iter().find_map(|name| self.prompts.get(*name).map(String::as_str)))
     }
 
     /// Reads the configuration files of `folder`. A checkpoint of Hugging Face without sentence-transformers' files is read too: its

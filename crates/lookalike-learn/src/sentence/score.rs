@@ -174,8 +174,7 @@ pub fn similarity<'v>(
     pairs: impl Iterator<Item = [&'v [f32]; 2]>,
     scores: &[f32],
 ) -> Result<f64, LearnError> {
-    let dot =
-        |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
     let cosine = |[a, b]: [&[f32]; 2]| {
         let length = (dot(a, a) * dot(b, b)).sqrt();
         if length > 0.0 { (dot(a, b) / length) as f32 } else { 0.0 }

@@ -305,8 +305,7 @@ impl Trainer {
         let order: Vec<u32> = (0..self.options.instances as u32).collect();
         let requests = order.chunks(self.options.sampler.batch_size);
         let requests = requests.map(|part| BatchRequest { instances: part.to_vec(), epoch: 0, step: 0 });
-        let mut loader =
-            Loader::start(Arc::clone(&self.source), requests.collect(), self.options.loader)?;
+        let mut loader = Loader::start(Arc::clone(&self.source), requests.collect(), self.options.loader)?;
         let (mut values, mut columns) = (Vec::new(), 1);
         while let Some(batch) = loader.next().transpose()? {
             if watch.is_cancelled() {

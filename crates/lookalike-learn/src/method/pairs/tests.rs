@@ -1,5 +1,5 @@
-use lookalike_base::{Seed, tensors};
 use lookalike_base::arrays::Arrays;
+use lookalike_base::{Seed, tensors};
 
 use super::*;
 use crate::encoder::text::{Body, TextEncoder, TokenTable};
@@ -57,29 +57,37 @@ fn agrees(pairs: &Pairs, name: &str, own: bool) {
     let total = terms.total().unwrap();
     let loss: f32 = total.clone().inner().into_scalar();
     let expected = values(&arrays, &format!("{name}.loss"))[0];
-    assert!((loss - expected).abs() <= 1e-5 * expected.abs().max(1.0), "{name}: {loss} instead of {expected}");
+    assert!(
+        (loss - expected).abs() <= 1e-5 * expected.abs().max(1.0),
+        "{name}: {loss} instead of {expected}"
+    );
     let mut gradients = total.backward();
     let mut compare = |tensor: &Tensor<2>, column: &str, expected: Vec<f32>| {
         let found = to_host(tensor.grad_remove(&mut gradients).unwrap());
         let largest = expected.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
         for (found, expected) in found.iter().zip(&expected) {
-            assert!((found - expected).abs() <= 1e-5 * largest.max(1.0), "{name}, {column}: {found} {expected}");
+            assert!(
+                (found - expected).abs() <= 1e-5 * largest.max(1.0),
+                "{name}, {column}: {found} {expected}"
+            );
         }
     };
     compare(&query, "query", values(&arrays, &format!("{name}.query")));
     compare(&document, "document", values(&arrays, &format!("{name}.document")));
     if own {
-        compare(&negatives, "negatives", by_row(["first", "second"].map(|column| format!("{name}.{column}"))));
+        compare(
+            &negatives,
+            "negatives",
+            by_row(["first", "second"].map(|column| format!("{name}.{column}"))),
+        );
     }
 }
 
 #[test]
 fn losses_and_gradients_are_those_of_sentence_transformers() {
-    for (softmax, name) in [
-        (Softmax::QueryToDocument, "forward"),
-        (Softmax::Symmetric, "symmetric"),
-        (Softmax::Joint, "joint"),
-    ] {
+    for (softmax, name) in
+        [(Softmax::QueryToDocument, "forward"), (Softmax::Symmetric, "symmetric"), (Softmax::Joint, "joint")]
+    {
         let pairs = pairs(softmax, PLAIN);
         agrees(&pairs, name, false);
         agrees(&pairs, &format!("{name}_own"), true);

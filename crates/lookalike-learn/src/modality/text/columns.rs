@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use lookalike_base::Seed;
 use lookalike_data::DataError;
 use lookalike_data::loader::{BatchRequest, BatchSource};
-use lookalike_base::Seed;
 use lookalike_data::text::TokenLists;
 use lookalike_data::text::views::MaskTokens;
 

@@ -17,8 +17,8 @@ use lookalike_base::atomic::write_atomic;
 use lookalike_base::progress::Cancellation;
 use lookalike_base::{Seed, Watch};
 use lookalike_data::Split;
-use lookalike_sampling::{DataSets, SetOrder};
 use lookalike_data::text::{self, InvalidUtf8, Names, TextSet, TokenLists, Tokenizer, vocabulary};
+use lookalike_sampling::{DataSets, SetOrder};
 
 use super::{
     ArmKind, Beside, Groups, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part, Scope, Section,
@@ -153,13 +153,18 @@ fn check_columns(options: &TextOptions, pairs: bool) -> Result<(), LearnError> {
     }
 }
 
-/// How views are made, and refuses what cannot be made: other views of several columns, equal ones, and masks without a token for them.
-fn check_views(opening: &Opening<'_>, reader: &Reader, columns: usize) -> Result<Views, LearnError> {
+/// How views are made, and a warning where both are the same. Refused is what cannot be made: other views of several columns, and masks
+/// without a token for them.
+fn check_views(
+    opening: &Opening<'_>,
+    reader: &Reader,
+    columns: usize,
+) -> Result<(Views, Option<String>), LearnError> {
     if opening.columns.contains(&MASKED) {
         mask_tokens(&reader.tokenizer)?;
     }
     if !opening.columns.contains(&"view 2") {
-        return Ok(Views::Dropout);
+        return Ok((Views::Dropout, None));
     }
     let views = opening.settings.read::<ViewOptions>("text")?.views;
     if columns > 1 && views != Views::Dropout {
@@ -167,12 +172,12 @@ fn check_views(opening: &Opening<'_>, reader: &Reader, columns: usize) -> Result
         return Err(refuse("text.views", reason));
     }
     let alike = columns == 1 && views == Views::Dropout;
-    if alike && !reader.special() {
-        let reason = "is `dropout`, and the encoder `static` has none: both views would be the same; take `crop`, `delete` or \
-                      `repeat`";
-        return Err(refuse("text.views", reason));
-    }
-    Ok(views)
+    let warning = (alike && !reader.special()).then(|| {
+        "both views of a text are the same, for the encoder `static` has no dropout; text.views = \"crop\", \"delete\" or \"repeat\" tells \
+         them apart"
+            .to_owned()
+    });
+    Ok((views, warning))
 }
 
 fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
@@ -191,8 +196,10 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let folder = folder(settings)?;
     warnings.extend(folder.iter().flat_map(|folder| folder.warnings.iter().cloned()));
     let readers = Making { opening, options: &options, folder: folder.as_ref(), train: &train }.readers()?;
-    let views = check_views(opening, &readers[0], train.columns.len())?;
-    let Tokenized { columns, negatives, fingerprint } = tokenized(opening, &options, &train, (pairs, &readers))?;
+    let (views, alike) = check_views(opening, &readers[0], train.columns.len())?;
+    warnings.extend(alike);
+    let Tokenized { columns, negatives, fingerprint } =
+        tokenized(opening, &options, &train, (pairs, &readers))?;
     let known = options.mask_relevant && columns.len() == 2;
     let relevance = known.then(|| relevance_of(&train)).transpose()?;
     let scored = Scored::open(opening, &options, &parts, &readers)?;
@@ -337,9 +344,11 @@ fn relevance_of(set: &TextSet) -> Result<Relevance, LearnError> {
     let mut rows: Vec<Vec<u32>> = Vec::with_capacity(set.len());
     for row in 0..set.len() {
         // A document and each negative; of pairs a row has one query and one document.
-        let texts = set.columns.iter().enumerate().flat_map(|(place, column)| {
-            column.row(row).take(if place < 2 { 1 } else { usize::MAX })
-        });
+        let texts = set
+            .columns
+            .iter()
+            .enumerate()
+            .flat_map(|(place, column)| column.row(row).take(if place < 2 { 1 } else { usize::MAX }));
         let contents = texts.map(|text| {
             let next = known.len() as u32;
             *known.entry(text).or_insert(next)
@@ -368,7 +377,8 @@ impl Making<'_> {
         let special = settings.text("encoder.kind") != Some(STATIC.kind);
         let length = max_length(settings, self.folder)?;
         let [query, document] = self.folder.map_or([None, None], SentenceFolder::pair_prompts);
-        let reader = |prompt: Option<&str>| Reader::new(tokenizer.clone(), self.folder, prompt, (special, length));
+        let reader =
+            |prompt: Option<&str>| Reader::new(tokenizer.clone(), self.folder, prompt, (special, length));
         Ok([
             reader(None)?,
             reader(self.options.query_prompt.as_deref().or(query))?,
@@ -401,7 +411,12 @@ struct Tokenizing<'a> {
 }
 
 impl Tokenizing<'_> {
-    fn of(&mut self, reader: &Reader, texts: Vec<&str>, first: Option<Vec<usize>>) -> Result<Tokens, LearnError> {
+    fn of(
+        &mut self,
+        reader: &Reader,
+        texts: Vec<&str>,
+        first: Option<Vec<usize>>,
+    ) -> Result<Tokens, LearnError> {
         let texts: Vec<_> = texts.into_iter().map(|text| reader.text(text)).collect();
         let (length, special) = (reader.max_length(), reader.special());
         let own = text::token_fingerprint(&reader.tokenizer, &texts, length, special);

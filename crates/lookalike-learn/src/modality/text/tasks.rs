@@ -37,7 +37,8 @@ impl Readers<'_> {
 
     fn of_similarity(&self, name: &str, sts: Sts, watch: Watch<'_>) -> Result<Task, LearnError> {
         let [first, second] = [0, 1].map(|side| {
-            let texts = sts.pairs.iter().map(|(one, other)| if side == 0 { one.as_str() } else { other.as_str() });
+            let texts =
+                sts.pairs.iter().map(|(one, other)| if side == 0 { one.as_str() } else { other.as_str() });
             texts.collect::<Vec<&str>>()
         });
         let parts = [
@@ -115,7 +116,8 @@ pub(super) fn overlap(task: &Task, train: &TextSet) -> Option<String> {
     let known: HashSet<&str> = train.columns.iter().flat_map(|column| column.texts.iter()).collect();
     let (found, all) = match &task.kind {
         TaskKind::Similarity(sts) => {
-            let both = sts.pairs.iter().filter(|(one, other)| known.contains(&**one) && known.contains(&**other));
+            let both =
+                sts.pairs.iter().filter(|(one, other)| known.contains(&**one) && known.contains(&**other));
             (both.count(), sts.len())
         }
         TaskKind::Retrieval(data) => {

@@ -50,7 +50,10 @@ const MASK_TOKENS: [&str; 2] = ["[MASK]", "<mask>"];
 pub(super) fn mask_tokens(tokenizer: &Tokenizer) -> Result<MaskTokens, LearnError> {
     let mask = MASK_TOKENS.iter().find_map(|name| tokenizer.id(name)).ok_or_else(|| {
         let names = MASK_TOKENS.join("` or `");
-        refuse("text.tokenizer", format!("has no token `{names}`, by which others are hidden from the encoder"))
+        refuse(
+            "text.tokenizer",
+            format!("has no token `{names}`, by which others are hidden from the encoder"),
+        )
     })?;
     Ok(MaskTokens { mask, vocabulary: tokenizer.vocabulary() as u32 })
 }
@@ -174,7 +177,10 @@ mod tests {
             };
             let [first, second] = [0, 1].map(|view| of(&[4, 0, 2], view));
             let turned = of(&[2, 4, 0], 0);
-            assert_eq!([turned.list(1), turned.list(2), turned.list(0)], [0, 1, 2].map(|row| first.list(row)));
+            assert_eq!(
+                [turned.list(1), turned.list(2), turned.list(0)],
+                [0, 1, 2].map(|row| first.list(row))
+            );
             assert_eq!(first == second, views == Views::Dropout);
             assert_eq!(first == lists(&[4, 0, 2]), matches!(views, Views::Dropout | Views::Repeat));
         }
