@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use lookalike_base::Watch;
 use lookalike_base::arrays::Arrays;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::tensors::{self, TensorFile};
@@ -12,23 +13,22 @@ use lookalike_sampling::{Groups, RunData, Sampler};
 use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
 use crate::error::LearnError;
-use crate::evaluate::embed::Embedding;
+use crate::evaluate::embed::{Embedding, embed};
 use crate::evaluate::{Embedded, Evaluating, Evaluation, ScoreEntry};
 use crate::method::{Building, Embedder, Method};
 use crate::modality::{Modality, Opening, Scope};
-use crate::module::{arrays_of, for_each_tensor, load_arrays};
-use crate::options::{did_you_mean, from_table, refuse};
+use crate::module::{arrays_of, load_arrays};
+use crate::options::{from_table, refuse};
 use crate::recipe::ValidRecipe;
 use crate::registry::Registry;
 use crate::train::checkpoint::Checkpoints;
+use crate::train::development::{BEST, Development};
 use crate::train::trainer::{TrainOptions, Trainer, read_plan};
+use crate::train::{Chunk, freeze};
 use crate::weights::Start;
 
 /// The file of a finished run that holds the network, BatchNorm's statistics estimated anew.
 pub const MODEL: &str = "model.safetensors";
-
-/// The file of a run that holds the network at the step that the development part found best.
-const BEST: &str = "best.safetensors";
 
 /// A recipe with its data and device open.
 pub struct Experiment {
@@ -162,24 +162,9 @@ impl Experiment {
 
     /// Freezes the layers that `train.freeze` names.
     fn freeze(&self, method: &mut dyn Method) -> Result<(), LearnError> {
-        let prefixes = self.recipe.choice().method.learns;
-        for layer in self.recipe.train().freeze.iter().flatten() {
-            let (mut found, mut names) = (false, Vec::new());
-            for_each_tensor(method, &mut |name, _, tensor| {
-                let Some(name) = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)) else { return };
-                let rest = name.strip_prefix(layer.as_str());
-                if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
-                    tensor.freeze();
-                    found = true;
-                }
-                names.push(name.split('.').next().unwrap_or(name).to_owned());
-            });
-            if !found {
-                let hint = did_you_mean(layer, names.iter().map(String::as_str));
-                return Err(refuse("train.freeze", format!("no layer's name begins with `{layer}`{hint}")));
-            }
-        }
-        Ok(())
+        let layers = self.recipe.train().freeze.as_deref().unwrap_or_default();
+        freeze(method, self.recipe.choice().method.learns, layers)
+            .map_err(|reason| refuse("train.freeze", reason))
     }
 
     /// A trainer in the folder `run`, at its newest checkpoint where there is one.
@@ -225,16 +210,49 @@ impl Experiment {
             schedule,
             max_steps: train.max_steps,
             accumulate: train.accumulate,
-            chunk: train.chunk,
+            chunk: train.chunk.map(Chunk::Instances).or(train.chunk_tokens.map(Chunk::Tokens)),
             checkpoint_every: recipe.checkpoint_every(batches),
             log_every: train.log_every,
             loader: self.modality.loader(recipe.loader()),
+            development: self.development()?,
         };
         self.modality.keep(run)?;
         // A checkpoint replaces all weights.
         let start = if Checkpoints::of_run(run).any()? { None } else { self.start() };
         let source = self.modality.batches(recipe.columns(), Split::Train, recipe.seed())?;
         Trainer::open(self.method_from(start.as_ref())?, source, options)
+    }
+
+    /// How a run is scored while it trains.
+    ///
+    /// # Errors
+    /// [`LearnError::Recipe`] where there is nothing to score it on, or nobody asks for what there is.
+    fn development(&self) -> Result<Option<Development>, LearnError> {
+        let (every, task) = (self.recipe.train().evaluate_every, self.modality.development());
+        let (every, task) = match (every, task) {
+            (None, None) => return Ok(None),
+            (Some(_), None) => {
+                let reason =
+                    "needs something to score the encoder on: text.development names a set, of texts alone";
+                return Err(refuse("train.evaluate_every", reason));
+            }
+            (None, Some(_)) => {
+                return Err(refuse(
+                    "text.development",
+                    "is never scored; say how often with train.evaluate_every",
+                ));
+            }
+            (Some(every), Some(task)) => (every, task.clone()),
+        };
+        let (size, loader) = (self.embedding()?.options.batch_size, self.recipe.loader());
+        let name = task.name.clone();
+        let judge = move |network: &mut dyn Embedder, cancellation: &Cancellation| {
+            let watch = Watch { cancellation, ..Watch::default() };
+            let mut embed = |part| embed(network, part, size, loader, watch);
+            let [one, other] = [embed(&task.parts[0])?, embed(&task.parts[1])?];
+            task.score([&one.representation, &other.representation], cancellation)
+        };
+        Ok(Some(Development { every, name, judge: Box::new(judge) }))
     }
 
     /// The groups of instances that must not share a batch.

@@ -239,6 +239,44 @@ fn a_development_part_is_told_from_training_and_its_overlap_is_said() {
 }
 
 #[test]
+fn the_best_step_of_the_development_part_stands_beside_the_last() {
+    let place = Place::new();
+    let settings = [
+        "text.development=held-out",
+        "train.evaluate_every=3",
+        "train.schedule=linear",
+        "optimizer.clip=1.0",
+    ];
+    let whole = place.train(&settings, "whole");
+    let scores = place.events("whole", "development");
+    assert_eq!(scores.len(), 10, "every third of thirty steps");
+    let best = scores.iter().map(|event| event["score"].as_f64().unwrap()).fold(f64::MIN, f64::max);
+    let last = &scores[scores.len() - 1];
+    assert_eq!(last["best"].as_f64(), Some(best));
+    let (experiment, _) = place.open(&settings).unwrap();
+    let network = experiment.best(&place.run("whole")).unwrap().unwrap();
+    let (trained, plan) = experiment.trained(&place.run("whole")).unwrap();
+    let scope = experiment.after_training();
+    let evaluation =
+        experiment.evaluate_beside(&*trained, Some(&*network), &plan, scope, &Cancellation::new()).unwrap();
+    assert!(evaluation.number("pairs.jsonl_ndcg@10_best").is_some());
+    assert!(evaluation.number("pairs.jsonl_ndcg@10").is_some());
+    for steps in [7, 13] {
+        place.train(&[&settings[..], &[&format!("train.max_steps={steps}")]].concat(), "stopped");
+    }
+    assert!(whole == place.train(&settings, "stopped"));
+    let read = |run: &str| std::fs::read(place.run(run).join("best.safetensors")).unwrap();
+    assert!(read("whole") == read("stopped"));
+    for (settings, words) in [
+        (&["train.evaluate_every=3"][..], &["train.evaluate_every", "text.development"][..]),
+        (&["text.development=held-out"], &["text.development", "train.evaluate_every"]),
+    ] {
+        let error = place.error(settings);
+        assert!(words.iter().all(|word| error.contains(word)), "{settings:?}: {error}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_by_key() {
     let place = Place::new();
     place.write("lines.txt", "one\ntwo\nthree\n");
@@ -268,7 +306,7 @@ fn what_cannot_be_is_refused_by_key() {
         (&["text.development=quora/dev2"], &["quora"]),
         (&["text.development=lines.txt"], &["lines", "pairs"]),
         (&["evaluate.scored_on=[\"mr\"]"], &["mr"]),
-        (&["text.further=[\"lines.txt\"]"], &["query"]),
+        (&["text.further=[\"lines.txt\"]"], &["lines.txt", "topic"]),
         (&["sampler.similarity_to_positive=0.0"], &["similarity_to_positive"]),
     ] {
         let error = place.error(settings);

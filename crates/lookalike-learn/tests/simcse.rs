@@ -23,7 +23,7 @@ use lookalike_learn::recipe::Recipe;
 use lookalike_learn::sentence::SentenceEncoder;
 use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
-use lookalike_learn::train::{TrainOptions, Trainer};
+use lookalike_learn::train::{Chunk, TrainOptions, Trainer};
 use lookalike_learn::{LearnError, Registry};
 
 const BATCH: u32 = 8;
@@ -230,7 +230,7 @@ fn losses(case: &'static str, views: u32, keys: &[&str], chunk: Option<usize>) -
     let options = TrainOptions {
         optimizer: recipe.optimizer().clone(),
         schedule: recipe.schedule(1),
-        chunk,
+        chunk: chunk.map(Chunk::Instances),
         ..common::options(folder.path(), BATCH as usize, recipe.sampler().clone(), STEPS)
     };
     let source: Source = Arc::new(Replay { file, case, views });

@@ -128,8 +128,9 @@ fn evaluate(
         let run = arguments.run.display();
         warn(&[format!("{run} has not finished: what is scored is its newest checkpoint")]);
     }
+    let best = experiment.best(&arguments.run)?;
     let evaluation = experiment
-        .evaluate(&*network, &plan, scope, cancellation)
+        .evaluate_beside(&*network, best.as_deref(), &plan, scope, cancellation)
         .map_err(Failure::or_interrupted("nothing was written"))?;
     write_json(&arguments.run.join("evaluation.json"), &evaluation)?;
     if arguments.json {

@@ -255,8 +255,9 @@ fn train(
     let network = trainer.method.kept();
     experiment.save_model(run, &*network)?;
     let scope = experiment.after_training();
+    let best = experiment.best(run)?;
     let evaluation = experiment
-        .evaluate(&*network, trainer.plan(), scope, cancellation)
+        .evaluate_beside(&*network, best.as_deref(), trainer.plan(), scope, cancellation)
         .map_err(Failure::or_interrupted(go_on))?;
     let fields = serde_json::to_value(&evaluation)?;
     let step = trainer.step();

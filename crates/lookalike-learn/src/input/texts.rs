@@ -33,6 +33,10 @@ impl Instances for TextInput {
         self.tokens.len()
     }
 
+    fn size(&self, row: usize) -> usize {
+        self.tokens.offsets[row + 1] - self.tokens.offsets[row]
+    }
+
     fn select(&self, rows: &[u32]) -> Input {
         let unpooled = rows.iter().map(|row| self.unpooled[*row as usize]).collect();
         let originals = self.originals.as_ref().map(|originals| originals.select(rows));
