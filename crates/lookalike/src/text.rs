@@ -274,7 +274,7 @@ fn retrieval(scoring: &mut Scoring<'_>, data: &Retrieval) -> Result<Vec<(String,
 
 /// Pairs as a retrieval set: each different text of the second column is a document, each of the first a query, and a document is
 /// relevant to a query where any row has both.
-fn of_pairs(set: &TextSet) -> Result<Retrieval, Failure> {
+pub(crate) fn of_pairs(set: &TextSet) -> Result<Retrieval, Failure> {
     let [first, second] = two(set)?;
     let (mut queries, mut documents) = (Distinct::default(), Distinct::default());
     let mut judgements = Vec::new();

@@ -75,6 +75,29 @@ impl Scoring<'_> {
         Ok(encoded.rows)
     }
 
+    /// Vectors of queries: behind the prompt that the folder has for them.
+    ///
+    /// # Errors
+    /// As encoding.
+    pub fn queries<S: AsRef<str> + Sync>(&mut self, texts: &[S]) -> Result<Matrix, LearnError> {
+        let prompt = self.prompt(QUERY);
+        self.encode(texts, prompt.as_deref())
+    }
+
+    /// Vectors of documents: behind the prompt that the folder has for them.
+    ///
+    /// # Errors
+    /// As encoding.
+    pub fn documents<S: AsRef<str> + Sync>(&mut self, texts: &[S]) -> Result<Matrix, LearnError> {
+        let prompt = self.prompt(DOCUMENT);
+        self.encode(texts, prompt.as_deref())
+    }
+
+    /// The first prompt that has one of these names.
+    fn prompt(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| self.encoder.folder.prompts.get(*name).cloned())
+    }
+
     /// Vectors of texts, each different text being encoded once; and the row of each.
     fn distinct<'t>(
         &mut self,
@@ -116,12 +139,8 @@ impl Scoring<'_> {
     /// # Errors
     /// As encoding, and whatever the metrics report.
     pub fn retrieval(&mut self, data: &Retrieval) -> Result<RetrievalResult, LearnError> {
-        let named = |encoder: &SentenceEncoder, names: &[&str]| {
-            names.iter().find_map(|name| encoder.folder.prompts.get(*name).cloned())
-        };
-        let [query, document] = [QUERY, DOCUMENT].map(|names| named(self.encoder, names));
-        let queries = self.encode(&data.queries.texts.to_vec(), query.as_deref())?;
-        let documents = self.encode(&data.documents.texts.to_vec(), document.as_deref())?;
+        let queries = self.queries(&data.queries.texts.to_vec())?;
+        let documents = self.documents(&data.documents.texts.to_vec())?;
         let watch = Watch { cancellation: self.cancellation, ..Watch::default() };
         let ids: Vec<String> = data.documents.ids.iter().map(str::to_owned).collect();
         // One more than are scored, for the one that may be left out.
