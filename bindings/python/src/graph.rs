@@ -85,21 +85,36 @@ impl PyGraph {
             .map(Self)
             .map_err(value_error)
     }
+
+    fn below_positive(
+        &self,
+        py: Python<'_>,
+        embeddings: PyReadonlyArray2<'_, f32>,
+        share: f64,
+    ) -> PyResult<Self> {
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(value_error(format!("share = {share} is out of range: above 0 and at most 1")));
+        }
+        let rows = rows(&embeddings)?;
+        run(py, |_| self.0.below_positive(rows, share))?.map(Self).map_err(value_error)
+    }
 }
 
 #[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "called by keyword from one place")]
 pub(crate) fn proximity_graph(
     py: Python<'_>,
     embeddings: PyReadonlyArray2<'_, f32>,
     candidates: usize,
     neighbors: usize,
+    pairs: Option<&str>,
     scoring: &str,
     seed: u64,
     build: u64,
 ) -> PyResult<(PyGraph, Vec<String>)> {
     let rows = rows(&embeddings)?;
-    let options =
-        GraphOptions { candidates, neighbors, scoring: word("scoring", scoring)?, ..GraphOptions::default() };
+    let (pairs, scoring) = (pairs.map(|pairs| word("pairs", pairs)).transpose()?, word("scoring", scoring)?);
+    let options = GraphOptions { candidates, neighbors, pairs, scoring, ..GraphOptions::default() };
     let built = run(py, |flag| {
         sampling::proximity_graph(rows, None, &options, Seed(seed), build, Watch::silent(flag))
     })?;
@@ -112,10 +127,14 @@ pub(crate) fn knn_graph(
     py: Python<'_>,
     embeddings: PyReadonlyArray2<'_, f32>,
     neighbors: usize,
+    pairs: Option<&str>,
     scoring: &str,
 ) -> PyResult<PyGraph> {
     let (rows, scoring) = (rows(&embeddings)?, word("scoring", scoring)?);
-    let built = run(py, |flag| sampling::knn_graph(rows, None, neighbors, scoring, Watch::silent(flag)))?;
+    let pairs = pairs.map(|pairs| word("pairs", pairs)).transpose()?;
+    let watched =
+        |flag: &Cancellation| sampling::knn_graph(rows, None, neighbors, pairs, scoring, Watch::silent(flag));
+    let built = run(py, watched)?;
     built.map(PyGraph).map_err(value_error)
 }
 
@@ -259,6 +278,7 @@ pub(crate) fn plan_report(
     members: PyReadonlyArray1<'_, i64>,
     sizes: PyReadonlyArray1<'_, i64>,
     embeddings: PyReadonlyArray2<'_, f32>,
+    pairs: bool,
     labels: Option<PyReadonlyArray1<'_, i64>>,
     graph: Option<&PyGraph>,
     origins: Option<PyReadonlyArray2<'_, i64>>,
@@ -269,6 +289,7 @@ pub(crate) fn plan_report(
     let labels = labels.map(|labels| classes(&labels)).transpose()?;
     let origins = origins.map(|counts| read_origins(&counts)).transpose()?;
     let context = PlanContext {
+        pairs,
         labels: labels.as_deref(),
         graph: graph.map(|graph| &graph.0),
         origins: origins.as_deref(),

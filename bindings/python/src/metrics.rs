@@ -1,6 +1,6 @@
 //! How good embeddings are, and how hard batches: functions on arrays that answer in JSON.
 
-use lookalike_base::{Rows, Seed, Watch};
+use lookalike_base::{Cancellation, Rows, Seed, Watch};
 use lookalike_metrics::spectrum::Centering;
 use lookalike_metrics::{KnnOptions, ProbeOptions, UniformityOptions};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
@@ -141,13 +141,19 @@ pub(crate) fn hardness(
     members: PyReadonlyArray1<'_, i64>,
     sizes: PyReadonlyArray1<'_, i64>,
     embeddings: PyReadonlyArray2<'_, f32>,
+    pairs: bool,
 ) -> PyResult<String> {
     let rows = rows(&embeddings)?;
     let plan = batches(&members, &sizes, rows.len())?;
-    json(
-        &run(py, |flag| lookalike_metrics::hardness(&plan, rows, Watch::silent(flag)))?
-            .map_err(value_error)?,
-    )
+    let measured = |flag: &Cancellation| {
+        let watch = Watch::silent(flag);
+        if pairs {
+            lookalike_metrics::pair_hardness(&plan, rows, watch)
+        } else {
+            lookalike_metrics::hardness(&plan, rows, watch)
+        }
+    };
+    json(&run(py, measured)?.map_err(value_error)?)
 }
 
 #[pyfunction]

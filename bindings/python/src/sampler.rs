@@ -98,7 +98,8 @@ impl PySampler {
         let oracle =
             oracle.map(|labels| classes(&labels).map(|labels| Oracle { labels, avoid })).transpose()?;
         let split: RankSplit = word("split", split)?;
-        let data = RunData { groups, oracle, ranks: Ranks { rank, count: num_replicas, split } };
+        let ranks = Ranks { rank, count: num_replicas, split };
+        let data = RunData { groups, oracle, ranks, ..RunData::default() };
         let made = Sampler::with_data(instances, options, Seed(seed), data).map_err(value_error)?;
         let inner = Inner::new(made);
         let process = AtomicU32::new(std::process::id());
@@ -215,7 +216,7 @@ impl PySampler {
     fn graph(&self, py: Python<'_>) -> PyResult<Option<PyGraph>> {
         let inner = self.lock(py)?;
         let graph = inner.sampler.graph();
-        Ok((graph.edges() > 0).then(|| PyGraph(graph.clone())))
+        Ok((graph.edges() > 0).then(|| PyGraph(graph.into_owned())))
     }
 
     fn embeddings<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyArrayDyn<f32>>>> {

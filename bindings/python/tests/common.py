@@ -7,12 +7,24 @@ from collections import deque
 import numpy as np
 
 
-def clustered(n: int, clusters: int = 5, d: int = 6, seed: int = 0) -> np.ndarray:
+def clustered(n: int, clusters: int = 5, d: int = 6, seed: int | list[int] = 0) -> np.ndarray:
     """Embeddings (n, d) around `clusters` directions; instance i is of cluster i mod `clusters`."""
     rng = np.random.default_rng(seed)
     values = 0.3 * rng.standard_normal((n, d))
     values[np.arange(n), np.arange(n) % clusters % d] += 1
     return values.astype(np.float32)
+
+
+def query_document_pairs(n: int, topics: int = 6, d: int = 8, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Queries and documents (n, d) each: pair i is about topic i mod `topics`."""
+    queries, documents = (clustered(n, topics, d, [seed, half]) for half in range(2))
+    return 2 * queries, documents
+
+
+def crossed(queries: np.ndarray, documents: np.ndarray) -> np.ndarray:
+    """The cosine (n, n) of each query to each document."""
+    scaled = [half / np.maximum(np.linalg.norm(half, axis=1, keepdims=True), 1e-30) for half in (queries, documents)]
+    return scaled[0].astype(float) @ scaled[1].astype(float).T
 
 
 def embeddings_of(indices, step: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from itertools import chain
 
 import lookalike
 import numpy as np
-from common import Loader, clustered
+from common import Loader, clustered, crossed, query_document_pairs
 from lookalike import LookalikeBatchSampler
 
 
@@ -159,6 +159,97 @@ class Epochs(unittest.TestCase):
         for parts in zip(*ranks):
             self.assertEqual([len(part) for part in parts], [12, 12])
             self.assertEqual(len(set(groups[list(chain(*parts))])), 24, "groups hold over the gathered batch")
+
+
+class Pairs(unittest.TestCase):
+    def test_two_arrays_are_one_with_both_side_by_side(self):
+        queries, documents = query_document_pairs(120)
+        for pairs in ("mean", "cross"):
+            options = {"pairs": pairs, "coverage": "cover", "similarity_to_positive": 0.95}
+            two = sampler(embeddings=(queries, documents), **options)
+            one = sampler(embeddings=np.concatenate([queries, documents], axis=1), **options)
+            self.assertEqual(list(two), list(one))
+            self.assertEqual(two.embeddings.shape, (120, 16))
+            for half in np.split(two.embeddings, 2, axis=1):
+                np.testing.assert_allclose(np.linalg.norm(half, axis=1), 1, atol=1e-6)
+            some = np.array([3, 1])
+            two.update(some, (documents[some].astype(np.float16), queries[some].astype(np.float16)))
+            self.assertFalse(np.allclose(two.embeddings[some], one.embeddings[some]))
+            self.assertEqual(two.state_dict()["arrays"]["embeddings"].shape, (120, 16))
+
+    def test_graphs_of_pairs_hold_the_most_similar_by_either_rule(self):
+        queries, documents = query_document_pairs(120)
+        similarity = crossed(queries, documents)
+        halves = [half / np.linalg.norm(half, axis=1, keepdims=True) for half in (queries, documents)]
+        mean = sum(halves) / 2
+        mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+        for pairs, expected in [("cross", np.maximum(similarity, similarity.T)), ("mean", mean @ mean.T)]:
+            np.fill_diagonal(expected, -2)
+            best = -np.sort(-expected, axis=1)[:, :6]
+            everybody = lookalike.proximity_graph((queries, documents), candidates=119, neighbors=6, pairs=pairs)
+            for graph in (lookalike.knn_graph((queries, documents), 6, pairs=pairs), everybody):
+                found = graph.arrays()[2].reshape(120, 6)
+                np.testing.assert_allclose(found, best, atol=1e-6, err_msg=pairs)
+
+    def test_no_edge_leads_to_whose_document_answers_as_well(self):
+        queries, documents = query_document_pairs(120)
+        similarity = crossed(queries, documents)
+        limit = 0.9 * np.diag(similarity)
+        allowed = (similarity <= limit[:, None] + 1e-6) & (similarity.T <= limit + 1e-6)
+        batches = sampler(embeddings=(queries, documents), pairs="cross", similarity_to_positive=0.9)
+        next(iter(batches))
+        plain = sampler(embeddings=(queries, documents), pairs="cross")
+        next(iter(plain))
+        self.assertLess(batches.graph.edges, plain.graph.edges)
+        degrees, neighbors, _ = batches.graph.arrays()
+        self.assertTrue(allowed[np.repeat(np.arange(120), degrees), neighbors].all())
+        self.assertEqual(plain.graph.below_positive((queries, documents), 0.9), batches.graph)
+
+    def test_batches_of_pairs_are_as_hard_as_queries_are_similar_to_the_documents_of_others(self):
+        queries, documents = query_document_pairs(120)
+        similarity = crossed(queries, documents)
+        batches = sampler(embeddings=(queries, documents), pairs="mean", coverage="cover")
+        plan = list(batches)
+
+        def mean(members):
+            part = similarity[np.ix_(members, members)]
+            return (part.sum() - np.trace(part)) / (len(members) * (len(members) - 1))
+
+        expected = np.mean([mean(batch) for batch in plan])
+        for found in [
+            lookalike.metrics.hardness(plan, (queries, documents)),
+            lookalike.plan_report(plan, (queries, documents))["hardness"],
+        ]:
+            self.assertAlmostEqual(found["similarity"], expected, places=6)
+            self.assertAlmostEqual(found["uniform"], mean(np.arange(120)), places=6)
+            self.assertGreater(found["difference"], 0.1)
+        tallies = batches.report()["finished"]["hardness"]
+        recorded = sum(tally["sum"] for tally in tallies) / sum(tally["batches"] for tally in tallies)
+        self.assertAlmostEqual(recorded, expected - mean(np.arange(120)), places=5)
+
+    def test_uniform_batches_take_pairs_as_the_others_do(self):
+        queries, documents = query_document_pairs(120)
+        batches = sampler(kind="uniform", embeddings=(queries, documents), pairs="mean")
+        self.assertEqual(list(batches), list(sampler(kind="uniform")))
+        with self.assertRaisesRegex(ValueError, "similarity_to_positive does not go with kind"):
+            sampler(kind="uniform", pairs="mean", similarity_to_positive=0.95)
+
+    def test_what_is_no_pair_is_refused_by_name(self):
+        queries, documents = query_document_pairs(120)
+        for message, work in [
+            ("15 columns", lambda: sampler(pairs="mean", embeddings=np.ones((120, 15), np.float32))),
+            ("give pairs", lambda: sampler(embeddings=(queries, documents))),
+            ("give pairs", lambda: sampler().update([1, 2], (queries[:2], documents[:2]))),
+            ("give pairs", lambda: lookalike.knn_graph((queries, documents), 3)),
+            (r"documents of shape \(120, 7\)", lambda: sampler(pairs="mean", embeddings=(queries, documents[:, 1:]))),
+            ("queries of shape .* has 119 rows", lambda: sampler(pairs="mean", embeddings=(queries[1:], documents[1:]))),
+            ("expected `mean` or `cross`", lambda: sampler(pairs="both")),
+            ("does not go with rows of one embedding", lambda: sampler(similarity_to_positive=0.95)),
+            ("similarity_to_positive = 1.5", lambda: sampler(pairs="mean", similarity_to_positive=1.5)),
+            ("share = 0", lambda: lookalike.knn_graph(queries, 3).below_positive((queries, documents), 0)),
+        ]:
+            with self.subTest(message), self.assertRaisesRegex(ValueError, message):
+                work()
 
 
 class States(unittest.TestCase):

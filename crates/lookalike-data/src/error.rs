@@ -15,6 +15,14 @@ pub enum DataError {
         /// All names there are.
         available: Vec<&'static str>,
     },
+    /// Pairs of texts are needed, and a set has one column.
+    #[error("`{name}` has one column of texts, `{column}`, and pairs need two: queries and documents")]
+    NoPairs {
+        /// The set.
+        name: String,
+        /// Its column.
+        column: String,
+    },
     /// The data set needs a part of this crate that was not built.
     #[error(
         "data set {name:?} needs the cargo feature `{feature}` of lookalike-data, which this build lacks"

@@ -14,6 +14,12 @@ pub enum KernelError {
         /// Columns asked for.
         columns: usize,
     },
+    /// Rows of two halves have an odd number of values.
+    #[error("rows of {columns} values do not fall into two halves")]
+    Halves {
+        /// Values of a row.
+        columns: usize,
+    },
     /// More best entries were asked for than a row has entries.
     #[error("cannot keep the {k} best of {available} entries for row {row}")]
     TooFew {

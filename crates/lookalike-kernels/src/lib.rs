@@ -6,6 +6,7 @@ mod bf16;
 mod blocks;
 mod columns;
 pub mod conv2d;
+pub mod cross_entropy;
 mod dot;
 pub mod dropout;
 pub mod embedding;
@@ -25,7 +26,7 @@ mod top_k;
 mod transpose;
 mod vector;
 
-pub use blocks::{Circulant, Scoring, circulant_top_k};
+pub use blocks::{Circulant, Scoring, circulant_top_k, crossed_top_k};
 pub use dot::{dot, level};
 pub use error::KernelError;
 pub use normalize::{normalize, scatter_units, squared_norm};

@@ -24,7 +24,7 @@ use lookalike_learn::method::{Network, SimClr};
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::negatives::Contrast;
 use lookalike_learn::train::{OptimizerOptions, Schedule, Shape, TrainOptions, Trainer};
-use lookalike_sampling::{SamplerKind, SamplerOptions};
+use lookalike_sampling::{RunData, SamplerKind, SamplerOptions};
 
 const BATCH: usize = 32;
 const STEPS: u64 = 20;
@@ -70,6 +70,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             batch_size: BATCH,
             ..SamplerOptions::default()
         },
+        run_data: RunData::default(),
+        embed_first: false,
         schedule: Schedule { base: optimizer.learning_rate, warmup: 5, total: STEPS, shape: Shape::Cosine },
         optimizer,
         max_steps: None,

@@ -7,6 +7,7 @@ use lookalike_base::arrays::Arrays;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::Split;
+use lookalike_sampling::{Groups, RunData, Sampler};
 
 use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
@@ -25,6 +26,9 @@ use crate::weights::Start;
 
 /// The file of a finished run that holds the network, BatchNorm's statistics estimated anew.
 pub const MODEL: &str = "model.safetensors";
+
+/// The file of a run that holds the network at the step that the development part found best.
+const BEST: &str = "best.safetensors";
 
 /// A recipe with its data and device open.
 pub struct Experiment {
@@ -72,6 +76,11 @@ impl Experiment {
         &*self.modality
     }
 
+    /// What is measured when training ends.
+    pub fn after_training(&self) -> Scope {
+        self.modality.after_training(self.recipe.choice().modality.after_training)
+    }
+
     /// Calls `build` with what a method is built from.
     fn build<R>(
         &self,
@@ -98,6 +107,7 @@ impl Experiment {
             loss: choice.loss.build.map(|build| build(settings)).transpose()?,
             instances,
             labels: (labels.len() == instances).then(|| Arc::new(labels)),
+            relevance: self.modality.relevance(),
             inputs: self.modality.inputs(),
             seed: recipe.seed(),
             device: &self.device,
@@ -181,9 +191,10 @@ impl Experiment {
         engine::check_precision(recipe.device(), &self.device, train.precision)?;
         let instances = self.modality.instances();
         let sampler = recipe.sampler();
-        sampler.check(instances).map_err(|error| refuse("sampler", error.to_string()))?;
-        let batches =
-            lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch) as u64;
+        let run_data = RunData { groups: self.groups()?, sets: self.modality.sets(), ..RunData::default() };
+        let (planned, _) = Sampler::with_data(instances, sampler.clone(), recipe.seed(), run_data.clone())
+            .map_err(|error| refuse("sampler", error.to_string()))?;
+        let batches = planned.batches_per_epoch() as u64;
         if train.accumulate > train.epochs.saturating_mul(batches) {
             let epochs = train.epochs;
             let reason = format!(
@@ -208,6 +219,8 @@ impl Experiment {
             instances,
             labels,
             sampler: sampler.clone(),
+            run_data,
+            embed_first: train.embed_first,
             optimizer: recipe.optimizer().clone(),
             schedule,
             max_steps: train.max_steps,
@@ -222,6 +235,32 @@ impl Experiment {
         let start = if Checkpoints::of_run(run).any()? { None } else { self.start() };
         let source = self.modality.batches(recipe.columns(), Split::Train, recipe.seed())?;
         Trainer::open(self.method_from(start.as_ref())?, source, options)
+    }
+
+    /// The groups of instances that must not share a batch.
+    ///
+    /// # Errors
+    /// [`LearnError::Recipe`] names a group that cannot be dealt out to the batches of an epoch.
+    fn groups(&self) -> Result<Option<Groups>, LearnError> {
+        let Some(groups) = self.modality.groups() else { return Ok(None) };
+        let sampler = self.recipe.sampler();
+        let instances = self.modality.instances();
+        let batches =
+            lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch);
+        let mut members = vec![0; groups.names.len()];
+        groups.rows.iter().for_each(|row| members[*row as usize] += 1);
+        if let Some(largest) =
+            (0..members.len()).max_by_key(|group| members[*group]).filter(|group| members[*group] > batches)
+        {
+            let reason = format!(
+                "groups rows by `{}`, and `{}` has {} of them, more than the {batches} batches of an epoch, no two of which it may \
+                 share; take smaller batches or another column",
+                groups.column, groups.names[largest], members[largest]
+            );
+            return Err(refuse("text.group", reason));
+        }
+        let ids: Vec<u64> = groups.rows.iter().map(|row| u64::from(*row)).collect();
+        Ok(Some(Groups::new(&ids)))
     }
 
     fn embedding(&self) -> Result<Embedding<'_>, LearnError> {
@@ -263,6 +302,21 @@ impl Experiment {
         scope: Scope,
         cancellation: &Cancellation,
     ) -> Result<Evaluation, LearnError> {
+        self.evaluate_beside(network, None, plan, scope, cancellation)
+    }
+
+    /// As [`Experiment::evaluate`], with the network at the step that the development part found best, [`Experiment::best`], beside it.
+    ///
+    /// # Errors
+    /// As [`Experiment::evaluate`].
+    pub fn evaluate_beside(
+        &self,
+        network: &(dyn Embedder + 'static),
+        best: Option<&(dyn Embedder + 'static)>,
+        plan: &[Vec<u32>],
+        scope: Scope,
+        cancellation: &Cancellation,
+    ) -> Result<Evaluation, LearnError> {
         let choice = self.recipe.choice();
         let evaluating = Evaluating {
             modality: &*self.modality,
@@ -276,8 +330,23 @@ impl Experiment {
             cancellation,
             seed: self.recipe.seed(),
             scope,
+            best,
         };
         evaluating.run(network, &|| self.untrained(), plan)
+    }
+
+    /// The network at the step that the development part found best; `None` where nothing was scored while `run` trained.
+    ///
+    /// # Errors
+    /// [`LearnError::Weights`] where the file is of another network, and [`LearnError::ArrayFile`].
+    pub fn best(&self, run: &Path) -> Result<Option<Box<dyn Embedder>>, LearnError> {
+        let path = run.join(BEST);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let mut network = self.build(None, self.recipe.choice().method.kept)?;
+        load_arrays(&mut network, &tensors::read(&path)?.tensors, "", &self.device)?;
+        Ok(Some(network))
     }
 
     /// The network as the newest checkpoint of `run` holds it, and the batches of its last epoch.

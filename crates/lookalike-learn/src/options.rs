@@ -110,11 +110,37 @@ pub const fn at_least(least: i64) -> Range {
     Range::Integer { least, most: i64::MAX }
 }
 
+/// What a key of the recipe must be, by its path.
+#[derive(Debug, Clone, Copy)]
+pub enum Condition {
+    /// This value.
+    Is(&'static str, &'static str),
+    /// A number above 0.
+    Positive(&'static str),
+}
+
+impl Condition {
+    fn holds(self, settings: &Settings) -> bool {
+        match self {
+            Self::Is(path, value) => settings.text(path) == Some(value),
+            Self::Positive(path) => settings.value(path).and_then(number).is_some_and(|number| number > 0.0),
+        }
+    }
+
+    /// What it asks for, for the reference.
+    pub fn words(self) -> String {
+        match self {
+            Self::Is(_, value) => value.to_owned(),
+            Self::Positive(path) => format!("{path} above 0"),
+        }
+    }
+}
+
 /// What is so only where a key of the recipe has a value.
 #[derive(Debug, Clone, Copy)]
 pub struct When<T> {
-    /// The key's path and value; `None` is always so.
-    pub when: Option<(&'static str, &'static str)>,
+    /// What must hold; `None` is always so.
+    pub when: Option<Condition>,
     /// What is so then.
     pub then: T,
 }
@@ -127,12 +153,17 @@ impl<T: Copy> When<T> {
 
     /// Where the key `path` is `value`.
     pub const fn is(path: &'static str, value: &'static str, then: T) -> Self {
-        Self { when: Some((path, value)), then }
+        Self { when: Some(Condition::Is(path, value)), then }
+    }
+
+    /// Where the key `path` is a number above 0.
+    pub const fn positive(path: &'static str, then: T) -> Self {
+        Self { when: Some(Condition::Positive(path)), then }
     }
 
     /// Whether it is so under `settings`.
     pub fn holds(&self, settings: &Settings) -> bool {
-        self.when.is_none_or(|(path, value)| settings.text(path) == Some(value))
+        self.when.is_none_or(|condition| condition.holds(settings))
     }
 }
 
@@ -415,6 +446,12 @@ impl Settings {
     /// The string at `path`.
     pub fn text(&self, path: &str) -> Option<&str> {
         self.value(path)?.as_str()
+    }
+
+    /// The strings of the list at `path`; none where there is no list.
+    pub fn texts(&self, path: &str) -> Vec<String> {
+        let values = self.value(path).and_then(Toml::as_array).into_iter().flatten();
+        values.filter_map(|value| value.as_str().map(str::to_owned)).collect()
     }
 
     /// The integer at `path`.

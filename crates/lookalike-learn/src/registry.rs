@@ -26,7 +26,10 @@ const METHODS: &[MethodEntry] = &[
     method::graphcl::ENTRY,
     method::mvgrl::ENTRY,
     method::mvgrl_nodes::ENTRY,
+    method::pairs::ENTRY,
     method::supervised::ENTRY,
+    method::mlm::ENTRY,
+    method::simcse::ENTRY,
 ];
 
 /// Its losses.
@@ -67,6 +70,7 @@ const SCORES: &[ScoreEntry] = &[
     evaluate::knn::ENTRY,
     evaluate::linear::ENTRY,
     evaluate::cross_validation::ENTRY,
+    evaluate::task::ENTRY,
     evaluate::alignment::ENTRY,
     evaluate::proxy::ENTRY,
     evaluate::geometry::ENTRY,

@@ -22,6 +22,9 @@ crate::options! {
         /// again, with the gradients of the whole batch and the memory of a chunk. Refused for networks with BatchNorm, and
         /// for the nodes of one graph.
         chunk: Option<usize> = Value::Absent("the whole batch"), SOME;
+        /// Whether all instances are embedded before the first step, by the encoder as it starts: then the first epoch has look-alikes already,
+        /// with `sampler.uniform_epochs = 0`. Worth it where `encoder.weights` gives a trained encoder.
+        embed_first: bool = Value::Flag(false), FLAG;
         /// Layers that do not learn, by the beginnings of their names in an export, as `["conv1", "bn1", "layer1"]`. BatchNorm's running
         /// statistics still follow the batches.
         freeze: Option<Vec<String>> = Value::Absent("none"), Range::Texts("names");
@@ -42,6 +45,8 @@ crate::options! {
 
 const COSINE: Range =
     Range::Number(Bounds { least: (-1.0, true), most: (1.0, true), words: "a cosine, −1 … 1" });
+const POSITIVE_SHARE: Range =
+    Range::Number(Bounds { least: (0.0, false), most: (1.0, true), words: "above 0, to 1" });
 const PERCENT: Range =
     Range::Number(Bounds { least: (0.0, false), most: (100.0, true), words: "above 0, to 100" });
 
@@ -95,6 +100,14 @@ pub const SAMPLER: &[Key] = &[
          ([measured](../../benchmarks/proximity-graph/README.md))",
     ),
     key(
+        "pairs",
+        Value::Absent("none"),
+        Range::OneOf(&["mean", "cross"]),
+        "how instances are compared that are pairs of a query and a document, whose embeddings the method gives side by side; each is \
+         scaled to unit length. `mean`: by (q + d)/2; `cross`: by the larger of qᵢ·dⱼ and qⱼ·dᵢ, which is what the loss contrasts. \
+         Hardness is then the mean of qᵢ·dⱼ. Absent: an embedding is one row",
+    ),
+    key(
         "restart",
         Value::Table,
         Range::Table(&[
@@ -141,6 +154,14 @@ pub const SAMPLER: &[Key] = &[
         "the same, the ceiling being the similarity that this percentage of the edges do not exceed, found anew at each \
          refresh; not with `similarity_ceiling`",
     ),
+    key(
+        "similarity_to_positive",
+        Value::Absent("none"),
+        POSITIVE_SHARE,
+        "of `pairs`: edges i–j are not walked, nor taken by `nearest`, where query i is closer to document j than this share of its \
+         similarity to its own document, or query j to document i. Document j may answer query i as well. Published for mined \
+         negatives: 0.95 (NV-Retriever). With a ceiling an edge must pass both",
+    ),
     key("refresh_every", Value::Integer(100), SOME, "batches from one refresh of the graph to the next"),
     key(
         "uniform_epochs",
@@ -179,7 +200,11 @@ mod tests {
         // Every key is one that the sampler knows: it refuses others.
         for key in SAMPLER.iter().filter(|key| key.default_value().is_none()) {
             let mut with = declared.clone();
-            let value = if key.name == "reshuffle" { Toml::Boolean(true) } else { Toml::Float(0.5) };
+            let value = match key.name {
+                "reshuffle" => Toml::Boolean(true),
+                "pairs" => Toml::String("mean".to_owned()),
+                _ => Toml::Float(0.5),
+            };
             with.insert(key.name.to_owned(), value);
             assert!(Toml::Table(with).try_into::<SamplerOptions>().is_ok(), "{}", key.name);
         }

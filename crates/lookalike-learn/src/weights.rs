@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors;
 
 use crate::engine::Device;
@@ -53,6 +54,14 @@ impl Start {
         &self.path
     }
 
+    /// All that there is, under the names that an encoder gives its tensors, and others.
+    ///
+    /// # Errors
+    /// As [`load`], of the file.
+    pub fn arrays(&self) -> Result<Arrays, LearnError> {
+        read(&self.path)
+    }
+
     /// Loads all tensors of `module`, see [`load`].
     ///
     /// # Errors
@@ -77,13 +86,7 @@ impl Start {
 /// cannot be read; [`LearnError::Weights`] names a tensor that is missing or of another shape.
 pub fn load(module: &mut dyn Module, path: &Path, device: &Device) -> Result<Report, LearnError> {
     const ENCODER: &str = "encoder.";
-    let arrays = if path.is_dir() {
-        sentence::read_tensors(&SentenceFolder::read(path)?)?
-    } else {
-        let file = tensors::read(path)
-            .map_err(|error| if is_pickled(path) { to_convert(path) } else { LearnError::from(error) })?;
-        file.tensors
-    };
+    let arrays = read(path)?;
     let mut own = Vec::new();
     for_each_tensor(module, &mut |name, _, _| own.push(name.to_owned()));
     let found = |prefix: &str| own.iter().any(|name| arrays.contains_key(&format!("{prefix}{name}")));
@@ -93,6 +96,16 @@ pub fn load(module: &mut dyn Module, path: &Path, device: &Device) -> Result<Rep
         |name: &String| name.strip_prefix(prefix).is_some_and(|name| own.iter().any(|own| own == name));
     let left = arrays.keys().filter(|name| !taken(name)).cloned().collect();
     Ok(Report { path: path.to_owned(), taken: own.len(), left })
+}
+
+/// The tensors of a file, or of the folder of a sentence encoder.
+fn read(path: &Path) -> Result<Arrays, LearnError> {
+    if path.is_dir() {
+        return sentence::read_tensors(&SentenceFolder::read(path)?);
+    }
+    let file = tensors::read(path)
+        .map_err(|error| if is_pickled(path) { to_convert(path) } else { LearnError::from(error) })?;
+    Ok(file.tensors)
 }
 
 /// Whether a file that is no safetensors file is one of PyTorch's own, by its ending or its first bytes: a zip archive, or a bare pickle.

@@ -208,7 +208,7 @@ fn circle_of(candidates: InstanceIds) -> Comparison {
 #[test]
 fn each_query_mixes_its_own_hardest_negatives() {
     let comparison = circle();
-    let plain = comparison.similarities(None);
+    let plain = comparison.similarities(Vec::new());
     let options = MixingOptions { hardest: 4, between: 50, with_query: 20, warm_up: 0.0 };
     let drawn = draw(&plain, &options, streams);
     let similarities = to_host(plain.negatives.clone());
@@ -243,7 +243,7 @@ fn what_is_excluded_is_neither_chosen_nor_mixed_and_a_query_without_negatives_ha
     let comparison = circle_of(vec![0; 40].into());
     let labels = [7, 1, 2, 3, 4];
     // All candidates are of instance 0: its own query has none left.
-    let plain = comparison.similarities(Some(&labels));
+    let plain = comparison.similarities(vec![comparison.ids.as_ref().unwrap().of_class(&labels)]);
     let mask = plain.mask.clone().unwrap();
     assert_eq!(mask.of(0), (0..40).collect::<Vec<u32>>());
     assert!((1..5).all(|query| mask.of(query).is_empty()));
@@ -280,7 +280,7 @@ fn vectors(comparison: &Comparison, drawn: &Draw) -> Vec<Vec<[f32; 2]>> {
 #[test]
 fn mixtures_have_unit_norm() {
     let comparison = circle();
-    let plain = comparison.similarities(None);
+    let plain = comparison.similarities(Vec::new());
     let options = MixingOptions { hardest: 12, between: 30, with_query: 30, warm_up: 0.0 };
     let drawn = draw(&plain, &options, streams);
     let found = to_host(drawn.append(&comparison, &plain).negatives);
@@ -316,7 +316,7 @@ fn mixtures_and_their_gradients_are_those_of_pytorch_and_carry_none_to_their_par
         QueryDraw { hardest: Vec::new(), mixtures: (0..8).map(mixture).collect() }
     };
     let drawn = Draw { queries: (0..4).map(of_query).collect(), mixtures: 8 };
-    let similarities = drawn.append(&comparison, &comparison.similarities(None));
+    let similarities = drawn.append(&comparison, &comparison.similarities(Vec::new()));
     close("mixed", &to_host(similarities.negatives.clone().narrow(1, 12, 8)), values(&file, "mixed"));
     let loss = InfoNce { temperature: 0.2 }.each(&similarities).mean();
     close("loss", &to_host(loss.clone()), values(&file, "loss"));
@@ -465,7 +465,7 @@ fn units_without_an_instance_are_compared_by_nt_xent_and_have_neither_oracle_nor
         assert_eq!(gradient(parameter, &mut ours), gradient(parameter, &mut theirs));
     }
     // All units are of one class, and yet none is left out but itself and its other form.
-    let plain = comparison().similarities(Some(&labels));
+    let plain = comparison().similarities(Vec::new());
     assert_eq!(plain.mask, comparison().mask);
     let mask = plain.mask.unwrap();
     assert!((0..10).all(|unit| mask.of(unit) == [unit as u32 % 5, unit as u32 % 5 + 5]));
@@ -504,7 +504,7 @@ fn the_rows_of_instances_are_those_that_a_look_at_every_pair_finds() {
 #[test]
 fn all_negatives_are_mixed_where_as_many_are_asked_for_as_there_are() {
     let comparison = circle();
-    let whole = comparison.similarities(None);
+    let whole = comparison.similarities(Vec::new());
     // Two are left out of the second query's: it has fewer than are asked for.
     let mask = Mask::new(vec![Vec::new(), vec![3, 39], Vec::new(), Vec::new(), Vec::new()]);
     let plain = Similarities { mask, ..whole };

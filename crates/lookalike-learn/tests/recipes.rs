@@ -39,7 +39,7 @@ fn root() -> PathBuf {
 type Names = &'static [&'static str];
 
 /// What the methods go with: encoders, negatives and losses.
-const COMBINATIONS: [(&str, Names, Names, Names); 10] = {
+const COMBINATIONS: [(&str, Names, Names, Names); 13] = {
     const IMAGES: &[&str] = &["resnet18", "resnet34", "resnet50", "small"];
     const ANY: &[&str] = &["resnet18", "resnet34", "resnet50", "small", "gin", "bert", "static"];
     const ALL: &[&str] = &["info-nce", "debiased", "hard", "alignment"];
@@ -54,7 +54,10 @@ const COMBINATIONS: [(&str, Names, Names, Names); 10] = {
         ("graphcl", &["gin"], BATCH, &["nt-xent", "decoupled", "debiased", "hard"]),
         ("mvgrl", &["gcn"], BATCH, &["jensen-shannon", "info-nce", "decoupled", "debiased", "hard"]),
         ("mvgrl-nodes", &["gcn"], BATCH, &["jensen-shannon"]),
+        ("pairs", &["bert", "static"], BATCH, &["info-nce", "decoupled", "debiased", "hard"]),
         ("supervised", IMAGES, &["none"], &["cross-entropy"]),
+        ("mlm", &["bert"], &["none"], &["cross-entropy"]),
+        ("simcse", &["bert", "static"], BATCH, &["info-nce", "debiased", "hard"]),
     ]
 };
 
@@ -238,7 +241,7 @@ const READERS: [(&str, Kind, &[&str]); 15] = {
 };
 
 /// Values of keys whose first other value would be refused for what it is, or that are free.
-const OTHER: [(&str, &str); 13] = [
+const OTHER: [(&str, &str); 15] = [
     ("encoder.layers", "4"),
     ("encoder.width", "64"),
     ("method.projection", "{ layers = 3 }"),
@@ -252,6 +255,8 @@ const OTHER: [(&str, &str); 13] = [
     ("augment.size", "24"),
     ("graphs.features", "{ parts = [\"attributes\"] }"),
     ("graphs.diffusion", "{ epsilon = 1e-3 }"),
+    ("method.dimensions", "[2]"),
+    ("method.dimension_weights", "[]"),
 ];
 
 /// Values that a key can have.
@@ -521,7 +526,7 @@ fn every_recipe_of_the_repository_is_valid() {
         assert!(recipe.is_ok(), "{}: {}", path.display(), recipe.unwrap_err());
         count += 1;
     }
-    assert!(count >= 26, "{count}");
+    assert!(count >= 30, "{count}");
 }
 
 #[test]

@@ -11,6 +11,9 @@ use serde::Serialize;
 use crate::check;
 use crate::error::MetricError;
 
+/// What errors call the score of a plan.
+const SCORE: &str = "hardness";
+
 /// Rows that are read between two looks at whether to go on.
 const LOOK_EVERY: usize = 4096;
 
@@ -57,19 +60,49 @@ pub fn hardness<B: AsRef<[u32]> + Sync>(
     embeddings: impl RowSource,
     watch: Watch<'_>,
 ) -> Result<Hardness, MetricError> {
-    let pairs = check_plan("hardness", plan, embeddings.len())?;
+    measured(plan, &embeddings, |members| PairSum::of(&embeddings, members), watch)
+}
+
+/// Measures the hardness of `plan` where an instance is a pair, of a query and its document for instance, and its negatives
+/// are the documents of the others: as [`hardness`], with qᵢ · dⱼ as the similarity of anchor i to negative j.
+///
+/// # Shapes
+/// `embeddings` is N×2d, the query of an instance in the first half of its row, the document in the second.
+///
+/// # Errors
+/// As [`hardness`], and [`MetricError::Undefined`] where rows do not fall into two halves.
+pub fn pair_hardness<B: AsRef<[u32]> + Sync>(
+    plan: &[B],
+    embeddings: impl RowSource,
+    watch: Watch<'_>,
+) -> Result<Hardness, MetricError> {
+    let columns = embeddings.columns();
+    if columns == 0 || !columns.is_multiple_of(2) {
+        let reason = format!("rows of {columns} columns do not fall into a query and a document");
+        return Err(MetricError::undefined(SCORE, reason));
+    }
+    measured(plan, &embeddings, |members| PairSum::crossed(&embeddings, members), watch)
+}
+
+/// The hardness of `plan`, where `sum` adds up the similarities of some instances.
+fn measured<B: AsRef<[u32]> + Sync>(
+    plan: &[B],
+    embeddings: &impl RowSource,
+    sum: impl Fn(&mut dyn Iterator<Item = usize>) -> PairSum + Sync,
+    watch: Watch<'_>,
+) -> Result<Hardness, MetricError> {
+    let pairs = check_plan(SCORE, plan, embeddings.len())?;
     let goes_on = |row: &usize| !(row.is_multiple_of(LOOK_EVERY) && watch.is_cancelled());
-    check_finite(&embeddings, goes_on)?;
+    check_finite(embeddings, goes_on)?;
     let members = |batch: &B| {
         watch.progress.advance(1);
         let members = batch.as_ref().iter().map(|member| *member as usize);
-        PairSum::of(&embeddings, members.take_while(|_| !watch.is_cancelled())).sum
+        sum(&mut members.take_while(|_| !watch.is_cancelled())).sum
     };
     let batch_sums: Vec<f64> = plan.par_iter().map(members).collect();
     let similarity = batch_sums.iter().sum::<f64>() / pairs as f64;
     let rows = embeddings.len() as f64;
-    let uniform =
-        PairSum::of(&embeddings, (0..embeddings.len()).take_while(goes_on)).sum / (rows * (rows - 1.0));
+    let uniform = sum(&mut (0..embeddings.len()).take_while(goes_on)).sum / (rows * (rows - 1.0));
     if watch.is_cancelled() {
         return Err(MetricError::Cancelled);
     }
@@ -177,6 +210,33 @@ impl PairSum {
         Self { sum: of_sum - squares, pairs: ordered_pairs(count) }
     }
 
+    /// That of rows in two halves: Σ qᵢ · dⱼ, which is Σ q · Σ d − Σ qᵢ · dᵢ, each half scaled to unit length.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn crossed(rows: impl RowSource, chosen: impl Iterator<Item = usize>) -> Self {
+        let (columns, half) = (rows.columns(), rows.columns() / 2);
+        let (mut sum, mut own, mut count) = (vec![0.0_f64; columns], 0.0, 0);
+        let mut row = vec![0.0; columns];
+        for index in chosen {
+            count += 1;
+            rows.read_row(index, &mut row);
+            let (query, document) = row.split_at(half);
+            let scales = [query, document].map(|part| {
+                let square: f64 = part.iter().map(|value| f64::from(*value).powi(2)).sum();
+                if square > 0.0 { square.sqrt().recip() } else { 0.0 }
+            });
+            for (sums, (part, scale)) in sum.chunks_mut(half).zip([query, document].into_iter().zip(scales)) {
+                sums.iter_mut().zip(part).for_each(|(sum, value)| *sum += f64::from(*value) * scale);
+            }
+            let product: f64 = query.iter().zip(document).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+            own += product * scales[0] * scales[1];
+        }
+        let (queries, documents) = sum.split_at(half);
+        let of_sums: f64 = queries.iter().zip(documents).map(|(a, b)| a * b).sum();
+        Self { sum: of_sums - own, pairs: ordered_pairs(count) }
+    }
+
     /// The mean similarity of a pair, where there is one.
     pub fn mean(self) -> Option<f64> {
         (self.pairs > 0).then(|| self.sum / self.pairs as f64)
@@ -218,6 +278,33 @@ mod tests {
         assert!(hardness.difference.abs() < 0.01 && hardness.uniform > 0.1, "{hardness:?}");
         let rate = false_negative_rate(&plan, &labels).unwrap();
         assert!(rate.difference.abs() < 0.01 && (rate.uniform - 0.25).abs() < 0.01, "{rate:?}");
+    }
+
+    #[test]
+    fn pairs_are_as_hard_as_their_queries_are_similar_to_the_documents_of_others() {
+        let mut stream = Seed(6).stream("test", 0, 0, 0);
+        let mut values: Vec<f32> = (0..40 * 6).map(|_| 3.0 * stream.normal()).collect();
+        values[..3].fill(0.0);
+        let rows = Rows::new(&values, 6).unwrap();
+        let cosine = |a: u32, b: u32| {
+            let dot = |x: &[f32], y: &[f32]| -> f64 {
+                x.iter().zip(y).map(|(x, y)| f64::from(*x) * f64::from(*y)).sum()
+            };
+            let (query, document) = (&rows.row(a as usize)[..3], &rows.row(b as usize)[3..]);
+            let norms = (dot(query, query) * dot(document, document)).sqrt();
+            if norms > 0.0 { dot(query, document) / norms } else { 0.0 }
+        };
+        let mean = |members: &[u32]| {
+            let others = |a: u32| members.iter().filter(move |b| **b != a);
+            let pairs: Vec<f64> = members.iter().flat_map(|a| others(*a).map(|b| cosine(*a, *b))).collect();
+            pairs.iter().sum::<f64>() / pairs.len() as f64
+        };
+        let (batch, everybody): (Vec<u32>, Vec<u32>) = ((0..9).collect(), (0..40).collect());
+        let found = pair_hardness(&[&batch], rows, Watch::default()).unwrap();
+        assert!((found.similarity - mean(&batch)).abs() < 1e-12 && found.pairs == 72, "{found:?}");
+        assert!((found.uniform - mean(&everybody)).abs() < 1e-12, "{found:?}");
+        let odd = pair_hardness(&[&batch], Rows::new(&values, 5).unwrap(), Watch::default());
+        assert!(odd.unwrap_err().to_string().contains("5 columns"));
     }
 
     #[test]

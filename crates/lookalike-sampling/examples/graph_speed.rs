@@ -1,7 +1,8 @@
 //! Times graphs and a matrix product: `graph_speed WORK N D M K ROUNDS [FILE]`.
 //!
 //! WORK is `proximity` (M candidates, K kept), `knn` (K nearest of all; M is not read), `mapped` (as `proximity`, of the rows
-//! of FILE, which `write` makes) or `gemm` (N×D times D×M; K is not read). Prints a line a round: the work with its sizes,
+//! of FILE, which `write` makes), `mean` or `cross` (as `proximity`, of pairs of D columns each), `positive` (what leaving out edges by
+//! the similarity to the positive takes on such a graph) or `gemm` (N×D times D×M; K is not read). Prints a line a round: the work with its sizes,
 //! seconds, billions of operations a second, where a product of two rows counts 2·D of them however it came about, and the
 //! largest memory so far, in MB: of the process, and of it what is no page of a file (looked at every 20 ms).
 
@@ -14,10 +15,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use lookalike_base::{MappedRows, Matrix, RowSource, Seed, Watch, npy};
-use lookalike_sampling::{GraphOptions, Scoring, knn_graph, proximity_graph};
+use lookalike_sampling::{GraphOptions, PairRows, ProximityGraph, Scoring, knn_graph, proximity_graph};
 use rayon::prelude::*;
 
-const USAGE: &str = "usage: graph_speed proximity|knn|mapped|write|gemm N D M K ROUNDS [FILE]";
+const USAGE: &str =
+    "usage: graph_speed proximity|knn|mapped|mean|cross|positive|write|gemm N D M K ROUNDS [FILE]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -31,17 +33,35 @@ fn main() -> Result<(), Box<dyn Error>> {
         "knn" => {
             let rows = random(n, d)?;
             measure(work, [n, d, n - 1, k], rounds, |_| {
-                Ok(knn_graph(rows.rows(), None, k, Scoring::F32, Watch::default())?.edges())
+                Ok(knn_graph(rows.rows(), None, k, None, Scoring::F32, Watch::default())?.edges())
             })?;
         }
         "proximity" => {
             let rows = random(n, d)?;
-            measure(work, [n, d, m, k], rounds, |round| proximity(rows.rows(), m, k, round))?;
+            measure(work, [n, d, m, k], rounds, |round| {
+                Ok(proximity(rows.rows(), None, m, k, round)?.edges())
+            })?;
+        }
+        "mean" | "cross" => {
+            let rows = random(n, 2 * d)?;
+            let pairs = if work == "mean" { PairRows::Mean } else { PairRows::Cross };
+            let compared = if work == "mean" { d } else { 2 * d };
+            measure(work, [n, compared, m, k], rounds, |round| {
+                Ok(proximity(rows.rows(), Some(pairs), m, k, round)?.edges())
+            })?;
+        }
+        "positive" => {
+            let rows = random(n, 2 * d)?;
+            let graph = proximity(rows.rows(), Some(PairRows::Cross), m, k, 0)?;
+            measure(work, [n, 2 * d, 2 * k, k], rounds, |_| {
+                black_box(graph.below_positive(rows.rows(), 0.95)?);
+                Ok(graph.edges())
+            })?;
         }
         "mapped" => {
             let rows = MappedRows::open(file)?;
             let sizes = [rows.len(), rows.columns(), m, k];
-            measure(work, sizes, rounds, |round| proximity(&rows, m, k, round))?;
+            measure(work, sizes, rounds, |round| Ok(proximity(&rows, None, m, k, round)?.edges()))?;
         }
         _ => return Err(USAGE.into()),
     }
@@ -57,9 +77,15 @@ fn random(n: usize, d: usize) -> Result<Matrix, Box<dyn Error>> {
     Ok(Matrix::new(values, d)?)
 }
 
-fn proximity(rows: impl RowSource, m: usize, k: usize, round: usize) -> Result<usize, Box<dyn Error>> {
-    let options = GraphOptions { candidates: m, neighbors: k, ..GraphOptions::default() };
-    Ok(proximity_graph(rows, None, &options, Seed(1), round as u64, Watch::default())?.0.edges())
+fn proximity(
+    rows: impl RowSource,
+    pairs: Option<PairRows>,
+    m: usize,
+    k: usize,
+    round: usize,
+) -> Result<ProximityGraph, Box<dyn Error>> {
+    let options = GraphOptions { candidates: m, neighbors: k, pairs, ..GraphOptions::default() };
+    Ok(proximity_graph(rows, None, &options, Seed(1), round as u64, Watch::default())?.0)
 }
 
 fn measure(

@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn build(rows: Rows<'_>, m: usize, k: usize, scoring: Scoring) -> Result<ProximityGraph, Box<dyn Error>> {
     if m == 0 {
-        return Ok(knn_graph(rows, None, k, scoring, Watch::default())?);
+        return Ok(knn_graph(rows, None, k, None, scoring, Watch::default())?);
     }
     let options = GraphOptions { candidates: m, neighbors: k, scoring, ..GraphOptions::default() };
     Ok(proximity_graph(rows, None, &options, Seed(1), 0, Watch::default())?.0)

@@ -137,6 +137,14 @@ pub enum SamplingError {
         /// Columns of these.
         found: usize,
     },
+    /// Rows of pairs have no two halves.
+    #[error(
+        "embeddings of pairs have {columns} columns: their number must be even, the query's half and then the document's"
+    )]
+    OddColumns {
+        /// Columns of a row.
+        columns: usize,
+    },
     /// An instance's number is too large.
     #[error("instance {instance} is out of range: there are {instances} instances")]
     Instance {
@@ -152,6 +160,26 @@ pub enum SamplingError {
         instance: u32,
         /// Its first such column.
         column: usize,
+    },
+    /// Sizes of data sets that lie one behind another are not those of the instances.
+    #[error("the data sets do not fit: {problem}")]
+    DataSets {
+        /// What does not fit.
+        problem: String,
+    },
+    /// One of several data sets is refused.
+    #[error("data set {set} of {sets} (instances {first} to {last}): {error}")]
+    DataSet {
+        /// Its number, from 0.
+        set: usize,
+        /// How many there are.
+        sets: usize,
+        /// Its first instance.
+        first: usize,
+        /// Its last one.
+        last: usize,
+        /// Why.
+        error: Box<Self>,
     },
     /// The edges do not describe a proximity graph.
     #[error("the graph is not valid: {problem}")]
@@ -219,6 +247,14 @@ pub enum Warning {
         instances: usize,
         /// Candidates drawn, N − 1.
         used: usize,
+    },
+    /// Something about one of several data sets.
+    #[error("data set {set}: {warning}")]
+    DataSet {
+        /// Its number, from 0.
+        set: usize,
+        /// What it is.
+        warning: Box<Self>,
     },
     /// A graph was due, but too few instances had an embedding; batches are uniform until the next refresh.
     #[error(

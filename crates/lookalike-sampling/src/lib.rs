@@ -9,7 +9,8 @@ pub mod walk;
 
 pub use error::{SamplingError, Warning};
 pub use graph::{
-    CandidateDraw, EdgeWeights, GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph,
+    CandidateDraw, EdgeWeights, GraphOptions, GraphStatistics, PairRows, ProximityGraph, knn_graph,
+    proximity_graph,
 };
 pub use lookalike_kernels::Scoring;
 pub use plan::groups::Groups;
@@ -19,8 +20,8 @@ pub use plan::{
     BatchOrigins, Coverage, LastBatch, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment,
 };
 pub use sampler::{
-    Agreement, Avoid, EpochReport, Oracle, RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind,
-    SamplerOptions, SamplerReport, SamplerState, Staleness, check_agreement,
+    Agreement, Avoid, DataSets, EpochReport, Oracle, RankSplit, Ranks, RestartSchedule, RunData, Sampler,
+    SamplerKind, SamplerOptions, SamplerReport, SamplerState, SetOrder, Staleness, check_agreement,
 };
 pub use set::InstanceSet;
 pub use walk::Transition;

@@ -69,6 +69,18 @@ impl InstanceSet {
         })
     }
 
+    /// The `count` instances from `first` on, numbered from 0, as a set of their own.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Self {
+        let mut part = Self::new(count);
+        if first == 0 && count == self.instances {
+            part.words.clone_from(&self.words);
+            return part;
+        }
+        let inside = (0..count as u32).filter(|instance| self.contains(first as u32 + instance));
+        part.extend(inside);
+        part
+    }
+
     /// Removes everybody.
     pub fn clear(&mut self) {
         self.words.fill(0);
@@ -194,6 +206,15 @@ mod tests {
         assert_eq!(InstanceSet::from_words(set.words().to_vec(), 70).as_ref(), Some(&set));
         assert_eq!(InstanceSet::from_words(set.words().to_vec(), 69), None, "a bit beyond the last instance");
         assert_eq!(InstanceSet::from_words(vec![0], 70), None, "a word is missing");
+    }
+
+    #[test]
+    fn a_part_of_a_set_holds_those_of_its_stretch() {
+        let mut set = InstanceSet::new(200);
+        set.extend([3, 64, 70, 129, 199]);
+        assert_eq!(set.part(0, 200), set);
+        assert_eq!(set.part(64, 66).iter().collect::<Vec<u32>>(), [0, 6, 65]);
+        assert_eq!(set.part(199, 1).count(), 1);
     }
 
     fn pool(instances: usize, members: impl IntoIterator<Item = u32>) -> Pool {

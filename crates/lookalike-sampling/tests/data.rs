@@ -69,7 +69,7 @@ proptest! {
         // Pairs of twins.
         let groups = Groups::new(&(0..instances as u64).map(|instance| instance / 2).collect::<Vec<_>>());
         let ranks = Ranks { rank: 0, count, split };
-        let data = RunData { groups: grouped.then(|| groups.clone()), oracle: None, ranks };
+        let data = RunData { groups: grouped.then(|| groups.clone()), ranks, ..RunData::default() };
         let mut ranks = samplers(instances, &options, &data);
         let rounds = instances / 6 / count;
         prop_assert!(rounds > 0 && ranks.iter().all(|sampler| sampler.batches_per_epoch() == rounds));
@@ -264,7 +264,7 @@ fn edges_above_the_ceiling_and_within_a_class_are_not_in_the_graph() {
         let mut sampler = Sampler::with_data(90, options, Seed(1), data).unwrap().0;
         sampler.record(&everybody, rows.rows(), 0).unwrap();
         sampler.next_segment().unwrap();
-        sampler.graph().clone()
+        sampler.graph().into_owned()
     };
     let plain = graph(|_| (), RunData::default());
     let highest = |graph: &lookalike_sampling::ProximityGraph| {

@@ -20,8 +20,8 @@ fn the_knn_graph_is_that_of_faiss_but_for_neighbors_equally_similar() {
     assert_eq!(shape, [rows.len(), similarities.columns()]);
     let everyone = GraphOptions { candidates: rows.len() - 1, neighbors: k, ..GraphOptions::default() };
     let graphs: [ProximityGraph; 3] = [
-        knn_graph(rows.rows(), None, k, Scoring::F32, Watch::default()).unwrap(),
-        knn_graph(rows.rows(), None, k, Scoring::Bf16, Watch::default()).unwrap(),
+        knn_graph(rows.rows(), None, k, None, Scoring::F32, Watch::default()).unwrap(),
+        knn_graph(rows.rows(), None, k, None, Scoring::Bf16, Watch::default()).unwrap(),
         proximity_graph(rows.rows(), None, &everyone, lookalike_base::Seed(1), 0, Watch::default())
             .unwrap()
             .0,

@@ -34,7 +34,7 @@ fn obvious_knn(embeddings: &Matrix, members: &[u32], neighbors: usize) -> Vec<Ve
 fn the_knn_graph_holds_the_nearest_of_all() {
     let embeddings = clustered(150, 7, 5, 1);
     let everybody: Vec<u32> = (0..150).collect();
-    let graph = knn_graph(embeddings.rows(), None, 12, Scoring::F32, Watch::default()).unwrap();
+    let graph = knn_graph(embeddings.rows(), None, 12, None, Scoring::F32, Watch::default()).unwrap();
     for (own, expected) in obvious_knn(&embeddings, &everybody, 12).iter().enumerate() {
         assert_eq!(graph.neighbors(own as u32), expected);
         assert!(graph.similarities(own as u32).is_sorted_by(|a, b| a >= b));
@@ -46,7 +46,7 @@ fn with_all_others_as_candidates_the_proximity_graph_is_the_knn_graph() {
     let embeddings = clustered(120, 5, 6, 2);
     let (graph, warnings) =
         proximity_graph(embeddings.rows(), None, &options(119, 9), Seed(3), 0, Watch::default()).unwrap();
-    let exact = knn_graph(embeddings.rows(), None, 9, Scoring::F32, Watch::default()).unwrap();
+    let exact = knn_graph(embeddings.rows(), None, 9, None, Scoring::F32, Watch::default()).unwrap();
     assert!(warnings.is_empty());
     for own in 0..120 {
         assert_eq!(graph.neighbors(own), exact.neighbors(own));
@@ -146,7 +146,9 @@ fn rounded_scoring_finds_nearly_all_neighbors_and_their_exact_similarities() {
         assert!(found >= 2000 * 25 - 5, "{found}");
         if candidates == 1999 {
             assert_eq!(
-                knn_graph(embeddings.rows(), None, 25, Scoring::Bf16, Watch::default()).unwrap().edges(),
+                knn_graph(embeddings.rows(), None, 25, None, Scoring::Bf16, Watch::default())
+                    .unwrap()
+                    .edges(),
                 exact.edges()
             );
         }
@@ -213,8 +215,8 @@ fn a_mapped_file_has_the_graph_of_its_rows() {
             proximity_graph(&mapped, present, &options(100, 10), Seed(1), 4, Watch::default()).unwrap(),
             read
         );
-        let exact = knn_graph(embeddings.rows(), present, 10, Scoring::F32, Watch::default()).unwrap();
-        assert_eq!(knn_graph(&mapped, present, 10, Scoring::F32, Watch::default()).unwrap(), exact);
+        let exact = knn_graph(embeddings.rows(), present, 10, None, Scoring::F32, Watch::default()).unwrap();
+        assert_eq!(knn_graph(&mapped, present, 10, None, Scoring::F32, Watch::default()).unwrap(), exact);
     }
 }
 
@@ -226,7 +228,8 @@ fn only_those_with_an_embedding_are_in_the_graph() {
     (0..80).filter(|at| at % 3 == 1).for_each(|at| embeddings.row_mut(at).fill(f32::NAN));
     let mut present = InstanceSet::new(80);
     present.extend(members.iter().copied());
-    let exact = knn_graph(embeddings.rows(), Some(&present), 6, Scoring::F32, Watch::default()).unwrap();
+    let exact =
+        knn_graph(embeddings.rows(), Some(&present), 6, None, Scoring::F32, Watch::default()).unwrap();
     let (drawn, _) =
         proximity_graph(embeddings.rows(), Some(&present), &options(20, 6), Seed(1), 0, Watch::default())
             .unwrap();
@@ -272,7 +275,7 @@ fn k_above_m_is_refused() {
     assert_eq!(refused(1000, 50), SamplingError::Neighbors { neighbors: 50, candidates: 49 });
     assert_eq!(refused(10, 0), SamplingError::Zero { option: "neighbors" });
     assert_eq!(
-        knn_graph(embeddings.rows(), None, 50, Scoring::F32, Watch::default()).unwrap_err(),
+        knn_graph(embeddings.rows(), None, 50, None, Scoring::F32, Watch::default()).unwrap_err(),
         SamplingError::Neighbors { neighbors: 50, candidates: 49 }
     );
 }
@@ -287,14 +290,17 @@ fn a_row_that_is_not_finite_is_named() {
         proximity_graph(embeddings.rows(), None, &options(5, 2), Seed(0), 0, Watch::default()).unwrap_err(),
         expected
     );
-    assert_eq!(knn_graph(embeddings.rows(), None, 2, Scoring::F32, Watch::default()).unwrap_err(), expected);
+    assert_eq!(
+        knn_graph(embeddings.rows(), None, 2, None, Scoring::F32, Watch::default()).unwrap_err(),
+        expected
+    );
 }
 
 #[test]
 fn a_row_of_zeros_is_similar_to_nobody() {
     let mut embeddings = clustered(20, 1, 4, 1);
     embeddings.row_mut(7).fill(0.0);
-    let graph = knn_graph(embeddings.rows(), None, 19, Scoring::F32, Watch::default()).unwrap();
+    let graph = knn_graph(embeddings.rows(), None, 19, None, Scoring::F32, Watch::default()).unwrap();
     assert_eq!(graph.similarities(7), [0.0; 19]);
     assert_eq!(sorted(graph.neighbors(7).iter().copied()).len(), 19);
 }
@@ -303,18 +309,18 @@ fn a_row_of_zeros_is_similar_to_nobody() {
 fn fewer_than_two_instances_make_no_graph() {
     let one = Matrix::new(vec![1.0, 2.0], 2).unwrap();
     assert_eq!(
-        knn_graph(one.rows(), None, 1, Scoring::F32, Watch::default()).unwrap_err(),
+        knn_graph(one.rows(), None, 1, None, Scoring::F32, Watch::default()).unwrap_err(),
         SamplingError::Instances { instances: 1 }
     );
     let embeddings = clustered(20, 2, 4, 1);
     let nobody = InstanceSet::new(20);
     assert_eq!(
-        knn_graph(embeddings.rows(), Some(&nobody), 1, Scoring::F32, Watch::default()).unwrap_err(),
+        knn_graph(embeddings.rows(), Some(&nobody), 1, None, Scoring::F32, Watch::default()).unwrap_err(),
         SamplingError::Instances { instances: 0 }
     );
     let others = InstanceSet::new(21);
     assert_eq!(
-        knn_graph(embeddings.rows(), Some(&others), 1, Scoring::F32, Watch::default()).unwrap_err(),
+        knn_graph(embeddings.rows(), Some(&others), 1, None, Scoring::F32, Watch::default()).unwrap_err(),
         SamplingError::Rows { rows: 20, instances: 21 }
     );
 }

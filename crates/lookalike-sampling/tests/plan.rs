@@ -220,7 +220,7 @@ fn uniform_batches_are_a_permutation_in_whatever_segments_they_are_planned() {
 #[test]
 fn a_nearest_batch_is_its_start_and_the_start_s_nearest_neighbors() {
     let embeddings = clustered(90, 6, 5, 3);
-    let graph = knn_graph(embeddings.rows(), None, 9, Scoring::F32, Watch::default()).unwrap();
+    let graph = knn_graph(embeddings.rows(), None, 9, None, Scoring::F32, Watch::default()).unwrap();
     let none = InstanceSet::new(90);
     let strategy = Strategy::Nearest { graph: &graph };
     for batch in batches(&epoch(&PlanInput { strategy, ..input(&graph, &none, 10, Coverage::Repeat) }, 9)) {
@@ -234,7 +234,7 @@ fn walk_batches_are_harder_than_uniform_ones_and_softer_than_nearest_ones() {
     let (rows, none) = (embeddings.rows(), InstanceSet::new(4000));
     let options = GraphOptions { candidates: 600, neighbors: 10, ..GraphOptions::default() };
     let graph = proximity_graph(rows, None, &options, Seed(1), 0, Watch::default()).unwrap().0;
-    let exact = knn_graph(rows, None, 49, Scoring::F32, Watch::default()).unwrap();
+    let exact = knn_graph(rows, None, 49, None, Scoring::F32, Watch::default()).unwrap();
     for coverage in [Coverage::Repeat, Coverage::Cover] {
         let walk = input(&graph, &none, 50, coverage);
         let hardness = |strategy| {

@@ -20,6 +20,7 @@ fn a_plan_by_hand_is_reported_as_counted_by_hand() {
     let graph = graph_of(&[vec![1, 2, 3], vec![0], vec![0], vec![]]);
     let origins = [3, 4].map(|restarts| BatchOrigins { restarts, ..BatchOrigins::default() });
     let context = PlanContext {
+        pairs: false,
         labels: Some(&[0, 0, 1, 1]),
         graph: Some(&graph),
         origins: Some(&origins),
@@ -57,9 +58,10 @@ fn a_sampler_s_epoch_is_reported_and_written_as_json() {
     sampler.record(&(0..600).collect::<Vec<u32>>(), data.rows(), 0).unwrap();
     let epoch = sampler.next_segment().unwrap();
     let labels: Vec<u32> = (0..600).map(|instance| instance % 12).collect();
+    let graph = sampler.graph();
     let context = PlanContext {
         labels: Some(&labels),
-        graph: Some(sampler.graph()),
+        graph: Some(&graph),
         origins: Some(&epoch.origins),
         ..PlanContext::default()
     };
@@ -130,7 +132,7 @@ fn progress_counts_what_the_documentation_says() {
         assert_eq!(instances, 300, "{draw:?}");
     }
     let instances = counted(&|watch| {
-        knn_graph(data.rows(), None, 5, Scoring::F32, watch).unwrap();
+        knn_graph(data.rows(), None, 5, None, Scoring::F32, watch).unwrap();
     });
     assert_eq!(instances, 300);
     let plan: Vec<Vec<u32>> = (0..30).map(|batch| (batch * 10..batch * 10 + 10).collect()).collect();

@@ -502,7 +502,7 @@ fn a_sampler_draws_candidates_as_it_is_told() {
         let (expected, _) =
             proximity_graph(sampler.embeddings().unwrap(), present, &options, Seed(1), 0, Watch::default())
                 .unwrap();
-        assert_eq!(sampler.graph(), &expected, "{draw:?}");
+        assert_eq!(*sampler.graph(), expected, "{draw:?}");
     }
 }
 

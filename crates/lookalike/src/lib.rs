@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod bench;
+mod beside;
 mod data;
 mod embed;
 mod evaluate;

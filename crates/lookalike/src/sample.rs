@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use lookalike_base::{Cancellation, MappedRows, ProgressDisplay, RowSource, Seed, Watch, npy};
 use lookalike_sampling::{
-    Avoid, BatchOrigins, CandidateDraw, Coverage, Groups, Oracle, PlanContext, PlanReport, RankSplit, Ranks,
-    RestartSchedule, RunData, Sampler, SamplerKind, SamplerOptions, SamplingError, Scoring, plan_report,
+    Avoid, BatchOrigins, CandidateDraw, Coverage, Groups, Oracle, PairRows, PlanContext, PlanReport,
+    RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind, SamplerOptions, SamplingError, Scoring,
+    plan_report,
 };
 
 use crate::failure::Failure;
@@ -18,7 +19,7 @@ const CHECKED_AT_ONCE: usize = 4096;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// One instance a row: float32 or float16 as .npy in C order, or the only matrix of a .safetensors
+    /// One instance a row: float32 or float16 as .npy in C order, or the only matrix of a .safetensors; of pairs query and document side by side
     embeddings: PathBuf,
     /// Where to write the plan: int64, one batch a row, epoch after epoch; for several replicas steps × replicas × B
     #[arg(long, value_name = "PLAN.npy")]
@@ -41,6 +42,12 @@ pub(crate) struct Arguments {
     /// In which numbers candidates are compared [default: f32]
     #[arg(long, value_enum)]
     scoring: Option<Scoring>,
+    /// How instances are compared that are pairs of a query and a document, whose vectors lie side by side in a row
+    #[arg(long, value_enum)]
+    pairs: Option<PairRows>,
+    /// The vectors of the documents of pairs, where EMBEDDINGS are those of the queries alone
+    #[arg(long, value_name = "DOCUMENTS", requires = "pairs")]
+    documents: Option<PathBuf>,
     /// Probability of going back to the start at each step of a walk [default: 0.1]
     #[arg(long)]
     restart: Option<f64>,
@@ -56,6 +63,9 @@ pub(crate) struct Arguments {
     /// Leave out neighbours that are more similar than this percentage of all
     #[arg(long, value_name = "PERCENT")]
     similarity_percentile: Option<f64>,
+    /// Leave out neighbours whose document is closer to a query than this share of its similarity to its own, or the other way round; for --pairs
+    #[arg(long, value_name = "SHARE", requires = "pairs")]
+    similarity_to_positive: Option<f64>,
     /// Whether an instance may come more than once an epoch [default: cover]
     #[arg(long, value_enum)]
     coverage: Option<Coverage>,
@@ -100,6 +110,7 @@ impl Arguments {
             ("--uniform-fraction", self.uniform_fraction.is_some()),
             ("--similarity-ceiling", self.similarity_ceiling.is_some()),
             ("--similarity-percentile", self.similarity_percentile.is_some()),
+            ("--similarity-to-positive", self.similarity_to_positive.is_some()),
             ("--coverage", self.coverage.is_some()),
             ("--oracle", self.oracle.is_some()),
         ];
@@ -128,11 +139,13 @@ impl Arguments {
             neighbors: self.neighbors.unwrap_or(100),
             scoring: self.scoring.unwrap_or_default(),
             candidate_draw: self.candidate_draw.unwrap_or_default(),
+            pairs: self.pairs,
             restart: RestartSchedule { from: restart, to: restart, over_epochs: 0.0 },
             temperature: self.temperature,
             uniform_fraction: self.uniform_fraction.unwrap_or(0.0),
             similarity_ceiling: self.similarity_ceiling,
             similarity_percentile: self.similarity_percentile,
+            similarity_to_positive: self.similarity_to_positive,
             refresh_every: match self.kind {
                 // The nearest of all are the same in every epoch.
                 SamplerKind::Nearest => u64::MAX,
@@ -157,8 +170,8 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         ));
     }
     arguments.check()?;
-    let Arguments { embeddings, labels, groups, out, report, .. } = arguments;
-    let inputs: Vec<&Path> = [Some(embeddings), labels.as_ref(), groups.as_ref()]
+    let Arguments { embeddings, documents, labels, groups, out, report, .. } = arguments;
+    let inputs: Vec<&Path> = [Some(embeddings), documents.as_ref(), labels.as_ref(), groups.as_ref()]
         .into_iter()
         .flatten()
         .map(PathBuf::as_path)
@@ -166,7 +179,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let outputs: Vec<&Path> =
         [Some(out), report.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
     check_outputs(&inputs, &outputs)?;
-    let embeddings = MappedRows::open(&arguments.embeddings)?;
+    let embeddings = arguments.rows()?;
     let instances = embeddings.len();
     let steps = instances / arguments.batch_size.max(1) / arguments.num_replicas;
     let options = arguments.options(steps as u64);
@@ -185,15 +198,17 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let (mut sampler, warnings) =
         Sampler::with_data(instances, options, Seed(arguments.seed), data).map_err(usage)?;
     warn(&warnings.iter().map(ToString::to_string).collect::<Vec<String>>());
-    check(&embeddings, &arguments.embeddings, cancellation)?;
+    embeddings.check(cancellation)?;
 
     let (plan, origins) = plan(&mut sampler, &embeddings, arguments.epochs, cancellation)?;
     warn(&sampler.take_warnings().iter().map(ToString::to_string).collect::<Vec<String>>());
     arguments.write(&plan)?;
     if let Some(path) = &arguments.report {
+        let graph = sampler.graph();
         let context = PlanContext {
+            pairs: arguments.pairs.is_some(),
             labels: labels.as_deref(),
-            graph: (sampler.graph().edges() > 0).then(|| sampler.graph()),
+            graph: (graph.edges() > 0).then_some(&*graph),
             origins: Some(&origins),
             batches_per_epoch: Some(plan.len() / arguments.epochs as usize),
         };
@@ -208,7 +223,66 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     Ok(())
 }
 
+/// The embeddings of the instances: one file, or two with queries and documents, whose rows are read side by side.
+struct Embeddings<'a> {
+    files: Vec<(MappedRows, &'a Path)>,
+}
+
+impl RowSource for Embeddings<'_> {
+    fn len(&self) -> usize {
+        self.files[0].0.len()
+    }
+
+    fn columns(&self) -> usize {
+        self.files.iter().map(|(rows, _)| rows.columns()).sum()
+    }
+
+    fn read_row(&self, index: usize, mut into: &mut [f32]) {
+        for (rows, _) in &self.files {
+            let (part, rest) = into.split_at_mut(rows.columns());
+            rows.read_row(index, part);
+            into = rest;
+        }
+    }
+}
+
+impl Embeddings<'_> {
+    /// Checks that all values are finite, and warns of rows of zeros.
+    fn check(&self, cancellation: &Cancellation) -> Result<(), Failure> {
+        self.files.iter().try_for_each(|(rows, path)| check(rows, path, cancellation))
+    }
+}
+
 impl Arguments {
+    /// Opens the embeddings, and checks that those of pairs have two halves of one width.
+    fn rows(&self) -> Result<Embeddings<'_>, Failure> {
+        let paths = std::iter::once(&self.embeddings).chain(&self.documents);
+        let mut files = Vec::new();
+        for path in paths {
+            files.push((MappedRows::open(path)?, path.as_path()));
+        }
+        let shape = |(rows, _): &(MappedRows, &Path)| (rows.len(), rows.columns());
+        if let [queries, documents] = &files[..]
+            && shape(queries) != shape(documents)
+        {
+            let (query_shape, document_shape) = (shape(queries), shape(documents));
+            return Err(Failure::usage(format!(
+                "{} has shape {document_shape:?}, {} {query_shape:?}: a document belongs to each query, of the same width",
+                documents.1.display(),
+                queries.1.display()
+            )));
+        }
+        let embeddings = Embeddings { files };
+        if self.pairs.is_some() && !embeddings.columns().is_multiple_of(2) {
+            let (path, columns) = (self.embeddings.display(), embeddings.columns());
+            return Err(Failure::usage(format!(
+                "{path} has {columns} columns; those of pairs must be even in number, the query's half and then the document's, or \
+                 the documents be given by --documents"
+            )));
+        }
+        Ok(embeddings)
+    }
+
     /// What the sampler is told about the data and the replicas.
     fn data(&self, instances: usize, labels: Option<&[u32]>) -> Result<RunData, Failure> {
         let groups = self.groups.as_deref().map(|path| integers(path, instances)).transpose()?;
@@ -216,7 +290,8 @@ impl Arguments {
         let groups =
             groups.map(|ids| Groups::new(&ids.into_iter().map(i64::cast_unsigned).collect::<Vec<u64>>()));
         let oracle = self.oracle.zip(labels).map(|(avoid, labels)| Oracle { labels: labels.to_vec(), avoid });
-        Ok(RunData { groups, oracle, ranks: Ranks { rank: 0, count: self.num_replicas, split: self.split } })
+        let ranks = Ranks { rank: 0, count: self.num_replicas, split: self.split };
+        Ok(RunData { groups, oracle, ranks, ..RunData::default() })
     }
 
     /// Writes the plan: a row a batch, or for several replicas steps × replicas × B.
@@ -243,7 +318,7 @@ impl Arguments {
 /// All batches of `epochs` epochs, those of all replicas.
 fn plan(
     sampler: &mut Sampler,
-    embeddings: &MappedRows,
+    embeddings: &Embeddings<'_>,
     epochs: u64,
     cancellation: &Cancellation,
 ) -> Result<(Vec<Vec<u32>>, Vec<BatchOrigins>), Failure> {

@@ -1,14 +1,12 @@
 //! What the commands do with the folder of a sentence encoder.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use lookalike_base::Seed;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::DataError;
 use lookalike_data::text::{
-    self, Column, Identified, InvalidUtf8, Judgement, OpenedTexts, ReadOptions, Retrieval, Sts,
-    TRANSFER_NAMES, TextSet, Texts, Transfer,
+    self, InvalidUtf8, OpenedTexts, ReadOptions, Retrieval, Sts, TRANSFER_NAMES, TextSet, Transfer,
 };
 use lookalike_learn::engine::{self, Precision};
 use lookalike_learn::sentence::score::{Classification, RetrievalResult, Scoring};
@@ -215,7 +213,7 @@ fn of_path(name: &str, root: &Path, data: &ScoredOn) -> Result<OpenedTexts, Fail
         return Ok(opened);
     };
     let Some(scores) = &set.scores else { return Ok(OpenedTexts::Texts(set)) };
-    two(&set)?;
+    set.pair_columns()?;
     let pairs = (0..set.len()).map(|row| {
         let texts = set.row(row);
         (texts[0].to_owned(), texts[1].to_owned())
@@ -225,17 +223,6 @@ fn of_path(name: &str, root: &Path, data: &ScoredOn) -> Result<OpenedTexts, Fail
     Ok(OpenedTexts::Sts(Sts { name: set.name.clone(), scores: scores.clone(), pairs, subsets }))
 }
 
-/// The first two columns of a set.
-fn two(set: &TextSet) -> Result<[&Column; 2], Failure> {
-    match set.columns.as_slice() {
-        [first, second, ..] => Ok([first, second]),
-        _ => Err(Failure::usage(format!(
-            "`{}` has one column of texts, and pairs need two; --columns names them",
-            set.name
-        ))),
-    }
-}
-
 /// The scores of one set.
 fn score(scoring: &mut Scoring<'_>, name: &str, set: &OpenedTexts) -> Result<Vec<(String, Value)>, Failure> {
     let one = |value: f64| vec![(name.to_owned(), json!(value))];
@@ -243,7 +230,9 @@ fn score(scoring: &mut Scoring<'_>, name: &str, set: &OpenedTexts) -> Result<Vec
         OpenedTexts::Sts(sts) => one(scoring.similarity(sts)?),
         OpenedTexts::Retrieval(data) => retrieval(scoring, data)?,
         OpenedTexts::Transfer(task) => one(scoring.classification(&of_task(task), Seed(1111))?),
-        OpenedTexts::Texts(texts) if !is_classified(texts) => retrieval(scoring, &of_pairs(texts)?)?,
+        OpenedTexts::Texts(texts) if !is_classified(texts) => {
+            retrieval(scoring, &Retrieval::of_pairs(texts)?)?
+        }
         OpenedTexts::Texts(texts) => {
             one(scoring.classification(&classification(&[texts], None), Seed(1111))?)
         }
@@ -270,51 +259,6 @@ fn retrieval(scoring: &mut Scoring<'_>, data: &Retrieval) -> Result<Vec<(String,
     all.push(("documents".to_owned(), json!(data.documents.len())));
     all.push(("bm25".to_owned(), Value::Object(keys(&bm25).into_iter().collect())));
     Ok(all)
-}
-
-/// Pairs as a retrieval set: each different text of the second column is a document, each of the first a query, and a document is
-/// relevant to a query where any row has both.
-pub(crate) fn of_pairs(set: &TextSet) -> Result<Retrieval, Failure> {
-    let [first, second] = two(set)?;
-    let (mut queries, mut documents) = (Distinct::default(), Distinct::default());
-    let mut judgements = Vec::new();
-    for row in 0..set.len() {
-        let query = queries.place(first.row(row).next().unwrap_or_default());
-        for document in second.row(row) {
-            judgements.push((query, documents.place(document)));
-        }
-    }
-    judgements.sort_unstable();
-    judgements.dedup();
-    let judgements =
-        judgements.into_iter().map(|(query, document)| Judgement { query, document, grade: 1 }).collect();
-    // No query has the id of a document.
-    let (queries, documents) = (queries.identified("query"), documents.identified("document"));
-    Ok(Retrieval { part: "all".to_owned(), documents, queries, judgements })
-}
-
-/// Texts by number, each different one once.
-#[derive(Default)]
-struct Distinct {
-    places: HashMap<String, u32>,
-    texts: Texts,
-}
-
-impl Distinct {
-    fn place(&mut self, text: &str) -> u32 {
-        let next = self.texts.len() as u32;
-        if let Some(place) = self.places.get(text) {
-            return *place;
-        }
-        self.places.insert(text.to_owned(), next);
-        self.texts.push(text);
-        next
-    }
-
-    fn identified(self, what: &str) -> Identified {
-        let ids = (0..self.texts.len()).map(|place| format!("{what} {place}")).collect();
-        Identified { ids, texts: self.texts }
-    }
 }
 
 /// Whether rows are to be classified: single texts with a class, or pairs of two kinds, as questions that ask the same or do not. Pairs of which the class tells only what they are about are retrieved.

@@ -6,9 +6,10 @@ use lookalike_base::progress::{Cancellation, ProgressDisplay, Watch};
 use lookalike_learn::cost::peak_memory;
 use lookalike_learn::experiment::{Experiment, MODEL};
 use lookalike_learn::recipe::{ValidRecipe, new_run_folder};
-use lookalike_learn::train::Outcome;
+use lookalike_learn::train::{Outcome, Trainer};
 use lookalike_learn::{LearnError, Registry};
 
+use crate::beside::OtherRun;
 use crate::failure::Failure;
 use crate::output::{say, write_json};
 use crate::progress::Terminal;
@@ -33,6 +34,9 @@ pub(crate) struct Arguments {
     /// A run for each seed, 0..4 being five, in folders of the run's own, and their mean; called again, it goes on
     #[arg(long, value_name = "FIRST..LAST", conflicts_with = "resume")]
     seeds: Option<Seeds>,
+    /// A finished run on the same data, whose scores are shown beside those of this one: the same recipe with uniform batches, say
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["check", "seeds"])]
+    beside: Option<PathBuf>,
     #[command(flatten)]
     options: RunOptions,
 }
@@ -48,9 +52,13 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
-    let Arguments { recipe, resume, out, check: only_check, seeds, options } = arguments;
+    let Arguments { recipe, resume, out, check: only_check, seeds, beside, options } = arguments;
+    let other =
+        |recipe: &ValidRecipe| beside.as_ref().map(|run| OtherRun::open(run, recipe, registry)).transpose();
     if let Some(run) = resume {
-        return train(&options.open_run(&run, registry)?, &run, cancellation);
+        let recipe = options.run_recipe(&run, registry)?;
+        let other = other(&recipe)?;
+        return train(&open(recipe, registry)?, &run, other.as_ref(), cancellation);
     }
     let recipe = recipe.ok_or_else(|| Failure::usage("give a recipe, or --resume RUN"))?;
     if only_check {
@@ -66,7 +74,9 @@ pub(crate) fn run(
             "{run} holds a run already; go on with it by --resume {run}, or give another folder with --out"
         )));
     }
-    train(&open(options.recipe(&recipe, registry)?, registry)?, &run, cancellation)
+    let recipe = options.recipe(&recipe, registry)?;
+    let other = other(&recipe)?;
+    train(&open(recipe, registry)?, &run, other.as_ref(), cancellation)
 }
 
 /// A run for each seed, or what is left of it.
@@ -95,7 +105,7 @@ fn train_each(
     for seed in seeds.each() {
         let experiment = opened.take().map_or_else(|| open_with(seed), Ok)?;
         let run = run_of(seed);
-        train(&experiment, &run, cancellation)?;
+        train(&experiment, &run, None, cancellation)?;
         runs.push(run);
     }
     summarize(folder, &runs, registry)
@@ -122,6 +132,7 @@ fn check(experiment: &Experiment, cancellation: &Cancellation) -> Result<(), Fai
     if let Some(report) = experiment.weights_report()? {
         eprintln!("{report}");
     }
+    embed_first(&mut trainer, experiment, cancellation)?;
     let progress = Terminal.start(CHECKED_STEPS, "timing steps");
     let seconds = trainer.time_steps(CHECKED_STEPS, Watch { progress: &*progress, cancellation });
     progress.finish();
@@ -140,6 +151,21 @@ fn check(experiment: &Experiment, cancellation: &Cancellation) -> Result<(), Fai
         peak_memory().map_or("not known here".to_owned(), |bytes| format!("{} MB", bytes / 1_000_000));
     table.row("peak memory", memory);
     say(table)
+}
+
+/// Embeds all instances before the first step, where the recipe asks for it.
+fn embed_first(
+    trainer: &mut Trainer,
+    experiment: &Experiment,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
+    if !trainer.embeds_first() {
+        return Ok(());
+    }
+    let progress = Terminal.start(experiment.data().instances() as u64, "embedding before the first step");
+    let embedded = trainer.embed_first(Watch { progress: &*progress, cancellation });
+    progress.finish();
+    embedded.map_err(Failure::or_interrupted("no step was made"))
 }
 
 /// A folder that is removed when it is no longer needed.
@@ -181,7 +207,12 @@ fn remove_results(run: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
+fn train(
+    experiment: &Experiment,
+    run: &Path,
+    other: Option<&OtherRun>,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
     let (mut trainer, warnings) = experiment.trainer(run)?;
     warn(&warnings);
     let begins = trainer.step() == 0;
@@ -208,6 +239,7 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
     if let Some(report) = report {
         eprintln!("{report}");
     }
+    embed_first(&mut trainer, experiment, cancellation)?;
     let progress = Terminal.start(trainer.last_step(), "training");
     let outcome = trainer.run(Watch { progress: &*progress, cancellation });
     progress.finish();
@@ -222,7 +254,7 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
     }
     let network = trainer.method.kept();
     experiment.save_model(run, &*network)?;
-    let scope = experiment.recipe().choice().modality.after_training;
+    let scope = experiment.after_training();
     let evaluation = experiment
         .evaluate(&*network, trainer.plan(), scope, cancellation)
         .map_err(Failure::or_interrupted(go_on))?;
@@ -230,7 +262,7 @@ fn train(experiment: &Experiment, run: &Path, cancellation: &Cancellation) -> Re
     let step = trainer.step();
     trainer.events().record("evaluation", step, fields)?;
     write_json(&run.join("evaluation.json"), &evaluation)?;
-    say(Table::of(&evaluation))?;
+    say(other.map_or_else(|| Table::of(&evaluation), |other| other.table(&evaluation)))?;
     let (run, exported) = (run.display(), experiment.recipe().choice().encoder.exported);
     say(format_args!(
         "next: lookalike evaluate {run}, lookalike embed {run}, lookalike export {run} {exported}"

@@ -262,6 +262,64 @@ fn rows_that_are_not_finite_are_named_and_rows_of_zeros_warned_of() {
 }
 
 #[test]
+fn pairs_are_read_side_by_side_or_from_two_files_and_planned_the_same() {
+    let place = place();
+    let queries = npy::read_rows(place.path().join("rows.npy")).unwrap();
+    let mut stream = Seed(4).stream("test", 0, 0, 0);
+    let answers: Vec<f32> =
+        queries.rows().values().iter().map(|value| value + 0.3 * stream.normal()).collect();
+    let documents = Matrix::new(answers, 6).unwrap();
+    let both: Vec<f32> =
+        queries.rows().iter().zip(documents.rows().iter()).flat_map(|(q, d)| [q, d].concat()).collect();
+    npy::write_rows(place.path().join("documents.npy"), documents.rows()).unwrap();
+    npy::write_rows(place.path().join("both.npy"), Matrix::new(both, 12).unwrap().rows()).unwrap();
+    for (pairs, kind) in [("mean", "walk"), ("cross", "walk"), ("cross", "nearest"), ("mean", "uniform")] {
+        let arguments = ["--pairs", pairs, "--kind", kind, "--out", "plan.npy", "--report", "report.json"];
+        let planned = |files: &[&str], more: &[&str]| {
+            let (status, error) = sample(place.path(), &[files, &arguments, more].concat());
+            assert_eq!(status, Some(0), "{pairs} {kind}: {error}");
+            let text = std::fs::read_to_string(place.path().join("report.json")).unwrap();
+            let report: serde_json::Value = serde_json::from_str(&text).unwrap();
+            (plan(place.path().join("plan.npy")), report["hardness"].clone())
+        };
+        let two = planned(&["rows.npy", "--documents", "documents.npy"], &[]);
+        assert_eq!(planned(&["both.npy"], &[]), two, "{pairs} {kind}");
+        let harder = two.1["difference"].as_f64().unwrap();
+        assert!(
+            if kind == "uniform" { harder.abs() < 0.05 } else { harder > 0.1 },
+            "{pairs} {kind}: {harder}"
+        );
+        if kind != "uniform" {
+            let fewer = planned(&["both.npy"], &["--similarity-to-positive", "0.7"]);
+            assert_ne!(fewer.0, two.0, "{pairs} {kind}");
+        }
+    }
+    npy::write_rows(place.path().join("odd.npy"), Matrix::new(vec![0.5; 300 * 5], 5).unwrap().rows())
+        .unwrap();
+    for (arguments, said) in [
+        (&["odd.npy", "--pairs", "mean"][..], "odd.npy has 5 columns"),
+        (&["rows.npy", "--pairs", "mean", "--documents", "odd.npy"], "odd.npy has shape (300, 5)"),
+        (&["rows.npy", "--documents", "documents.npy"], "--pairs"),
+        (&["rows.npy", "--similarity-to-positive", "0.9"], "--pairs"),
+        (&["both.npy", "--pairs", "mean", "--similarity-to-positive", "1.5"], "similarity_to_positive = 1.5"),
+        (
+            &["both.npy", "--pairs", "mean", "--kind", "uniform", "--similarity-to-positive", "0.9"],
+            "--similarity-to-positive does not go with --kind uniform",
+        ),
+        (
+            &["rows.npy", "--pairs", "mean", "--documents", "documents.npy", "--out", "documents.npy"],
+            "it is what is read",
+        ),
+    ] {
+        let out: &[&str] = if arguments.contains(&"--out") { &[] } else { &["--out", "none.npy"] };
+        let (status, error) = sample(place.path(), &[arguments, out].concat());
+        assert_eq!(status, Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+        assert!(!place.path().join("none.npy").exists());
+    }
+}
+
+#[test]
 fn more_candidates_than_others_are_lowered_and_said_so() {
     let place = place();
     let arguments = ["rows.npy", "--out", "plan.npy", "--candidates", "1000"];

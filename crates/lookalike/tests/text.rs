@@ -147,7 +147,7 @@ fn mistakes_are_named_and_nothing_is_written() {
         ("evaluate @bert --data texts.txt --split dev", 1, &["BEIR", "`dev`"]),
         ("evaluate @bert --data scifact --split dev", 2, &["--split", "quora/test"]),
         ("evaluate @bert --data beir --score score", 2, &["--score"]),
-        ("evaluate @bert --data texts.txt", 2, &["one column"]),
+        ("evaluate @bert --data texts.txt", 1, &["one column", "`text`"]),
         ("evaluate @bert --data scored.csv --columns left rigth", 1, &["rigth", "right"]),
         ("evaluate @bert --data scored.csv --columns left right --score right", 1, &["line 2", "score"]),
         ("evaluate @bert --data beir --beside all", 2, &["--beside", "sentence encoder"]),

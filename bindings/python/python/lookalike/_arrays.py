@@ -36,8 +36,28 @@ def as_numpy(name: str, value: ArrayLike) -> npt.NDArray[Any]:
         raise ValueError(f"{name} is no array: {error}") from None
 
 
-def embeddings(name: str, value: ArrayLike, rows: int | None = None) -> Floats:
-    """A matrix of ``float32`` in C order; anything else of 16 or 32 bits is copied into one."""
+def is_pair(value: ArrayLike) -> bool:
+    """Whether it is (queries, documents), not one array."""
+    return isinstance(value, tuple) and len(value) == 2 and all(np.ndim(part) == 2 for part in value)
+
+
+def embeddings(name: str, value: ArrayLike, rows: int | None = None, *, pairs: bool = False) -> Floats:
+    """A matrix of ``float32`` in C order; anything else of 16 or 32 bits is copied into one.
+
+    Of pairs it can be two, (queries, documents), which are put side by side.
+    """
+    if is_pair(value):
+        if not pairs:
+            raise ValueError(f"{name} are (queries, documents), but rows of one embedding are expected: give pairs")
+        queries, documents = (
+            embeddings(f"{name}, {part}", array, rows) for part, array in zip(("queries", "documents"), value)
+        )
+        if queries.shape != documents.shape:
+            raise ValueError(
+                f"{name}: documents of shape {documents.shape} do not fit queries of shape {queries.shape}; "
+                "expected one of the same width for each query"
+            )
+        return np.concatenate([queries, documents], axis=1)
     array = as_numpy(name, value)
     if array.ndim != 2 or array.shape[1] == 0:
         raise ValueError(f"{name} of shape {array.shape} is no matrix; expected (n, d) with one instance a row")

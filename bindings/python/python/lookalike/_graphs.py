@@ -13,6 +13,8 @@ from lookalike._arrays import ArrayLike, Floats, Integers
 Kind = Literal["walk", "nearest", "uniform"]
 Coverage = Literal["cover", "repeat"]
 Scoring = Literal["f32", "bf16"]
+#: How pairs of a query and a document are compared.
+Pairs = Literal["mean", "cross"]
 
 
 class Graph:
@@ -69,6 +71,18 @@ class Graph:
         """The graph without the edges whose similarity is above `ceiling`: such neighbours are likely false negatives."""
         return Graph(self._native.below(_arrays.number("ceiling", ceiling)))
 
+    def below_positive(self, embeddings: ArrayLike, share: float) -> Graph:
+        """The graph without the edges i-j whose query i is closer to document j than `share` of its similarity to its own document,
+        or query j to document i: document j may answer query i just as well.
+
+        Args:
+            embeddings: those of the pairs, (queries, documents) of (N, d) each, or (N, 2d) with both side by side.
+            share: above 0, at most 1; published for mined negatives: 0.95.
+
+        """
+        rows = _arrays.embeddings("embeddings", embeddings, self.instances, pairs=True)
+        return Graph(self._native.below_positive(rows, _arrays.number("share", share)))
+
     def __eq__(self, other: object) -> bool:
         """Whether the other one is the same graph."""
         return isinstance(other, Graph) and (self.edges, self.fingerprint) == (other.edges, other.fingerprint)
@@ -100,6 +114,7 @@ def proximity_graph(
     *,
     candidates: int = 1000,
     neighbors: int = 100,
+    pairs: Pairs | None = None,
     scoring: Scoring = "f32",
     seed: int = 0,
     build: int = 0,
@@ -107,9 +122,11 @@ def proximity_graph(
     """The proximity graph of BatchSampler: each of N instances is tied to the most similar of some random others.
 
     Args:
-        embeddings: (N, d). They are scaled to unit length here; a row of zeros is similar to nobody.
+        embeddings: (N, d). They are scaled to unit length here; a row of zeros is similar to nobody. With `pairs` (queries, documents)
+            of (N, d) each, or (N, 2d) with both side by side.
         candidates: random others that each instance is compared with, M; lowered to N - 1 with a warning.
         neighbors: most similar of them that are kept, K.
+        pairs: as in `LookalikeBatchSampler`.
         scoring: with ``"bf16"`` candidates are compared by rounded numbers, which some processors multiply faster, and what
             survives is compared again; a few neighbours can be missed.
         seed, build: draw the candidates; builds of one seed have candidates of their own.
@@ -118,29 +135,32 @@ def proximity_graph(
         ValueError: for another shape or type, a row with NaN or an infinity, which is named, fewer than two rows, or K > M.
 
     """
-    rows = _arrays.embeddings("embeddings", embeddings)
+    rows = _arrays.embeddings("embeddings", embeddings, pairs=pairs is not None)
     counts = _arrays.count("candidates", candidates), _arrays.count("neighbors", neighbors)
     native, warnings = _lookalike.proximity_graph(
-        rows, *counts, scoring, _arrays.count("seed", seed), _arrays.count("build", build)
+        rows, *counts, pairs, scoring, _arrays.count("seed", seed), _arrays.count("build", build)
     )
     _arrays.warn(warnings)
     return Graph(native)
 
 
-def knn_graph(embeddings: ArrayLike, neighbors: int = 100, *, scoring: Scoring = "f32") -> Graph:
+def knn_graph(
+    embeddings: ArrayLike, neighbors: int = 100, *, pairs: Pairs | None = None, scoring: Scoring = "f32"
+) -> Graph:
     """The exact graph of the nearest of all by cosine similarity; ties go to the lower instance.
 
     Args:
-        embeddings: (N, d), scaled to unit length here.
+        embeddings: (N, d), scaled to unit length here; with `pairs` as in `proximity_graph`.
         neighbors: neighbours of each instance, at most N - 1.
+        pairs: as in `LookalikeBatchSampler`.
         scoring: as in `proximity_graph`.
 
     Raises:
         ValueError: as `proximity_graph`.
 
     """
-    rows = _arrays.embeddings("embeddings", embeddings)
-    return Graph(_lookalike.knn_graph(rows, _arrays.count("neighbors", neighbors), scoring))
+    rows = _arrays.embeddings("embeddings", embeddings, pairs=pairs is not None)
+    return Graph(_lookalike.knn_graph(rows, _arrays.count("neighbors", neighbors), pairs, scoring))
 
 
 def top_k(queries: ArrayLike, database: ArrayLike, k: int, *, normalize: bool = True) -> tuple[Integers, Floats]:
@@ -274,7 +294,8 @@ def plan_report(
 
     Args:
         plan: what `plan` gave, a matrix with one batch a row, or a list of batches.
-        embeddings: (N, d).
+        embeddings: (N, d). Of pairs (queries, documents), of (N, d) each: the negatives of a query are then the documents of the others,
+            and the similarity of anchor i to negative j is that of query i to document j.
         labels: (N,) classes, for the share of false negatives.
         graph: the graph that was walked, for its degrees.
         seed: draws the uniform plan of the histogram.
@@ -286,13 +307,14 @@ def plan_report(
         ``graph`` or None; ``restarts`` (fresh starts by tenth, of what `plan` gave) or None; ``instances``, ``batches``.
 
     """
-    rows = _arrays.embeddings("embeddings", embeddings)
+    rows = _arrays.embeddings("embeddings", embeddings, pairs=True)
     members, sizes = _arrays.batches(plan.batches if isinstance(plan, Plan) else plan)
     report: dict[str, Any] = json.loads(
         _lookalike.plan_report(
             members=members,
             sizes=sizes,
             embeddings=rows,
+            pairs=_arrays.is_pair(embeddings),
             labels=_arrays.one_label_each("labels", labels, len(rows)),
             graph=None if graph is None else graph._native,
             origins=np.ascontiguousarray(plan.origins) if isinstance(plan, Plan) else None,

@@ -11,7 +11,7 @@ import numpy as np
 
 from lookalike import _arrays, _lookalike
 from lookalike._arrays import ArrayLike, Floats
-from lookalike._graphs import Coverage, Graph, Kind, Scoring
+from lookalike._graphs import Coverage, Graph, Kind, Pairs, Scoring
 
 #: Of what `LookalikeBatchSampler.state_dict` gives.
 VERSION = 1
@@ -55,6 +55,13 @@ class LookalikeBatchSampler:
         uniform_fraction: share of each batch that is drawn uniformly instead.
         similarity_ceiling: edges above this similarity are not walked: such neighbours are likely false negatives.
         similarity_percentile: the same, with the similarity that this percentage of the edges do not exceed.
+        pairs: for instances that are pairs of a query and its document, whose embeddings are (queries, documents) of (N, d) each, or one
+            array (N, 2d) with both side by side. Each is scaled to unit length. ``"mean"`` compares pairs by their means (q + d)/2,
+            ``"cross"`` by the larger one of the similarities of query i to document j and of query j to document i, which is what a loss with
+            in-batch negatives contrasts. The hardness of `report` is then that of queries to the documents of others.
+        similarity_to_positive: with `pairs` edges i-j are not walked where query i is closer to document j than this share of its similarity
+            to its own document, or query j to document i: document j may answer query i just as well. Published for mined
+            negatives: 0.95. With a ceiling an edge must pass both.
         scoring: with ``"bf16"`` candidates are compared by rounded numbers first, as in `lookalike.proximity_graph`.
         last_batch: ``"drop"`` leaves out the N mod B instances that do not fill a batch, others each epoch; ``"keep"`` gives a
             smaller last batch.
@@ -63,7 +70,7 @@ class LookalikeBatchSampler:
             give `update` the same embeddings, those of all, gathered; compare `agreement` to be sure.
         split: with ``"batches"`` each batch belongs to one replica; with ``"within"`` B·W look-alikes are shared out, B for each,
             for losses that gather.
-        embeddings: (N, d), where embeddings are known before training.
+        embeddings: (N, d), where embeddings are known before training; with `pairs` as said there.
         oracle, avoid: (N,) labels, for analysis only: walks do not use edges within a class (``"edges"``) or do not collect
             members of their start's class (``"members"``).
 
@@ -90,6 +97,8 @@ class LookalikeBatchSampler:
         uniform_fraction: float = 0.0,
         similarity_ceiling: float | None = None,
         similarity_percentile: float | None = None,
+        pairs: Pairs | None = None,
+        similarity_to_positive: float | None = None,
         scoring: Scoring = "f32",
         last_batch: Literal["drop", "keep"] = "drop",
         seed: int = 0,
@@ -117,6 +126,8 @@ class LookalikeBatchSampler:
             "temperature": _optional("temperature", temperature),
             "similarity_ceiling": _optional("similarity_ceiling", similarity_ceiling),
             "similarity_percentile": _optional("similarity_percentile", similarity_percentile),
+            "pairs": pairs,
+            "similarity_to_positive": _optional("similarity_to_positive", similarity_to_positive),
             "scoring": scoring,
             "last_batch": last_batch,
         }
@@ -134,12 +145,13 @@ class LookalikeBatchSampler:
         self._set_arguments(arguments)
         self._warn()
         if embeddings is not None:
-            self.update(np.arange(self._n), _arrays.embeddings("embeddings", embeddings, self._n))
+            rows = _arrays.embeddings("embeddings", embeddings, self._n, pairs=self._pairs)
+            self.update(np.arange(self._n), rows)
 
     def _set_arguments(self, arguments: dict[str, Any]) -> None:
         """Begins with the arguments of the native sampler, which a pickle holds too."""
         options = json.loads(arguments["options"])
-        self._arguments, self._n = arguments, arguments["instances"]
+        self._arguments, self._n, self._pairs = arguments, arguments["instances"], options["pairs"] is not None
         self.batch_size, self.drop_last = options["batch_size"], options["last_batch"] == "drop"
         self.seed, self.rank, self.num_replicas = arguments["seed"], arguments["rank"], arguments["num_replicas"]
         self._native = _lookalike.Sampler(**arguments)
@@ -232,14 +244,16 @@ class LookalikeBatchSampler:
 
         Args:
             indices: (n,) instances; what the batches held.
-            embeddings: (n, d), ``float32`` or ``float16``, from NumPy or a PyTorch tensor on the CPU; d must never change.
+            embeddings: (n, d), ``float32`` or ``float16``, from NumPy or a PyTorch tensor on the CPU; d must never change. With `pairs`
+                (queries, documents) of (n, d) each, or (n, 2d) with both side by side.
 
         Raises:
             ValueError: for shapes or types that do not fit, an index out of range, and a row with NaN or an infinity, which is
                 named by its instance.
 
         """
-        rows, which = _arrays.embeddings("embeddings", embeddings), _arrays.integers("indices", indices)
+        rows = _arrays.embeddings("embeddings", embeddings, pairs=self._pairs)
+        which = _arrays.integers("indices", indices)
         if len(rows) != len(which):
             raise ValueError(f"embeddings of shape {rows.shape} do not fit indices of shape {which.shape}")
         self._native.record(which, rows)
@@ -353,7 +367,10 @@ class LookalikeBatchSampler:
 
     @property
     def embeddings(self) -> Floats | None:
-        """A copy (N, d) of the newest embeddings, of unit length, zeros for instances without one; None before the first."""
+        """A copy (N, d) of the newest embeddings, of unit length, zeros for instances without one; None before the first.
+
+        With `pairs` (N, 2d), each half of unit length.
+        """
         return self._native.embeddings()
 
     def agreement(self) -> str:

@@ -285,12 +285,12 @@ def hardness(plan: Plan | ArrayLike, embeddings: ArrayLike) -> Hardness:
 
     Args:
         plan: what `lookalike.plan` gave, a matrix with one batch a row, or a list of batches.
-        embeddings: (N, d).
+        embeddings: (N, d). Of pairs (queries, documents), as in `lookalike.plan_report`.
 
     """
     members, sizes = _arrays.batches(plan.batches if isinstance(plan, Plan) else plan)
-    rows = _arrays.embeddings("embeddings", embeddings)
-    result: Hardness = json.loads(_lookalike.hardness(members, sizes, rows))
+    rows = _arrays.embeddings("embeddings", embeddings, pairs=True)
+    result: Hardness = json.loads(_lookalike.hardness(members, sizes, rows, _arrays.is_pair(embeddings)))
     return result
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lookalike._arrays import ArrayLike
+from lookalike._arrays import ArrayLike, is_pair
 
 if TYPE_CHECKING:
     from lookalike.torch import LookalikeBatchSampler
@@ -17,7 +17,14 @@ Embed = Callable[[Any], "ArrayLike | None"]
 
 
 #: Options of the sampler that uniform batches do not read, and would refuse.
-_OF_GRAPHS = ("temperature", "uniform_fraction", "similarity_ceiling", "similarity_percentile", "oracle")
+_OF_GRAPHS = (
+    "temperature",
+    "uniform_fraction",
+    "similarity_ceiling",
+    "similarity_percentile",
+    "similarity_to_positive",
+    "oracle",
+)
 
 
 class BatchSamplers:
@@ -56,9 +63,10 @@ class BatchSamplers:
                 options.pop(option, None)
         else:
             options["neighbors"] = max(1, min(options.get("neighbors", 100), len(dataset) - 1))
-        if known is not None and len(known) != len(dataset):
+        rows = known[0] if is_pair(known) else known
+        if rows is not None and len(rows) != len(dataset):
             raise ValueError(
-                f"embeddings of {len(known)} rows do not fit a data set of {len(dataset)}; for several data sets, one for evaluation "
+                f"embeddings of {len(rows)} rows do not fit a data set of {len(dataset)}; for several data sets, one for evaluation "
                 "among them, give a function from a data set to its embeddings"
             )
         sampler = LookalikeBatchSampler(len(dataset), **options)
@@ -75,8 +83,8 @@ def batch_sampler(*, embeddings: ArrayLike | Embed | None = None, **options: Any
     send the result to all, also before ``update``; `lookalike.check_agreement` tells whether they agree.
 
     Args:
-        embeddings: (N, d) for the rows of the data set; or a function from a data set to them, which can give None for uniform
-            batches: for trainers with several data sets, of which one for evaluation is one. Later ones are given to
+        embeddings: (N, d) for the rows of the data set, with the option `pairs` (queries, documents); or a function from a data set to
+            them, which can give None for uniform batches: for trainers with several data sets, of which one for evaluation is one. Later ones are given to
             ``samplers[0].update``. Without any, batches are uniform until then.
         options: of `lookalike.LookalikeBatchSampler`.
 

@@ -156,6 +156,16 @@ const KNOWN: &[KnownTexts] = &[
 ];
 
 impl KnownTexts {
+    /// The column by which its rows are grouped, where it has one.
+    pub fn group(&self) -> Option<&'static str> {
+        match self.layout {
+            Layout::Table { group, .. } => Some(group).filter(|group| !group.is_empty()),
+            Layout::Beir(_) => Some("query"),
+            Layout::Wares => Some("family"),
+            _ => None,
+        }
+    }
+
     /// Whether it is made when it is opened and needs no file.
     pub fn is_made(&self) -> bool {
         self.layout == Layout::Wares

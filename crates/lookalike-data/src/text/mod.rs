@@ -11,6 +11,7 @@ mod collector;
 mod json_lines;
 mod known;
 mod lines;
+mod pairs;
 #[cfg(feature = "parquet")]
 mod parquet;
 mod pieces;
@@ -22,6 +23,7 @@ mod sts;
 mod text_set;
 mod token_lists;
 mod tokenizer;
+pub mod views;
 pub mod vocabulary;
 pub mod wares;
 
@@ -29,6 +31,7 @@ pub use beir::{Identified, Judgement, Retrieval, open_beir, open_beir_files};
 pub use cache::{cached_tokens, token_fingerprint};
 pub use known::{KnownTexts, OpenedTexts, list, open, open_at};
 pub use lines::{Encoding, InvalidUtf8};
+pub use pairs::{Held, held_out};
 pub use read::{ReadOptions, read, read_columns};
 pub use senteval::{TRANSFER_NAMES, Transfer, transfer};
 pub use sts::{STS_NAMES, Sts, sts};

@@ -202,9 +202,9 @@ impl TextSet {
 }
 
 impl TextSet {
-    /// The rows of all `parts`, which have the same columns, one part after another. Groups and scores are kept where all parts have
-    /// them.
-    pub(super) fn joined(name: &str, parts: &[Self]) -> Self {
+    /// The rows of all `parts`, which have the same columns, one part after another. Groups, scores and what is known to
+    /// answer are kept where all parts have them.
+    pub fn joined(name: &str, parts: &[Self]) -> Self {
         let Some(first) = parts.first() else { return Self::default() };
         let mut columns: Vec<Column> = first.columns.iter().map(|column| Column::new(&column.name)).collect();
         for part in parts {
@@ -230,6 +230,16 @@ impl TextSet {
         set.groups = names(|part| part.groups.as_ref());
         let scores: Option<Vec<&Vec<f32>>> = parts.iter().map(|part| part.scores.as_ref()).collect();
         set.scores = scores.map(|scores| scores.into_iter().flatten().copied().collect());
+        let relevant: Option<Vec<&Vec<(u32, u32)>>> =
+            parts.iter().map(|part| part.relevant.as_ref()).collect();
+        set.relevant = relevant.map(|relevant| {
+            let (mut all, mut first) = (Vec::new(), 0);
+            for (part, own) in parts.iter().zip(relevant) {
+                all.extend(own.iter().map(|(one, other)| (first + one, first + other)));
+                first += part.len() as u32;
+            }
+            all
+        });
         set
     }
 }

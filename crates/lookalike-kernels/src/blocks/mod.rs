@@ -28,7 +28,7 @@ use circulant::{CandidateTile, TILE};
 use output::OutputRows;
 use score::{TilePair, score, transpose};
 pub use scoring::Scoring;
-use scoring::{PanelFormat, score_again};
+use scoring::{PanelFormat, Similarity, larger, score_again};
 use select::{Block, CandidateRange, Selections};
 use tile::Tile;
 
@@ -59,13 +59,39 @@ pub fn circulant_top_k(
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
     stop: Stop<'_>,
 ) -> Result<TopK, KernelError> {
-    search(SearchSettings { level: Level::detect(), scoring, stop }, circulant, order, columns, k, read)
+    let settings = SearchSettings { level: Level::detect(), similarity: Similarity::Product, scoring, stop };
+    search(settings, circulant, order, columns, k, read)
 }
 
-/// How a search runs: with which instructions, in which number format, and until when.
+/// As [`circulant_top_k`], for rows that hold two halves side by side, a query and a document for instance: two rows
+/// are as similar as the larger one of the two products of the one's first half with the other's second.
+///
+/// That is as symmetric as a product, so that here too whatever is computed for two tiles serves the rows of both. A
+/// pair of rows costs as much as a product of `columns` values.
+///
+/// # Shapes
+/// As [`circulant_top_k`]; the halves of a row have `columns` / 2 values each.
+///
+/// # Errors
+/// As [`circulant_top_k`], and [`KernelError::Halves`] if `columns` is odd.
+pub fn crossed_top_k(
+    circulant: &Circulant,
+    order: &[u32],
+    columns: usize,
+    k: usize,
+    scoring: Scoring,
+    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+    stop: Stop<'_>,
+) -> Result<TopK, KernelError> {
+    let settings = SearchSettings { level: Level::detect(), similarity: Similarity::Crossed, scoring, stop };
+    search(settings, circulant, order, columns, k, read)
+}
+
+/// How a search runs: with which instructions, by what measure, in which number format, and until when.
 #[derive(Clone, Copy)]
 struct SearchSettings<'a> {
     level: Level,
+    similarity: Similarity,
     scoring: Scoring,
     stop: Stop<'a>,
 }
@@ -78,9 +104,12 @@ fn search(
     k: usize,
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
 ) -> Result<TopK, KernelError> {
-    let SearchSettings { level, scoring, stop } = settings;
+    let SearchSettings { level, similarity, scoring, stop } = settings;
     if columns == 0 {
         return Err(KernelError::Shape { values: 0, columns });
+    }
+    if !columns.is_multiple_of(similarity.parts()) {
+        return Err(KernelError::Halves { columns });
     }
     if k > circulant.amount() {
         return Err(KernelError::TooFew { row: 0, k, available: circulant.amount() });
@@ -96,6 +125,7 @@ fn search(
     }
     let search = Search {
         level,
+        similarity,
         format: PanelFormat::of(scoring, level),
         circulant,
         order,
@@ -129,6 +159,8 @@ fn check_order(order: &[u32], rows: usize) -> Result<(), KernelError> {
 #[derive(Default)]
 struct Scores {
     values: Vec<f32>,
+    /// Of rows in two halves, the products the other way round.
+    reverse: Vec<f32>,
     transposed: Vec<f32>,
 }
 
@@ -137,6 +169,18 @@ impl Scores {
         let lines = format.lines(columns);
         self.values.resize(left.values.len() / lines * (right.values.len() / lines), 0.0);
         score(level, TilePair { left: &left.values, right: &right.values, format, lines }, &mut self.values);
+    }
+
+    /// Those of rows in two halves: of both products of a pair the larger one.
+    fn crossed(&mut self, level: Level, format: PanelFormat, left: &Tile, right: &Tile, columns: usize) {
+        let lines = format.lines(columns / 2);
+        let ((left_first, left_second), (right_first, right_second)) = (left.halves(), right.halves());
+        let size = left_first.len() / lines * (right_first.len() / lines);
+        self.values.resize(size, 0.0);
+        self.reverse.resize(size, 0.0);
+        score(level, TilePair { left: left_first, right: right_second, format, lines }, &mut self.values);
+        score(level, TilePair { left: left_second, right: right_first, format, lines }, &mut self.reverse);
+        self.values.iter_mut().zip(&self.reverse).for_each(|(value, other)| *value = larger(*value, *other));
     }
 
     fn transpose(&mut self, level: Level, right: &Tile) {
@@ -174,6 +218,7 @@ fn tile_states(circulant: &Circulant) -> Vec<Mutex<TileState>> {
 
 struct Search<'a, R> {
     level: Level,
+    similarity: Similarity,
     format: PanelFormat,
     circulant: &'a Circulant,
     order: &'a [u32],
@@ -210,7 +255,10 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         let left = self.tile(number)?;
         for CandidateTile { tile: other, range, both } in self.circulant.candidate_tiles(number) {
             let right = self.tile(other)?;
-            scores.of(self.level, self.format, &left, &right, self.columns);
+            match self.similarity {
+                Similarity::Product => scores.of(self.level, self.format, &left, &right, self.columns),
+                Similarity::Crossed => scores.crossed(self.level, self.format, &left, &right, self.columns),
+            }
             self.offer(number, scores.rows(&left, &right), range);
             if both {
                 scores.transpose(self.level, &right);
@@ -236,11 +284,15 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         }
         let positions = self.circulant.positions(number);
         let packed = match &self.exact {
-            None => Tile::pack(self.order[positions].to_vec(), self.columns, self.format, self.read),
+            None => {
+                let ids = self.order[positions].to_vec();
+                Tile::pack(ids, self.similarity.parts(), self.columns, self.format, self.read)
+            }
             Some(exact) => {
                 let mut rows = Vec::with_capacity(positions.len() * self.columns);
                 let ids = positions.map(|position| position as u32).collect();
-                let packed = Tile::pack(ids, self.columns, self.format, |position, row| {
+                let parts = self.similarity.parts();
+                let packed = Tile::pack(ids, parts, self.columns, self.format, |position, row| {
                     let fits = (self.read)(self.order[position as usize], row);
                     rows.extend_from_slice(row);
                     fits
@@ -289,7 +341,7 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         }
     }
 
-    /// If products were rounded, replaces those of a row's survivors by exact ones, and their positions by
+    /// If similarities were rounded, replaces those of a row's survivors by exact ones, and their positions by
     /// the numbers of their rows. All of their tiles were read.
     fn score_again(&self, selections: &mut Selections, number: usize, row: usize) {
         let Some(exact) = &self.exact else { return };
@@ -297,7 +349,8 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
             let rows = exact[tile].get().map_or(&[][..], Vec::as_slice);
             &rows[place * self.columns..][..self.columns]
         };
-        score_again(self.level, at((number, row)), selections.survivors(row), |position| {
+        let survivors = selections.survivors(row);
+        score_again(self.level, self.similarity, at((number, row)), survivors, |position| {
             (self.order[position as usize], at(self.circulant.place(position as usize)))
         });
     }

@@ -44,6 +44,44 @@ impl Scoring {
     }
 }
 
+/// What makes two rows similar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Similarity {
+    /// Their product.
+    Product,
+    /// Of rows in two halves, the larger one of the two products of a first half with the other row's second.
+    Crossed,
+}
+
+impl Similarity {
+    /// Parts into which a row falls.
+    pub(super) fn parts(self) -> usize {
+        match self {
+            Self::Product => 1,
+            Self::Crossed => 2,
+        }
+    }
+
+    /// Those of one row with each of several.
+    fn of<const N: usize>(self, level: Level, own: &[f32], others: [&[f32]; N]) -> [f32; N] {
+        match self {
+            Self::Product => products(level, own, others),
+            Self::Crossed => {
+                let (first, second) = own.split_at(own.len() / 2);
+                let halves = others.map(|other| other.split_at(other.len() / 2));
+                let forth = products(level, first, halves.map(|(_, second)| second));
+                let back = products(level, second, halves.map(|(first, _)| first));
+                std::array::from_fn(|at| larger(forth[at], back[at]))
+            }
+        }
+    }
+}
+
+/// The larger one of two numbers.
+pub(super) fn larger(a: f32, b: f32) -> f32 {
+    if b > a { b } else { a }
+}
+
 /// How the rows of a panel are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PanelFormat {
@@ -83,10 +121,11 @@ pub(super) fn pair(values: &[f32]) -> f32 {
 /// Rows read side by side, so that the processor waits for their memory once and not row by row.
 const TOGETHER: usize = 4;
 
-/// Scores entries again in `f32`: each key becomes that of its row's product with `own`, under the index that
+/// Scores entries again in `f32`: each key becomes that of its row's similarity to `own`, under the index that
 /// `row` gives.
 pub(super) fn score_again<'r>(
     level: Level,
+    similarity: Similarity,
     own: &[f32],
     keys: &mut [u64],
     row: impl Fn(u32) -> (u32, &'r [f32]),
@@ -95,12 +134,12 @@ pub(super) fn score_again<'r>(
     let (several, rest) = keys.as_chunks_mut::<TOGETHER>();
     for keys in several {
         let entries = keys.map(entry);
-        let products = products(level, own, entries.map(|entry| entry.1));
-        *keys = std::array::from_fn(|at| key(products[at], entries[at].0));
+        let scores = similarity.of(level, own, entries.map(|entry| entry.1));
+        *keys = std::array::from_fn(|at| key(scores[at], entries[at].0));
     }
     for entry_key in rest {
         let (index, other) = entry(*entry_key);
-        let [product] = products(level, own, [other]);
-        *entry_key = key(product, index);
+        let [score] = similarity.of(level, own, [other]);
+        *entry_key = key(score, index);
     }
 }

@@ -19,14 +19,33 @@ fn reader(values: &[f32], columns: usize) -> impl Fn(u32, &mut [f32]) -> bool + 
     }
 }
 
+/// How similar two rows are, one product after another.
+fn obvious_similarity(similarity: Similarity, a: &[f32], b: &[f32]) -> f32 {
+    let product = |a: &[f32], b: &[f32]| a.iter().zip(b).fold(0.0, |sum, (a, b)| sum + a * b);
+    match similarity {
+        Similarity::Product => product(a, b),
+        Similarity::Crossed => {
+            let half = a.len() / 2;
+            product(&a[..half], &b[half..]).max(product(&a[half..], &b[..half]))
+        }
+    }
+}
+
 /// The `k` best of each row's candidates, all of them sorted.
-fn obvious(circulant: &Circulant, order: &[u32], values: &[f32], columns: usize, k: usize) -> TopK {
+fn obvious(
+    similarity: Similarity,
+    circulant: &Circulant,
+    order: &[u32],
+    values: &[f32],
+    columns: usize,
+    k: usize,
+) -> TopK {
     let mut best = TopK::zeros(order.len(), k);
     let row = |id: u32| &values[id as usize * columns..][..columns];
     for (position, own) in order.iter().enumerate() {
-        let product = |id: u32| row(*own).iter().zip(row(id)).fold(0.0, |sum, (a, b)| sum + a * b);
+        let score = |id: u32| obvious_similarity(similarity, row(*own), row(id));
         let candidates = circulant.candidates(position).into_iter().map(|other| order[other]);
-        let mut scored: Vec<(u32, f32)> = candidates.map(|id| (id, product(id))).collect();
+        let mut scored: Vec<(u32, f32)> = candidates.map(|id| (id, score(id))).collect();
         scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         for (at, (id, similarity)) in scored[..k].iter().enumerate() {
             best.indices[*own as usize * k + at] = *id;
@@ -40,8 +59,10 @@ fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 
-fn settings(level: Level, scoring: Scoring) -> SearchSettings<'static> {
-    SearchSettings { level, scoring, stop: NEVER }
+const SIMILARITIES: [Similarity; 2] = [Similarity::Product, Similarity::Crossed];
+
+fn settings(level: Level, similarity: Similarity, scoring: Scoring) -> SearchSettings<'static> {
+    SearchSettings { level, similarity, scoring, stop: NEVER }
 }
 
 proptest! {
@@ -50,18 +71,20 @@ proptest! {
     #[test]
     fn given_the_candidates_edges_are_those_of_the_obvious_search_at_every_level(
         seed in any::<u64>(),
-        (rows, columns) in (2_usize..700, 1_usize..40),
+        (rows, width) in (2_usize..700, 1_usize..40),
         (m, k) in (1_usize..700, 0_usize..60),
+        similarity in prop::sample::select(&SIMILARITIES[..]),
     ) {
+        let columns = width * similarity.parts();
         let (m, values) = (m.min(rows - 1), integers(seed, rows, columns));
         let (k, mut stream) = (k.min(m), Seed(seed).stream("order", 0, 0, 0));
         let order = stream.permutation(rows as u32);
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
-        let expected = obvious(&circulant, &order, &values, columns, k);
+        let expected = obvious(similarity, &circulant, &order, &values, columns, k);
         for level in Level::all() {
             let found = |scoring| {
-                let read = reader(&values, columns);
-                search(settings(level, scoring), &circulant, &order, columns, k, read).unwrap()
+                let (settings, read) = (settings(level, similarity, scoring), reader(&values, columns));
+                search(settings, &circulant, &order, columns, k, read).unwrap()
             };
             prop_assert_eq!(&found(Scoring::F32), &expected);
             // Rounding changes no small integer, but which of equals survive it does not go by their indices.
@@ -72,21 +95,23 @@ proptest! {
     #[test]
     fn with_few_enough_candidates_all_survive_rounding_and_the_best_by_exact_products_are_kept(
         seed in any::<u64>(),
-        (rows, columns) in (2_usize..200, 1_usize..40),
+        (rows, width) in (2_usize..200, 1_usize..40),
         (m, k) in (1_usize..10, 1_usize..10),
+        similarity in prop::sample::select(&SIMILARITIES[..]),
     ) {
+        let columns = width * similarity.parts();
         let (m, mut stream) = (m.min(rows - 1), Seed(seed).stream("order", 0, 0, 0));
         // Numbers of 12 bits, of which rounding leaves 8; products are exact, and so a sum of two is the same
         // in any order.
         let exact = |value: u32| 1.0 + value as f32 / 2048.0;
         let values: Vec<f32> = (0..rows * columns)
-            .map(|at| if at % columns < 2 { exact(stream.below(2048)) } else { 0.0 })
+            .map(|at| if at % width < 2 { exact(stream.below(2048)) } else { 0.0 })
             .collect();
         let (k, order) = (k.min(m), stream.permutation(rows as u32));
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
-        let expected = obvious(&circulant, &order, &values, columns, k);
+        let expected = obvious(similarity, &circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let (settings, read) = (settings(level, Scoring::Bf16), reader(&values, columns));
+            let (settings, read) = (settings(level, similarity, Scoring::Bf16), reader(&values, columns));
             let found = search(settings, &circulant, &order, columns, k, read).unwrap();
             prop_assert_eq!(&found, &expected);
         }
@@ -102,8 +127,9 @@ fn rounding_loses_few_of_the_best_and_changes_no_similarity_that_is_kept() {
     for circulant in [Circulant::random(rows, 500, |bound| stream.below(bound)), Circulant::all(rows)] {
         for level in Level::all() {
             let found = |scoring| {
-                search(settings(level, scoring), &circulant, &order, columns, k, reader(&values, columns))
-                    .unwrap()
+                let (settings, read) =
+                    (settings(level, Similarity::Product, scoring), reader(&values, columns));
+                search(settings, &circulant, &order, columns, k, read).unwrap()
             };
             let (exact, rounded) = (found(Scoring::F32), found(Scoring::Bf16));
             let mut missed = 0;
@@ -133,7 +159,7 @@ fn rounding_loses_few_of_the_best_and_changes_no_similarity_that_is_kept() {
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
-    let (rows, columns, k) = (3000, 37, 20);
+    let (rows, columns, k) = (3000, 38, 20);
     let mut stream = Seed(3).stream("test", 0, 0, 0);
     let values: Vec<f32> = (0..rows * columns).map(|_| stream.normal()).collect();
     let order = stream.permutation(rows as u32);
@@ -141,8 +167,10 @@ fn results_do_not_depend_on_the_number_of_threads() {
     for circulant in [some, Circulant::all(rows)] {
         for scoring in [Scoring::F32, Scoring::Bf16] {
             let search = || {
-                circulant_top_k(&circulant, &order, columns, k, scoring, reader(&values, columns), NEVER)
-                    .unwrap()
+                let read = || reader(&values, columns);
+                let plain = circulant_top_k(&circulant, &order, columns, k, scoring, read(), NEVER).unwrap();
+                let crossed = crossed_top_k(&circulant, &order, columns, k, scoring, read(), NEVER).unwrap();
+                (plain, crossed)
             };
             let alone = with_threads(1, search);
             for threads in [2, 3, 7] {
@@ -168,6 +196,8 @@ fn what_cannot_be_searched_is_refused_by_name() {
         assert_eq!(found(order, 2, 1), KernelError::Order { rows: 4 });
     }
     assert_eq!(found(&[0, 1, 2, 3], 2, 1), KernelError::Refused { row: 2 });
+    let odd = crossed_top_k(&circulant, &[0, 1, 2, 3], 3, 1, Scoring::F32, |_, _| true, NEVER);
+    assert_eq!(odd, Err(KernelError::Halves { columns: 3 }));
 }
 
 #[test]

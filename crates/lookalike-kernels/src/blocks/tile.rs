@@ -4,7 +4,8 @@ use super::scoring::{PanelFormat, pair};
 use crate::bf16;
 use crate::vector::PANEL;
 
-/// Rows in panels, `[column][row]` within each, with rows of zeros up to the last whole panel.
+/// Rows in panels, `[column][row]` within each, with rows of zeros up to the last whole panel. Rows of two halves are
+/// panels of all first halves, and after them panels of all second ones.
 pub(super) struct Tile {
     /// As many lines a panel as [`PanelFormat::lines`] says.
     pub(super) values: Vec<f32>,
@@ -13,28 +14,38 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// The tile of the rows `ids`, each of which `read` writes into a slice of `columns` values.
+    /// The tile of the rows `ids`, each of which `read` writes into a slice of `columns` values; these fall into
+    /// `parts` of the same length.
     ///
     /// # Errors
     /// The first row that `read` refuses.
     pub(super) fn pack(
         ids: Vec<u32>,
+        parts: usize,
         columns: usize,
         format: PanelFormat,
         mut read: impl FnMut(u32, &mut [f32]) -> bool,
     ) -> Result<Self, u32> {
-        let lines = format.lines(columns);
-        let mut values = vec![0.0; ids.len().next_multiple_of(PANEL) * lines];
+        let width = columns / parts;
+        let lines = format.lines(width);
+        let size = ids.len().next_multiple_of(PANEL) * lines;
+        let mut values = vec![0.0; parts * size];
         let mut row = vec![0.0; columns];
-        for (ids, panel) in ids.chunks(PANEL).zip(values.chunks_mut(PANEL * lines)) {
-            for (place, id) in ids.iter().enumerate() {
-                if !read(*id, &mut row) {
-                    return Err(*id);
-                }
-                write_row(&row, place, format, panel);
+        for (at, id) in ids.iter().enumerate() {
+            if !read(*id, &mut row) {
+                return Err(*id);
+            }
+            for (part, panels) in row.chunks_exact(width).zip(values.chunks_exact_mut(size)) {
+                let begin = at / PANEL * PANEL * lines;
+                write_row(part, at % PANEL, format, &mut panels[begin..begin + PANEL * lines]);
             }
         }
         Ok(Self { values, ids })
+    }
+
+    /// The panels of the first halves, and those of the second ones.
+    pub(super) fn halves(&self) -> (&[f32], &[f32]) {
+        self.values.split_at(self.values.len() / 2)
     }
 
     /// The tile of `rows`, whose numbers are `first` and the following.

@@ -56,6 +56,12 @@ pub trait Encoder: Module + DynClone + Send {
 
     /// Length of the vectors it gives, d.
     fn dimension(&self) -> usize;
+
+    /// The table of one vector a token that it begins with, `[vocabulary, d]`; of encoders that make vectors of tokens which hang on the
+    /// others of their text, so that a masked token can be told.
+    fn words(&self, _: &Pass) -> Option<Tensor<2>> {
+        None
+    }
 }
 
 dyn_clone::clone_trait_object!(Encoder);

@@ -16,6 +16,7 @@ pub mod knn;
 pub mod linear;
 pub mod proxy;
 pub mod score;
+pub mod task;
 
 use std::cell::OnceCell;
 
@@ -27,13 +28,14 @@ use serde_json::Value as Json;
 
 use crate::error::LearnError;
 use crate::method::Embedder;
-use crate::modality::{ArmKind, Beside, FitAndTest, Labels, Measure, Modality, Scope};
+use crate::modality::{ArmKind, Beside, FitAndTest, Labels, Measure, Modality, Part, Scope};
 use crate::module::has_buffers;
 use crate::options::{Key, SOME, Settings, Value};
 
 pub use cross_validation::{Accuracy, CrossValidation};
 pub use embed::{Embedded, embed, estimate_statistics};
 pub use score::Score;
+pub use task::{Task, TaskKind};
 
 crate::options! {
     /// Keys of `[evaluate]` that do not belong to a score.
@@ -58,6 +60,8 @@ pub struct ScoreEntry {
     pub modalities: &'static [(&'static str, &'static [ArmKind])],
     /// Names of what its figures tell beside scores: with what these were measured.
     pub circumstances: &'static [&'static str],
+    /// Whether it reads embeddings of the parts of the data, which need not be made where no score does.
+    pub of_parts: bool,
     /// Measures an arm.
     pub measure: fn(&Subject<'_>) -> Result<Vec<Figure>, LearnError>,
 }
@@ -70,6 +74,7 @@ impl ScoreEntry {
         keys: &[],
         modalities: &[],
         circumstances: &[],
+        of_parts: true,
         measure: |_| Ok(Vec::new()),
     };
 }
@@ -140,9 +145,16 @@ impl Evaluation {
         })
     }
 
+    /// Rows of a table with their names in JSON: name, title and what is shown beside it.
+    pub fn shown(&self) -> impl Iterator<Item = (Option<&str>, &str, &str)> {
+        self.figures.iter().filter_map(|figure| {
+            Some((figure.key.as_deref(), figure.title.as_deref()?, figure.text.as_str()))
+        })
+    }
+
     /// Rows of a table: a title and what is shown beside it.
     pub fn rows(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.figures.iter().filter_map(|figure| Some((figure.title.as_deref()?, figure.text.as_str())))
+        self.shown().map(|(_, title, text)| (title, text))
     }
 }
 
@@ -188,7 +200,7 @@ impl Arm {
 pub struct Subject<'a> {
     /// The arm.
     pub arm: &'a Arm,
-    /// Its rows, one matrix a part.
+    /// Its rows, one matrix a part; none where no score of the arm reads them.
     pub rows: &'a [Matrix],
     /// What the loss compares of the first part; absent for rows that need no encoder.
     pub projection: Option<&'a Matrix>,
@@ -257,6 +269,39 @@ impl Subject<'_> {
         Ok(self.views.get_or_init(|| views))
     }
 
+    /// The sets on which encoders are scored beside the data's own parts.
+    pub fn tasks(&self) -> &[Task] {
+        self.evaluating.modality.tasks()
+    }
+
+    /// What the arm's network makes of the two parts of a task.
+    ///
+    /// # Errors
+    /// As [`embed()`].
+    pub fn embedded(&self, parts: &[Part; 2]) -> Result<[Matrix; 2], LearnError> {
+        let network = self.network.ok_or_else(|| {
+            LearnError::Evaluation("texts are embedded by an encoder, and there is none".to_owned())
+        })?;
+        let mut network = dyn_clone::clone_box(network);
+        let mut embed = |part| {
+            let Evaluating { embedding, display, cancellation, .. } = self.evaluating;
+            Ok::<_, LearnError>(
+                embedding.embed(network.as_mut(), part, *display, cancellation)?.representation,
+            )
+        };
+        Ok([embed(&parts[0])?, embed(&parts[1])?])
+    }
+
+    /// Shows the progress of long work.
+    pub fn display(&self) -> &dyn ProgressDisplay {
+        self.evaluating.display
+    }
+
+    /// Asks it to stop.
+    pub fn cancellation(&self) -> &Cancellation {
+        self.evaluating.cancellation
+    }
+
     /// Calls `work`, whose progress of `total` is shown under `title`.
     ///
     /// # Errors
@@ -298,6 +343,8 @@ pub struct Evaluating<'a> {
     pub seed: Seed,
     /// How much is measured.
     pub scope: Scope,
+    /// The network at the step that the development part found best.
+    pub best: Option<&'a (dyn Embedder + 'static)>,
 }
 
 impl Evaluating<'_> {
@@ -322,7 +369,7 @@ impl Evaluating<'_> {
             for baseline in self.modality.baselines(self.cancellation)? {
                 let arm = arm(ArmKind::Raw, baseline.name, baseline.title);
                 match &baseline.rows {
-                    Ok(rows) => self.measure(&mut figures, &arm, rows, None, plan)?,
+                    Ok(rows) => self.measure(&mut figures, &arm, rows, (None, None), plan)?,
                     Err(reason) => self.leave_undefined(&mut figures, &arm, reason)?,
                 }
             }
@@ -345,6 +392,11 @@ impl Evaluating<'_> {
             let title = "with BatchNorm statistics as training left them";
             let arm = arm(ArmKind::TrainingStatistics, "training_statistics", title);
             self.embedded(&mut figures, &arm, copy, plan)?;
+        }
+        if let Some(best) = self.best.filter(|_| self.asks_for(ArmKind::Best)) {
+            let arm = arm(ArmKind::Best, "best", "encoder at the best step of the development part");
+            let best = self.embedding.with_estimated_statistics(best)?;
+            self.embedded(&mut figures, &arm, best, plan)?;
         }
         figures.found.sort_by_key(|(place, _)| *place);
         let mut all = vec![Figure::new("layer", &network.layer(), "layer", network.layer())?];
@@ -370,14 +422,15 @@ impl Evaluating<'_> {
         plan: &[Vec<u32>],
     ) -> Result<(), LearnError> {
         let (mut rows, mut projection) = (Vec::new(), None);
-        for split in self.modality.parts() {
+        let reads_parts = self.scores_on(arm.kind).any(|(_, score)| score.of_parts);
+        let parts = if reads_parts { self.modality.parts() } else { &[] };
+        for split in parts {
             let part = self.modality.part(*split, self.columns)?;
             let embedded = self.embedding.embed(network.as_mut(), &part, self.display, self.cancellation)?;
             rows.push(embedded.representation);
             projection.get_or_insert(embedded.projection);
         }
-        let network = Some(&*network);
-        self.measure(figures, arm, &rows, projection.as_ref().zip(network), plan)
+        self.measure(figures, arm, &rows, (projection.as_ref(), Some(&*network)), plan)
     }
 
     /// Measures the scores of an arm.
@@ -386,14 +439,14 @@ impl Evaluating<'_> {
         figures: &mut Figures,
         arm: &Arm,
         rows: &[Matrix],
-        embedded: Option<(&Matrix, &(dyn Embedder + 'static))>,
+        (projection, network): (Option<&Matrix>, Option<&(dyn Embedder + 'static)>),
         plan: &[Vec<u32>],
     ) -> Result<(), LearnError> {
         let subject = Subject {
             arm,
             rows,
-            projection: embedded.map(|(projection, _)| projection),
-            network: embedded.map(|(_, network)| network),
+            projection,
+            network,
             settings: self.settings,
             seed: self.seed,
             fold_seeds: self.scope.fold_seeds,

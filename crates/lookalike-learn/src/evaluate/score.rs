@@ -45,6 +45,18 @@ impl Score {
         }
     }
 
+    /// As [`Score::of`], of a score that was made on the way of other work.
+    ///
+    /// # Errors
+    /// Those of that work.
+    pub fn of_learning(result: Result<f64, LearnError>) -> Result<Self, LearnError> {
+        match result {
+            Err(LearnError::Metrics(error)) => Self::of(Err(error)),
+            Ok(value) => Ok(Self::Value(value)),
+            Err(error) => Err(error),
+        }
+    }
+
     /// As a percentage.
     pub fn share(&self) -> String {
         self.shown(|value| format!("{:6.2} %", 100.0 * value))

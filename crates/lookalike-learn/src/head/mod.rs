@@ -1,13 +1,17 @@
 //! Heads: what stands between an encoder's representation and the loss, and is thrown away afterwards.
 
+pub mod masked;
 pub mod projection;
+pub mod tanh;
 
 use dyn_clone::DynClone;
 
 use crate::engine::Tensor;
 use crate::module::{Module, Pass, Visitor};
 
+pub use masked::{MaskedHead, Told};
 pub use projection::{HeadNorm, Projection, ProjectionOptions};
+pub use tanh::TanhLayer;
 
 /// What the loss sees of a representation.
 pub trait Head: Module + DynClone + Send {

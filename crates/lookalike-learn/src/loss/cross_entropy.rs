@@ -3,7 +3,8 @@
 //! `ℓ(i) = −log ( exp(zᵢ[yᵢ]) / Σⱼ exp(zᵢ[j]) )`, z being a classifier's outputs and yᵢ the class of i.
 
 use super::entry::LossEntry;
-use crate::engine::{Tensor, from_host};
+use crate::engine::Tensor;
+use crate::op;
 
 /// Cross-entropy in a registry.
 pub const ENTRY: LossEntry =
@@ -12,21 +13,13 @@ pub const ENTRY: LossEntry =
 /// # Shapes
 /// `logits`: `[N, C]`, one class below C a row in `classes` → `[N, 1]`, the loss of each row.
 pub fn cross_entropy(logits: Tensor<2>, classes: &[u32]) -> Tensor<2> {
-    let [rows, columns] = logits.dims();
-    let mut own = vec![0.0; rows * columns];
-    for (row, class) in classes.iter().enumerate() {
-        own[row * columns + *class as usize] = 1.0;
-    }
-    let own = from_host(own, [rows, columns], &logits.device().inner());
-    // The largest is a constant: it cancels, and no exponential exceeds 1.
-    let logits = logits.clone() - logits.inner().max_dim(1);
-    logits.clone().exp().sum_dim(1).log() - (logits * own).sum_dim(1)
+    op::cross_entropy(logits, classes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{Device, to_host};
+    use crate::engine::{Device, from_host, to_host};
 
     #[test]
     fn logits_of_any_size_give_the_value_by_hand() {

@@ -79,6 +79,26 @@ impl Similarities {
         Self { positive, negatives: query.matmul(candidates.transpose()), mask }
     }
 
+    /// Several lists of candidates of the same queries, one after another.
+    pub fn joined(all: &[Self]) -> Self {
+        let mut masked: Vec<Vec<u32>> = Vec::new();
+        let mut first = 0;
+        for Self { negatives, mask, .. } in all {
+            let [queries, candidates] = negatives.dims();
+            masked.resize(queries, Vec::new());
+            for (query, masked) in masked.iter_mut().enumerate() {
+                masked.extend(mask.iter().flat_map(|mask| mask.of(query)).map(|row| row + first));
+            }
+            first += candidates as u32;
+        }
+        let negatives = all.iter().map(|similarities| similarities.negatives.clone()).collect();
+        Self {
+            positive: all[0].positive.clone(),
+            negatives: Tensor::cat(negatives, 1),
+            mask: Mask::new(masked),
+        }
+    }
+
     /// s/τ of the candidates, those that are no negatives far below all others, and how many are negatives.
     ///
     /// # Shapes

@@ -8,10 +8,10 @@ use super::{Embedder, Method};
 use crate::encoder::{Encoder, Normalized};
 use crate::engine::Device;
 use crate::error::LearnError;
-use crate::head::{Projection, ProjectionOptions};
+use crate::head::{MaskedHead, Projection, ProjectionOptions};
 use crate::loss::QueryLoss;
 use crate::module::Module;
-use crate::negatives::{Contrast, MixingOptions};
+use crate::negatives::{Contrast, MixingOptions, Relevance};
 use crate::options::{Key, Settings, Value, When, refuse};
 use crate::weights::Start;
 
@@ -138,6 +138,8 @@ pub struct Building<'a> {
     pub instances: usize,
     /// Their classes, where known.
     pub labels: Option<Arc<Vec<u32>>>,
+    /// Which document answers which query, where the instances are pairs of these and false negatives are to be left out by it.
+    pub relevance: Option<Arc<Relevance>>,
     /// Values that describe an instance or a part of it, as the data have them.
     pub inputs: usize,
     /// The run's seed.
@@ -164,7 +166,7 @@ impl Building<'_> {
         } else {
             None
         };
-        Ok(Contrast { loss, mixing, oracle })
+        Ok(Contrast { loss, mixing, oracle, relevance: self.relevance.clone() })
     }
 
     /// Loads into all that a method keeps what `encoder.weights` names, where it does; for a method that makes its encoders itself.
@@ -173,6 +175,16 @@ impl Building<'_> {
     /// As [`Start::load`].
     pub fn start(&self, module: &mut dyn Module) -> Result<(), LearnError> {
         self.weights.map_or(Ok(()), |weights| weights.load(module, self.device))
+    }
+
+    /// The head that tells masked tokens of what `encoder` makes of them: from the folder that `encoder.weights` names where that has one,
+    /// as a checkpoint of Hugging Face's `BertForMaskedLM` does, else drawn.
+    ///
+    /// # Errors
+    /// As [`MaskedHead::of`], and as the folder.
+    pub fn masked_head(&self, encoder: &dyn Encoder) -> Result<MaskedHead, LearnError> {
+        let checkpoint = self.weights.map(Start::arrays).transpose()?;
+        MaskedHead::of(encoder, checkpoint.as_ref(), &mut self.stream("masked head"), self.device)
     }
 
     /// A projection head of `method.projection` on representations of length `inputs`.

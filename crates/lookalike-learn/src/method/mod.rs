@@ -14,6 +14,9 @@
 //! | [`mvgrl`] | nodes of a graph, and of its diffusion | the graph in the other view | other graphs in that view |
 //! | [`mvgrl_nodes`] | a sub-graph, and its diffusion | the nodes of the other view | that view's nodes with shuffled features |
 //! | [`moco_v3`] | both views, through a predictor | the other view, by the momentum encoder | keys of the batch |
+//! | [`pairs`] | a query, by the encoder | its document, by the same encoder | other documents of the batch, own hard negatives |
+//! | [`mlm`] | a text with tokens hidden, by the encoder and a classifier | each hidden token | the rest of the vocabulary |
+//! | [`simcse`] | a text through dropout, or a premise | the same text through dropout, or its entailment | others of the batch, the row's contradiction |
 //! | [`supervised`] | view 1, by the encoder and a classifier | its class | the other classes |
 
 pub mod direct_clr;
@@ -21,18 +24,22 @@ pub mod end_to_end;
 pub mod entry;
 pub mod graphcl;
 pub mod instance_discrimination;
+pub mod mlm;
 pub mod moco;
 pub mod moco_v3;
 pub mod momentum_encoder;
 pub mod mvgrl;
 pub mod mvgrl_nodes;
 pub mod network;
+pub mod pairs;
 pub mod simclr;
+pub mod simcse;
 pub mod supervised;
 
 use std::sync::Arc;
 
 use dyn_clone::DynClone;
+use lookalike_base::Rows;
 use lookalike_base::arrays::Arrays;
 
 use crate::engine::{Device, Tensor};
@@ -47,12 +54,15 @@ pub use direct_clr::DirectClr;
 pub use end_to_end::EndToEnd;
 pub use entry::{Building, Checked, MethodEntry};
 pub use instance_discrimination::InstanceDiscrimination;
+pub use mlm::Mlm;
 pub use moco::Moco;
 pub use moco_v3::MocoV3;
 pub use mvgrl::Mvgrl;
 pub use mvgrl_nodes::MvgrlNodes;
 pub use network::Network;
+pub use pairs::Pairs;
 pub use simclr::SimClr;
+pub use simcse::SimCse;
 pub use supervised::Supervised;
 
 /// What a method made of one batch: tensors of one row an instance, or of one a part, and whose rows they are.
@@ -88,6 +98,14 @@ impl Outputs {
         let tensors = tensors.into_iter().map(|(name, tensor)| Output { name, tensor, of_parts: true });
         self.tensors.extend(tensors);
         self.parts = Some(parts);
+        self
+    }
+
+    /// With further tensors of one row an instance.
+    #[must_use]
+    pub fn and(mut self, tensors: Vec<(&'static str, Tensor<2>)>) -> Self {
+        let tensors = tensors.into_iter().map(|(name, tensor)| Output { name, tensor, of_parts: false });
+        self.tensors.extend(tensors);
         self
     }
 
@@ -180,6 +198,13 @@ impl Terms {
         Self(terms)
     }
 
+    /// With another term.
+    #[must_use]
+    pub fn and(mut self, name: &'static str, term: Tensor<1>) -> Self {
+        self.0.push((name, term));
+        self
+    }
+
     /// The sum of all terms; `None` where there is none.
     pub fn total(&self) -> Option<Tensor<1>> {
         self.0.iter().map(|(_, term)| term.clone()).reduce(|sum, term| sum + term)
@@ -214,6 +239,10 @@ pub trait Method: Module {
 
     /// Called for every batch after the parameters moved, where they moved: queues and banks take what was encoded.
     fn after_step(&mut self, _gathered: &Outputs, _step: &Step) {}
+
+    /// Called with the embeddings of all instances, as [`Method::embeddings`] gave them, of unit length: before the first step where they
+    /// were made then, and whenever the sampler looks for look-alikes anew.
+    fn refreshed(&mut self, _rows: Rows<'_>) {}
 
     /// The embeddings by which the sampler finds look-alikes, without gradient: one row an instance, in the order of the outputs.
     fn embeddings(&self, outputs: &Outputs) -> Tensor<2>;

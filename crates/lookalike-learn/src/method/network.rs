@@ -8,7 +8,7 @@ use super::{Embedder, Embeddings};
 use crate::encoder::{Encoder, Features};
 use crate::engine::Tensor;
 use crate::error::LearnError;
-use crate::head::Head;
+use crate::head::{Head, Leading};
 use crate::input::{Batch, Column, RowId};
 use crate::module::{Module, Pass, Visitor};
 use crate::op::select_rows;
@@ -28,6 +28,12 @@ impl Network {
     /// `encoder` with a projection head, through which the loss sees it.
     pub fn new(encoder: Box<dyn Encoder>, projection: impl Head + 'static) -> Self {
         Self { encoder, heads: Vec::new() }.with_head(PROJECTION, projection)
+    }
+
+    /// `encoder` without a head: what the loss sees is the representation.
+    pub fn headless(encoder: Box<dyn Encoder>) -> Self {
+        let dimension = encoder.dimension();
+        Self::new(encoder, Leading(dimension))
     }
 
     /// With another head of that name.

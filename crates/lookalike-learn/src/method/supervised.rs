@@ -14,7 +14,6 @@ use super::{Building, Embedder, Method, MethodEntry, Network, Outputs, Terms};
 use crate::encoder::Encoder;
 use crate::engine::{Device, Tensor, to_host};
 use crate::error::LearnError;
-use crate::head::Leading;
 use crate::input::Batch;
 use crate::layer::Linear;
 use crate::loss::cross_entropy::cross_entropy;
@@ -38,7 +37,7 @@ pub const ENTRY: MethodEntry = MethodEntry {
     needs_labels: true,
     in_batch: |_| 0,
     build,
-    kept: |building| Ok(Box::new(headless((building.encoder)("encoder")?))),
+    kept: |building| Ok(Box::new(Network::headless((building.encoder)("encoder")?))),
     ..MethodEntry::VIEWS
 };
 
@@ -61,12 +60,6 @@ pub struct Supervised {
     labels: Arc<Vec<u32>>,
 }
 
-/// `encoder` without a head: what the classifier reads is the representation.
-fn headless(encoder: Box<dyn Encoder>) -> Network {
-    let dimension = encoder.dimension();
-    Network::new(encoder, Leading(dimension))
-}
-
 impl Supervised {
     /// Trains `encoder` to tell the classes of the instances, `labels`, from 0 to the largest of them; the classifier's weights, drawn
     /// from `stream`, are those of [`Linear::new`].
@@ -78,7 +71,7 @@ impl Supervised {
     ) -> Self {
         let classes = labels.iter().max().map_or(0, |last| *last as usize + 1);
         let classifier = Linear::new([encoder.dimension(), classes], true, stream, device);
-        Self { network: headless(encoder), classifier, labels }
+        Self { network: Network::headless(encoder), classifier, labels }
     }
 
     fn classes(&self, instances: &[u32]) -> Vec<u32> {

@@ -10,15 +10,19 @@ pub mod text;
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::Split;
 use lookalike_data::loader::LoaderOptions;
+use lookalike_sampling::DataSets;
 use toml::Value as Toml;
 
 use crate::error::LearnError;
+use crate::evaluate::Task;
 use crate::input::Source;
+use crate::negatives::Relevance;
 use crate::options::{Key, Settings, refuse};
 
 /// A modality as a registry holds it.
@@ -81,6 +85,8 @@ pub enum ArmKind {
     Trained,
     /// The trained encoder, BatchNorm's running statistics as training left them.
     TrainingStatistics,
+    /// The encoder at the step that the development part found best.
+    Best,
 }
 
 /// How much is measured.
@@ -149,6 +155,7 @@ pub struct Labels {
 }
 
 /// A part of the data, not augmented.
+#[derive(Clone)]
 pub struct Part {
     /// What makes its batches.
     pub source: Source,
@@ -192,6 +199,17 @@ pub struct Baseline {
     pub rows: Result<Vec<Matrix>, String>,
 }
 
+/// Groups of instances.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Groups {
+    /// What they are called, as the column of a file.
+    pub column: String,
+    /// Their names.
+    pub names: Vec<String>,
+    /// The group of each instance, an index into the names.
+    pub rows: Vec<u32>,
+}
+
 /// Opened data of a modality.
 pub trait Modality: Send + Sync {
     /// What the instances to learn from are called in reports.
@@ -225,6 +243,37 @@ pub trait Modality: Send + Sync {
     /// [`LearnError::Io`] where a file cannot be written.
     fn keep(&self, _run: &Path) -> Result<(), LearnError> {
         Ok(())
+    }
+
+    /// Which document answers which query, where instances are pairs of these, and false negatives are to be left out by it.
+    fn relevance(&self) -> Option<Arc<Relevance>> {
+        None
+    }
+
+    /// The group of each instance, by a number and by name, where instances of one group must never share a batch.
+    fn groups(&self) -> Option<Groups> {
+        None
+    }
+
+    /// Where instances are of several sets, which lie one behind another and of which each batch has one: their sizes, and the order of
+    /// batches.
+    fn sets(&self) -> Option<DataSets> {
+        None
+    }
+
+    /// Sets on which an encoder is scored beside the data's own parts.
+    fn tasks(&self) -> &[Task] {
+        &[]
+    }
+
+    /// The set on which an encoder is scored while it trains.
+    fn development(&self) -> Option<&Task> {
+        None
+    }
+
+    /// What is measured when training ends, where the modality's entry says `scope`.
+    fn after_training(&self, scope: Scope) -> Scope {
+        scope
     }
 
     /// The parts that are embedded in an evaluation.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::oracle;
+use super::relevance::Relevance;
 use crate::engine::Tensor;
 use crate::input::RowId;
 use crate::loss::nt_xent::{all_views, own_row, own_views};
@@ -92,6 +93,31 @@ impl Ids {
     pub fn instances(&self) -> Vec<u32> {
         self.queries.iter().map(|row| row.instance).collect()
     }
+
+    /// Of each query the candidates of its class, by the labels of instances.
+    pub fn of_class(&self, labels: &[u32]) -> Vec<Vec<u32>> {
+        let same = |query: &RowId| {
+            let same =
+                |row: &u32| oracle::same_class(labels, query.instance, self.candidates.of(*row as usize));
+            (0..self.candidates.rows() as u32).filter(same).collect()
+        };
+        self.queries.par_iter().map(same).collect()
+    }
+
+    /// Of each query the candidates of instances that are related to its own by the data.
+    pub fn related(&self, relevance: &Relevance) -> Vec<Vec<u32>> {
+        let related: Vec<Vec<u32>> =
+            self.queries.iter().map(|query| relevance.related_to(query.instance)).collect();
+        let mut all: Vec<u32> = related.concat();
+        all.sort_unstable();
+        all.dedup();
+        let rows = self.candidates.rows_of(&all);
+        let of = |related: Vec<u32>| {
+            let rows = related.iter().filter_map(|other| rows.get(all.binary_search(other).ok()?));
+            rows.flatten().copied().collect()
+        };
+        related.into_iter().map(of).collect()
+    }
 }
 
 /// Queries beside what they are compared with; all vectors of unit length.
@@ -107,6 +133,8 @@ pub struct Comparison {
     pub mask: Option<Mask>,
     /// Whose they are; `None` where units are no instances.
     pub ids: Option<Ids>,
+    /// What is added to each candidate's similarity, `[Q, K]` without gradient: weights of negatives, which multiply their exponentials.
+    pub added: Option<Tensor<2>>,
     /// Whether gradient reaches the candidates.
     pub tracked: bool,
 }
@@ -129,6 +157,7 @@ impl Comparison {
             query: views,
             mask: own_views(instances.len()),
             ids: Some(Ids { queries, candidates: [instances, instances].concat().into() }),
+            added: None,
             tracked: true,
         }
     }
@@ -148,6 +177,7 @@ impl Comparison {
                 queries: rows(instances, view).collect(),
                 candidates: instances.to_vec().into(),
             }),
+            added: None,
             tracked: true,
         })
     }
@@ -160,7 +190,15 @@ impl Comparison {
         let units = first.dims()[0];
         let [views, others] = all_views(first, second);
         let mask = own_views(units);
-        Self { positive: others, candidates: views.clone(), query: views, mask, ids: None, tracked: true }
+        Self {
+            positive: others,
+            candidates: views.clone(),
+            query: views,
+            mask,
+            ids: None,
+            added: None,
+            tracked: true,
+        }
     }
 
     /// Queries of view `view` of `instances` beside `positive` and candidates that no gradient reaches, a dictionary's. With
@@ -174,25 +212,26 @@ impl Comparison {
     ) -> Self {
         let mask = if exclude_own { Mask::new(ids.rows_of(instances)) } else { None };
         let ids = Some(Ids { queries: rows(instances, view).collect(), candidates: ids });
-        Self { query, positive, candidates, mask, ids, tracked: false }
+        Self { query, positive, candidates, mask, ids, added: None, tracked: false }
     }
 
-    /// The similarities by which a loss is made. With `labels`, candidates of the query's class are no negatives.
-    pub fn similarities(&self, labels: Option<&[u32]>) -> Similarities {
-        let mask = match (labels, &self.ids) {
-            (Some(labels), Some(ids)) => self.without_class(labels, ids),
-            _ => self.mask.clone(),
-        };
-        Similarities::new(self.query.clone(), self.positive.clone(), self.candidates.clone(), mask)
-    }
-
-    fn without_class(&self, labels: &[u32], Ids { queries, candidates }: &Ids) -> Option<Mask> {
-        let of_query = |(index, query): (usize, &RowId)| {
-            let same = |row: &usize| oracle::same_class(labels, query.instance, candidates.of(*row));
-            let mut rows: Vec<u32> = (0..candidates.rows()).filter(same).map(|row| row as u32).collect();
-            rows.extend(self.mask.iter().flat_map(|mask| mask.of(index)));
-            rows
-        };
-        Mask::new(queries.par_iter().enumerate().map(of_query).collect())
+    /// The similarities by which a loss is made. `left_out` are lists of candidates, one a query, that are no negatives of it, beside those
+    /// that the mask names.
+    pub fn similarities(&self, left_out: Vec<Vec<Vec<u32>>>) -> Similarities {
+        let mut mask = self.mask.clone();
+        for lists in left_out {
+            mask = match mask {
+                Some(mask) => Mask::new(
+                    (0..).zip(lists).map(|(query, list)| [mask.of(query), &list].concat()).collect(),
+                ),
+                None => Mask::new(lists),
+            };
+        }
+        let similarities =
+            Similarities::new(self.query.clone(), self.positive.clone(), self.candidates.clone(), mask);
+        match &self.added {
+            Some(added) => Similarities { negatives: similarities.negatives + added.clone(), ..similarities },
+            None => similarities,
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Negatives: where they come from (the batch, a [queue], a [memory bank](memory_bank)), which of them count ([oracle]),
+//! Negatives: where they come from (the batch, a [queue], a [memory bank](memory_bank)), which of them count ([oracle], [relevance]),
 //! and harder ones made of them ([mixing]).
 //!
 //! Whatever the method, a [`Comparison`] becomes a loss in one place: [`Contrast::compare`].
@@ -10,13 +10,14 @@ pub mod mixing;
 pub mod observer;
 pub mod oracle;
 pub mod queue;
+pub mod relevance;
 
 use std::sync::Arc;
 
 use lookalike_base::{Matrix, Stream};
 
 use crate::engine::{Device, Tensor, from_host};
-use crate::loss::QueryLoss;
+use crate::loss::{QueryLoss, Similarities};
 use crate::step::Step;
 
 pub use comparison::{Comparison, Ids, InstanceIds, NO_INSTANCE};
@@ -25,6 +26,7 @@ pub use memory_bank::MemoryBank;
 pub use mixing::MixingOptions;
 pub use observer::{Compared, Observer, Owners, Unobserved};
 pub use queue::Queue;
+pub use relevance::Relevance;
 
 /// Random directions; nothing but the numbers themselves is held on the way.
 fn directions([count, dimension]: [usize; 2], stream: &mut Stream, device: &Device) -> Tensor<2> {
@@ -43,12 +45,41 @@ pub struct Contrast {
     pub mixing: Option<MixingOptions>,
     /// Classes of the instances, by which candidates of the query's class are left out, see [`oracle`].
     pub oracle: Option<Arc<Vec<u32>>>,
+    /// What the data say of pairs, by which candidates of rows whose document answers the query are left out, see [`relevance`].
+    pub relevance: Option<Arc<Relevance>>,
 }
 
 impl Contrast {
     /// `loss` on the candidates as they are.
     pub fn plain(loss: impl QueryLoss + 'static) -> Self {
-        Self { loss: Arc::new(loss), mixing: None, oracle: None }
+        Self { loss: Arc::new(loss), mixing: None, oracle: None, relevance: None }
+    }
+
+    /// The similarities of a comparison, without candidates that are known to be false negatives.
+    fn similarities(&self, comparison: &Comparison) -> Similarities {
+        let Some(ids) = &comparison.ids else { return comparison.similarities(Vec::new()) };
+        let by_class = self.oracle.as_ref().map(|labels| ids.of_class(labels));
+        let by_data = self.relevance.as_ref().map(|relevance| ids.related(relevance));
+        comparison.similarities(by_class.into_iter().chain(by_data).collect())
+    }
+
+    /// The mean loss of queries over several lists of candidates in one softmax, `[1]`. The comparisons have the same queries, positives
+    /// and order; each brings what its rows are compared with, and is compared by rows of its own.
+    pub fn compare_jointly(&self, comparisons: &[Comparison], observer: &mut dyn Observer) -> Tensor<1> {
+        let all: Vec<Similarities> =
+            comparisons.iter().map(|comparison| self.similarities(comparison)).collect();
+        let joined = Similarities::joined(&all);
+        let first = &comparisons[0];
+        observer.compared(&Compared {
+            query: &first.query,
+            positive: &first.positive,
+            owners: None,
+            plain: &joined,
+            similarities: &joined,
+            draw: None,
+            temperature: self.loss.temperature(),
+        });
+        self.loss.each(&joined).mean()
     }
 
     /// The mean loss of the queries, `[1]`. `purpose` names the random numbers of mixtures, and tells the comparisons of one batch
@@ -61,7 +92,7 @@ impl Contrast {
         purpose: &'static str,
         observer: &mut dyn Observer,
     ) -> Tensor<1> {
-        let plain = comparison.similarities(self.oracle.as_ref().map(|labels| labels.as_slice()));
+        let plain = self.similarities(comparison);
         let mixing = self.mixing.filter(|mixing| mixing.is_on(step)).zip(comparison.ids.as_ref());
         let draw = mixing.map(|(mixing, ids)| {
             mixing::draw(&plain, &mixing, |query| step.stream(purpose, ids.queries[query]))

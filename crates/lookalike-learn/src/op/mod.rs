@@ -9,6 +9,7 @@ mod attention;
 mod batch_norm;
 pub(crate) mod clock;
 mod conv2d;
+mod cross_entropy;
 mod descent;
 mod dropout;
 mod gelu;
@@ -35,6 +36,7 @@ pub(crate) use batch_norm::{
     Affine, Batch, BatchStatistics, Epilogue, batch_norm, batch_norm_fixed, equal_groups,
 };
 pub(crate) use conv2d::conv2d;
+pub(crate) use cross_entropy::cross_entropy;
 pub(crate) use descent::{Update, adapt, descend};
 pub(crate) use dropout::keep_mask;
 pub(crate) use gelu::bias_gelu;

@@ -1,6 +1,6 @@
 //! The reference of recipes, `docs/reference/recipe.md`: prose from `reference.md` beside this file, tables from a registry.
 
-use crate::options::{Key, Range, Value};
+use crate::options::{Condition, Key, Range, Value};
 use crate::registry::{Kind, Registry, quoted};
 
 /// The prose, in which `<!-- table: NAME -->` stands for a table.
@@ -172,7 +172,7 @@ fn own_defaults(registry: &Registry, section: &str, rows: &mut [Row]) {
         for method in &registry.methods {
             for default in method.defaults.iter().filter(|default| default.then.0 == path) {
                 let value = written(&Key { default: default.then.1, ..row.key });
-                let condition = default.when.map(|(_, value)| value.to_owned());
+                let condition = default.when.map(Condition::words);
                 row.defaults
                     .push((value, std::iter::once(method.kind.to_owned()).chain(condition).collect()));
             }

@@ -265,6 +265,7 @@ fn check_length(recipe: &ValidRecipe, instances: usize, steps: u64) -> Result<()
         lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch) as u64;
     // The first graph is made of the embeddings of the uniform epochs, or of those of the batches before the first refresh.
     let uniform = match sampler.uniform_epochs {
+        0 if train.embed_first => 0,
         0 => batches.min(sampler.refresh_every),
         epochs => epochs.saturating_mul(batches),
     };

@@ -75,7 +75,17 @@ pub(super) fn refuse(path: &Path, reason: impl Into<String>) -> LearnError {
     LearnError::SentenceEncoder { path: path.to_owned(), reason: reason.into() }
 }
 
+/// Prompts that are taken for queries and for documents where the folder has one of these names, as sentence-transformers does.
+const QUERY: &[&str] = &["query"];
+const DOCUMENT: &[&str] = &["document", "passage", "corpus"];
+
 impl SentenceFolder {
+    /// The prompts of queries and of documents, where it has them.
+    pub fn pair_prompts(&self) -> [Option<&str>; 2] {
+        [QUERY, DOCUMENT]
+            .map(|names| names.iter().find_map(|name| self.prompts.get(*name).map(String::as_str)))
+    }
+
     /// Reads the configuration files of `folder`. A checkpoint of Hugging Face without sentence-transformers' files is read too: its
     /// tokens' mean is taken, as that library does, and said.
     ///

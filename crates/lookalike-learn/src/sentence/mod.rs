@@ -36,6 +36,7 @@ use crate::encoder::Encoder;
 use crate::encoder::text::{Body, Dense, TextEncoder, TokenTable, Transformer};
 use crate::engine::{Device, Precision, to_host};
 use crate::error::LearnError;
+use crate::head::masked::PREDICTIONS;
 use crate::input::Input;
 use crate::module::{Pass, load_arrays};
 use crate::weights::conversion;
@@ -264,7 +265,8 @@ pub fn read_tensors(folder: &SentenceFolder) -> Result<Arrays, LearnError> {
     let prefix = found.keys().filter_map(|name| name.strip_suffix(table));
     let prefix = prefix.min_by_key(|prefix| prefix.len()).unwrap_or_default().to_owned();
     for (name, array) in found {
-        let Some(name) = name.strip_prefix(&prefix) else { continue };
+        let own = name.strip_prefix(&prefix);
+        let Some(name) = own.or_else(|| name.starts_with(PREDICTIONS).then_some(&*name)) else { continue };
         let name = match name {
             // As model2vec calls it.
             "embeddings" if table == TABLE => TABLE.to_owned(),

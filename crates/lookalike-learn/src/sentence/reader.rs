@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use lookalike_data::text::views::Around;
 use lookalike_data::text::{TokenLists, Tokenizer};
 use rayon::prelude::*;
 
@@ -21,6 +22,7 @@ pub struct Reader {
     special: bool,
     /// Tokens of the beginning that are left out of a text's vector.
     unpooled: u32,
+    around: Around,
 }
 
 impl Reader {
@@ -39,8 +41,10 @@ impl Reader {
         let prompt = prompt.or(default.map(String::as_str)).unwrap_or_default().to_owned();
         let lower_case = folder.is_some_and(|folder| folder.lower_case);
         let max_length = max_length.filter(|_| special);
-        let mut reader = Self { tokenizer, prompt, lower_case, max_length, special, unpooled: 0 };
-        let [before, behind] = reader.around()?;
+        let around = Around::default();
+        let mut reader = Self { tokenizer, prompt, lower_case, max_length, special, unpooled: 0, around };
+        reader.around = reader.find_around()?;
+        let Around { before, behind } = reader.around;
         if let Some(most) = max_length.filter(|most| before + behind >= *most) {
             let what = if reader.prompt.is_empty() {
                 "beginning and end of a text are"
@@ -91,17 +95,21 @@ impl Reader {
     /// Token lists as what an encoder reads.
     pub fn input(&self, tokens: TokenLists) -> TextInput {
         let unpooled = vec![self.unpooled; tokens.len()];
-        TextInput { tokens, unpooled }
+        TextInput { tokens, unpooled, originals: None }
     }
 
-    /// Tokens before those of a text, that of the beginning and those of the prompt, and tokens behind them.
-    fn around(&self) -> Result<[usize; 2], LearnError> {
+    /// How many tokens stand around those of a text: that of the beginning and those of the prompt before it, that of the end behind it.
+    pub fn around(&self) -> Around {
+        self.around
+    }
+
+    fn find_around(&self) -> Result<Around, LearnError> {
         // Of an empty text itself the tokens of beginning and end could not be told apart.
         let prompt = self.text(if self.prompt.is_empty() { "a" } else { "" });
         let own = self.tokenizer.encode(&prompt, None, false)?;
         let whole = self.tokenizer.encode(&prompt, None, self.special)?;
         let first = whole.windows(own.len().max(1)).position(|window| window == own).unwrap_or(0);
         let behind = whole.len() - first - own.len();
-        Ok([first + if self.prompt.is_empty() { 0 } else { own.len() }, behind])
+        Ok(Around { before: first + if self.prompt.is_empty() { 0 } else { own.len() }, behind })
     }
 }

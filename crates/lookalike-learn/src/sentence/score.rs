@@ -29,10 +29,6 @@ pub struct Scoring<'a> {
     pub full: usize,
 }
 
-/// Prompts that are taken for queries and for documents where the folder has one of these names, as sentence-transformers does.
-const QUERY: &[&str] = &["query"];
-const DOCUMENT: &[&str] = &["document", "passage", "corpus"];
-
 /// Scores of the encoder and of BM25 on the same data.
 #[derive(Debug, Clone, Copy)]
 pub struct RetrievalResult {
@@ -75,29 +71,6 @@ impl Scoring<'_> {
         Ok(encoded.rows)
     }
 
-    /// Vectors of queries: behind the prompt that the folder has for them.
-    ///
-    /// # Errors
-    /// As encoding.
-    pub fn queries<S: AsRef<str> + Sync>(&mut self, texts: &[S]) -> Result<Matrix, LearnError> {
-        let prompt = self.prompt(QUERY);
-        self.encode(texts, prompt.as_deref())
-    }
-
-    /// Vectors of documents: behind the prompt that the folder has for them.
-    ///
-    /// # Errors
-    /// As encoding.
-    pub fn documents<S: AsRef<str> + Sync>(&mut self, texts: &[S]) -> Result<Matrix, LearnError> {
-        let prompt = self.prompt(DOCUMENT);
-        self.encode(texts, prompt.as_deref())
-    }
-
-    /// The first prompt that has one of these names.
-    fn prompt(&self, names: &[&str]) -> Option<String> {
-        names.iter().find_map(|name| self.encoder.folder.prompts.get(*name).cloned())
-    }
-
     /// Vectors of texts, each different text being encoded once; and the row of each.
     fn distinct<'t>(
         &mut self,
@@ -122,16 +95,19 @@ impl Scoring<'_> {
     pub fn similarity(&mut self, Sts { pairs, scores, .. }: &Sts) -> Result<f64, LearnError> {
         let texts = pairs.iter().flat_map(|(first, second)| [first.as_str(), second.as_str()]);
         let (vectors, places) = self.distinct(texts)?;
-        let cosine = |pair: &[u32]| {
-            let [a, b] = [pair[0], pair[1]].map(|row| vectors.rows().row(row as usize));
-            let dot = |a: &[f32], b: &[f32]| {
-                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
-            };
-            let length = (dot(a, a) * dot(b, b)).sqrt();
-            if length > 0.0 { (dot(a, b) / length) as f32 } else { 0.0 }
-        };
-        let cosines: Vec<f32> = places.chunks_exact(2).map(cosine).collect();
-        Ok(spearman(&cosines, scores)?)
+        let row = |place: &u32| vectors.rows().row(*place as usize);
+        similarity(places.chunks_exact(2).map(|pair| [row(&pair[0]), row(&pair[1])]), scores)
+    }
+
+    /// Vectors of the queries and of the documents, behind the prompts that the folder has for them.
+    ///
+    /// # Errors
+    /// As encoding.
+    pub fn vectors(&mut self, data: &Retrieval) -> Result<[Matrix; 2], LearnError> {
+        let [query, document] = self.encoder.folder.pair_prompts().map(|prompt| prompt.map(str::to_owned));
+        let queries = self.encode(&data.queries.texts.to_vec(), query.as_deref())?;
+        let documents = self.encode(&data.documents.texts.to_vec(), document.as_deref())?;
+        Ok([queries, documents])
     }
 
     /// Ranks all documents for each query by cosine and by BM25, the hit that has the query's own id left out as BEIR does.
@@ -139,20 +115,9 @@ impl Scoring<'_> {
     /// # Errors
     /// As encoding, and whatever the metrics report.
     pub fn retrieval(&mut self, data: &Retrieval) -> Result<RetrievalResult, LearnError> {
-        let queries = self.queries(&data.queries.texts.to_vec())?;
-        let documents = self.documents(&data.documents.texts.to_vec())?;
-        let watch = Watch { cancellation: self.cancellation, ..Watch::default() };
-        let ids: Vec<String> = data.documents.ids.iter().map(str::to_owned).collect();
-        // One more than are scored, for the one that may be left out.
-        let found = retrieval::search(&queries, &documents, &ids, KEPT + 1, watch)?;
-        let judged = data.judgements.iter().map(|judged| (judged.query, judged.document, judged.grade));
-        let judgements = Judgements::new(data.queries.len(), data.documents.len(), judged)?;
-        let score = |rankings: Vec<Ranking>| {
-            let others = rankings.into_iter().zip(data.queries.ids.iter());
-            let others: Vec<Ranking> = others.map(|(ranking, id)| ranking.without(id, &ids)).collect();
-            retrieval::evaluate(&others, &judgements, &ids)
-        };
-        Ok(RetrievalResult { encoder: score(found)?, bm25: score(self.by_words(data, &ids)?)? })
+        let [queries, documents] = self.vectors(data)?;
+        let encoder = search(data, [&queries, &documents], self.cancellation)?;
+        Ok(RetrievalResult { encoder, bm25: search_by_words(data, self.display, self.cancellation)? })
     }
 
     /// Accuracy of a linear probe on the vectors, from 0 to 1; of two texts on the differences and products of their vectors
@@ -208,24 +173,81 @@ impl Scoring<'_> {
         progress.finish();
         Ok(right / f64::from(tested.max(1) as u32))
     }
+}
 
-    /// What BM25 finds for each query. Documents are given to it by descending id, which it prefers among equals as `trec_eval` does.
-    fn by_words(&self, data: &Retrieval, ids: &[String]) -> Result<Vec<Ranking>, LearnError> {
-        let mut order: Vec<u32> = (0..ids.len() as u32).collect();
-        order.sort_unstable_by(|first, second| ids[*second as usize].cmp(&ids[*first as usize]));
-        let texts = order.iter().map(|document| data.documents.texts.get(*document as usize));
-        let bm25 = Bm25::new(texts, Bm25Options::default());
-        let progress = self.display.start(data.queries.len() as u64, "BM25");
-        let found = |query: &&str| {
-            if self.cancellation.is_cancelled() {
-                return Err(LearnError::Cancelled);
-            }
-            let hits = bm25.search(query, KEPT + 1).into_iter();
-            progress.advance(1);
-            Ok(Ranking { hits: hits.map(|(place, score)| (order[place as usize], score)).collect() })
-        };
-        let rankings = data.queries.texts.to_vec().par_iter().map(found).collect();
-        progress.finish();
-        rankings
-    }
+/// Spearman's rank correlation of the cosines of pairs of vectors with their scores.
+///
+/// # Errors
+/// [`LearnError::Metrics`] where it is undefined: all cosines or all scores are equal.
+pub fn similarity<'v>(
+    pairs: impl Iterator<Item = [&'v [f32]; 2]>,
+    scores: &[f32],
+) -> Result<f64, LearnError> {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
+    let cosine = |[a, b]: [&[f32]; 2]| {
+        let length = (dot(a, a) * dot(b, b)).sqrt();
+        if length > 0.0 { (dot(a, b) / length) as f32 } else { 0.0 }
+    };
+    let cosines: Vec<f32> = pairs.map(cosine).collect();
+    Ok(spearman(&cosines, scores)?)
+}
+
+/// Scores of a search for each query of `data` by the cosine of vectors, the hit that has the query's own id left out as BEIR does.
+///
+/// # Shapes
+/// A row a query of `data`, and a row a document.
+///
+/// # Errors
+/// Whatever the metrics report, and [`LearnError::Cancelled`].
+pub fn search(
+    data: &Retrieval,
+    [queries, documents]: [&Matrix; 2],
+    cancellation: &Cancellation,
+) -> Result<RetrievalScores, LearnError> {
+    let ids = ids(data);
+    let watch = Watch { cancellation, ..Watch::default() };
+    // One more than are scored, for the one that may be left out.
+    scores(data, retrieval::search(queries, documents, &ids, KEPT + 1, watch)?, &ids)
+}
+
+/// Scores of a search by BM25, as [`search`].
+///
+/// # Errors
+/// As [`search`].
+pub fn search_by_words(
+    data: &Retrieval,
+    display: &dyn ProgressDisplay,
+    cancellation: &Cancellation,
+) -> Result<RetrievalScores, LearnError> {
+    let ids = ids(data);
+    // Given by descending id, which it prefers among equals as `trec_eval` does.
+    let mut order: Vec<u32> = (0..ids.len() as u32).collect();
+    order.sort_unstable_by(|first, second| ids[*second as usize].cmp(&ids[*first as usize]));
+    let texts = order.iter().map(|document| data.documents.texts.get(*document as usize));
+    let bm25 = Bm25::new(texts, Bm25Options::default());
+    let progress = display.start(data.queries.len() as u64, "BM25");
+    let found = |query: &&str| {
+        if cancellation.is_cancelled() {
+            return Err(LearnError::Cancelled);
+        }
+        let hits = bm25.search(query, KEPT + 1).into_iter();
+        progress.advance(1);
+        Ok(Ranking { hits: hits.map(|(place, score)| (order[place as usize], score)).collect() })
+    };
+    let rankings: Result<Vec<Ranking>, LearnError> =
+        data.queries.texts.to_vec().par_iter().map(found).collect();
+    progress.finish();
+    scores(data, rankings?, &ids)
+}
+
+fn ids(data: &Retrieval) -> Vec<String> {
+    data.documents.ids.iter().map(str::to_owned).collect()
+}
+
+fn scores(data: &Retrieval, rankings: Vec<Ranking>, ids: &[String]) -> Result<RetrievalScores, LearnError> {
+    let judged = data.judgements.iter().map(|judged| (judged.query, judged.document, judged.grade));
+    let judgements = Judgements::new(data.queries.len(), data.documents.len(), judged)?;
+    let others = rankings.into_iter().zip(data.queries.ids.iter());
+    let others: Vec<Ranking> = others.map(|(ranking, id)| ranking.without(id, ids)).collect();
+    Ok(retrieval::evaluate(&others, &judgements, ids)?)
 }

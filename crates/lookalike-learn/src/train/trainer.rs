@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::progress::{Progress, Watch};
-use lookalike_base::{Matrix, Seed};
+use lookalike_base::{Matrix, Rows, Seed};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
-use lookalike_sampling::{HardnessTally, Sampler, SamplerOptions, Segment};
+use lookalike_sampling::{HardnessTally, RunData, Sampler, SamplerOptions, Segment};
 use serde_json::json;
 
 use super::checkpoint::{Checkpoints, FORMAT, State, machine};
@@ -48,6 +48,11 @@ pub struct TrainOptions {
     pub labels: Option<Vec<u32>>,
     /// Who shares a batch.
     pub sampler: SamplerOptions,
+    /// Who must never share one, and of which data set each batch is.
+    pub run_data: RunData,
+    /// Whether all instances are embedded before the first step, so that the first graph and the method know them, see
+    /// [`Trainer::embed_first`].
+    pub embed_first: bool,
     /// The update rule.
     pub optimizer: OptimizerOptions,
     /// The learning rate, and with it the number of optimiser steps of the run.
@@ -94,6 +99,8 @@ pub struct Trainer {
     plan: Vec<Vec<u32>>,
     sum: NamedGradients,
     window: Window,
+    /// Whether all instances were embedded before the first step.
+    embedded: bool,
     /// What the diagnostics showed at the last batch that was asked for it.
     scalars: Scalars,
     watch: CollapseDetector,
@@ -183,7 +190,9 @@ impl Trainer {
         std::fs::create_dir_all(&options.run).map_err(fail)?;
         let mut optimizer = Optimizer::new(options.optimizer.clone());
         let (instances, seed) = (options.instances, options.seed);
-        let (mut sampler, advice) = Sampler::new(instances, options.sampler.clone(), seed)?;
+        let data = options.run_data.clone();
+        let (mut sampler, advice) =
+            Sampler::with_data(instances, options.sampler.clone(), seed, data.clone())?;
         let mut warnings: Vec<String> = advice.iter().map(ToString::to_string).collect();
         let (mut step, mut batches, mut plan) = (0, 0, Vec::new());
         let mut watch = CollapseDetector::default();
@@ -210,7 +219,14 @@ impl Trainer {
                 Optimizer::restore(options.optimizer.clone(), &arrays, "optimizer.", &options.device)?;
             method.restore(&strip(&arrays, "method."), &options.device)?;
             let kept = strip(&arrays, "sampler.");
-            (sampler, _) = Sampler::restore(instances, options.sampler.clone(), seed, &state.sampler, &kept)?;
+            (sampler, _) = Sampler::restore_with_data(
+                instances,
+                options.sampler.clone(),
+                seed,
+                data,
+                &state.sampler,
+                &kept,
+            )?;
             plan = read_plan(&arrays).ok_or_else(|| LearnError::Checkpoint {
                 path: options.run.clone(),
                 reason: "the epoch's batches are missing or damaged".to_owned(),
@@ -242,6 +258,7 @@ impl Trainer {
             plan,
             sum,
             window,
+            embedded: false,
             scalars: Scalars::new(),
             watch,
         };
@@ -270,6 +287,45 @@ impl Trainer {
             .map_or(self.options.schedule.total, |most| most.min(self.options.schedule.total))
     }
 
+    /// Whether [`Trainer::embed_first`] is still to be done.
+    pub fn embeds_first(&self) -> bool {
+        self.options.embed_first && self.batches == 0 && !self.embedded
+    }
+
+    /// Embeds all instances by the method as it is, without dropout, for the sampler's first graph and for the method itself. Its progress
+    /// counts instances. [`Trainer::run`] does it where it was not done before; nothing happens where the recipe does not ask for it or
+    /// training has begun.
+    ///
+    /// # Errors
+    /// Whatever loader and method report, and [`LearnError::Cancelled`].
+    pub fn embed_first(&mut self, watch: Watch<'_>) -> Result<(), LearnError> {
+        if !self.embeds_first() {
+            return Ok(());
+        }
+        let order: Vec<u32> = (0..self.options.instances as u32).collect();
+        let requests = order.chunks(self.options.sampler.batch_size);
+        let requests = requests.map(|part| BatchRequest { instances: part.to_vec(), epoch: 0, step: 0 });
+        let mut loader = Loader::start(Arc::clone(&self.source), requests.collect(), self.options.loader)?;
+        let (mut values, mut columns) = (Vec::new(), 1);
+        while let Some(batch) = loader.next().transpose()? {
+            if watch.is_cancelled() {
+                return Err(LearnError::Cancelled);
+            }
+            let step = self.next_step(0, batch.instances.clone());
+            let mut pass = Pass { precision: self.options.precision, ..Pass::evaluation() };
+            let outputs = self.method.encode(&batch, &step, &mut pass)?;
+            let embeddings = self.method.embeddings(&outputs);
+            columns = embeddings.dims()[1];
+            let rows = to_host(embeddings);
+            self.sampler.record(&outputs.instances, Rows::new(&rows, columns)?, self.sampler.steps())?;
+            values.extend(rows);
+            watch.progress.advance(batch.instances.len() as u64);
+        }
+        self.method.refreshed(Rows::new(&values, columns)?);
+        self.embedded = true;
+        Ok(())
+    }
+
     /// Trains to the end, or until `watch` asks it to stop; its progress counts optimiser steps.
     ///
     /// # Errors
@@ -278,6 +334,7 @@ impl Trainer {
         if self.step >= self.last_step() {
             return Ok(Outcome::AlreadyFinished);
         }
+        self.embed_first(Watch { cancellation: watch.cancellation, ..Watch::default() })?;
         watch.progress.set_position(self.step);
         self.window = Window::new();
         while self.step < self.last_step() {
@@ -302,6 +359,7 @@ impl Trainer {
     /// # Errors
     /// As [`Trainer::run`], and [`LearnError::Cancelled`].
     pub fn time_steps(&mut self, steps: u64, watch: Watch<'_>) -> Result<Vec<f64>, LearnError> {
+        self.embed_first(Watch { cancellation: watch.cancellation, ..Watch::default() })?;
         let last = self.last_step().min(self.step + steps);
         let mut seconds = Vec::new();
         let mut begun = Instant::now();
@@ -325,7 +383,11 @@ impl Trainer {
 
     /// Plans the batches up to the next refresh, and begins to load them.
     fn segment(&mut self, epoch: u64) -> Result<Loader<Batch>, LearnError> {
+        let builds = self.sampler.report().builds;
         let segment = self.sampler.next_segment()?;
+        if let Some(rows) = self.sampler.embeddings().filter(|_| self.sampler.report().builds > builds) {
+            self.method.refreshed(rows);
+        }
         self.record_segment(epoch, &segment)?;
         let requests = self.requests(epoch, segment);
         Ok(Loader::start(Arc::clone(&self.source), requests, self.options.loader)?)

@@ -26,7 +26,7 @@ use lookalike_learn::step::Step;
 use lookalike_learn::train::{
     OptimizerKind, OptimizerOptions, Outcome, Schedule, Shape, TrainOptions, Trainer,
 };
-use lookalike_sampling::{Coverage, RestartSchedule, SamplerKind, SamplerOptions};
+use lookalike_sampling::{Coverage, RestartSchedule, RunData, SamplerKind, SamplerOptions};
 
 pub mod mlp;
 pub mod tokens;
@@ -178,6 +178,8 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
         instances,
         labels: None,
         sampler,
+        run_data: RunData::default(),
+        embed_first: false,
         schedule: Schedule { base: optimizer.learning_rate, warmup: 2, total: steps, shape: Shape::Constant },
         optimizer,
         max_steps: None,

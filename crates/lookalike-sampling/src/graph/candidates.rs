@@ -34,7 +34,7 @@ impl Candidates {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{GraphOptions, proximity_graph};
+    use crate::graph::{GraphOptions, PairRows, proximity_graph};
     use lookalike_base::Matrix;
     use lookalike_base::Watch;
 
@@ -43,28 +43,39 @@ mod tests {
         // Whole tiles, tiles and a rest, nearly all others, fewer than one tile.
         for (count, amount, k) in [(1500, 1000, 50), (701, 333, 20), (130, 125, 30), (40, 7, 7)] {
             let mut stream = Seed(4).stream("test", 0, 0, count);
-            let mut matrix = Matrix::new((0..count * 9).map(|_| stream.normal()).collect(), 9).unwrap();
-            let options = GraphOptions { candidates: amount, neighbors: k, ..GraphOptions::default() };
-            let graph =
-                proximity_graph(matrix.rows(), None, &options, Seed(5), 6, Watch::default()).unwrap().0;
-            matrix.normalize_rows();
-            let similarity = |a: u32, b: u32| {
-                let rows = matrix.row(a as usize).iter().zip(matrix.row(b as usize));
-                rows.map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>()
-            };
-            let lists = Candidates::draw(count as u32, amount, Seed(5), 6).lists();
-            for (own, list) in lists.iter().enumerate() {
-                let own = own as u32;
-                let mut sorted: Vec<(f64, u32)> =
-                    list.iter().map(|other| (similarity(own, *other), *other)).collect();
-                sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
-                let found = graph.neighbors(own).iter().zip(graph.similarities(own));
-                for (at, (other, found)) in found.enumerate() {
-                    assert!((f64::from(*found) - similarity(own, *other)).abs() < 1e-6);
-                    // In another place only where the two cannot be told apart in f32.
-                    let expected = sorted[at];
-                    assert!(*other == expected.1 || (similarity(own, *other) - expected.0).abs() < 1e-6);
-                }
+            let matrix = Matrix::new((0..count * 10).map(|_| stream.normal()).collect(), 10).unwrap();
+            given_the_candidates(&matrix, None, amount, k);
+            given_the_candidates(&matrix, Some(PairRows::Cross), amount, k);
+        }
+    }
+
+    /// Compares the graph with a search that sorts all candidates.
+    fn given_the_candidates(matrix: &Matrix, pairs: Option<PairRows>, amount: usize, k: usize) {
+        let options = GraphOptions { candidates: amount, neighbors: k, pairs, ..GraphOptions::default() };
+        let graph = proximity_graph(matrix.rows(), None, &options, Seed(5), 6, Watch::default()).unwrap().0;
+        let dot = |a: &[f32], b: &[f32]| -> f64 {
+            a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+        };
+        let cosine = |a: &[f32], b: &[f32]| dot(a, b) / (dot(a, a) * dot(b, b)).sqrt();
+        let similarity = |a: u32, b: u32| {
+            let (a, b) = (matrix.row(a as usize), matrix.row(b as usize));
+            match pairs {
+                None => cosine(a, b),
+                Some(_) => cosine(&a[..5], &b[5..]).max(cosine(&a[5..], &b[..5])),
+            }
+        };
+        let lists = Candidates::draw(matrix.len() as u32, amount, Seed(5), 6).lists();
+        for (own, list) in lists.iter().enumerate() {
+            let own = own as u32;
+            let mut sorted: Vec<(f64, u32)> =
+                list.iter().map(|other| (similarity(own, *other), *other)).collect();
+            sorted.sort_by(|a, b| b.0.total_cmp(&a.0));
+            let found = graph.neighbors(own).iter().zip(graph.similarities(own));
+            for (at, (other, found)) in found.enumerate() {
+                assert!((f64::from(*found) - similarity(own, *other)).abs() < 1e-6);
+                // In another place only where the two cannot be told apart in f32.
+                let expected = sorted[at];
+                assert!(*other == expected.1 || (similarity(own, *other) - expected.0).abs() < 1e-6);
             }
         }
     }

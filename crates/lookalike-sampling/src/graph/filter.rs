@@ -4,15 +4,73 @@
 //! of the graph when it is built, so that all that reads it agrees. An instance that loses all its edges is
 //! outside the graph, and its places in batches are filled uniformly.
 
+use lookalike_base::RowSource;
+use lookalike_kernels::{dot, squared_norm};
+use rayon::prelude::*;
+
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
+use crate::graph::pairs::halves;
 
 impl ProximityGraph {
-    /// The graph with only those edges that `keep` accepts, given an instance, its neighbour and their similarity.
+    /// The graph without those edges i–j whose query i is closer to document j than `share` of its similarity to its own, or
+    /// the other way round: qᵢ·dⱼ > share · qᵢ·dᵢ, or qⱼ·dᵢ > share · qⱼ·dⱼ. Document j may answer query i as well as its own does.
+    ///
+    /// The rule is that by which mined negatives are kept or not in NV-Retriever (Moreira et al. 2024, 95 % of the positive's score)
+    /// and in GIST (Solatorio 2024), here on the vectors that the graph was built from.
+    ///
+    /// # Shapes
+    /// `embeddings` N×2d, the query of an instance in the first half of its row, the document in the second; each half is
+    /// compared as if it were of unit length, and one of zeros is similar to nobody. The rows of the graph's members are finite.
+    ///
+    /// # Errors
+    /// [`SamplingError::OddColumns`] for rows without two halves, [`SamplingError::Rows`] for rows of another number of instances.
+    pub fn below_positive(&self, embeddings: impl RowSource, share: f64) -> Result<Self, SamplingError> {
+        halves(embeddings.columns())?;
+        if embeddings.len() != self.instances() {
+            return Err(SamplingError::Rows { rows: embeddings.len(), instances: self.instances() });
+        }
+        let buffer = || vec![0.0; embeddings.columns()];
+        let known: Vec<Positive> = (0..self.instances())
+            .into_par_iter()
+            .map_init(buffer, |row, instance| {
+                embeddings.read_row(instance, row);
+                Positive::of(row)
+            })
+            .collect();
+        let too_close = |own: u32, other: u32, row: &[f32], other_row: &[f32]| {
+            let (a, b) = (known[own as usize], known[other as usize]);
+            let ((query, document), (other_query, other_document)) =
+                (row.split_at(row.len() / 2), other_row.split_at(row.len() / 2));
+            let forth = f64::from(dot(query, other_document)) * a.query * b.document;
+            let back = f64::from(dot(other_query, document)) * b.query * a.document;
+            forth > share * a.similarity || back > share * b.similarity
+        };
+        let kept: Vec<bool> = (0..self.instances() as u32)
+            .into_par_iter()
+            .map_init(
+                || (buffer(), buffer()),
+                |(row, other_row), own| {
+                    embeddings.read_row(own as usize, row);
+                    let mut keeps = |other: &u32| {
+                        embeddings.read_row(*other as usize, other_row);
+                        !too_close(own, *other, row, other_row)
+                    };
+                    self.neighbors(own).iter().map(&mut keeps).collect::<Vec<bool>>()
+                },
+            )
+            .flatten_iter()
+            .collect();
+        let mut kept = kept.into_iter();
+        self.filtered(|_, _, _| kept.next().unwrap_or_default())
+    }
+
+    /// The graph with only those edges that `keep` accepts, given an instance, its neighbour and their similarity. It is asked
+    /// about each edge once, in their order.
     ///
     /// # Errors
     /// None of a graph that was built; see [`ProximityGraph::from_edges`].
-    pub fn filtered(&self, keep: impl Fn(u32, u32, f32) -> bool) -> Result<Self, SamplingError> {
+    pub fn filtered(&self, mut keep: impl FnMut(u32, u32, f32) -> bool) -> Result<Self, SamplingError> {
         let mut degrees = Vec::with_capacity(self.instances());
         let (mut neighbors, mut similarities) = (Vec::new(), Vec::new());
         for own in 0..self.instances() as u32 {
@@ -43,6 +101,29 @@ impl ProximityGraph {
     }
 }
 
+/// What a pair's own query and document say about those of others.
+#[derive(Debug, Clone, Copy)]
+struct Positive {
+    /// The factors that scale query and document to unit length; 0 for zeros.
+    query: f64,
+    document: f64,
+    /// How similar they are.
+    similarity: f64,
+}
+
+impl Positive {
+    fn of(row: &[f32]) -> Self {
+        let (query, document) = row.split_at(row.len() / 2);
+        let scale = |half: &[f32]| {
+            let square = squared_norm(half);
+            if square > 0.0 { square.sqrt().recip() } else { 0.0 }
+        };
+        let similarity = f64::from(dot(query, document));
+        let (query, document) = (scale(query), scale(document));
+        Self { query, document, similarity: similarity * query * document }
+    }
+}
+
 /// The bits of `value`, in an order that is that of the values.
 fn ordered(value: f32) -> u32 {
     let bits = value.to_bits();
@@ -65,7 +146,7 @@ fn counted(keys: impl Iterator<Item = u32>, mut rank: usize) -> (u32, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lookalike_base::Seed;
+    use lookalike_base::{Matrix, Seed};
 
     #[test]
     fn a_percentile_is_that_of_the_sorted_similarities() {
@@ -82,6 +163,47 @@ mod tests {
             }
         }
         assert_eq!(ProximityGraph::empty(3).similarity_percentile(50.0), None);
+    }
+
+    #[test]
+    fn what_answers_a_query_nearly_as_well_as_its_own_document_is_no_neighbor_of_it() {
+        let (count, half) = (60_u32, 5);
+        let mut stream = Seed(3).stream("test", 0, 0, 0);
+        // Of different lengths, which must not matter.
+        let values: Vec<f32> = (0..count as usize * 2 * half).map(|_| 3.0 * stream.normal() + 1.0).collect();
+        let mut rows = Matrix::new(values, 2 * half).unwrap();
+        rows.row_mut(7)[..half].fill(0.0);
+        let neighbors = (0..count).flat_map(|own| (0..count).filter(move |other| *other != own));
+        let degrees = vec![count - 1; count as usize];
+        let everybody = ProximityGraph::from_edges(
+            &degrees,
+            neighbors.collect(),
+            vec![0.5; (count * (count - 1)) as usize],
+        );
+        let cosine = |query: u32, document: u32| {
+            let (query, document) = (&rows.row(query as usize)[..half], &rows.row(document as usize)[half..]);
+            let product = |a: &[f32], b: &[f32]| -> f64 {
+                a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+            };
+            let norms = (product(query, query) * product(document, document)).sqrt();
+            if norms > 0.0 { product(query, document) / norms } else { 0.0 }
+        };
+        for share in [0.3, 0.95, 1.0] {
+            let found = everybody.as_ref().unwrap().below_positive(rows.rows(), share).unwrap();
+            assert!((1..count as usize * (count as usize - 1)).contains(&found.edges()), "{}", found.edges());
+            for own in 0..count {
+                for other in (0..count).filter(|other| *other != own) {
+                    let excess = |a: u32, b: u32| cosine(a, b) - share * cosine(a, a);
+                    let excess = excess(own, other).max(excess(other, own));
+                    let kept = found.neighbors(own).contains(&other);
+                    // In f32 those on the edge cannot be told apart.
+                    assert!(excess.abs() < 1e-6 || kept == (excess < 0.0), "{own} {other} {excess}");
+                }
+            }
+        }
+        let odd = Matrix::new(vec![0.0; 60 * 3], 3).unwrap();
+        let error = everybody.unwrap().below_positive(odd.rows(), 0.9).unwrap_err();
+        assert_eq!(error, SamplingError::OddColumns { columns: 3 });
     }
 
     #[test]

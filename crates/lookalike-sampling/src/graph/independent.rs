@@ -1,7 +1,7 @@
 //! The proximity graph as the published program builds it: each instance draws its candidates by itself.
 
-use lookalike_base::{RowSource, Seed, Watch};
-use lookalike_kernels::{KernelError, TopK, dot, normalize};
+use lookalike_base::{Seed, Watch};
+use lookalike_kernels::{KernelError, TopK};
 use rayon::prelude::*;
 
 use crate::error::SamplingError;
@@ -13,8 +13,8 @@ use crate::graph::{GraphOptions, Members, ProximityGraph};
 ///
 /// # Errors
 /// [`SamplingError::Kernel`] where rows have no columns, [`SamplingError::NotFinite`] for a row with NaN or an infinity, and [`SamplingError::Cancelled`] where `watch` stopped the work.
-pub(crate) fn graph<S: RowSource>(
-    members: &Members<'_, S>,
+pub(crate) fn graph(
+    members: &Members<'_>,
     options: &GraphOptions,
     seed: Seed,
     build: u64,
@@ -30,8 +30,7 @@ pub(crate) fn graph<S: RowSource>(
     };
     let mut unit = vec![0.0; values];
     for (member, row) in unit.chunks_exact_mut(columns).enumerate() {
-        members.embeddings.read_row(members.instances[member] as usize, row);
-        if !normalize(row) {
+        if !members.read(member as u32, row) {
             return Err(members.first_not_finite(member));
         }
     }
@@ -48,7 +47,8 @@ pub(crate) fn graph<S: RowSource>(
             .stream("independent candidates", build, 0, own.into())
             .distinct(options.candidates as u32, count as u32 - 1);
         let others = drawn.into_iter().map(|other| other + u32::from(other >= own));
-        let mut scored: Vec<(u32, f32)> = others.map(|other| (other, dot(row(own), row(other)))).collect();
+        let score = |other| members.embeddings.similarity(row(own), row(other));
+        let mut scored: Vec<(u32, f32)> = others.map(|other| (other, score(other))).collect();
         scored.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         for ((index, similarity), entry) in indices.iter_mut().zip(similarities).zip(scored) {
             (*index, *similarity) = entry;

@@ -3,9 +3,11 @@
 pub(crate) mod candidates;
 mod filter;
 mod independent;
+pub(crate) mod pairs;
 mod proximity;
 pub(crate) mod weights;
 
+pub use pairs::PairRows;
 pub use proximity::{
     CandidateDraw, GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph,
 };

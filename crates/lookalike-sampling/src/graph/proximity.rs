@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lookalike_base::hash::Hasher;
 use lookalike_base::{RowSource, Seed, Watch};
-use lookalike_kernels::{Circulant, KernelError, Scoring, TopK, circulant_top_k, normalize, squared_norm};
+use lookalike_kernels::{Circulant, KernelError, Scoring, TopK, squared_norm};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{SamplingError, Warning};
 use crate::graph::candidates::Candidates;
 use crate::graph::independent;
+use crate::graph::pairs::{PairRows, UnitRows};
 use crate::set::{InstanceSet, check_instances};
 
 /// How the random candidates of different instances are drawn.
@@ -39,12 +40,20 @@ pub struct GraphOptions {
     pub neighbors: usize,
     /// In which numbers they are compared; the similarities of the graph are products of `f32` either way.
     pub scoring: Scoring,
+    /// How rows that hold a query and its document are compared; absent: each row as it is.
+    pub pairs: Option<PairRows>,
 }
 
 impl Default for GraphOptions {
     /// M = 1000 and K = 100, as in the paper.
     fn default() -> Self {
-        Self { candidates: 1000, draw: CandidateDraw::Tiles, neighbors: 100, scoring: Scoring::F32 }
+        Self {
+            candidates: 1000,
+            draw: CandidateDraw::Tiles,
+            neighbors: 100,
+            scoring: Scoring::F32,
+            pairs: None,
+        }
     }
 }
 
@@ -223,7 +232,8 @@ pub struct GraphStatistics {
 /// Builds the proximity graph: `candidates` distinct random others for each instance, of which the `neighbors` most
 /// similar are kept.
 ///
-/// Embeddings are scaled to unit length here, so similarity is the cosine; a row of zeros is similar to nobody (0).
+/// Embeddings are scaled to unit length here, so similarity is the cosine; a row of zeros is similar to nobody (0). Those of
+/// pairs are compared as [`PairRows`] says.
 /// With `present` only its members, who have an embedding, are in the graph; the other rows are not read. `build`
 /// numbers the rebuilds, each of which has candidates of its own. The result does not depend on the number of threads.
 ///
@@ -236,13 +246,13 @@ pub struct GraphStatistics {
 /// The progress of `watch` counts the instances that were compared; the work ends soon after `watch` asks it to stop.
 ///
 /// # Shapes
-/// `embeddings` N×d, a row for each instance. Beside them and the graph no more is in memory than the tiles that are being
+/// `embeddings` N×d, a row for each instance; N×2d for pairs. Beside them and the graph no more is in memory than the tiles that are being
 /// compared, an eighth of all for large N, so that rows of a mapped file need not fit into memory. With [`Scoring::Bf16`] and with
 /// [`CandidateDraw::Independent`] a copy of all rows is.
 ///
 /// # Errors
-/// [`SamplingError::Neighbors`], [`SamplingError::Zero`] or [`SamplingError::Combination`] for options that do not fit, [`SamplingError::NotFinite`] for
-/// a row with NaN or an infinity, [`SamplingError::Rows`] where `present` is for another number of instances, and
+/// [`SamplingError::Neighbors`], [`SamplingError::Zero`] or [`SamplingError::Combination`] for options that do not fit,
+/// [`SamplingError::OddColumns`] for pairs without two halves, [`SamplingError::NotFinite`] for a row with NaN or an infinity, [`SamplingError::Rows`] where `present` is for another number of instances, and
 /// [`SamplingError::Instances`] where fewer than two can be in the graph; and
 /// [`SamplingError::Cancelled`] where `watch` stopped the work.
 pub fn proximity_graph(
@@ -253,7 +263,7 @@ pub fn proximity_graph(
     build: u64,
     watch: Watch<'_>,
 ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
-    let members = Members::new(&embeddings, present)?;
+    let members = Members::new(UnitRows::new(&embeddings, options.pairs)?, present)?;
     let (options, warning) = options.fitted(members.instances.len())?;
     if options.draw == CandidateDraw::Independent {
         let graph = independent::graph(&members, &options, seed, build, watch)?;
@@ -265,7 +275,8 @@ pub fn proximity_graph(
     Ok((graph, warning.into_iter().collect()))
 }
 
-/// Builds the exact graph of the `neighbors` nearest of all, by cosine similarity; see [`proximity_graph`] for the rest.
+/// Builds the exact graph of the `neighbors` nearest of all, by cosine similarity or as `pairs` says; see
+/// [`proximity_graph`] for the rest.
 ///
 /// With [`Scoring::Bf16`] it is faster, and a few of the nearest can be missed.
 ///
@@ -279,29 +290,35 @@ pub fn knn_graph(
     embeddings: impl RowSource,
     present: Option<&InstanceSet>,
     neighbors: usize,
+    pairs: Option<PairRows>,
     scoring: Scoring,
     watch: Watch<'_>,
 ) -> Result<ProximityGraph, SamplingError> {
-    let members = Members::new(&embeddings, present)?;
+    let members = Members::new(UnitRows::new(&embeddings, pairs)?, present)?;
     let count = members.instances.len();
-    GraphOptions { candidates: count - 1, draw: CandidateDraw::Tiles, neighbors, scoring }.fitted(count)?;
+    let draw = CandidateDraw::Tiles;
+    GraphOptions { candidates: count - 1, draw, neighbors, scoring, pairs }.fitted(count)?;
     let order: Vec<u32> = (0..count as u32).collect();
     members.graph(&Circulant::all(count), &order, neighbors, scoring, watch)
 }
 
 /// Those who are in the graph, numbered anew without gaps.
-pub(crate) struct Members<'a, S> {
+pub(crate) struct Members<'a> {
     pub(crate) instances: Vec<u32>,
-    pub(crate) embeddings: &'a S,
+    pub(crate) embeddings: UnitRows<'a>,
 }
 
-impl<'a, S: RowSource> Members<'a, S> {
-    pub(crate) fn new(embeddings: &'a S, present: Option<&InstanceSet>) -> Result<Self, SamplingError> {
-        let count = check_instances(embeddings.len())?;
+impl<'a> Members<'a> {
+    pub(crate) fn new(
+        embeddings: UnitRows<'a>,
+        present: Option<&InstanceSet>,
+    ) -> Result<Self, SamplingError> {
+        let total = embeddings.rows.len();
+        let count = check_instances(total)?;
         if let Some(set) = present
-            && set.instances() != embeddings.len()
+            && set.instances() != total
         {
-            return Err(SamplingError::Rows { rows: embeddings.len(), instances: set.instances() });
+            return Err(SamplingError::Rows { rows: total, instances: set.instances() });
         }
         let instances: Vec<u32> =
             (0..count).filter(|instance| present.is_none_or(|set| set.contains(*instance))).collect();
@@ -318,29 +335,31 @@ impl<'a, S: RowSource> Members<'a, S> {
         scoring: Scoring,
         watch: Watch<'_>,
     ) -> Result<ProximityGraph, SamplingError> {
-        let read = |member: u32, row: &mut [f32]| {
-            self.embeddings.read_row(self.instances[member as usize] as usize, row);
-            normalize(row)
-        };
-        let (asked, columns) = (AtomicUsize::new(0), self.embeddings.columns());
+        let asked = AtomicUsize::new(0);
         // It is asked before each tile, and once more where there is none left.
         let stop = || {
             let begun = asked.fetch_add(1, Ordering::Relaxed).min(circulant.tiles());
             watch.progress.set_position((order.len() * begun / circulant.tiles().max(1)) as u64);
             watch.is_cancelled()
         };
-        let kept = match circulant_top_k(circulant, order, columns, k, scoring, read, &stop) {
+        let read = |member, row: &mut [f32]| self.read(member, row);
+        let kept = match self.embeddings.top_k(circulant, order, k, scoring, read, &stop) {
             Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
             other => other?,
         };
         Ok(self.named(kept))
     }
 
+    /// Writes the row of a member as it is compared; whether it is finite.
+    pub(crate) fn read(&self, member: u32, row: &mut [f32]) -> bool {
+        self.embeddings.read(self.instances[member as usize] as usize, row)
+    }
+
     /// Names the first member whose embedding is not finite, of which `refused` is one.
     pub(crate) fn first_not_finite(&self, refused: usize) -> SamplingError {
-        let mut row = vec![0.0; self.embeddings.columns()];
+        let mut row = vec![0.0; self.embeddings.rows.columns()];
         for &instance in &self.instances[..=refused] {
-            self.embeddings.read_row(instance as usize, &mut row);
+            self.embeddings.rows.read_row(instance as usize, &mut row);
             if let Err(error) = check_row(&row, instance) {
                 return error;
             }
@@ -350,7 +369,7 @@ impl<'a, S: RowSource> Members<'a, S> {
 
     /// The graph over all instances whose members have the neighbours `kept`.
     pub(crate) fn named(&self, kept: TopK) -> ProximityGraph {
-        let total = self.embeddings.len();
+        let total = self.embeddings.rows.len();
         let mut offsets = vec![0; total + 1];
         for &instance in &self.instances {
             offsets[instance as usize + 1] = kept.k;

@@ -55,6 +55,12 @@ impl Groups {
         Self { group_of, offsets, members, identifiers: names }
     }
 
+    /// The groups of the `count` instances from `first` on, numbered from 0.
+    pub(crate) fn part(&self, first: usize, count: usize) -> Self {
+        let of = |group: &u32| self.identifiers[*group as usize];
+        Self::new(&self.group_of[first..first + count].iter().map(of).collect::<Vec<u64>>())
+    }
+
     /// Instances, N.
     pub fn instances(&self) -> usize {
         self.group_of.len()

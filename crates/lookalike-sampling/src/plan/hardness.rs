@@ -4,6 +4,8 @@
 //! On those that training records later the figure would be another one: BatchNorm in a head centres each batch,
 //! so that the embeddings of a batch just trained on look unlike each other, whoever its members are.
 
+use std::ops::Range;
+
 use lookalike_base::Rows;
 use lookalike_metrics::PairSum;
 use serde::{Deserialize, Serialize};
@@ -39,7 +41,9 @@ pub fn decile_hardness(
         return Err(SamplingError::Instances { instances });
     }
     let mut tallies = [HardnessTally::default(); 10];
-    tally(&mut tallies, batches, (0, batches.len()), embeddings, |_| true);
+    let placed = batches.iter().enumerate().map(|(at, batch)| (at, &batch[..]));
+    let sum = |members: &mut dyn Iterator<Item = usize>| PairSum::of(embeddings, members);
+    tally(&mut tallies, placed, batches.len(), 0..instances as u32, sum);
     Ok(tallies.map(HardnessTally::mean))
 }
 
@@ -59,21 +63,19 @@ impl HardnessTally {
     }
 }
 
-/// Adds the hardness of `batches`, the first of which is batch `first` of `total` in its epoch, to the tallies of their
-/// tenths. Only instances that are `present` are compared.
-pub(crate) fn tally(
+/// Adds the hardness of `batches`, each with its place among the `total` of its epoch, to the tallies of their tenths.
+/// Uniform batches would be drawn from `everybody`. `sum` adds up the similarities of those of some instances that have an embedding.
+pub(crate) fn tally<'a>(
     tallies: &mut [HardnessTally; 10],
-    batches: &[Vec<u32>],
-    (first, total): (usize, usize),
-    embeddings: Rows<'_>,
-    present: impl Fn(u32) -> bool,
+    batches: impl Iterator<Item = (usize, &'a [u32])>,
+    total: usize,
+    everybody: Range<u32>,
+    sum: impl Fn(&mut dyn Iterator<Item = usize>) -> PairSum,
 ) {
-    let compared = |members: &mut dyn Iterator<Item = u32>| {
-        let members = members.filter(|member| present(*member)).map(|member| member as usize);
-        PairSum::of(embeddings, members).mean()
-    };
-    let Some(chance) = compared(&mut (0..embeddings.len() as u32)) else { return };
-    for (batch, at) in batches.iter().zip(first..) {
+    let compared =
+        |members: &mut dyn Iterator<Item = u32>| sum(&mut members.map(|member| member as usize)).mean();
+    let Some(chance) = compared(&mut everybody.clone()) else { return };
+    for (at, batch) in batches {
         if let Some(similarity) = compared(&mut batch.iter().copied()) {
             let tally = &mut tallies[decile(at, total)];
             tally.sum += similarity - chance;

@@ -6,10 +6,11 @@
 
 use lookalike_base::{RowSource, Seed, Watch};
 use lookalike_kernels::normalize;
-use lookalike_metrics::{FalseNegatives, Hardness, false_negative_rate, hardness};
+use lookalike_metrics::{FalseNegatives, Hardness, false_negative_rate, hardness, pair_hardness};
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
+use crate::graph::pairs::{halves, normalize_halves};
 use crate::graph::{GraphStatistics, ProximityGraph};
 use crate::plan::BatchOrigins;
 use crate::plan::decile;
@@ -20,6 +21,9 @@ pub const SIMILARITY_BINS: usize = 40;
 /// What is known beside the plan and the embeddings; each part is optional.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct PlanContext<'a> {
+    /// Whether a row holds a query and its document. The negatives of a query are then the documents of the others, and hardness
+    /// is the mean of qᵢ·dⱼ.
+    pub pairs: bool,
     /// A label an instance, for the false-negative rate.
     pub labels: Option<&'a [u32]>,
     /// The graph that was walked.
@@ -84,10 +88,10 @@ pub struct GraphReport {
 /// The progress of `watch` counts [`PlanReport::PASSES`] times the batches; the work ends soon after `watch` asks it to stop.
 ///
 /// # Shapes
-/// `embeddings` N×d; labels N; a graph of N instances; origins one a batch.
+/// `embeddings` N×d, N×2d for pairs; labels N; a graph of N instances; origins one a batch.
 ///
 /// # Errors
-/// [`SamplingError::Length`] for labels, a graph or origins of another number, and [`SamplingError::Metric`] where the plan has
+/// [`SamplingError::Length`] for labels, a graph or origins of another number, [`SamplingError::OddColumns`] for pairs without two halves, and [`SamplingError::Metric`] where the plan has
 /// no pair to compare, names an instance that does not exist, a value is not finite, or all labels are the same;
 /// and [`SamplingError::Cancelled`] where `watch` stopped the work.
 pub fn plan_report(
@@ -99,11 +103,17 @@ pub fn plan_report(
 ) -> Result<PlanReport, SamplingError> {
     let instances = embeddings.len();
     context.check(instances, plan.len())?;
-    let hardness = hardness(plan, &embeddings, watch)?;
+    let pairs = context.pairs;
+    let hardness = if pairs {
+        halves(embeddings.columns())?;
+        pair_hardness(plan, &embeddings, watch)?
+    } else {
+        hardness(plan, &embeddings, watch)?
+    };
     let false_negatives = context.labels.map(|labels| false_negative_rate(plan, labels)).transpose()?;
     let anchors = AnchorHistogram {
-        plan: anchor_histogram(plan, &embeddings, watch)?,
-        uniform: anchor_histogram(&uniform_plan(plan, instances, seed), &embeddings, watch)?,
+        plan: anchor_histogram(plan, &embeddings, pairs, watch)?,
+        uniform: anchor_histogram(&uniform_plan(plan, instances, seed), &embeddings, pairs, watch)?,
     };
     let draws = draws(plan, instances);
     let reach = 1.0 - draws.first().copied().unwrap_or_default() as f64 / instances as f64;
@@ -190,10 +200,13 @@ fn restarts(origins: &[BatchOrigins], batches_per_epoch: Option<usize>) -> [u64;
 fn anchor_histogram(
     plan: &[Vec<u32>],
     embeddings: &impl RowSource,
+    pairs: bool,
     watch: Watch<'_>,
 ) -> Result<Vec<u64>, SamplingError> {
     let mut counts = vec![0; SIMILARITY_BINS];
     let columns = embeddings.columns();
+    // An anchor's own columns, and those by which others see it; of pairs the query's and the document's.
+    let (own, seen) = if pairs { (0..columns / 2, columns / 2..columns) } else { (0..columns, 0..columns) };
     for batch in plan {
         if watch.is_cancelled() {
             return Err(SamplingError::Cancelled);
@@ -203,17 +216,22 @@ fn anchor_histogram(
             continue;
         }
         let mut rows = vec![0.0_f32; batch.len() * columns];
-        let mut sum = vec![0.0_f64; columns];
+        let mut sum = vec![0.0_f64; seen.len()];
         for (member, row) in batch.iter().zip(rows.chunks_exact_mut(columns)) {
             embeddings.read_row(*member as usize, row);
             // They were found to be finite, so it never refuses.
-            normalize(row);
-            sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+            if pairs {
+                normalize_halves(row)
+            } else {
+                normalize(row)
+            };
+            sum.iter_mut().zip(&row[seen.clone()]).for_each(|(sum, value)| *sum += f64::from(*value));
         }
         for row in rows.chunks_exact(columns) {
             // z · (Σ z − z): what the anchor has with itself does not count.
+            let others = sum.iter().zip(&row[seen.clone()]).map(|(sum, value)| sum - f64::from(*value));
             let similarity: f64 =
-                row.iter().zip(&sum).map(|(value, sum)| f64::from(*value) * (sum - f64::from(*value))).sum();
+                row[own.clone()].iter().zip(others).map(|(value, others)| f64::from(*value) * others).sum();
             let mean = similarity / (batch.len() - 1) as f64;
             let bin = ((mean + 1.0) * (SIMILARITY_BINS / 2) as f64) as usize;
             counts[bin.min(SIMILARITY_BINS - 1)] += 1;

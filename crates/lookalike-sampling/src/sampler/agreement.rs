@@ -11,7 +11,7 @@ use crate::sampler::Sampler;
 pub struct Agreement {
     /// [`ProximityGraph::fingerprint`](crate::ProximityGraph::fingerprint) of the graph in use.
     pub graph: u64,
-    /// The first 64 bits of a SHA-256 of options, groups, labels, instances and ranks as they are serialised.
+    /// The first 64 bits of a SHA-256 of options, groups, labels, data sets, instances and ranks as they are serialised.
     pub settings: u64,
     /// The run's seed.
     pub seed: u64,
@@ -27,14 +27,14 @@ impl Sampler {
     pub fn agreement(&self) -> Agreement {
         let labels = self.data.oracle.as_ref().map(crate::Oracle::fingerprint);
         let groups = self.data.groups.as_ref().map(crate::Groups::fingerprint);
-        let (ranks, split) = (self.data.ranks.count, self.data.ranks.split);
-        let settings = (self.instances, &self.options, labels, groups, ranks, split);
+        let (ranks, split, sets) = (self.data.ranks.count, self.data.ranks.split, self.data.several_sets());
+        let settings = (self.instances, &self.options, labels, groups, sets, ranks, split);
         let settings = serde_json::to_string(&settings)
             .unwrap_or_else(|_| unreachable!("numbers and names are serialised"));
         let mut hasher = Hasher::new();
         hasher.text(&settings);
         Agreement {
-            graph: self.graph.fingerprint(),
+            graph: self.graph().fingerprint(),
             settings: hasher.short(),
             seed: self.seed.0,
             steps: self.steps,
@@ -55,7 +55,7 @@ pub fn check_agreement(all: &[Agreement]) -> Result<(), SamplingError> {
             ("the number of batches consumed", first.steps, other.steps),
             ("the epoch", first.position.0, other.position.0),
             ("the position within the epoch", first.position.1 as u64, other.position.1 as u64),
-            ("options, groups, labels or ranks", first.settings, other.settings),
+            ("options, groups, labels, data sets or ranks", first.settings, other.settings),
             ("the graph's fingerprint", first.graph, other.graph),
         ];
         if let Some((what, expected, found)) = pairs.iter().find(|(_, expected, found)| expected != found) {

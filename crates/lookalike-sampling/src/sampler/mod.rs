@@ -3,8 +3,11 @@
 mod agreement;
 mod offline;
 pub(crate) mod options;
+mod planning;
+mod refresh;
 pub(crate) mod report;
 pub(crate) mod run_data;
+pub(crate) mod sets;
 mod state;
 mod store;
 
@@ -12,20 +15,19 @@ pub use agreement::{Agreement, check_agreement};
 pub use options::{RestartSchedule, SamplerKind, SamplerOptions};
 pub use report::{EpochReport, SamplerReport, Staleness};
 pub use run_data::{Avoid, Oracle, RankSplit, Ranks, RunData};
+pub use sets::{DataSets, SetOrder};
 pub use state::SamplerState;
 
-use std::time::Instant;
+use std::borrow::Cow;
 
-use lookalike_base::{Cancellation, Progress, RowSource, Rows, Seed, Silent, Watch};
+use lookalike_base::{Cancellation, Rows, Seed, Silent};
 
 use crate::error::{SamplingError, Warning};
-use crate::graph::weights::EdgeWeights;
-use crate::graph::{ProximityGraph, knn_graph, proximity_graph};
-use crate::plan::hardness::tally;
-use crate::plan::{PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
+use crate::graph::ProximityGraph;
+use crate::plan::Segment;
+use crate::sampler::sets::{SetState, joined};
 use crate::sampler::store::EmbeddingStore;
 use crate::set::InstanceSet;
-use crate::walk::Transition;
 
 /// Hands out the batches of one epoch after another, in segments between two refreshes of its graph.
 ///
@@ -48,10 +50,8 @@ pub struct Sampler {
     /// Batches of the epochs before and of this one up to the position that were not consumed, less those consumed twice.
     pub(crate) skipped: i64,
     pub(crate) store: EmbeddingStore,
-    /// Without an edge as long as none could be built.
-    pub(crate) graph: ProximityGraph,
-    /// Of its edges, where walks prefer the similar.
-    pub(crate) weights: Option<EdgeWeights>,
+    /// At least one; each has a graph.
+    pub(crate) sets: Vec<SetState>,
     /// The step of the last refresh, whether or not there were embeddings enough for a graph.
     pub(crate) refreshed_at: Option<u64>,
     pub(crate) builds: u64,
@@ -80,7 +80,10 @@ impl Sampler {
         Self::with_data(instances, options, seed, RunData::default())
     }
 
-    /// As [`Sampler::new`], with groups, an oracle, or several ranks.
+    /// As [`Sampler::new`], with groups, an oracle, several data sets, or several ranks.
+    ///
+    /// Of several data sets each batch is from one, and all ranks take theirs from the same one at a time; graphs and groups do not reach beyond a set. An
+    /// epoch's hardness is that of each batch beside uniform batches of its own set.
     ///
     /// Of several ranks each gets its own part of every segment, and records the embeddings of all. Steps and positions
     /// count the batches of one rank; the report is that of all.
@@ -88,15 +91,27 @@ impl Sampler {
     /// # Errors
     /// As [`Sampler::new`]; [`SamplingError::Length`] for groups or labels that are not one an instance,
     /// [`SamplingError::FewGroups`], [`SamplingError::LargeGroup`] and [`SamplingError::LargestGroups`] for groups that cannot be
-    /// kept apart, and [`SamplingError::Ranks`] for ranks that cannot share the batches.
+    /// kept apart, [`SamplingError::Ranks`] for ranks that cannot share the batches, [`SamplingError::DataSets`] for sizes that do not
+    /// add up, and [`SamplingError::DataSet`] with any of these about one of several sets.
     pub fn with_data(
         instances: usize,
         options: SamplerOptions,
         seed: Seed,
         data: RunData,
     ) -> Result<(Self, Vec<Warning>), SamplingError> {
-        let warnings = options.check(instances)?;
-        data.check(instances, &options)?;
+        let sets = DataSets::states(data.sets.as_ref(), instances, seed, data.checked_groups(instances)?)?;
+        let mut warnings = Vec::new();
+        for (number, set) in sets.iter().enumerate() {
+            let place = (number, sets.len());
+            let checked = options.check(set.instances).and_then(|advice| {
+                data.check(set.instances, set.groups.as_ref().or(data.groups.as_ref()), &options)?;
+                Ok(advice)
+            });
+            let advice = checked.map_err(|error| set.named(place, error))?;
+            warnings.extend(advice.into_iter().map(|advice| sets::warning(place, advice)));
+        }
+        data.check_oracle(instances, &options)?;
+        let pairs = options.pairs.is_some();
         let sampler = Self {
             instances,
             options,
@@ -106,9 +121,8 @@ impl Sampler {
             position: 0,
             steps: 0,
             skipped: 0,
-            store: EmbeddingStore::new(instances),
-            graph: ProximityGraph::empty(instances),
-            weights: None,
+            store: EmbeddingStore::new(instances, pairs),
+            sets,
             refreshed_at: None,
             builds: 0,
             build_seconds: 0.0,
@@ -123,10 +137,10 @@ impl Sampler {
         Ok((sampler, warnings))
     }
 
-    /// Batches an epoch: ⌊N/B⌋, or ⌈N/B⌉ where the last one is kept; ⌊⌊N/B⌋/W⌋ for each of W ranks.
+    /// Batches an epoch: ⌊N/B⌋, or ⌈N/B⌉ where the last one is kept; ⌊⌊N/B⌋/W⌋ for each of W ranks. Of several data sets what
+    /// their [order](SetOrder) makes of these numbers.
     pub fn batches_per_epoch(&self) -> usize {
-        let batches = batches_per_epoch(self.instances, self.options.batch_size, self.options.last_batch);
-        batches / self.data.ranks.count
+        self.set_order().rounds(&self.rounds())
     }
 
     /// Batches planned for one of each rank.
@@ -134,7 +148,7 @@ impl Sampler {
         self.data.ranks.planned_at_once()
     }
 
-    /// Groups, oracle and ranks.
+    /// Groups, oracle, data sets and ranks.
     pub fn data(&self) -> &RunData {
         &self.data
     }
@@ -191,12 +205,16 @@ impl Sampler {
         &self.options
     }
 
-    /// The graph in use, without the edges that are not walked; without any before the first refresh.
-    pub fn graph(&self) -> &ProximityGraph {
-        &self.graph
+    /// The graph in use, without the edges that are not walked; without any before the first refresh. That of several data sets
+    /// is put together from theirs.
+    pub fn graph(&self) -> Cow<'_, ProximityGraph> {
+        match &self.sets[..] {
+            [set] => Cow::Borrowed(&set.graph),
+            sets => Cow::Owned(joined(sets).unwrap_or_else(|_| unreachable!("edges stay within their sets"))),
+        }
     }
 
-    /// The newest embedding recorded of each instance, of unit length; zeros for those without one. `None` before any
+    /// The newest embedding recorded of each instance, of unit length, of pairs each half; zeros for those without one. `None` before any
     /// was recorded, and where they are not kept because batches are uniform.
     pub fn embeddings(&self) -> Option<Rows<'_>> {
         Rows::new(&self.store.values, self.store.columns).ok().filter(|rows| !rows.is_empty())
@@ -241,10 +259,11 @@ impl Sampler {
     /// refresh on. Uniform sampling only checks them. On an error nothing is taken.
     ///
     /// # Shapes
-    /// `embeddings` n×d, a row for each of the n `instances`; d must never change.
+    /// `embeddings` n×d, a row for each of the n `instances`; d must never change. Of pairs n×2d, query and document side by side, each
+    /// of which is scaled by itself.
     ///
     /// # Errors
-    /// [`SamplingError::Rows`] or [`SamplingError::Columns`] for other shapes, [`SamplingError::Instance`] for a number out
+    /// [`SamplingError::Rows`], [`SamplingError::Columns`] or [`SamplingError::OddColumns`] for other shapes, [`SamplingError::Instance`] for a number out
     /// of range, [`SamplingError::NotFinite`] names an instance whose embedding holds NaN or an infinity.
     pub fn record(
         &mut self,
@@ -305,11 +324,12 @@ impl Sampler {
 
     /// The sampler in few numbers.
     pub fn report(&self) -> SamplerReport {
+        let graph = self.graph();
         SamplerReport {
             current: EpochReport { reach: self.reach(), ..self.current.clone() },
             finished: self.finished.clone(),
             staleness: self.staleness,
-            graph: (self.graph.edges() > 0).then(|| self.graph.statistics()),
+            graph: (graph.edges() > 0).then(|| graph.statistics()),
             builds: self.builds,
             build_seconds: self.build_seconds,
         }
@@ -318,162 +338,5 @@ impl Sampler {
     /// What was put right since the last call and should be told to the user.
     pub fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)
-    }
-
-    /// The segment that holds the next batch; `progress` advances by each that is planned for it.
-    pub(crate) fn planned(&mut self, progress: &dyn Progress) -> Result<&Segment, SamplingError> {
-        let segment = match self.segment.take() {
-            Some(segment) => segment,
-            None => self.plan(progress)?,
-        };
-        Ok(self.segment.insert(segment))
-    }
-
-    fn plan(&mut self, progress: &dyn Progress) -> Result<Segment, SamplingError> {
-        let (rounds, at_once) = (self.batches_per_epoch(), self.at_once());
-        let (first, left) = (self.position * at_once, rounds - self.position);
-        if self.is_uniform() {
-            return self.plan_batches(first, left * at_once, progress);
-        }
-        let due = self.refreshed_at.map_or(self.steps, |at| at.saturating_add(self.options.refresh_every));
-        if due <= self.steps {
-            self.refresh()?;
-        }
-        let refreshed_at = self.refreshed_at.unwrap_or(self.steps);
-        let until_refresh = refreshed_at.saturating_add(self.options.refresh_every) - self.steps;
-        let batches = usize::try_from(until_refresh).map_or(left, |until| until.min(left));
-        let segment = self.plan_batches(first, batches * at_once, progress)?;
-        if let Some(rows) = self.store.rows()? {
-            let (place, tallies) = ((first, rounds * at_once), &mut self.current.hardness);
-            tally(tallies, &segment.batches, place, rows, |instance| self.store.present.contains(instance));
-        }
-        Ok(segment)
-    }
-
-    /// Whether this epoch's batches are uniform.
-    fn is_uniform(&self) -> bool {
-        self.options.kind == SamplerKind::Uniform || self.epoch < self.options.uniform_epochs
-    }
-
-    /// The segment of `batches` from `first_batch` on, which must begin where `used` ends.
-    pub(crate) fn plan_batches(
-        &self,
-        first_batch: usize,
-        batches: usize,
-        progress: &dyn Progress,
-    ) -> Result<Segment, SamplingError> {
-        let strategy = match self.options.kind {
-            _ if self.is_uniform() => Strategy::Uniform,
-            SamplerKind::Nearest => Strategy::Nearest { graph: &self.graph },
-            SamplerKind::Walk | SamplerKind::Uniform => {
-                let restart = self.options.restart.at(self.epoch);
-                Strategy::Walk(Transition { graph: &self.graph, restart, weights: self.weights.as_ref() })
-            }
-        };
-        let input = PlanInput {
-            instances: self.instances,
-            batch_size: self.data.ranks.planned_size(self.options.batch_size),
-            last_batch: self.options.last_batch,
-            multiple: self.at_once(),
-            coverage: self.options.coverage,
-            strategy,
-            uniform_fraction: self.options.uniform_fraction,
-            groups: self.data.groups.as_ref(),
-            labels: self.avoided(Avoid::Members),
-            seed: self.seed,
-            epoch: if self.is_uniform() { self.options.drawn_in(self.epoch) } else { self.epoch },
-            first_batch,
-            batches,
-            used: &self.used,
-        };
-        let watch = Watch { progress, cancellation: &self.cancellation };
-        Ok(Segment { epoch: self.epoch, ..plan_segment(&input, watch)? })
-    }
-
-    /// Builds the graph from the embeddings there are; with too few of them batches are uniform until the next refresh.
-    fn refresh(&mut self) -> Result<(), SamplingError> {
-        let begun = Instant::now();
-        let (embedded, neighbors) = (self.store.present.count(), self.neighbors());
-        match self.store.rows()? {
-            Some(rows) if embedded > neighbors => {
-                let (graph, warnings) = self.build(rows, neighbors, &Silent)?;
-                let graph = self.walkable(graph)?;
-                self.take_graph(graph)?;
-                self.builds += 1;
-                self.warn(warnings);
-            }
-            _ => {
-                self.take_graph(ProximityGraph::empty(self.instances))?;
-                self.warn(vec![Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors }]);
-            }
-        }
-        self.staleness = Some(self.store.staleness(self.steps));
-        self.refreshed_at = Some(self.steps);
-        self.build_seconds += begun.elapsed().as_secs_f64();
-        Ok(())
-    }
-
-    /// The labels, where `what` is to be avoided by them.
-    fn avoided(&self, what: Avoid) -> Option<&[u32]> {
-        self.data.oracle.as_ref().filter(|oracle| oracle.avoid == what).map(|oracle| &oracle.labels[..])
-    }
-
-    /// The graph without the edges that are too similar, or false.
-    pub(crate) fn walkable(&self, graph: ProximityGraph) -> Result<ProximityGraph, SamplingError> {
-        let percentile =
-            self.options.similarity_percentile.and_then(|share| graph.similarity_percentile(share));
-        let ceiling = percentile.map(f64::from).or(self.options.similarity_ceiling);
-        let labels = self.avoided(Avoid::Edges);
-        if ceiling.is_none() && labels.is_none() {
-            return Ok(graph);
-        }
-        graph.filtered(|own, other, similarity| {
-            ceiling.is_none_or(|ceiling| f64::from(similarity) <= ceiling)
-                && labels.is_none_or(|labels| labels[own as usize] != labels[other as usize])
-        })
-    }
-
-    /// Walks on `graph` from now on.
-    pub(crate) fn take_graph(&mut self, graph: ProximityGraph) -> Result<(), SamplingError> {
-        let temperature = self.options.temperature.filter(|_| self.options.kind == SamplerKind::Walk);
-        self.weights = temperature.map(|temperature| EdgeWeights::new(&graph, temperature)).transpose()?;
-        self.graph = graph;
-        Ok(())
-    }
-
-    /// Neighbours that each instance in the graph gets.
-    pub(crate) fn neighbors(&self) -> usize {
-        match self.options.kind {
-            // Enough to fill a batch, that of all ranks where it is split.
-            SamplerKind::Nearest => {
-                self.data.ranks.planned_size(self.options.batch_size).saturating_sub(1).max(1)
-            }
-            SamplerKind::Walk | SamplerKind::Uniform => self.options.neighbors,
-        }
-    }
-
-    pub(crate) fn build(
-        &self,
-        rows: impl RowSource,
-        neighbors: usize,
-        progress: &dyn Progress,
-    ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
-        let watch = Watch { progress, cancellation: &self.cancellation };
-        // Rows from elsewhere are there for everybody.
-        let present = (self.store.columns > 0).then_some(&self.store.present);
-        if self.options.kind == SamplerKind::Nearest {
-            let graph = knn_graph(rows, present, neighbors, self.options.scoring, watch)?;
-            return Ok((graph, Vec::new()));
-        }
-        proximity_graph(rows, present, &self.options.graph(neighbors), self.seed, self.builds, watch)
-    }
-
-    /// Keeps `warnings` for the caller, but not one that waits already.
-    pub(crate) fn warn(&mut self, warnings: Vec<Warning>) {
-        for warning in warnings {
-            if !self.warnings.contains(&warning) {
-                self.warnings.push(warning);
-            }
-        }
     }
 }

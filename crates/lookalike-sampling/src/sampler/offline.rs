@@ -15,7 +15,7 @@ impl Sampler {
     /// Uniform sampling only compares their number. `progress` counts the instances that were compared.
     ///
     /// # Shapes
-    /// `rows` N×d, a row for each instance.
+    /// `rows` N×d, a row for each instance; N×2d for pairs.
     ///
     /// # Errors
     /// [`SamplingError::Rows`] for another number of rows, [`SamplingError::Combination`] where embeddings were
@@ -37,9 +37,8 @@ impl Sampler {
             return Ok(());
         }
         let begun = Instant::now();
-        let (graph, warnings) = self.build(rows, self.neighbors(), progress)?;
-        let graph = self.walkable(graph)?;
-        self.take_graph(graph)?;
+        let (graphs, warnings) = self.build_all(&rows, progress)?;
+        self.take_graphs(graphs)?;
         self.refreshed_at = Some(self.steps);
         if let Some(segment) = self.segment.take() {
             let consumed = self.position * self.at_once() - segment.first_batch;

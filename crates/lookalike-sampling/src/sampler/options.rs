@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{SamplingError, Warning};
 use crate::graph::weights::check_temperature;
-use crate::graph::{CandidateDraw, GraphOptions};
+use crate::graph::{CandidateDraw, GraphOptions, PairRows};
 use crate::plan::{Coverage, LastBatch, check_uniform_fraction};
 use crate::set::check_instances;
 
@@ -81,6 +81,9 @@ pub struct SamplerOptions {
     pub neighbors: usize,
     /// In which numbers instances are compared when a graph is built. Published program: `f32`.
     pub scoring: Scoring,
+    /// How instances are compared that are pairs of a query and a document, whose embeddings lie side by side in a row; absent: a
+    /// row is one embedding. Uniform batches are only measured by it.
+    pub pairs: Option<PairRows>,
     /// Restart probability of [`SamplerKind::Walk`].
     pub restart: RestartSchedule,
     /// Temperature τ of [`SamplerKind::Walk`], which then goes to a neighbour with a probability in proportion to
@@ -92,7 +95,11 @@ pub struct SamplerOptions {
     pub similarity_ceiling: Option<f64>,
     /// The same, with the similarity that this percentage of the graph's edges do not exceed, found anew at each rebuild.
     pub similarity_percentile: Option<f64>,
-    /// Batches from one rebuild of the graph to the next, t. Paper: 100.
+    /// Of pairs: edges i–j are not walked where query i is closer to document j than this share of its similarity to its own
+    /// document, or query j to document i; above 0, at most 1. Document j may answer query i just as well. Published for mined negatives:
+    /// 0.95 (NV-Retriever, Moreira et al. 2024).
+    pub similarity_to_positive: Option<f64>,
+    /// Batches from one rebuild of the graph to the next, t; of all data sets together. Paper: 100.
     pub refresh_every: u64,
     /// First epochs, whose batches are uniform while they gather embeddings. Published program: 1.
     pub uniform_epochs: u64,
@@ -113,11 +120,13 @@ impl Default for SamplerOptions {
             candidate_draw: CandidateDraw::Tiles,
             neighbors: 100,
             scoring: Scoring::F32,
+            pairs: None,
             restart: RestartSchedule::default(),
             temperature: None,
             uniform_fraction: 0.0,
             similarity_ceiling: None,
             similarity_percentile: None,
+            similarity_to_positive: None,
             refresh_every: 100,
             uniform_epochs: 1,
             last_batch: LastBatch::Drop,
@@ -157,8 +166,8 @@ impl SamplerOptions {
 
     /// How a graph of `neighbors` is built.
     pub(crate) fn graph(&self, neighbors: usize) -> GraphOptions {
-        let Self { candidates, candidate_draw: draw, scoring, .. } = *self;
-        GraphOptions { candidates, draw, neighbors, scoring }
+        let Self { candidates, candidate_draw: draw, scoring, pairs, .. } = *self;
+        GraphOptions { candidates, draw, neighbors, scoring, pairs }
     }
 
     /// The epoch by which uniform batches of `epoch` are drawn.
@@ -196,6 +205,23 @@ impl SamplerOptions {
             let reason = "each says which edges are too similar; give one of them";
             return Err(SamplingError::Combination { option, with, reason });
         }
+        self.check_positive()
+    }
+
+    /// Checks the share of the similarity to an instance's own document.
+    fn check_positive(&self) -> Result<(), SamplingError> {
+        let Some(value) = self.similarity_to_positive else { return Ok(()) };
+        let option = "similarity_to_positive";
+        if !(value > 0.0 && value <= 1.0) {
+            return Err(SamplingError::Number { option, value, expected: "above 0 and at most 1" });
+        }
+        if self.pairs.is_none() {
+            let (with, reason) = (
+                "rows of one embedding",
+                "a positive is known of pairs only; say how those are compared: pairs",
+            );
+            return Err(SamplingError::Combination { option, with, reason });
+        }
         Ok(())
     }
 
@@ -207,6 +233,7 @@ impl SamplerOptions {
             ("uniform_fraction", self.uniform_fraction > 0.0),
             ("similarity_ceiling", self.similarity_ceiling.is_some()),
             ("similarity_percentile", self.similarity_percentile.is_some()),
+            ("similarity_to_positive", self.similarity_to_positive.is_some()),
         ];
         match given.into_iter().find(|(_, given)| *given && self.kind == SamplerKind::Uniform) {
             None => Ok(()),
@@ -224,7 +251,7 @@ impl SamplerOptions {
     }
 
     /// Every option by name. A new one must be named here: the pattern has no rest.
-    fn values(&self) -> [(&'static str, String); 18] {
+    fn values(&self) -> [(&'static str, String); 20] {
         let Self {
             kind,
             batch_size,
@@ -233,11 +260,13 @@ impl SamplerOptions {
             candidate_draw,
             neighbors,
             scoring,
+            pairs,
             restart: RestartSchedule { from, to, over_epochs },
             temperature,
             uniform_fraction,
             similarity_ceiling,
             similarity_percentile,
+            similarity_to_positive,
             refresh_every,
             uniform_epochs,
             last_batch,
@@ -251,6 +280,7 @@ impl SamplerOptions {
             ("candidate_draw", format!("{candidate_draw:?}")),
             ("neighbors", neighbors.to_string()),
             ("scoring", format!("{scoring:?}")),
+            ("pairs", format!("{pairs:?}")),
             ("restart.from", from.to_string()),
             ("restart.to", to.to_string()),
             ("restart.over_epochs", over_epochs.to_string()),
@@ -258,6 +288,7 @@ impl SamplerOptions {
             ("uniform_fraction", uniform_fraction.to_string()),
             ("similarity_ceiling", format!("{similarity_ceiling:?}")),
             ("similarity_percentile", format!("{similarity_percentile:?}")),
+            ("similarity_to_positive", format!("{similarity_to_positive:?}")),
             ("refresh_every", refresh_every.to_string()),
             ("uniform_epochs", uniform_epochs.to_string()),
             ("last_batch", format!("{last_batch:?}")),

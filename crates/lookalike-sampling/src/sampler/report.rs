@@ -54,7 +54,7 @@ pub struct SamplerReport {
     pub staleness: Option<Staleness>,
     /// The graph in use, if there is one.
     pub graph: Option<GraphStatistics>,
-    /// Graphs built since the run began.
+    /// Rebuilds of the graph since the run began; those of several data sets count as one.
     pub builds: u64,
     /// Seconds spent on them by this process.
     pub build_seconds: f64,

@@ -1,4 +1,5 @@
-//! What a sampler is told beside its options: groups, an oracle, and with which other ranks it shares the batches.
+//! What a sampler is told beside its options: groups, an oracle, the data sets that instances are of, and with which other ranks it shares
+//! the batches.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,6 +7,7 @@ use crate::error::SamplingError;
 use crate::plan::groups::{Groups, fingerprint};
 use crate::plan::{Coverage, LastBatch, batches_per_epoch, shared_batches};
 use crate::sampler::options::{SamplerKind, SamplerOptions, UNIFORM};
+use crate::sampler::sets::DataSets;
 
 /// What belongs to the data of a run and the machines it runs on, not to its recipe.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -14,6 +16,8 @@ pub struct RunData {
     pub groups: Option<Groups>,
     /// Labels against false negatives, for analysis.
     pub oracle: Option<Oracle>,
+    /// The data sets that instances are of, each batch from one of them; absent: all are of one.
+    pub sets: Option<DataSets>,
     /// Who shares the batches.
     pub ranks: Ranks,
 }
@@ -113,9 +117,27 @@ impl Ranks {
 }
 
 impl RunData {
-    /// Checks what can be checked against a data set of `instances` and options that were.
-    pub(crate) fn check(&self, instances: usize, options: &SamplerOptions) -> Result<(), SamplingError> {
-        self.ranks.check(instances, options)?;
+    /// The data sets, where there are several: one is the same as none.
+    pub(crate) fn several_sets(&self) -> Option<&DataSets> {
+        self.sets.as_ref().filter(|sets| sets.sizes.len() > 1)
+    }
+
+    /// The groups, which must be one for each of `instances`.
+    pub(crate) fn checked_groups(&self, instances: usize) -> Result<Option<&Groups>, SamplingError> {
+        match &self.groups {
+            Some(groups) if groups.instances() != instances => {
+                Err(SamplingError::Length { what: "groups", found: groups.instances(), instances })
+            }
+            groups => Ok(groups.as_ref()),
+        }
+    }
+
+    /// Checks the oracle against the number of all instances and options that were.
+    pub(crate) fn check_oracle(
+        &self,
+        instances: usize,
+        options: &SamplerOptions,
+    ) -> Result<(), SamplingError> {
         if self.oracle.is_some() && options.kind == SamplerKind::Uniform {
             let reason = "uniform batches do not look at anybody";
             return Err(SamplingError::Combination { option: "an oracle", with: UNIFORM, reason });
@@ -125,7 +147,18 @@ impl RunData {
         {
             return Err(SamplingError::Length { what: "labels", found: oracle.labels.len(), instances });
         }
-        let Some(groups) = &self.groups else { return Ok(()) };
+        Ok(())
+    }
+
+    /// Checks ranks and groups against a data set of `instances` and options that were.
+    pub(crate) fn check(
+        &self,
+        instances: usize,
+        groups: Option<&Groups>,
+        options: &SamplerOptions,
+    ) -> Result<(), SamplingError> {
+        self.ranks.check(instances, options)?;
+        let Some(groups) = groups else { return Ok(()) };
         let size = self.ranks.planned_size(options.batch_size);
         let total = batches_per_epoch(instances, size, options.last_batch);
         let total = shared_batches(total, self.ranks.planned_at_once());

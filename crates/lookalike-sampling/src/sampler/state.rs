@@ -13,6 +13,7 @@ use crate::sampler::Sampler;
 use crate::sampler::options::SamplerOptions;
 use crate::sampler::report::{EpochReport, Staleness};
 use crate::sampler::run_data::{Avoid, Oracle, RankSplit, RunData};
+use crate::sampler::sets::{DataSets, part};
 use crate::set::InstanceSet;
 
 /// The format of saved states. From 1 on fingerprints are SHA-256.
@@ -43,6 +44,9 @@ pub struct SamplerState {
     /// How they do.
     #[serde(default)]
     pub split: RankSplit,
+    /// The data sets, where there are several.
+    #[serde(default)]
+    pub sets: Option<DataSets>,
     /// The epoch of the next batch, from 0.
     pub epoch: u64,
     /// Batches consumed of it.
@@ -56,7 +60,7 @@ pub struct SamplerState {
     pub refreshed_at: Option<u64>,
     /// Graphs built.
     pub builds: u64,
-    /// [`ProximityGraph::fingerprint`] of the graph in use.
+    /// [`ProximityGraph::fingerprint`] of the graph in use, that of all data sets.
     pub fingerprint: u64,
     /// First batch and number of batches of the running segment, if one is planned.
     pub segment: Option<(usize, usize)>,
@@ -79,6 +83,7 @@ impl Sampler {
     /// `used` and `present` ⌈N/64⌉ words of 64 instances; after the first record `embeddings` N×d and `stamps` N; with a graph of E
     /// edges `graph.degrees` N, `graph.neighbors` and `graph.similarities` E.
     pub fn state(&self) -> (SamplerState, Arrays) {
+        let graph = self.graph();
         let state = SamplerState {
             format: FORMAT,
             instances: self.instances,
@@ -88,13 +93,14 @@ impl Sampler {
             oracle: self.data.oracle.as_ref().map(Oracle::fingerprint),
             ranks: self.data.ranks.count,
             split: self.data.ranks.split,
+            sets: self.data.several_sets().cloned(),
             epoch: self.epoch,
             position: self.position,
             steps: self.steps,
             skipped: self.skipped,
             refreshed_at: self.refreshed_at,
             builds: self.builds,
-            fingerprint: self.graph.fingerprint(),
+            fingerprint: graph.fingerprint(),
             segment: self.segment.as_ref().map(|segment| (segment.first_batch, segment.batches.len())),
             current: self.current.clone(),
             finished: self.finished.clone(),
@@ -109,9 +115,9 @@ impl Sampler {
             arrays.insert("embeddings".into(), Array::f32(shape, self.store.values.clone()));
             arrays.insert("stamps".into(), Array::u64([self.instances], self.store.stamps.clone()));
         }
-        let edges = self.graph.edges();
+        let edges = graph.edges();
         if edges > 0 {
-            let (degrees, neighbors, similarities) = self.graph.parts();
+            let (degrees, neighbors, similarities) = graph.parts();
             arrays.insert("graph.degrees".into(), Array::u32([self.instances], degrees));
             arrays.insert("graph.neighbors".into(), Array::u32([edges], neighbors.to_vec()));
             arrays.insert("graph.similarities".into(), Array::f32([edges], similarities.to_vec()));
@@ -138,7 +144,7 @@ impl Sampler {
     /// any one of them.
     ///
     /// # Errors
-    /// As [`Sampler::restore`], and [`SamplingError::State`] where groups, labels or the number of ranks are others.
+    /// As [`Sampler::restore`], and [`SamplingError::State`] where groups, labels, data sets or the number of ranks are others.
     pub fn restore_with_data(
         instances: usize,
         options: SamplerOptions,
@@ -151,7 +157,7 @@ impl Sampler {
         check_same_data(&data, state)?;
         let (mut sampler, warnings) = Self::with_data(instances, options, seed, data)?;
         sampler.restore_embeddings(arrays)?;
-        sampler.take_graph(restore_graph(instances, state.fingerprint, arrays)?)?;
+        sampler.restore_graphs(restore_graph(instances, state.fingerprint, arrays)?)?;
         sampler.used = set(arrays, "used", instances)?;
         sampler.epoch = state.epoch;
         sampler.position = state.position;
@@ -166,6 +172,14 @@ impl Sampler {
         Ok((sampler, warnings))
     }
 
+    fn restore_graphs(&mut self, graph: ProximityGraph) -> Result<(), SamplingError> {
+        let graphs = match &self.sets[..] {
+            [_] => vec![graph],
+            sets => sets.iter().map(|set| part(&graph, set)).collect::<Result<_, _>>()?,
+        };
+        self.take_graphs(graphs)
+    }
+
     fn restore_embeddings(&mut self, arrays: &Arrays) -> Result<(), SamplingError> {
         self.store.present = set(arrays, "present", self.instances)?;
         let Some(array) = arrays.get("embeddings") else {
@@ -177,6 +191,7 @@ impl Sampler {
             }
             _ => return Err(misshapen("embeddings", &array.shape, &format!("{} rows", self.instances))),
         };
+        self.store.check_columns(columns)?;
         let values = array.as_f32().ok_or_else(|| mistyped("embeddings", array, "F32"))?;
         for (instance, row) in Rows::new(values, columns)?.iter().enumerate() {
             check_row(row, instance as u32)?;
@@ -250,6 +265,14 @@ fn check_same_data(data: &RunData, state: &SamplerState) -> Result<(), SamplingE
     }
     if data.oracle.as_ref().map(Oracle::fingerprint) != state.oracle {
         return differs("it was saved with another oracle, or one of the two is without any".to_owned());
+    }
+    if data.several_sets() != state.sets.as_ref() {
+        let words = |sets: Option<&DataSets>| match sets {
+            None => "one data set".to_owned(),
+            Some(DataSets { sizes, order }) => format!("data sets of {sizes:?} instances ({order:?})"),
+        };
+        let (saved, asked) = (words(state.sets.as_ref()), words(data.several_sets()));
+        return differs(format!("it was saved with {saved}, not {asked}"));
     }
     let (count, split) = (data.ranks.count, data.ranks.split);
     if (count, split) != (state.ranks, state.split) {

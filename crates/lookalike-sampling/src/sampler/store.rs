@@ -5,13 +5,16 @@ use lookalike_kernels::scatter_units;
 
 use crate::error::SamplingError;
 use crate::graph::check_row;
+use crate::graph::pairs::{halves, normalize_halves};
 use crate::sampler::report::Staleness;
 use crate::set::InstanceSet;
 
-/// The newest embedding of each instance, scaled to unit length; nothing is allocated before the first.
+/// The newest embedding of each instance, scaled to unit length, of pairs each half; nothing is allocated before the first.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct EmbeddingStore {
     pub(crate) instances: usize,
+    /// Whether a row is a query and its document.
+    pairs: bool,
     /// Width of an embedding; 0 before the first.
     pub(crate) columns: usize,
     /// N×`columns`; zeros for those that have none.
@@ -23,9 +26,9 @@ pub(crate) struct EmbeddingStore {
 }
 
 impl EmbeddingStore {
-    pub(crate) fn new(instances: usize) -> Self {
+    pub(crate) fn new(instances: usize, pairs: bool) -> Self {
         let present = InstanceSet::new(instances);
-        Self { instances, columns: 0, values: Vec::new(), stamps: Vec::new(), present }
+        Self { instances, pairs, columns: 0, values: Vec::new(), stamps: Vec::new(), present }
     }
 
     /// Takes the embeddings of `instances` at `step`, whose squared norms [`EmbeddingStore::check`] found.
@@ -35,7 +38,16 @@ impl EmbeddingStore {
             self.values = vec![0.0; self.instances * self.columns];
             self.stamps = vec![0; self.instances];
         }
-        scatter_units(embeddings.values(), self.columns, squared_norms, instances, &mut self.values);
+        if self.pairs {
+            for (instance, row) in instances.iter().zip(embeddings) {
+                let target = &mut self.values[*instance as usize * self.columns..][..self.columns];
+                target.copy_from_slice(row);
+                // They were found to be finite, so it never refuses.
+                normalize_halves(target);
+            }
+        } else {
+            scatter_units(embeddings.values(), self.columns, squared_norms, instances, &mut self.values);
+        }
         for &instance in instances {
             self.stamps[instance as usize] = step;
             self.present.insert(instance);
@@ -48,13 +60,22 @@ impl EmbeddingStore {
         if instances.len() != embeddings.len() {
             return Err(SamplingError::Rows { rows: embeddings.len(), instances: instances.len() });
         }
-        if self.columns != 0 && self.columns != embeddings.columns() {
-            return Err(SamplingError::Columns { expected: self.columns, found: embeddings.columns() });
-        }
+        self.check_columns(embeddings.columns())?;
         if let Some(&instance) = instances.iter().find(|instance| **instance as usize >= self.instances) {
             return Err(SamplingError::Instance { instance, instances: self.instances });
         }
         instances.iter().zip(embeddings.iter()).map(|(instance, row)| check_row(row, *instance)).collect()
+    }
+
+    /// Checks that rows of `columns` can be taken.
+    pub(crate) fn check_columns(&self, columns: usize) -> Result<(), SamplingError> {
+        if self.columns != 0 && self.columns != columns {
+            return Err(SamplingError::Columns { expected: self.columns, found: columns });
+        }
+        if self.pairs {
+            halves(columns)?;
+        }
+        Ok(())
     }
 
     /// The embeddings, a row for each instance; `None` before the first.

@@ -12,7 +12,7 @@ use super::{Arguments, interrupted};
 use crate::failure::Failure;
 use crate::progress::Terminal;
 use crate::run::warn;
-use crate::text::{of_pairs, open_encoder, warn_of_length};
+use crate::text::{open_encoder, warn_of_length};
 
 /// Vectors in a file or in memory.
 pub(super) enum Vectors {
@@ -117,9 +117,8 @@ impl Input {
         let options = EncodeOptions { precision, ..EncodeOptions::default() };
         let mut scoring =
             Scoring { encoder: &mut encoder, options, display: &Terminal, cancellation, full: 0 };
-        let nothing = || Failure::or_interrupted("nothing was written");
-        let queries = scoring.queries(&data.queries.texts.to_vec()).map_err(nothing())?;
-        let documents = scoring.documents(&data.documents.texts.to_vec()).map_err(nothing())?;
+        let vectors = scoring.vectors(&data);
+        let [queries, documents] = vectors.map_err(Failure::or_interrupted("nothing was written"))?;
         let full = scoring.full;
         warn_of_length(&encoder, full);
         let relevant = data.judgements.iter().filter(|judgement| judgement.grade > 0);
@@ -190,7 +189,7 @@ fn retrieval(arguments: &Arguments) -> Result<Retrieval, Failure> {
         }
     };
     warn(&warnings);
-    of_pairs(&set)
+    Ok(Retrieval::of_pairs(&set)?)
 }
 
 /// Whether a file has a text a line and nothing beside.

@@ -144,6 +144,13 @@ fn bert_encoder(
         agree("heads", options.heads, &config.heads)?;
         agree("inner", options.inner, &config.inner)?;
         agree("positions", options.positions, &config.positions)?;
+        if settings.text("text.tokenizer").is_some() && inputs > config.vocabulary {
+            let reason = format!(
+                "has {inputs} tokens, and the encoder of encoder.weights knows {}: it is the tokenizer of another encoder",
+                config.vocabulary
+            );
+            return Err(refuse("text.tokenizer", reason));
+        }
         let mut folder = folder.clone();
         if let BodyConfig::Transformer(config) = &mut folder.body {
             let share = |asked: Option<f32>, own: f64| asked.map_or(own, f64::from);
@@ -241,12 +248,7 @@ pub(crate) fn max_length(
             )),
         };
     }
-    let config = folder.and_then(|folder| match &folder.body {
-        BodyConfig::Transformer(config) => Some(config),
-        BodyConfig::Table => None,
-    });
-    let positions = settings.read::<BertOptions>("encoder")?.positions.unwrap_or(512);
-    let most = config.map_or(positions, TransformerConfig::longest);
+    let most = longest(settings, folder)?.unwrap_or(usize::MAX);
     match asked {
         Some(asked) if asked > most => Err(refuse(
             "text.max_length",
@@ -255,6 +257,24 @@ pub(crate) fn max_length(
         Some(asked) => Ok(Some(asked)),
         None => Ok(Some(folder.and_then(|folder| folder.max_length).unwrap_or_else(|| LENGTH.min(most)))),
     }
+}
+
+/// Tokens that the encoder has positions for; `None` for a table of tokens, which has none.
+///
+/// # Errors
+/// [`LearnError::Recipe`] where the recipe's sizes cannot be read.
+pub(crate) fn longest(
+    settings: &Settings,
+    folder: Option<&SentenceFolder>,
+) -> Result<Option<usize>, LearnError> {
+    if settings.text("encoder.kind") == Some(STATIC.kind) {
+        return Ok(None);
+    }
+    let positions = settings.read::<BertOptions>("encoder")?.positions.unwrap_or(512);
+    Ok(Some(match folder.map(|folder| &folder.body) {
+        Some(BodyConfig::Transformer(config)) => config.longest(),
+        _ => positions,
+    }))
 }
 
 /// Writes the folder of a sentence encoder.
@@ -275,6 +295,11 @@ fn export(Exporting { settings, tensors, run, path }: Exporting<'_>) -> Result<(
     let mut described = own.unwrap_or_else(|| SentenceFolder::of(&encoder));
     described.describe(&encoder);
     described.max_length = max_length(settings, Some(&described))?;
+    for (name, key) in [("query", "text.query_prompt"), ("document", "text.document_prompt")] {
+        if let Some(prompt) = settings.text(key) {
+            described.prompts.insert(name.to_owned(), prompt.to_owned());
+        }
+    }
     let mut encoder = SentenceEncoder { folder: described, tokenizer, encoder };
     sentence::save(&mut encoder, source.as_deref(), path)
 }

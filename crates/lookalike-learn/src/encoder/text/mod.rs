@@ -142,6 +142,13 @@ impl Encoder for TextEncoder {
         Ok(Features { parts: Some(parts), ..Features::of(vector) })
     }
 
+    fn words(&self, pass: &Pass) -> Option<Tensor<2>> {
+        match &self.body {
+            Body::Transformer(transformer) => Some(transformer.words(pass)),
+            Body::Table(_) => None,
+        }
+    }
+
     fn dimension(&self) -> usize {
         let pooled = self.pooling.len() * self.body.width();
         self.dense.last().map_or(pooled, |dense| dense.sizes[1])

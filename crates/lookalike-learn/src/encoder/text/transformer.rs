@@ -152,6 +152,14 @@ impl Transformer {
         Ok(Parts { values: hidden, offsets })
     }
 
+    /// The table of words.
+    ///
+    /// # Shapes
+    /// `[vocabulary, d]`.
+    pub fn words(&self, pass: &Pass) -> Tensor<2> {
+        self.word.read(pass)
+    }
+
     /// Whether it has the layer of the first token's vector.
     pub fn has_pooler(&self) -> bool {
         self.pooler.is_some()

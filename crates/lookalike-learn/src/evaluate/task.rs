@@ -1,0 +1,139 @@
+//! What an encoder of texts is worth on sets of its own: pairs whose similarity people scored, and queries with documents that answer them.
+
+use std::sync::Arc;
+
+use lookalike_base::Matrix;
+use lookalike_base::progress::Cancellation;
+use lookalike_data::text::{Retrieval, Sts};
+use lookalike_metrics::RetrievalScores;
+
+use super::{Figure, Score, ScoreEntry, Subject};
+use crate::error::LearnError;
+use crate::modality::{ArmKind, Part};
+use crate::options::{Key, Range, Value};
+use crate::sentence::score::{search, search_by_words, similarity};
+
+/// A set on which an encoder is scored.
+#[derive(Clone)]
+pub struct Task {
+    /// Its name in reports.
+    pub name: String,
+    /// What is scored.
+    pub kind: TaskKind,
+    /// What is embedded: of scored pairs one sentence, and the other; of a search the queries, and the documents.
+    pub parts: [Part; 2],
+}
+
+/// What is scored.
+#[derive(Debug, Clone)]
+pub enum TaskKind {
+    /// The rank correlation of the cosines of pairs with scores.
+    Similarity(Arc<Sts>),
+    /// A search.
+    Retrieval(Arc<Retrieval>),
+}
+
+impl Task {
+    /// The one number by which encoders are compared while they train, larger being better: Spearman's correlation, or nDCG@10.
+    ///
+    /// # Shapes
+    /// A row for each text of its parts.
+    ///
+    /// # Errors
+    /// Whatever the metrics report.
+    pub fn score(&self, rows: [&Matrix; 2], cancellation: &Cancellation) -> Result<f64, LearnError> {
+        match &self.kind {
+            TaskKind::Similarity(sts) => similarity_of(sts, rows),
+            TaskKind::Retrieval(data) => Ok(search(data, rows, cancellation)?.ndcg_at_10),
+        }
+    }
+}
+
+fn similarity_of(sts: &Sts, [first, second]: [&Matrix; 2]) -> Result<f64, LearnError> {
+    similarity(first.rows().iter().zip(second.rows().iter()).map(|(one, other)| [one, other]), &sts.scores)
+}
+
+/// Tasks in a registry.
+pub const ENTRY: ScoreEntry = ScoreEntry {
+    kind: "tasks",
+    about: "score on sets of texts",
+    keys: &[Key {
+        name: "scored_on",
+        default: Value::Absent("none, or pairs that are held out"),
+        range: Range::Texts("names of sets, or paths below `data.root`"),
+        about: "sets on which the encoder is scored: `sts12`, `stsb/dev`, a folder in BEIR's layout, a file of pairs; see \
+                [texts](texts.md). Pairs that `text.hold_out` keeps from training are scored without being named",
+    }],
+    measure,
+    of_parts: false,
+    ..ScoreEntry::PLAIN
+};
+
+fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
+    let (mut figures, mut correlations) = (Vec::new(), Vec::new());
+    for task in subject.tasks() {
+        let rows = subject.embedded(&task.parts)?;
+        match &task.kind {
+            TaskKind::Similarity(sts) => {
+                let found = similarity_of(sts, rows.each_ref());
+                let score = Score::of_learning(found)?;
+                correlations.extend(score.value());
+                let title = subject.title(&format!("{}, Spearman's correlation", task.name));
+                figures.push(Figure::new(subject.key(&task.name), &score, title, score.digits())?);
+            }
+            TaskKind::Retrieval(data) => {
+                let scores = search(data, rows.each_ref(), subject.cancellation())?;
+                figures.extend(of_search(subject, &task.name, &scores)?);
+                if subject.arm.kind == ArmKind::Trained {
+                    let scores = search_by_words(data, subject.display(), subject.cancellation())?;
+                    figures.extend(by_words(&task.name, &scores)?);
+                }
+            }
+        }
+    }
+    if correlations.len() > 1 {
+        let mean = Score::Value(correlations.iter().sum::<f64>() / correlations.len() as f64);
+        let title = subject.title("mean of these correlations");
+        figures.push(Figure::new(subject.key("sts_mean"), &mean, title, mean.digits())?);
+    }
+    Ok(figures)
+}
+
+/// Names of a search's scores, those that a table shows first.
+fn named(scores: &RetrievalScores) -> [(&'static str, f64, bool); 7] {
+    [
+        ("ndcg@10", scores.ndcg_at_10, true),
+        ("mrr@10", scores.mrr_at_10, true),
+        ("recall@100", scores.recall_at_100, true),
+        ("ndcg@1", scores.ndcg_at_1, false),
+        ("ndcg@100", scores.ndcg_at_100, false),
+        ("map", scores.map, false),
+        ("recall@10", scores.recall_at_10, false),
+    ]
+}
+
+fn of_search(subject: &Subject<'_>, task: &str, scores: &RetrievalScores) -> Result<Vec<Figure>, LearnError> {
+    let figure = |(name, value, shown): (&str, f64, bool)| {
+        let key = subject.key(&format!("{task}_{name}"));
+        let score = Score::Value(value);
+        if shown {
+            Figure::new(key, &score, subject.title(&format!("{task}, {name}")), score.digits())
+        } else {
+            Figure::hidden(key, &score)
+        }
+    };
+    named(scores).into_iter().map(figure).collect()
+}
+
+fn by_words(task: &str, scores: &RetrievalScores) -> Result<Vec<Figure>, LearnError> {
+    let figure = |(name, value, shown): (&str, f64, bool)| {
+        let key = format!("{task}_{name}_bm25");
+        let score = Score::Value(value);
+        if shown {
+            Figure::new(key, &score, format!("{task}, {name}: BM25, no encoder"), score.digits())
+        } else {
+            Figure::hidden(key, &score)
+        }
+    };
+    named(scores).into_iter().map(figure).collect()
+}
