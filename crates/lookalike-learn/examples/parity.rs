@@ -78,6 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         checkpoint_every: STEPS,
         log_every: 1,
         loader: LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::<usize>::MIN },
+        development: None,
     };
     let (mut trainer, _) = Trainer::open(Box::new(method), source.clone(), options)?;
     trainer.run(Watch::default())?;

@@ -15,12 +15,13 @@ use crate::evaluate::embed::Embedding;
 use crate::evaluate::{Embedded, Evaluating, Evaluation, ScoreEntry};
 use crate::method::{Building, Embedder, Method};
 use crate::modality::{Modality, Opening, Scope};
-use crate::module::{arrays_of, for_each_tensor, load_arrays};
-use crate::options::{did_you_mean, from_table, refuse};
+use crate::module::{arrays_of, load_arrays};
+use crate::options::{from_table, refuse};
 use crate::recipe::ValidRecipe;
 use crate::registry::Registry;
 use crate::train::checkpoint::Checkpoints;
 use crate::train::trainer::{TrainOptions, Trainer, read_plan};
+use crate::train::{Chunk, freeze};
 use crate::weights::Start;
 
 /// The file of a finished run that holds the network, BatchNorm's statistics estimated anew.
@@ -152,24 +153,9 @@ impl Experiment {
 
     /// Freezes the layers that `train.freeze` names.
     fn freeze(&self, method: &mut dyn Method) -> Result<(), LearnError> {
-        let prefixes = self.recipe.choice().method.learns;
-        for layer in self.recipe.train().freeze.iter().flatten() {
-            let (mut found, mut names) = (false, Vec::new());
-            for_each_tensor(method, &mut |name, _, tensor| {
-                let Some(name) = prefixes.iter().find_map(|prefix| name.strip_prefix(prefix)) else { return };
-                let rest = name.strip_prefix(layer.as_str());
-                if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.')) {
-                    tensor.freeze();
-                    found = true;
-                }
-                names.push(name.split('.').next().unwrap_or(name).to_owned());
-            });
-            if !found {
-                let hint = did_you_mean(layer, names.iter().map(String::as_str));
-                return Err(refuse("train.freeze", format!("no layer's name begins with `{layer}`{hint}")));
-            }
-        }
-        Ok(())
+        let layers = self.recipe.train().freeze.as_deref().unwrap_or_default();
+        freeze(method, self.recipe.choice().method.learns, layers)
+            .map_err(|reason| refuse("train.freeze", reason))
     }
 
     /// A trainer in the folder `run`, at its newest checkpoint where there is one.
@@ -212,10 +198,11 @@ impl Experiment {
             schedule,
             max_steps: train.max_steps,
             accumulate: train.accumulate,
-            chunk: train.chunk,
+            chunk: train.chunk.map(Chunk::Instances).or(train.chunk_tokens.map(Chunk::Tokens)),
             checkpoint_every: recipe.checkpoint_every(batches),
             log_every: train.log_every,
             loader: self.modality.loader(recipe.loader()),
+            development: None,
         };
         self.modality.keep(run)?;
         // A checkpoint replaces all weights.

@@ -14,17 +14,23 @@ crate::options! {
         max_steps: Option<u64> = Value::Absent("none"), SOME;
         /// Epochs of linear warm-up, at most `epochs`.
         warmup_epochs: f64 = Value::Number(10.0), NOT_NEGATIVE;
-        /// What follows the warm-up: `cosine` to 0, step by step, or `constant`.
-        schedule: Shape = Value::Text("cosine"), Range::OneOf(&["cosine", "constant"]);
+        /// What follows the warm-up: `cosine` or `linear` to 0, step by step, or `constant`.
+        schedule: Shape = Value::Text("cosine"), Range::OneOf(&["cosine", "linear", "constant"]);
         /// Batches whose gradients are averaged for one optimiser step; the negatives of each stay its own.
         accumulate: u64 = Value::Integer(1), SOME;
         /// Instances that are encoded at a time (gradient caching, Gao et al. 2021): a batch is encoded in chunks, compared as a whole and encoded
         /// again, with the gradients of the whole batch and the memory of a chunk. Refused for networks with BatchNorm, and
         /// for the nodes of one graph.
         chunk: Option<usize> = Value::Absent("the whole batch"), SOME;
+        /// Tokens that are encoded at a time, all columns together: as `chunk`, with chunks of as many instances as fit. Only for encoders of
+        /// texts, and not with `chunk`.
+        chunk_tokens: Option<usize> = Value::Absent("the whole batch"), SOME;
         /// Layers that do not learn, by the beginnings of their names in an export, as `["conv1", "bn1", "layer1"]`. BatchNorm's running
         /// statistics still follow the batches.
         freeze: Option<Vec<String>> = Value::Absent("none"), Range::Texts("names");
+        /// Optimiser steps from one judgement by `text.development` to the next; the last step is judged too. The best step's tensors stand
+        /// in the run's folder as `best.safetensors`, beside those of the last.
+        evaluate_every: Option<u64> = Value::Absent("never"), SOME;
         /// Optimiser steps between checkpoints; 0: those of an epoch.
         checkpoint_every: u64 = Value::Integer(0), COUNT;
         /// Optimiser steps between `step` [events](events.md).

@@ -226,7 +226,7 @@ impl Module for Triple {
 }
 
 #[test]
-fn ten_steps_of_every_optimizer_are_those_of_pytorch() {
+fn twenty_steps_of_every_optimizer_are_those_of_pytorch() {
     let file = tensors::read(fixture("optimizers.safetensors")).unwrap();
     let cases: Vec<Value> = serde_json::from_str(&file.metadata["cases"]).unwrap();
     for (index, case) in cases.iter().enumerate() {
@@ -239,12 +239,23 @@ fn ten_steps_of_every_optimizer_are_those_of_pytorch() {
         let vector = |key| Parameter::new(from_host(numbers(5, key), [5], &cpu()));
         let mut module = Triple(Parameter::new(from_host(weight, [5, 3], &cpu())), vector(1), vector(2));
         let mut optimizer = Optimizer::new(options.clone());
-        for step in 0..10_u32 {
+        for step in 0..20_u32 {
             let gradients = ["weight", "bias", "norm.weight"].into_iter().zip(0..).map(|(name, key)| {
                 let values = numbers(if key == 0 { 15 } else { 5 }, 100 * (step + 1) + key);
                 (name.to_owned(), from_host(values.clone(), [values.len()], &cpu()))
             });
-            optimizer.step(&mut module, gradients.collect(), options.learning_rate);
+            let norm = optimizer.step(&mut module, gradients.collect(), options.learning_rate);
+            match (norm, options.clip) {
+                (None, None) => {}
+                (Some(norm), Some(_)) => {
+                    let expected = f64::from(values(&file, &format!("{index}.norms"))[step as usize]);
+                    assert!(
+                        (norm / expected - 1.0).abs() < 1e-6,
+                        "{case}, step {step}: {norm}, not {expected}"
+                    );
+                }
+                other => panic!("{case}: {other:?}"),
+            }
             // Saved and restored in the middle: what it remembers is complete.
             if step == 4 {
                 optimizer = Optimizer::restore(options.clone(), &optimizer.arrays(), "", &cpu()).unwrap();
@@ -257,7 +268,7 @@ fn ten_steps_of_every_optimizer_are_those_of_pytorch() {
             });
         }
     }
-    assert_eq!(cases.len(), 10);
+    assert_eq!(cases.len(), 14);
 }
 
 #[test]
@@ -265,6 +276,19 @@ fn the_learning_rate_is_that_of_pytorchs_warm_up_and_cosine() {
     let file = tensors::read(fixture("optimizers.safetensors")).unwrap();
     let schedule = Schedule { base: 0.3, warmup: 5, total: 30, shape: Shape::Cosine };
     for (step, expected) in (0..).zip(values(&file, "schedule")) {
+        let found = schedule.rate(step);
+        assert!((found - f64::from(*expected)).abs() < 1e-7, "step {step}: {found}, not {expected}");
+    }
+}
+
+#[test]
+fn the_learning_rate_falls_linearly_as_that_of_transformers() {
+    let file = tensors::read(fixture("optimizers.safetensors")).unwrap();
+    let schedule = Schedule { base: 0.3, warmup: 5, total: 30, shape: Shape::Linear };
+    // Their first step does not move: in the warm-up our step t has their rate of step t + 1.
+    for (step, expected) in
+        (0..).zip(&values(&file, "linear")[1..6]).chain((5..).zip(&values(&file, "linear")[5..]))
+    {
         let found = schedule.rate(step);
         assert!((found - f64::from(*expected)).abs() < 1e-7, "step {step}: {found}, not {expected}");
     }

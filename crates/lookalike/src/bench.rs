@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use lookalike_base::Watch;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_data::text::InvalidUtf8;
-use lookalike_learn::cost::{self, StepCost, StepOptions};
+use lookalike_learn::cost::images::{self, StepCost, StepOptions};
+use lookalike_learn::cost::texts::{self, TextShares, TextStepCost, TextStepOptions};
 use lookalike_learn::encoder::resnet::{Architecture, Stem};
+use lookalike_learn::encoder::text::Body;
 use lookalike_learn::engine::Precision;
 use lookalike_learn::sentence::{EncodeOptions, cost as cost_of_texts};
 use serde::Deserialize;
@@ -27,7 +29,8 @@ pub(crate) struct Arguments {
 
 #[derive(clap::Subcommand)]
 enum What {
-    /// Time training steps on images of noise: forward, cross-entropy of 128 outputs, backward, SGD.
+    /// Time training steps. Images, which are noise: forward, cross-entropy of 128 outputs, backward, SGD. Texts of a file: each twice
+    /// through the encoder with dropout, InfoNCE, backward, AdamW with clipping.
     Step(StepArguments),
     /// Time the encoding of texts by a sentence encoder, tokenising included.
     Encode(EncodeArguments),
@@ -51,19 +54,31 @@ struct EncodeArguments {
 
 #[derive(clap::Args)]
 struct StepArguments {
-    /// small, resnet18, resnet34 or resnet50
-    #[arg(long, default_value = "resnet18", value_parser = named::<Architecture>)]
-    encoder: Architecture,
-    /// What stands before its first block: cifar or imagenet
-    #[arg(long, default_value = "cifar", value_parser = named::<Stem>)]
-    stem: Stem,
-    /// Height and width of the images
-    #[arg(long, default_value_t = 32, value_name = "PIXELS")]
-    image_size: usize,
-    /// Images of a step
-    #[arg(long, default_value_t = 64, value_name = "IMAGES")]
+    /// small, resnet18, resnet34 or resnet50; of texts bert or static
+    #[arg(long, default_value = "resnet18", value_parser = StepEncoder::parse)]
+    encoder: StepEncoder,
+    /// Images: what stands before the first block, cifar (the default) or imagenet
+    #[arg(long, value_parser = named::<Stem>)]
+    stem: Option<Stem>,
+    /// Images: height and width, 32 if not given
+    #[arg(long, value_name = "PIXELS")]
+    image_size: Option<usize>,
+    /// Texts: folder of the sentence encoder
+    #[arg(long, value_name = "FOLDER")]
+    weights: Option<PathBuf>,
+    /// Texts: file of texts, one a line
+    #[arg(long, value_name = "FILE")]
+    texts: Option<PathBuf>,
+    /// Texts: most tokens of one, those of its beginning and end included; what the folder says if not given
+    #[arg(long, value_name = "TOKENS")]
+    max_length: Option<usize>,
+    /// Texts: a layer that does not learn, by the beginning of its name; may be repeated
+    #[arg(long, value_name = "NAME")]
+    freeze: Vec<String>,
+    /// Images of a step, or texts, each of which is encoded twice
+    #[arg(long, default_value_t = 64, value_name = "COUNT")]
     batch: usize,
-    /// What convolutions multiply: f32 or bf16
+    /// What convolutions and linear layers multiply: f32 or bf16
     #[arg(long, default_value = "f32", value_parser = named::<Precision>)]
     precision: Precision,
     /// Where to compute: cpu, cuda:0, wgpu
@@ -75,6 +90,27 @@ struct StepArguments {
     /// Print one line of JSON instead of a table
     #[arg(long)]
     json: bool,
+}
+
+/// Whose step is timed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum StepEncoder {
+    /// An encoder of images.
+    Images(Architecture),
+    /// A transformer.
+    Bert,
+    /// A table of one vector a token.
+    Static,
+}
+
+impl StepEncoder {
+    fn parse(name: &str) -> Result<Self, Error> {
+        match name {
+            "bert" => Ok(Self::Bert),
+            "static" => Ok(Self::Static),
+            name => named(name).map(Self::Images),
+        }
+    }
 }
 
 /// The value that recipes give that name.
@@ -128,29 +164,112 @@ fn memory(peak: Option<u64>) -> String {
     peak.map_or("not known here".to_owned(), |bytes| format!("{} MB", bytes / 1_000_000))
 }
 
+/// Refuses options of images for texts, and the other way round.
+fn check(arguments: &StepArguments) -> Result<(), Failure> {
+    let of_images = [("--stem", arguments.stem.is_some()), ("--image-size", arguments.image_size.is_some())];
+    let of_texts = [
+        ("--weights", arguments.weights.is_some()),
+        ("--texts", arguments.texts.is_some()),
+        ("--max-length", arguments.max_length.is_some()),
+        ("--freeze", !arguments.freeze.is_empty()),
+    ];
+    let given =
+        |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|(name, _)| *name);
+    match arguments.encoder {
+        StepEncoder::Images(_) => given(&of_texts)
+            .map(|name| format!("{name} goes with an encoder of texts, --encoder bert or --encoder static")),
+        StepEncoder::Bert | StepEncoder::Static => {
+            given(&of_images).map(|name| format!("{name} goes with an encoder of images"))
+        }
+    }
+    .map_or(Ok(()), |reason| Err(Failure::usage(reason)))
+}
+
 fn step(arguments: &StepArguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    check(arguments)?;
+    let StepEncoder::Images(encoder) = arguments.encoder else {
+        return step_of_texts(arguments, cancellation);
+    };
     let options = StepOptions {
-        encoder: arguments.encoder,
-        stem: arguments.stem,
-        image_size: arguments.image_size,
+        encoder,
+        stem: arguments.stem.unwrap_or(Stem::Cifar),
+        image_size: arguments.image_size.unwrap_or(32),
         batch: arguments.batch,
         precision: arguments.precision,
         device: arguments.device.parse()?,
         steps: arguments.steps,
         warm_up: 2,
     };
-    let cost = cost::step(&options, cancellation).map_err(Failure::or_interrupted("nothing was measured"))?;
+    let cost =
+        images::step(&options, cancellation).map_err(Failure::or_interrupted("nothing was measured"))?;
     if arguments.json { say(line(&options, &cost)?) } else { say(table(&cost)) }
 }
 
+fn step_of_texts(arguments: &StepArguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    let (Some(weights), Some(file)) = (&arguments.weights, &arguments.texts) else {
+        return Err(Failure::usage("an encoder of texts needs --weights FOLDER and --texts FILE"));
+    };
+    let set = text::read(file, None, InvalidUtf8::Error)?;
+    let encoder = text::open_encoder(weights, &arguments.device, arguments.precision)?;
+    let asked = arguments.encoder == StepEncoder::Bert;
+    if asked != matches!(encoder.encoder.body, Body::Transformer(_)) {
+        let [found, right] = if asked { ["a table of tokens", "static"] } else { ["a transformer", "bert"] };
+        return Err(Failure::usage(format!("{} holds {found}: --encoder {right}", weights.display())));
+    }
+    let options = TextStepOptions {
+        batch: arguments.batch,
+        max_length: arguments.max_length,
+        precision: arguments.precision,
+        device: arguments.device.parse()?,
+        freeze: arguments.freeze.clone(),
+        steps: arguments.steps,
+        warm_up: 2,
+    };
+    let texts = set.columns[0].texts.to_vec();
+    let cost = texts::step(encoder, &texts, &options, cancellation)
+        .map_err(Failure::or_interrupted("nothing was measured"))?;
+    if arguments.json { say(line(&options, &cost)?) } else { say(table_of_texts(&cost)) }
+}
+
+fn table_of_texts(cost: &TextStepCost) -> Table {
+    let mut table = Table::default();
+    let rates = format!("{:.1} ({:.1} to {:.1})", cost.texts_per_second, cost.slowest, cost.fastest);
+    let steps = cost.seconds.len();
+    table.row(
+        format!("texts a second, each counted twice, median of {steps} steps (slowest to fastest)"),
+        rates,
+    );
+    table.row("tokens a second", format!("{:.0}", cost.tokens_per_second));
+    match cost.shares {
+        Some(TextShares { product, attention, gelu, layer_norm, dropout, lookup, loss, optimizer, rest }) => {
+            for (name, share) in [
+                ("time in products of linear layers", product),
+                ("time in attention", attention),
+                ("time in GELU", gelu),
+                ("time in layer normalisation", layer_norm),
+                ("time in masks of dropout after the embeddings", dropout),
+                ("time in reading tables", lookup),
+                ("time in the loss", loss),
+                ("time in clipping and the update of the weights", optimizer),
+                ("time in the rest", rest),
+            ] {
+                table.row(name, percent(share));
+            }
+        }
+        None => table.row("time in products, attention, the rest", "not measured on a GPU"),
+    }
+    table.row("peak memory", memory(cost.peak_memory));
+    table
+}
+
 /// Options and cost as one line of JSON.
-fn line(options: &StepOptions, cost: &StepCost) -> Result<String, Failure> {
+fn line(options: &impl serde::Serialize, cost: &impl serde::Serialize) -> Result<String, Failure> {
     #[derive(serde::Serialize)]
-    struct Line<'a> {
+    struct Line<'a, O, C> {
         #[serde(flatten)]
-        options: &'a StepOptions,
+        options: &'a O,
         #[serde(flatten)]
-        cost: &'a StepCost,
+        cost: &'a C,
     }
     Ok(serde_json::to_string(&Line { options, cost })?)
 }

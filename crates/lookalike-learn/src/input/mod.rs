@@ -10,7 +10,7 @@ pub mod nodes;
 pub mod texts;
 
 use std::any::Any;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -41,6 +41,14 @@ pub trait Instances: Any + Debug + Send + Sync {
     /// # Errors
     /// [`LearnError::Input`] where they are not of one kind.
     fn join(&self, inputs: &[&Input]) -> Result<Input, LearnError>;
+
+    /// The size of row `row`, by which `train.chunk_tokens` counts: the tokens of a text, 1 of anything else.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    fn size(&self, _row: usize) -> usize {
+        1
+    }
 
     /// Whether each is encoded by itself, so that a batch can be encoded in parts.
     fn is_divisible(&self) -> bool {
@@ -75,6 +83,14 @@ impl Input {
     #[must_use]
     pub fn select(&self, rows: &[u32]) -> Self {
         self.0.select(rows)
+    }
+
+    /// The size of row `row`: the tokens of a text, 1 of anything else.
+    ///
+    /// # Panics
+    /// Where there is no such row.
+    pub fn size(&self, row: usize) -> usize {
+        self.0.size(row)
     }
 
     /// Whether each is encoded by itself.
@@ -199,6 +215,17 @@ impl Batch {
     /// As [`Batch::column`].
     pub fn pair(&self) -> Result<[&Column; 2], LearnError> {
         Ok([self.column(0)?, self.column(1)?])
+    }
+
+    /// The size of each instance, all of its rows in all columns together, in the order of the plan.
+    pub fn sizes(&self) -> Vec<usize> {
+        let mut sizes: HashMap<u32, usize> = HashMap::new();
+        for column in &self.columns {
+            for (row, id) in column.rows.iter().enumerate() {
+                *sizes.entry(id.instance).or_default() += column.input.size(row);
+            }
+        }
+        self.instances.iter().map(|instance| sizes.get(instance).copied().unwrap_or(0)).collect()
     }
 
     /// Whether it can be encoded in parts.

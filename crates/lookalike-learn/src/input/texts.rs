@@ -30,6 +30,10 @@ impl Instances for TextInput {
         self.tokens.len()
     }
 
+    fn size(&self, row: usize) -> usize {
+        self.tokens.offsets[row + 1] - self.tokens.offsets[row]
+    }
+
     fn select(&self, rows: &[u32]) -> Input {
         let unpooled = rows.iter().map(|row| self.unpooled[*row as usize]).collect();
         Input::new(Self { tokens: self.tokens.select(rows), unpooled })

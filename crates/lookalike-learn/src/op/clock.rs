@@ -24,10 +24,14 @@ pub(crate) enum Task {
     Gelu,
     /// Layer normalisation with what is fused into it, and its gradients.
     LayerNorm,
+    /// Masks of dropout that no other operation applies.
+    Dropout,
+    /// Reading rows of tables, with its gradient.
+    Lookup,
 }
 
 /// Tasks there are.
-pub(crate) const TASKS: usize = 9;
+pub(crate) const TASKS: usize = 11;
 
 thread_local! {
     /// Time of each task since this thread began. The engine calls one operation after another on the thread that asked for

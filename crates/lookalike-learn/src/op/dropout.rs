@@ -2,6 +2,7 @@
 
 use lookalike_kernels::dropout::{Place, mask, threshold};
 
+use super::clock::{Task, timed};
 use super::is_on_cpu;
 use crate::burn::tensor::IntDType;
 use crate::engine::{Device, Int, Tensor, TensorData, from_host};
@@ -13,7 +14,8 @@ use crate::engine::{Device, Int, Tensor, TensorData, from_host};
 pub(crate) fn keep_mask(places: &[Place], width: usize, probability: f32, device: &Device) -> Tensor<2> {
     let shape = [places.len(), width];
     if is_on_cpu(&Tensor::<1>::zeros([1], device)) {
-        return from_host(mask(places, width, probability), shape, device);
+        let values = timed(Task::Dropout, || mask(places, width, probability));
+        return from_host(values, shape, device);
     }
     composed(places, width, probability, device)
 }

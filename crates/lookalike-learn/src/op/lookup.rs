@@ -12,6 +12,7 @@ use crate::burn::backend::{Autodiff, Backend, Dispatch, Flex, TensorMetadata, ba
 use lookalike_kernels::embedding::rows_gradient;
 use rayon::prelude::*;
 
+use super::clock::{Task, timed};
 use super::{Plain, is_on_cpu, select_rows, tracked};
 use crate::engine::Tensor;
 
@@ -46,14 +47,17 @@ impl Lookup for Flex {
     fn look_up(table: FloatTensor<Self>, ids: Arc<[u32]>) -> FloatTensor<Self> {
         let table = Plain::new(table);
         let [_, width] = table.dims();
-        let mut values = vec![0.0; ids.len() * width];
         let source = table.values();
-        values
-            .par_chunks_exact_mut(width.max(1))
-            .zip(ids.par_iter())
-            .with_min_len(64)
-            .for_each(|(row, id)| row.copy_from_slice(&source[*id as usize * width..][..width]));
-        Plain::from_values(values, [ids.len(), width])
+        let read = || {
+            let mut values = vec![0.0; ids.len() * width];
+            values
+                .par_chunks_exact_mut(width.max(1))
+                .zip(ids.par_iter())
+                .with_min_len(64)
+                .for_each(|(row, id)| row.copy_from_slice(&source[*id as usize * width..][..width]));
+            values
+        };
+        Plain::from_values(timed(Task::Lookup, read), [ids.len(), width])
     }
 }
 
@@ -61,12 +65,15 @@ impl LookupGradient for Flex {
     fn look_up_gradient(gradient: FloatTensor<Self>, ids: Arc<[u32]>, rows: usize) -> FloatTensor<Self> {
         let gradient = Plain::new(gradient);
         let [_, width] = gradient.dims();
-        let (found, sums) = rows_gradient(&ids, gradient.values(), width);
-        let mut values = vec![0.0; rows * width];
-        for (id, sum) in found.iter().zip(sums.chunks_exact(width.max(1))) {
-            values[*id as usize * width..][..width].copy_from_slice(sum);
-        }
-        Plain::from_values(values, [rows, width])
+        let sum = || {
+            let (found, sums) = rows_gradient(&ids, gradient.values(), width);
+            let mut values = vec![0.0; rows * width];
+            for (id, sum) in found.iter().zip(sums.chunks_exact(width.max(1))) {
+                values[*id as usize * width..][..width].copy_from_slice(sum);
+            }
+            values
+        };
+        Plain::from_values(timed(Task::Lookup, sum), [rows, width])
     }
 }
 

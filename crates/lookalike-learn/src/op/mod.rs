@@ -4,6 +4,7 @@
 //! Each operation is a trait over the engine's backends whose default bodies are compositions of the engine's own
 //! operations. The CPU's backend replaces them by `lookalike_kernels`, the gradient-tracking one adds the backward pass.
 
+mod adam;
 mod assign;
 mod attention;
 mod batch_norm;
@@ -20,6 +21,7 @@ mod read_out;
 mod row_products;
 mod rows;
 mod sparse;
+mod squares;
 
 use crate::burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use crate::burn::backend::autodiff::ops::{Backward, NodeGuard, OpsKind};
@@ -29,6 +31,7 @@ use crate::burn::backend::tensor::FloatTensor;
 use crate::burn::backend::{Autodiff, Backend, Flex, TensorMetadata};
 use crate::burn::tensor::{FloatDType, TensorData};
 
+pub(crate) use adam::{AdamUpdate, adam};
 pub(crate) use assign::assign_rows;
 pub(crate) use attention::{Attending, Distances, attention};
 pub(crate) use batch_norm::{
@@ -46,6 +49,7 @@ pub(crate) use read_out::{maximum, pool, spread};
 pub(crate) use row_products::row_products;
 pub(crate) use rows::{is_on_cpu, select_rows, with_values};
 pub(crate) use sparse::{SparseMatrix, aggregate};
+pub(crate) use squares::squares;
 
 /// A tensor of the CPU whose values lie in memory as a row-major slice of `f32`.
 struct Plain(FlexTensor);

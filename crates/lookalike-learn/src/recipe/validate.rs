@@ -8,6 +8,7 @@ use crate::encoder::EncoderEntry;
 use crate::error::LearnError;
 use crate::method::entry::labels_needed;
 use crate::method::{Checked, MethodEntry};
+use crate::modality::text;
 use crate::negatives::{MixingOptions, Pool};
 use crate::options::{Key, Settings, fill, refuse, require};
 use crate::registry::{Choice, Offer, Registry, default_of, quoted};
@@ -185,6 +186,24 @@ fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
              together; leave it out",
             choice.modality.kind
         ),
+    )?;
+    require(
+        train.chunk_tokens.is_none() || choice.modality.kind == text::ENTRY.kind,
+        "train.chunk_tokens",
+        format!(
+            "counts tokens of texts, and the modality `{}` has none; take train.chunk",
+            choice.modality.kind
+        ),
+    )?;
+    require(
+        train.chunk.is_none() || train.chunk_tokens.is_none(),
+        "train.chunk_tokens",
+        "says how much is encoded at a time, as train.chunk does; leave one of them out",
+    )?;
+    require(
+        train.evaluate_every.is_none() || settings.value("text.development").is_some(),
+        "train.evaluate_every",
+        "judges the run by text.development, which is not given",
     )?;
     let checked = checked(recipe, &choice.encoder)?;
     (choice.modality.check)(settings)?;

@@ -10,6 +10,7 @@ use lookalike_base::tensors::{self, TensorFile};
 use serde::{Deserialize, Serialize};
 
 use super::collapse::CollapseDetector;
+use super::development::Judged;
 use crate::error::LearnError;
 
 /// How many checkpoints a run keeps.
@@ -42,6 +43,9 @@ pub struct State {
     /// The processor that it was made on, as far as it decides bits; nothing in checkpoints that do not say.
     #[serde(default)]
     pub machine: String,
+    /// What has been judged; nothing in checkpoints that do not say.
+    #[serde(default)]
+    pub judged: Judged,
 }
 
 /// What of this processor decides bits: its level of vector instructions, and the number of threads.

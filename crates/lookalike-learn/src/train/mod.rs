@@ -3,15 +3,21 @@
 pub mod checkpoint;
 pub mod collapse;
 pub mod collective;
+pub mod development;
 pub mod diagnostics;
 pub mod events;
+mod freeze;
 mod gradient_cache;
 pub mod lars;
 pub mod optimizer;
 pub mod schedule;
 pub mod tensorboard;
 pub mod trainer;
+mod window;
 
+pub use development::{Best, Development, Judge};
+pub use freeze::freeze;
+pub use gradient_cache::Chunk;
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerOptions};
 pub use schedule::{Schedule, Shape};
 pub use trainer::{Outcome, TrainOptions, Trainer};

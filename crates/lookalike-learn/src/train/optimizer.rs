@@ -9,7 +9,7 @@ use super::lars;
 use crate::engine::{Device, Gradients, Tensor, from_host, to_host};
 use crate::error::LearnError;
 use crate::module::{Module, Role, for_each_tensor};
-use crate::op::{Update, descend};
+use crate::op::{AdamUpdate, Update, adam, descend, squares};
 use crate::options::{Bounds, FLAG, FRACTION, NOT_NEGATIVE, POSITIVE, Range, Value};
 
 /// The update rule.
@@ -45,6 +45,9 @@ crate::options! {
         weight_decay: f64 = Value::Number(5e-4), NOT_NEGATIVE;
         /// Whether biases and normalisation parameters decay too; `lars` never lets them.
         decay_all: bool = Value::Flag(false), FLAG;
+        /// Most length of all gradients together: those of a longer one are shortened to it, before decay (PyTorch's `clip_grad_norm_`; Pascanu
+        /// et al. 2013). Absent: as they are.
+        clip: Option<f64> = Value::Absent("none"), POSITIVE;
         /// Trust coefficient of `lars`.
         trust: f64 = Value::Number(0.001), POSITIVE;
     }
@@ -69,6 +72,18 @@ pub fn accumulate(module: &mut dyn Module, mut gradients: Gradients, sum: &mut N
     });
 }
 
+/// The Euclidean length of all gradients together, summed in the order of their names.
+fn global_norm(gradients: &NamedGradients) -> f64 {
+    squares(gradients.values()).sqrt()
+}
+
+/// What gradients of length `norm` are multiplied by so that none is longer than `most`, as PyTorch's `clip_grad_norm_` has it.
+fn clip_factor(most: f64, norm: f64) -> f64 {
+    /// Keeps the length of 0 apart from a division.
+    const EPSILON: f64 = 1e-6;
+    (most / (norm + EPSILON)).min(1.0)
+}
+
 /// An update rule and what it remembers of every parameter.
 #[derive(Debug)]
 pub struct Optimizer {
@@ -85,42 +100,46 @@ impl Optimizer {
         Self { options, updates: 0, first: BTreeMap::new(), second: BTreeMap::new() }
     }
 
-    /// Moves every parameter that has a gradient, at learning rate `rate`.
-    pub fn step(&mut self, module: &mut dyn Module, mut gradients: NamedGradients, rate: f64) {
+    /// Moves every parameter that has a gradient, at learning rate `rate`. Gives the norm of all gradients together before they were
+    /// clipped, where they are to be.
+    pub fn step(&mut self, module: &mut dyn Module, mut gradients: NamedGradients, rate: f64) -> Option<f64> {
         self.updates += 1;
+        let norm = self.options.clip.map(|_| global_norm(&gradients));
+        let scale = self.options.clip.zip(norm).map_or(1.0, |(most, norm)| clip_factor(most, norm));
         for_each_tensor(module, &mut |name, role, tensor| {
             if let Some(gradient) = gradients.remove(name) {
                 let weight = tensor.flat();
-                tensor.assign(self.update(name, role, &weight, gradient, rate));
+                tensor.assign(self.update(name, role, &weight, gradient, (scale, rate)));
             }
         });
+        norm
     }
 
+    /// The parameter after a step by its gradient, which is multiplied by `scale` first.
     fn update(
         &mut self,
         name: &str,
         role: Role,
         weight: &Tensor<1>,
         gradient: Tensor<1>,
-        rate: f64,
+        (scale, rate): (f64, f64),
     ) -> Tensor<1> {
         let plain = role == Role::Weight;
         let decay = if plain || self.options.decay_all { self.options.weight_decay } else { 0.0 };
-        let decayed = |gradient: Tensor<1>| match decay {
-            0.0 => gradient,
-            _ => gradient + weight.clone().mul_scalar(decay),
+        let scaled = |gradient: Tensor<1>| match scale {
+            1.0 => gradient,
+            _ => gradient.mul_scalar(scale),
         };
         match self.options.kind {
-            OptimizerKind::Sgd => self.descend(name, weight, gradient, decay, rate),
+            OptimizerKind::Sgd => self.descend(name, weight, scaled(gradient), decay, rate),
             OptimizerKind::Lars => {
+                let gradient = scaled(gradient);
                 let gradient =
                     if plain { lars::adapt(weight, gradient, decay, self.options.trust) } else { gradient };
                 self.descend(name, weight, gradient, 0.0, rate)
             }
-            OptimizerKind::Adam => weight.clone() - self.adam(name, decayed(gradient)).mul_scalar(rate),
-            OptimizerKind::AdamW => {
-                weight.clone().mul_scalar(1.0 - rate * decay) - self.adam(name, gradient).mul_scalar(rate)
-            }
+            OptimizerKind::Adam => self.adam(name, weight, gradient, (decay, false), (scale, rate)),
+            OptimizerKind::AdamW => self.adam(name, weight, gradient, (decay, true), (scale, rate)),
         }
     }
 
@@ -141,21 +160,25 @@ impl Optimizer {
         weight
     }
 
-    /// m̂ / (√v̂ + ε), both moments corrected for their start at 0.
-    fn adam(&mut self, name: &str, gradient: Tensor<1>) -> Tensor<1> {
-        let [beta1, beta2] = self.options.betas;
-        let square = gradient.clone().square();
-        let blend = |moments: &mut BTreeMap<String, Tensor<1>>, beta: f64, new: Tensor<1>| {
-            let moment = match moments.remove(name) {
-                Some(moment) => moment.mul_scalar(beta) + new.mul_scalar(1.0 - beta),
-                None => new.mul_scalar(1.0 - beta),
-            };
-            moments.insert(name.to_owned(), moment.clone());
-            moment.div_scalar(1.0 - beta.powi(i32::try_from(self.updates).unwrap_or(i32::MAX)))
-        };
-        let mean = blend(&mut self.first, beta1, gradient);
-        let variance = blend(&mut self.second, beta2, square);
-        mean / variance.sqrt().add_scalar(self.options.epsilon)
+    /// Adam, or where decay is `decoupled` from the gradient AdamW. The gradient is multiplied by `scale` first.
+    fn adam(
+        &mut self,
+        name: &str,
+        weight: &Tensor<1>,
+        gradient: Tensor<1>,
+        (decay, decoupled): (f64, bool),
+        (scale, rate): (f64, f64),
+    ) -> Tensor<1> {
+        let OptimizerOptions { betas, epsilon, .. } = self.options;
+        let updates = i32::try_from(self.updates).unwrap_or(i32::MAX);
+        let corrections = betas.map(|beta| 1.0 - beta.powi(updates));
+        let moments = [&mut self.first, &mut self.second]
+            .map(|moments| moments.remove(name).unwrap_or_else(|| weight.zeros_like()));
+        let constants = AdamUpdate { scale, decay, decoupled, betas, epsilon, corrections, rate };
+        let [weight, first, second] = adam(weight.clone(), gradient, moments, constants);
+        self.first.insert(name.to_owned(), first);
+        self.second.insert(name.to_owned(), second);
+        weight
     }
 
     /// All it remembers, for a checkpoint.

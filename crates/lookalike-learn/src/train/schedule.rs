@@ -1,4 +1,5 @@
-//! The learning rate over a run: a linear warm-up, then a constant or half a cosine (Loshchilov and Hutter 2017).
+//! The learning rate over a run: a linear warm-up, then a constant, half a cosine (Loshchilov and Hutter 2017) or a
+//! line to 0.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +11,9 @@ pub enum Shape {
     Constant,
     /// From the base rate to 0 along half a cosine, step by step.
     Cosine,
+    /// From the base rate along a line that reaches 0 when the run has ended, step by step (transformers'
+    /// `get_linear_schedule_with_warmup`).
+    Linear,
 }
 
 /// A learning rate for each optimiser step of a run of known length.
@@ -31,12 +35,14 @@ impl Schedule {
         if step < self.warmup {
             return self.base * (step + 1) as f64 / self.warmup as f64;
         }
+        let span = self.total.saturating_sub(self.warmup).max(1) as f64;
         match self.shape {
             Shape::Constant => self.base,
             Shape::Cosine => {
-                let share = (step - self.warmup) as f64 / (self.total - self.warmup).max(1) as f64;
+                let share = (step - self.warmup) as f64 / span;
                 self.base * 0.5 * (1.0 + (std::f64::consts::PI * share.min(1.0)).cos())
             }
+            Shape::Linear => self.base * self.total.saturating_sub(step) as f64 / span,
         }
     }
 }

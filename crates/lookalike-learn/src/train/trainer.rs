@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::progress::{Progress, Watch};
@@ -15,11 +15,13 @@ use serde_json::json;
 use super::checkpoint::{Checkpoints, FORMAT, State, machine};
 use super::collapse::CollapseDetector;
 use super::collective::{Alone, Collective};
+use super::development::{self, Best, Development, Judged};
 use super::diagnostics::{Diagnostics, Scalars};
 use super::events::Events;
-use super::gradient_cache;
+use super::gradient_cache::{self, Chunk};
 use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate};
 use super::schedule::Schedule;
+use super::window::Window;
 use crate::engine::{Device, Gradients, Precision, Tensor, to_host};
 use crate::error::LearnError;
 use crate::input::{Batch, Source};
@@ -30,7 +32,7 @@ use crate::options::{refuse, require};
 use crate::step::Step;
 
 /// What a run needs to know beside its method, data and sampler.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct TrainOptions {
     /// The folder of the run.
     pub run: PathBuf,
@@ -57,14 +59,16 @@ pub struct TrainOptions {
     /// Batches whose gradients are averaged for one optimiser step. The negatives of each batch stay its own: this
     /// saves memory, it does not enlarge the choice of negatives.
     pub accumulate: u64,
-    /// Instances that are encoded at a time (gradient caching, Gao et al. 2021); all of a batch where absent.
-    pub chunk: Option<usize>,
+    /// What is encoded at a time (gradient caching, Gao et al. 2021); all of a batch where absent.
+    pub chunk: Option<Chunk>,
     /// Optimiser steps between checkpoints.
     pub checkpoint_every: u64,
     /// Optimiser steps between `step` events.
     pub log_every: u64,
     /// Threads and depth of the loader.
     pub loader: LoaderOptions,
+    /// How the run is judged while it trains, where it is.
+    pub development: Option<Development>,
 }
 
 /// How a run ended.
@@ -97,31 +101,9 @@ pub struct Trainer {
     /// What the diagnostics showed at the last batch that was asked for it.
     scalars: Scalars,
     watch: CollapseDetector,
-}
-
-/// What happened since the last `step` event.
-#[derive(Debug)]
-struct Window {
-    loss: f64,
-    batches: u64,
-    instances: u64,
-    waited: Duration,
-    since: Instant,
-}
-
-impl Window {
-    fn new() -> Self {
-        Self { loss: 0.0, batches: 0, instances: 0, waited: Duration::ZERO, since: Instant::now() }
-    }
-
-    fn seconds(&self) -> f64 {
-        self.since.elapsed().as_secs_f64().max(1e-9)
-    }
-
-    /// Share of the time that was spent waiting for the loader.
-    fn waited_share(&self) -> f64 {
-        self.waited.as_secs_f64() / self.seconds()
-    }
+    judged: Judged,
+    /// The tensors of the best step that was judged; none where there is none.
+    best: Arrays,
 }
 
 /// What compares the outputs of a batch.
@@ -173,10 +155,14 @@ impl Trainer {
         source: Source,
         options: TrainOptions,
     ) -> Result<(Self, Vec<String>), LearnError> {
-        if options.chunk.is_some() && has_buffers(&mut method) {
-            let reason = "encodes a batch in parts, and BatchNorm of this network takes its statistics over a whole batch; leave \
-                          train.chunk out, or take a network without BatchNorm";
-            return Err(refuse("train.chunk", reason));
+        if let Some(chunk) = options.chunk {
+            let (key, batch_norm) = (chunk.key(), has_buffers(&mut method));
+            let reason = format!(
+                "encodes a batch in parts, and BatchNorm of this network takes its statistics over a whole batch; leave {key} out, or \
+                 take a network without BatchNorm"
+            );
+            require(!batch_norm, key, reason)?;
+            chunk.check(&source, options.instances)?;
         }
         require(learns(&mut *method), "train.freeze", "leaves nothing to learn")?;
         let fail = |source| LearnError::Io { path: options.run.clone(), source };
@@ -187,6 +173,7 @@ impl Trainer {
         let mut warnings: Vec<String> = advice.iter().map(ToString::to_string).collect();
         let (mut step, mut batches, mut plan) = (0, 0, Vec::new());
         let mut watch = CollapseDetector::default();
+        let (mut judged, mut best) = (Judged::default(), Arrays::new());
         let found = Checkpoints::of_run(&options.run).newest()?;
         let keep = found.as_ref().map(|(state, ..)| state.step);
         if let Some((state, arrays, problems)) = found {
@@ -216,6 +203,7 @@ impl Trainer {
                 reason: "the epoch's batches are missing or damaged".to_owned(),
             })?;
             (step, batches, watch) = (state.step, state.batches, state.collapse);
+            (judged, best) = (state.judged, strip(&arrays, "best."));
             warnings.extend(problems);
             let here = machine();
             if !state.machine.is_empty() && state.machine != here {
@@ -228,6 +216,7 @@ impl Trainer {
         }
         // Opening cuts events: not before it is certain that the run is this one.
         let events = Events::open(&options.run, keep)?;
+        development::keep(&options.run, &best)?;
         let (sum, window) = (NamedGradients::new(), Window::new());
         let trainer = Self {
             method,
@@ -244,6 +233,8 @@ impl Trainer {
             window,
             scalars: Scalars::new(),
             watch,
+            judged,
+            best,
         };
         Ok((trainer, warnings))
     }
@@ -275,18 +266,22 @@ impl Trainer {
     /// # Errors
     /// [`LearnError::NotFinite`] where the loss is NaN or infinite; whatever loader, sampler and files report.
     pub fn run(&mut self, watch: Watch<'_>) -> Result<Outcome, LearnError> {
-        if self.step >= self.last_step() {
+        if self.step >= self.last_step() && !self.is_unjudged() {
             return Ok(Outcome::AlreadyFinished);
         }
         watch.progress.set_position(self.step);
         self.window = Window::new();
+        // What an interruption left to do.
+        if self.judge(watch)? {
+            return Ok(Outcome::Interrupted);
+        }
         while self.step < self.last_step() {
             let epoch = self.sampler.epoch();
             let mut loader = self.segment(epoch)?;
             while self.step < self.last_step() {
                 let waited = loader.waited();
                 let Some(batch) = loader.next().transpose()? else { break };
-                self.window.waited += loader.waited().saturating_sub(waited);
+                self.window.add_wait(loader.waited().saturating_sub(waited));
                 let stepped = self.consume(&batch, epoch)?;
                 if stepped && self.after_optimizer_step(watch)? {
                     return Ok(Outcome::Interrupted);
@@ -341,7 +336,8 @@ impl Trainer {
         if stepped {
             let own = self.mean_gradients();
             let gradients = self.collective.mean(own);
-            self.optimizer.step(&mut self.method, gradients, self.options.schedule.rate(self.step));
+            let rate = self.options.schedule.rate(self.step);
+            self.window.add_step(self.optimizer.step(&mut self.method, gradients, rate));
             self.step += 1;
         }
         self.method.after_step(&outputs, &step);
@@ -352,9 +348,7 @@ impl Trainer {
             self.sampler.record(&outputs.instances, rows.rows(), self.sampler.steps())?;
         }
         self.sampler.advance()?;
-        self.window.loss += f64::from(loss);
-        self.window.batches += 1;
-        self.window.instances += step.instances.len() as u64;
+        self.window.add_batch(loss, step.instances.len());
         self.remember(step.instances)?;
         Ok(stepped)
     }
@@ -439,14 +433,17 @@ impl Trainer {
     /// Events, checkpoint and cancellation at the one point where nothing is half done. Returns whether to stop.
     fn after_optimizer_step(&mut self, watch: Watch<'_>) -> Result<bool, LearnError> {
         let progress = watch.progress;
-        let mean_loss = self.window.loss / self.window.batches.max(1) as f64;
+        let mean_loss = self.window.mean_loss();
         progress.advance(1);
         let waited = 100.0 * self.window.waited_share();
         let epoch = self.sampler.epoch();
         progress.message(&format!("epoch {epoch}  loss {mean_loss:.4}  waited {waited:.0} %"));
         if self.step.is_multiple_of(self.options.log_every) || self.step == self.last_step() {
-            self.record_window(mean_loss)?;
+            self.record_window()?;
             self.record_scalars(progress)?;
+        }
+        if self.judge(watch)? {
+            return Ok(true);
         }
         let cancelled = watch.is_cancelled() && self.step < self.last_step();
         if cancelled
@@ -462,16 +459,59 @@ impl Trainer {
         numbered.map(|(instances, step)| BatchRequest { instances, epoch, step }).collect()
     }
 
-    fn record_window(&mut self, mean_loss: f64) -> Result<(), LearnError> {
-        let window = std::mem::replace(&mut self.window, Window::new());
-        let fields = json!({
-            "loss": mean_loss,
-            "learning_rate": self.options.schedule.rate(self.step - 1),
-            "epoch": self.sampler.epoch(),
-            "instances_per_second": window.instances as f64 / window.seconds(),
-            "loader_wait_share": window.waited_share(),
-        });
-        self.events.record("step", self.step, fields)
+    fn record_window(&mut self) -> Result<(), LearnError> {
+        let mut fields = std::mem::replace(&mut self.window, Window::new()).fields();
+        fields.insert("learning_rate".to_owned(), json!(self.options.schedule.rate(self.step - 1)));
+        fields.insert("epoch".to_owned(), json!(self.sampler.epoch()));
+        self.events.record("step", self.step, fields.into())
+    }
+
+    /// Whether the step that was made is to be judged and has not been.
+    fn is_unjudged(&self) -> bool {
+        let development = self.options.development.as_ref();
+        let due = development.is_some_and(|development| development.is_due(self.step, self.last_step()));
+        due && self.judged.last < self.step
+    }
+
+    /// Judges the step that was made where it is due. Returns whether to stop: it was cancelled, and the run saved.
+    fn judge(&mut self, watch: Watch<'_>) -> Result<bool, LearnError> {
+        if !self.is_unjudged() {
+            return Ok(false);
+        }
+        let Some(development) = &mut self.options.development else { return Ok(false) };
+        let (begun, mut kept) = (Instant::now(), self.method.kept());
+        let score = match (development.judge)(&mut *kept, watch.cancellation) {
+            Err(LearnError::Cancelled) => {
+                self.save()?;
+                return Ok(true);
+            }
+            score => score?,
+        };
+        let name = development.name.clone();
+        if !score.is_finite() {
+            return Err(LearnError::Evaluation(format!(
+                "{name} of step {} is {score}, no number",
+                self.step
+            )));
+        }
+        let best = self.judged.take(score, self.step);
+        if best.step == self.step {
+            self.best = arrays_of(&mut kept);
+            development::keep(&self.options.run, &self.best)?;
+        }
+        self.window.leave_out(begun.elapsed());
+        watch.progress.note(&format!(
+            "step {}: {name} {score:.4}, best {:.4} at step {}",
+            self.step, best.score, best.step
+        ));
+        let fields = json!({ "name": name, "score": score, "best": best.score, "best_step": best.step });
+        self.events.record("development", self.step, fields)?;
+        Ok(false)
+    }
+
+    /// The best step that was judged so far.
+    pub fn best(&self) -> Option<Best> {
+        self.judged.best
     }
 
     /// Writes what the diagnostics showed, and what of it is a warning.
@@ -532,6 +572,7 @@ impl Trainer {
             sampler,
             collapse: self.watch,
             machine: machine(),
+            judged: self.judged,
         };
         let mut arrays = Arrays::new();
         let parts = [
@@ -539,6 +580,7 @@ impl Trainer {
             ("method.", self.method.state()),
             ("optimizer.", self.optimizer.arrays()),
             ("sampler.", sampler_arrays),
+            ("best.", self.best.clone()),
         ];
         for (prefix, part) in parts {
             arrays.extend(part.into_iter().map(|(name, array)| (format!("{prefix}{name}"), array)));

@@ -186,6 +186,7 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
         checkpoint_every: 3,
         log_every: 1,
         loader: LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::new(3).unwrap() },
+        development: None,
     }
 }
 

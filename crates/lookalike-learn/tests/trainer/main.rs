@@ -7,6 +7,8 @@ mod common;
 
 mod accumulation;
 mod chunks;
+mod clipping;
+mod development;
 mod dropout;
 mod embeddings;
 mod events;

@@ -298,7 +298,109 @@ impl Module for Transformer {
 
 #[cfg(test)]
 mod tests {
-    use super::bucket;
+    use lookalike_base::Seed;
+    use lookalike_data::text::TokenLists;
+
+    use super::*;
+    use crate::engine::Gradients;
+    use crate::module::for_each_tensor;
+    use crate::op::clock::{Task, spent};
+    use crate::step::Step;
+    use crate::train::freeze;
+
+    /// A transformer of `layers` layers, of which those named are frozen.
+    fn frozen(layers: usize, names: &[&str]) -> Transformer {
+        let json = format!(
+            r#"{{"model_type": "bert", "vocab_size": 40, "max_position_embeddings": 16, "type_vocab_size": 2, "hidden_size": 12,
+                "num_attention_heads": 2, "num_hidden_layers": {layers}, "intermediate_size": 20}}"#
+        );
+        let config = TransformerConfig::from_json(&json).unwrap();
+        let mut stream = Seed(3).stream("transformer", 0, 0, 0);
+        let mut transformer = Transformer::new(config, false, Some(&mut stream), &Device::flex());
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        freeze(&mut transformer, &[""], &names).unwrap();
+        transformer
+    }
+
+    fn forward(transformer: &Transformer) -> Tensor<2> {
+        let lists: TokenLists = [vec![3_u32, 5, 39], vec![7, 3]].iter().collect();
+        let rows = [0, 1].map(|instance| crate::input::RowId { instance, view: 0 });
+        let pass = Pass { rows: rows.into(), ..Pass::training(&Step::default()) };
+        transformer.forward(&lists.into(), &pass).unwrap().values
+    }
+
+    /// The names of all tensors that have a gradient.
+    fn with_gradient(transformer: &mut Transformer, mut gradients: Gradients) -> Vec<String> {
+        let mut names = Vec::new();
+        for_each_tensor(transformer, &mut |name, _, tensor| {
+            if tensor.take_gradient(&mut gradients).is_some() {
+                names.push(name.to_owned());
+            }
+        });
+        names
+    }
+
+    #[test]
+    fn the_backward_pass_ends_at_the_lowest_layer_that_learns() {
+        // Nothing below is part of the graph of gradients, so nothing below has work in the backward pass.
+        let names = ["embeddings", "encoder.layer.0"];
+        let mut lower = frozen(11, &names);
+        lower.layers.truncate(1);
+        assert!(!forward(&lower).is_tracked());
+        let mut whole = frozen(11, &names);
+        let before = spent();
+        let output = forward(&whole);
+        let read = spent()[Task::Lookup as usize];
+        assert!(read > before[Task::Lookup as usize]);
+        let learned = with_gradient(&mut whole, output.powi_scalar(3).sum().backward());
+        assert_eq!(spent()[Task::Lookup as usize], read, "no gradient of a table is computed");
+        assert_eq!(learned.len(), 10 * 16);
+        assert!(
+            learned
+                .iter()
+                .all(|name| !name.starts_with("embeddings") && !name.starts_with("encoder.layer.0."))
+        );
+        assert!(learned.iter().any(|name| name.starts_with("encoder.layer.10.")), "10 is not within 1 or 0");
+    }
+
+    #[test]
+    fn a_frozen_table_has_no_gradient_and_what_is_above_it_has() {
+        let mut transformer = frozen(2, &["embeddings.word_embeddings"]);
+        let loss = forward(&transformer).powi_scalar(3).sum();
+        let learned = with_gradient(&mut transformer, loss.backward());
+        assert!(!learned.iter().any(|name| name == WORD) && learned.iter().any(|name| name == POSITION));
+        assert_eq!(learned.len(), 4 + 2 * 16);
+    }
+
+    #[test]
+    fn a_layer_that_is_not_there_is_named_with_the_nearest() {
+        let mut transformer = frozen(2, &[]);
+        for (wrong, nearest) in [
+            ("encoder.layer.2", "encoder.layer"),
+            ("embedings", "embeddings"),
+            ("encoder.layer.0.atention", "encoder.layer.0.attention"),
+            ("embeddings.word", "embeddings.word_embeddings"),
+        ] {
+            let error = freeze(&mut transformer, &[""], &[wrong.to_owned()]).unwrap_err();
+            assert!(error.contains(&format!("`{wrong}`; did you mean `{nearest}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn biases_and_normalisations_do_not_decay() {
+        let mut roles = std::collections::BTreeMap::new();
+        for_each_tensor(&mut frozen(1, &[]), &mut |name, role, _| {
+            let kind = [".bias", "LayerNorm.weight"].into_iter().find(|end| name.ends_with(end));
+            roles.entry(kind.unwrap_or("matrix")).or_insert_with(Vec::new).push((name.to_owned(), role));
+        });
+        let all = |kind: &str, right: fn(Role) -> bool| roles[kind].iter().all(|(_, role)| right(*role));
+        assert!(
+            all(".bias", |role| role != Role::Weight)
+                && all("LayerNorm.weight", |role| role == Role::Normalization)
+        );
+        assert!(all("matrix", |role| role == Role::Weight), "{roles:?}");
+        assert_eq!([".bias", "LayerNorm.weight", "matrix"].map(|kind| roles[kind].len()), [9, 3, 9]);
+    }
 
     #[test]
     fn distances_fall_into_the_published_buckets() {

@@ -1,4 +1,4 @@
-//! What a training step costs: forward pass, cross-entropy, backward pass and SGD on images of noise.
+//! A step on images of noise: forward pass, cross-entropy, backward pass and SGD.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,13 @@ use lookalike_base::Seed;
 use lookalike_base::progress::Cancellation;
 use serde::Serialize;
 
+use super::{Measured, measure, peak_memory, require_some, synced};
 use crate::encoder::resnet::{Architecture, ResNet, Stem};
 use crate::engine::{self, Device, DeviceName, Precision, Tensor};
 use crate::error::LearnError;
 use crate::layer::{Linear, normal};
 use crate::module::{Module, Pass, Visitor, parameter_count};
-use crate::op::clock::{TASKS, Task, spent};
+use crate::op::clock::Task;
 use crate::step::Step;
 use crate::train::optimizer::{NamedGradients, accumulate};
 use crate::train::{Optimizer, OptimizerOptions};
@@ -42,7 +43,7 @@ pub struct StepOptions {
     pub warm_up: usize,
 }
 
-fn as_text<S: serde::Serializer>(name: &DeviceName, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn as_text<S: serde::Serializer>(name: &DeviceName, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(name)
 }
 
@@ -103,55 +104,27 @@ impl Module for Classifier {
 /// [`LearnError::Device`] where the device is not there or does not multiply at that precision, and
 /// [`LearnError::Recipe`] where there is nothing to compute; and [`LearnError::Cancelled`].
 pub fn step(options: &StepOptions, cancellation: &Cancellation) -> Result<StepCost, LearnError> {
-    for (value, place) in
-        [(options.image_size, "--image-size"), (options.batch, "--batch"), (options.steps, "--steps")]
-    {
-        if value == 0 {
-            let reason = "must be at least 1".to_owned();
-            return Err(LearnError::Recipe { place: place.to_owned(), reason });
-        }
-    }
+    require_some(&[
+        (options.image_size, "--image-size"),
+        (options.batch, "--batch"),
+        (options.steps, "--steps"),
+    ])?;
     let device = engine::open(options.device)?;
     engine::check_precision(options.device, &device, options.precision)?;
     let mut bench = Bench::new(options, &device);
-    let (mut seconds, mut before) = (Vec::new(), spent());
-    for step in 0..options.warm_up + options.steps {
-        if cancellation.is_cancelled() {
-            return Err(LearnError::Cancelled);
-        }
-        if step == options.warm_up {
-            (before, bench.updating) = (spent(), Duration::ZERO);
-        }
-        let begun = Instant::now();
-        bench.step();
-        device.sync().map_err(|error| LearnError::Device {
-            name: options.device.to_string(),
-            reason: error.to_string(),
-        })?;
-        if step >= options.warm_up {
-            seconds.push(begun.elapsed().as_secs_f64());
-        }
-    }
-    let total: f64 = seconds.iter().sum();
-    let tasks: [f64; TASKS] =
-        std::array::from_fn(|task| spent()[task].saturating_sub(before[task]).as_secs_f64() / total);
-    let updating = bench.updating.as_secs_f64() / total;
-    let mut sorted = seconds.clone();
-    sorted.sort_by(f64::total_cmp);
-    let rate = |seconds: f64| options.batch as f64 / seconds;
-    let middle = sorted.len() / 2;
-    let median = if sorted.len().is_multiple_of(2) {
-        f64::midpoint(sorted[middle - 1], sorted[middle])
-    } else {
-        sorted[middle]
-    };
+    let measured = measure([options.warm_up, options.steps], cancellation, || {
+        let updating = bench.step();
+        synced(&device, options.device)?;
+        Ok([updating])
+    })?;
+    let [median, slowest, fastest] = measured.rates(options.batch);
     Ok(StepCost {
-        images_per_second: rate(median),
-        slowest: rate(sorted[sorted.len() - 1]),
-        fastest: rate(sorted[0]),
-        seconds,
+        images_per_second: median,
+        slowest,
+        fastest,
         parameters: parameter_count(&mut bench.classifier),
-        shares: (options.device == DeviceName::Cpu).then(|| shares(tasks, updating)),
+        shares: (options.device == DeviceName::Cpu).then(|| shares(&measured)),
+        seconds: measured.seconds,
         peak_memory: peak_memory(),
     })
 }
@@ -164,7 +137,6 @@ struct Bench {
     /// 1 where a row's class is, else 0.
     classes: Tensor<2>,
     precision: Precision,
-    updating: Duration,
 }
 
 impl Bench {
@@ -188,11 +160,11 @@ impl Bench {
             images: normal([batch, 3, size, size], 1.0, &mut stream("images"), device),
             classes: engine::from_host(classes, [batch, CLASSES], device),
             precision: options.precision,
-            updating: Duration::ZERO,
         }
     }
 
-    fn step(&mut self) {
+    /// Makes a step, and gives the time of the update.
+    fn step(&mut self) -> Duration {
         let pass = Pass { precision: self.precision, ..Pass::training(&Step::default()) };
         let features = self.classifier.encoder.features(self.images.clone(), &pass).vector;
         let scores = log_softmax(self.classifier.fc.forward(features, &pass), 1);
@@ -201,12 +173,12 @@ impl Bench {
         accumulate(&mut self.classifier, loss.backward(), &mut gradients);
         let begun = Instant::now();
         self.optimizer.step(&mut self.classifier, gradients, 0.01);
-        self.updating += begun.elapsed();
+        begun.elapsed()
     }
 }
 
-fn shares(tasks: [f64; TASKS], optimizer: f64) -> Shares {
-    let of = |task: Task| tasks[task as usize];
+fn shares(measured: &Measured<1>) -> Shares {
+    let of = |task: Task| measured.share(task);
     let convolution = of(Task::Convolution) + of(Task::InputGradient) + of(Task::WeightGradient);
     let normalization = of(Task::Normalization) + of(Task::NormalizationGradient);
     Shares {
@@ -216,16 +188,8 @@ fn shares(tasks: [f64; TASKS], optimizer: f64) -> Shares {
         convolution_forward: of(Task::Convolution),
         convolution_input_gradient: of(Task::InputGradient),
         convolution_weight_gradient: of(Task::WeightGradient),
-        optimizer,
+        optimizer: measured.apart[0],
     }
-}
-
-/// The most memory that this process had in use, as Linux counts it.
-pub fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(1024 * kibibytes)
 }
 
 #[cfg(test)]
