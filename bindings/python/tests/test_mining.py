@@ -35,8 +35,8 @@ class Mining(unittest.TestCase):
         np.testing.assert_allclose(mined.positive_similarities, own, atol=1e-6)
 
     def test_a_margin_is_kept_and_what_is_missing_is_marked(self):
-        queries, _ = vectors(1, 50)
-        documents = (queries + 0.8 * vectors(2, 50)[0]).astype(np.float16)
+        queries, noise = vectors(1, 50, 50)
+        documents = (queries + 0.8 * noise).astype(np.float16)
         mined = lookalike.mine(queries, documents, relative_margin=0.3, range_max=5)
         self.assertEqual(mined.queries.tolist(), list(range(50)))
         there = mined.negatives >= 0
