@@ -226,7 +226,7 @@ const READERS: [(&str, Kind, &[&str]); 15] = {
         ("method.predictor", Method, &["moco-v3"]),
         ("method.momentum", Method, &["moco", "moco-v3"]),
         ("method.momentum_schedule", Method, &["moco", "moco-v3"]),
-        ("method.symmetric", Method, &["moco"]),
+        ("method.symmetric", Method, &["moco", "simcse"]),
         ("method.batch_norm_groups", Method, &["moco"]),
         ("method.shuffle", Method, &["moco"]),
         ("method.coordinates", Method, &["direct-clr"]),

@@ -162,6 +162,7 @@ fn build(
         loss: Some(Arc::new(LOSS)),
         instances: INSTANCES as usize,
         labels: labels.map(Arc::new),
+        relevance: None,
         inputs: COLUMNS,
         seed: SEED,
         device: &device,
