@@ -8,6 +8,7 @@
 mod arrays;
 mod graph;
 mod metrics;
+mod mining;
 mod sampler;
 mod work;
 
@@ -24,6 +25,8 @@ mod _lookalike {
         alignment, collapse, effective_rank, false_negative_rate, hardness, knn_classify, linear_probe,
         paired, rank_me, spectrum, uniformity,
     };
+    #[pymodule_export]
+    use crate::mining::mine;
     #[pymodule_export]
     use crate::sampler::{PySampler, check_agreement};
 

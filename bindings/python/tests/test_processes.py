@@ -144,6 +144,7 @@ ring = lookalike.Graph.from_arrays(np.ones(100, int), np.roll(np.arange(100), 1)
 few, labels = rows[:20_000], np.arange(20_000) % 10
 for work in (
     lambda: lookalike.knn_graph(rows, 10),
+    lambda: lookalike.mine(rows, rows),
     lambda: next(iter(sampler)),
     lambda: lookalike.random_walks(ring, [0], 500_000_000),
     lambda: metrics.linear_probe(few, labels, few, labels, epochs=100_000),
@@ -178,7 +179,7 @@ class Interrupts(unittest.TestCase):
                 if line == "begun\n":
                     time.sleep(0.5)
                     process.send_signal(signal.SIGINT)
-            self.assertEqual(lines, ["begun", "interrupted"] * 4 + ["0 None"], process.stderr.read())
+            self.assertEqual(lines, ["begun", "interrupted"] * 5 + ["0 None"], process.stderr.read())
         finally:
             limit.cancel()
             process.kill()

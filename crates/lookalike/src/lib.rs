@@ -7,6 +7,7 @@ mod embed;
 mod evaluate;
 mod export;
 mod failure;
+mod mine;
 mod output;
 mod progress;
 mod recipe;
@@ -45,6 +46,8 @@ enum Command {
     Export(export::Arguments),
     /// Plan batches of look-alikes for any embeddings.
     Sample(sample::Arguments),
+    /// Mine hard negatives: documents near a query that do not answer it.
+    Mine(mine::Arguments),
     /// List, check and download data sets.
     Data(data::Arguments),
     /// Tell what a recipe can say.
@@ -92,6 +95,7 @@ pub fn run_until(
         Command::Embed(arguments) => embed::run(&arguments, registry, cancellation),
         Command::Export(arguments) => export::run(&arguments, registry),
         Command::Sample(arguments) => sample::run(&arguments, cancellation),
+        Command::Mine(arguments) => mine::run(&arguments, cancellation),
         Command::Data(arguments) => data::run(&arguments, cancellation),
         Command::Recipe(arguments) => recipe::run(&arguments, registry),
         Command::Bench(arguments) => bench::run(arguments, cancellation),

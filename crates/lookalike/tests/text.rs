@@ -136,9 +136,31 @@ fn encoding_is_timed() {
 }
 
 #[test]
+fn a_training_step_on_texts_is_timed() {
+    let place = place();
+    for (encoder, rest) in [("bert", " --max-length 6"), ("bert", " --freeze embeddings"), ("static", "")] {
+        let step = format!(
+            "bench step --encoder {encoder} --weights @{encoder} --texts texts.txt --batch 3 --steps 2{rest}"
+        );
+        let line = json(place.path(), &step);
+        for key in ["texts_per_second", "tokens_per_second", "parameters", "peak_memory"] {
+            assert!(line[key].as_f64().unwrap() > 0.0, "{key}: {line}");
+        }
+        assert_eq!((&line["batch"], line["seconds"].as_array().unwrap().len()), (&3.into(), 2), "{line}");
+        let shares = line["shares"].as_object().unwrap();
+        let sum: f64 = shares.values().map(|share| share.as_f64().unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-9 && shares["optimizer"].as_f64().unwrap() > 0.0, "{line}");
+        assert_eq!(shares["product"].as_f64().unwrap() > 0.0, encoder == "bert", "{line}");
+    }
+    let table =
+        run(place.path(), "bench step --encoder bert --weights @bert --texts texts.txt --batch 2 --steps 1");
+    assert!(String::from_utf8(table.stdout).unwrap().contains("time in attention"));
+}
+
+#[test]
 fn mistakes_are_named_and_nothing_is_written() {
     let place = place();
-    let cases: [(&str, i32, &[&str]); 27] = [
+    let cases: [(&str, i32, &[&str]); 36] = [
         ("evaluate @bert", 2, &["--data sts"]),
         ("evaluate @bert --data sts", 2, &["sts12", "--data-root"]),
         ("evaluate @bert --data stsbb", 2, &["stsbb", "no set", "stsb"]),
@@ -166,6 +188,35 @@ fn mistakes_are_named_and_nothing_is_written() {
         ("embed beir --texts texts.txt --out e.npy", 2, &["--texts", "export"]),
         ("embed @bert --texts nothing.txt --out e.npy", 1, &["nothing.txt"]),
         ("bench encode --weights beir --texts texts.txt", 1, &["modules.json"]),
+        ("bench step --encoder bert --weights @bert", 2, &["--texts"]),
+        (
+            "bench step --encoder bert --weights @bert --texts texts.txt --stem cifar",
+            2,
+            &["--stem", "images"],
+        ),
+        ("bench step --weights @bert --texts texts.txt", 2, &["--weights", "--encoder bert"]),
+        ("bench step --encoder bert --weights @static --texts texts.txt", 2, &["--encoder static"]),
+        ("bench step --encoder bert --weights @bert --texts texts.txt --batch 5", 2, &["--batch", "4 texts"]),
+        (
+            "bench step --encoder bert --weights @bert --texts texts.txt --batch 1",
+            2,
+            &["--batch", "at least 2"],
+        ),
+        (
+            "bench step --encoder bert --weights @bert --texts texts.txt --batch 2 --freeze embedings",
+            2,
+            &["`embeddings`?"],
+        ),
+        (
+            "bench step --encoder bert --weights @bert --texts texts.txt --batch 2 --max-length 100000",
+            2,
+            &["--max-length"],
+        ),
+        (
+            "bench step --encoder static --weights @static --texts texts.txt --batch 2 --max-length 9",
+            2,
+            &["--max-length", "whole"],
+        ),
     ];
     for (line, status, words) in cases {
         let output = run(place.path(), line);

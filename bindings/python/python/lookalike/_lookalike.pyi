@@ -19,6 +19,7 @@ __all__ = [
     "knn_classify",
     "knn_graph",
     "linear_probe",
+    "mine",
     "paired",
     "plan",
     "plan_report",
@@ -133,6 +134,21 @@ def linear_probe(
     labels_per_class: int | None,
     seed: int,
 ) -> str: ...
+def mine(
+    queries: _Floats,
+    documents: _Floats,
+    relevant_queries: _Integers,
+    relevant_documents: _Integers,
+    negatives: int,
+    range_min: int,
+    range_max: int | None,
+    max_score: float | None,
+    min_score: float | None,
+    absolute_margin: float | None,
+    relative_margin: float | None,
+    random: bool,
+    seed: int,
+) -> tuple[_Integers, _Integers, _Floats, _Integers, _Floats, str]: ...
 def alignment(first: _Floats, second: _Floats) -> float: ...
 def uniformity(embeddings: _Floats, t: float, most_rows: int, seed: int) -> str: ...
 def spectrum(embeddings: _Floats, centered: bool) -> list[float]: ...

@@ -99,14 +99,23 @@ impl Scoring<'_> {
         similarity(places.chunks_exact(2).map(|pair| [row(&pair[0]), row(&pair[1])]), scores)
     }
 
+    /// Vectors of the queries and of the documents, behind the prompts that the folder has for them.
+    ///
+    /// # Errors
+    /// As encoding.
+    pub fn vectors(&mut self, data: &Retrieval) -> Result<[Matrix; 2], LearnError> {
+        let [query, document] = self.encoder.folder.pair_prompts().map(|prompt| prompt.map(str::to_owned));
+        let queries = self.encode(&data.queries.texts.to_vec(), query.as_deref())?;
+        let documents = self.encode(&data.documents.texts.to_vec(), document.as_deref())?;
+        Ok([queries, documents])
+    }
+
     /// Ranks all documents for each query by cosine and by BM25, the hit that has the query's own id left out as BEIR does.
     ///
     /// # Errors
     /// As encoding, and whatever the metrics report.
     pub fn retrieval(&mut self, data: &Retrieval) -> Result<RetrievalResult, LearnError> {
-        let [query, document] = self.encoder.folder.pair_prompts().map(|prompt| prompt.map(str::to_owned));
-        let queries = self.encode(&data.queries.texts.to_vec(), query.as_deref())?;
-        let documents = self.encode(&data.documents.texts.to_vec(), document.as_deref())?;
+        let [queries, documents] = self.vectors(data)?;
         let encoder = search(data, [&queries, &documents], self.cancellation)?;
         Ok(RetrievalResult { encoder, bm25: search_by_words(data, self.display, self.cancellation)? })
     }

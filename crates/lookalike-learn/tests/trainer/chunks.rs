@@ -78,6 +78,11 @@ fn chunks_change_nothing<M: Method + 'static>(
     for chunk in chunks {
         let (again, kept, other) = trained(make(), source(), Some(chunk));
         for (tensor, array) in &again {
+            // What a key's bias adds to the scores of a query is the same for all keys: its gradient is rounding alone.
+            if tensor.ends_with("self.key.bias") {
+                assert!(array.as_f32().unwrap().iter().all(|value| value.abs() < 1e-7), "{name}, {tensor}");
+                continue;
+            }
             let error = relative(array.as_f32().unwrap(), weights[tensor].as_f32().unwrap());
             assert!(error <= 1e-6, "{name}, {tensor} in chunks of {chunk:?}: {error:e}");
         }

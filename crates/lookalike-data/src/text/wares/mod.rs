@@ -236,7 +236,9 @@ fn slipped(word: &str, stream: &mut Stream) -> String {
         let at = 1 + stream.below(letters.len() as u32 - 2) as usize;
         match stream.below(3) {
             0 => letters.swap(at, at + 1),
-            1 => drop(letters.remove(at)),
+            1 => {
+                letters.remove(at);
+            }
             _ => letters.insert(at, letters[at]),
         }
     }
