@@ -418,7 +418,7 @@ fn a_layer_that_is_frozen_stays_as_it_was_and_all_others_move() {
         );
     }
     // A layer is named whole, and of the encoder alone.
-    assert!(message("train.freeze=[\"0.wei\"]").contains("did you mean `0`?"));
+    assert!(message("train.freeze=[\"0.wei\"]").contains("did you mean `0.weight`?"));
     assert!(message("train.freeze=[\"linear1\"]").contains("no layer's name begins with `linear1`"));
 }
 

@@ -23,7 +23,7 @@ use lookalike_learn::recipe::Recipe;
 use lookalike_learn::sentence::SentenceEncoder;
 use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
-use lookalike_learn::train::{TrainOptions, Trainer};
+use lookalike_learn::train::{Chunk, TrainOptions, Trainer};
 use lookalike_learn::{LearnError, Registry};
 
 const BATCH: u32 = 8;
@@ -230,7 +230,7 @@ fn losses(case: &'static str, views: u32, keys: &[&str], chunk: Option<usize>) -
     let options = TrainOptions {
         optimizer: recipe.optimizer().clone(),
         schedule: recipe.schedule(1),
-        chunk,
+        chunk: chunk.map(Chunk::Instances),
         ..common::options(folder.path(), BATCH as usize, recipe.sampler().clone(), STEPS)
     };
     let source: Source = Arc::new(Replay { file, case, views });
@@ -299,7 +299,10 @@ fn trained(experiment: &Experiment, run: &Path) -> Vec<f64> {
 
 #[test]
 fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() {
-    let place = place(&[("texts.txt", &lines(64)), ("pairs.tsv", &format!("a\tb\n{}", "one two\tthree four\n".repeat(16)))]);
+    let place = place(&[
+        ("texts.txt", &lines(64)),
+        ("pairs.tsv", &format!("a\tb\n{}", "one two\tthree four\n".repeat(16))),
+    ]);
     let keys = ["method.kind=mlm", "train.epochs=12", "text.vocabulary=300"];
     let (experiment, _) = open(place.path(), &keys).unwrap();
     let [run, again] = ["run", "again"].map(|name| place.path().join(name));
@@ -324,7 +327,8 @@ fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() 
         &["text.views=repeat", "method.mlm=0.1", "train.chunk=3"],
         &["data.name=pairs.tsv", "text.columns=[\"a\", \"b\"]", "method.mlm=0.1"],
     ] {
-        let keys = [&["method.kind=simcse", "train.epochs=2", "encoder.pooling=cls", &weights][..], keys].concat();
+        let keys =
+            [&["method.kind=simcse", "train.epochs=2", "encoder.pooling=cls", &weights][..], keys].concat();
         let (experiment, _) = open(place.path(), &keys).unwrap();
         let run = place.path().join(format!("simcse {}", keys[4]));
         let losses = trained(&experiment, &run);
@@ -335,7 +339,8 @@ fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() 
         lookalike_learn::experiment::export(experiment.recipe(), &run, &folder).unwrap();
         let mut encoder = SentenceEncoder::open(&folder, &cpu()).unwrap();
         let cancellation = Cancellation::new();
-        let vectors = encoder.encode(&["the cat"], &Default::default(), Watch::silent(&cancellation)).unwrap();
+        let vectors =
+            encoder.encode(&["the cat"], &Default::default(), Watch::silent(&cancellation)).unwrap();
         assert_eq!(vectors.rows.columns(), 16);
     }
 }
@@ -374,7 +379,8 @@ fn what_cannot_be_is_refused_with_what_would_be_right() {
     let text = std::fs::read_to_string(folder().join("tokenizer.json")).unwrap();
     std::fs::write(&hidden, text.replace("[MASK]", "[HIDE]")).unwrap();
     let tokenizer = format!("text.tokenizer={}", place.path().display());
-    let [bert, table] = ["bert", "static"].map(|name| format!("encoder.weights={}", fixture("sentence").join(name).display()));
+    let [bert, table] = ["bert", "static"]
+        .map(|name| format!("encoder.weights={}", fixture("sentence").join(name).display()));
     let other = format!("text.tokenizer={}", fixture("sentence/roberta").display());
     let columns = "text.columns=[\"a\", \"b\", \"c\"]";
     for (keys, words) in [
@@ -388,7 +394,12 @@ fn what_cannot_be_is_refused_with_what_would_be_right() {
         (&["method.kind=simcse", "text.views=crops"], &["text.views", "crop"]),
         (&["method.kind=simcse", "data.name=triplets.jsonl", columns], &["triplets.jsonl", "line 2", "`c`"]),
         (
-            &["method.kind=simcse", "data.name=triplets.jsonl", "text.columns=[\"a\", \"b\"]", "text.views=crop"],
+            &[
+                "method.kind=simcse",
+                "data.name=triplets.jsonl",
+                "text.columns=[\"a\", \"b\"]",
+                "text.views=crop",
+            ],
             &["text.views", "text.columns"],
         ),
     ] {
@@ -415,7 +426,8 @@ fn equal_texts_of_one_column_are_negatives_as_published_and_those_of_rows_are_no
     let equal = "the cat sits\n".repeat(8);
     let rows = format!("a\tb\n{}", "the cat\tsits here\n".repeat(8));
     let place = place(&[("texts.txt", &equal), ("rows.tsv", &rows)]);
-    let off = ["method.kind=simcse", "train.epochs=1", "encoder.dropout=0.0", "encoder.attention_dropout=0.0"];
+    let off =
+        ["method.kind=simcse", "train.epochs=1", "encoder.dropout=0.0", "encoder.attention_dropout=0.0"];
     let sizes = ["encoder.layers=1", "encoder.width=16", "encoder.heads=2"];
     let losses = |name: &str, more: &[&str]| {
         let keys = [&off[..], &sizes, more].concat();

@@ -387,7 +387,7 @@ mod tests {
             ("encoder.layer.2", "encoder.layer"),
             ("embedings", "embeddings"),
             ("encoder.layer.0.atention", "encoder.layer.0.attention"),
-            ("embeddings.word", "embeddings.word_embeddings"),
+            ("embeddings.word_embedding", "embeddings.word_embeddings"),
         ] {
             let error = freeze(&mut transformer, &[""], &[wrong.to_owned()]).unwrap_err();
             assert!(error.contains(&format!("`{wrong}`; did you mean `{nearest}")), "{error}");
