@@ -23,7 +23,7 @@ use lookalike_learn::recipe::Recipe;
 use lookalike_learn::sentence::SentenceEncoder;
 use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
-use lookalike_learn::train::{TrainOptions, Trainer};
+use lookalike_learn::train::{Chunk, TrainOptions, Trainer};
 use lookalike_learn::{LearnError, Registry};
 
 const BATCH: u32 = 8;
@@ -194,10 +194,10 @@ impl BatchSource for Replay {
     }
 }
 
-/// SimCSE from the published weights, with dropout off, by a recipe.
-fn experiment(keys: &[&str]) -> Result<Experiment, LearnError> {
+/// SimCSE from the published weights, which lie in `weights`, with dropout off, by a recipe.
+fn experiment(weights: &Path, keys: &[&str]) -> Result<Experiment, LearnError> {
     let registry = Registry::standard();
-    let weights = format!("encoder.weights={}", folder().display());
+    let weights = format!("encoder.weights={}", weights.display());
     let root = format!("data.root={}", fixture("sentence").display());
     let keys = ["method.kind=simcse", "data.name=texts.txt", "encoder.kind=bert", &weights, &root]
         .into_iter()
@@ -211,10 +211,24 @@ fn experiment(keys: &[&str]) -> Result<Experiment, LearnError> {
     Ok(Experiment::open(recipe.validate(&registry)?, &registry, Arc::new(Silent))?.0)
 }
 
+/// The published weights in a folder that ends with pooling: the program's head reads the first token's vector at whatever length.
+fn without_normalize(place: &Path) -> PathBuf {
+    let path = place.join("bert");
+    common::copy(&folder(), &path);
+    let modules = path.join("modules.json");
+    let text = std::fs::read_to_string(&modules).unwrap();
+    let mut listed: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    listed.retain(|module| !module["type"].as_str().unwrap().ends_with("Normalize"));
+    assert_eq!(listed.len(), 2);
+    std::fs::write(&modules, serde_json::to_string(&listed).unwrap()).unwrap();
+    path
+}
+
 /// The losses of 20 steps on the published batches.
 fn losses(case: &'static str, views: u32, keys: &[&str], chunk: Option<usize>) -> Vec<f64> {
     let file = published();
-    let experiment = experiment(keys).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let experiment = experiment(&without_normalize(folder.path()), keys).unwrap();
     let mut method = experiment.method().unwrap();
     let mut replaced = 0;
     for_each_tensor(&mut method, &mut |name, _, tensor| {
@@ -225,18 +239,18 @@ fn losses(case: &'static str, views: u32, keys: &[&str], chunk: Option<usize>) -
         }
     });
     assert_eq!(replaced, if case == "masked" { 7 } else { 2 });
-    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
     let recipe = experiment.recipe();
     let options = TrainOptions {
         optimizer: recipe.optimizer().clone(),
         schedule: recipe.schedule(1),
-        chunk,
-        ..common::options(folder.path(), BATCH as usize, recipe.sampler().clone(), STEPS)
+        chunk: chunk.map(Chunk::Instances),
+        ..common::options(&run, BATCH as usize, recipe.sampler().clone(), STEPS)
     };
     let source: Source = Arc::new(Replay { file, case, views });
     let (mut trainer, _) = Trainer::open(method, source, options).unwrap();
     trainer.run(Watch::silent(&Cancellation::new())).unwrap();
-    series(folder.path(), "step", "loss")
+    series(&run, "step", "loss")
 }
 
 #[test]
@@ -299,7 +313,10 @@ fn trained(experiment: &Experiment, run: &Path) -> Vec<f64> {
 
 #[test]
 fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() {
-    let place = place(&[("texts.txt", &lines(64)), ("pairs.tsv", &format!("a\tb\n{}", "one two\tthree four\n".repeat(16)))]);
+    let place = place(&[
+        ("texts.txt", &lines(64)),
+        ("pairs.tsv", &format!("a\tb\n{}", "one two\tthree four\n".repeat(16))),
+    ]);
     let keys = ["method.kind=mlm", "train.epochs=12", "text.vocabulary=300"];
     let (experiment, _) = open(place.path(), &keys).unwrap();
     let [run, again] = ["run", "again"].map(|name| place.path().join(name));
@@ -324,7 +341,8 @@ fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() 
         &["text.views=repeat", "method.mlm=0.1", "train.chunk=3"],
         &["data.name=pairs.tsv", "text.columns=[\"a\", \"b\"]", "method.mlm=0.1"],
     ] {
-        let keys = [&["method.kind=simcse", "train.epochs=2", "encoder.pooling=cls", &weights][..], keys].concat();
+        let keys =
+            [&["method.kind=simcse", "train.epochs=2", "encoder.pooling=cls", &weights][..], keys].concat();
         let (experiment, _) = open(place.path(), &keys).unwrap();
         let run = place.path().join(format!("simcse {}", keys[4]));
         let losses = trained(&experiment, &run);
@@ -335,7 +353,8 @@ fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() 
         lookalike_learn::experiment::export(experiment.recipe(), &run, &folder).unwrap();
         let mut encoder = SentenceEncoder::open(&folder, &cpu()).unwrap();
         let cancellation = Cancellation::new();
-        let vectors = encoder.encode(&["the cat"], &Default::default(), Watch::silent(&cancellation)).unwrap();
+        let vectors =
+            encoder.encode(&["the cat"], &Default::default(), Watch::silent(&cancellation)).unwrap();
         assert_eq!(vectors.rows.columns(), 16);
     }
 }
@@ -374,7 +393,8 @@ fn what_cannot_be_is_refused_with_what_would_be_right() {
     let text = std::fs::read_to_string(folder().join("tokenizer.json")).unwrap();
     std::fs::write(&hidden, text.replace("[MASK]", "[HIDE]")).unwrap();
     let tokenizer = format!("text.tokenizer={}", place.path().display());
-    let [bert, table] = ["bert", "static"].map(|name| format!("encoder.weights={}", fixture("sentence").join(name).display()));
+    let [bert, table] = ["bert", "static"]
+        .map(|name| format!("encoder.weights={}", fixture("sentence").join(name).display()));
     let other = format!("text.tokenizer={}", fixture("sentence/roberta").display());
     let columns = "text.columns=[\"a\", \"b\", \"c\"]";
     for (keys, words) in [
@@ -388,11 +408,17 @@ fn what_cannot_be_is_refused_with_what_would_be_right() {
         (&["method.kind=simcse", "text.views=crops"], &["text.views", "crop"]),
         (&["method.kind=simcse", "data.name=triplets.jsonl", columns], &["triplets.jsonl", "line 2", "`c`"]),
         (
-            &["method.kind=simcse", "data.name=triplets.jsonl", "text.columns=[\"a\", \"b\"]", "text.views=crop"],
+            &[
+                "method.kind=simcse",
+                "data.name=triplets.jsonl",
+                "text.columns=[\"a\", \"b\"]",
+                "text.views=crop",
+            ],
             &["text.views", "text.columns"],
         ),
     ] {
-        let opened = open(place.path(), keys).and_then(|(experiment, _)| experiment.method());
+        let run = place.path().join("run");
+        let opened = open(place.path(), keys).and_then(|(experiment, _)| experiment.trainer(&run));
         let error = opened.err().unwrap_or_else(|| panic!("{keys:?} is accepted")).to_string();
         assert!(words.iter().all(|word| error.contains(word)), "{keys:?}: {error}");
     }
@@ -415,7 +441,8 @@ fn equal_texts_of_one_column_are_negatives_as_published_and_those_of_rows_are_no
     let equal = "the cat sits\n".repeat(8);
     let rows = format!("a\tb\n{}", "the cat\tsits here\n".repeat(8));
     let place = place(&[("texts.txt", &equal), ("rows.tsv", &rows)]);
-    let off = ["method.kind=simcse", "train.epochs=1", "encoder.dropout=0.0", "encoder.attention_dropout=0.0"];
+    let off =
+        ["method.kind=simcse", "train.epochs=1", "encoder.dropout=0.0", "encoder.attention_dropout=0.0"];
     let sizes = ["encoder.layers=1", "encoder.width=16", "encoder.heads=2"];
     let losses = |name: &str, more: &[&str]| {
         let keys = [&off[..], &sizes, more].concat();
