@@ -61,13 +61,13 @@ pub const ENTRY: MethodEntry = MethodEntry {
     losses: &["info-nce", "debiased", "hard"],
     columns: &[When::positive("method.mlm", TEXTS_AND_MASKED), When::always(TEXTS)],
     defaults: &[When::always(("loss.temperature", Value::Number(0.05)))],
-    check,
+    check_data,
     build,
     kept: |building| Ok(Box::new(network(building, &building.settings.read("method")?)?)),
     ..MethodEntry::VIEWS
 };
 
-fn check(checked: &Checked<'_>) -> Result<(), LearnError> {
+fn check_data(checked: &Checked<'_>, _: usize) -> Result<(), LearnError> {
     let options: SimCseOptions = checked.settings.read("method")?;
     if options.mlm > 0.0 && checked.settings.text("encoder.kind") == Some("static") {
         let reason =
