@@ -10,6 +10,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use lookalike_data::text::wares::{FAMILIES, SEED, wares};
+use lookalike_data::text::{Held, held_out};
 use serde_json::json;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -19,22 +20,14 @@ fn main() -> Result<(), Box<dyn Error>> {
     let open = |name: &str| File::create(folder.join(name)).map(BufWriter::new);
     let set = wares(SEED, FAMILIES);
     let (groups, relevant) = set.groups.as_ref().zip(set.relevant.as_ref()).ok_or("the set has neither")?;
-    let is_test: Vec<bool> = groups
-        .rows
-        .iter()
-        .map(|family| {
-            let mut sum = flate2::Crc::new();
-            sum.update(groups.names[*family as usize].as_bytes());
-            sum.sum() % 10 == 0
-        })
-        .collect();
+    let is_test: Vec<bool> = held_out(groups, false).into_iter().map(|held| held == Held::Test).collect();
     let (mut corpus, mut queries, mut pairs) =
         (open("corpus.jsonl")?, open("queries.jsonl")?, open("pairs.jsonl")?);
-    for row in 0..set.len() {
+    for (row, is_test) in is_test.iter().enumerate() {
         let [query, document] = set.row(row)[..] else { unreachable!("wares have two columns") };
         writeln!(corpus, "{}", json!({ "_id": format!("d{row}"), "text": document }))?;
         writeln!(queries, "{}", json!({ "_id": format!("q{row}"), "text": query }))?;
-        if !is_test[row] {
+        if !is_test {
             let family = &groups.names[groups.rows[row] as usize];
             writeln!(pairs, "{}", json!({ "query": query, "document": document, "family": family }))?;
         }

@@ -20,7 +20,7 @@ use lookalike_learn::method::{Method, Mlm};
 use lookalike_learn::module::{Pass, for_each_tensor};
 use lookalike_learn::negatives::Unobserved;
 use lookalike_learn::recipe::Recipe;
-use lookalike_learn::sentence::SentenceEncoder;
+use lookalike_learn::sentence::{EncodeOptions, SentenceEncoder};
 use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
 use lookalike_learn::train::{Chunk, TrainOptions, Trainer};
@@ -294,7 +294,7 @@ fn open(root: &Path, keys: &[&str]) -> Result<(Experiment, Vec<String>), LearnEr
 fn lines(count: usize) -> String {
     let words = ["the cat", "sits on", "a mat", "in the house", "of the king"];
     let line = |at: usize| (0..5).map(|word| words[(word + at) % 5]).collect::<Vec<_>>().join(" ");
-    (0..count).map(|at| format!("{}\n", line(at))).collect()
+    (0..count).fold(String::new(), |text, at| text + &line(at) + "\n")
 }
 
 fn place(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -354,7 +354,7 @@ fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() 
         let mut encoder = SentenceEncoder::open(&folder, &cpu()).unwrap();
         let cancellation = Cancellation::new();
         let vectors =
-            encoder.encode(&["the cat"], &Default::default(), Watch::silent(&cancellation)).unwrap();
+            encoder.encode(&["the cat"], &EncodeOptions::default(), Watch::silent(&cancellation)).unwrap();
         assert_eq!(vectors.rows.columns(), 16);
     }
 }

@@ -1,5 +1,4 @@
 //! Hard negatives beside those of sentence-transformers; `fixtures/mining.py` made them.
-#![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking, as the tests themselves do")]
 
 use lookalike_base::{MappedRows, Watch};
 use lookalike_metrics::{Mined, MiningInput, MiningOptions, mine};

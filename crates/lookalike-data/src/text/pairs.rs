@@ -253,9 +253,9 @@ mod tests {
 
     #[test]
     fn what_is_held_out_hangs_on_the_name_of_the_group_alone() {
+        use Held::{Development, Test, Train};
         // Python's zlib.crc32 modulo 10: adb 0, a2enmod 0, 7z 1, tar 6, git-commit 4.
         let names: Names = ["tar", "ADB", "git-commit", "7z", "a2enmod", "tar"].into_iter().collect();
-        use Held::{Development, Test, Train};
         assert_eq!(held_out(&names, true), [Train, Test, Train, Development, Test, Train]);
         assert_eq!(held_out(&names, false), [Train, Test, Train, Train, Test, Train]);
     }

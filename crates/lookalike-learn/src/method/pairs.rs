@@ -6,9 +6,9 @@
 //!
 //! | `method.softmax` | the loss of row i |
 //! |---|---|
-//! | `query-to-document` | −log ( e^{c(qᵢ,dᵢ)/τ} / Σ_D e^{c(qᵢ,D)/τ} ) |
-//! | `symmetric` | the mean of this and of −log ( e^{c(qᵢ,dᵢ)/τ} / Σⱼ e^{c(qⱼ,dᵢ)/τ} ) |
-//! | `joint` | −log ( e^{c(qᵢ,dᵢ)/τ} / Z ), Z = Σ_D e^{c(qᵢ,D)/τ} + Σ_{j≠i} e^{c(qᵢ,qⱼ)/τ} + Σⱼ e^{c(qⱼ,dᵢ)/τ} + Σ_{D of others} e^{c(dᵢ,D)/τ} |
+//! | `query-to-document` | `−log ( e^{c(qᵢ,dᵢ)/τ} / Σ_D e^{c(qᵢ,D)/τ} )` |
+//! | `symmetric` | the mean of this and of `−log ( e^{c(qᵢ,dᵢ)/τ} / Σⱼ e^{c(qⱼ,dᵢ)/τ} )` |
+//! | `joint` | `−log ( e^{c(qᵢ,dᵢ)/τ} / Z )`, `Z = Σ_D e^{c(qᵢ,D)/τ} + Σ_{j≠i} e^{c(qᵢ,qⱼ)/τ} + Σⱼ e^{c(qⱼ,dᵢ)/τ} + Σ_{D of others} e^{c(dᵢ,D)/τ}` |
 //!
 //! A document that answers the query by the data, as [`Relevance`] knows, is no negative; nor is one that a [ceiling](Ceiling) finds too
 //! similar. With several lengths the loss is the weighted sum of that of the first coordinates of each (Matryoshka, Kusupati et al. 2022,
@@ -151,7 +151,9 @@ impl Ceiling {
         for half in self.rows.chunks_exact_mut(self.columns / 2) {
             let norm = half.iter().map(|value| value * value).sum::<f32>().sqrt();
             if norm > 0.0 {
-                half.iter_mut().for_each(|value| *value /= norm);
+                for value in half {
+                    *value /= norm;
+                }
             }
         }
     }

@@ -61,7 +61,7 @@ pub(crate) trait Adam: Backend {
         second: FloatTensor<Self>,
         constants: AdamUpdate,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
-        composed::<Self>(weight, gradient, first, second, constants)
+        composed::<Self>(&weight, &gradient, [&first, &second], constants)
     }
 }
 
@@ -70,26 +70,25 @@ impl Adam for burn::backend::Cube {}
 
 /// The update by the engine's own operations.
 fn composed<B: Backend>(
-    weight: FloatTensor<B>,
-    gradient: FloatTensor<B>,
-    first: FloatTensor<B>,
-    second: FloatTensor<B>,
+    weight: &FloatTensor<B>,
+    gradient: &FloatTensor<B>,
+    [first, second]: [&FloatTensor<B>; 2],
     AdamUpdate { scale, decay, decoupled, betas, epsilon, corrections, rate }: AdamUpdate,
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let times = |tensor: &FloatTensor<B>, factor: f64| B::float_mul_scalar(tensor.clone(), factor.into());
-    let mut gradient = times(&gradient, scale);
+    let mut gradient = times(gradient, scale);
     let mut kept = weight.clone();
     if decay != 0.0 && decoupled {
-        kept = times(&weight, 1.0 - rate * decay);
+        kept = times(weight, 1.0 - rate * decay);
     } else if decay != 0.0 {
-        gradient = B::float_add(gradient, times(&weight, decay));
+        gradient = B::float_add(gradient, times(weight, decay));
     }
     let square = B::float_mul(gradient.clone(), gradient.clone());
     let blend = |moment: &FloatTensor<B>, beta: f64, new: &FloatTensor<B>| {
         B::float_add(times(moment, beta), times(new, 1.0 - beta))
     };
-    let first = blend(&first, betas[0], &gradient);
-    let second = blend(&second, betas[1], &square);
+    let first = blend(first, betas[0], &gradient);
+    let second = blend(second, betas[1], &square);
     let mean = B::float_div_scalar(first.clone(), corrections[0].into());
     let variance = B::float_div_scalar(second.clone(), corrections[1].into());
     let change = B::float_div(mean, B::float_add_scalar(B::float_sqrt(variance), epsilon.into()));
@@ -167,7 +166,7 @@ mod tests {
             let (weight, gradient, first, second) = (tensor(7), tensor(11), tensor(13), square(17));
             let copies = || (weight.clone(), gradient.clone(), first.clone(), second.clone());
             let (one, two, three, four) = copies();
-            let theirs = composed::<Flex>(one, two, three, four, constants);
+            let theirs = composed::<Flex>(&one, &two, [&three, &four], constants);
             let (one, two, three, four) = copies();
             let ours = Flex::adam(one, two, three, four, constants);
             assert_eq!(ours.0.as_slice::<f32>(), theirs.0.as_slice::<f32>(), "the weight");

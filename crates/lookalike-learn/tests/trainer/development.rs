@@ -31,7 +31,7 @@ fn score(step: u64) -> f64 {
 }
 
 /// A judge that counts the steps it is asked about from `first` on, four by four, and remembers what it was shown.
-fn judged(first: u64, seen: &Arc<Mutex<Vec<f32>>>) -> Option<Development> {
+fn judged(first: u64, seen: &Arc<Mutex<Vec<f32>>>) -> Development {
     let (mut step, seen) = (first, Arc::clone(seen));
     let judge = move |network: &mut dyn lookalike_learn::method::Embedder, _: &Cancellation| {
         seen.lock().unwrap().push(arrays_of(network).values().next().unwrap().as_f32().unwrap()[0]);
@@ -39,7 +39,7 @@ fn judged(first: u64, seen: &Arc<Mutex<Vec<f32>>>) -> Option<Development> {
         step = (step + 4).min(STEPS);
         Ok(score(own))
     };
-    Some(Development { every: 4, name: "toy".to_owned(), judge: Box::new(judge) })
+    Development { every: 4, name: "toy".to_owned(), judge: Box::new(judge) }
 }
 
 fn set(run: &Path, development: Option<Development>) -> TrainOptions {
@@ -48,7 +48,7 @@ fn set(run: &Path, development: Option<Development>) -> TrainOptions {
 }
 
 fn run(run: &Path, first: u64) -> Trainer {
-    let development = judged(first, &Arc::default());
+    let development = Some(judged(first, &Arc::default()));
     train(perceptron(0.1), source(), set(run, development), &Cancellation::new()).unwrap().0
 }
 
@@ -57,7 +57,7 @@ fn the_best_step_stands_beside_the_last_one() {
     let folder = tempfile::tempdir().unwrap();
     let [whole, early] = ["whole", "early"].map(|name| folder.path().join(name));
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let development = judged(4, &seen);
+    let development = Some(judged(4, &seen));
     let (trainer, outcome, _) =
         train(perceptron(0.1), source(), set(&whole, development), &Cancellation::new()).unwrap();
     assert_eq!(
@@ -103,7 +103,7 @@ fn a_run_killed_between_a_better_step_and_its_checkpoint_goes_on_to_the_same_bit
     let watched = Watched::new(perceptron(0.1), move |batch| {
         to.iter().filter(|(moment, _)| *moment == batch).for_each(|(_, to)| copy(&from, to));
     });
-    let development = judged(4, &Arc::default());
+    let development = Some(judged(4, &Arc::default()));
     train(watched, source(), set(&whole, development), &Cancellation::new()).unwrap();
     let best = std::fs::read(whole.join(BEST)).unwrap();
     for (batch, killed) in copies {
@@ -139,7 +139,7 @@ fn a_judgement_that_was_interrupted_is_made_when_the_run_goes_on() {
         run(&again, stopped);
         assert!(newest_bytes(&again) == newest_bytes(&whole), "{stopped}");
         assert_eq!(series(&again, "development", "step"), [4.0, 8.0, 12.0, 16.0, 17.0]);
-        let development = judged(99, &Arc::default());
+        let development = Some(judged(99, &Arc::default()));
         let (mut trainer, _) =
             Trainer::open(Box::new(perceptron(0.1)), source(), set(&again, development)).unwrap();
         assert_eq!(trainer.run(Watch::default()).unwrap(), Outcome::AlreadyFinished);

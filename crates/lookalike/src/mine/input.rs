@@ -195,7 +195,7 @@ fn retrieval(arguments: &Arguments) -> Result<Retrieval, Failure> {
 /// Whether a file has a text a line and nothing beside.
 fn is_lines(file: &Path) -> bool {
     let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    name.strip_suffix(".gz").unwrap_or(name).ends_with(".txt")
+    Path::new(name.strip_suffix(".gz").unwrap_or(name)).extension().is_some_and(|end| end == "txt")
 }
 
 /// For each text the first that is the same.

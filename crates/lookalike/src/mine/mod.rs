@@ -134,9 +134,9 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     write_lines(out, pairs(&mined).map(|pair| record(&input, &mined, pair, arguments.scores)))?;
     let found = summary(&mined, arguments.negatives, written);
     if arguments.json {
-        say(Value::Object(found))?
+        say(Value::Object(found))?;
     } else {
-        say(table(&mined, &found, arguments.negatives))?
+        say(table(&mined, &found, arguments.negatives))?;
     }
     eprintln!("wrote {written} pairs to {}", out.display());
     Ok(())
