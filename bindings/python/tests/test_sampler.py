@@ -242,7 +242,10 @@ class Pairs(unittest.TestCase):
             ("give pairs", lambda: sampler().update([1, 2], (queries[:2], documents[:2]))),
             ("give pairs", lambda: lookalike.knn_graph((queries, documents), 3)),
             (r"documents of shape \(120, 7\)", lambda: sampler(pairs="mean", embeddings=(queries, documents[:, 1:]))),
-            ("queries of shape .* has 119 rows", lambda: sampler(pairs="mean", embeddings=(queries[1:], documents[1:]))),
+            (
+                "queries of shape .* has 119 rows",
+                lambda: sampler(pairs="mean", embeddings=(queries[1:], documents[1:])),
+            ),
             ("expected `mean` or `cross`", lambda: sampler(pairs="both")),
             ("does not go with rows of one embedding", lambda: sampler(similarity_to_positive=0.95)),
             ("similarity_to_positive = 1.5", lambda: sampler(pairs="mean", similarity_to_positive=1.5)),

@@ -1,7 +1,7 @@
 //! The head of a masked language model (BERT, Devlin et al. 2019, section 3.1, <https://arxiv.org/abs/1810.04805>), under the names that
 //! Hugging Face's `BertForMaskedLM` has behind `cls.predictions.`.
 //!
-//! ℓ(t) = −log softmax(E · LayerNorm(GELU(W · h(t) + b)) + c)[t], h(t) being the encoder's vector in the place of the token t and E its own
+//! `ℓ(t) = −log softmax(E · LayerNorm(GELU(W · h(t) + b)) + c)[t]`, h(t) being the encoder's vector in the place of the token t and E its own
 //! table of words. Only the places of targets are projected to the vocabulary.
 
 use lookalike_base::Stream;

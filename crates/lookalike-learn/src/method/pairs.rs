@@ -10,7 +10,7 @@
 //! | `symmetric` | the mean of this and of `−log ( e^{c(qᵢ,dᵢ)/τ} / Σⱼ e^{c(qⱼ,dᵢ)/τ} )` |
 //! | `joint` | `−log ( e^{c(qᵢ,dᵢ)/τ} / Z )`, `Z = Σ_D e^{c(qᵢ,D)/τ} + Σ_{j≠i} e^{c(qᵢ,qⱼ)/τ} + Σⱼ e^{c(qⱼ,dᵢ)/τ} + Σ_{D of others} e^{c(dᵢ,D)/τ}` |
 //!
-//! A document that answers the query by the data, as [`Relevance`] knows, is no negative; nor is one that a [ceiling](Ceiling) finds too
+//! A document that answers the query by the data, as [`Relevance`] knows, is no negative; nor is one that a ceiling finds too
 //! similar. With several lengths the loss is the weighted sum of that of the first coordinates of each (Matryoshka, Kusupati et al. 2022,
 //! <https://arxiv.org/abs/2205.13147>, equation 1).
 

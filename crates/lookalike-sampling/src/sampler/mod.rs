@@ -231,7 +231,7 @@ impl Sampler {
     ///
     /// # Errors
     /// [`SamplingError::Cancelled`] where [`Sampler::set_cancellation`] was used; it can be asked again then. Besides that, what
-    /// [`proximity_graph`], [`knn_graph`] and [`plan_segment`] refuse;
+    /// [`proximity_graph`](crate::proximity_graph), [`knn_graph`](crate::knn_graph) and [`plan_segment`](crate::plan_segment) refuse;
     /// none of it can come about from recorded embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
         let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
