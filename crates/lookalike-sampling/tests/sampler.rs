@@ -529,3 +529,9 @@ fn a_state_of_an_older_format_is_refused_by_its_number() {
     let error = Sampler::restore(100, asked, Seed(1), &old, &arrays).unwrap_err().to_string();
     assert!(error.contains("saved in format 0") && error.contains("begin the run anew"), "{error}");
 }
+
+#[test]
+fn more_instances_than_can_be_numbered_are_refused_before_memory_is_taken_for_them() {
+    let refused = Sampler::new(1 << 33, SamplerOptions::default(), Seed(0));
+    assert!(matches!(refused, Err(SamplingError::Instances { .. })), "{refused:?}");
+}

@@ -27,7 +27,7 @@ use crate::graph::ProximityGraph;
 use crate::plan::Segment;
 use crate::sampler::sets::{SetState, joined};
 use crate::sampler::store::EmbeddingStore;
-use crate::set::InstanceSet;
+use crate::set::{InstanceSet, check_instances};
 
 /// Hands out the batches of one epoch after another, in segments between two refreshes of its graph.
 ///
@@ -99,6 +99,8 @@ impl Sampler {
         seed: Seed,
         data: RunData,
     ) -> Result<(Self, Vec<Warning>), SamplingError> {
+        // Before memory is taken for them; few are refused by the name of their set.
+        check_instances(instances.max(2))?;
         let sets = DataSets::states(data.sets.as_ref(), instances, seed, data.checked_groups(instances)?)?;
         let mut warnings = Vec::new();
         for (number, set) in sets.iter().enumerate() {
