@@ -445,3 +445,47 @@ fn a_run_on_texts_goes_on_and_is_exported_as_a_folder_with_the_same_vectors() {
         assert!(!output.status.success() && error(&output).contains("there already"), "{}", error(&output));
     }
 }
+
+#[test]
+fn a_run_on_pairs_is_shown_beside_another_and_exported_with_its_prompts() {
+    let place = place();
+    let things = ["table", "lamp", "chair", "basket", "bowl", "clock"];
+    let rows: String = (0..48)
+        .map(|at| {
+            let (thing, number) = (things[at % 6], at / 6);
+            format!(
+                "{{\"query\":\"where is {thing} {number}\",\"document\":\"the {thing} of number {number}\",\"topic\":\"{thing}\"}}\n"
+            )
+        })
+        .collect();
+    fs::write(place.path().join("pairs.jsonl"), &rows).unwrap();
+    fs::write(place.path().join("others.jsonl"), rows).unwrap();
+    let recipe = "data.name = \"pairs.jsonl\"\ntext.columns = [\"query\", \"document\"]\ntext.hold_out = \"topic\"\n\
+                  text.vocabulary = 300\ntext.query_prompt = \"find: \"\nencoder.kind = \"static\"\nencoder.width = 8\n\
+                  method.kind = \"pairs\"\nsampler.kind = \"uniform\"\nsampler.batch_size = 4\ntrain.epochs = 1\n\
+                  train.warmup_epochs = 0\n";
+    fs::write(place.path().join("recipe.toml"), recipe).unwrap();
+    let output = run(place.path(), "train recipe.toml --out uniform");
+    assert!(output.status.success(), "{}", error(&output));
+    let output = run(place.path(), "train recipe.toml --out again --beside uniform");
+    let table = String::from_utf8(output.stdout.clone()).unwrap();
+    assert!(output.status.success(), "{}", error(&output));
+    let scores: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(place.path().join("uniform/evaluation.json")).unwrap())
+            .unwrap();
+    let beside = format!("({:.4})", scores["pairs.jsonl_ndcg@10"].as_f64().unwrap());
+    let row = table.lines().find(|row| row.contains("ndcg@10: encoder after training")).unwrap();
+    assert!(row.ends_with(&beside), "{row}");
+    assert!(table.lines().any(|row| row.starts_with("in brackets") && row.ends_with("uniform")), "{table}");
+    for (line, words) in [
+        ("train recipe.toml --out third --beside nowhere", "evaluation.json"),
+        ("train recipe.toml --out third --beside uniform --set data.name=others.jsonl", "others.jsonl"),
+    ] {
+        let output = run(place.path(), line);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(error(&output).contains(words) && !place.path().join("third").exists(), "{}", error(&output));
+    }
+    assert!(run(place.path(), "export again folder").status.success());
+    let file = fs::read_to_string(place.path().join("folder/config_sentence_transformers.json")).unwrap();
+    assert!(file.contains("find: "), "{file}");
+}
