@@ -8,7 +8,7 @@ A step of `bert`: TEXTS, one a line, in an order that is drawn once; each text o
 of the first against the second, backward, gradients clipped at length 1, AdamW without decay on biases and norms. Tokens are made before the
 clock runs on both sides; PyTorch pads to the batch's longest text, as sentence-transformers does.
 
-PyTorch gets its best setting: SDPA, AdamW as one loop over tensors (`foreach`) and as one kernel (`fused`), and with --compile `torch.compile`
+PyTorch gets its best setting: SDPA (of MPNet there is none), AdamW as one loop over tensors (`foreach`) and as one kernel (`fused`), and with --compile `torch.compile`
 too; all are run in each round and the best median counts. --isa sets ONEDNN_MAX_CPU_ISA, so that a processor with AMX stands in for one without.
 
 A step of `static`: FOLDER names a tokenizer; a table of --width values a token is drawn, and pairs (a text and itself) are trained on by
@@ -77,10 +77,13 @@ def contrast(first, second):
 def transformer(texts, update, compiled):
     """What makes a step of a transformer."""
     import torch
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoConfig, AutoModel, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(asked.folder)
-    model = AutoModel.from_pretrained(asked.folder, attn_implementation="sdpa", dtype=torch.float32, add_pooling_layer=False)
+    config = AutoConfig.from_pretrained(asked.folder)
+    # Of MPNet transformers has no other attention.
+    attention = "eager" if config.model_type == "mpnet" else "sdpa"
+    model = AutoModel.from_pretrained(asked.folder, attn_implementation=attention, dtype=torch.float32, add_pooling_layer=False)
     model.train()
     forward = torch.compile(model, dynamic=True) if compiled else model
     optimizer = groups(model, **{update: True})
