@@ -8,7 +8,7 @@ use lookalike_base::arrays::Arrays;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_data::Split;
-use lookalike_sampling::{Groups, RunData, Sampler};
+use lookalike_sampling::{Groups, RunData, Sampler, SamplingError};
 
 use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
@@ -176,9 +176,9 @@ impl Experiment {
         engine::check_precision(recipe.device(), &self.device, train.precision)?;
         let instances = self.modality.instances();
         let sampler = recipe.sampler();
-        let run_data = RunData { groups: self.groups()?, sets: self.modality.sets(), ..RunData::default() };
+        let run_data = RunData { groups: self.groups(), sets: self.modality.sets(), ..RunData::default() };
         let (planned, _) = Sampler::with_data(instances, sampler.clone(), recipe.seed(), run_data.clone())
-            .map_err(|error| refuse("sampler", error.to_string()))?;
+            .map_err(|error| self.about_groups(error))?;
         let batches = planned.batches_per_epoch() as u64;
         if train.accumulate > train.epochs.saturating_mul(batches) {
             let epochs = train.epochs;
@@ -256,29 +256,30 @@ impl Experiment {
     }
 
     /// The groups of instances that must not share a batch.
-    ///
-    /// # Errors
-    /// [`LearnError::Recipe`] names a group that cannot be dealt out to the batches of an epoch.
-    fn groups(&self) -> Result<Option<Groups>, LearnError> {
-        let Some(groups) = self.modality.groups() else { return Ok(None) };
-        let sampler = self.recipe.sampler();
-        let instances = self.modality.instances();
-        let batches =
-            lookalike_sampling::batches_per_epoch(instances, sampler.batch_size, sampler.last_batch);
-        let mut members = vec![0; groups.names.len()];
-        groups.rows.iter().for_each(|row| members[*row as usize] += 1);
-        if let Some(largest) =
-            (0..members.len()).max_by_key(|group| members[*group]).filter(|group| members[*group] > batches)
-        {
-            let reason = format!(
-                "groups rows by `{}`, and `{}` has {} of them, more than the {batches} batches of an epoch, no two of which it may \
-                 share; take smaller batches or another column",
-                groups.column, groups.names[largest], members[largest]
-            );
-            return Err(refuse("text.group", reason));
-        }
+    fn groups(&self) -> Option<Groups> {
+        let groups = self.modality.groups()?;
         let ids: Vec<u64> = groups.rows.iter().map(|row| u64::from(*row)).collect();
-        Ok(Some(Groups::new(&ids)))
+        Some(Groups::new(&ids))
+    }
+
+    /// What the sampler refuses, a group by its name.
+    fn about_groups(&self, error: SamplingError) -> LearnError {
+        match (error, self.modality.groups()) {
+            (SamplingError::DataSet { error, .. }, Some(_))
+                if matches!(*error, SamplingError::LargeGroup { .. }) =>
+            {
+                self.about_groups(*error)
+            }
+            (SamplingError::LargeGroup { group, members, batches }, Some(groups)) => {
+                let reason = format!(
+                    "groups rows by `{}`, and `{}` has {members} of them, more than the {batches} batches of an epoch, no two of which it \
+                     may share; take smaller batches or another column",
+                    groups.column, groups.names[group as usize]
+                );
+                refuse("text.group", reason)
+            }
+            (error, _) => refuse("sampler", error.to_string()),
+        }
     }
 
     fn embedding(&self) -> Result<Embedding<'_>, LearnError> {

@@ -108,8 +108,11 @@ fn evaluate(experiment: &Experiment, run: &Path) -> Evaluation {
 fn held_out_queries_find_their_documents_better_than_before_training_and_bm25_stands_beside() {
     let place = Place::new();
     let settings = ["train.epochs=6", "method.softmax=symmetric"];
-    let (experiment, warnings) = place.open(&settings).unwrap();
-    assert!(warnings.iter().any(|warning| warning.contains("rows to learn from")), "{warnings:?}");
+    let (experiment, _) = place.open(&settings).unwrap();
+    assert_eq!(
+        experiment.data().note().unwrap(),
+        "pairs.jsonl: 88 rows to learn from, 8 held out for the test"
+    );
     place.train(&settings, "run");
     let evaluation = evaluate(&experiment, &place.run("run"));
     let score = |name: &str| evaluation.number(&format!("pairs.jsonl_{name}")).unwrap();
@@ -280,6 +283,9 @@ fn the_best_step_of_the_development_part_stands_beside_the_last() {
 fn what_cannot_be_is_refused_by_key() {
     let place = Place::new();
     place.write("lines.txt", "one\ntwo\nthree\n");
+    let lamps: String =
+        rows().lines().filter(|row| row.contains("lamp")).fold(String::new(), |all, row| all + row + "\n");
+    place.write("large.jsonl", &(rows() + &lamps.repeat(5)));
     place.write("same.jsonl", &"{\"query\":\"a\",\"document\":\"b\",\"topic\":\"c\"}\n".repeat(20));
     place.write(
         "broken.jsonl",
@@ -292,11 +298,15 @@ fn what_cannot_be_is_refused_by_key() {
         (&["data.name=same.jsonl"], &["text.hold_out", "topic"]),
         (&["data.name=broken.jsonl"], &["broken.jsonl", "2"]),
         (&["text.group=query2"], &["query2"]),
-        (&["text.group=topic", "sampler.batch_size=40"], &["text.group", "batches"]),
+        (&["data.name=large.jsonl", "text.group=topic"], &["text.group", "`lamp`", "batches"]),
+        (&["text.group=topic", "sampler.batch_size=40"], &["sampler", "groups"]),
         (&["method.ceiling=0.95", "train.embed_first=false"], &["method.ceiling", "train.embed_first"]),
         (&["method.ceiling=1.5"], &["method.ceiling"]),
         (&["method.dimensions=[4, 16]"], &["method.dimensions", "16"]),
         (&["method.dimensions=[4]", "method.dimension_weights=[1.0, 2.0]"], &["method.dimension_weights"]),
+        (&["method.hardness_of=own"], &["method.hardness_of", "method.hardness"]),
+        (&["text.order=round-robin"], &["text.order", "text.further"]),
+        (&["method.kind=simclr", "text.query_prompt=find", "sampler.pairs=mean"], &["text.query_prompt"]),
         (&["method.softmax=both"], &["symmetric"]),
         (
             &["method.hardness=1.0", "negatives.mixing={ hardest = 2 }"],

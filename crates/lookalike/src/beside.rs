@@ -28,14 +28,16 @@ impl OtherRun {
             )));
         }
         let other = RunOptions::default().run_recipe(run, registry)?;
-        let name = |recipe: &ValidRecipe| recipe.settings().text("data.name").map(str::to_owned);
-        if name(&other) != name(recipe) {
-            return Err(Failure::usage(format!(
-                "--beside {}: it was trained on `{}`, and this recipe is for `{}`",
-                run.display(),
-                name(&other).unwrap_or_default(),
-                name(recipe).unwrap_or_default()
-            )));
+        for key in ["data.name", "text.further", "text.columns", "text.hold_out", "evaluate.scored_on"] {
+            let [theirs, own] = [&other, recipe].map(|recipe| {
+                recipe.settings().value(key).map_or_else(|| "nothing".to_owned(), ToString::to_string)
+            });
+            if theirs != own {
+                return Err(Failure::usage(format!(
+                    "--beside {}: its {key} is {theirs}, and that of this recipe is {own}: they are not scored on the same",
+                    run.display()
+                )));
+            }
         }
         let text =
             std::fs::read_to_string(&path).map_err(|source| LearnError::Io { path: path.clone(), source })?;

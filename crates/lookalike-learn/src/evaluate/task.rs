@@ -1,5 +1,6 @@
 //! What an encoder of texts is worth on sets of its own: pairs whose similarity people scored, and queries with documents that answer them.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use lookalike_base::Matrix;
@@ -70,7 +71,7 @@ pub const ENTRY: ScoreEntry = ScoreEntry {
 };
 
 fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
-    let (mut figures, mut correlations) = (Vec::new(), Vec::new());
+    let (mut figures, mut correlations, mut sets) = (Vec::new(), Vec::new(), HashSet::new());
     for task in subject.tasks() {
         let rows = subject.embedded(&task.parts)?;
         match &task.kind {
@@ -78,6 +79,7 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
                 let found = similarity_of(sts, rows.each_ref());
                 let score = Score::of_learning(found)?;
                 correlations.extend(score.value());
+                sets.insert(task.name.split('/').next().unwrap_or_default());
                 let title = subject.title(&format!("{}, Spearman's correlation", task.name));
                 figures.push(Figure::new(subject.key(&task.name), &score, title, score.digits())?);
             }
@@ -91,7 +93,8 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
             }
         }
     }
-    if correlations.len() > 1 {
+    // Not over two parts of one set.
+    if correlations.len() > 1 && sets.len() == correlations.len() {
         let mean = Score::Value(correlations.iter().sum::<f64>() / correlations.len() as f64);
         let title = subject.title("mean of these correlations");
         figures.push(Figure::new(subject.key("sts_mean"), &mean, title, mean.digits())?);

@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use lookalike_base::Rows;
 use lookalike_base::arrays::{Array, Arrays};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Building, Checked, Embedder, Method, MethodEntry, Network, Outputs, Terms};
@@ -61,8 +62,8 @@ crate::options! {
         /// `symmetric`: the mean of that and of its document's over all queries; `joint`: one over both, other queries and other documents, as
         /// GTE's.
         softmax: Softmax = Value::Text("query-to-document"), Range::OneOf(&["query-to-document", "symmetric", "joint"]);
-        /// α: the logit of a negative rises by α times its cosine, without gradient, so that harder ones weigh more (Lan et al. 2025, LLaVE; 9
-        /// there). Goes with no mixing.
+        /// α: the logit of a query's negative document rises by α times its cosine, without gradient, so that harder ones weigh more (Lan et al.
+        /// 2025, LLaVE; 9 there). Other directions of `symmetric` and `joint` have no such weights. Goes with no mixing.
         hardness: f32 = Value::Number(0.0), NOT_NEGATIVE;
         /// Which negatives these weights are of: documents of other rows, the row's own negatives, or all.
         hardness_of: Weighted = Value::Text("in-batch"), Range::OneOf(&["in-batch", "own", "all"]);
@@ -71,7 +72,8 @@ crate::options! {
         /// The weights of these losses beside that of the whole vector, which has weight 1.
         dimension_weights: Option<Vec<f32>> = Value::Absent("1 each"), Range::Free("list of as many numbers above 0");
         /// A candidate that is more similar to the row than this share of the similarity of its own positive is no negative, by the vectors of
-        /// the last refresh: GIST's rule (Solatorio 2024) at NV-Retriever's 0.95. Needs `train.embed_first`.
+        /// the last refresh: GIST's rule (Solatorio 2024) at NV-Retriever's 0.95. Needs `train.embed_first`. Own negatives have no such vectors
+        /// and always stay: what mines them has margins of its own.
         ceiling: Option<f32> = Value::Absent("none"), Range::Number(Bounds { least: (0.0, false), most: (1.0, true), words: "above 0, to 1" });
     }
 }
@@ -127,6 +129,11 @@ fn check(checked: &Checked<'_>) -> Result<(), LearnError> {
 
 fn check_data(checked: &Checked<'_>, _: usize) -> Result<(), LearnError> {
     let options: PairsOptions = checked.settings.read("method")?;
+    require(
+        options.hardness > 0.0 || options.hardness_of == Weighted::InBatch,
+        "method.hardness_of",
+        "says whose weights method.hardness are, which is 0; leave it out",
+    )?;
     require(
         options.ceiling.is_none() || checked.settings.is_set("train.embed_first"),
         "method.ceiling",
@@ -226,7 +233,7 @@ impl Admission {
             let columns = candidates.iter().zip(0..).filter(|(candidate, _)| excluded(*anchor, **candidate));
             columns.map(|(_, column)| column).collect()
         };
-        Mask::new(anchors.iter().map(of).collect())
+        Mask::new(anchors.par_iter().map(of).collect())
     }
 }
 
@@ -363,14 +370,30 @@ impl Pairs {
         Ok(outputs.with_parts(parts.into(), vec![("negatives", own)]))
     }
 
+    /// What is no negative of whom in each comparison of a step, in the order of [`Pairs::compare`]: the same for vectors of every length.
+    fn masks(&self, query: &[RowId], document: &[RowId], all: &[RowId]) -> Vec<Option<Mask>> {
+        let mask = |anchors, candidates, own| self.admission.mask(anchors, candidates, own);
+        let forward = mask(query, all, Own::Pair);
+        match self.softmax {
+            Softmax::QueryToDocument => vec![forward],
+            Softmax::Symmetric => vec![forward, mask(document, query, Own::Pair)],
+            Softmax::Joint => vec![
+                forward,
+                mask(query, query, Own::All),
+                mask(document, query, Own::Nothing),
+                mask(document, all, Own::All),
+            ],
+        }
+    }
+
     /// The comparison of `anchor` and its partner `positive` with `candidates`.
-    fn comparison(&self, [anchor, positive, candidates]: [&Side; 3], own: Own) -> Comparison {
+    fn comparison([anchor, positive, candidates]: [&Side; 3], mask: &Option<Mask>) -> Comparison {
         let instances = candidates.rows.iter().map(|row| row.instance).collect();
         Comparison {
             query: anchor.vectors.clone(),
             positive: positive.vectors.clone(),
             candidates: candidates.vectors.clone(),
-            mask: self.admission.mask(&anchor.rows, &candidates.rows, own),
+            mask: mask.clone(),
             ids: Some(Ids { queries: anchor.rows.clone(), candidates: instances }),
             added: None,
             tracked: true,
@@ -381,26 +404,27 @@ impl Pairs {
     fn compare(
         &self,
         [query, document, all]: [&Side; 3],
+        masks: &[Option<Mask>],
         step: &Step,
         observer: &mut dyn Observer,
     ) -> Tensor<1> {
         let forward = Comparison {
             added: self.weights.added(query, all, self.contrast.loss.temperature()),
-            ..self.comparison([query, document, all], Own::Pair)
+            ..Self::comparison([query, document, all], &masks[0])
         };
         match self.softmax {
             Softmax::QueryToDocument => self.contrast.compare(&forward, step, MIXING[0], observer),
             Softmax::Symmetric => {
-                let backward = self.comparison([document, query, query], Own::Pair);
+                let backward = Self::comparison([document, query, query], &masks[1]);
                 let one = self.contrast.compare(&forward, step, MIXING[0], observer);
                 let other = self.contrast.compare(&backward, step, MIXING[1], observer);
                 (one + other).mul_scalar(0.5)
             }
             Softmax::Joint => {
                 let others = [
-                    self.comparison([query, document, query], Own::All),
-                    self.comparison([document, query, query], Own::Nothing),
-                    self.comparison([document, query, all], Own::All),
+                    Self::comparison([query, document, query], &masks[1]),
+                    Self::comparison([document, query, query], &masks[2]),
+                    Self::comparison([document, query, all], &masks[3]),
                 ];
                 let [queries, backward, documents] = others;
                 self.contrast.compare_jointly(&[forward, queries, backward, documents], observer)
@@ -418,10 +442,11 @@ impl Pairs {
             (0..(ends[1] - ends[0]) as u32).map(|place| RowId { instance: *instance, view: 2 + place })
         });
         let all = document.clone().with(outputs.get("negatives"), own.collect());
+        let masks = self.masks(&query.rows, &document.rows, &all.rows);
         observer.number("masked", &|| self.masked_share(&query.rows, &all.rows));
         let terms = self.dimensions.iter().map(|(length, weight)| {
             let sides = [&query, &document, &all].map(|side| side.leading(*length));
-            self.compare(sides.each_ref(), step, observer).mul_scalar(*weight)
+            self.compare(sides.each_ref(), &masks, step, observer).mul_scalar(*weight)
         });
         Terms::new(terms.map(|loss| ("contrast", loss)).collect())
     }

@@ -11,8 +11,8 @@ pub enum Shape {
     Constant,
     /// From the base rate to 0 along half a cosine, step by step.
     Cosine,
-    /// From the base rate along a line that reaches 0 when the run has ended, step by step (transformers'
-    /// `get_linear_schedule_with_warmup`).
+    /// From the base rate along a line that reaches 0 when the run has ended, step by step, as behind the warm-up of transformers'
+    /// `get_linear_schedule_with_warmup`.
     Linear,
 }
 

@@ -162,6 +162,11 @@ fn retrieval(arguments: &Arguments) -> Result<Retrieval, Failure> {
             return Ok(data);
         }
         (Some(documents), None) if [queries, documents].iter().all(|file| is_lines(file)) => {
+            if !columns.is_empty() {
+                return Err(Failure::usage(
+                    "--columns does not go with files of lines, which have no columns",
+                ));
+            }
             text::read_columns(&[("query", queries), ("document", documents)], &ReadOptions::default())?
         }
         (Some(documents), None) => {

@@ -46,7 +46,8 @@ crate::options! {
         further: Option<Vec<String>> = Value::Absent("none"), Range::Texts("names or paths");
         /// The order of their batches: all of all sets, drawn anew each epoch; or one of each in turn until the smallest set is used up.
         order: SetOrder = Value::Text("proportional"), Range::OneOf(&["proportional", "round-robin"]);
-        /// The column by which rows are grouped: those of one group never share a batch.
+        /// The column by which rows are grouped, one of texts too: those of one group never share a batch. Further sets that are known by name
+        /// and have no such column are grouped, and held out, by their own.
         group: Option<String> = Value::Absent("none"), Range::Text("name of a column");
         /// The column by which pairs are held out for the test: those of a tenth of its values, CRC-32 of whose lower-case letters is 0
         /// modulo 10.
@@ -70,6 +71,13 @@ crate::options! {
         invalid_utf8: Option<InvalidUtf8> = Value::Absent("`error`"), Range::OneOf(&["error", "replace"]);
         /// A folder that keeps tokens from one run to the next.
         cache: Option<PathBuf> = Value::Absent("none"), Range::Text("path");
+    }
+}
+
+impl TextOptions {
+    /// Whether the set `name` is one of the further ones.
+    fn is_further(&self, name: &str) -> bool {
+        self.further.iter().flatten().any(|further| further == name)
     }
 }
 
@@ -100,6 +108,8 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
 /// Texts as tokens.
 struct Texts {
     name: String,
+    /// How many rows each part has.
+    note: Option<String>,
     /// Rows of each set, which lie one behind another, and the order of their batches.
     sets: DataSets,
     reader: Reader,
@@ -153,6 +163,24 @@ fn check_columns(options: &TextOptions, pairs: bool) -> Result<(), LearnError> {
     }
 }
 
+/// Refuses what would not be read.
+fn check_use(options: &TextOptions, pairs: bool) -> Result<(), LearnError> {
+    for (key, given) in
+        [("text.query_prompt", &options.query_prompt), ("text.document_prompt", &options.document_prompt)]
+    {
+        if given.is_some() && !pairs {
+            return Err(refuse(key, "is read where texts are pairs of a query and a document; leave it out"));
+        }
+    }
+    if options.further.is_none() && options.order != SetOrder::Proportional {
+        return Err(refuse(
+            "text.order",
+            "is that of several sets, and text.further names none; leave it out",
+        ));
+    }
+    Ok(())
+}
+
 /// How views are made, and a warning where both are the same. Refused is what cannot be made: other views of several columns, and masks
 /// without a token for them.
 fn check_views(
@@ -187,6 +215,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     // Where own negatives are read beside views, several columns are pairs.
     let pairs = opening.columns.contains(&PAIRS[0]) || (named > 1 && opening.columns.contains(&PAIRS[2]));
     check_columns(&options, pairs)?;
+    check_use(&options, pairs)?;
     let names = std::iter::once(opening.name()).chain(options.further.iter().flatten().map(String::as_str));
     let parts = names.map(|name| Rows::open(name, &opening.root(), &options, pairs || named > 1));
     let parts: Vec<Rows> = parts.collect::<Result<_, LearnError>>()?;
@@ -198,10 +227,18 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let readers = Making { opening, options: &options, folder: folder.as_ref(), train: &train }.readers()?;
     let (views, alike) = check_views(opening, &readers[0], train.columns.len())?;
     warnings.extend(alike);
-    let Tokenized { columns, negatives, fingerprint } =
+    let Tokenized { columns, negatives, mut fingerprint } =
         tokenized(opening, &options, &train, (pairs, &readers))?;
     let known = options.mask_relevant && columns.len() == 2;
     let relevance = known.then(|| relevance_of(&train)).transpose()?;
+    // What is scored belongs to a run as what is learned from does.
+    for (part, rows) in
+        parts.iter().flat_map(|rows| [("test", &rows.test), ("development", &rows.development)])
+    {
+        for column in rows.iter().flat_map(|rows| &rows.columns) {
+            fingerprint = format!("{fingerprint}{part} {}; ", column.texts.fingerprint());
+        }
+    }
     let scored = Scored::open(opening, &options, &parts, &readers)?;
     warnings.extend(scored.warnings.iter().cloned());
     let all = scored.tasks.iter().chain(&scored.development);
@@ -212,6 +249,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
         rows: names.rows.clone(),
     });
     let texts = Texts {
+        note: parts.iter().filter_map(|rows| rows.note.clone()).reduce(|all, note| format!("{all}\n{note}")),
         name: parts.iter().map(|rows| rows.name.as_str()).collect::<Vec<&str>>().join(" + "),
         sets: DataSets { sizes, order: options.order },
         reader: readers[0].clone(),
@@ -448,6 +486,10 @@ impl Modality for Texts {
 
     fn fingerprint(&self) -> Result<String, LearnError> {
         Ok(self.fingerprint.clone())
+    }
+
+    fn note(&self) -> Option<String> {
+        self.note.clone()
     }
 
     fn keep(&self, run: &Path) -> Result<(), LearnError> {

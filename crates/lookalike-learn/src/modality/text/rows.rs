@@ -23,6 +23,8 @@ pub(super) struct Rows {
     pub(super) groups: Option<Names>,
     /// What a user should know.
     pub(super) warnings: Vec<String>,
+    /// How many rows each part has, where it was divided.
+    pub(super) note: Option<String>,
 }
 
 /// Where `text.development` asks for a tenth of the groups.
@@ -36,14 +38,15 @@ impl Rows {
         options: &TextOptions,
         pairs: bool,
     ) -> Result<Self, LearnError> {
-        let (mut set, mut warnings) = read(name, root, options, options.hold_out.as_deref(), pairs)?;
+        let read = |key, column| read((name, root), options, (key, column), pairs);
+        let (mut set, warnings) = read("text.hold_out", options.hold_out.as_deref())?;
         let held = set.groups.take().filter(|_| options.hold_out.is_some());
         let grouped = match (&options.group, &options.hold_out) {
             (None, _) => None,
             (Some(group), Some(held_out)) if group == held_out => held.clone(),
             (Some(group), _) => {
                 // The same rows once more, by their other column.
-                let (again, _) = read(name, root, options, Some(group), pairs)?;
+                let (again, _) = read("text.group", Some(group))?;
                 again.groups
             }
         };
@@ -51,7 +54,15 @@ impl Rows {
         let Some(held) = held else {
             let groups = set.groups.clone();
             let name = name.to_owned();
-            return Ok(Self { name, train: set, test: None, development: None, groups, warnings });
+            return Ok(Self {
+                name,
+                train: set,
+                test: None,
+                development: None,
+                groups,
+                warnings,
+                note: None,
+            });
         };
         let part = options.development.as_deref() == Some(HELD_OUT);
         let held = held_out(&held, part);
@@ -75,23 +86,22 @@ impl Rows {
                 return Err(refuse(key, reason));
             }
         }
-        warnings.push(format!(
-            "`{name}`: {} rows to learn from, {} held out for the test{}",
+        let note = Some(format!(
+            "{name}: {} rows to learn from, {} held out for the test{}",
             train.len(),
             test.len(),
             development.as_ref().map_or(String::new(), |part| format!(", {} for development", part.len()))
         ));
         let groups = train.groups.clone();
-        Ok(Self { name: name.to_owned(), train, test: Some(test), development, groups, warnings })
+        Ok(Self { name: name.to_owned(), train, test: Some(test), development, groups, warnings, note })
     }
 }
 
-/// A set by name, or a file by its path, with the groups of `group`.
+/// A set by name, or a file by its path, with the groups of the column that stands at `key` of the recipe.
 fn read(
-    name: &str,
-    root: &Path,
+    (name, root): (&str, &Path),
     options: &TextOptions,
-    group: Option<&str>,
+    (key, group): (&'static str, Option<&str>),
     pairs: bool,
 ) -> Result<(TextSet, Vec<String>), LearnError> {
     let chosen = options.columns.clone().unwrap_or_default();
@@ -106,7 +116,8 @@ fn read(
         };
         text::read(&path, &read)?
     } else {
-        known(name, root, &chosen, group, pairs)?
+        let asked = Asked { key, group, chosen: &chosen, pairs, is_further: options.is_further(name) };
+        known(name, root, asked)?
     };
     if pairs && chosen.is_empty() {
         // Negatives are such by name, never by chance.
@@ -115,12 +126,22 @@ fn read(
     Ok((if pairs { set.pairs()? } else { set }, warnings))
 }
 
+/// What a recipe asks for of a set that is known by name.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    /// Where the column of groups stands.
+    key: &'static str,
+    group: Option<&'a str>,
+    chosen: &'a [String],
+    pairs: bool,
+    /// Whether it is one of `text.further`: where columns are those of the first set, its own stand for them.
+    is_further: bool,
+}
+
 fn known(
     name: &str,
     root: &Path,
-    chosen: &[String],
-    group: Option<&str>,
-    pairs: bool,
+    Asked { key, group, chosen, pairs, is_further }: Asked<'_>,
 ) -> Result<(TextSet, Vec<String>), LearnError> {
     let (opened, warnings) = text::open(name, root)?;
     let mut set = match opened {
@@ -134,10 +155,22 @@ fn known(
     let own = text::list().iter().find(|set| set.name == name.split('/').next().unwrap_or(name));
     let own = own.and_then(text::KnownTexts::group);
     if let Some(group) = group.filter(|group| own != Some(group)) {
-        let known = own.map_or("has no column of groups".to_owned(), |own| format!("has groups by `{own}`"));
-        return Err(refuse("text.group", format!("is `{group}`, and `{name}` {known}")));
+        let texts = set
+            .column(group)
+            .map(|column| (0..set.len()).map(|row| column.row(row).next().unwrap_or_default()).collect());
+        match texts {
+            // Rows of one text are a group.
+            Some(groups) => set.groups = Some(groups),
+            None if is_further && own.is_some() => {}
+            None => {
+                let known =
+                    own.map_or("has no such column".to_owned(), |own| format!("has groups by `{own}`"));
+                return Err(refuse(key, format!("is `{group}`, and `{name}` {known}")));
+            }
+        }
     }
-    if !chosen.is_empty() {
+    let has_all = chosen.iter().all(|column| set.column(column).is_some());
+    if !chosen.is_empty() && (has_all || !is_further) {
         let found = chosen.iter().map(|column| {
             set.column(column).cloned().ok_or_else(|| {
                 let hint = did_you_mean(column, set.columns.iter().map(|column| column.name.as_str()));
