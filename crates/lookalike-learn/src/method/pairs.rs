@@ -387,13 +387,13 @@ impl Pairs {
     }
 
     /// The comparison of `anchor` and its partner `positive` with `candidates`.
-    fn comparison([anchor, positive, candidates]: [&Side; 3], mask: &Option<Mask>) -> Comparison {
+    fn comparison([anchor, positive, candidates]: [&Side; 3], mask: Option<&Mask>) -> Comparison {
         let instances = candidates.rows.iter().map(|row| row.instance).collect();
         Comparison {
             query: anchor.vectors.clone(),
             positive: positive.vectors.clone(),
             candidates: candidates.vectors.clone(),
-            mask: mask.clone(),
+            mask: mask.cloned(),
             ids: Some(Ids { queries: anchor.rows.clone(), candidates: instances }),
             added: None,
             tracked: true,
@@ -410,21 +410,21 @@ impl Pairs {
     ) -> Tensor<1> {
         let forward = Comparison {
             added: self.weights.added(query, all, self.contrast.loss.temperature()),
-            ..Self::comparison([query, document, all], &masks[0])
+            ..Self::comparison([query, document, all], masks[0].as_ref())
         };
         match self.softmax {
             Softmax::QueryToDocument => self.contrast.compare(&forward, step, MIXING[0], observer),
             Softmax::Symmetric => {
-                let backward = Self::comparison([document, query, query], &masks[1]);
+                let backward = Self::comparison([document, query, query], masks[1].as_ref());
                 let one = self.contrast.compare(&forward, step, MIXING[0], observer);
                 let other = self.contrast.compare(&backward, step, MIXING[1], observer);
                 (one + other).mul_scalar(0.5)
             }
             Softmax::Joint => {
                 let others = [
-                    Self::comparison([query, document, query], &masks[1]),
-                    Self::comparison([document, query, query], &masks[2]),
-                    Self::comparison([document, query, all], &masks[3]),
+                    Self::comparison([query, document, query], masks[1].as_ref()),
+                    Self::comparison([document, query, query], masks[2].as_ref()),
+                    Self::comparison([document, query, all], masks[3].as_ref()),
                 ];
                 let [queries, backward, documents] = others;
                 self.contrast.compare_jointly(&[forward, queries, backward, documents], observer)
