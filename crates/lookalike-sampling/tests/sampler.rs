@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{are_distinct, clustered, sorted, with_threads};
+use common::{are_distinct, clustered, embeddings, sorted, train, with_threads};
 use lookalike_base::{Array, Cancellation, Matrix, Seed, Watch};
 use lookalike_sampling::{
     CandidateDraw, Coverage, GraphOptions, LastBatch, RestartSchedule, Sampler, SamplerKind, SamplerOptions,
@@ -22,36 +22,6 @@ fn options(kind: SamplerKind, coverage: Coverage) -> SamplerOptions {
         refresh_every: 5,
         ..SamplerOptions::default()
     }
-}
-
-/// Embeddings as training at `step` would produce them: the same for the same step, others for another.
-fn embeddings(instances: &[u32], step: u64) -> Matrix {
-    let values = instances.iter().flat_map(|instance| {
-        let mut stream = Seed(5).stream("embedding", 0, step, u64::from(*instance));
-        let cluster = *instance % 5;
-        (0..6).map(move |column| stream.normal() * 0.3 + if column == cluster { 1.0 } else { 0.0 })
-    });
-    Matrix::new(values.collect(), 6).unwrap()
-}
-
-/// Consumes `steps` batches as a trainer does, and returns them.
-fn train(sampler: &mut Sampler, steps: u64) -> Vec<Vec<u32>> {
-    let end = sampler.steps() + steps;
-    let mut consumed = Vec::new();
-    while sampler.steps() < end {
-        let segment = sampler.next_segment().unwrap();
-        assert!(!segment.batches.is_empty());
-        for batch in segment.batches {
-            if sampler.steps() == end {
-                break;
-            }
-            let step = sampler.steps();
-            sampler.record(&batch, embeddings(&batch, step).rows(), step).unwrap();
-            sampler.advance().unwrap();
-            consumed.push(batch);
-        }
-    }
-    consumed
 }
 
 proptest! {

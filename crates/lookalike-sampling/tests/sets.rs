@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::sorted;
+use common::{embeddings, sorted, train};
 use lookalike_base::{Matrix, Seed, Silent, Watch};
 use lookalike_sampling::{
     Coverage, DataSets, GraphOptions, Groups, LastBatch, RankSplit, Ranks, RunData, Sampler, SamplerKind,
@@ -28,34 +28,6 @@ fn options(kind: SamplerKind) -> SamplerOptions {
 
 fn data(sizes: &[usize], order: SetOrder) -> RunData {
     RunData { sets: Some(DataSets { sizes: sizes.to_vec(), order }), ..RunData::default() }
-}
-
-/// What training at `step` makes of some instances.
-fn embeddings(instances: &[u32], step: u64) -> Matrix {
-    let values = instances.iter().flat_map(|instance| {
-        let mut stream = Seed(5).stream("embedding", 0, step, u64::from(*instance));
-        let cluster = *instance % 5;
-        (0..6).map(move |column| stream.normal() * 0.3 + if column == cluster { 1.0 } else { 0.0 })
-    });
-    Matrix::new(values.collect(), 6).unwrap()
-}
-
-/// Consumes `steps` batches as a trainer does, and returns them.
-fn train(sampler: &mut Sampler, steps: u64) -> Vec<Vec<u32>> {
-    let end = sampler.steps() + steps;
-    let mut consumed = Vec::new();
-    while sampler.steps() < end {
-        for batch in sampler.next_segment().unwrap().batches {
-            if sampler.steps() == end {
-                break;
-            }
-            let step = sampler.steps();
-            sampler.record(&batch, embeddings(&batch, step).rows(), step).unwrap();
-            sampler.advance().unwrap();
-            consumed.push(batch);
-        }
-    }
-    consumed
 }
 
 /// The set of each batch, all of whose members must be of it.

@@ -212,15 +212,7 @@ fn of_path(name: &str, root: &Path, data: &ScoredOn) -> Result<OpenedTexts, Fail
         }
         return Ok(opened);
     };
-    let Some(scores) = &set.scores else { return Ok(OpenedTexts::Texts(set)) };
-    set.pair_columns()?;
-    let pairs = (0..set.len()).map(|row| {
-        let texts = set.row(row);
-        (texts[0].to_owned(), texts[1].to_owned())
-    });
-    let pairs: Vec<(String, String)> = pairs.collect();
-    let subsets = vec![("all".to_owned(), pairs.len())];
-    Ok(OpenedTexts::Sts(Sts { name: set.name.clone(), scores: scores.clone(), pairs, subsets }))
+    Ok(Sts::of_rows(&set)?.map_or(OpenedTexts::Texts(set), OpenedTexts::Sts))
 }
 
 /// The scores of one set.
@@ -242,18 +234,7 @@ fn score(scoring: &mut Scoring<'_>, name: &str, set: &OpenedTexts) -> Result<Vec
 
 fn retrieval(scoring: &mut Scoring<'_>, data: &Retrieval) -> Result<Vec<(String, Value)>, Failure> {
     let RetrievalResult { encoder, bm25 } = scoring.retrieval(data)?;
-    let keys = |scores: &RetrievalScores| {
-        [
-            ("ndcg@1", scores.ndcg_at_1),
-            ("ndcg@10", scores.ndcg_at_10),
-            ("ndcg@100", scores.ndcg_at_100),
-            ("mrr@10", scores.mrr_at_10),
-            ("map", scores.map),
-            ("recall@10", scores.recall_at_10),
-            ("recall@100", scores.recall_at_100),
-        ]
-        .map(|(name, score)| (name.to_owned(), json!(score)))
-    };
+    let keys = |scores: &RetrievalScores| scores.named().map(|(name, score)| (name.to_owned(), json!(score)));
     let mut all = Vec::from(keys(&encoder));
     all.push(("queries".to_owned(), json!(encoder.queries)));
     all.push(("documents".to_owned(), json!(data.documents.len())));

@@ -1,6 +1,7 @@
 //! Pairs of a query and a document that answers it, and what is held out of them.
 
 use super::beir::{Identified, Judgement, Retrieval};
+use super::sts::Sts;
 use super::text_set::{Column, Names, TextSet, Texts};
 use crate::error::DataError;
 use std::collections::HashMap;
@@ -130,6 +131,23 @@ impl From<&Retrieval> for TextSet {
         let groups = judged.iter().map(|judged| data.queries.ids.get(judged.query as usize)).collect();
         let places = (1..=judged.len() as u64).collect();
         Self { groups: Some(groups), ..Self::new(data.part.clone(), columns.into(), places) }
+    }
+}
+
+impl Sts {
+    /// The first two columns of rows with scores as scored pairs; `None` where rows have no scores.
+    ///
+    /// # Errors
+    /// As [`TextSet::pair_columns`].
+    pub fn of_rows(set: &TextSet) -> Result<Option<Self>, DataError> {
+        let Some(scores) = set.scores.clone() else { return Ok(None) };
+        set.pair_columns()?;
+        let pair = |row| {
+            let texts = set.row(row);
+            (texts[0].to_owned(), texts[1].to_owned())
+        };
+        let subsets = vec![("all".to_owned(), set.len())];
+        Ok(Some(Self { name: set.name.clone(), pairs: (0..set.len()).map(pair).collect(), scores, subsets }))
     }
 }
 

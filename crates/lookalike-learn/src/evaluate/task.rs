@@ -85,10 +85,13 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
             }
             TaskKind::Retrieval(data) => {
                 let scores = search(data, rows.each_ref(), subject.cancellation())?;
-                figures.extend(of_search(subject, &task.name, &scores)?);
+                let (key, title) = (|name: &str| subject.key(name), |name: &str| subject.title(name));
+                figures.extend(of_search(&task.name, &scores, key, title)?);
                 if subject.arm.kind == ArmKind::Trained {
                     let scores = search_by_words(data, subject.display(), subject.cancellation())?;
-                    figures.extend(by_words(&task.name, &scores)?);
+                    let key = |name: &str| format!("{name}_bm25");
+                    let title = |name: &str| format!("{name}: BM25, no encoder");
+                    figures.extend(of_search(&task.name, &scores, key, title)?);
                 }
             }
         }
@@ -102,41 +105,23 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
     Ok(figures)
 }
 
-/// Names of a search's scores, those that a table shows first.
-fn named(scores: &RetrievalScores) -> [(&'static str, f64, bool); 7] {
-    [
-        ("ndcg@10", scores.ndcg_at_10, true),
-        ("mrr@10", scores.mrr_at_10, true),
-        ("recall@100", scores.recall_at_100, true),
-        ("ndcg@1", scores.ndcg_at_1, false),
-        ("ndcg@100", scores.ndcg_at_100, false),
-        ("map", scores.map, false),
-        ("recall@10", scores.recall_at_10, false),
-    ]
-}
+/// What a table shows of a search; the rest stands in JSON alone.
+const SHOWN: [&str; 3] = ["ndcg@10", "mrr@10", "recall@100"];
 
-fn of_search(subject: &Subject<'_>, task: &str, scores: &RetrievalScores) -> Result<Vec<Figure>, LearnError> {
-    let figure = |(name, value, shown): (&str, f64, bool)| {
-        let key = subject.key(&format!("{task}_{name}"));
-        let score = Score::Value(value);
-        if shown {
-            Figure::new(key, &score, subject.title(&format!("{task}, {name}")), score.digits())
+/// The scores of a search, under the names in JSON and the titles in a table that theirs become.
+fn of_search(
+    task: &str,
+    scores: &RetrievalScores,
+    key: impl Fn(&str) -> String,
+    title: impl Fn(&str) -> String,
+) -> Result<Vec<Figure>, LearnError> {
+    let figure = |(name, value)| {
+        let (key, score) = (key(&format!("{task}_{name}")), Score::Value(value));
+        if SHOWN.contains(&name) {
+            Figure::new(key, &score, title(&format!("{task}, {name}")), score.digits())
         } else {
             Figure::hidden(key, &score)
         }
     };
-    named(scores).into_iter().map(figure).collect()
-}
-
-fn by_words(task: &str, scores: &RetrievalScores) -> Result<Vec<Figure>, LearnError> {
-    let figure = |(name, value, shown): (&str, f64, bool)| {
-        let key = format!("{task}_{name}_bm25");
-        let score = Score::Value(value);
-        if shown {
-            Figure::new(key, &score, format!("{task}, {name}: BM25, no encoder"), score.digits())
-        } else {
-            Figure::hidden(key, &score)
-        }
-    };
-    named(scores).into_iter().map(figure).collect()
+    scores.named().into_iter().map(figure).collect()
 }

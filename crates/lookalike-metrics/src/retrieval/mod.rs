@@ -204,6 +204,21 @@ pub struct RetrievalScores {
 }
 
 impl RetrievalScores {
+    /// The scores that are reported, under the names that the field gives them.
+    pub fn named(&self) -> [(&'static str, f64); 7] {
+        [
+            ("ndcg@1", self.ndcg_at_1),
+            ("ndcg@10", self.ndcg_at_10),
+            ("ndcg@100", self.ndcg_at_100),
+            ("mrr@10", self.mrr_at_10),
+            ("map", self.map),
+            ("recall@10", self.recall_at_10),
+            ("recall@100", self.recall_at_100),
+        ]
+    }
+}
+
+impl RetrievalScores {
     /// The means of what [`evaluate_each`] gave.
     ///
     /// # Errors

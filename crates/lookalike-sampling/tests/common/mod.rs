@@ -6,7 +6,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lookalike_base::{Matrix, Progress, Seed, Stream};
-use lookalike_sampling::ProximityGraph;
+use lookalike_sampling::{ProximityGraph, Sampler};
 
 /// Counts what work says of its progress.
 #[derive(Default)]
@@ -85,4 +85,34 @@ pub(crate) fn sorted(members: impl IntoIterator<Item = u32>) -> Vec<u32> {
 /// Whether nobody comes twice.
 pub(crate) fn are_distinct(members: &[u32]) -> bool {
     sorted(members.iter().copied()).windows(2).all(|pair| pair[0] != pair[1])
+}
+
+/// Embeddings as training at `step` would produce them: the same for the same step, others for another.
+pub(crate) fn embeddings(instances: &[u32], step: u64) -> Matrix {
+    let values = instances.iter().flat_map(|instance| {
+        let mut stream = Seed(5).stream("embedding", 0, step, u64::from(*instance));
+        let cluster = *instance % 5;
+        (0..6).map(move |column| stream.normal() * 0.3 + if column == cluster { 1.0 } else { 0.0 })
+    });
+    Matrix::new(values.collect(), 6).unwrap()
+}
+
+/// Consumes `steps` batches as a trainer does, and returns them.
+pub(crate) fn train(sampler: &mut Sampler, steps: u64) -> Vec<Vec<u32>> {
+    let end = sampler.steps() + steps;
+    let mut consumed = Vec::new();
+    while sampler.steps() < end {
+        let segment = sampler.next_segment().unwrap();
+        assert!(!segment.batches.is_empty());
+        for batch in segment.batches {
+            if sampler.steps() == end {
+                break;
+            }
+            let step = sampler.steps();
+            sampler.record(&batch, embeddings(&batch, step).rows(), step).unwrap();
+            sampler.advance().unwrap();
+            consumed.push(batch);
+        }
+    }
+    consumed
 }

@@ -61,18 +61,8 @@ impl Readers<'_> {
         let task = match opened {
             OpenedTexts::Sts(sts) => self.of_similarity(name, sts, watch)?,
             OpenedTexts::Retrieval(data) => self.of_retrieval(name, data, watch)?,
-            OpenedTexts::Texts(set) => match &set.scores {
-                Some(scores) => {
-                    set.pair_columns()?;
-                    let pairs = (0..set.len()).map(|row| {
-                        let texts = set.row(row);
-                        (texts[0].to_owned(), texts[1].to_owned())
-                    });
-                    let pairs: Vec<(String, String)> = pairs.collect();
-                    let subsets = vec![("all".to_owned(), pairs.len())];
-                    let sts = Sts { name: name.to_owned(), scores: scores.clone(), pairs, subsets };
-                    self.of_similarity(name, sts, watch)?
-                }
+            OpenedTexts::Texts(set) => match Sts::of_rows(&set)? {
+                Some(sts) => self.of_similarity(name, sts, watch)?,
                 None => self.search(name, &set, watch)?,
             },
             _ => {
