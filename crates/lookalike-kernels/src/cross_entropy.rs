@@ -12,7 +12,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::functions::exp_negative;
 use crate::output::init_vec;
 use crate::vector::{PANEL as LANES, Work};

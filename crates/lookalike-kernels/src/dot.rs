@@ -9,6 +9,7 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
+use crate::instructions::Level;
 use crate::vector::{PANEL, Vector};
 
 /// The inner product of `a` and `b`. If their lengths differ, only their common beginning counts.
@@ -16,70 +17,6 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     let common = a.len().min(b.len());
     let [product] = products(Level::detect(), &a[..common], [&b[..common]]);
     product
-}
-
-/// The level of vector instructions by which this processor computes: with another, results differ in their last bits.
-pub fn level() -> &'static str {
-    match Level::detect() {
-        Level::Portable => "portable",
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => "avx2",
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx512 => "avx512",
-    }
-}
-
-/// A level of vector instructions. It is detected once a call, so that the inner loops have no branch on it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Level {
-    /// Whatever the target guarantees.
-    Portable,
-    /// 256-bit vectors with fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
-    Avx2,
-    /// 512-bit vectors with fused multiply-add.
-    #[cfg(target_arch = "x86_64")]
-    Avx512,
-}
-
-impl Level {
-    /// The best level that this processor has.
-    pub(crate) fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        {
-            if is_x86_feature_detected!("avx512f") {
-                return Self::Avx512;
-            }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return Self::Avx2;
-            }
-        }
-        Self::Portable
-    }
-
-    /// Whether this level has products of two pairs of bfloat16 in one instruction.
-    pub(crate) fn multiplies_pairs(self) -> bool {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => is_x86_feature_detected!("avx512bf16"),
-            _ => false,
-        }
-    }
-
-    /// Every level that this processor has.
-    #[cfg(test)]
-    pub(crate) fn all() -> Vec<Self> {
-        #[cfg(target_arch = "x86_64")]
-        {
-            let has_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
-            let has_avx512 = is_x86_feature_detected!("avx512f");
-            let wide = [(Self::Avx2, has_avx2), (Self::Avx512, has_avx512)];
-            let wide = wide.into_iter().filter(|(_, has)| *has).map(|(level, _)| level);
-            std::iter::once(Self::Portable).chain(wide).collect()
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        vec![Self::Portable]
-    }
 }
 
 /// The inner products of one row with each of several.

@@ -8,7 +8,7 @@
 
 use rayon::prelude::*;
 
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::sizes::row_values;
 use crate::vector::Work;
 

@@ -50,6 +50,14 @@ pub enum KernelError {
         /// What is wrong.
         problem: String,
     },
+    /// The variable `LOOKALIKE_ISA` does not name instructions of this processor.
+    #[error("LOOKALIKE_ISA is \"{wanted}\": this processor can be held to {available}")]
+    Isa {
+        /// What the variable says.
+        wanted: String,
+        /// The names that it may have.
+        available: String,
+    },
     /// The work was stopped before it was done.
     #[error("the work was cancelled")]
     Cancelled,

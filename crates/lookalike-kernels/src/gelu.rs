@@ -13,7 +13,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::columns::{AddRows, over_tasks, task_rows};
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::functions::{FAR, normal};
 use crate::output::init_vec;
 use crate::vector::{Work, multiply_add};

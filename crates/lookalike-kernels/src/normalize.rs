@@ -6,7 +6,7 @@
     reason = "only code inlined into a function with target features may use them"
 )]
 
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::sizes::checked_product;
 use crate::vector::Work;
 

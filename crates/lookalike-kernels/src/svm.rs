@@ -5,7 +5,7 @@
 //! Rows are excluded by *bars*, numbers that are added to theirs: 0 for a row that takes part, an infinity
 //! for one that does not. Among equal rows the first is chosen.
 
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::vector::Work;
 
 /// Rows that are compared side by side.

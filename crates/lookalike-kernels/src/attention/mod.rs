@@ -9,7 +9,7 @@
 use rayon::prelude::*;
 
 use crate::columns::over_tasks;
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::dropout::threshold;
 use crate::sizes::{product as count, row_values};
 use blocks::{Distances, Head, Scratch};

@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::vector::{PANEL, Vector, Work, multiply_add};
 #[cfg(target_arch = "x86_64")]
 use crate::vector::{run_avx2, run_avx512};

@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::error::KernelError;
 use crate::sizes::checked_product;
 use crate::stop::Stop;

@@ -17,8 +17,8 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
-use super::scoring::PanelFormat;
-use crate::dot::Level;
+use super::scoring::{PanelFormat, multiplies_pairs};
+use crate::instructions::Level;
 #[cfg(target_arch = "x86_64")]
 use crate::vector::Bf16Avx512;
 use crate::vector::{PANEL, Vector};
@@ -48,7 +48,7 @@ pub(super) fn score(level: Level, pair: TilePair<'_>, scores: &mut [f32]) {
     let (high, wide) = (pair.left.len() / panel, pair.right.len() / panel);
     assert_eq!((high * panel, wide * panel), (pair.left.len(), pair.right.len()), "whole panels");
     assert_eq!(scores.len(), high * wide * PANEL * PANEL, "a score for each pair of rows");
-    assert!(pair.format != PanelFormat::Bf16Pairs || level.multiplies_pairs(), "the level multiplies pairs");
+    assert!(pair.format != PanelFormat::Bf16Pairs || multiplies_pairs(level), "the level multiplies pairs");
     // SAFETY: the level was detected; the assertions above hold every pointer of the tiles inside its slice.
     unsafe {
         match level {
@@ -261,7 +261,7 @@ mod tests {
                 let mut scores = vec![f32::NAN; high * wide * PANEL * PANEL];
                 let pair = TilePair { left: &left, right: &right, format: PanelFormat::F32, lines: columns };
                 score(level, pair, &mut scores);
-                if level.multiplies_pairs() {
+                if multiplies_pairs(level) {
                     let lines = PanelFormat::Bf16Pairs.lines(columns);
                     let [left, right] = [&left, &right].map(|values| in_pairs(values, columns));
                     let mut again = vec![f32::NAN; scores.len()];

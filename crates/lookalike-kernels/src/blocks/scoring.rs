@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::bf16;
-use crate::dot::{Level, products};
+use crate::dot::products;
+use crate::instructions::{Bf16Products, Level};
 use crate::vector::key;
 
 /// The number format in which candidates are compared. The similarities that are kept are products of `f32`
@@ -82,6 +83,11 @@ pub(super) fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 
+/// Whether `level` multiplies pairs of bfloat16.
+pub(super) fn multiplies_pairs(level: Level) -> bool {
+    level == Level::detect() && Bf16Products::detect() != Bf16Products::Widened
+}
+
 /// How the rows of a panel are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PanelFormat {
@@ -98,7 +104,7 @@ impl PanelFormat {
     pub(super) fn of(scoring: Scoring, level: Level) -> Self {
         match scoring {
             Scoring::F32 => Self::F32,
-            Scoring::Bf16 if level.multiplies_pairs() => Self::Bf16Pairs,
+            Scoring::Bf16 if multiplies_pairs(level) => Self::Bf16Pairs,
             Scoring::Bf16 => Self::RoundedF32,
         }
     }

@@ -14,7 +14,7 @@ use std::arch::x86_64::{__m256, __m512};
 use std::cmp::Reverse;
 use std::ops::Range;
 
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::vector::{PANEL, Vector};
 
 /// Lanes of the widest vector: so many entries must fit before a vector is taken.

@@ -14,9 +14,10 @@ use std::arch::x86_64::{
 use std::marker::PhantomData;
 
 use crate::bf16;
-use crate::dot::Level;
+use crate::instructions::{Bf16Products, Level};
 pub(crate) use crate::map::LANES;
 use crate::map::{Line, Precision, pack_line};
+use crate::tiles::TileUnit;
 use crate::vector::Vector;
 
 /// Operands are words of 32 bits: an `f32`, or two bfloat16 whose products are both added to the same sum.
@@ -192,29 +193,46 @@ pub(crate) trait Kernel {
 pub(crate) struct Path {
     level: Level,
     precision: Precision,
+    /// Whether vectors of pairs are multiplied without being widened.
     native: bool,
+    tiles: Option<TileUnit>,
 }
 
 impl Path {
     /// The best this processor has.
     pub(crate) fn detect(precision: Precision) -> Self {
         let level = Level::detect();
-        Self { level, precision, native: precision.is_native() }
+        let (native, tiles) = match (precision, Bf16Products::detect()) {
+            (Precision::F32, _) | (_, Bf16Products::Widened) => (false, None),
+            (Precision::Bf16, Bf16Products::Pairs) => (true, None),
+            (Precision::Bf16, Bf16Products::Tiles) => (true, Some(TileUnit::of_processor())),
+        };
+        Self { level, precision, native, tiles }
     }
 
-    /// Every path that this processor has.
+    /// Every path that this processor has, and with bfloat16 that of the model of tiles.
     #[cfg(test)]
     pub(crate) fn all(precision: Precision) -> Vec<Self> {
-        let mut paths: Vec<Self> =
-            Level::all().into_iter().map(|level| Self { level, precision, native: false }).collect();
-        paths.push(Self::detect(precision));
+        let by_level = |level| Self { level, precision, native: false, tiles: None };
+        let mut paths: Vec<Self> = Level::all().into_iter().map(by_level).collect();
+        let best = Self::detect(precision);
+        paths.push(Self { tiles: None, ..best });
+        if precision == Precision::Bf16 {
+            paths.push(Self { tiles: Some(TileUnit::Model), ..by_level(Level::Portable) });
+        }
+        paths.push(best);
         paths.dedup();
         paths
     }
 
+    /// The tile registers that multiply, if any do.
+    pub(crate) fn tiles(self) -> Option<TileUnit> {
+        self.tiles
+    }
+
     /// The same with one `f32` in each word.
     pub(crate) fn in_f32(self) -> Self {
-        Self { precision: Precision::F32, ..self }
+        Self { precision: Precision::F32, native: false, tiles: None, ..self }
     }
 
     /// How values are held and multiplied.

@@ -17,6 +17,7 @@ use rayon::prelude::*;
 
 use super::ConvShape;
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
+use super::contract_tiles;
 use super::grid::Axis;
 use super::layout::{PackChannels, PackWindows, StridedMap};
 use super::scratch::{Scratch, User, first, with_scratch};
@@ -45,7 +46,11 @@ pub(super) fn contract(path: Path, shape: &ConvShape, input: &[u32], gradient: &
     let axes = sides.map(|(input, output)| Axis::of_output(shape, input, output));
     let sources = [(input, from), (gradient, to)]
         .map(|(words, shape)| StridedMap::dense(words, shape, path.precision()));
-    if winograd::suits(&axes, [shape.inputs, shape.outputs]) {
+    let channels = [shape.inputs, shape.outputs];
+    if let Some(unit) = path.tiles().filter(|_| contract_tiles::suits(channels, sources)) {
+        return contract_tiles::contract(unit, path, axes, sources);
+    }
+    if winograd::suits(&axes, channels) {
         return winograd::contract::contract(path, &axes, sources);
     }
     let call = Call::new(path, shape, axes, sources);

@@ -25,6 +25,7 @@ use super::weights::Weights;
 use super::winograd;
 use crate::map::MapShape;
 use crate::output::{OutputLines, init_vec};
+use crate::tiles::{SIDE, SQUARE, SumBlock, TileKernel, TileUnit, Tiles};
 use crate::vector::Vector;
 
 /// Tasks there should be, if the shape allows it.
@@ -40,6 +41,8 @@ const SUMS: usize = 64 * 1024;
 const ROWS: usize = 192;
 /// Positions of a task, at least: so many have enough of each class to fill the tiles.
 const POSITIONS: usize = 40;
+/// Words of a pixel for which tile registers are worth it: fewer would fill less than half of one.
+const FEWEST: usize = SIDE / 2;
 
 /// What a correlation reads besides its weights, and what it adds to its sums.
 #[derive(Debug, Clone, Copy)]
@@ -67,10 +70,13 @@ pub(super) fn correlate(
     let precision = path.precision();
     let mut source = StridedMap::dense(operands.map, from, precision);
     let (mut packed, mut made) = (from, to);
-    let (mut phases, row_words) = phases(sides, source.channel_words());
-    let panel_words = row_words * path.rows();
+    let unit = path.tiles().filter(|_| source.channel_words() >= FEWEST);
+    let words = if unit.is_some() { source.channel_words().next_multiple_of(SIDE) } else { source.channel_words() };
+    let outputs = if unit.is_some() { SIDE } else { path.rows() };
+    let (mut phases, row_words) = phases(sides, words);
+    let panel_words = row_words * outputs;
     if let [phase] = &mut phases[..] {
-        if winograd::suits(&phase.axes, [from.channels, to.channels]) {
+        if unit.is_none() && winograd::suits(&phase.axes, [from.channels, to.channels]) {
             return winograd::correlate::correlate(path, &phase.axes, operands, [from, to], weights);
         }
         if phase.axes.iter().all(Axis::meets_one) {
@@ -85,16 +91,22 @@ pub(super) fn correlate(
         let lines = OutputLines::new(out);
         with_scratch(User::Call, |scratch| {
             let phases = &phases;
-            let panels = first(&mut scratch.first, to.channels.div_ceil(path.rows()) * panel_words);
-            panels.par_chunks_mut(panel_words.max(1)).enumerate().for_each(|(panel, words)| {
-                let outputs = panel * path.rows()..to.channels.min((panel + 1) * path.rows());
+            let panels = first(&mut scratch.first, to.channels.div_ceil(outputs) * panel_words);
+            panels.par_chunks_mut(panel_words.max(1)).enumerate().for_each(|(panel, packed)| {
+                let outputs = panel * outputs..to.channels.min((panel + 1) * outputs);
                 with_scratch(User::Task, |scratch| {
-                    let rows = &mut scratch.rows;
-                    path.run(PackWeights { phases, weights, channels: from.channels, outputs, rows, words });
+                    let (channels, rows) = (from.channels, &mut scratch.rows);
+                    match unit {
+                        Some(_) => path.run(PackWeightSquares { phases, weights, channels, outputs, rows, words: packed }),
+                        None => path.run(PackWeights { phases, weights, channels, outputs, rows, words: packed }),
+                    }
                 });
             });
             let call = Call {
                 path,
+                unit,
+                words,
+                outputs,
                 phases,
                 source,
                 blocks,
@@ -181,9 +193,65 @@ impl Kernel for PackWeights<'_> {
     }
 }
 
+/// Packs the weights of a panel of sixteen outputs as `[phase, tap rows, tap columns, words of channels / 16,
+/// outputs, 16 words]`, 0 for outputs and channels that do not exist.
+struct PackWeightSquares<'a> {
+    phases: &'a [Phase],
+    weights: &'a Weights<'a>,
+    channels: usize,
+    outputs: Range<usize>,
+    /// Room for the weights of some channels.
+    rows: &'a mut Vec<[f32; LANES]>,
+    words: &'a mut [u32],
+}
+
+impl Kernel for PackWeightSquares<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        /// Channels of a square.
+        const CHANNELS: usize = 2 * SIDE;
+        let Self { phases, weights, channels, outputs, rows, words } = self;
+        let taps = weights.taps();
+        let squares = channels.div_ceil(CHANNELS);
+        let rows = first(rows, weights.rows(CHANNELS));
+        for start in (0..channels).step_by(CHANNELS) {
+            let group = start..channels.min(start + CHANNELS);
+            // SAFETY: as the caller's.
+            unsafe { weights.pack::<A::Register>(outputs.start, group.clone(), rows) };
+            for phase in phases {
+                let [vertical, horizontal] = &phase.axes;
+                for tap in 0..vertical.taps * horizontal.taps {
+                    let row = vertical.kernel_of(tap / horizontal.taps);
+                    let of_kernel = row * weights.kernel + horizontal.kernel_of(tap % horizontal.taps);
+                    let mut lines = [[0; LANES]; SIDE];
+                    for (line, channel) in lines.iter_mut().zip(group.clone().step_by(2)) {
+                        let place = (channel - start) * taps + of_kernel;
+                        let high = if channel + 1 < channels { rows[place + taps] } else { [0.0; LANES] };
+                        // SAFETY: as the caller's.
+                        *line = unsafe { A::pack_line(&[rows[place], high]) };
+                    }
+                    let place = phase.place * SIDE + (tap * squares + start / CHANNELS) * SQUARE;
+                    let square = &mut words[place..][..SQUARE];
+                    // SAFETY: both are squares; the caller guarantees the registers.
+                    unsafe {
+                        let target = square.as_mut_ptr().cast();
+                        A::Register::transpose(lines.as_ptr().cast(), LANES, target, LANES);
+                    }
+                    square[outputs.len() * SIDE..].fill(0);
+                }
+            }
+        }
+    }
+}
+
 /// One call.
 struct Call<'a> {
     path: Path,
+    /// The tile registers that multiply, if any do.
+    unit: Option<TileUnit>,
+    /// Words of a packed pixel, and outputs of a panel.
+    words: usize,
+    outputs: usize,
     phases: &'a [Phase],
     source: StridedMap<'a>,
     blocks: usize,
@@ -211,7 +279,7 @@ impl TaskSplit {
         let (rows, columns) = (call.made.height, call.made.width);
         let task_blocks = (POSITIONS / (rows * columns)).clamp(1, call.blocks);
         let block_ranges = call.blocks.div_ceil(task_blocks);
-        let row_words = task_blocks * call.packed.width * call.source.channel_words() * LANES;
+        let row_words = task_blocks * call.packed.width * call.words * LANES;
         let sources = |rows: usize| {
             let of = |phase: &Phase| {
                 let axis = &phase.axes[0];
@@ -222,9 +290,9 @@ impl TaskSplit {
         let least = POSITIONS.div_ceil(task_blocks * columns).min(rows);
         let fits = (least..=rows).rev().find(|rows| sources(*rows) * row_words <= SOURCE).unwrap_or(least);
         let row_ranges = rows.div_ceil(fits);
-        let panels = call.made.channels.div_ceil(call.path.rows());
+        let panels = call.made.channels.div_ceil(call.outputs);
         let wanted = TASKS.div_ceil(block_ranges * row_ranges).min(call.made.channels / OUTPUTS).max(1);
-        let each = panels.div_ceil(wanted);
+        let each = panels.div_ceil(wanted).next_multiple_of(if call.unit.is_some() { 2 } else { 1 });
         Self { blocks: [task_blocks, block_ranges], row_ranges, panels: [each, panels.div_ceil(each)] }
     }
 
@@ -243,15 +311,15 @@ impl Call<'_> {
         let row_at = |range: usize| self.made.height * range / split.row_ranges;
         let rows = row_at(range % split.row_ranges)..row_at(range % split.row_ranges + 1);
         let panels = task % panel_ranges * task_panels;
-        let panels = panels..self.made.channels.div_ceil(path.rows()).min(panels + task_panels);
+        let panels = panels..self.made.channels.div_ceil(self.outputs).min(panels + task_panels);
         let sources = self.sources(rows.clone());
-        let words = self.source.channel_words();
+        let words = self.words;
         let line = self.packed.width * words * LANES;
         let block_words = sources.len() * line;
         let source = first(&mut scratch.first, blocks.len() * block_words);
         for (block, words) in blocks.clone().zip(source.chunks_exact_mut(block_words.max(1))) {
             let pixels = sources.start * self.packed.width..sources.end * self.packed.width;
-            path.run(PackImages { source: self.source, block, pixels, words });
+            path.run(PackImages { source: self.source, block, pixels, count: self.words, words });
         }
         let place = |block: usize, row: usize, column: usize| {
             block * block_words + (row - sources.start) * line + column * words * LANES
@@ -259,10 +327,10 @@ impl Call<'_> {
         self.list(rows.clone(), blocks.len(), place, &mut scratch.positions, &mut scratch.classes);
         let block_positions = rows.len() * self.made.width;
         let stride = blocks.len() * block_positions * LANES;
-        let group = (SUMS / (path.rows() * stride)).max(1);
+        let group = (SUMS / (self.outputs * stride)).max(2) / 2 * 2;
         for panels in panels.clone().step_by(group).map(|start| start..panels.end.min(start + group)) {
-            let sums = first(&mut scratch.sums, panels.len() * path.rows() * stride);
-            path.run(CorrelateTiles {
+            let sums = first(&mut scratch.sums, panels.len() * self.outputs * stride);
+            let tiles = CorrelateTiles {
                 line,
                 panels: panels.clone(),
                 weights: self.weights,
@@ -273,14 +341,18 @@ impl Call<'_> {
                 classes: &scratch.classes,
                 sums,
                 stride,
-            });
+            };
+            match self.unit {
+                Some(unit) => unit.run(tiles),
+                None => path.run(tiles),
+            }
             for (index, block) in blocks.clone().enumerate() {
                 path.run(WriteSums {
                     sums: &sums[index * block_positions * LANES..],
                     stride,
                     result: self.result,
                     block,
-                    channels: panels.start * path.rows()..self.made.channels.min(panels.end * path.rows()),
+                    channels: panels.start * self.outputs..self.made.channels.min(panels.end * self.outputs),
                     pixels: rows.start * self.made.width..rows.end * self.made.width,
                 });
             }
@@ -312,7 +384,7 @@ impl Call<'_> {
     ) {
         positions.clear();
         classes.clear();
-        let words = self.source.channel_words();
+        let words = self.words;
         for phase in self.phases {
             let [vertical, horizontal] = &phase.axes;
             for (row_run, row_taps) in vertical.runs(vertical.indices_in(rows.clone())) {
@@ -362,20 +434,28 @@ pub(super) struct CorrelateTiles<'a> {
     pub(super) stride: usize,
 }
 
-impl Kernel for CorrelateTiles<'_> {
+impl CorrelateTiles<'_> {
+    /// Panics if a class, a position or a panel of `outputs` does not lie in its operand.
     #[inline(always)]
-    unsafe fn run<A: Arithmetic>(self) {
+    fn check(&self, outputs: usize) {
         assert!(self.panels.end * self.panel_words <= self.weights.len());
-        assert!(self.panels.len() * A::ROWS * self.stride <= self.sums.len());
+        assert!(self.panels.len() * outputs * self.stride <= self.sums.len());
         for class in self.classes.iter().filter(|class| class.lines > 0) {
             let last = class.lines - 1;
             let weights = class.weights + last * class.weight_step + class.length;
-            assert!(weights * A::ROWS <= self.panel_words);
+            assert!(weights * outputs <= self.panel_words);
             for [source, _] in &self.positions[class.positions.clone()] {
                 assert!(source + last * self.line + class.length * LANES <= self.source.len());
             }
         }
         assert!(self.positions.iter().all(|[_, number]| (number + 1) * LANES <= self.stride));
+    }
+}
+
+impl Kernel for CorrelateTiles<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        self.check(A::ROWS);
         for (index, panel) in self.panels.clone().enumerate() {
             let mut bias = [0.0; 8];
             if let Some(all) = self.bias {
@@ -401,6 +481,96 @@ impl Kernel for CorrelateTiles<'_> {
                     micro_kernel.all::<A>(&self.positions[class.positions.clone()]);
                 }
             }
+        }
+    }
+}
+
+impl TileKernel for CorrelateTiles<'_> {
+    #[inline(always)]
+    unsafe fn run<T: Tiles>(self, tiles: &mut T) {
+        self.check(SIDE);
+        let whole = |words: usize| words.is_multiple_of(SIDE);
+        let is_whole =
+            |class: &TapClass| whole(class.weights) && whole(class.weight_step) && whole(class.length);
+        assert!(self.classes.iter().all(is_whole), "whole squares");
+        for (index, panel) in self.panels.clone().step_by(2).enumerate() {
+            let panels = (self.panels.end - panel).min(2);
+            let mut bias = [[0.0; SIDE]; 2 * SIDE];
+            if let Some(all) = self.bias {
+                bias.iter_mut().zip(&all[panel * SIDE..]).for_each(|(bias, value)| bias.fill(*value));
+            }
+            for class in self.classes {
+                // SAFETY: the assertions hold for this class, its positions, these panels and their sums.
+                unsafe {
+                    let squares = Squares {
+                        weights: self.weights.as_ptr().add(panel * self.panel_words + class.weights * SIDE),
+                        panel_words: self.panel_words,
+                        weight_step: class.weight_step * SIDE,
+                        source_step: self.line,
+                        lines: class.lines,
+                        length: class.length,
+                        bias: bias.as_ptr().cast(),
+                        source: self.source.as_ptr(),
+                        sums: self.sums.as_mut_ptr().add(2 * index * SIDE * self.stride),
+                        stride: self.stride,
+                    };
+                    for positions in self.positions[class.positions.clone()].chunks(2) {
+                        match (panels, positions) {
+                            (2, [one, other]) => squares.sum::<T, 2, 2>(tiles, [*one, *other]),
+                            (2, [one, ..]) => squares.sum::<T, 2, 1>(tiles, [*one]),
+                            (_, [one, other]) => squares.sum::<T, 1, 2>(tiles, [*one, *other]),
+                            (_, [one, ..]) => squares.sum::<T, 1, 1>(tiles, [*one]),
+                            (_, []) => {}
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The loops of tile registers, as those of two panels and a class have them in common.
+struct Squares {
+    weights: *const u32,
+    panel_words: usize,
+    weight_step: usize,
+    source_step: usize,
+    /// Valid rows of the kernel.
+    lines: usize,
+    /// Words of such a row.
+    length: usize,
+    /// A row of sixteen for each output.
+    bias: *const f32,
+    source: *const u32,
+    sums: *mut f32,
+    stride: usize,
+}
+
+impl Squares {
+    /// Sums the outputs of `PANELS` panels at some positions.
+    ///
+    /// # Safety
+    /// Each line of each position lies in the source, each line of the weights in its panel, and the positions in each
+    /// of the rows of sums.
+    #[inline(always)]
+    unsafe fn sum<T: Tiles, const PANELS: usize, const POSITIONS: usize>(
+        &self,
+        tiles: &mut T,
+        positions: [[usize; 2]; POSITIONS],
+    ) {
+        // SAFETY: as the caller's.
+        unsafe {
+            let mut sums = SumBlock::<T, PANELS, POSITIONS>::load(tiles, [self.bias; POSITIONS], SIDE);
+            for line in 0..self.lines {
+                let weights = self.weights.add(line * self.weight_step);
+                let sources = positions.map(|[place, _]| self.source.add(place + line * self.source_step));
+                for term in (0..self.length).step_by(SIDE) {
+                    let rows =
+                        std::array::from_fn(|panel| weights.add(panel * self.panel_words + term * SIDE));
+                    sums.add(rows, SIDE, sources.map(|source| source.add(term * SIDE)), SIDE);
+                }
+            }
+            sums.store(positions.map(|[_, number]| self.sums.add(number * LANES)), self.stride);
         }
     }
 }

@@ -53,14 +53,23 @@ impl<'a> StridedMap<'a> {
     /// The line of a word at a pixel.
     #[inline(always)]
     pub(super) fn line(&self, block: usize, word: usize, pixel: usize) -> usize {
-        let width = self.shape.width;
-        let pixel = if self.stride == 1 {
-            pixel
-        } else {
-            let columns = width.div_ceil(self.stride);
-            (pixel / columns * width + pixel % columns) * self.stride
-        };
-        (block * self.channel_words() + word) * self.shape.pixels() + pixel
+        self.first_line(block, word) + self.pixel(pixel)
+    }
+
+    /// The line of a word at the first pixel of the map.
+    #[inline(always)]
+    pub(super) fn first_line(&self, block: usize, word: usize) -> usize {
+        (block * self.channel_words() + word) * self.shape.pixels()
+    }
+
+    /// The pixel of the map that has the number `pixel` among those that are read.
+    #[inline(always)]
+    pub(super) fn pixel(&self, pixel: usize) -> usize {
+        if self.stride == 1 {
+            return pixel;
+        }
+        let (width, columns) = (self.shape.width, self.shape.width.div_ceil(self.stride));
+        (pixel / columns * width + pixel % columns) * self.stride
     }
 }
 
@@ -77,24 +86,29 @@ fn prefetch(map: &[Line], line: usize) {
     let _ = (map, line);
 }
 
-/// Packs some pixels of a block as `[pixels, words of C, 16 images]`.
+/// Packs some pixels of a block as `[pixels, count words of C, 16 images]`, 0 for words that do not exist.
 pub(super) struct PackImages<'a> {
     pub(super) source: StridedMap<'a>,
     pub(super) block: usize,
     pub(super) pixels: Range<usize>,
+    /// Not less than there are.
+    pub(super) count: usize,
     pub(super) words: &'a mut [u32],
 }
 
 impl Kernel for PackImages<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { source, block, pixels, words } = self;
-        let (count, map) = (source.channel_words(), lines(source.words));
+        let Self { source, block, pixels, count, words } = self;
+        let (there, map) = (source.channel_words(), lines(source.words));
         let targets = words.as_chunks_mut::<LANES>().0;
         for (index, start) in pixels.clone().step_by(TOGETHER).enumerate() {
             let together = start..pixels.end.min(start + TOGETHER);
             let targets = &mut targets[index * TOGETHER * count..][..together.len() * count];
-            for word in 0..count {
+            if there < count {
+                targets.chunks_exact_mut(count).for_each(|pixel| pixel[there..].fill([0; LANES]));
+            }
+            for word in 0..there {
                 for pixel in together.clone() {
                     prefetch(map, source.line(block, word, (pixel + AHEAD).min(pixels.end - 1)));
                 }
@@ -152,7 +166,7 @@ impl Kernel for PackChannels<'_> {
 /// # Safety
 /// The processor has the registers of `A`.
 #[inline(always)]
-unsafe fn transpose_block<A: Arithmetic>(
+pub(super) unsafe fn transpose_block<A: Arithmetic>(
     map: &[u32],
     start: usize,
     stride: usize,

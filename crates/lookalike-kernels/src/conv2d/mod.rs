@@ -8,6 +8,7 @@
 
 pub(crate) mod arithmetic;
 mod contract;
+mod contract_tiles;
 mod correlate;
 mod grid;
 mod layout;

@@ -9,7 +9,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::columns::{over_tasks, task_rows};
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::dropout::Place;
 use crate::output::init_vec;
 use loops::{Backward, Forward, Mask};

@@ -20,6 +20,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::bf16;
+use crate::instructions::Bf16Products;
 use crate::sizes::product;
 pub(crate) use pool::sums;
 pub use pool::{Window, max_pool, max_pool_gradient, mean, mean_gradient};
@@ -48,10 +49,7 @@ impl Precision {
     pub fn is_native(self) -> bool {
         match self {
             Self::F32 => true,
-            #[cfg(target_arch = "x86_64")]
-            Self::Bf16 => is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512f"),
-            #[cfg(not(target_arch = "x86_64"))]
-            Self::Bf16 => false,
+            Self::Bf16 => Bf16Products::detect() != Bf16Products::Widened,
         }
     }
 

@@ -11,7 +11,7 @@ use std::cell::Cell;
 use rayon::prelude::*;
 
 use super::{LANES, Line, MapShape, Precision, for_words, lines, pack_line, unpack_line};
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::sizes::{product, windows};
 use crate::vector::Work;
 

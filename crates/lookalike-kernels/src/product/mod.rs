@@ -8,6 +8,7 @@ mod pack;
 mod plan;
 mod scratch;
 mod tile;
+mod tiles;
 
 use std::mem::MaybeUninit;
 
@@ -91,8 +92,11 @@ fn multiply_at(path: Path, left: Operand<'_>, right: Operand<'_>, bias: Option<&
         return bias.map_or_else(|| vec![0.0; values], |bias| bias.repeat(rows));
     }
     let operands = [left.row_factors(), right.transposed().row_factors()];
-    let write = |out: &mut [MaybeUninit<f32>]| multiply_into(path, operands, bias, out);
-    // SAFETY: there is at least one word, and the stripes of the first words cover the whole result.
+    let write = |out: &mut [MaybeUninit<f32>]| match path.tiles() {
+        Some(unit) => tiles::multiply_into(unit, path, operands, bias, out),
+        None => multiply_into(path, operands, bias, out),
+    };
+    // SAFETY: there is at least one word, and the stripes or rectangles of the first words cover the whole result.
     unsafe { init_vec(values, write) }
 }
 

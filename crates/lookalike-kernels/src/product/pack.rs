@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 
+use super::TOGETHER;
 use super::scratch::PackedLine;
 use crate::conv2d::arithmetic::{Arithmetic, Kernel};
 use crate::map::{LANES, Line};
@@ -46,6 +47,49 @@ impl Kernel for PackPanels<'_> {
         let steps = Steps { word: 1, group: self.words.len() };
         // SAFETY: as the caller's.
         unsafe { pack::<A>(&self.factors, self.first, self.words, groups, steps, self.panels) };
+    }
+}
+
+/// Packs sixteen factors after another, each as squares of sixteen words of all of them, as tiles read them.
+pub(super) struct PackSquares<'a> {
+    pub(super) factors: Factors<'a>,
+    /// The first of them.
+    pub(super) first: usize,
+    /// A multiple of sixteen, from such a multiple on.
+    pub(super) words: Range<usize>,
+    /// `[panels, words / 16, 16 factors]`
+    pub(super) panels: &'a mut [PackedLine],
+}
+
+impl Kernel for PackSquares<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        let Self { factors, first, words, panels } = self;
+        let deep = words.len();
+        assert!(deep.is_multiple_of(LANES) && panels.len().is_multiple_of(deep), "whole squares");
+        // Where values are strewn, longer stretches of them follow each other.
+        for (group, panels) in panels.chunks_mut(TOGETHER * deep).enumerate() {
+            for start in words.clone().step_by(LANES) {
+                for (panel, lines) in panels.chunks_exact_mut(deep).enumerate() {
+                    let first = first + (group * TOGETHER + panel) * LANES;
+                    let target = &mut lines[start - words.start..][..LANES];
+                    // SAFETY: as the caller's; both squares have sixteen rows of sixteen words.
+                    unsafe {
+                        if factors.contiguous {
+                            let square = square::<A>(&factors, first, start);
+                            target.iter_mut().zip(square).for_each(|(line, words)| *line = PackedLine(words));
+                        } else {
+                            let mut square = [[0; LANES]; LANES];
+                            for (word, line) in square.iter_mut().enumerate() {
+                                *line = word_of_each::<A>(&factors, first, start + word);
+                            }
+                            let target = target.as_mut_ptr().cast();
+                            A::Register::transpose(square.as_ptr().cast(), LANES, target, LANES);
+                        }
+                    }
+                }
+            }
+        }
     }
 }
 

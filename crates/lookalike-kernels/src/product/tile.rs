@@ -57,6 +57,25 @@ impl<'a> Output<'a> {
         assert_eq!(values.len(), rows * columns, "values of the result");
         Self { first: values.as_mut_ptr().cast(), rows, columns, values: PhantomData }
     }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Where a value lies that there is.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[inline(always)]
+    pub(super) fn place(&self, row: usize, column: usize) -> *mut f32 {
+        assert!(row < self.rows && column < self.columns, "a place of the result");
+        // SAFETY: by the assertion it lies in the borrowed values.
+        unsafe { self.first.add(row * self.columns + column) }
+    }
 }
 
 /// Adds the products of some words to a stripe of the result, a panel of columns wide. Those of the first

@@ -6,7 +6,7 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::Csr;
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::output::init_vec;
 use crate::sizes::row_values;
 use crate::vector::{Work, multiply_add};

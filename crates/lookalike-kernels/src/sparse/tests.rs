@@ -1,7 +1,7 @@
 use super::product::product_at;
 use super::segment::{NO_ROW, Scale, maximum, maximum_backward, total, total_backward};
 use super::*;
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::sizes::refusal;
 use lookalike_base::{Seed, Stream};
 use proptest::prelude::*;

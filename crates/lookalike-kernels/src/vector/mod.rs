@@ -14,7 +14,7 @@ mod avx512;
 
 use std::cmp::Ordering::Less;
 
-use crate::dot::Level;
+use crate::instructions::Level;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Bf16Avx512;
 

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 
 use super::super::{Affine, Epilogue, Normalized, moments};
 use super::{BLOCK, MapNormShape, add, mask_by_relu, outputs};
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::map::{LANES, Line, for_words, lines, pack_line, unpack_line};
 use crate::output::{OutputLines, init_vec};
 use crate::vector::{Work, multiply_add};

@@ -9,7 +9,7 @@ use super::{
     Affine, Epilogue, EpilogueSaved, Gradients, Normalized, StatisticsSource, Sums, check, inverse_deviation,
     losses, moments,
 };
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::output::init_vec;
 use crate::sizes::product;
 use loops::{CombineRows, MaskRows, NormalizeRows, RowCovariance, RowMoments};

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::bf16;
-use crate::dot::Level;
+use crate::instructions::Level;
 use crate::map::{self, Precision};
 
 /// Output, gradients of input, residual, scale and shift, mean and variance, as f64.

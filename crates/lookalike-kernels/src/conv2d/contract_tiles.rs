@@ -1,0 +1,422 @@
+//! The weight gradient on tile registers.
+//!
+//! Here too it is, for every tap and pair of channels, a sum over images and pixels. Words are pairs of images, and a
+//! step of sixteen words is two neighbouring pixels of sixteen images. Rows of the input have zeros where taps reach
+//! beyond the image, and those of the gradient where they have an odd number of pixels, so that every row is made of
+//! whole steps. With a stride, a row of the input has its pixels sorted by their place within a stride: those of a tap
+//! are neighbours again.
+
+#![expect(unsafe_code, reason = "tiles read through pointers whose bounds are asserted")]
+#![expect(
+    clippy::inline_always,
+    reason = "only code inlined into a function with target features may use them"
+)]
+
+use std::ops::Range;
+
+use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
+use super::contract::TaskSplit;
+use super::grid::Axis;
+use super::layout::{BLOCK, StridedMap, transpose_block};
+use super::scratch::{Scratch, first};
+use crate::map::lines;
+use crate::tiles::{SIDE, SumBlock, TileKernel, TileUnit, Tiles, side_by_side};
+
+/// Words of a pixel: pairs of sixteen images.
+const WORDS: usize = LANES / 2;
+/// Pixels of a step.
+const PIXELS: usize = SIDE / WORDS;
+/// Sums of a task, at most: they stay in the second cache.
+const SUMS: usize = 144 * 1024;
+/// Channels of a task, at most.
+const CHANNELS: usize = 256;
+/// Words of both operands of a task, at most, unless one row needs more.
+const OPERANDS: usize = 192 * 1024;
+/// Pixels of a row where neighbours do not matter.
+const WIDTH: usize = 64;
+/// Channels for which tile registers are worth it: fewer would fill less than half of one.
+const FEWEST: usize = SIDE / 2;
+/// A pixel that does not exist.
+const NOWHERE: u32 = u32::MAX;
+
+/// Whether tiles are worth it for so many channels.
+pub(super) fn suits(channels: [usize; 2], sources: [StridedMap<'_>; 2]) -> bool {
+    let numbered = |source: &StridedMap<'_>| source.shape.pixels() < NOWHERE as usize;
+    channels.iter().all(|channels| *channels >= FEWEST) && sources.iter().all(numbered)
+}
+
+/// The gradient of the weights, `[O, C, K, K]`, from input and output gradient; `axes` are those of the output.
+pub(super) fn contract(
+    unit: TileUnit,
+    path: Path,
+    axes: [Axis; 2],
+    [mut input, gradient]: [StridedMap<'_>; 2],
+) -> Vec<f32> {
+    let channels = [input, gradient].map(|source| source.shape.channels);
+    let [mut vertical, mut horizontal] = axes;
+    let pixels = gradient.shape.pixels();
+    let is_flat = axes.iter().all(Axis::meets_one);
+    if is_flat {
+        input.stride = vertical.stride;
+        let width = pixels.min(WIDTH);
+        [vertical, horizontal] = [vertical.thinned(pixels.div_ceil(width)), horizontal.thinned(width)];
+    }
+    let taps = vertical.taps * horizontal.taps;
+    let most = (SUMS / taps).isqrt() / BLOCK * BLOCK;
+    let task_channels = channels.map(|channels| {
+        let most = most.clamp(2 * BLOCK, CHANNELS);
+        channels.div_ceil(channels.div_ceil(most)).next_multiple_of(BLOCK)
+    });
+    let width = horizontal.count.next_multiple_of(PIXELS);
+    let rows = Rows {
+        vertical,
+        horizontal,
+        width,
+        phases: horizontal.stride.min(horizontal.taps),
+        stream: width + (horizontal.taps - 1) / horizontal.stride,
+    };
+    let row_words = |rows_of_gradient: usize| {
+        let sources = (rows_of_gradient - 1) * vertical.stride + vertical.taps;
+        WORDS * (sources * rows.input() * task_channels[0] + rows_of_gradient * width * task_channels[1])
+    };
+    let blocks = gradient.shape.blocks();
+    let fits = (1..=vertical.count).rev().find(|rows| row_words(*rows) <= OPERANDS).unwrap_or(1);
+    let row_ranges = vertical.count.div_ceil(fits);
+    let together = if row_ranges == 1 { (OPERANDS / row_words(vertical.count)).clamp(1, blocks) } else { 1 };
+    let units = blocks.div_ceil(together) * row_ranges;
+    let call = Call {
+        unit,
+        path,
+        sources: [input, gradient],
+        rows,
+        pixels: if is_flat { pixels } else { usize::MAX },
+        split: TaskSplit::new(channels, taps, task_channels, units),
+        blocks,
+        row_ranges,
+        together,
+    };
+    call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
+}
+
+/// Rows as they are packed.
+#[derive(Debug, Clone, Copy)]
+struct Rows {
+    vertical: Axis,
+    horizontal: Axis,
+    /// Pixels of a row of the gradient: a multiple of those of a step.
+    width: usize,
+    /// Places within a stride that some tap reads.
+    phases: usize,
+    /// Pixels of a row of the input for each of them.
+    stream: usize,
+}
+
+impl Rows {
+    /// Pixels of a row of the input.
+    fn input(&self) -> usize {
+        self.phases * self.stream
+    }
+
+    /// The pixel of a row of the input that the first pixel of the gradient meets at a tap.
+    fn of_tap(&self, tap: usize) -> usize {
+        tap % self.horizontal.stride * self.stream + tap / self.horizontal.stride
+    }
+
+    /// Lists the columns of a row of the input, as far as the image has them.
+    fn input_columns(&self) -> impl Iterator<Item = Option<usize>> {
+        let Self { horizontal, stream, .. } = *self;
+        (0..self.input()).map(move |place| {
+            let (phase, index) = (place / stream, place % stream);
+            let column = (index * horizontal.stride + phase) as isize + horizontal.shift;
+            usize::try_from(column).ok().filter(|column| *column < horizontal.source)
+        })
+    }
+}
+
+struct Call<'a> {
+    unit: TileUnit,
+    path: Path,
+    sources: [StridedMap<'a>; 2],
+    rows: Rows,
+    /// Pixels that there are, where rows are no rows of the map.
+    pixels: usize,
+    split: TaskSplit,
+    blocks: usize,
+    /// Ranges of rows of a block, one of which is packed at a time, or blocks that are packed together.
+    row_ranges: usize,
+    together: usize,
+}
+
+impl Call<'_> {
+    /// The sums `[taps, task channels, task outputs]` of one task.
+    fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
+        let [channels, outputs] = self.split.channels_of(task);
+        let units = self.split.units_of(task);
+        if units.is_empty() {
+            sums.fill(0.0);
+        }
+        for unit in units.clone() {
+            let block = unit / self.row_ranges * self.together;
+            let blocks = block..self.blocks.min(block + self.together);
+            let row_at = |range: usize| self.rows.vertical.count * range / self.row_ranges;
+            let rows = row_at(unit % self.row_ranges)..row_at(unit % self.row_ranges + 1);
+            let sources = self.rows.vertical.sources_of(rows.clone());
+            // An odd number of lines: rows of a tile do not fall into the same set of a cache.
+            let pixels = blocks.len() * sources.len() * self.rows.input();
+            let stride = (pixels * WORDS).next_multiple_of(SIDE) | SIDE;
+            let input = first(&mut scratch.first, channels.len().next_multiple_of(BLOCK) * stride);
+            let panel = blocks.len() * rows.len() * self.rows.width * WORDS * BLOCK;
+            let gradient = first(&mut scratch.second, outputs.len().div_ceil(BLOCK) * panel);
+            for (index, block) in blocks.clone().enumerate() {
+                self.list(sources.clone(), 0, &mut scratch.offsets);
+                self.path.run(PackRows {
+                    source: self.sources[0],
+                    block,
+                    channels: channels.clone(),
+                    pixels: &scratch.offsets,
+                    place: index * sources.len() * self.rows.input() * WORDS,
+                    stride,
+                    words: input,
+                });
+                self.list(rows.clone(), 1, &mut scratch.offsets);
+                self.path.run(PackColumns {
+                    source: self.sources[1],
+                    block,
+                    channels: outputs.clone(),
+                    pixels: &scratch.offsets,
+                    place: index * rows.len() * self.rows.width * WORDS * BLOCK,
+                    panel,
+                    words: gradient,
+                });
+            }
+            self.unit.run(ContractSquares {
+                call: self,
+                input,
+                stride,
+                gradient,
+                panel,
+                channels: channels.len(),
+                outputs: outputs.len(),
+                blocks: blocks.len(),
+                rows,
+                sources,
+                is_first: unit == units.start,
+                sums,
+            });
+        }
+    }
+
+    /// Lists the pixels of rows of the input, 0, or of the gradient, 1.
+    fn list(&self, rows: Range<usize>, side: usize, pixels: &mut Vec<u32>) {
+        pixels.clear();
+        let source = &self.sources[side];
+        let Rows { horizontal, width, .. } = self.rows;
+        // Of the input, and of the gradient.
+        let across = [horizontal.source, horizontal.count][side];
+        for row in rows {
+            let mut push = |column: Option<usize>| {
+                let pixel = column.map(|column| row * across + column).filter(|pixel| *pixel < self.pixels);
+                pixels.push(pixel.map_or(NOWHERE, |pixel| source.pixel(pixel) as u32));
+            };
+            match side {
+                0 => self.rows.input_columns().for_each(&mut push),
+                _ => (0..width).for_each(|column| push((column < across).then_some(column))),
+            }
+        }
+    }
+}
+
+/// Packs some channels at some pixels of a block as rows of pairs of images, a row a channel.
+struct PackRows<'a> {
+    source: StridedMap<'a>,
+    block: usize,
+    /// From an even one on.
+    channels: Range<usize>,
+    pixels: &'a [u32],
+    /// The word of each row at which they begin, and words from row to row.
+    place: usize,
+    stride: usize,
+    words: &'a mut [u32],
+}
+
+impl Kernel for PackRows<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        let Self { source, block, channels, pixels, place, stride, words } = self;
+        let (count, map) = (channels.len(), lines(source.words));
+        assert!(A::PAIRS && channels.start.is_multiple_of(2));
+        for two in (0..count.next_multiple_of(BLOCK)).step_by(2) {
+            let (low, high) = words[two * stride..].split_at_mut(stride);
+            let rows = [low, &mut high[..stride]].map(|row| {
+                row[place..][..pixels.len() * WORDS].as_chunks_mut::<WORDS>().0
+            });
+            let [low, high] = rows;
+            if two >= count {
+                low.fill([0; WORDS]);
+                high.fill([0; WORDS]);
+                continue;
+            }
+            let first = source.first_line(block, (channels.start + two) / 2);
+            for ((low, high), pixel) in low.iter_mut().zip(high).zip(pixels) {
+                if *pixel == NOWHERE {
+                    (*low, *high) = ([0; WORDS], [0; WORDS]);
+                    continue;
+                }
+                let line = &map[first + *pixel as usize];
+                // Images are in the order of their numbers, the first of two in the lower half.
+                for pair in 0..WORDS {
+                    let [one, other] = [line[2 * pair], line[2 * pair + 1]];
+                    low[pair] = one & 0xFFFF | other << 16;
+                    high[pair] = one >> 16 | other & 0xFFFF_0000;
+                }
+            }
+        }
+    }
+}
+
+/// Packs some channels at some pixels of a block as `[⌈channels / 16⌉, pixels, pairs of images, 16]`.
+struct PackColumns<'a> {
+    source: StridedMap<'a>,
+    block: usize,
+    /// From a multiple of 16 on.
+    channels: Range<usize>,
+    pixels: &'a [u32],
+    /// The word of each panel at which they begin, and words of a panel.
+    place: usize,
+    panel: usize,
+    words: &'a mut [u32],
+}
+
+impl Kernel for PackColumns<'_> {
+    #[inline(always)]
+    unsafe fn run<A: Arithmetic>(self) {
+        let Self { source, block, channels, pixels, place, panel, words } = self;
+        assert!(A::PAIRS && channels.start.is_multiple_of(BLOCK));
+        let stride = source.shape.pixels() * LANES;
+        for (index, channel) in channels.clone().step_by(BLOCK).enumerate() {
+            let there = (channels.end - channel).min(BLOCK).div_ceil(2);
+            let first = source.first_line(block, channel / 2);
+            let target = &mut words[index * panel + place..][..pixels.len() * WORDS * BLOCK];
+            for (pixel, target) in pixels.iter().zip(target.chunks_exact_mut(WORDS * BLOCK)) {
+                if *pixel == NOWHERE {
+                    target.fill(0);
+                    continue;
+                }
+                let start = (first + *pixel as usize) * LANES;
+                // SAFETY: as the caller's.
+                unsafe { transpose_block::<A>(source.words, start, stride, there, target, BLOCK) };
+            }
+        }
+    }
+}
+
+/// Adds the products of packed rows to a task's sums, or writes them there.
+struct ContractSquares<'a> {
+    call: &'a Call<'a>,
+    /// `[⌈channels / 16⌉ · 16, stride]`, of which a row has `[blocks, source rows, pixels, pairs of images]`
+    input: &'a [u32],
+    stride: usize,
+    /// `[⌈outputs / 16⌉, blocks, rows, pixels, pairs of images, 16]`
+    gradient: &'a [u32],
+    /// Words of a panel of it.
+    panel: usize,
+    channels: usize,
+    outputs: usize,
+    blocks: usize,
+    rows: Range<usize>,
+    sources: Range<usize>,
+    is_first: bool,
+    sums: &'a mut [f32],
+}
+
+impl TileKernel for ContractSquares<'_> {
+    #[inline(always)]
+    unsafe fn run<T: Tiles>(self, tiles: &mut T) {
+        let Call { rows: Rows { vertical, horizontal, .. }, split, .. } = self.call;
+        let [task_channels, task_outputs] = split.task_channels;
+        let [channels, outputs] = [self.channels, self.outputs].map(|count| count.next_multiple_of(BLOCK));
+        let row = self.call.rows.input() * WORDS;
+        assert!(self.blocks * self.sources.len() * row <= self.stride);
+        assert!(channels * self.stride <= self.input.len());
+        assert_eq!(self.panel, self.blocks * self.rows.len() * self.call.rows.width * WORDS * BLOCK);
+        assert!(outputs / BLOCK * self.panel <= self.gradient.len());
+        assert!(channels <= task_channels && outputs <= task_outputs);
+        assert_eq!(self.sums.len(), split.sums());
+        for tap in 0..vertical.taps * horizontal.taps {
+            let [tap_row, tap_column] = [tap / horizontal.taps, tap % horizontal.taps];
+            let tap_rows = vertical.indices_of(tap_row, self.rows.clone());
+            let first = self.call.rows.of_tap(tap_column);
+            assert!(first + self.call.rows.width <= self.call.rows.input());
+            let source = |row: usize| vertical.source_of(row, tap_row) - self.sources.start;
+            assert!(tap_rows.is_empty() || source(tap_rows.end - 1) < self.sources.len());
+            for channel in (0..channels).step_by(2 * BLOCK) {
+                for output in (0..outputs).step_by(2 * BLOCK) {
+                    let place = (tap * task_channels + channel) * task_outputs + output;
+                    // SAFETY: by the assertions, rows of these channels and panels of these outputs lie in the
+                    // operands, and their sums in those of the task.
+                    unsafe {
+                        let steps = TapSteps {
+                            input: self.input.as_ptr().add(channel * self.stride + first * WORDS),
+                            gradient: self.gradient.as_ptr().add(output / BLOCK * self.panel),
+                            sums: self.sums.as_mut_ptr().add(place),
+                            tap_row,
+                            rows: tap_rows.clone(),
+                        };
+                        match [channels - channel > BLOCK, outputs - output > BLOCK] {
+                            [true, true] => self.block::<T, 2, 2>(tiles, steps),
+                            [true, false] => self.block::<T, 2, 1>(tiles, steps),
+                            [false, true] => self.block::<T, 1, 2>(tiles, steps),
+                            [false, false] => self.block::<T, 1, 1>(tiles, steps),
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where the products of a tap and a block of sums begin, and of which rows they are.
+struct TapSteps {
+    input: *const u32,
+    gradient: *const u32,
+    sums: *mut f32,
+    tap_row: usize,
+    rows: Range<usize>,
+}
+
+impl ContractSquares<'_> {
+    /// # Safety
+    /// From the pointers on there are `ROWS` · 16 channels, and `COLUMNS` panels of outputs, with these rows.
+    #[inline(always)]
+    unsafe fn block<T: Tiles, const ROWS: usize, const COLUMNS: usize>(&self, tiles: &mut T, steps: TapSteps) {
+        let Rows { vertical, width, .. } = self.call.rows;
+        let row_words = self.call.rows.input() * WORDS;
+        let task_outputs = self.call.split.task_channels[1];
+        let TapSteps { input, gradient, sums: target, tap_row, rows } = steps;
+        // SAFETY: as the caller's.
+        unsafe {
+            let target = side_by_side::<COLUMNS>(target);
+            let mut sums = if self.is_first {
+                SumBlock::<T, ROWS, COLUMNS>::zeros(tiles)
+            } else {
+                SumBlock::load(tiles, target.map(<*mut f32>::cast_const), task_outputs)
+            };
+            for block in 0..self.blocks {
+                for row in rows.clone() {
+                    let source = vertical.source_of(row, tap_row) - self.sources.start;
+                    let input = input.add((block * self.sources.len() + source) * row_words);
+                    let of_block = block * self.rows.len() + row - self.rows.start;
+                    let gradient = gradient.add(of_block * width * WORDS * BLOCK);
+                    for pixel in (0..width).step_by(PIXELS) {
+                        let input = input.add(pixel * WORDS);
+                        let gradient = gradient.add(pixel * WORDS * BLOCK);
+                        let left = std::array::from_fn(|panel| input.add(panel * BLOCK * self.stride));
+                        let right = std::array::from_fn(|panel| gradient.add(panel * self.panel));
+                        sums.add(left, self.stride, right, BLOCK);
+                    }
+                }
+            }
+            sums.store(target, task_outputs);
+        }
+    }
+}
