@@ -1,5 +1,5 @@
 //! Times every convolution of three networks:
-//! `convolution [small|resnet18|resnet50] [f32|bf16] [substring of a layer]`.
+//! `convolution [small|resnet18|resnet50] [f32|bf16] [substring of a layer] [output|dx|dw]`.
 //!
 //! Prints, for the output and for both gradients, the median time and arithmetic speed of a call, and at the
 //! end what one training step spends in convolutions. The layers are those of
@@ -50,7 +50,7 @@ fn main() {
             stride,
             padding: kernel / 2,
         };
-        let times = time_layer(&shape, precision);
+        let times = time_layer(&shape, precision, word(3));
         let places = shape.output_height() * shape.output_width();
         let work = 2.0 * (images * outputs * inputs * kernel * kernel * places) as f64;
         print!("{name:24} {count:5}");
@@ -71,7 +71,8 @@ fn main() {
     );
 }
 
-fn time_layer(shape: &ConvShape, precision: Precision) -> [f64; 3] {
+/// Seconds of output, input gradient and weight gradient, or of the one that is named.
+fn time_layer(shape: &ConvShape, precision: Precision, only: &str) -> [f64; 3] {
     let ConvShape { inputs, outputs, kernel, .. } = *shape;
     let numbers = |count: usize| -> Vec<f32> {
         let mut stream = lookalike_base::Seed(1).stream("numbers", 0, 0, 0);
@@ -80,10 +81,13 @@ fn time_layer(shape: &ConvShape, precision: Precision) -> [f64; 3] {
     let map = |shape: MapShape| pack(&shape, precision, &numbers(shape.values()));
     let (input, gradient) = (map(shape.input()), map(shape.output()));
     let weight = numbers(outputs * inputs * kernel * kernel);
+    let time = |name: &str, work: &dyn Fn()| {
+        if only.is_empty() || only == name { median_seconds(work) } else { f64::NAN }
+    };
     [
-        median_seconds(|| forward(shape, precision, &input, &weight, None)),
-        median_seconds(|| input_gradient(shape, precision, &weight, &gradient, None)),
-        median_seconds(|| weight_gradient(shape, precision, &input, &gradient)),
+        time("output", &|| drop(forward(shape, precision, &input, &weight, None))),
+        time("dx", &|| drop(input_gradient(shape, precision, &weight, &gradient, None))),
+        time("dw", &|| drop(weight_gradient(shape, precision, &input, &gradient))),
     ]
 }
 

@@ -12,8 +12,8 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use crate::instructions::Level;
 use crate::functions::exp_negative;
+use crate::instructions::Level;
 use crate::output::init_vec;
 use crate::vector::{PANEL as LANES, Work};
 

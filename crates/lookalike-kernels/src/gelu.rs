@@ -13,8 +13,8 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::columns::{AddRows, over_tasks, task_rows};
-use crate::instructions::Level;
 use crate::functions::{FAR, normal};
+use crate::instructions::Level;
 use crate::output::init_vec;
 use crate::vector::{Work, multiply_add};
 

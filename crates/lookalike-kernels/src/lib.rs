@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod aligned;
 pub mod attention;
 pub mod batch_norm;
 mod bf16;

@@ -8,9 +8,9 @@
 
 use super::blocks::{Distances, Head, Keys, Part, Scratch, room};
 use super::output::Output;
-use super::product::{Columns, Left, Right, Size, Task, product};
+use super::product::{Columns, Left, Right, Size, product};
 use super::rows::{exponentials, score_gradient};
-use crate::vector::{PANEL, Vector};
+use crate::vector::{PANEL, Vector, VectorWork};
 
 pub(super) struct Backward<'a> {
     pub(super) head: Head<'a>,
@@ -22,7 +22,9 @@ pub(super) struct Backward<'a> {
     pub(super) out: &'a Output<'a>,
 }
 
-impl Task for Backward<'_> {
+impl VectorWork for Backward<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run<V: Vector, const FUSED: bool>(self) {
         let Self { head, gradient, out, .. } = self;

@@ -10,9 +10,9 @@ use std::ops::Range;
 
 use super::blocks::{Head, Keys, Part, Scratch, room};
 use super::output::Output;
-use super::product::{Left, Right, Size, Task, product};
+use super::product::{Left, Right, Size, product};
 use super::rows::exponentials;
-use crate::vector::{PANEL, Vector};
+use crate::vector::{PANEL, Vector, VectorWork};
 
 pub(super) struct Forward<'a> {
     pub(super) head: Head<'a>,
@@ -21,7 +21,9 @@ pub(super) struct Forward<'a> {
     pub(super) out: &'a Output<'a>,
 }
 
-impl Task for Forward<'_> {
+impl VectorWork for Forward<'_> {
+    type Output = ();
+
     #[inline(always)]
     fn run<V: Vector, const FUSED: bool>(self) {
         let Self { head, queries, out, .. } = self;

@@ -9,8 +9,8 @@
 use rayon::prelude::*;
 
 use crate::columns::over_tasks;
-use crate::instructions::Level;
 use crate::dropout::threshold;
+use crate::instructions::Level;
 use crate::sizes::{product as count, row_values};
 use blocks::{Distances, Head, Scratch};
 use output::Output;
@@ -108,7 +108,7 @@ fn attention_at(
         Output::write([shape.tokens(), shape.width], |out| {
             tasks.par_iter().for_each_init(Scratch::default, |scratch, (head, first)| {
                 let queries = *first..(first + TASK).min(head.tokens);
-                product::run(level, forward::Forward { head: *head, queries, scratch, out });
+                level.run_vectors(forward::Forward { head: *head, queries, scratch, out });
             });
         })
     }
@@ -154,7 +154,7 @@ fn attention_gradient_at(
             tasks.par_iter().zip(parts.par_iter_mut()).for_each_init(
                 Scratch::default,
                 |scratch, (head, sums)| {
-                    product::run(level, backward::Backward { head: *head, gradient, scratch, sums, out });
+                    level.run_vectors(backward::Backward { head: *head, gradient, scratch, sums, out });
                 },
             );
         })

@@ -9,46 +9,7 @@
     reason = "only code inlined into a function with target features may use them"
 )]
 
-use std::marker::PhantomData;
-
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m512};
-
-use crate::instructions::Level;
-use crate::vector::{PANEL, Vector, Work, multiply_add};
-#[cfg(target_arch = "x86_64")]
-use crate::vector::{run_avx2, run_avx512};
-
-/// Work to be compiled for the registers of each level.
-pub(super) trait Task {
-    /// The work, to be marked `#[inline(always)]`.
-    fn run<V: Vector, const FUSED: bool>(self);
-}
-
-struct With<V, T>(T, PhantomData<V>);
-
-impl<V: Vector, T: Task> Work for With<V, T> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<const FUSED: bool>(self) {
-        self.0.run::<V, FUSED>();
-    }
-}
-
-/// Runs `task` with the registers of `level`.
-pub(super) fn run(level: Level, task: impl Task) {
-    match level {
-        Level::Portable => With::<[f32; 4], _>(task, PhantomData).run::<false>(),
-        // Not by `level`, which would compile the task with these registers for every level.
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: AVX2 and FMA were detected.
-        Level::Avx2 => unsafe { run_avx2(With::<__m256, _>(task, PhantomData)) },
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: AVX-512F was detected.
-        Level::Avx512 => unsafe { run_avx512(With::<__m512, _>(task, PhantomData)) },
-    }
-}
+use crate::vector::{PANEL, Vector, multiply_add};
 
 /// Rows of a tile, whose sums stay in registers.
 const ROWS: usize = 4;

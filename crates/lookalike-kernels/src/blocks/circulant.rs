@@ -44,6 +44,26 @@ pub(super) struct CandidateTile {
     pub(super) both: bool,
 }
 
+/// Whom the products of two tiles serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sides {
+    /// The left tile alone. Those of two tiles are made twice, but a thread keeps its tile's best in its caches, and
+    /// need not turn the products around.
+    One,
+    /// Both tiles.
+    Both,
+}
+
+impl Sides {
+    /// What is faster for products of `lines` and `amount` candidates. If candidates are many, most of them are
+    /// rejected at once, whoever offers them.
+    pub(super) fn faster(lines: usize, amount: usize) -> Self {
+        const LINES: usize = 256;
+        const CANDIDATES: usize = 4096;
+        if lines <= LINES && amount <= CANDIDATES { Self::One } else { Self::Both }
+    }
+}
+
 impl Circulant {
     /// `amount` candidates for each of `rows` positions, at random offsets: `below` gives random integers
     /// below its argument.
@@ -98,13 +118,9 @@ impl Circulant {
         assert!(position < self.rows, "position {position} of {}", self.rows);
         let (own, row) = self.place(position);
         let mut candidates: Vec<usize> = Vec::with_capacity(self.amount);
-        for CandidateTile { tile, range, .. } in self.candidate_tiles(own) {
+        for CandidateTile { tile, range, .. } in self.candidate_tiles(own, Sides::One) {
             let places = range.places(row, self.len_of(tile));
             candidates.extend(places.into_iter().flatten().map(|place| tile * self.tile + place));
-        }
-        for offset in &self.both {
-            let tile = (own + self.tiles() - offset) % self.tiles();
-            candidates.extend(self.positions(tile));
         }
         candidates
     }
@@ -128,21 +144,24 @@ impl Circulant {
         self.positions(tile).len()
     }
 
-    /// The candidate tiles of `tile`. Those that list `tile` themselves, with `both`, are left out: one
-    /// product serves both.
-    pub(super) fn candidate_tiles(&self, tile: usize) -> Vec<CandidateTile> {
+    /// The candidate tiles of `tile`. If products serve both sides, those that list `tile` themselves are left out.
+    pub(super) fn candidate_tiles(&self, tile: usize, sides: Sides) -> Vec<CandidateTile> {
         let tiles = self.tiles();
         let further = |offset: &usize| (tile + offset) % tiles;
         let mut missing = self.amount;
-        let mut found = Vec::with_capacity(self.both.len() + self.once.len() + 1);
+        let mut found = Vec::with_capacity(2 * self.both.len() + self.once.len() + 1);
+        let whole = |other: usize, both: bool| CandidateTile {
+            tile: other,
+            range: CandidateRange::First(self.len_of(other)),
+            both,
+        };
         for offset in &self.both {
             let (other, before) = (further(offset), (tile + tiles - offset) % tiles);
             missing -= self.len_of(other) + self.len_of(before);
-            found.push(CandidateTile {
-                tile: other,
-                range: CandidateRange::First(self.len_of(other)),
-                both: true,
-            });
+            match sides {
+                Sides::One => found.extend([whole(other, false), whole(before, false)]),
+                Sides::Both => found.push(whole(other, true)),
+            }
         }
         for other in self.once.iter().map(further) {
             let amount = missing.min(self.len_of(other));

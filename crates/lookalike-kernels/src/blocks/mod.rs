@@ -17,16 +17,17 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rayon::prelude::*;
 
-use crate::instructions::Level;
+use crate::aligned::AlignedValues;
 use crate::error::KernelError;
+use crate::instructions::Level;
 use crate::sizes::checked_product;
 use crate::stop::Stop;
 use crate::top_k::TopK;
 use crate::vector::PANEL;
 pub use circulant::Circulant;
-use circulant::{CandidateTile, TILE};
+use circulant::{CandidateTile, Sides, TILE};
 use output::OutputRows;
-use score::{TilePair, score, transpose};
+use score::{TilePair, prepare_left, score, transpose};
 pub use scoring::Scoring;
 use scoring::{PanelFormat, Similarity, larger, score_again};
 use select::{Block, CandidateRange, Selections};
@@ -59,8 +60,7 @@ pub fn circulant_top_k(
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
     stop: Stop<'_>,
 ) -> Result<TopK, KernelError> {
-    let settings = SearchSettings { level: Level::detect(), similarity: Similarity::Product, scoring, stop };
-    search(settings, circulant, order, columns, k, read)
+    search(SearchSettings::of(Similarity::Product, scoring, stop), circulant, order, columns, k, read)
 }
 
 /// As [`circulant_top_k`], for rows that hold two halves side by side, a query and a document for instance: two rows
@@ -83,9 +83,12 @@ pub fn crossed_top_k(
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
     stop: Stop<'_>,
 ) -> Result<TopK, KernelError> {
-    let settings = SearchSettings { level: Level::detect(), similarity: Similarity::Crossed, scoring, stop };
-    search(settings, circulant, order, columns, k, read)
+    search(SearchSettings::of(Similarity::Crossed, scoring, stop), circulant, order, columns, k, read)
 }
+
+/// Entries that a row has room for where one thread has all of its candidates, at most: so many rows of a tile stay in
+/// the second cache.
+const ENTRIES: usize = 1024;
 
 /// How a search runs: with which instructions, by what measure, in which number format, and until when.
 #[derive(Clone, Copy)]
@@ -93,7 +96,17 @@ struct SearchSettings<'a> {
     level: Level,
     similarity: Similarity,
     scoring: Scoring,
+    format: PanelFormat,
+    /// How products of two tiles are used; what is faster, if it is not said.
+    sides: Option<Sides>,
     stop: Stop<'a>,
+}
+
+impl<'a> SearchSettings<'a> {
+    fn of(similarity: Similarity, scoring: Scoring, stop: Stop<'a>) -> Self {
+        let format = PanelFormat::of(scoring);
+        Self { level: Level::detect(), similarity, scoring, format, sides: None, stop }
+    }
 }
 
 fn search(
@@ -104,7 +117,7 @@ fn search(
     k: usize,
     read: impl Fn(u32, &mut [f32]) -> bool + Sync,
 ) -> Result<TopK, KernelError> {
-    let SearchSettings { level, similarity, scoring, stop } = settings;
+    let SearchSettings { level, similarity, scoring, format, sides, stop } = settings;
     if columns == 0 {
         return Err(KernelError::Shape { values: 0, columns });
     }
@@ -123,10 +136,12 @@ fn search(
     if k == 0 {
         return Ok(best);
     }
+    let sides = sides.unwrap_or_else(|| Sides::faster(format.lines(columns), circulant.amount()));
     let search = Search {
         level,
         similarity,
-        format: PanelFormat::of(scoring, level),
+        format,
+        sides,
         circulant,
         order,
         columns,
@@ -134,7 +149,7 @@ fn search(
         exact: (scoring == Scoring::Bf16).then(|| vec![OnceLock::new(); circulant.tiles()]),
         read: &read,
         stop,
-        states: tile_states(circulant),
+        states: tile_states(circulant, sides),
         next: AtomicUsize::new(0),
         refused: AtomicUsize::new(usize::MAX),
         best: OutputRows::new(&mut best),
@@ -158,33 +173,49 @@ fn check_order(order: &[u32], rows: usize) -> Result<(), KernelError> {
 /// The scores of two tiles, as rows of the left one and as rows of the right one.
 #[derive(Default)]
 struct Scores {
-    values: Vec<f32>,
+    /// The left tile as products want it, if that is not as it is.
+    left: AlignedValues,
+    values: AlignedValues,
     /// Of rows in two halves, the products the other way round.
-    reverse: Vec<f32>,
-    transposed: Vec<f32>,
+    reverse: AlignedValues,
+    transposed: AlignedValues,
 }
 
 impl Scores {
+    /// Prepares products of `left` with other tiles.
+    fn begin(&mut self, level: Level, format: PanelFormat, left: &Tile) {
+        prepare_left(level, &left.values, format, &mut self.left);
+    }
+
+    /// The left tile, once prepared.
+    fn left<'a>(prepared: &'a AlignedValues, format: PanelFormat, left: &'a Tile) -> &'a [f32] {
+        if matches!(format, PanelFormat::Bf16Tiles(_)) { prepared } else { &left.values }
+    }
+
     fn of(&mut self, level: Level, format: PanelFormat, left: &Tile, right: &Tile, columns: usize) {
         let lines = format.lines(columns);
-        self.values.resize(left.values.len() / lines * (right.values.len() / lines), 0.0);
-        score(level, TilePair { left: &left.values, right: &right.values, format, lines }, &mut self.values);
+        self.values.resize(left.values.len() / lines * (right.values.len() / lines));
+        let left = Self::left(&self.left, format, left);
+        score(level, TilePair { left, right: &right.values, format, lines }, &mut self.values);
     }
 
     /// Those of rows in two halves: of both products of a pair the larger one.
     fn crossed(&mut self, level: Level, format: PanelFormat, left: &Tile, right: &Tile, columns: usize) {
         let lines = format.lines(columns / 2);
-        let ((left_first, left_second), (right_first, right_second)) = (left.halves(), right.halves());
+        let left = Self::left(&self.left, format, left);
+        let ((left_first, left_second), (right_first, right_second)) =
+            (left.split_at(left.len() / 2), right.halves());
         let size = left_first.len() / lines * (right_first.len() / lines);
-        self.values.resize(size, 0.0);
-        self.reverse.resize(size, 0.0);
+        self.values.resize(size);
+        self.reverse.resize(size);
         score(level, TilePair { left: left_first, right: right_second, format, lines }, &mut self.values);
         score(level, TilePair { left: left_second, right: right_first, format, lines }, &mut self.reverse);
-        self.values.iter_mut().zip(&self.reverse).for_each(|(value, other)| *value = larger(*value, *other));
+        let other = self.reverse.iter();
+        self.values.iter_mut().zip(other).for_each(|(value, other)| *value = larger(*value, *other));
     }
 
     fn transpose(&mut self, level: Level, right: &Tile) {
-        self.transposed.resize(self.values.len(), 0.0);
+        self.transposed.resize(self.values.len());
         transpose(level, &self.values, right.ids.len().next_multiple_of(PANEL), &mut self.transposed);
     }
 
@@ -202,15 +233,16 @@ impl Scores {
 #[derive(Default)]
 struct TileState {
     tile: Option<Arc<Tile>>,
+    /// If tiles are offered scores that others compute too.
     selections: Option<Selections>,
     /// Uses that are still to come: as a candidate tile of others, and one for its own candidate tiles.
     uses: usize,
 }
 
-fn tile_states(circulant: &Circulant) -> Vec<Mutex<TileState>> {
+fn tile_states(circulant: &Circulant, sides: Sides) -> Vec<Mutex<TileState>> {
     let mut uses = vec![1; circulant.tiles()];
     for tile in 0..uses.len() {
-        let others = circulant.candidate_tiles(tile).into_iter().filter(|other| other.tile != tile);
+        let others = circulant.candidate_tiles(tile, sides).into_iter().filter(|other| other.tile != tile);
         others.for_each(|other| uses[other.tile] += 1);
     }
     uses.into_iter().map(|uses| Mutex::new(TileState { uses, ..TileState::default() })).collect()
@@ -220,6 +252,7 @@ struct Search<'a, R> {
     level: Level,
     similarity: Similarity,
     format: PanelFormat,
+    sides: Sides,
     circulant: &'a Circulant,
     order: &'a [u32],
     columns: usize,
@@ -241,25 +274,33 @@ struct Search<'a, R> {
 impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
     /// Works on tiles until all are begun, a row is refused, or `stop` says yes.
     fn work(&self) {
-        let mut scores = Scores::default();
+        let (mut scores, mut selections) = (Scores::default(), Selections::default());
         while self.refused.load(Ordering::Relaxed) == usize::MAX && !(self.stop)() {
             let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number >= self.states.len() || self.search_tile(number, &mut scores).is_none() {
+            if number >= self.states.len() || self.search_tile(number, &mut scores, &mut selections).is_none()
+            {
                 return;
             }
         }
     }
 
     /// Compares a tile with its candidate tiles; `None` if a row was refused.
-    fn search_tile(&self, number: usize, scores: &mut Scores) -> Option<()> {
+    fn search_tile(&self, number: usize, scores: &mut Scores, own: &mut Selections) -> Option<()> {
         let left = self.tile(number)?;
-        for CandidateTile { tile: other, range, both } in self.circulant.candidate_tiles(number) {
+        if self.sides == Sides::One {
+            own.restart(left.ids.len(), self.survivors, self.circulant.amount().min(ENTRIES));
+        }
+        scores.begin(self.level, self.format, &left);
+        for CandidateTile { tile: other, range, both } in self.circulant.candidate_tiles(number, self.sides) {
             let right = self.tile(other)?;
             match self.similarity {
                 Similarity::Product => scores.of(self.level, self.format, &left, &right, self.columns),
                 Similarity::Crossed => scores.crossed(self.level, self.format, &left, &right, self.columns),
             }
-            self.offer(number, scores.rows(&left, &right), range);
+            match self.sides {
+                Sides::One => own.offer(self.level, scores.rows(&left, &right), range),
+                Sides::Both => self.offer(number, scores.rows(&left, &right), range),
+            }
             if both {
                 scores.transpose(self.level, &right);
                 self.offer(other, scores.columns(&left, &right), CandidateRange::First(left.ids.len()));
@@ -267,6 +308,9 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
             if other != number {
                 self.release(other);
             }
+        }
+        if self.sides == Sides::One {
+            self.finish(number, own);
         }
         self.release(number);
         Some(())
@@ -327,16 +371,21 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
         drop(state);
         drop(tile);
         if let Some(mut selections) = selections {
-            for (row, position) in self.circulant.positions(number).enumerate() {
-                self.score_again(&mut selections, number, row);
-                // SAFETY: `order` is a permutation, so the row is in this tile alone, and only the last use
-                // of a tile comes here.
-                #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
-                unsafe {
-                    self.best.write(self.order[position], |indices, similarities| {
-                        selections.finish(row, indices, similarities);
-                    });
-                }
+            self.finish(number, &mut selections);
+        }
+    }
+
+    /// Writes the best of a tile, to which all of its candidates were offered.
+    fn finish(&self, number: usize, selections: &mut Selections) {
+        for (row, position) in self.circulant.positions(number).enumerate() {
+            self.score_again(selections, number, row);
+            // SAFETY: `order` is a permutation, so the row is in this tile alone, and a tile is finished once: by
+            // the one thread that began it, or by the last that uses it.
+            #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
+            unsafe {
+                self.best.write(self.order[position], |indices, similarities| {
+                    selections.finish(self.level, row, indices, similarities);
+                });
             }
         }
     }
@@ -390,12 +439,14 @@ impl PiecewiseSearch {
     }
 
     pub(crate) fn finish(mut self) -> TopK {
-        let k = self.k;
+        let (level, k) = (self.level, self.k);
         let mut best = TopK::zeros(self.queries.iter().map(|(tile, _)| tile.ids.len()).sum(), k);
         let tiles = best.indices.par_chunks_mut(TILE * k).zip(best.similarities.par_chunks_mut(TILE * k));
         tiles.zip(&mut self.queries).for_each(|((indices, similarities), (_, selections))| {
             let rows = indices.chunks_mut(k).zip(similarities.chunks_mut(k)).enumerate();
-            rows.for_each(|(row, (indices, similarities))| selections.finish(row, indices, similarities));
+            rows.for_each(|(row, (indices, similarities))| {
+                selections.finish(level, row, indices, similarities);
+            });
         });
         best
     }
@@ -440,7 +491,9 @@ pub(crate) fn database_top_k(
                 selections.offer(level, scores.rows(&left, right), range);
             }
             let rows = indices.chunks_mut(k).zip(similarities.chunks_mut(k)).enumerate();
-            rows.for_each(|(row, (indices, similarities))| selections.finish(row, indices, similarities));
+            rows.for_each(|(row, (indices, similarities))| {
+                selections.finish(level, row, indices, similarities);
+            });
         });
 }
 

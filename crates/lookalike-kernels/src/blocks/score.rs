@@ -17,8 +17,10 @@
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{__m256, __m512};
 
-use super::scoring::{PanelFormat, multiplies_pairs};
-use crate::instructions::Level;
+use super::scoring::PanelFormat;
+use crate::aligned::AlignedValues;
+use crate::instructions::{Bf16Products, Level};
+use crate::tiles::{SIDE, SQUARE, SumBlock, TileKernel, Tiles, side_by_side};
 #[cfg(target_arch = "x86_64")]
 use crate::vector::Bf16Avx512;
 use crate::vector::{PANEL, Vector};
@@ -29,12 +31,25 @@ const DEPTH: usize = 512;
 /// Two tiles of whole panels.
 #[derive(Clone, Copy)]
 pub(super) struct TilePair<'a> {
+    /// As [`prepare_left`] leaves it.
     pub(super) left: &'a [f32],
     pub(super) right: &'a [f32],
     /// How their rows are stored.
     pub(super) format: PanelFormat,
     /// Lines of a panel: columns of the rows, d, or half as many.
     pub(super) lines: usize,
+}
+
+/// Makes of the panels of a tile what stands on the left of a product: with tile registers the words of a row lie
+/// side by side, `[panel, lines / 16, 16 rows, 16 lines]`. In other formats both sides are alike, and nothing is
+/// written.
+pub(super) fn prepare_left(level: Level, panels: &[f32], format: PanelFormat, left: &mut AlignedValues) {
+    let PanelFormat::Bf16Tiles(_) = format else { return };
+    assert!(panels.len().is_multiple_of(SQUARE), "whole squares");
+    left.resize(panels.len());
+    for (square, target) in panels.chunks_exact(SQUARE).zip(left.chunks_exact_mut(SQUARE)) {
+        transpose(level, square, SIDE, target);
+    }
 }
 
 /// `scores[i][j]` ← row i of the left tile · row j of the right one.
@@ -48,7 +63,12 @@ pub(super) fn score(level: Level, pair: TilePair<'_>, scores: &mut [f32]) {
     let (high, wide) = (pair.left.len() / panel, pair.right.len() / panel);
     assert_eq!((high * panel, wide * panel), (pair.left.len(), pair.right.len()), "whole panels");
     assert_eq!(scores.len(), high * wide * PANEL * PANEL, "a score for each pair of rows");
-    assert!(pair.format != PanelFormat::Bf16Pairs || multiplies_pairs(level), "the level multiplies pairs");
+    if let PanelFormat::Bf16Tiles(unit) = pair.format {
+        unit.run(ScoreTiles { pair, scores });
+        return;
+    }
+    let multiplies_pairs = level == Level::detect() && Bf16Products::detect() != Bf16Products::Widened;
+    assert!(pair.format != PanelFormat::Bf16Pairs || multiplies_pairs, "the level multiplies pairs");
     // SAFETY: the level was detected; the assertions above hold every pointer of the tiles inside its slice.
     unsafe {
         match level {
@@ -60,6 +80,63 @@ pub(super) fn score(level: Level, pair: TilePair<'_>, scores: &mut [f32]) {
             #[cfg(target_arch = "x86_64")]
             Level::Avx512 => score_avx512(pair, scores),
         }
+    }
+}
+
+/// The scores of two tiles by tile registers, whose blocks of two by two are those of two panels each.
+struct ScoreTiles<'a, 'b> {
+    pair: TilePair<'a>,
+    scores: &'b mut [f32],
+}
+
+impl TileKernel for ScoreTiles<'_, '_> {
+    #[inline(always)]
+    unsafe fn run<T: Tiles>(self, tiles: &mut T) {
+        let Self { pair: TilePair { left, right, lines, .. }, scores } = self;
+        let (high, wide) = (left.len() / lines, right.len() / lines);
+        assert!(lines.is_multiple_of(SIDE) && scores.len() == high * wide);
+        assert!(left.len() == high * lines && right.len() == wide * lines);
+        for row in (0..high).step_by(2 * SIDE) {
+            for column in (0..wide).step_by(2 * SIDE) {
+                // SAFETY: by the assertions there are panels of lines, and scores, for each row and column.
+                unsafe {
+                    let left = left.as_ptr().add(row * lines).cast();
+                    let right = right.as_ptr().add(column * lines).cast();
+                    let target = scores.as_mut_ptr().add(row * wide + column);
+                    match [high - row > SIDE, wide - column > SIDE] {
+                        [true, true] => score_block::<T, 2, 2>(tiles, lines, left, right, target, wide),
+                        [true, false] => score_block::<T, 2, 1>(tiles, lines, left, right, target, wide),
+                        [false, true] => score_block::<T, 1, 2>(tiles, lines, left, right, target, wide),
+                        [false, false] => score_block::<T, 1, 1>(tiles, lines, left, right, target, wide),
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// # Safety
+/// From the pointers on there are `ROWS` and `COLUMNS` panels of `lines`, and scores of as many rows and columns,
+/// rows `width` apart.
+#[inline(always)]
+unsafe fn score_block<T: Tiles, const ROWS: usize, const COLUMNS: usize>(
+    tiles: &mut T,
+    lines: usize,
+    left: *const u32,
+    right: *const u32,
+    target: *mut f32,
+    width: usize,
+) {
+    // SAFETY: as the caller's.
+    unsafe {
+        let mut sums = SumBlock::<T, ROWS, COLUMNS>::zeros(tiles);
+        for line in (0..lines).step_by(SIDE) {
+            let place = |panel: usize| (panel * lines + line) * SIDE;
+            let rows = std::array::from_fn(|panel| left.add(place(panel)));
+            let columns = std::array::from_fn(|panel| right.add(place(panel)));
+            sums.add(rows, SIDE, columns, SIDE);
+        }
+        sums.store(side_by_side(target), width);
     }
 }
 
@@ -214,6 +291,7 @@ unsafe fn register_tile<V: Vector, const ROWS: usize, const WIDE: usize>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::scoring::Scoring;
     use super::*;
     use lookalike_base::Seed;
 
@@ -230,18 +308,17 @@ mod tests {
         }
     }
 
-    /// Panels of `columns`, two a line.
-    fn in_pairs(values: &[f32], columns: usize) -> Vec<f32> {
+    /// Panels of `columns`, two a line, up to `lines`.
+    fn in_pairs(values: &[f32], columns: usize, lines: usize) -> Vec<f32> {
         let panels = values.chunks(PANEL * columns);
-        let lines = panels.flat_map(|panel| panel.chunks(2 * PANEL));
-        lines
-            .flat_map(|two| {
-                (0..PANEL).map(|place| {
-                    let both = [two[place], two.get(PANEL + place).copied().unwrap_or(0.0)];
-                    super::super::scoring::pair(&both)
-                })
+        let words = panels.flat_map(|panel| {
+            (0..lines * PANEL).map(move |at| {
+                let (line, place) = (at / PANEL, at % PANEL);
+                let value = |column: usize| panel.get(column * PANEL + place).copied().unwrap_or(0.0);
+                super::super::scoring::pair(&[value(2 * line), value(2 * line + 1)])
             })
-            .collect()
+        });
+        words.collect()
     }
 
     #[test]
@@ -261,13 +338,18 @@ mod tests {
                 let mut scores = vec![f32::NAN; high * wide * PANEL * PANEL];
                 let pair = TilePair { left: &left, right: &right, format: PanelFormat::F32, lines: columns };
                 score(level, pair, &mut scores);
-                if multiplies_pairs(level) {
-                    let lines = PanelFormat::Bf16Pairs.lines(columns);
-                    let [left, right] = [&left, &right].map(|values| in_pairs(values, columns));
+                for format in PanelFormat::all(Scoring::Bf16, level) {
+                    if format == PanelFormat::RoundedF32 {
+                        continue;
+                    }
+                    let lines = format.lines(columns);
+                    let [left, right] = [&left, &right].map(|values| in_pairs(values, columns, lines));
+                    let mut squares = AlignedValues::default();
+                    prepare_left(level, &left, format, &mut squares);
+                    let left = if squares.is_empty() { &left[..] } else { &squares };
                     let mut again = vec![f32::NAN; scores.len()];
-                    let pair = TilePair { left: &left, right: &right, format: PanelFormat::Bf16Pairs, lines };
-                    score(level, pair, &mut again);
-                    assert_eq!(again, scores, "{level:?} {columns}");
+                    score(level, TilePair { left, right: &right, format, lines }, &mut again);
+                    assert_eq!(again, scores, "{level:?} {format:?} {columns}");
                 }
                 for (place, found) in scores.iter().enumerate() {
                     let (i, j) = (place / (wide * PANEL), place % (wide * PANEL));

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::bf16;
 use crate::dot::products;
 use crate::instructions::{Bf16Products, Level};
-use crate::vector::key;
+use crate::tiles::{SIDE, TileUnit};
 
 /// The number format in which candidates are compared. The similarities that are kept are products of `f32`
 /// either way.
@@ -83,11 +83,6 @@ pub(super) fn larger(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
 
-/// Whether `level` multiplies pairs of bfloat16.
-pub(super) fn multiplies_pairs(level: Level) -> bool {
-    level == Level::detect() && Bf16Products::detect() != Bf16Products::Widened
-}
-
 /// How the rows of a panel are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PanelFormat {
@@ -97,16 +92,35 @@ pub(super) enum PanelFormat {
     RoundedF32,
     /// Two values of a row in a line, rounded to bfloat16, in the bits of one `f32`.
     Bf16Pairs,
+    /// The same, with lines up to a whole tile of these registers.
+    Bf16Tiles(TileUnit),
 }
 
 impl PanelFormat {
-    /// The format that `scoring` multiplies at `level`.
-    pub(super) fn of(scoring: Scoring, level: Level) -> Self {
-        match scoring {
-            Scoring::F32 => Self::F32,
-            Scoring::Bf16 if multiplies_pairs(level) => Self::Bf16Pairs,
-            Scoring::Bf16 => Self::RoundedF32,
+    /// The format that `scoring` multiplies on this processor.
+    pub(super) fn of(scoring: Scoring) -> Self {
+        match (scoring, Bf16Products::detect()) {
+            (Scoring::F32, _) => Self::F32,
+            (Scoring::Bf16, Bf16Products::Widened) => Self::RoundedF32,
+            (Scoring::Bf16, Bf16Products::Pairs) => Self::Bf16Pairs,
+            (Scoring::Bf16, Bf16Products::Tiles) => Self::Bf16Tiles(TileUnit::of_processor()),
         }
+    }
+
+    /// Every format that `scoring` can multiply at `level`, that of the model of tiles among them.
+    #[cfg(test)]
+    pub(super) fn all(scoring: Scoring, level: Level) -> Vec<Self> {
+        let best = Self::of(scoring);
+        let mut formats = match scoring {
+            Scoring::F32 => return vec![Self::F32],
+            Scoring::Bf16 => vec![Self::RoundedF32, Self::Bf16Tiles(TileUnit::Model), best],
+        };
+        if level == Level::detect() && Bf16Products::detect() != Bf16Products::Widened {
+            formats.push(Self::Bf16Pairs);
+        }
+        // Pairs are multiplied by the best level alone.
+        formats.retain(|format| *format != Self::Bf16Pairs || level == Level::detect());
+        formats
     }
 
     /// Lines of a panel of rows of `columns`.
@@ -114,6 +128,7 @@ impl PanelFormat {
         match self {
             Self::F32 | Self::RoundedF32 => columns,
             Self::Bf16Pairs => columns.div_ceil(2),
+            Self::Bf16Tiles(_) => columns.div_ceil(2).next_multiple_of(SIDE),
         }
     }
 }
@@ -127,25 +142,25 @@ pub(super) fn pair(values: &[f32]) -> f32 {
 /// Rows read side by side, so that the processor waits for their memory once and not row by row.
 const TOGETHER: usize = 4;
 
-/// Scores entries again in `f32`: each key becomes that of its row's similarity to `own`, under the index that
+/// Scores entries again in `f32`: each similarity becomes that of its row to `own`, and its position the index that
 /// `row` gives.
 pub(super) fn score_again<'r>(
     level: Level,
     similarity: Similarity,
     own: &[f32],
-    keys: &mut [u64],
+    (similarities, positions): (&mut [f32], &mut [u32]),
     row: impl Fn(u32) -> (u32, &'r [f32]),
 ) {
-    let entry = |key: u64| row(!(key as u32));
-    let (several, rest) = keys.as_chunks_mut::<TOGETHER>();
-    for keys in several {
-        let entries = keys.map(entry);
-        let scores = similarity.of(level, own, entries.map(|entry| entry.1));
-        *keys = std::array::from_fn(|at| key(scores[at], entries[at].0));
+    let (several, rest) = similarities.as_chunks_mut::<TOGETHER>();
+    let (positions, last) = positions.as_chunks_mut::<TOGETHER>();
+    for (similarities, positions) in several.iter_mut().zip(positions) {
+        let entries = positions.map(&row);
+        *similarities = similarity.of(level, own, entries.map(|entry| entry.1));
+        *positions = entries.map(|entry| entry.0);
     }
-    for entry_key in rest {
-        let (index, other) = entry(*entry_key);
-        let [score] = similarity.of(level, own, [other]);
-        *entry_key = key(score, index);
+    for (score, position) in rest.iter_mut().zip(last) {
+        let (index, other) = row(*position);
+        [*score] = similarity.of(level, own, [other]);
+        *position = index;
     }
 }

@@ -9,18 +9,18 @@
     reason = "only code inlined into a function with target features may use them"
 )]
 
-#[cfg(target_arch = "x86_64")]
-use std::arch::x86_64::{__m256, __m512};
 use std::cmp::Reverse;
 use std::ops::Range;
 
 use crate::instructions::Level;
-use crate::vector::{PANEL, Vector};
+use crate::vector::{PANEL, Vector, VectorWork, key};
 
 /// Lanes of the widest vector: so many entries must fit before a vector is taken.
 const MOST: usize = 16;
 /// Entries that are tried as pivots before all entries are sorted.
 const PIVOTS: usize = 16;
+/// Entries that are ordered by counting, for each of them, those above it, at most: more are sorted.
+const COUNTED: usize = 256;
 
 /// For each row of a tile the k most similar entries seen so far; equal similarities are won by the lower
 /// index.
@@ -28,6 +28,7 @@ const PIVOTS: usize = 16;
 /// Entries that cannot be among the best any more are rejected by one comparison, a vector of them at a time.
 /// The others are collected, and thinned out when their room is full, which costs a constant an entry. The
 /// result depends neither on the order nor on the blocks in which entries come.
+#[derive(Default)]
 pub(super) struct Selections {
     k: usize,
     /// Entries a row has room for.
@@ -35,8 +36,10 @@ pub(super) struct Selections {
     /// Entries of a row below this cannot be among its best; NaN as long as there is no such bound.
     thresholds: Vec<f32>,
     counts: Vec<usize>,
-    /// `room` entries a row, as sort keys: the similarity in the upper half, the complement of the index in
-    /// the lower.
+    /// `room` entries a row: their similarities, and their indices.
+    similarities: Vec<f32>,
+    indices: Vec<u32>,
+    /// Room to sort a row.
     keys: Vec<u64>,
 }
 
@@ -74,9 +77,25 @@ impl CandidateRange {
 }
 
 impl Selections {
+    /// Of `rows` rows, with room for as many entries as are worth it where most are rejected.
     pub(super) fn new(rows: usize, k: usize) -> Self {
-        let room = 2 * k + 2 * MOST;
-        Self { k, room, thresholds: vec![f32::NAN; rows], counts: vec![0; rows], keys: vec![0; rows * room] }
+        let mut selections = Self::default();
+        selections.restart(rows, k, 0);
+        selections
+    }
+
+    /// Forgets all entries, to begin with other rows, which have room for `entries` at least.
+    pub(super) fn restart(&mut self, rows: usize, k: usize, entries: usize) {
+        let room = (2 * k).max(entries).next_multiple_of(MOST) + 2 * MOST;
+        (self.k, self.room) = (k, room);
+        self.thresholds.clear();
+        self.thresholds.resize(rows, f32::NAN);
+        self.counts.clear();
+        self.counts.resize(rows, 0);
+        if self.indices.len() < rows * room {
+            self.similarities.resize(rows * room, 0.0);
+            self.indices.resize(rows * room, 0);
+        }
     }
 
     /// Offers the rows of this selection, which are the left rows of `block`, the scores of their candidates.
@@ -84,51 +103,7 @@ impl Selections {
         let (high, wide) = (block.left, block.right.len());
         assert_eq!(block.scores.len(), high.next_multiple_of(PANEL) * wide.next_multiple_of(PANEL));
         assert_eq!(self.counts.len(), high);
-        // SAFETY: the level was detected; the scores are whole panels of both tiles.
-        unsafe {
-            match level {
-                Level::Portable => self.offer_with::<[f32; 4]>(block, range),
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => self.offer_avx2(block, range),
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx512 => self.offer_avx512(block, range),
-            }
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2,fma")]
-    unsafe fn offer_avx2(&mut self, block: Block<'_>, range: CandidateRange) {
-        // SAFETY: as the caller's.
-        unsafe { self.offer_with::<__m256>(block, range) }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f")]
-    unsafe fn offer_avx512(&mut self, block: Block<'_>, range: CandidateRange) {
-        // SAFETY: as the caller's.
-        unsafe { self.offer_with::<__m512>(block, range) }
-    }
-
-    /// # Safety
-    /// As [`Vector`], and as [`Selections::offer`] asserts.
-    #[inline(always)]
-    unsafe fn offer_with<V: Vector>(&mut self, block: Block<'_>, range: CandidateRange) {
-        let width = block.right.len();
-        let stride = width.next_multiple_of(PANEL);
-        for (row, scores) in block.scores.chunks_exact(stride).take(block.left).enumerate() {
-            for places in range.places(row, width) {
-                // Vectors begin where those of a panel do, so that none reaches beyond the row.
-                let first = places.start / V::LANES * V::LANES;
-                for begin in (first..places.end).step_by(V::LANES) {
-                    // SAFETY: `begin` and as many lanes lie inside the row, whose end is that of a panel.
-                    unsafe {
-                        let values = V::load(scores.as_ptr().add(begin));
-                        self.take(row, values, lanes_of(&places, begin), &block.right[begin..]);
-                    }
-                }
-            }
-        }
+        level.run_vectors(Offer { selections: self, block, range });
     }
 
     /// Keeps those of `lanes` that are not below the row's threshold. Their indices are in the same places of
@@ -138,7 +113,7 @@ impl Selections {
     /// As [`Vector`].
     #[inline(always)]
     unsafe fn take<V: Vector>(&mut self, row: usize, values: V, lanes: u32, indices: &[u32]) {
-        // SAFETY: the caller guarantees the level; a row has room for `MOST` keys, as many as a vector
+        // SAFETY: the caller guarantees the level; a row has room for `MOST` entries, as many as a vector
         // writes.
         unsafe {
             let mut passed = values.not_below(V::splat(self.thresholds[row])) & lanes;
@@ -149,10 +124,18 @@ impl Selections {
                 self.thin_out::<V>(row);
                 passed = values.not_below(V::splat(self.thresholds[row])) & lanes;
             }
-            let keys = &mut self.keys[row * self.room + self.counts[row]..][..MOST];
-            values.append_keys(passed, indices, keys);
+            let first = row * self.room + self.counts[row];
+            let (similarities, kept) =
+                (&mut self.similarities[first..][..MOST], &mut self.indices[first..][..MOST]);
+            values.append(passed, indices, similarities, kept);
             self.counts[row] += passed.count_ones() as usize;
         }
+    }
+
+    /// The entries of a row.
+    fn entries(&mut self, row: usize) -> (&mut [f32], &mut [u32]) {
+        let places = row * self.room..row * self.room + self.counts[row];
+        (&mut self.similarities[places.clone()], &mut self.indices[places])
     }
 
     /// Drops entries that cannot be among the best, so that at least `MOST` more have room.
@@ -164,59 +147,169 @@ impl Selections {
     /// As [`Vector`].
     #[inline(always)]
     unsafe fn thin_out<V: Vector>(&mut self, row: usize) {
-        let keys = &mut self.keys[row * self.room..][..self.counts[row]];
-        let most = self.k + self.k / 4 + MOST;
-        let (mut lowest, mut highest) = (0, u64::MAX);
+        let (k, most) = (self.k, self.most());
+        let (similarities, indices) = self.entries(row);
+        let (mut lowest, mut highest) = (f32::NEG_INFINITY, f32::INFINITY);
         for at in 0..PIVOTS {
-            let pivot = keys[at * keys.len() / PIVOTS];
-            if pivot <= lowest || pivot >= highest {
+            let pivot = similarities[at * similarities.len() / PIVOTS];
+            // Nor is NaN between them.
+            if !(pivot > lowest && pivot < highest) {
                 continue;
             }
-            // SAFETY: as the caller's.
-            let above = unsafe { V::count_from(keys, pivot) };
-            if above < self.k {
+            let above: u32 = similarities.iter().map(|similarity| u32::from(*similarity >= pivot)).sum();
+            let above = above as usize;
+            if above < k {
                 highest = pivot;
             } else if above > most {
                 lowest = pivot;
             } else {
                 // SAFETY: as the caller's.
-                self.counts[row] = unsafe { V::keep_from(keys, pivot) };
-                self.thresholds[row] = similarity_of(pivot);
+                self.counts[row] = unsafe { V::keep_from(similarities, indices, pivot) };
+                self.thresholds[row] = pivot;
                 return;
             }
         }
         self.keep_best(row);
     }
 
+    /// Entries that are kept when a row is thinned out, at most.
+    fn most(&self) -> usize {
+        self.k + self.k / 4 + MOST
+    }
+
     /// Keeps the k best and drops all others.
     #[inline(never)]
     fn keep_best(&mut self, row: usize) {
-        let keys = &mut self.keys[row * self.room..][..self.counts[row]];
-        if keys.len() > self.k {
-            let (_, worst, _) = keys.select_nth_unstable_by_key(self.k - 1, |key| Reverse(*key));
-            self.thresholds[row] = similarity_of(*worst);
-            self.counts[row] = self.k;
+        let k = self.k;
+        if self.counts[row] <= k {
+            return;
         }
+        let mut keys = std::mem::take(&mut self.keys);
+        let (similarities, indices) = self.entries(row);
+        write_keys(&mut keys, similarities, indices);
+        keys.select_nth_unstable_by_key(k - 1, |key| Reverse(*key));
+        for ((similarity, index), key) in similarities.iter_mut().zip(indices).zip(&keys[..k]) {
+            (*similarity, *index) = entry_of(*key);
+        }
+        (self.thresholds[row], self.counts[row]) = (entry_of(keys[k - 1]).0, k);
+        self.keys = keys;
     }
 
-    /// Keeps the k best of `row` and lends their keys, to be changed.
-    pub(super) fn survivors(&mut self, row: usize) -> &mut [u64] {
+    /// Keeps the k best of `row` and lends their similarities and indices, to be changed.
+    pub(super) fn survivors(&mut self, row: usize) -> (&mut [f32], &mut [u32]) {
         self.keep_best(row);
-        &mut self.keys[row * self.room..][..self.counts[row]]
+        self.entries(row)
     }
 
     /// Writes the best entries of `row`, most similar first: as many as there is room for.
-    pub(super) fn finish(&mut self, row: usize, indices: &mut [u32], similarities: &mut [f32]) {
-        if self.counts[row] > self.k + self.k / 4 {
-            self.keep_best(row);
-        }
-        let keys = &mut self.keys[row * self.room..][..self.counts[row]];
-        keys.sort_unstable_by_key(|key| Reverse(*key));
-        for ((index, similarity), key) in indices.iter_mut().zip(similarities).zip(keys) {
-            *index = !(*key as u32);
-            *similarity = similarity_of(*key);
+    pub(super) fn finish(&mut self, level: Level, row: usize, indices: &mut [u32], similarities: &mut [f32]) {
+        level.run_vectors(Finish { selections: self, row, indices, similarities });
+    }
+}
+
+/// The keys of entries, by which they are sorted.
+fn write_keys(keys: &mut Vec<u64>, similarities: &[f32], indices: &[u32]) {
+    keys.clear();
+    keys.extend(similarities.iter().zip(indices).map(|(similarity, index)| key(*similarity, *index)));
+}
+
+struct Offer<'a, 'b> {
+    selections: &'a mut Selections,
+    block: Block<'b>,
+    range: CandidateRange,
+}
+
+impl VectorWork for Offer<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const FUSED: bool>(self) {
+        let Self { selections, block, range } = self;
+        let width = block.right.len();
+        let stride = width.next_multiple_of(PANEL);
+        for (row, scores) in block.scores.chunks_exact(stride).take(block.left).enumerate() {
+            for places in range.places(row, width) {
+                // Vectors begin where those of a panel do, so that none reaches beyond the row.
+                let first = places.start / V::LANES * V::LANES;
+                for begin in (first..places.end).step_by(V::LANES) {
+                    // SAFETY: the level was detected; `begin` and as many lanes lie inside the row, whose end is
+                    // that of a panel.
+                    unsafe {
+                        let values = V::load(scores.as_ptr().add(begin));
+                        selections.take(row, values, lanes_of(&places, begin), &block.right[begin..]);
+                    }
+                }
+            }
         }
     }
+}
+
+struct Finish<'a> {
+    selections: &'a mut Selections,
+    row: usize,
+    indices: &'a mut [u32],
+    similarities: &'a mut [f32],
+}
+
+impl VectorWork for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const FUSED: bool>(self) {
+        let Self { selections, row, indices, similarities } = self;
+        if selections.counts[row] > selections.most() {
+            // SAFETY: the level was detected.
+            unsafe { selections.thin_out::<V>(row) };
+        }
+        let mut keys = std::mem::take(&mut selections.keys);
+        let (from, numbers) = selections.entries(row);
+        if !order_by_counting(from, numbers, indices, similarities) {
+            write_keys(&mut keys, from, numbers);
+            keys.sort_unstable_by_key(|key| Reverse(*key));
+            for ((index, similarity), key) in indices.iter_mut().zip(similarities).zip(&keys) {
+                (*similarity, *index) = entry_of(*key);
+            }
+        }
+        selections.keys = keys;
+    }
+}
+
+/// Writes each entry to the place of its rank, the number of those above it, which is faster than to sort them as
+/// long as they are few. Returns false if they are many, or if some are equal or not numbers: then ranks do not order
+/// them.
+#[inline(always)]
+fn order_by_counting(from: &[f32], numbers: &[u32], indices: &mut [u32], similarities: &mut [f32]) -> bool {
+    let count = from.len();
+    if count > COUNTED {
+        return false;
+    }
+    let mut own = [f32::NEG_INFINITY; COUNTED];
+    own[..count].copy_from_slice(from);
+    let mut ranks = [0_u32; COUNTED];
+    let blocks = own.as_chunks::<MOST>().0.iter().zip(ranks.as_chunks_mut::<MOST>().0);
+    for (own, ranks) in blocks.take(count.div_ceil(MOST)) {
+        let mut above = [0_u32; MOST];
+        for other in from {
+            for lane in 0..MOST {
+                above[lane] += u32::from(*other > own[lane]);
+            }
+        }
+        *ranks = above;
+    }
+    let ranks = &ranks[..count];
+    // Equal ones have the rank of the first of them, and NaN has rank 0, so that the sum is less.
+    let sum: usize = ranks.iter().map(|rank| *rank as usize).sum();
+    if sum != count * count.saturating_sub(1) / 2 {
+        return false;
+    }
+    for ((rank, index), similarity) in ranks.iter().zip(numbers).zip(from) {
+        if let (Some(to), Some(place)) =
+            (indices.get_mut(*rank as usize), similarities.get_mut(*rank as usize))
+        {
+            (*to, *place) = (*index, *similarity);
+        }
+    }
+    true
 }
 
 /// A bit for each lane of a vector from `begin` on that lies in `places`.
@@ -226,13 +319,15 @@ fn lanes_of(places: &Range<usize>, begin: usize) -> u32 {
     below(places.end - begin) & !below(places.start.saturating_sub(begin))
 }
 
-fn similarity_of(key: u64) -> f32 {
+/// Similarity and index of a sort key.
+fn entry_of(key: u64) -> (f32, u32) {
     let ordered = (key >> 32) as u32;
-    match ordered {
+    let similarity = match ordered {
         0 => f32::NAN,
         _ if ordered >> 31 == 1 => f32::from_bits(ordered & !(1 << 31)),
         _ => f32::from_bits(!ordered),
-    }
+    };
+    (similarity, !(key as u32))
 }
 
 #[cfg(test)]
@@ -257,9 +352,9 @@ mod tests {
         scores
     }
 
-    fn finished(selections: &mut Selections, row: usize) -> Vec<(u32, f32)> {
+    fn finished(level: Level, selections: &mut Selections, row: usize) -> Vec<(u32, f32)> {
         let (mut indices, mut similarities) = (vec![0; selections.k], vec![0.0; selections.k]);
-        selections.finish(row, &mut indices, &mut similarities);
+        selections.finish(level, row, &mut indices, &mut similarities);
         indices.into_iter().zip(similarities).collect()
     }
 
@@ -290,11 +385,11 @@ mod tests {
                 columns.offer(level, block, CandidateRange::First(high));
                 for row in 0..high {
                     let entries: Vec<_> = (0..width).map(|place| (right[place], value(row, place))).collect();
-                    prop_assert_eq!(finished(&mut rows, row), obvious_selection(&entries, k));
+                    prop_assert_eq!(finished(level, &mut rows, row), obvious_selection(&entries, k));
                 }
                 for place in 0..width {
                     let entries: Vec<_> = (0..high).map(|row| (left[row], value(row, place))).collect();
-                    prop_assert_eq!(finished(&mut columns, place), obvious_selection(&entries, k));
+                    prop_assert_eq!(finished(level, &mut columns, place), obvious_selection(&entries, k));
                 }
             }
         }
@@ -314,7 +409,7 @@ mod tests {
                     let following = (1..=amount).map(|step| ((row + step) % rows) as u32);
                     let mut expected: Vec<u32> = following.collect();
                     expected.sort_unstable();
-                    let found = finished(&mut selections, row);
+                    let found = finished(level, &mut selections, row);
                     let found: Vec<u32> = found.iter().map(|entry| entry.0).collect();
                     prop_assert_eq!(found, expected);
                 }
@@ -335,7 +430,7 @@ mod tests {
                 let mut selections = Selections::new(1, 3);
                 let block = Block { scores: &scores, left: 1, right: &right };
                 selections.offer(level, block, CandidateRange::First(values.len()));
-                found.push(finished(&mut selections, 0));
+                found.push(finished(level, &mut selections, 0));
             }
             let indices = |at: usize| found[at].iter().map(|entry: &(u32, f32)| entry.0).collect::<Vec<_>>();
             assert_eq!((indices(0), indices(1)), (vec![5, 3, 4], vec![2, 0, 1]));

@@ -61,8 +61,12 @@ fn with_threads<T: Send>(threads: usize, work: impl FnOnce() -> T + Send) -> T {
 
 const SIMILARITIES: [Similarity; 2] = [Similarity::Product, Similarity::Crossed];
 
-fn settings(level: Level, similarity: Similarity, scoring: Scoring) -> SearchSettings<'static> {
-    SearchSettings { level, similarity, scoring, stop: NEVER }
+/// Every way to search at a level.
+fn settings(level: Level, similarity: Similarity, scoring: Scoring) -> Vec<SearchSettings<'static>> {
+    let formats = PanelFormat::all(scoring, level).into_iter();
+    let ways = formats.flat_map(|format| [Sides::One, Sides::Both].map(|sides| (format, Some(sides))));
+    ways.map(|(format, sides)| SearchSettings { level, similarity, scoring, format, sides, stop: NEVER })
+        .collect()
 }
 
 proptest! {
@@ -82,13 +86,17 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(similarity, &circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let found = |scoring| {
-                let (settings, read) = (settings(level, similarity, scoring), reader(&values, columns));
-                search(settings, &circulant, &order, columns, k, read).unwrap()
-            };
-            prop_assert_eq!(&found(Scoring::F32), &expected);
-            // Rounding changes no small integer, but which of equals survive it does not go by their indices.
-            prop_assert_eq!(&found(Scoring::Bf16).similarities, &expected.similarities);
+            for scoring in [Scoring::F32, Scoring::Bf16] {
+                for settings in settings(level, similarity, scoring) {
+                    let read = reader(&values, columns);
+                    let found = search(settings, &circulant, &order, columns, k, read).unwrap();
+                    if scoring == Scoring::F32 {
+                        prop_assert_eq!(&found, &expected);
+                    }
+                    // Rounding changes no small integer, but which of equals survive it does not go by their indices.
+                    prop_assert_eq!(&found.similarities, &expected.similarities);
+                }
+            }
         }
     }
 
@@ -111,9 +119,11 @@ proptest! {
         let circulant = Circulant::random(rows, m, |bound| stream.below(bound));
         let expected = obvious(similarity, &circulant, &order, &values, columns, k);
         for level in Level::all() {
-            let (settings, read) = (settings(level, similarity, Scoring::Bf16), reader(&values, columns));
-            let found = search(settings, &circulant, &order, columns, k, read).unwrap();
-            prop_assert_eq!(&found, &expected);
+            for settings in settings(level, similarity, Scoring::Bf16) {
+                let found =
+                    search(settings, &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+                prop_assert_eq!(&found, &expected);
+            }
         }
     }
 }
@@ -126,33 +136,34 @@ fn rounding_loses_few_of_the_best_and_changes_no_similarity_that_is_kept() {
     let order = stream.permutation(rows as u32);
     for circulant in [Circulant::random(rows, 500, |bound| stream.below(bound)), Circulant::all(rows)] {
         for level in Level::all() {
-            let found = |scoring| {
-                let (settings, read) =
-                    (settings(level, Similarity::Product, scoring), reader(&values, columns));
-                search(settings, &circulant, &order, columns, k, read).unwrap()
+            let search = |settings| {
+                search(settings, &circulant, &order, columns, k, reader(&values, columns)).unwrap()
             };
-            let (exact, rounded) = (found(Scoring::F32), found(Scoring::Bf16));
-            let mut missed = 0;
-            for row in 0..rows {
-                let entries = |best: &TopK| -> Vec<(u32, f32)> {
-                    let places = row * k..(row + 1) * k;
-                    best.indices[places.clone()]
-                        .iter()
-                        .copied()
-                        .zip(best.similarities[places].iter().copied())
-                        .collect()
-                };
-                let exact = entries(&exact);
-                for (index, similarity) in entries(&rounded) {
-                    match exact.iter().find(|entry| entry.0 == index) {
-                        // Sums of 63 products of numbers about 1, in another order.
-                        Some((_, expected)) => assert!((similarity - expected).abs() < 1e-4, "{level:?}"),
-                        None => missed += 1,
+            let exact = search(settings(level, Similarity::Product, Scoring::F32)[0]);
+            for settings in settings(level, Similarity::Product, Scoring::Bf16) {
+                let (format, rounded) = (settings.format, search(settings));
+                let mut missed = 0;
+                for row in 0..rows {
+                    let entries = |best: &TopK| -> Vec<(u32, f32)> {
+                        let places = row * k..(row + 1) * k;
+                        best.indices[places.clone()]
+                            .iter()
+                            .copied()
+                            .zip(best.similarities[places].iter().copied())
+                            .collect()
+                    };
+                    let exact = entries(&exact);
+                    for (index, similarity) in entries(&rounded) {
+                        match exact.iter().find(|entry| entry.0 == index) {
+                            // Sums of 63 products of numbers about 1, in another order.
+                            Some((_, expected)) => assert!((similarity - expected).abs() < 1e-4, "{level:?}"),
+                            None => missed += 1,
+                        }
                     }
                 }
+                // Three in a hundred thousand, or none.
+                assert!(missed <= 2, "{level:?} {format:?}: {missed} of {}", rows * k);
             }
-            // Three in a hundred thousand, or none.
-            assert!(missed <= 2, "{level:?}: {missed} of {}", rows * k);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A tile: some rows in the order in which they are multiplied.
 
 use super::scoring::{PanelFormat, pair};
+use crate::aligned::AlignedValues;
 use crate::bf16;
 use crate::vector::PANEL;
 
@@ -8,7 +9,7 @@ use crate::vector::PANEL;
 /// panels of all first halves, and after them panels of all second ones.
 pub(super) struct Tile {
     /// As many lines a panel as [`PanelFormat::lines`] says.
-    pub(super) values: Vec<f32>,
+    pub(super) values: AlignedValues,
     /// The numbers of its rows, as the caller counts them.
     pub(super) ids: Vec<u32>,
 }
@@ -29,7 +30,7 @@ impl Tile {
         let width = columns / parts;
         let lines = format.lines(width);
         let size = ids.len().next_multiple_of(PANEL) * lines;
-        let mut values = vec![0.0; parts * size];
+        let mut values = AlignedValues::zeros(parts * size);
         let mut row = vec![0.0; columns];
         for (at, id) in ids.iter().enumerate() {
             if !read(*id, &mut row) {
@@ -51,7 +52,7 @@ impl Tile {
     /// The tile of `rows`, whose numbers are `first` and the following.
     pub(super) fn of(rows: &[f32], first: usize, columns: usize) -> Self {
         let count = rows.len() / columns;
-        let mut values = vec![0.0; count.next_multiple_of(PANEL) * columns];
+        let mut values = AlignedValues::zeros(count.next_multiple_of(PANEL) * columns);
         for (at, row) in rows.chunks(columns).enumerate() {
             write_row(row, at % PANEL, PanelFormat::F32, &mut values[at / PANEL * PANEL * columns..]);
         }
@@ -67,7 +68,7 @@ fn write_row(row: &[f32], place: usize, format: PanelFormat, panel: &mut [f32]) 
         PanelFormat::RoundedF32 => {
             lines.iter_mut().zip(row).for_each(|(line, value)| line[place] = bf16::round(*value));
         }
-        PanelFormat::Bf16Pairs => {
+        PanelFormat::Bf16Pairs | PanelFormat::Bf16Tiles(_) => {
             lines.iter_mut().zip(row.chunks(2)).for_each(|(line, two)| line[place] = pair(two));
         }
     }

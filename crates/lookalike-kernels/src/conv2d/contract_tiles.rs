@@ -4,7 +4,7 @@
 //! step of sixteen words is two neighbouring pixels of sixteen images. Rows of the input have zeros where taps reach
 //! beyond the image, and those of the gradient where they have an odd number of pixels, so that every row is made of
 //! whole steps. With a stride, a row of the input has its pixels sorted by their place within a stride: those of a tap
-//! are neighbours again.
+//! are neighbours again. A tap begins at an even or at an odd pixel, for which there are two copies of the input.
 
 #![expect(unsafe_code, reason = "tiles read through pointers whose bounds are asserted")]
 #![expect(
@@ -20,7 +20,7 @@ use super::grid::Axis;
 use super::layout::{BLOCK, StridedMap, transpose_block};
 use super::scratch::{Scratch, first};
 use crate::map::lines;
-use crate::tiles::{SIDE, SumBlock, TileKernel, TileUnit, Tiles, side_by_side};
+use crate::tiles::{SIDE, SQUARE, SumBlock, TileKernel, TileUnit, Tiles, side_by_side};
 
 /// Words of a pixel: pairs of sixteen images.
 const WORDS: usize = LANES / 2;
@@ -31,7 +31,7 @@ const SUMS: usize = 144 * 1024;
 /// Channels of a task, at most.
 const CHANNELS: usize = 256;
 /// Words of both operands of a task, at most, unless one row needs more.
-const OPERANDS: usize = 192 * 1024;
+const OPERANDS: usize = 512 * 1024;
 /// Pixels of a row where neighbours do not matter.
 const WIDTH: usize = 64;
 /// Channels for which tile registers are worth it: fewer would fill less than half of one.
@@ -67,17 +67,19 @@ pub(super) fn contract(
         let most = most.clamp(2 * BLOCK, CHANNELS);
         channels.div_ceil(channels.div_ceil(most)).next_multiple_of(BLOCK)
     });
-    let width = horizontal.count.next_multiple_of(PIXELS);
+    let steps = horizontal.count.div_ceil(PIXELS);
+    let farthest = (horizontal.taps - 1) / horizontal.stride;
     let rows = Rows {
         vertical,
         horizontal,
-        width,
+        steps,
         phases: horizontal.stride.min(horizontal.taps),
-        stream: width + (horizontal.taps - 1) / horizontal.stride,
+        copies: if farthest > 0 { PIXELS } else { 1 },
+        stream: steps + farthest / PIXELS,
     };
     let row_words = |rows_of_gradient: usize| {
         let sources = (rows_of_gradient - 1) * vertical.stride + vertical.taps;
-        WORDS * (sources * rows.input() * task_channels[0] + rows_of_gradient * width * task_channels[1])
+        SIDE * (sources * rows.input() * task_channels[0] + rows_of_gradient * steps * task_channels[1])
     };
     let blocks = gradient.shape.blocks();
     let fits = (1..=vertical.count).rev().find(|rows| row_words(*rows) <= OPERANDS).unwrap_or(1);
@@ -103,30 +105,43 @@ pub(super) fn contract(
 struct Rows {
     vertical: Axis,
     horizontal: Axis,
-    /// Pixels of a row of the gradient: a multiple of those of a step.
-    width: usize,
+    /// Steps of a row of the gradient.
+    steps: usize,
     /// Places within a stride that some tap reads.
     phases: usize,
-    /// Pixels of a row of the input for each of them.
+    /// Of each of them: one from the first pixel on, and one from the second.
+    copies: usize,
+    /// Steps of each copy.
     stream: usize,
 }
 
 impl Rows {
-    /// Pixels of a row of the input.
+    /// Steps of a row of the input.
     fn input(&self) -> usize {
-        self.phases * self.stream
+        self.phases * self.copies * self.stream
     }
 
-    /// The pixel of a row of the input that the first pixel of the gradient meets at a tap.
+    /// Pixels of a row of the input.
+    fn pixels(&self) -> usize {
+        self.phases * self.pixels_of_phase()
+    }
+
+    /// Those of a place within a stride.
+    fn pixels_of_phase(&self) -> usize {
+        self.stream * PIXELS + self.copies - 1
+    }
+
+    /// The step of a row of the input that the first step of the gradient meets at a tap.
     fn of_tap(&self, tap: usize) -> usize {
-        tap % self.horizontal.stride * self.stream + tap / self.horizontal.stride
+        let (phase, pixel) = (tap % self.horizontal.stride, tap / self.horizontal.stride);
+        (phase * self.copies + pixel % PIXELS) * self.stream + pixel / PIXELS
     }
 
     /// Lists the columns of a row of the input, as far as the image has them.
     fn input_columns(&self) -> impl Iterator<Item = Option<usize>> {
-        let Self { horizontal, stream, .. } = *self;
-        (0..self.input()).map(move |place| {
-            let (phase, index) = (place / stream, place % stream);
+        let (horizontal, of_phase) = (self.horizontal, self.pixels_of_phase());
+        (0..self.pixels()).map(move |place| {
+            let (phase, index) = (place / of_phase, place % of_phase);
             let column = (index * horizontal.stride + phase) as isize + horizontal.shift;
             usize::try_from(column).ok().filter(|column| *column < horizontal.source)
         })
@@ -161,11 +176,9 @@ impl Call<'_> {
             let row_at = |range: usize| self.rows.vertical.count * range / self.row_ranges;
             let rows = row_at(unit % self.row_ranges)..row_at(unit % self.row_ranges + 1);
             let sources = self.rows.vertical.sources_of(rows.clone());
-            // An odd number of lines: rows of a tile do not fall into the same set of a cache.
-            let pixels = blocks.len() * sources.len() * self.rows.input();
-            let stride = (pixels * WORDS).next_multiple_of(SIDE) | SIDE;
-            let input = first(&mut scratch.first, channels.len().next_multiple_of(BLOCK) * stride);
-            let panel = blocks.len() * rows.len() * self.rows.width * WORDS * BLOCK;
+            let input_panel = blocks.len() * sources.len() * self.rows.input() * SQUARE;
+            let input = first(&mut scratch.first, channels.len().div_ceil(BLOCK) * input_panel);
+            let panel = blocks.len() * rows.len() * self.rows.steps * SQUARE;
             let gradient = first(&mut scratch.second, outputs.len().div_ceil(BLOCK) * panel);
             for (index, block) in blocks.clone().enumerate() {
                 self.list(sources.clone(), 0, &mut scratch.offsets);
@@ -174,8 +187,9 @@ impl Call<'_> {
                     block,
                     channels: channels.clone(),
                     pixels: &scratch.offsets,
-                    place: index * sources.len() * self.rows.input() * WORDS,
-                    stride,
+                    rows: self.rows,
+                    place: index * sources.len() * self.rows.input() * SQUARE,
+                    panel: input_panel,
                     words: input,
                 });
                 self.list(rows.clone(), 1, &mut scratch.offsets);
@@ -184,7 +198,7 @@ impl Call<'_> {
                     block,
                     channels: outputs.clone(),
                     pixels: &scratch.offsets,
-                    place: index * rows.len() * self.rows.width * WORDS * BLOCK,
+                    place: index * rows.len() * self.rows.steps * SQUARE,
                     panel,
                     words: gradient,
                 });
@@ -192,9 +206,8 @@ impl Call<'_> {
             self.unit.run(ContractSquares {
                 call: self,
                 input,
-                stride,
                 gradient,
-                panel,
+                panels: [input_panel, panel],
                 channels: channels.len(),
                 outputs: outputs.len(),
                 blocks: blocks.len(),
@@ -210,7 +223,7 @@ impl Call<'_> {
     fn list(&self, rows: Range<usize>, side: usize, pixels: &mut Vec<u32>) {
         pixels.clear();
         let source = &self.sources[side];
-        let Rows { horizontal, width, .. } = self.rows;
+        let Rows { horizontal, steps, .. } = self.rows;
         // Of the input, and of the gradient.
         let across = [horizontal.source, horizontal.count][side];
         for row in rows {
@@ -220,58 +233,78 @@ impl Call<'_> {
             };
             match side {
                 0 => self.rows.input_columns().for_each(&mut push),
-                _ => (0..width).for_each(|column| push((column < across).then_some(column))),
+                _ => (0..steps * PIXELS).for_each(|column| push((column < across).then_some(column))),
             }
         }
     }
 }
 
-/// Packs some channels at some pixels of a block as rows of pairs of images, a row a channel.
+/// Packs some channels at some pixels of a block as `[⌈channels / 16⌉, rows, phases, copies, steps, 16 channels, 16]`:
+/// the words of a step and a channel are the pairs of images of two pixels.
 struct PackRows<'a> {
     source: StridedMap<'a>,
     block: usize,
     /// From an even one on.
     channels: Range<usize>,
+    /// `[rows, phases, pixels]`
     pixels: &'a [u32],
-    /// The word of each row at which they begin, and words from row to row.
+    rows: Rows,
+    /// The word of each panel at which they begin, and words of a panel.
     place: usize,
-    stride: usize,
+    panel: usize,
     words: &'a mut [u32],
 }
 
 impl Kernel for PackRows<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { source, block, channels, pixels, place, stride, words } = self;
+        let Self { source, block, channels, pixels, rows, place, panel, words } = self;
         let (count, map) = (channels.len(), lines(source.words));
         assert!(A::PAIRS && channels.start.is_multiple_of(2));
+        let phases = pixels.len() / rows.pixels() * rows.phases;
         for two in (0..count.next_multiple_of(BLOCK)).step_by(2) {
-            let (low, high) = words[two * stride..].split_at_mut(stride);
-            let rows = [low, &mut high[..stride]].map(|row| {
-                row[place..][..pixels.len() * WORDS].as_chunks_mut::<WORDS>().0
-            });
-            let [low, high] = rows;
-            if two >= count {
-                low.fill([0; WORDS]);
-                high.fill([0; WORDS]);
-                continue;
-            }
-            let first = source.first_line(block, (channels.start + two) / 2);
-            for ((low, high), pixel) in low.iter_mut().zip(high).zip(pixels) {
-                if *pixel == NOWHERE {
-                    (*low, *high) = ([0; WORDS], [0; WORDS]);
-                    continue;
-                }
-                let line = &map[first + *pixel as usize];
-                // Images are in the order of their numbers, the first of two in the lower half.
-                for pair in 0..WORDS {
-                    let [one, other] = [line[2 * pair], line[2 * pair + 1]];
-                    low[pair] = one & 0xFFFF | other << 16;
-                    high[pair] = one >> 16 | other & 0xFFFF_0000;
+            let steps =
+                &mut words[two / BLOCK * panel + place..][..phases * rows.copies * rows.stream * SQUARE];
+            let steps = steps.as_chunks_mut::<{ SIDE }>().0;
+            let first = (two < count).then(|| source.first_line(block, (channels.start + two) / 2));
+            let phases = pixels.chunks_exact(rows.pixels_of_phase());
+            for (pixels, steps) in phases.zip(steps.chunks_exact_mut(rows.copies * rows.stream * SIDE)) {
+                let mut before = [[0; LANES]; 2];
+                for (index, pixel) in pixels.iter().enumerate() {
+                    let line = match first {
+                        Some(first) if *pixel != NOWHERE => map[first + *pixel as usize],
+                        _ => [0; LANES],
+                    };
+                    // The images of each of two channels.
+                    let now = [line.map(|word| word as u16), line.map(|word| (word >> 16) as u16)];
+                    // Two pixels are a step of the copy that begins at an even or at an odd one.
+                    let copy = (index + 1) % PIXELS;
+                    if index > 0 && copy < rows.copies {
+                        let step = copy * rows.stream + (index - 1) / PIXELS;
+                        let place = step * SIDE + two % BLOCK;
+                        for half in 0..2 {
+                            write_step(&mut steps[place + half], [before[half], now[half]]);
+                        }
+                    }
+                    before = now;
                 }
             }
         }
     }
+}
+
+/// Writes the images of two pixels, two of them a word.
+#[inline(always)]
+fn write_step(target: &mut [u32; SIDE], pixels: [[u16; LANES]; 2]) {
+    // SAFETY: both are 64 bytes without invalid values, and the first of two images is the lower half of a word.
+    #[cfg(target_endian = "little")]
+    let words = unsafe { std::mem::transmute::<[[u16; LANES]; 2], [u32; SIDE]>(pixels) };
+    #[cfg(not(target_endian = "little"))]
+    let words = std::array::from_fn(|word| {
+        let [low, high] = [0, 1].map(|half| u32::from(pixels.as_flattened()[2 * word + half]));
+        low | high << 16
+    });
+    *target = words;
 }
 
 /// Packs some channels at some pixels of a block as `[⌈channels / 16⌉, pixels, pairs of images, 16]`.
@@ -313,13 +346,12 @@ impl Kernel for PackColumns<'_> {
 /// Adds the products of packed rows to a task's sums, or writes them there.
 struct ContractSquares<'a> {
     call: &'a Call<'a>,
-    /// `[⌈channels / 16⌉ · 16, stride]`, of which a row has `[blocks, source rows, pixels, pairs of images]`
+    /// `[⌈channels / 16⌉, blocks, source rows, phases, copies, steps, 16 channels, 16]`
     input: &'a [u32],
-    stride: usize,
-    /// `[⌈outputs / 16⌉, blocks, rows, pixels, pairs of images, 16]`
+    /// `[⌈outputs / 16⌉, blocks, rows, steps, 16, 16 outputs]`
     gradient: &'a [u32],
-    /// Words of a panel of it.
-    panel: usize,
+    /// Words of a panel of each.
+    panels: [usize; 2],
     channels: usize,
     outputs: usize,
     blocks: usize,
@@ -335,18 +367,19 @@ impl TileKernel for ContractSquares<'_> {
         let Call { rows: Rows { vertical, horizontal, .. }, split, .. } = self.call;
         let [task_channels, task_outputs] = split.task_channels;
         let [channels, outputs] = [self.channels, self.outputs].map(|count| count.next_multiple_of(BLOCK));
-        let row = self.call.rows.input() * WORDS;
-        assert!(self.blocks * self.sources.len() * row <= self.stride);
-        assert!(channels * self.stride <= self.input.len());
-        assert_eq!(self.panel, self.blocks * self.rows.len() * self.call.rows.width * WORDS * BLOCK);
-        assert!(outputs / BLOCK * self.panel <= self.gradient.len());
+        let [input_row, gradient_row] =
+            [self.call.rows.input(), self.call.rows.steps].map(|steps| steps * SQUARE);
+        assert_eq!(self.panels[0], self.blocks * self.sources.len() * input_row);
+        assert_eq!(self.panels[1], self.blocks * self.rows.len() * gradient_row);
+        assert!(channels / BLOCK * self.panels[0] <= self.input.len());
+        assert!(outputs / BLOCK * self.panels[1] <= self.gradient.len());
         assert!(channels <= task_channels && outputs <= task_outputs);
         assert_eq!(self.sums.len(), split.sums());
         for tap in 0..vertical.taps * horizontal.taps {
             let [tap_row, tap_column] = [tap / horizontal.taps, tap % horizontal.taps];
             let tap_rows = vertical.indices_of(tap_row, self.rows.clone());
             let first = self.call.rows.of_tap(tap_column);
-            assert!(first + self.call.rows.width <= self.call.rows.input());
+            assert!(first + self.call.rows.steps <= self.call.rows.input());
             let source = |row: usize| vertical.source_of(row, tap_row) - self.sources.start;
             assert!(tap_rows.is_empty() || source(tap_rows.end - 1) < self.sources.len());
             for channel in (0..channels).step_by(2 * BLOCK) {
@@ -356,8 +389,8 @@ impl TileKernel for ContractSquares<'_> {
                     // operands, and their sums in those of the task.
                     unsafe {
                         let steps = TapSteps {
-                            input: self.input.as_ptr().add(channel * self.stride + first * WORDS),
-                            gradient: self.gradient.as_ptr().add(output / BLOCK * self.panel),
+                            input: self.input.as_ptr().add(channel / BLOCK * self.panels[0] + first * SQUARE),
+                            gradient: self.gradient.as_ptr().add(output / BLOCK * self.panels[1]),
                             sums: self.sums.as_mut_ptr().add(place),
                             tap_row,
                             rows: tap_rows.clone(),
@@ -388,9 +421,13 @@ impl ContractSquares<'_> {
     /// # Safety
     /// From the pointers on there are `ROWS` · 16 channels, and `COLUMNS` panels of outputs, with these rows.
     #[inline(always)]
-    unsafe fn block<T: Tiles, const ROWS: usize, const COLUMNS: usize>(&self, tiles: &mut T, steps: TapSteps) {
-        let Rows { vertical, width, .. } = self.call.rows;
-        let row_words = self.call.rows.input() * WORDS;
+    unsafe fn block<T: Tiles, const ROWS: usize, const COLUMNS: usize>(
+        &self,
+        tiles: &mut T,
+        steps: TapSteps,
+    ) {
+        let Rows { vertical, steps: width, .. } = self.call.rows;
+        let input_row = self.call.rows.input() * SQUARE;
         let task_outputs = self.call.split.task_channels[1];
         let TapSteps { input, gradient, sums: target, tap_row, rows } = steps;
         // SAFETY: as the caller's.
@@ -404,15 +441,13 @@ impl ContractSquares<'_> {
             for block in 0..self.blocks {
                 for row in rows.clone() {
                     let source = vertical.source_of(row, tap_row) - self.sources.start;
-                    let input = input.add((block * self.sources.len() + source) * row_words);
+                    let input = input.add((block * self.sources.len() + source) * input_row);
                     let of_block = block * self.rows.len() + row - self.rows.start;
-                    let gradient = gradient.add(of_block * width * WORDS * BLOCK);
-                    for pixel in (0..width).step_by(PIXELS) {
-                        let input = input.add(pixel * WORDS);
-                        let gradient = gradient.add(pixel * WORDS * BLOCK);
-                        let left = std::array::from_fn(|panel| input.add(panel * BLOCK * self.stride));
-                        let right = std::array::from_fn(|panel| gradient.add(panel * self.panel));
-                        sums.add(left, self.stride, right, BLOCK);
+                    let gradient = gradient.add(of_block * width * SQUARE);
+                    for step in (0..width * SQUARE).step_by(SQUARE) {
+                        let left = std::array::from_fn(|panel| input.add(panel * self.panels[0] + step));
+                        let right = std::array::from_fn(|panel| gradient.add(panel * self.panels[1] + step));
+                        sums.add(left, SIDE, right, SIDE);
                     }
                 }
             }

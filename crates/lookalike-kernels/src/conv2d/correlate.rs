@@ -71,7 +71,8 @@ pub(super) fn correlate(
     let mut source = StridedMap::dense(operands.map, from, precision);
     let (mut packed, mut made) = (from, to);
     let unit = path.tiles().filter(|_| source.channel_words() >= FEWEST);
-    let words = if unit.is_some() { source.channel_words().next_multiple_of(SIDE) } else { source.channel_words() };
+    let words =
+        if unit.is_some() { source.channel_words().next_multiple_of(SIDE) } else { source.channel_words() };
     let outputs = if unit.is_some() { SIDE } else { path.rows() };
     let (mut phases, row_words) = phases(sides, words);
     let panel_words = row_words * outputs;
@@ -97,8 +98,17 @@ pub(super) fn correlate(
                 with_scratch(User::Task, |scratch| {
                     let (channels, rows) = (from.channels, &mut scratch.rows);
                     match unit {
-                        Some(_) => path.run(PackWeightSquares { phases, weights, channels, outputs, rows, words: packed }),
-                        None => path.run(PackWeights { phases, weights, channels, outputs, rows, words: packed }),
+                        Some(_) => path.run(PackWeightSquares {
+                            phases,
+                            weights,
+                            channels,
+                            outputs,
+                            rows,
+                            words: packed,
+                        }),
+                        None => {
+                            path.run(PackWeights { phases, weights, channels, outputs, rows, words: packed })
+                        }
                     }
                 });
             });

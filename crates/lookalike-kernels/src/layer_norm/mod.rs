@@ -9,8 +9,8 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::columns::{over_tasks, task_rows};
-use crate::instructions::Level;
 use crate::dropout::Place;
+use crate::instructions::Level;
 use crate::output::init_vec;
 use loops::{Backward, Forward, Mask};
 

@@ -2,10 +2,7 @@
 //! The intrinsics are not stable, so that these are written as assembly.
 
 #![expect(unsafe_code, reason = "instructions without an intrinsic; each caller proves them and the bounds")]
-#![expect(
-    clippy::inline_always,
-    reason = "a call for each instruction would cost more than it"
-)]
+#![expect(clippy::inline_always, reason = "a call for each instruction would cost more than it")]
 
 use std::arch::asm;
 use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};

@@ -71,8 +71,8 @@ fn sums_are_those_of_the_obvious_loop() {
             let found = products(unit, [&row_words, &column_words], words, Some(&base));
             for (place, (found, base)) in found.iter().zip(&base).enumerate() {
                 let (row, column) = (place / columns, place % columns);
-                let terms = (0..2 * words)
-                    .map(|term| left[row * 2 * words + term] * right[term * columns + column]);
+                let terms =
+                    (0..2 * words).map(|term| left[row * 2 * words + term] * right[term * columns + column]);
                 assert_eq!(*found, base + terms.sum::<f32>(), "{unit:?} at {place}");
             }
         }

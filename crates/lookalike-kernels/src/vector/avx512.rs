@@ -6,16 +6,15 @@
 )]
 
 use std::arch::x86_64::{
-    __m256i, __m512, __m512bh, _CMP_NLT_UQ, _CMP_ORD_Q, _mm512_add_ps, _mm512_and_si512, _mm512_andnot_si512,
-    _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_castsi512_si256,
-    _mm512_cmp_ps_mask, _mm512_cvtepu32_epi64, _mm512_dpbf16_ps, _mm512_extracti64x4_epi64, _mm512_fmadd_ps,
-    _mm512_loadu_ps, _mm512_mask_blend_epi32, _mm512_mask_cmpge_epu64_mask, _mm512_mask_storeu_epi64,
-    _mm512_maskz_compress_epi32, _mm512_maskz_compress_epi64, _mm512_maskz_loadu_epi32,
-    _mm512_maskz_loadu_epi64, _mm512_maskz_xor_epi32, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_epi64,
-    _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_shuffle_f32x4,
-    _mm512_shuffle_i64x2, _mm512_slli_epi32, _mm512_slli_epi64, _mm512_srai_epi32, _mm512_srli_epi32,
-    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_unpackhi_epi64, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
-    _mm512_unpacklo_epi64, _mm512_unpacklo_pd, _mm512_unpacklo_ps, _mm512_xor_si512,
+    __m512, __m512bh, _CMP_GE_OQ, _CMP_NLT_UQ, _mm512_and_si512, _mm512_andnot_si512, _mm512_castpd_ps,
+    _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_dpbf16_ps,
+    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_epi32, _mm512_mask_cmp_ps_mask,
+    _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps, _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps,
+    _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_shuffle_f32x4,
+    _mm512_shuffle_i64x2, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
+    _mm512_unpackhi_epi64, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_epi64, _mm512_unpacklo_pd,
+    _mm512_unpacklo_ps,
 };
 
 use super::{PANEL, Vector};
@@ -64,49 +63,43 @@ impl Vector for __m512 {
     }
 
     #[inline(always)]
-    unsafe fn append_keys(self, mask: u32, indices: &[u32], keys: &mut [u64]) {
-        assert!(keys.len() >= 16 && (32 - mask.leading_zeros()) as usize <= indices.len());
+    unsafe fn append(self, mask: u32, indices: &[u32], values: &mut [f32], kept: &mut [u32]) {
+        assert!(values.len() >= 16 && kept.len() >= 16);
+        assert!((32 - mask.leading_zeros()) as usize <= indices.len());
         // SAFETY: the caller guarantees AVX-512F; indices are read where `mask` has bits, which ends within
-        // them, and sixteen keys written.
+        // them, and sixteen of each written.
         unsafe {
             let mask = mask as u16;
-            // As in `key`, sixteen at a time.
-            let bits = _mm512_castps_si512(_mm512_add_ps(self, _mm512_setzero_ps()));
-            let flipped = _mm512_or_si512(_mm512_srai_epi32::<31>(bits), _mm512_set1_epi32(i32::MIN));
-            let numbers = _mm512_cmp_ps_mask::<_CMP_ORD_Q>(self, self);
-            let ordered = _mm512_maskz_xor_epi32(numbers, bits, flipped);
             let indices = _mm512_maskz_loadu_epi32(mask, indices.as_ptr().cast());
-            let ordered = _mm512_maskz_compress_epi32(mask, ordered);
-            let indices = _mm512_maskz_compress_epi32(mask, _mm512_xor_si512(indices, _mm512_set1_epi32(-1)));
-            let widened = |ordered: __m256i, indices: __m256i| {
-                let above = _mm512_slli_epi64::<32>(_mm512_cvtepu32_epi64(ordered));
-                _mm512_or_si512(above, _mm512_cvtepu32_epi64(indices))
+            let (dense, places) = if mask == u16::MAX {
+                (self, indices)
+            } else {
+                (_mm512_maskz_compress_ps(mask, self), _mm512_maskz_compress_epi32(mask, indices))
             };
-            let low = widened(_mm512_castsi512_si256(ordered), _mm512_castsi512_si256(indices));
-            let high =
-                widened(_mm512_extracti64x4_epi64::<1>(ordered), _mm512_extracti64x4_epi64::<1>(indices));
-            _mm512_storeu_si512(keys.as_mut_ptr().cast(), low);
-            _mm512_storeu_si512(keys.as_mut_ptr().add(8).cast(), high);
+            _mm512_storeu_ps(values.as_mut_ptr(), dense);
+            _mm512_storeu_si512(kept.as_mut_ptr().cast(), places);
         }
     }
 
     #[inline(always)]
-    unsafe fn keep_from(keys: &mut [u64], pivot: u64) -> usize {
-        let mut kept = 0;
-        for at in (0..keys.len()).step_by(8) {
-            // SAFETY: the caller guarantees AVX-512F; only keys that there are, are read and written, and as
+    unsafe fn keep_from(values: &mut [f32], indices: &mut [u32], pivot: f32) -> usize {
+        assert_eq!(values.len(), indices.len());
+        let (length, mut kept) = (values.len(), 0);
+        let (values, indices) = (values.as_mut_ptr(), indices.as_mut_ptr().cast::<i32>());
+        for at in (0..length).step_by(16) {
+            // SAFETY: the caller guarantees AVX-512F; only entries that there are, are read and written, and as
             // no more are kept than were read, none is overwritten before it is read.
             unsafe {
-                let here = ((1_u32 << (keys.len() - at).min(8)) - 1) as u8;
-                let values = _mm512_maskz_loadu_epi64(here, keys.as_ptr().add(at).cast());
-                let above = _mm512_mask_cmpge_epu64_mask(here, values, _mm512_set1_epi64(pivot as i64));
+                let here = ((1_u32 << (length - at).min(16)) - 1) as u16;
+                let entries = _mm512_maskz_loadu_ps(here, values.add(at));
+                let numbers = _mm512_maskz_loadu_epi32(here, indices.add(at));
+                let above = _mm512_mask_cmp_ps_mask::<_CMP_GE_OQ>(here, entries, _mm512_set1_ps(pivot));
                 let count = above.count_ones();
-                let dense = _mm512_maskz_compress_epi64(above, values);
-                _mm512_mask_storeu_epi64(
-                    keys.as_mut_ptr().add(kept).cast(),
-                    ((1_u32 << count) - 1) as u8,
-                    dense,
-                );
+                let written = ((1_u32 << count) - 1) as u16;
+                let dense = _mm512_maskz_compress_ps(above, entries);
+                _mm512_mask_storeu_ps(values.add(kept), written, dense);
+                let dense = _mm512_maskz_compress_epi32(above, numbers);
+                _mm512_mask_storeu_epi32(indices.add(kept), written, dense);
                 kept += count as usize;
             }
         }

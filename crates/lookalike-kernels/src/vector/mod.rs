@@ -12,7 +12,10 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::{__m256, __m512};
 use std::cmp::Ordering::Less;
+use std::marker::PhantomData;
 
 use crate::instructions::Level;
 #[cfg(target_arch = "x86_64")]
@@ -56,6 +59,41 @@ pub(crate) fn run_avx512<W: Work>(work: W) -> W::Output {
     work.run::<true>()
 }
 
+/// Work to be compiled for the registers of each level.
+pub(crate) trait VectorWork {
+    /// What it computes.
+    type Output;
+    /// The work, to be marked `#[inline(always)]`. `FUSED` is as in [`Work`].
+    fn run<V: Vector, const FUSED: bool>(self) -> Self::Output;
+}
+
+struct With<V, W>(W, PhantomData<V>);
+
+impl<V: Vector, W: VectorWork> Work for With<V, W> {
+    type Output = W::Output;
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) -> W::Output {
+        self.0.run::<V, FUSED>()
+    }
+}
+
+impl Level {
+    /// Runs `work` with the registers of this level.
+    pub(crate) fn run_vectors<W: VectorWork>(self, work: W) -> W::Output {
+        match self {
+            Self::Portable => With::<[f32; 4], _>(work, PhantomData).run::<false>(),
+            // Not by `Level::run`, which would compile the work with these registers for every level.
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found AVX2 and FMA.
+            Self::Avx2 => unsafe { run_avx2(With::<__m256, _>(work, PhantomData)) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: `detect` found AVX-512F.
+            Self::Avx512 => unsafe { run_avx512(With::<__m512, _>(work, PhantomData)) },
+        }
+    }
+}
+
 /// a · b + c, in one instruction where there is one.
 #[inline(always)]
 pub(crate) fn multiply_add<const FUSED: bool>(a: f32, b: f32, c: f32) -> f32 {
@@ -97,27 +135,23 @@ pub(crate) trait Vector: Copy {
     unsafe fn bf16_halves(self) -> (Self, Self);
     /// A bit for each lane, the lowest first, that is not below that of `bound`; NaN is below nothing.
     unsafe fn not_below(self, bound: Self) -> u32;
-    /// Writes to the beginning of `keys`, 16 of which may be overwritten, the [`key`] of each lane of `mask`,
-    /// whose index is in its place of `indices`, in order.
+    /// Writes the lanes of `mask`, in order, to the beginning of `values`, and the numbers in their places of
+    /// `indices` to that of `kept`. As many as a panel has may be overwritten of both.
     #[inline(always)]
-    unsafe fn append_keys(self, mask: u32, indices: &[u32], keys: &mut [u64]) {
-        let mut values = [0.0; PANEL];
+    unsafe fn append(self, mask: u32, indices: &[u32], values: &mut [f32], kept: &mut [u32]) {
+        let mut lanes = [0.0; PANEL];
         // SAFETY: no vector is longer than a panel.
-        unsafe { self.store(values.as_mut_ptr()) };
-        let lanes = (0..Self::LANES).filter(|lane| mask >> lane & 1 == 1);
-        for (target, lane) in keys.iter_mut().zip(lanes) {
-            *target = key(values[lane], indices[lane]);
+        unsafe { self.store(lanes.as_mut_ptr()) };
+        let chosen = (0..Self::LANES).filter(|lane| mask >> lane & 1 == 1);
+        for ((value, index), lane) in values.iter_mut().zip(kept).zip(chosen) {
+            (*value, *index) = (lanes[lane], indices[lane]);
         }
     }
-    /// How many of `keys` are not below `pivot`.
+    /// Moves those of `values` that are at least `pivot` to the beginning, and their numbers in `indices` too, and
+    /// returns how many they are. NaN is not.
     #[inline(always)]
-    unsafe fn count_from(keys: &[u64], pivot: u64) -> usize {
-        keys.iter().map(|key| usize::from(*key >= pivot)).sum()
-    }
-    /// Moves those of `keys` that are not below `pivot` to the beginning, and returns how many they are.
-    #[inline(always)]
-    unsafe fn keep_from(keys: &mut [u64], pivot: u64) -> usize {
-        keep_rest(keys, 0, 0, pivot)
+    unsafe fn keep_from(values: &mut [f32], indices: &mut [u32], pivot: f32) -> usize {
+        keep_rest(values, indices, 0, 0, pivot)
     }
     /// Writes the transpose of 16 rows of 16 values, `stride` apart, to rows that are `target_stride` apart.
     #[inline(always)]
@@ -149,15 +183,14 @@ pub(crate) trait Vector: Copy {
     }
 }
 
-/// Moves those of `keys` from `first` on that are not below `pivot` behind the `kept` that were moved before,
-/// one by one; returns how many are kept in all.
+/// Moves those of `values` from `first` on that are at least `pivot`, and their numbers, behind the `kept` that were
+/// moved before, one by one; returns how many are kept in all.
 #[inline(always)]
-fn keep_rest(keys: &mut [u64], first: usize, mut kept: usize, pivot: u64) -> usize {
-    for at in first..keys.len() {
+fn keep_rest(values: &mut [f32], indices: &mut [u32], first: usize, mut kept: usize, pivot: f32) -> usize {
+    for at in first..values.len() {
         // Without a branch, which would be mispredicted half of the time.
-        let key = keys[at];
-        keys[kept] = key;
-        kept += usize::from(key >= pivot);
+        (values[kept], indices[kept]) = (values[at], indices[at]);
+        kept += usize::from(values[kept] >= pivot);
     }
     kept
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors::{self, TensorFile};
+use lookalike_kernels::map::Precision;
 use serde::{Deserialize, Serialize};
 
 use super::collapse::CollapseDetector;
@@ -48,9 +49,9 @@ pub struct State {
     pub judged: Judged,
 }
 
-/// What of this processor decides bits: its level of vector instructions, and the number of threads.
-pub fn machine() -> String {
-    format!("{} with {} threads", lookalike_kernels::level(), rayon::current_num_threads())
+/// What of this processor decides the bits of a run in this precision: its instructions, and the number of threads.
+pub fn machine(precision: Precision) -> String {
+    format!("{} with {} threads", lookalike_kernels::level(precision), rayon::current_num_threads())
 }
 
 /// A folder of checkpoints.
