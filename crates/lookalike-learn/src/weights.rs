@@ -1,4 +1,4 @@
-//! Weights that an encoder starts from: a safetensors file of torchvision's, of an export, or of a run; or the folder of a sentence
+//! Weights that an encoder starts from: a safetensors file of torchvision's, timm's, an export, or a run; or the folder of a sentence
 //! encoder.
 
 use std::cell::RefCell;

@@ -16,7 +16,7 @@ use lookalike_learn::Registry;
 use lookalike_learn::encoder::vit::{Architecture, Positions, Representation, Vit, VitConfig};
 use lookalike_learn::engine::{Tensor, from_host, to_host};
 use lookalike_learn::experiment::{Experiment, MODEL, export};
-use lookalike_learn::module::{Module, Pass, arrays_of};
+use lookalike_learn::module::{Pass, arrays_of};
 use lookalike_learn::recipe::{Recipe, ValidRecipe};
 use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
@@ -164,7 +164,8 @@ const RECIPE: &str = "[data]\nname = \"glyphs\"\n[augment]\nsize = 8\n\
     predictor = { width = 32, batch_norm = \"all\" }\n[loss]\ntemperature = 0.2\n\
     [sampler]\nkind = \"uniform\"\nbatch_size = 16\n\
     [optimizer]\nkind = \"adamw\"\nlearning_rate = 3e-3\nweight_decay = 0.1\n\
-    [train]\nepochs = 1\nwarmup_epochs = 0.0\nschedule = \"constant\"\nmax_steps = 60\nlog_every = 1\n";
+    [train]\nepochs = 1\nwarmup_epochs = 0.0\nschedule = \"constant\"\nmax_steps = 60\nlog_every = 1\n\
+    [evaluate]\nbatch_size = 16\n";
 const SIMCLR: &[&str] = &["method={ kind = \"simclr\" }"];
 
 fn validate(settings: &[&str]) -> Result<ValidRecipe, String> {
@@ -225,8 +226,11 @@ fn a_batch_in_chunks_has_the_gradients_of_the_whole() {
     };
     let (whole, chunked) = (weights(&[], "whole").0, weights(&["train.chunk=5"], "chunked").0);
     for (name, array) in whole {
-        let error = relative(chunked[&name].as_f32().unwrap(), array.as_f32().unwrap());
-        assert!(error < 1e-4, "{name}: {error:e}");
+        // What is frozen is the same, and some of it 0.
+        if chunked[&name] != array {
+            let error = relative(chunked[&name].as_f32().unwrap(), array.as_f32().unwrap());
+            assert!(error < 1e-4, "{name}: {error:e}");
+        }
     }
 }
 
@@ -267,7 +271,10 @@ fn what_is_frozen_stays_and_an_export_or_run_is_read_again() {
 fn an_export_of_vit_small_has_everything_that_timm_loads_strictly() {
     let folder = tempfile::tempdir().unwrap();
     // Two of its blocks, so that fewer weights are drawn and written.
-    let settings = ["encoder={ kind = \"vit-small\", layers = 2, heads = 6 }", "augment.size=224"];
+    let encoder = "encoder={ kind = \"vit-small\", layers = 2, heads = 6 }";
+    // No BatchNorm in the head either, whose statistics would be estimated anew.
+    let method = "method={ kind = \"simclr\", projection = { batch_norm = \"none\" } }";
+    let settings = [encoder, method, "augment.size=224"];
     let experiment = open(&settings);
     experiment.save_model(folder.path(), &*experiment.untrained().unwrap()).unwrap();
     let path = folder.path().join("exported.safetensors");

@@ -184,11 +184,10 @@ fn check(arguments: &StepArguments) -> Result<(), Failure> {
             .map(|name| format!("{name} goes with an encoder of texts, --encoder bert or --encoder static"))
     };
     match arguments.encoder {
-        StepEncoder::ResNet(_) => of_texts(),
         StepEncoder::Vit(_) if arguments.stem.is_some() => {
             Some("--stem goes with a residual network; a Vision Transformer has none".to_owned())
         }
-        StepEncoder::Vit(_) => of_texts(),
+        StepEncoder::ResNet(_) | StepEncoder::Vit(_) => of_texts(),
         StepEncoder::Bert | StepEncoder::Static => {
             given(&of_images).map(|name| format!("{name} goes with an encoder of images"))
         }
