@@ -1,10 +1,11 @@
 //! Vision Transformers (Dosovitskiy et al. 2021, <https://arxiv.org/abs/2010.11929>), with timm's names and the initial weights of MoCo v3
 //! (Chen et al. 2021, <https://arxiv.org/abs/2104.02057>).
 //!
-//! An image is a sequence of tokens, a class token and its patches, and the sequences of a batch are packed one after another as texts are.
-//! A block normalises before it computes: h ← h + attention (norm₁ h), then h ← h + MLP (norm₂ h). A normalisation follows the last block.
-//! Nothing is dropped out.
+//! An image is a sequence of tokens, a class token and its patches, and the sequences of a batch are packed one after another as
+//! texts are. A block normalises before it computes: h ← h + attention (norm₁ h), then h ← h + MLP (norm₂ h). A normalisation
+//! follows the last block. Nothing is dropped out.
 
+mod config;
 pub mod entry;
 mod names;
 mod positions;
@@ -14,8 +15,8 @@ use std::sync::Arc;
 use lookalike_base::Stream;
 use lookalike_base::arrays::Arrays;
 use lookalike_data::ImageBatch;
-use serde::{Deserialize, Serialize};
 
+pub use config::{Architecture, Representation, VitConfig};
 pub use positions::Positions;
 
 use super::pooling::{first, without_first};
@@ -26,121 +27,9 @@ use crate::input::Input;
 use crate::layer::{LayerNorm, Linear, normal, uniform};
 use crate::module::{AnyTensor, Module, Parameter, Pass, Role, Visitor};
 use crate::op::{Attending, attention, linear, lookup};
-use crate::options::require;
 
 /// What layer normalisation adds to the variance.
 const EPSILON: f32 = 1e-6;
-
-/// Most patches of an image: far above any published, far below what exhausts memory.
-const MOST_PATCHES: usize = 1 << 16;
-
-/// What an image's vector is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Representation {
-    /// The class token's.
-    Token,
-    /// The mean of the patches'.
-    Mean,
-}
-
-/// The sizes of a Vision Transformer, and how it reads images.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VitConfig {
-    /// Side of the images, in pixels.
-    pub image: usize,
-    /// Side of a patch, in pixels, which divides that of the images.
-    pub patch: usize,
-    /// Length of a token's vector, d.
-    pub width: usize,
-    /// Blocks.
-    pub layers: usize,
-    /// Attention heads, which divide d.
-    pub heads: usize,
-    /// Length of the inner layer of the feed-forward part.
-    pub inner: usize,
-    /// What tells tokens where their patches are.
-    pub positions: Positions,
-    /// Whether the projection of patches stays as it was drawn.
-    pub stop_gradient: bool,
-    /// What an image's vector is.
-    pub representation: Representation,
-}
-
-impl VitConfig {
-    /// Patches along a side.
-    pub fn grid(&self) -> usize {
-        self.image / self.patch
-    }
-
-    /// Tokens of an image.
-    pub fn tokens(&self) -> usize {
-        self.grid().pow(2) + 1
-    }
-
-    /// Checks that the sizes fit each other.
-    ///
-    /// # Errors
-    /// [`LearnError::Recipe`] names the key of what does not fit.
-    pub fn check(&self) -> Result<(), LearnError> {
-        let Self { image, patch, width, heads, .. } = *self;
-        require(
-            heads > 0 && width.is_multiple_of(heads),
-            "encoder.heads",
-            format!("must divide encoder.width: {heads} attention heads do not divide vectors of {width}"),
-        )?;
-        require(
-            patch > 0 && image > 0 && image.is_multiple_of(patch),
-            "encoder.patch",
-            format!("must divide augment.size: patches of {patch} pixels do not fill views of {image}"),
-        )?;
-        require(
-            self.grid().pow(2) <= MOST_PATCHES,
-            "encoder.patch",
-            format!(
-                "makes {} patches of a view of {image} pixels, more than {MOST_PATCHES}",
-                self.grid().pow(2)
-            ),
-        )?;
-        require(
-            self.positions != Positions::SinCos || width.is_multiple_of(4),
-            "encoder.width",
-            "must be a multiple of 4 with encoder.position_embedding = \"sincos\": sine and cosine of row and column",
-        )
-    }
-}
-
-/// The networks on offer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Architecture {
-    /// ViT-S/16: patches of 16 pixels, 12 blocks, 384 wide; 12 heads as in MoCo v3, where timm and DeiT have 6.
-    #[serde(rename = "vit-small")]
-    Small,
-    /// Patches of 4 pixels, 6 blocks, 96 wide, 3 heads: for images of 32 pixels on CPUs.
-    #[serde(rename = "vit-tiny")]
-    Tiny,
-}
-
-impl Architecture {
-    /// Its sizes for images of `image` pixels, with fixed positions as in MoCo v3.
-    pub fn config(self, image: usize) -> VitConfig {
-        let (patch, width, layers, heads) = match self {
-            Self::Small => (16, 384, 12, 12),
-            Self::Tiny => (4, 96, 6, 3),
-        };
-        VitConfig {
-            image,
-            patch,
-            width,
-            layers,
-            heads,
-            inner: 4 * width,
-            positions: Positions::SinCos,
-            stop_gradient: false,
-            representation: Representation::Token,
-        }
-    }
-}
 
 /// A Vision Transformer without its classifier.
 #[derive(Debug, Clone)]
