@@ -94,7 +94,7 @@ impl Experiment {
             let inputs = self.modality.inputs();
             let mut encoder = (choice.encoder.build)(settings, inputs, &mut stream, &self.device)?;
             if let Some(weights) = weights {
-                weights.load(&mut encoder, &self.device)?;
+                weights.load_encoder(&mut *encoder, &self.device)?;
             }
             Ok(encoder)
         };

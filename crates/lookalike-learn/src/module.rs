@@ -1,6 +1,6 @@
 //! Parameters and the modules that own them.
 //!
-//! A module lists its tensors once, in [`Module::visit`], under the names that torchvision and Hugging Face use.
+//! A module lists its tensors once, in [`Module::visit`], under the names that torchvision, timm and Hugging Face use.
 //! Optimisers, checkpoints, export and momentum encoders all work through that one list.
 
 use std::num::NonZero;

@@ -4,6 +4,7 @@
 mod names;
 
 use crate::encoder::text::entry as text_encoder;
+use crate::encoder::vit::entry as vit;
 use crate::encoder::{EncoderEntry, Normalized, gcn, gin, resnet};
 use crate::error::LearnError;
 use crate::evaluate::{self, EvaluateOptions, ScoreEntry};
@@ -55,6 +56,8 @@ const ENCODERS: &[EncoderEntry] = &[
     resnet::RESNET34,
     resnet::RESNET50,
     resnet::SMALL,
+    vit::SMALL,
+    vit::TINY,
     gin::ENTRY,
     gcn::ENTRY,
     text_encoder::BERT,
@@ -216,7 +219,7 @@ const WEIGHTS: Key = Key {
     name: "weights",
     default: Value::Absent("drawn"),
     range: Range::Text("path"),
-    about: "safetensors from which the encoder starts: torchvision's, an export, or the `model.safetensors` of a run; of texts the folder of a sentence encoder. All of its \
+    about: "safetensors from which the encoder starts: torchvision's, timm's, an export, or the `model.safetensors` of a run; of texts the folder of a sentence encoder. All of its \
             tensors must be there; what is left over is told",
 };
 const ORACLE: Key = Key {

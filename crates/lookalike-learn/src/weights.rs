@@ -1,4 +1,4 @@
-//! Weights that an encoder starts from: a safetensors file of torchvision's, of an export, or of a run; or the folder of a sentence
+//! Weights that an encoder starts from: a safetensors file of torchvision's, timm's, an export, or a run; or the folder of a sentence
 //! encoder.
 
 use std::cell::RefCell;
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors;
 
+use crate::encoder::Encoder;
 use crate::engine::Device;
 use crate::error::LearnError;
 use crate::module::{Module, for_each_tensor, load_arrays};
@@ -72,6 +73,16 @@ impl Start {
         Ok(())
     }
 
+    /// Loads all tensors of `encoder`, of a file that can have them as [`Encoder::adopt`] says; see [`load_encoder`].
+    ///
+    /// # Errors
+    /// As [`load_encoder`].
+    pub fn load_encoder(&self, encoder: &mut dyn Encoder, device: &Device) -> Result<(), LearnError> {
+        let report = load_encoder(encoder, &self.path, device)?;
+        self.report.replace(Some(report));
+        Ok(())
+    }
+
     /// What was taken; `None` where nothing was loaded.
     pub fn into_report(self) -> Option<Report> {
         self.report.into_inner()
@@ -85,17 +96,60 @@ impl Start {
 /// [`LearnError::Recipe`] for a file of PyTorch's own format, with the lines that convert it; [`LearnError::ArrayFile`] where the file
 /// cannot be read; [`LearnError::Weights`] names a tensor that is missing or of another shape.
 pub fn load(module: &mut dyn Module, path: &Path, device: &Device) -> Result<Report, LearnError> {
-    const ENCODER: &str = "encoder.";
-    let arrays = read(path)?;
-    let mut own = Vec::new();
-    for_each_tensor(module, &mut |name, _, _| own.push(name.to_owned()));
-    let found = |prefix: &str| own.iter().any(|name| arrays.contains_key(&format!("{prefix}{name}")));
-    let prefix = if !found("") && found(ENCODER) { ENCODER } else { "" };
-    load_arrays(module, &arrays, prefix, device)?;
-    let taken =
-        |name: &String| name.strip_prefix(prefix).is_some_and(|name| own.iter().any(|own| own == name));
-    let left = arrays.keys().filter(|name| !taken(name)).cloned().collect();
-    Ok(Report { path: path.to_owned(), taken: own.len(), left })
+    Found::of(module, path)?.load(module, path, device)
+}
+
+/// [`load`] of an encoder, which can make its own what other programs name or shape otherwise.
+///
+/// # Errors
+/// As [`load`] and [`Encoder::adopt`].
+pub fn load_encoder(encoder: &mut dyn Encoder, path: &Path, device: &Device) -> Result<Report, LearnError> {
+    let found = Found::of(encoder, path)?;
+    let arrays = encoder.adopt(found.arrays)?;
+    Found { arrays, ..found }.load(encoder, path, device)
+}
+
+/// The tensors of a file.
+struct Found {
+    /// What stands before the names of an encoder's tensors.
+    prefix: &'static str,
+    /// Those behind the prefix, without it.
+    arrays: Arrays,
+    /// The names of the others.
+    left: Vec<String>,
+}
+
+impl Found {
+    /// Those of the file at `path`, of which `module` has its own.
+    fn of(module: &mut dyn Module, path: &Path) -> Result<Self, LearnError> {
+        const ENCODER: &str = "encoder.";
+        let (all, own) = (read(path)?, names_of(module));
+        let found = |prefix: &str| own.iter().any(|name| all.contains_key(&format!("{prefix}{name}")));
+        let prefix = if !found("") && found(ENCODER) { ENCODER } else { "" };
+        let (mut arrays, mut left) = (Arrays::new(), Vec::new());
+        for (name, array) in all {
+            match name.strip_prefix(prefix) {
+                Some(name) => drop(arrays.insert(name.to_owned(), array)),
+                None => left.push(name),
+            }
+        }
+        Ok(Self { prefix, arrays, left })
+    }
+
+    fn load(mut self, module: &mut dyn Module, path: &Path, device: &Device) -> Result<Report, LearnError> {
+        load_arrays(module, &self.arrays, "", device)?;
+        let own = names_of(module);
+        let left = self.arrays.into_keys().filter(|name| !own.contains(name));
+        self.left.extend(left.map(|name| format!("{}{name}", self.prefix)));
+        self.left.sort();
+        Ok(Report { path: path.to_owned(), taken: own.len(), left: self.left })
+    }
+}
+
+fn names_of(module: &mut dyn Module) -> Vec<String> {
+    let mut names = Vec::new();
+    for_each_tensor(module, &mut |name, _, _| names.push(name.to_owned()));
+    names
 }
 
 /// The tensors of a file, or of the folder of a sentence encoder.

@@ -40,8 +40,9 @@ type Names = &'static [&'static str];
 
 /// What the methods go with: encoders, negatives and losses.
 const COMBINATIONS: [(&str, Names, Names, Names); 13] = {
-    const IMAGES: &[&str] = &["resnet18", "resnet34", "resnet50", "small"];
-    const ANY: &[&str] = &["resnet18", "resnet34", "resnet50", "small", "gin", "bert", "static"];
+    const IMAGES: &[&str] = &["resnet18", "resnet34", "resnet50", "small", "vit-small", "vit-tiny"];
+    const ANY: &[&str] =
+        &["resnet18", "resnet34", "resnet50", "small", "vit-small", "vit-tiny", "gin", "bert", "static"];
     const ALL: &[&str] = &["info-nce", "debiased", "hard", "alignment"];
     const BATCH: &[&str] = &["batch"];
     [
@@ -122,7 +123,7 @@ fn validate_choice(
     match (method, encoder) {
         // Groups of nodes would cut graphs.
         ("moco", "gin") => settings.extend(owned(&["method.batch_norm_groups=1", "method.shuffle=false"])),
-        // Shorter representations than ResNets'.
+        // Representations shorter than ResNets'.
         ("direct-clr", _) => settings.push("method.coordinates=12".to_owned()),
         _ => {}
     }
@@ -243,7 +244,7 @@ const READERS: [(&str, Kind, &[&str]); 15] = {
 /// Values of keys whose first other value would be refused for what it is, or that are free.
 const OTHER: [(&str, &str); 15] = [
     ("encoder.layers", "4"),
-    ("encoder.width", "64"),
+    ("encoder.width", "48"),
     ("method.projection", "{ layers = 3 }"),
     ("method.predictor", "{ layers = 3 }"),
     ("method.batch_norm_groups", "4"),
@@ -252,7 +253,7 @@ const OTHER: [(&str, &str); 15] = [
     ("negatives.mixing", "{ hardest = 64 }"),
     ("augment.blur_kernel", "5"),
     ("augment.second_view", "{ flip = 0.25 }"),
-    ("augment.size", "24"),
+    ("augment.size", "48"),
     ("graphs.features", "{ parts = [\"attributes\"] }"),
     ("graphs.diffusion", "{ epsilon = 1e-3 }"),
     ("method.dimensions", "[2]"),
@@ -371,7 +372,14 @@ fn defaults_written_out_are_no_mistake_where_all_who_read_a_key_agree_on_it() {
     }
     refused.sort();
     refused.dedup();
-    let differ = ["encoder.layers", "encoder.width", "method.momentum", "method.momentum_schedule"];
+    let differ = [
+        "encoder.heads",
+        "encoder.layers",
+        "encoder.patch",
+        "encoder.width",
+        "method.momentum",
+        "method.momentum_schedule",
+    ];
     assert_eq!(refused, differ);
     assert!(written > 15, "{written}");
     assert!(validate(&["method.shuffle=true", "method.coordinates=360", "negatives.size=65536"]).is_ok());

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use lookalike_base::Watch;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_data::text::InvalidUtf8;
-use lookalike_learn::cost::images::{self, StepCost, StepOptions};
+use lookalike_learn::cost::images::{self, ResNetShares, Shares, StepCost, StepOptions, VitShares};
 use lookalike_learn::cost::texts::{self, TextShares, TextStepCost, TextStepOptions};
-use lookalike_learn::encoder::resnet::{Architecture, Stem};
+use lookalike_learn::encoder::resnet::{self, Stem};
 use lookalike_learn::encoder::text::Body;
+use lookalike_learn::encoder::vit;
 use lookalike_learn::engine::Precision;
 use lookalike_learn::sentence::{EncodeOptions, cost as cost_of_texts};
 use serde::Deserialize;
@@ -54,10 +55,10 @@ struct EncodeArguments {
 
 #[derive(clap::Args)]
 struct StepArguments {
-    /// small, resnet18, resnet34 or resnet50; of texts bert or static
+    /// small, resnet18, resnet34, resnet50, vit-small or vit-tiny; of texts bert or static
     #[arg(long, default_value = "resnet18", value_parser = StepEncoder::parse)]
     encoder: StepEncoder,
-    /// Images: what stands before the first block, cifar (the default) or imagenet
+    /// Residual networks: what stands before the first block, cifar (the default) or imagenet
     #[arg(long, value_parser = named::<Stem>)]
     stem: Option<Stem>,
     /// Images: height and width, 32 if not given
@@ -95,8 +96,10 @@ struct StepArguments {
 /// Whose step is timed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum StepEncoder {
-    /// An encoder of images.
-    Images(Architecture),
+    /// A residual network of images.
+    ResNet(resnet::Architecture),
+    /// A Vision Transformer.
+    Vit(vit::Architecture),
     /// A transformer.
     Bert,
     /// A table of one vector a token.
@@ -108,7 +111,8 @@ impl StepEncoder {
         match name {
             "bert" => Ok(Self::Bert),
             "static" => Ok(Self::Static),
-            name => named(name).map(Self::Images),
+            name if name.starts_with("vit") => named(name).map(Self::Vit),
+            name => named(name).map(Self::ResNet),
         }
     }
 }
@@ -164,7 +168,7 @@ fn memory(peak: Option<u64>) -> String {
     peak.map_or("not known here".to_owned(), |bytes| format!("{} MB", bytes / 1_000_000))
 }
 
-/// Refuses options of images for texts, and the other way round.
+/// Refuses options of images for texts, and the other way round; and those of residual networks for others.
 fn check(arguments: &StepArguments) -> Result<(), Failure> {
     let of_images = [("--stem", arguments.stem.is_some()), ("--image-size", arguments.image_size.is_some())];
     let of_texts = [
@@ -175,9 +179,15 @@ fn check(arguments: &StepArguments) -> Result<(), Failure> {
     ];
     let given =
         |options: &[(&'static str, bool)]| options.iter().find(|(_, given)| *given).map(|(name, _)| *name);
+    let of_texts = || {
+        given(&of_texts)
+            .map(|name| format!("{name} goes with an encoder of texts, --encoder bert or --encoder static"))
+    };
     match arguments.encoder {
-        StepEncoder::Images(_) => given(&of_texts)
-            .map(|name| format!("{name} goes with an encoder of texts, --encoder bert or --encoder static")),
+        StepEncoder::Vit(_) if arguments.stem.is_some() => {
+            Some("--stem goes with a residual network; a Vision Transformer has none".to_owned())
+        }
+        StepEncoder::ResNet(_) | StepEncoder::Vit(_) => of_texts(),
         StepEncoder::Bert | StepEncoder::Static => {
             given(&of_images).map(|name| format!("{name} goes with an encoder of images"))
         }
@@ -187,12 +197,15 @@ fn check(arguments: &StepArguments) -> Result<(), Failure> {
 
 fn step(arguments: &StepArguments, cancellation: &Cancellation) -> Result<(), Failure> {
     check(arguments)?;
-    let StepEncoder::Images(encoder) = arguments.encoder else {
-        return step_of_texts(arguments, cancellation);
+    let encoder = match arguments.encoder {
+        StepEncoder::ResNet(encoder) => {
+            images::StepEncoder::ResNet { encoder, stem: arguments.stem.unwrap_or(Stem::Cifar) }
+        }
+        StepEncoder::Vit(encoder) => images::StepEncoder::Vit { encoder },
+        StepEncoder::Bert | StepEncoder::Static => return step_of_texts(arguments, cancellation),
     };
     let options = StepOptions {
         encoder,
-        stem: arguments.stem.unwrap_or(Stem::Cifar),
         image_size: arguments.image_size.unwrap_or(32),
         batch: arguments.batch,
         precision: arguments.precision,
@@ -279,22 +292,40 @@ fn table(cost: &StepCost) -> Table {
     let rates = format!("{:.1} ({:.1} to {:.1})", cost.images_per_second, cost.slowest, cost.fastest);
     table.row(format!("images a second, median of {} steps (slowest to fastest)", cost.seconds.len()), rates);
     match cost.shares {
-        Some(shares) => {
-            let rows = [
-                ("time in convolution", shares.convolution),
-                ("  forward", shares.convolution_forward),
-                ("  input gradients", shares.convolution_input_gradient),
-                ("  weight gradients", shares.convolution_weight_gradient),
-                ("time in normalisation", shares.normalization),
-                ("time in the rest", shares.rest),
-                ("  update of the weights", shares.optimizer),
-            ];
-            for (name, share) in rows {
-                table.row(name, percent(share));
-            }
-        }
-        None => table.row("time in convolution, normalisation, the rest", "not measured on a GPU"),
+        Some(Shares::ResNet(shares)) => add_shares(&mut table, &of_resnet(&shares)),
+        Some(Shares::Vit(shares)) => add_shares(&mut table, &of_vit(&shares)),
+        None => table.row("time in the parts of a step", "not measured on a GPU"),
     }
     table.row("peak memory", memory(cost.peak_memory));
     table
+}
+
+fn add_shares(table: &mut Table, shares: &[(&str, f64)]) {
+    for (name, share) in shares {
+        table.row(*name, percent(*share));
+    }
+}
+
+fn of_resnet(shares: &ResNetShares) -> [(&'static str, f64); 7] {
+    [
+        ("time in convolution", shares.convolution),
+        ("  forward", shares.convolution_forward),
+        ("  input gradients", shares.convolution_input_gradient),
+        ("  weight gradients", shares.convolution_weight_gradient),
+        ("time in normalisation", shares.normalization),
+        ("time in the rest", shares.rest),
+        ("  update of the weights", shares.optimizer),
+    ]
+}
+
+fn of_vit(shares: &VitShares) -> [(&'static str, f64); 7] {
+    [
+        ("time in products of linear layers", shares.product),
+        ("time in attention", shares.attention),
+        ("time in GELU", shares.gelu),
+        ("time in layer normalisation", shares.layer_norm),
+        ("time in putting tokens together", shares.lookup),
+        ("time in the rest", shares.rest),
+        ("  update of the weights", shares.optimizer),
+    ]
 }

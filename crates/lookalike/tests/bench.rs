@@ -46,9 +46,37 @@ fn a_step_is_told_as_a_table_and_as_one_line_of_json() {
 }
 
 #[test]
+fn a_step_of_a_vision_transformer_is_told_by_its_own_parts() {
+    let step = |more: &[&str]| {
+        let arguments =
+            ["bench", "step", "--encoder", "vit-tiny", "--image-size", "8", "--batch", "4", "--steps", "2"];
+        Command::new(env!("CARGO_BIN_EXE_lookalike")).args(arguments).args(more).output().unwrap()
+    };
+    let table = String::from_utf8(step(&[]).stdout).unwrap();
+    for row in ["images a second", "time in products", "time in attention", "time in GELU", "peak memory"] {
+        assert!(table.contains(row), "{table}");
+    }
+    let text = String::from_utf8(step(&["--json"]).stdout).unwrap();
+    let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&line["encoder"], line.get("stem")), (&"vit-tiny".into(), None));
+    assert!(line["shares"]["attention"].as_f64().unwrap() > 0.0, "{text}");
+    // Patches, class token and positions; blocks; the last normalisation, and the layer of 128 outputs.
+    let tokens = 96 * 48 + 96 + 96 + 5 * 96;
+    let block = 2 * 192 + 3 * 96 * 96 + 3 * 96 + 96 * 96 + 96 + 2 * 96 * 384 + 384 + 96;
+    assert_eq!(line["parameters"], tokens + 6 * block + 192 + 96 * 128 + 128);
+    let refused = step(&["--stem", "cifar"]);
+    let error = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        refused.status.code() == Some(2) && error.contains("--stem goes with a residual network"),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_is_not_there_is_refused() {
     for (arguments, reason) in [
         (["--encoder", "resnet19"], "resnet18"),
+        (["--encoder", "vit-huge"], "vit-small"),
         (["--precision", "f16"], "bf16"),
         (["--device", "tpu"], "cuda:0"),
         (["--batch", "0"], "--batch"),

@@ -3,17 +3,20 @@
 use std::time::{Duration, Instant};
 
 use crate::burn::tensor::activation::log_softmax;
-use lookalike_base::Seed;
 use lookalike_base::progress::Cancellation;
+use lookalike_base::{Seed, Stream};
 use serde::Serialize;
 
 use super::{Measured, measure, peak_memory, require_some, synced};
-use crate::encoder::resnet::{Architecture, ResNet, Stem};
+use crate::encoder::resnet::{self, ResNet, Stem};
+use crate::encoder::vit::{self, Vit};
+use crate::encoder::{Encoder, Features};
 use crate::engine::{self, Device, DeviceName, Precision, Tensor};
 use crate::error::LearnError;
 use crate::layer::{Linear, normal};
 use crate::module::{Module, Pass, Visitor, parameter_count};
 use crate::op::clock::Task;
+use crate::options::require;
 use crate::step::Step;
 use crate::train::optimizer::{NamedGradients, accumulate};
 use crate::train::{Optimizer, OptimizerOptions};
@@ -21,18 +24,35 @@ use crate::train::{Optimizer, OptimizerOptions};
 /// Outputs of the layer behind the encoder, whose cross-entropy with random classes is the loss.
 pub const CLASSES: usize = 128;
 
+/// Whose step is timed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum StepEncoder {
+    /// A residual network.
+    ResNet {
+        /// Which one.
+        encoder: resnet::Architecture,
+        /// What stands before its first block.
+        stem: Stem,
+    },
+    /// A Vision Transformer.
+    Vit {
+        /// Which one.
+        encoder: vit::Architecture,
+    },
+}
+
 /// Which step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StepOptions {
     /// The encoder.
-    pub encoder: Architecture,
-    /// What stands before its first block.
-    pub stem: Stem,
+    #[serde(flatten)]
+    pub encoder: StepEncoder,
     /// Height and width of the images, in pixels.
     pub image_size: usize,
     /// Images of a step.
     pub batch: usize,
-    /// What convolutions multiply.
+    /// What convolutions and linear layers multiply.
     pub precision: Precision,
     /// Where.
     #[serde(serialize_with = "as_text")]
@@ -66,9 +86,19 @@ pub struct StepCost {
     pub peak_memory: Option<u64>,
 }
 
-/// Shares of the time of the steps; all but the first two are parts of these.
+/// Shares of the time of the steps.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Shares {
+#[serde(untagged)]
+pub enum Shares {
+    /// Of a residual network.
+    ResNet(ResNetShares),
+    /// Of a Vision Transformer.
+    Vit(VitShares),
+}
+
+/// Shares of the time of a residual network's steps; all but the first three are parts of these.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ResNetShares {
     /// Convolution and its gradients.
     pub convolution: f64,
     /// Batch normalisation and its gradients, with the `ReLU` and the sum of a residual block.
@@ -85,9 +115,76 @@ pub struct Shares {
     pub optimizer: f64,
 }
 
+/// Shares of the time of a Vision Transformer's steps, gradients included; the last one is a part of the one before it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct VitShares {
+    /// Products of linear layers.
+    pub product: f64,
+    /// Attention.
+    pub attention: f64,
+    /// Bias and GELU.
+    pub gelu: f64,
+    /// Layer normalisation.
+    pub layer_norm: f64,
+    /// Putting class tokens, patches and positions together.
+    pub lookup: f64,
+    /// Everything else.
+    pub rest: f64,
+    /// Of the rest: update of the weights.
+    pub optimizer: f64,
+}
+
+/// A network whose steps are timed.
+enum Network {
+    ResNet(Box<ResNet>),
+    Vit(Box<Vit>),
+}
+
+impl Network {
+    fn new(options: &StepOptions, stream: &mut Stream, device: &Device) -> Result<Self, LearnError> {
+        Ok(match options.encoder {
+            StepEncoder::ResNet { encoder, stem } => {
+                Self::ResNet(Box::new(ResNet::new(encoder, stem, stream, device)))
+            }
+            StepEncoder::Vit { encoder } => {
+                let config = encoder.config(options.image_size);
+                require(
+                    config.image.is_multiple_of(config.patch),
+                    "--image-size",
+                    format!("must be a multiple of {}, the side of a patch", config.patch),
+                )?;
+                Self::Vit(Box::new(Vit::new(config, stream, device)?))
+            }
+        })
+    }
+
+    fn dimension(&self) -> usize {
+        match self {
+            Self::ResNet(network) => network.dimension(),
+            Self::Vit(network) => network.dimension(),
+        }
+    }
+
+    fn features(&mut self, images: Tensor<4>, pass: &Pass) -> Result<Features, LearnError> {
+        match self {
+            Self::ResNet(network) => Ok(network.features(images, pass)),
+            Self::Vit(network) => network.features(images, pass),
+        }
+    }
+}
+
+impl Module for Network {
+    fn visit(&mut self, visitor: &mut Visitor<'_>) {
+        match self {
+            Self::ResNet(network) => network.visit(visitor),
+            Self::Vit(network) => network.visit(visitor),
+        }
+    }
+}
+
 /// An encoder and the layer of which the loss is taken.
 struct Classifier {
-    encoder: ResNet,
+    encoder: Network,
     fc: Linear,
 }
 
@@ -111,9 +208,9 @@ pub fn step(options: &StepOptions, cancellation: &Cancellation) -> Result<StepCo
     ])?;
     let device = engine::open(options.device)?;
     engine::check_precision(options.device, &device, options.precision)?;
-    let mut bench = Bench::new(options, &device);
+    let mut bench = Bench::new(options, &device)?;
     let measured = measure([options.warm_up, options.steps], cancellation, || {
-        let updating = bench.step();
+        let updating = bench.step()?;
         synced(&device, options.device)?;
         Ok([updating])
     })?;
@@ -123,7 +220,7 @@ pub fn step(options: &StepOptions, cancellation: &Cancellation) -> Result<StepCo
         slowest,
         fastest,
         parameters: parameter_count(&mut bench.classifier),
-        shares: (options.device == DeviceName::Cpu).then(|| shares(&measured)),
+        shares: (options.device == DeviceName::Cpu).then(|| shares(options.encoder, &measured)),
         seconds: measured.seconds,
         peak_memory: peak_memory(),
     })
@@ -140,17 +237,16 @@ struct Bench {
 }
 
 impl Bench {
-    fn new(options: &StepOptions, device: &Device) -> Self {
+    fn new(options: &StepOptions, device: &Device) -> Result<Self, LearnError> {
         let stream = |purpose| Seed(0).stream(purpose, 0, 0, 0);
-        let encoder = ResNet::new(options.encoder, options.stem, &mut stream("encoder"), device);
-        let dimension = crate::encoder::Encoder::dimension(&encoder);
-        let fc = Linear::new([dimension, CLASSES], true, &mut stream("fc"), device);
+        let encoder = Network::new(options, &mut stream("encoder"), device)?;
+        let fc = Linear::new([encoder.dimension(), CLASSES], true, &mut stream("fc"), device);
         let (batch, size) = (options.batch, options.image_size);
         let mut classes = vec![0.0; batch * CLASSES];
         for row in 0..batch {
             classes[row * CLASSES + row * 37 % CLASSES] = 1.0;
         }
-        Self {
+        Ok(Self {
             classifier: Classifier { encoder, fc },
             // Momentum 0.9 and weight decay 5e-4; a small rate, at which noise does not diverge.
             optimizer: Optimizer::new(OptimizerOptions {
@@ -160,35 +256,46 @@ impl Bench {
             images: normal([batch, 3, size, size], 1.0, &mut stream("images"), device),
             classes: engine::from_host(classes, [batch, CLASSES], device),
             precision: options.precision,
-        }
+        })
     }
 
     /// Makes a step, and gives the time of the update.
-    fn step(&mut self) -> Duration {
+    fn step(&mut self) -> Result<Duration, LearnError> {
         let pass = Pass { precision: self.precision, ..Pass::training(&Step::default()) };
-        let features = self.classifier.encoder.features(self.images.clone(), &pass).vector;
+        let features = self.classifier.encoder.features(self.images.clone(), &pass)?.vector;
         let scores = log_softmax(self.classifier.fc.forward(features, &pass), 1);
         let loss = (scores * self.classes.clone()).sum_dim(1).mean().neg();
         let mut gradients = NamedGradients::new();
         accumulate(&mut self.classifier, loss.backward(), &mut gradients);
         let begun = Instant::now();
         self.optimizer.step(&mut self.classifier, gradients, 0.01);
-        begun.elapsed()
+        Ok(begun.elapsed())
     }
 }
 
-fn shares(measured: &Measured<1>) -> Shares {
+fn shares(encoder: StepEncoder, measured: &Measured<1>) -> Shares {
     let of = |task: Task| measured.share(task);
-    let convolution = of(Task::Convolution) + of(Task::InputGradient) + of(Task::WeightGradient);
-    let normalization = of(Task::Normalization) + of(Task::NormalizationGradient);
-    Shares {
-        convolution,
-        normalization,
-        rest: 1.0 - convolution - normalization,
-        convolution_forward: of(Task::Convolution),
-        convolution_input_gradient: of(Task::InputGradient),
-        convolution_weight_gradient: of(Task::WeightGradient),
-        optimizer: measured.apart[0],
+    let [optimizer] = measured.apart;
+    match encoder {
+        StepEncoder::ResNet { .. } => {
+            let convolution = of(Task::Convolution) + of(Task::InputGradient) + of(Task::WeightGradient);
+            let normalization = of(Task::Normalization) + of(Task::NormalizationGradient);
+            Shares::ResNet(ResNetShares {
+                convolution,
+                normalization,
+                rest: 1.0 - convolution - normalization,
+                convolution_forward: of(Task::Convolution),
+                convolution_input_gradient: of(Task::InputGradient),
+                convolution_weight_gradient: of(Task::WeightGradient),
+                optimizer,
+            })
+        }
+        StepEncoder::Vit { .. } => {
+            let [product, attention, gelu, layer_norm, lookup] =
+                [Task::Product, Task::Attention, Task::Gelu, Task::LayerNorm, Task::Lookup].map(of);
+            let rest = 1.0 - product - attention - gelu - layer_norm - lookup;
+            Shares::Vit(VitShares { product, attention, gelu, layer_norm, lookup, rest, optimizer })
+        }
     }
 }
 
@@ -197,8 +304,7 @@ mod tests {
     use super::*;
 
     const SMALL: StepOptions = StepOptions {
-        encoder: Architecture::Small,
-        stem: Stem::Cifar,
+        encoder: StepEncoder::ResNet { encoder: resnet::Architecture::Small, stem: Stem::Cifar },
         image_size: 8,
         batch: 4,
         precision: Precision::F32,
@@ -206,27 +312,45 @@ mod tests {
         steps: 3,
         warm_up: 1,
     };
+    const TINY: StepOptions =
+        StepOptions { encoder: StepEncoder::Vit { encoder: vit::Architecture::Tiny }, ..SMALL };
 
     #[test]
     fn a_step_moves_the_weights_and_its_shares_make_a_whole() {
-        let cost = step(&SMALL, &Cancellation::new()).unwrap();
-        assert_eq!(cost.seconds.len(), 3);
-        assert!(cost.slowest <= cost.images_per_second && cost.images_per_second <= cost.fastest);
-        let shares = cost.shares.unwrap();
-        assert!((shares.convolution + shares.normalization + shares.rest - 1.0).abs() < 1e-9);
-        assert!(shares.convolution > 0.0 && shares.normalization > 0.0 && shares.rest > 0.0, "{shares:?}");
+        for options in [SMALL, TINY] {
+            let cost = step(&options, &Cancellation::new()).unwrap();
+            assert_eq!(cost.seconds.len(), 3);
+            assert!(cost.slowest <= cost.images_per_second && cost.images_per_second <= cost.fastest);
+            let shares = match cost.shares.unwrap() {
+                Shares::ResNet(ResNetShares { convolution, normalization, rest, .. }) => {
+                    vec![convolution, normalization, rest]
+                }
+                Shares::Vit(VitShares { product, attention, gelu, layer_norm, lookup, rest, .. }) => {
+                    vec![product, attention, gelu, layer_norm, lookup, rest]
+                }
+            };
+            assert!((shares.iter().sum::<f64>() - 1.0).abs() < 1e-9, "{shares:?}");
+            assert!(shares.iter().all(|share| *share > 0.0), "{shares:?}");
 
-        let mut bench = Bench::new(&SMALL, &Device::flex());
-        let before = crate::module::arrays_of(&mut bench.classifier);
-        bench.step();
-        for (name, array) in crate::module::arrays_of(&mut bench.classifier) {
-            assert_ne!(array.as_f32(), before[&name].as_f32(), "{name} stands still");
+            let mut bench = Bench::new(&options, &Device::flex()).unwrap();
+            let before = crate::module::arrays_of(&mut bench.classifier);
+            bench.step().unwrap();
+            for (name, array) in crate::module::arrays_of(&mut bench.classifier) {
+                // MoCo v3's positions are fixed.
+                let moved = array.as_f32() != before[&name].as_f32();
+                assert_eq!(moved, name != "encoder.pos_embed", "{name}");
+            }
         }
     }
 
     #[test]
-    fn nothing_to_compute_is_refused() {
-        let error = step(&StepOptions { batch: 0, ..SMALL }, &Cancellation::new()).unwrap_err();
-        assert!(error.to_string().contains("--batch"), "{error}");
+    fn nothing_to_compute_and_patches_that_do_not_fill_an_image_are_refused() {
+        for (options, said) in [
+            (StepOptions { batch: 0, ..SMALL }, "--batch"),
+            (StepOptions { image_size: 10, ..TINY }, "--image-size: must be a multiple of 4"),
+        ] {
+            let error = step(&options, &Cancellation::new()).unwrap_err();
+            assert!(error.to_string().contains(said), "{error}");
+        }
     }
 }

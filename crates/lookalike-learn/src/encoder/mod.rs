@@ -6,10 +6,12 @@ pub mod gin;
 pub mod pooling;
 pub mod resnet;
 pub mod text;
+pub mod vit;
 
 use std::sync::Arc;
 
 use dyn_clone::DynClone;
+use lookalike_base::arrays::Arrays;
 
 use crate::engine::Tensor;
 use crate::error::LearnError;
@@ -30,7 +32,7 @@ pub struct Features {
     pub maps: Vec<Tensor<4>>,
 }
 
-/// Vectors of the parts of instances: the nodes of graphs, the tokens of texts.
+/// Vectors of the parts of instances: the nodes of graphs, the tokens of texts and images.
 #[derive(Debug, Clone)]
 pub struct Parts {
     /// `[parts, d]`
@@ -61,6 +63,14 @@ pub trait Encoder: Module + DynClone + Send {
     /// others of their text, so that a masked token can be told.
     fn words(&self, _: &Pass) -> Option<Tensor<2>> {
         None
+    }
+
+    /// The tensors of a file that it is to start from, under its own names and in its own shapes; of encoders whose files differ in these.
+    ///
+    /// # Errors
+    /// [`LearnError::Weights`] where a tensor cannot be made its own.
+    fn adopt(&self, arrays: Arrays) -> Result<Arrays, LearnError> {
+        Ok(arrays)
     }
 }
 

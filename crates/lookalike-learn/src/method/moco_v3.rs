@@ -40,7 +40,7 @@ crate::options! {
         layers: usize = Value::Integer(2), LAYERS;
         /// Width of the hidden layers; 0: the projection's length; the paper: 4096.
         width: usize = Value::Integer(4096), length_from(0);
-        /// Which layers BatchNorm follows; the published program for ResNet-50: all but the last.
+        /// Which layers BatchNorm follows; the published program for ResNet-50: all but the last; for ViT: all.
         batch_norm: HeadNorm = Value::Text("hidden"), Range::OneOf(HEAD_NORMS);
     }
 }

@@ -337,10 +337,16 @@ pub fn training() -> Pass {
 
 /// Sets every tensor of `module` as `fill` in `fixtures/make.py` does: by its place among the sorted names.
 pub fn fill(module: &mut dyn Module) {
-    let arrays = arrays_of(module).into_iter().zip(0..).map(|((name, array), key)| {
-        let mut values = numbers(array.values.len(), key);
-        let (scale, shift) = if array.shape.len() > 1 {
-            let fan_in: usize = array.shape[1..].iter().product();
+    let shapes = arrays_of(module).into_iter().map(|(name, array)| (name, array.shape));
+    load_arrays(module, &drawn(shapes), "", &cpu()).unwrap();
+}
+
+/// Tensors of these names, which are sorted, and shapes, as `fill` in `fixtures/make.py` draws them.
+pub fn drawn(shapes: impl IntoIterator<Item = (String, Vec<usize>)>) -> Arrays {
+    let arrays = shapes.into_iter().zip(0..).map(|((name, shape), key)| {
+        let mut values = numbers(shape.iter().product(), key);
+        let (scale, shift) = if shape.len() > 1 {
+            let fan_in: usize = shape[1..].iter().product();
             (2.0_f32.powi(1 - (fan_in.ilog2() / 2) as i32), 0.0)
         } else if name.ends_with("running_var") || name.ends_with("weight") {
             (0.5, 1.0)
@@ -350,8 +356,7 @@ pub fn fill(module: &mut dyn Module) {
         for value in &mut values {
             *value = shift + scale * *value;
         }
-        (name, Array::f32(array.shape, values))
+        (name, Array::f32(shape, values))
     });
-    let arrays: Arrays = arrays.collect();
-    load_arrays(module, &arrays, "", &cpu()).unwrap();
+    arrays.collect()
 }

@@ -13,6 +13,7 @@ pub use config::{Family, TransformerConfig};
 pub use tail::{Activation, Dense, TextPooling};
 pub use transformer::Transformer;
 
+use super::pooling::without_first;
 use super::{Encoder, Features, Parts};
 use crate::engine::{Device, Tensor};
 use crate::error::LearnError;
@@ -132,7 +133,7 @@ impl Encoder for TextEncoder {
     fn forward(&mut self, input: &Input, pass: &mut Pass) -> Result<Features, LearnError> {
         let input: &TextInput = input.get()?;
         let parts = self.body.forward(input, pass)?;
-        let mut vector = self.pool(&tail::pooled(parts.clone(), &input.unpooled), pass)?;
+        let mut vector = self.pool(&without_first(parts.clone(), &input.unpooled), pass)?;
         for dense in &self.dense {
             vector = dense.forward(vector, pass);
         }

@@ -1,18 +1,17 @@
 //! What makes a text's vector of those of its tokens: pooling, and linear layers after it, as the modules of sentence-transformers.
 
-use std::sync::Arc;
-
 use crate::burn::tensor::activation::{gelu, relu, tanh};
 use lookalike_base::Stream;
 use lookalike_kernels::sparse::segment::Scale;
 use serde::{Deserialize, Serialize};
 
 use crate::encoder::Parts;
+use crate::encoder::pooling::first;
 use crate::engine::{Device, Tensor, from_host};
 use crate::error::LearnError;
 use crate::layer::{Linear, uniform};
 use crate::module::{Module, Pass, Visitor};
-use crate::op::{maximum, pool, select_rows};
+use crate::op::{maximum, pool};
 
 /// A way from the vectors of tokens to that of their text. Of several the results stand side by side, in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -39,13 +38,7 @@ impl TextPooling {
     /// [`LearnError::Input`] where a text has no token, and the first is asked for.
     pub(super) fn forward(self, Parts { values, offsets }: Parts) -> Result<Tensor<2>, LearnError> {
         match self {
-            Self::Cls => {
-                let first: Vec<u32> = offsets.iter().map(|offset| *offset as u32).collect();
-                if offsets.windows(2).any(|ends| ends[0] == ends[1]) {
-                    return Err(LearnError::Input("a text without tokens has no first one".to_owned()));
-                }
-                Ok(select_rows(values, &first[..offsets.len() - 1]))
-            }
+            Self::Cls => first(&Parts { values, offsets }),
             Self::Max => Ok(maximum(values, &offsets)),
             Self::Mean => Ok(pool(values, &offsets, Scale::Mean)),
             Self::MeanSqrtLen => {
@@ -56,20 +49,6 @@ impl TextPooling {
             }
         }
     }
-}
-
-/// The tokens that pooling sees: all but the first `unpooled` of each text.
-pub(super) fn pooled(parts: Parts, unpooled: &[u32]) -> Parts {
-    if unpooled.iter().all(|count| *count == 0) {
-        return parts;
-    }
-    let Parts { values, offsets } = parts;
-    let (mut rows, mut kept) = (Vec::new(), vec![0]);
-    for (ends, unpooled) in offsets.windows(2).zip(unpooled) {
-        rows.extend((ends[0] as u32..ends[1] as u32).skip(*unpooled as usize));
-        kept.push(rows.len());
-    }
-    Parts { values: select_rows(values, &rows), offsets: Arc::from(kept) }
 }
 
 /// What follows the linear part of a [`Dense`].
