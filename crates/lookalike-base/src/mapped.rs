@@ -1,6 +1,7 @@
 //! Rows of a file that is mapped into memory instead of read: more of them than memory holds.
 
 use std::fs::File;
+use std::ops::Range;
 use std::path::Path;
 
 use memmap2::Mmap;
@@ -129,6 +130,16 @@ impl MappedRows {
     }
 }
 
+impl MappedRows {
+    /// Those of a row.
+    fn bytes(&self, index: usize) -> &[u8] {
+        let MatrixLayout { offset, rows, columns, element } = self.layout;
+        assert!(index < rows, "row {index} of {rows}");
+        let width = columns * element.size();
+        &self.map[offset + index * width..][..width]
+    }
+}
+
 impl RowSource for MappedRows {
     fn len(&self) -> usize {
         self.layout.rows
@@ -138,11 +149,15 @@ impl RowSource for MappedRows {
         self.layout.columns
     }
 
+    fn addresses(&self, index: usize) -> Range<usize> {
+        let bytes = self.bytes(index).as_ptr_range();
+        bytes.start.addr()..bytes.end.addr()
+    }
+
     fn read_row(&self, index: usize, into: &mut [f32]) {
-        let MatrixLayout { offset, rows, columns, element } = self.layout;
+        let MatrixLayout { rows, columns, element, .. } = self.layout;
         assert!(index < rows && into.len() == columns, "row {index} of {rows}, {columns} columns");
-        let width = columns * element.size();
-        let bytes = &self.map[offset + index * width..][..width];
+        let bytes = self.bytes(index);
         match element {
             Element::F32 => convert(bytes, f32::from_le_bytes, into),
             Element::F16 => convert(bytes, f16_to_f32, into),

@@ -1,5 +1,7 @@
 //! Where rows come from: a matrix in memory, or a file that is mapped.
 
+use std::ops::Range;
+
 use crate::matrix::Rows;
 
 /// Rows of `f32` that can be read in any order, from many threads at once.
@@ -15,6 +17,12 @@ pub trait RowSource: Sync {
     /// # Panics
     /// Where `index` is not below [`RowSource::len`] or `into` has another length.
     fn read_row(&self, index: usize, into: &mut [f32]);
+
+    /// The addresses of memory that [`RowSource::read_row`] will read, so that it can be asked for early; none where they
+    /// are not known.
+    fn addresses(&self, _index: usize) -> Range<usize> {
+        0..0
+    }
 
     /// Whether there is no row at all.
     fn is_empty(&self) -> bool {
@@ -34,6 +42,11 @@ impl RowSource for Rows<'_> {
     fn read_row(&self, index: usize, into: &mut [f32]) {
         into.copy_from_slice(self.row(index));
     }
+
+    fn addresses(&self, index: usize) -> Range<usize> {
+        let values = self.row(index).as_ptr_range();
+        values.start.addr()..values.end.addr()
+    }
 }
 
 impl<S: RowSource + ?Sized> RowSource for &S {
@@ -47,5 +60,9 @@ impl<S: RowSource + ?Sized> RowSource for &S {
 
     fn read_row(&self, index: usize, into: &mut [f32]) {
         (**self).read_row(index, into);
+    }
+
+    fn addresses(&self, index: usize) -> Range<usize> {
+        (**self).addresses(index)
     }
 }

@@ -62,7 +62,9 @@ unsafe fn products_with<V: Vector, const N: usize>(own: &[f32], others: [&[f32];
                 *sum = values.multiply_add(V::load(other.as_ptr().add(begin)), *sum);
             }
         }
-        std::array::from_fn(|at| {
+        // No closures: those would not be compiled for these registers.
+        let mut results = [0.0; N];
+        for at in 0..N {
             let mut lanes = [0.0; PANEL];
             sums[at].store(lanes.as_mut_ptr());
             for place in whole..own.len() {
@@ -75,8 +77,9 @@ unsafe fn products_with<V: Vector, const N: usize>(own: &[f32], others: [&[f32];
                     lanes[lane] += lanes[lane + width];
                 }
             }
-            lanes[0]
-        })
+            results[at] = lanes[0];
+        }
+        results
     }
 }
 

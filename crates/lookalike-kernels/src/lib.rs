@@ -29,7 +29,7 @@ mod top_k;
 mod transpose;
 mod vector;
 
-pub use blocks::{Circulant, Scoring, circulant_top_k, crossed_top_k};
+pub use blocks::{Circulant, RowReader, Scoring, circulant_top_k, crossed_top_k};
 pub use dot::dot;
 pub use error::KernelError;
 pub use instructions::{Isa, isa, level};

@@ -2,7 +2,8 @@
 //!
 //! WORK is `proximity` (M candidates, K kept), `knn` (K nearest of all; M is not read), `mapped` (as `proximity`, of the rows
 //! of FILE, which `write` makes), `mean` or `cross` (as `proximity`, of pairs of D columns each), `positive` (what leaving out edges by
-//! the similarity to the positive takes on such a graph) or `gemm` (N×D times D×M; K is not read). Prints a line a round: the work with its sizes,
+//! the similarity to the positive takes on such a graph) or `gemm` (N×D times D×M; K is not read). `proximity-bf16` and `knn-bf16` score in
+//! bfloat16 first. Prints a line a round: the work with its sizes,
 //! seconds, billions of operations a second, where a product of two rows counts 2·D of them however it came about, and the
 //! largest memory so far, in MB: of the process, and of it what is no page of a file (looked at every 20 ms).
 
@@ -18,8 +19,7 @@ use lookalike_base::{MappedRows, Matrix, RowSource, Seed, Watch, npy};
 use lookalike_sampling::{GraphOptions, PairRows, ProximityGraph, Scoring, knn_graph, proximity_graph};
 use rayon::prelude::*;
 
-const USAGE: &str =
-    "usage: graph_speed proximity|knn|mapped|mean|cross|positive|write|gemm N D M K ROUNDS [FILE]";
+const USAGE: &str = "usage: graph_speed proximity|proximity-bf16|knn|knn-bf16|mapped|mean|cross|positive|write|gemm N D M K ROUNDS [FILE]";
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -27,19 +27,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     let sizes: Vec<usize> = [n, d, m, k, rounds].iter().map(|size| size.parse()).collect::<Result<_, _>>()?;
     let &[n, d, m, k, rounds] = sizes.as_slice() else { return Err(USAGE.into()) };
     let file = file.first().map(String::as_str).unwrap_or_default();
-    match work.as_str() {
+    let (kind, scoring) = match work.strip_suffix("-bf16") {
+        Some(kind) => (kind, Scoring::Bf16),
+        None => (work.as_str(), Scoring::F32),
+    };
+    match kind {
         "write" => npy::write_rows(file, random(n, d)?.rows())?,
         "gemm" => gemm(n, d, m, rounds)?,
         "knn" => {
             let rows = random(n, d)?;
             measure(work, [n, d, n - 1, k], rounds, |_| {
-                Ok(knn_graph(rows.rows(), None, k, None, Scoring::F32, Watch::default())?.edges())
+                Ok(knn_graph(rows.rows(), None, k, None, scoring, Watch::default())?.edges())
             })?;
         }
         "proximity" => {
             let rows = random(n, d)?;
             measure(work, [n, d, m, k], rounds, |round| {
-                Ok(proximity(rows.rows(), None, m, k, round)?.edges())
+                Ok(proximity(rows.rows(), None, scoring, m, k, round)?.edges())
             })?;
         }
         "mean" | "cross" => {
@@ -47,12 +51,12 @@ fn main() -> Result<(), Box<dyn Error>> {
             let pairs = if work == "mean" { PairRows::Mean } else { PairRows::Cross };
             let compared = if work == "mean" { d } else { 2 * d };
             measure(work, [n, compared, m, k], rounds, |round| {
-                Ok(proximity(rows.rows(), Some(pairs), m, k, round)?.edges())
+                Ok(proximity(rows.rows(), Some(pairs), scoring, m, k, round)?.edges())
             })?;
         }
         "positive" => {
             let rows = random(n, 2 * d)?;
-            let graph = proximity(rows.rows(), Some(PairRows::Cross), m, k, 0)?;
+            let graph = proximity(rows.rows(), Some(PairRows::Cross), scoring, m, k, 0)?;
             measure(work, [n, 2 * d, 2 * k, k], rounds, |_| {
                 black_box(graph.below_positive(rows.rows(), 0.95)?);
                 Ok(graph.edges())
@@ -61,7 +65,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "mapped" => {
             let rows = MappedRows::open(file)?;
             let sizes = [rows.len(), rows.columns(), m, k];
-            measure(work, sizes, rounds, |round| Ok(proximity(&rows, None, m, k, round)?.edges()))?;
+            measure(work, sizes, rounds, |round| Ok(proximity(&rows, None, scoring, m, k, round)?.edges()))?;
         }
         _ => return Err(USAGE.into()),
     }
@@ -80,11 +84,12 @@ fn random(n: usize, d: usize) -> Result<Matrix, Box<dyn Error>> {
 fn proximity(
     rows: impl RowSource,
     pairs: Option<PairRows>,
+    scoring: Scoring,
     m: usize,
     k: usize,
     round: usize,
 ) -> Result<ProximityGraph, Box<dyn Error>> {
-    let options = GraphOptions { candidates: m, neighbors: k, pairs, ..GraphOptions::default() };
+    let options = GraphOptions { candidates: m, neighbors: k, pairs, scoring, ..GraphOptions::default() };
     Ok(proximity_graph(rows, None, &options, Seed(1), round as u64, Watch::default())?.0)
 }
 

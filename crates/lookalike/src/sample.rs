@@ -1,5 +1,6 @@
 //! `lookalike sample`
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use lookalike_base::{Cancellation, MappedRows, ProgressDisplay, RowSource, Seed, Watch, npy};
@@ -243,6 +244,11 @@ impl RowSource for Embeddings<'_> {
             rows.read_row(index, part);
             into = rest;
         }
+    }
+
+    /// That of the only file, or of the first.
+    fn addresses(&self, index: usize) -> Range<usize> {
+        self.files[0].0.addresses(index)
     }
 }
 

@@ -55,12 +55,14 @@ pub(super) enum Sides {
 }
 
 impl Sides {
-    /// What is faster for products of `lines` and `amount` candidates. If candidates are many, most of them are
+    /// What is faster for products of `lines`, made by tile registers or not, and `amount` candidates.
+    ///
+    /// Without them products cost the most, unless they are short; and if candidates are many, nearly all of them are
     /// rejected at once, whoever offers them.
-    pub(super) fn faster(lines: usize, amount: usize) -> Self {
+    pub(super) fn faster(lines: usize, by_tiles: bool, amount: usize) -> Self {
         const LINES: usize = 256;
-        const CANDIDATES: usize = 4096;
-        if lines <= LINES && amount <= CANDIDATES { Self::One } else { Self::Both }
+        const CANDIDATES: usize = 2048;
+        if by_tiles || (lines <= LINES && amount <= CANDIDATES) { Self::One } else { Self::Both }
     }
 }
 
@@ -137,7 +139,12 @@ impl Circulant {
 
     /// The tile of a position, and its place there.
     pub(super) fn place(&self, position: usize) -> (usize, usize) {
-        (position / self.tile, position % self.tile)
+        // Positions are below 2³², and tiles have at most 64 rows, for which this is the quotient, and no division.
+        const SHIFT: u32 = 38;
+        const { assert!(TILE <= 1 << (SHIFT - 32)) };
+        let inverse = (1_u128 << SHIFT) / self.tile as u128 + 1;
+        let tile = (position as u128 * inverse >> SHIFT) as usize;
+        (tile, position - tile * self.tile)
     }
 
     fn len_of(&self, tile: usize) -> usize {

@@ -12,6 +12,7 @@ mod scoring;
 mod select;
 mod tile;
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -23,21 +24,38 @@ use crate::instructions::Level;
 use crate::sizes::checked_product;
 use crate::stop::Stop;
 use crate::top_k::TopK;
-use crate::vector::PANEL;
+use crate::vector::{PANEL, prefetch};
 pub use circulant::Circulant;
 use circulant::{CandidateTile, Sides, TILE};
 use output::OutputRows;
 use score::{TilePair, prepare_left, score, transpose};
 pub use scoring::Scoring;
 use scoring::{PanelFormat, Similarity, larger, score_again};
-use select::{Block, CandidateRange, Selections};
-use tile::Tile;
+use select::{Block, CandidateRange, RowBest, Selections};
+use tile::{Packing, Tile};
+
+/// How a search reads its rows. Closures that write a row into the slice they are given, or refuse it by returning false,
+/// are such readers.
+pub trait RowReader: Sync {
+    /// Writes `row` to `into`, or refuses it by returning false.
+    fn read(&self, row: u32, into: &mut [f32]) -> bool;
+
+    /// The addresses of memory that reading `row` will read, if they are known: it is asked for early.
+    fn addresses(&self, _row: u32) -> Range<usize> {
+        0..0
+    }
+}
+
+impl<F: Fn(u32, &mut [f32]) -> bool + Sync> RowReader for F {
+    fn read(&self, row: u32, into: &mut [f32]) -> bool {
+        self(row, into)
+    }
+}
 
 /// For each row its `k` most similar candidates, most similar first: those rows whose positions are the
 /// candidates of its own position. Ties go to the lower index, and products that are NaN come last.
 ///
-/// `order` says which row is at each position. `read` writes a row into the slice it is given, or refuses it
-/// by returning false. A row is read once, shortly before it is needed, and dropped when its tile was
+/// `order` says which row is at each position. A row is read once, shortly before it is needed, and dropped when its tile was
 /// compared with all others. Beyond the result, memory holds the tiles of a window (an eighth of all for
 /// large N), with room for 2·`k` entries a row. With [`Scoring::Bf16`] it also holds a copy of all rows, from
 /// which survivors are scored again. The result does not depend on the number of threads. `stop` is asked
@@ -57,7 +75,7 @@ pub fn circulant_top_k(
     columns: usize,
     k: usize,
     scoring: Scoring,
-    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+    read: impl RowReader,
     stop: Stop<'_>,
 ) -> Result<TopK, KernelError> {
     search(SearchSettings::of(Similarity::Product, scoring, stop), circulant, order, columns, k, read)
@@ -80,15 +98,16 @@ pub fn crossed_top_k(
     columns: usize,
     k: usize,
     scoring: Scoring,
-    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+    read: impl RowReader,
     stop: Stop<'_>,
 ) -> Result<TopK, KernelError> {
     search(SearchSettings::of(Similarity::Crossed, scoring, stop), circulant, order, columns, k, read)
 }
 
-/// Entries that a row has room for where one thread has all of its candidates, at most: so many rows of a tile stay in
-/// the second cache.
-const ENTRIES: usize = 1024;
+/// Candidates all of whose scores are made before any is chosen, at most: those of a tile stay in the second cache.
+const AT_ONCE: usize = 2048;
+/// Tiles that are compared with the same others together, if they are compared with nearly all.
+const TOGETHER: usize = 4;
 
 /// How a search runs: with which instructions, by what measure, in which number format, and until when.
 #[derive(Clone, Copy)]
@@ -115,7 +134,7 @@ fn search(
     order: &[u32],
     columns: usize,
     k: usize,
-    read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+    read: impl RowReader,
 ) -> Result<TopK, KernelError> {
     let SearchSettings { level, similarity, scoring, format, sides, stop } = settings;
     if columns == 0 {
@@ -136,7 +155,10 @@ fn search(
     if k == 0 {
         return Ok(best);
     }
-    let sides = sides.unwrap_or_else(|| Sides::faster(format.lines(columns), circulant.amount()));
+    let sides = sides.unwrap_or_else(|| {
+        let by_tiles = matches!(format, PanelFormat::Bf16Tiles(_));
+        Sides::faster(format.lines(columns), by_tiles, circulant.amount())
+    });
     let search = Search {
         level,
         similarity,
@@ -173,8 +195,6 @@ fn check_order(order: &[u32], rows: usize) -> Result<(), KernelError> {
 /// The scores of two tiles, as rows of the left one and as rows of the right one.
 #[derive(Default)]
 struct Scores {
-    /// The left tile as products want it, if that is not as it is.
-    left: AlignedValues,
     values: AlignedValues,
     /// Of rows in two halves, the products the other way round.
     reverse: AlignedValues,
@@ -182,36 +202,41 @@ struct Scores {
 }
 
 impl Scores {
-    /// Prepares products of `left` with other tiles.
-    fn begin(&mut self, level: Level, format: PanelFormat, left: &Tile) {
-        prepare_left(level, &left.values, format, &mut self.left);
+    /// Makes the scores of `pair`, from the value `first` on, in rows that are `stride` apart.
+    fn make(&mut self, pair: Pair<'_>, first: usize, stride: usize) {
+        let Pair { level, format, similarity, left, right, columns, ahead } = pair;
+        let lines = format.lines(columns / similarity.parts());
+        match similarity {
+            Similarity::Product => {
+                let pair = TilePair { left, right, format, lines, ahead };
+                score(level, pair, &mut self.values[first..], stride);
+            }
+            // Of both products of a pair the larger one.
+            Similarity::Crossed => {
+                let [(one, other), (right_one, right_other)] =
+                    [left, right].map(|values| values.split_at(values.len() / 2));
+                let [high, wide] = [one, right_one].map(|values| values.len() / lines);
+                self.reverse.resize(high * wide);
+                let pair = TilePair { left: one, right: right_other, format, lines, ahead };
+                score(level, pair, &mut self.values[first..], stride);
+                let pair = TilePair { left: other, right: right_one, format, lines, ahead: &[] };
+                score(level, pair, &mut self.reverse, wide);
+                for (values, others) in self.values[first..].chunks_mut(stride).zip(self.reverse.chunks(wide))
+                {
+                    let pairs = values.iter_mut().zip(others);
+                    pairs.for_each(|(value, other)| *value = larger(*value, *other));
+                }
+            }
+        }
     }
 
-    /// The left tile, once prepared.
-    fn left<'a>(prepared: &'a AlignedValues, format: PanelFormat, left: &'a Tile) -> &'a [f32] {
-        if matches!(format, PanelFormat::Bf16Tiles(_)) { prepared } else { &left.values }
-    }
-
-    fn of(&mut self, level: Level, format: PanelFormat, left: &Tile, right: &Tile, columns: usize) {
-        let lines = format.lines(columns);
-        self.values.resize(left.values.len() / lines * (right.values.len() / lines));
-        let left = Self::left(&self.left, format, left);
-        score(level, TilePair { left, right: &right.values, format, lines }, &mut self.values);
-    }
-
-    /// Those of rows in two halves: of both products of a pair the larger one.
-    fn crossed(&mut self, level: Level, format: PanelFormat, left: &Tile, right: &Tile, columns: usize) {
-        let lines = format.lines(columns / 2);
-        let left = Self::left(&self.left, format, left);
-        let ((left_first, left_second), (right_first, right_second)) =
-            (left.split_at(left.len() / 2), right.halves());
-        let size = left_first.len() / lines * (right_first.len() / lines);
-        self.values.resize(size);
-        self.reverse.resize(size);
-        score(level, TilePair { left: left_first, right: right_second, format, lines }, &mut self.values);
-        score(level, TilePair { left: left_second, right: right_first, format, lines }, &mut self.reverse);
-        let other = self.reverse.iter();
-        self.values.iter_mut().zip(other).for_each(|(value, other)| *value = larger(*value, *other));
+    /// Those of two tiles alone.
+    fn of(&mut self, pair: Pair<'_>) {
+        let parts = pair.similarity.parts();
+        let row = parts * pair.format.lines(pair.columns / parts);
+        let [high, wide] = [pair.left, pair.right].map(|values| values.len() / row);
+        self.values.resize(high * wide);
+        self.make(pair, 0, wide);
     }
 
     fn transpose(&mut self, level: Level, right: &Tile) {
@@ -227,6 +252,20 @@ impl Scores {
     fn columns<'a>(&'a self, left: &'a Tile, right: &Tile) -> Block<'a> {
         Block { scores: &self.transposed, left: right.ids.len(), right: &left.ids }
     }
+}
+
+/// Two tiles whose rows are compared.
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    level: Level,
+    format: PanelFormat,
+    similarity: Similarity,
+    /// As [`prepare_left`] leaves it.
+    left: &'a [f32],
+    right: &'a [f32],
+    columns: usize,
+    /// The right tile that comes next.
+    ahead: &'a [f32],
 }
 
 /// The state of a tile during the search.
@@ -246,6 +285,25 @@ fn tile_states(circulant: &Circulant, sides: Sides) -> Vec<Mutex<TileState>> {
         others.for_each(|other| uses[other.tile] += 1);
     }
     uses.into_iter().map(|uses| Mutex::new(TileState { uses, ..TileState::default() })).collect()
+}
+
+/// What a thread needs for one tile after another.
+#[derive(Default)]
+struct Room {
+    /// The left tiles as products want them, if that is not as they are.
+    prepared: Vec<AlignedValues>,
+    scores: Scores,
+    /// The numbers of a tile's candidates, where all of their scores are made before any is chosen.
+    ids: Vec<u32>,
+    best: RowBest,
+    survivors: (Vec<u32>, Vec<f32>),
+}
+
+/// Asks for memory that is read soon.
+fn ask(addresses: Range<usize>) {
+    /// Bytes of a cache line.
+    const LINE: usize = 64;
+    addresses.step_by(LINE).for_each(|address| prefetch(std::ptr::without_provenance::<u8>(address)));
 }
 
 struct Search<'a, R> {
@@ -271,49 +329,120 @@ struct Search<'a, R> {
     best: OutputRows<'a>,
 }
 
-impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
+impl<R: RowReader> Search<'_, R> {
     /// Works on tiles until all are begun, a row is refused, or `stop` says yes.
     fn work(&self) {
-        let (mut scores, mut selections) = (Scores::default(), Selections::default());
+        let mut room = Room::default();
+        // With products of one side, tiles that are compared with nearly all others read those together.
+        let alone = self.sides == Sides::Both || self.circulant.amount() <= AT_ONCE;
+        let together = if alone { 1 } else { TOGETHER };
         while self.refused.load(Ordering::Relaxed) == usize::MAX && !(self.stop)() {
-            let number = self.next.fetch_add(1, Ordering::Relaxed);
-            if number >= self.states.len() || self.search_tile(number, &mut scores, &mut selections).is_none()
-            {
+            let first = self.next.fetch_add(together, Ordering::Relaxed);
+            let tiles = first..self.states.len().min(first + together);
+            if tiles.is_empty() || self.search_tiles(tiles, &mut room).is_none() {
                 return;
             }
         }
     }
 
-    /// Compares a tile with its candidate tiles; `None` if a row was refused.
-    fn search_tile(&self, number: usize, scores: &mut Scores, own: &mut Selections) -> Option<()> {
-        let left = self.tile(number)?;
-        if self.sides == Sides::One {
-            own.restart(left.ids.len(), self.survivors, self.circulant.amount().min(ENTRIES));
+    /// Compares tiles with their candidate tiles; `None` if a row was refused.
+    fn search_tiles(&self, tiles: Range<usize>, room: &mut Room) -> Option<()> {
+        let mut lefts = Vec::with_capacity(tiles.len());
+        let mut candidates = Vec::new();
+        room.prepared.resize_with(tiles.len(), AlignedValues::default);
+        for (index, tile) in tiles.clone().enumerate() {
+            let left = self.tile(tile)?;
+            prepare_left(self.level, &left.values, self.format, &mut room.prepared[index]);
+            candidates
+                .extend(self.circulant.candidate_tiles(tile, self.sides).into_iter().map(|of| (index, of)));
+            lefts.push(left);
         }
-        scores.begin(self.level, self.format, &left);
-        for CandidateTile { tile: other, range, both } in self.circulant.candidate_tiles(number, self.sides) {
-            let right = self.tile(other)?;
-            match self.similarity {
-                Similarity::Product => scores.of(self.level, self.format, &left, &right, self.columns),
-                Similarity::Crossed => scores.crossed(self.level, self.format, &left, &right, self.columns),
-            }
-            match self.sides {
-                Sides::One => own.offer(self.level, scores.rows(&left, &right), range),
-                Sides::Both => self.offer(number, scores.rows(&left, &right), range),
-            }
-            if both {
-                scores.transpose(self.level, &right);
-                self.offer(other, scores.columns(&left, &right), CandidateRange::First(left.ids.len()));
-            }
-            if other != number {
-                self.release(other);
-            }
+        if tiles.len() > 1 {
+            candidates.sort_by_key(|(_, candidate)| candidate.tile);
         }
-        if self.sides == Sides::One {
-            self.finish(number, own);
+        let is_whole =
+            |(_, candidate): &(usize, CandidateTile)| matches!(candidate.range, CandidateRange::First(_));
+        // Rows of a tile have the same candidates, unless these are in their own tile.
+        let all_at_once =
+            self.sides == Sides::One && self.circulant.amount() <= AT_ONCE && candidates.iter().all(is_whole);
+        let stride = (self.circulant.amount() + TILE).next_multiple_of(PANEL) + PANEL;
+        if all_at_once {
+            room.scores.values.resize(lefts[0].ids.len().next_multiple_of(PANEL) * stride);
+            room.ids.clear();
         }
-        self.release(number);
+        let mut right = candidates.first().map(|(_, first)| self.tile(first.tile));
+        for (at, (index, CandidateTile { tile: other, range, both })) in candidates.iter().enumerate() {
+            let ahead = candidates.get(at + 1).map(|(_, next)| self.tile(next.tile));
+            let (Some(Some(tile)), None | Some(Some(_))) = (&right, &ahead) else { return None };
+            let (left, number) = (&lefts[*index], tiles.start + index);
+            let pair = Pair {
+                level: self.level,
+                format: self.format,
+                similarity: self.similarity,
+                left: if room.prepared[*index].is_empty() { &left.values } else { &room.prepared[*index] },
+                right: &tile.values,
+                columns: self.columns,
+                // Not again what was asked for already.
+                ahead: match &ahead {
+                    Some(Some(next)) if !Arc::ptr_eq(next, tile) => &next.values,
+                    _ => &[],
+                },
+            };
+            match range {
+                CandidateRange::First(amount) if all_at_once => {
+                    // What is no candidate any more is overwritten by the next ones.
+                    room.scores.make(pair, room.ids.len(), stride);
+                    room.ids.extend_from_slice(&tile.ids[..*amount]);
+                }
+                _ => {
+                    room.scores.of(pair);
+                    self.offer(number, room.scores.rows(left, tile), *range);
+                }
+            }
+            if *both {
+                room.scores.transpose(self.level, tile);
+                let range = CandidateRange::First(left.ids.len());
+                self.offer(*other, room.scores.columns(left, tile), range);
+            }
+            if *other != number {
+                self.release(*other);
+            }
+            right = ahead;
+        }
+        if all_at_once {
+            self.finish_rows(tiles.start, room, stride);
+        }
+        tiles.for_each(|tile| self.release(tile));
         Some(())
+    }
+
+    /// Writes the best of a tile, all of whose scores are there.
+    fn finish_rows(&self, number: usize, room: &mut Room, stride: usize) {
+        let Room { scores, ids, best, survivors: (indices, similarities), .. } = room;
+        for ((row, position), scores) in
+            self.circulant.positions(number).enumerate().zip(scores.values.chunks(stride))
+        {
+            let scores = &scores[..ids.len()];
+            let write = |to: &mut [u32], places: &mut [f32]| {
+                if self.exact.is_none() {
+                    best.write(self.level, scores, ids, (to, places));
+                    return;
+                }
+                indices.resize(self.survivors, 0);
+                similarities.resize(self.survivors, 0.0);
+                best.write(self.level, scores, ids, (&mut *indices, &mut *similarities));
+                self.score_again((&mut *similarities, &mut *indices), number, row);
+                best.write(self.level, similarities, indices, (to, places));
+            };
+            if let Some(next) = self.order.get(position + 1) {
+                self.best.ask(*next);
+            }
+            // SAFETY: as in `finish`.
+            #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
+            unsafe {
+                self.best.write(self.order[position], write);
+            }
+        }
     }
 
     fn state(&self, tile: usize) -> MutexGuard<'_, TileState> {
@@ -327,17 +456,23 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
             return Some(Arc::clone(tile));
         }
         let positions = self.circulant.positions(number);
+        let packing = Packing {
+            level: self.level,
+            format: self.format,
+            columns: self.columns,
+            parts: self.similarity.parts(),
+        };
+        positions.clone().for_each(|position| ask(self.read.addresses(self.order[position])));
         let packed = match &self.exact {
             None => {
                 let ids = self.order[positions].to_vec();
-                Tile::pack(ids, self.similarity.parts(), self.columns, self.format, self.read)
+                Tile::pack(ids, packing, |row, into| self.read.read(row, into))
             }
             Some(exact) => {
                 let mut rows = Vec::with_capacity(positions.len() * self.columns);
                 let ids = positions.map(|position| position as u32).collect();
-                let parts = self.similarity.parts();
-                let packed = Tile::pack(ids, parts, self.columns, self.format, |position, row| {
-                    let fits = (self.read)(self.order[position as usize], row);
+                let packed = Tile::pack(ids, packing, |position, row| {
+                    let fits = self.read.read(self.order[position as usize], row);
                     rows.extend_from_slice(row);
                     fits
                 });
@@ -378,7 +513,9 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
     /// Writes the best of a tile, to which all of its candidates were offered.
     fn finish(&self, number: usize, selections: &mut Selections) {
         for (row, position) in self.circulant.positions(number).enumerate() {
-            self.score_again(selections, number, row);
+            if self.exact.is_some() {
+                self.score_again(selections.survivors(row), number, row);
+            }
             // SAFETY: `order` is a permutation, so the row is in this tile alone, and a tile is finished once: by
             // the one thread that began it, or by the last that uses it.
             #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
@@ -392,17 +529,22 @@ impl<R: Fn(u32, &mut [f32]) -> bool + Sync> Search<'_, R> {
 
     /// If similarities were rounded, replaces those of a row's survivors by exact ones, and their positions by
     /// the numbers of their rows. All of their tiles were read.
-    fn score_again(&self, selections: &mut Selections, number: usize, row: usize) {
+    fn score_again(&self, survivors: (&mut [f32], &mut [u32]), number: usize, row: usize) {
         let Some(exact) = &self.exact else { return };
         let at = |(tile, place): (usize, usize)| {
             let rows = exact[tile].get().map_or(&[][..], Vec::as_slice);
             &rows[place * self.columns..][..self.columns]
         };
-        let survivors = selections.survivors(row);
         score_again(self.level, self.similarity, at((number, row)), survivors, |position| {
             (self.order[position as usize], at(self.circulant.place(position as usize)))
         });
     }
+}
+
+/// Two tiles whose rows are compared by their products in `f32`.
+fn plain_pair<'a>(level: Level, left: &'a Tile, right: &'a Tile, columns: usize) -> Pair<'a> {
+    let (format, similarity) = (PanelFormat::F32, Similarity::Product);
+    Pair { level, format, similarity, left: &left.values, right: &right.values, columns, ahead: &[] }
 }
 
 /// The search of [`database_top_k`] over a database that comes in pieces: some queries in tiles, each with the best that it has seen.
@@ -416,7 +558,7 @@ pub(crate) struct PiecewiseSearch {
 impl PiecewiseSearch {
     pub(crate) fn new(queries: &[f32], columns: usize, k: usize) -> Self {
         let tile = |(number, rows)| {
-            let tile = Tile::of(rows, number * TILE, columns);
+            let tile = Tile::of(Level::detect(), rows, number * TILE, columns);
             let selections = Selections::new(tile.ids.len(), k);
             (tile, selections)
         };
@@ -429,10 +571,10 @@ impl PiecewiseSearch {
         let (level, columns) = (self.level, self.columns);
         let pieces = rows.par_chunks(TILE * columns).enumerate();
         let tiles: Vec<Tile> =
-            pieces.map(|(number, rows)| Tile::of(rows, first + number * TILE, columns)).collect();
+            pieces.map(|(number, rows)| Tile::of(level, rows, first + number * TILE, columns)).collect();
         self.queries.par_iter_mut().for_each_init(Scores::default, |scores, (left, selections)| {
             for right in tiles.iter().take_while(|_| !stop()) {
-                scores.of(level, PanelFormat::F32, left, right, columns);
+                scores.of(plain_pair(level, left, right, columns));
                 selections.offer(level, scores.rows(left, right), CandidateRange::First(right.ids.len()));
             }
         });
@@ -469,7 +611,7 @@ pub(crate) fn database_top_k(
     let tiles: Vec<Tile> = database
         .par_chunks(TILE * columns)
         .enumerate()
-        .map(|(number, rows)| Tile::of(rows, number * TILE, columns))
+        .map(|(number, rows)| Tile::of(Level::detect(), rows, number * TILE, columns))
         .collect();
     best.indices
         .par_chunks_mut(TILE * k)
@@ -480,10 +622,10 @@ pub(crate) fn database_top_k(
             if stop() {
                 return;
             }
-            let left = Tile::of(rows, number * TILE, columns);
+            let left = Tile::of(Level::detect(), rows, number * TILE, columns);
             let mut selections = Selections::new(left.ids.len(), k);
             for (at, right) in tiles.iter().enumerate() {
-                scores.of(level, PanelFormat::F32, &left, right, columns);
+                scores.of(plain_pair(level, &left, right, columns));
                 let width = right.ids.len();
                 let own = exclude_self && at == number;
                 let range =

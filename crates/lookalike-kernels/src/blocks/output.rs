@@ -5,6 +5,10 @@
 use std::marker::PhantomData;
 
 use crate::top_k::TopK;
+use crate::vector::prefetch;
+
+/// Values of a cache line.
+const LINE: usize = 16;
 
 /// A result whose rows are written by several threads, each row by one of them.
 pub(super) struct OutputRows<'a> {
@@ -30,6 +34,15 @@ impl<'a> OutputRows<'a> {
             indices: best.indices.as_mut_ptr(),
             similarities: best.similarities.as_mut_ptr(),
             borrowed: PhantomData,
+        }
+    }
+
+    /// Asks for the places of `row`, which is written soon.
+    pub(super) fn ask(&self, row: u32) {
+        for at in (0..self.k).step_by(LINE) {
+            let place = row as usize * self.k + at;
+            prefetch(self.indices.wrapping_add(place));
+            prefetch(self.similarities.wrapping_add(place));
         }
     }
 

@@ -23,7 +23,7 @@ use crate::instructions::{Bf16Products, Level};
 use crate::tiles::{SIDE, SQUARE, SumBlock, TileKernel, Tiles, side_by_side};
 #[cfg(target_arch = "x86_64")]
 use crate::vector::Bf16Avx512;
-use crate::vector::{PANEL, Vector};
+use crate::vector::{PANEL, Vector, prefetch_far};
 
 /// Lines summed before a block is written back: two panels of that many stay near the core.
 const DEPTH: usize = 512;
@@ -38,6 +38,24 @@ pub(super) struct TilePair<'a> {
     pub(super) format: PanelFormat,
     /// Lines of a panel: columns of the rows, d, or half as many.
     pub(super) lines: usize,
+    /// What will be needed next, and is asked for meanwhile.
+    pub(super) ahead: &'a [f32],
+}
+
+impl TilePair<'_> {
+    /// Rows of the left tile and of the right one.
+    fn rows(&self) -> [usize; 2] {
+        [self.left, self.right].map(|values| values.len() / self.lines)
+    }
+
+    /// Asks for the part number `part` of `parts` of what will be needed next.
+    #[inline(always)]
+    fn ask(&self, part: usize, parts: usize) {
+        let lines = self.ahead.len().div_ceil(PANEL);
+        for line in lines * part / parts..lines * (part + 1) / parts {
+            prefetch_far(self.ahead.as_ptr().wrapping_add(line * PANEL));
+        }
+    }
 }
 
 /// Makes of the panels of a tile what stands on the left of a product: with tile registers the words of a row lie
@@ -55,16 +73,18 @@ pub(super) fn prepare_left(level: Level, panels: &[f32], format: PanelFormat, le
 /// `scores[i][j]` ← row i of the left tile · row j of the right one.
 ///
 /// # Shapes
-/// `scores` is row-major, as many rows and columns as the tiles have rows, those that fill up a panel
-/// included. Each product is summed in an order that depends on nothing but the level, the format and the
+/// Rows of `scores` are `stride` apart; there are as many rows and columns as the tiles have rows, those that fill up a
+/// panel included. Each product is summed in an order that depends on nothing but the level, the format and the
 /// columns.
-pub(super) fn score(level: Level, pair: TilePair<'_>, scores: &mut [f32]) {
+pub(super) fn score(level: Level, pair: TilePair<'_>, scores: &mut [f32], stride: usize) {
     let panel = PANEL * pair.lines;
     let (high, wide) = (pair.left.len() / panel, pair.right.len() / panel);
     assert_eq!((high * panel, wide * panel), (pair.left.len(), pair.right.len()), "whole panels");
-    assert_eq!(scores.len(), high * wide * PANEL * PANEL, "a score for each pair of rows");
+    assert!(wide * PANEL <= stride, "rows of scores");
+    let last = (high * PANEL).saturating_sub(1) * stride + wide * PANEL;
+    assert!(last <= scores.len(), "a score for each pair of rows");
     if let PanelFormat::Bf16Tiles(unit) = pair.format {
-        unit.run(ScoreTiles { pair, scores });
+        unit.run(ScoreTiles { pair, scores, stride });
         return;
     }
     let multiplies_pairs = level == Level::detect() && Bf16Products::detect() != Bf16Products::Widened;
@@ -73,12 +93,12 @@ pub(super) fn score(level: Level, pair: TilePair<'_>, scores: &mut [f32]) {
     unsafe {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 if pair.format == PanelFormat::Bf16Pairs => score_avx512_bf16(pair, scores),
-            Level::Portable => score_with::<[f32; 4], 2, 4, 4>(pair, scores),
+            Level::Avx512 if pair.format == PanelFormat::Bf16Pairs => score_avx512_bf16(pair, scores, stride),
+            Level::Portable => score_with::<[f32; 4], 2, 4, 4>(pair, scores, stride),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => score_avx2(pair, scores),
+            Level::Avx2 => score_avx2(pair, scores, stride),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512 => score_avx512(pair, scores),
+            Level::Avx512 => score_avx512(pair, scores, stride),
         }
     }
 }
@@ -87,27 +107,32 @@ pub(super) fn score(level: Level, pair: TilePair<'_>, scores: &mut [f32]) {
 struct ScoreTiles<'a, 'b> {
     pair: TilePair<'a>,
     scores: &'b mut [f32],
+    stride: usize,
 }
 
 impl TileKernel for ScoreTiles<'_, '_> {
     #[inline(always)]
     unsafe fn run<T: Tiles>(self, tiles: &mut T) {
-        let Self { pair: TilePair { left, right, lines, .. }, scores } = self;
-        let (high, wide) = (left.len() / lines, right.len() / lines);
-        assert!(lines.is_multiple_of(SIDE) && scores.len() == high * wide);
-        assert!(left.len() == high * lines && right.len() == wide * lines);
+        let Self { pair, scores, stride } = self;
+        let ([high, wide], TilePair { left, right, lines, .. }) = (pair.rows(), pair);
+        assert!(lines.is_multiple_of(SIDE) && high.is_multiple_of(SIDE) && wide.is_multiple_of(SIDE));
+        assert!(left.len() == high * lines && right.len() == wide * lines && wide <= stride);
+        assert!(high == 0 || (high - 1) * stride + wide <= scores.len());
+        let (mut part, parts) = (0, high.div_ceil(2 * SIDE) * wide.div_ceil(2 * SIDE));
         for row in (0..high).step_by(2 * SIDE) {
             for column in (0..wide).step_by(2 * SIDE) {
+                pair.ask(part, parts);
+                part += 1;
                 // SAFETY: by the assertions there are panels of lines, and scores, for each row and column.
                 unsafe {
                     let left = left.as_ptr().add(row * lines).cast();
                     let right = right.as_ptr().add(column * lines).cast();
-                    let target = scores.as_mut_ptr().add(row * wide + column);
+                    let target = scores.as_mut_ptr().add(row * stride + column);
                     match [high - row > SIDE, wide - column > SIDE] {
-                        [true, true] => score_block::<T, 2, 2>(tiles, lines, left, right, target, wide),
-                        [true, false] => score_block::<T, 2, 1>(tiles, lines, left, right, target, wide),
-                        [false, true] => score_block::<T, 1, 2>(tiles, lines, left, right, target, wide),
-                        [false, false] => score_block::<T, 1, 1>(tiles, lines, left, right, target, wide),
+                        [true, true] => score_block::<T, 2, 2>(tiles, lines, left, right, target, stride),
+                        [true, false] => score_block::<T, 2, 1>(tiles, lines, left, right, target, stride),
+                        [false, true] => score_block::<T, 1, 2>(tiles, lines, left, right, target, stride),
+                        [false, false] => score_block::<T, 1, 1>(tiles, lines, left, right, target, stride),
                     }
                 }
             }
@@ -142,23 +167,23 @@ unsafe fn score_block<T: Tiles, const ROWS: usize, const COLUMNS: usize>(
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn score_avx2(pair: TilePair<'_>, scores: &mut [f32]) {
+unsafe fn score_avx2(pair: TilePair<'_>, scores: &mut [f32], stride: usize) {
     // SAFETY: as the caller's.
-    unsafe { score_with::<__m256, 4, 2, 2>(pair, scores) }
+    unsafe { score_with::<__m256, 4, 2, 2>(pair, scores, stride) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f")]
-unsafe fn score_avx512(pair: TilePair<'_>, scores: &mut [f32]) {
+unsafe fn score_avx512(pair: TilePair<'_>, scores: &mut [f32], stride: usize) {
     // SAFETY: as the caller's.
-    unsafe { score_with::<__m512, 8, 2, 1>(pair, scores) }
+    unsafe { score_with::<__m512, 8, 2, 1>(pair, scores, stride) }
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bf16")]
-unsafe fn score_avx512_bf16(pair: TilePair<'_>, scores: &mut [f32]) {
+unsafe fn score_avx512_bf16(pair: TilePair<'_>, scores: &mut [f32], stride: usize) {
     // SAFETY: as the caller's.
-    unsafe { score_with::<Bf16Avx512, 8, 2, 1>(pair, scores) }
+    unsafe { score_with::<Bf16Avx512, 8, 2, 1>(pair, scores, stride) }
 }
 
 /// Writes to `transposed` the transpose of `scores`, whose rows are `stride` wide: the scores of the right
@@ -217,21 +242,25 @@ unsafe fn transpose_with<V: Vector>(scores: &[f32], stride: usize, transposed: &
 unsafe fn score_with<V: Vector, const ROWS: usize, const WIDE: usize, const LAST: usize>(
     pair: TilePair<'_>,
     scores: &mut [f32],
+    stride: usize,
 ) {
-    let width = pair.right.len() / pair.lines;
+    let [height, width] = pair.rows();
+    let (mut part, parts) = (0, (height / ROWS) * width.div_ceil(WIDE * V::LANES));
     for begin in (0..pair.lines).step_by(DEPTH) {
         let depth = begin..pair.lines.min(begin + DEPTH);
         let mut column = 0;
         while column < width {
             let step = if column + WIDE * V::LANES <= width { WIDE } else { LAST } * V::LANES;
-            for row in (0..pair.left.len() / pair.lines).step_by(ROWS) {
+            for row in (0..height).step_by(ROWS) {
+                pair.ask(part, parts);
+                part += 1;
                 // SAFETY: `row` and `column` begin tiles inside the block.
                 unsafe {
-                    let target = scores.as_mut_ptr().add(row * width + column);
+                    let target = scores.as_mut_ptr().add(row * stride + column);
                     if step == WIDE * V::LANES {
-                        register_tile::<V, ROWS, WIDE>(pair, row, column, depth.clone(), target, width);
+                        register_tile::<V, ROWS, WIDE>(pair, row, column, depth.clone(), target, stride);
                     } else {
-                        register_tile::<V, ROWS, LAST>(pair, row, column, depth.clone(), target, width);
+                        register_tile::<V, ROWS, LAST>(pair, row, column, depth.clone(), target, stride);
                     }
                 }
             }
@@ -315,7 +344,7 @@ mod tests {
             (0..lines * PANEL).map(move |at| {
                 let (line, place) = (at / PANEL, at % PANEL);
                 let value = |column: usize| panel.get(column * PANEL + place).copied().unwrap_or(0.0);
-                super::super::scoring::pair(&[value(2 * line), value(2 * line + 1)])
+                f32::from_bits(crate::bf16::pair(value(2 * line), value(2 * line + 1)))
             })
         });
         words.collect()
@@ -336,8 +365,9 @@ mod tests {
             };
             for level in Level::all() {
                 let mut scores = vec![f32::NAN; high * wide * PANEL * PANEL];
-                let pair = TilePair { left: &left, right: &right, format: PanelFormat::F32, lines: columns };
-                score(level, pair, &mut scores);
+                let (stride, format) = (wide * PANEL, PanelFormat::F32);
+                let pair = TilePair { left: &left, right: &right, format, lines: columns, ahead: &[] };
+                score(level, pair, &mut scores, stride);
                 for format in PanelFormat::all(Scoring::Bf16, level) {
                     if format == PanelFormat::RoundedF32 {
                         continue;
@@ -348,7 +378,12 @@ mod tests {
                     prepare_left(level, &left, format, &mut squares);
                     let left = if squares.is_empty() { &left[..] } else { &squares };
                     let mut again = vec![f32::NAN; scores.len()];
-                    score(level, TilePair { left, right: &right, format, lines }, &mut again);
+                    score(
+                        level,
+                        TilePair { left, right: &right, format, lines, ahead: &left[..7] },
+                        &mut again,
+                        stride,
+                    );
                     assert_eq!(again, scores, "{level:?} {format:?} {columns}");
                 }
                 for (place, found) in scores.iter().enumerate() {

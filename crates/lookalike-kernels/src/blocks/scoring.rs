@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bf16;
 use crate::dot::products;
 use crate::instructions::{Bf16Products, Level};
 use crate::tiles::{SIDE, TileUnit};
@@ -133,14 +132,8 @@ impl PanelFormat {
     }
 }
 
-/// The first two of `values` as bfloat16, in the lower and the upper half. A missing value is 0.
-pub(super) fn pair(values: &[f32]) -> f32 {
-    let at = |place: usize| values.get(place).copied().unwrap_or(0.0);
-    f32::from_bits(bf16::pair(at(0), at(1)))
-}
-
 /// Rows read side by side, so that the processor waits for their memory once and not row by row.
-const TOGETHER: usize = 4;
+const TOGETHER: usize = 8;
 
 /// Scores entries again in `f32`: each similarity becomes that of its row to `own`, and its position the index that
 /// `row` gives.

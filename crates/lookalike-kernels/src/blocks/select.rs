@@ -9,6 +9,7 @@
     reason = "only code inlined into a function with target features may use them"
 )]
 
+use std::cmp::Ordering::{Equal, Greater};
 use std::cmp::Reverse;
 use std::ops::Range;
 
@@ -17,8 +18,10 @@ use crate::vector::{PANEL, Vector, VectorWork, key};
 
 /// Lanes of the widest vector: so many entries must fit before a vector is taken.
 const MOST: usize = 16;
-/// Entries that are tried as pivots before all entries are sorted.
-const PIVOTS: usize = 16;
+/// Entries among which a bound is looked for.
+const SAMPLES: usize = 64;
+/// Samples above which entries are counted, before all entries are sorted.
+const TRIES: usize = 6;
 /// Entries that are ordered by counting, for each of them, those above it, at most: more are sorted.
 const COUNTED: usize = 256;
 
@@ -28,7 +31,6 @@ const COUNTED: usize = 256;
 /// Entries that cannot be among the best any more are rejected by one comparison, a vector of them at a time.
 /// The others are collected, and thinned out when their room is full, which costs a constant an entry. The
 /// result depends neither on the order nor on the blocks in which entries come.
-#[derive(Default)]
 pub(super) struct Selections {
     k: usize,
     /// Entries a row has room for.
@@ -77,24 +79,16 @@ impl CandidateRange {
 }
 
 impl Selections {
-    /// Of `rows` rows, with room for as many entries as are worth it where most are rejected.
     pub(super) fn new(rows: usize, k: usize) -> Self {
-        let mut selections = Self::default();
-        selections.restart(rows, k, 0);
-        selections
-    }
-
-    /// Forgets all entries, to begin with other rows, which have room for `entries` at least.
-    pub(super) fn restart(&mut self, rows: usize, k: usize, entries: usize) {
-        let room = (2 * k).max(entries).next_multiple_of(MOST) + 2 * MOST;
-        (self.k, self.room) = (k, room);
-        self.thresholds.clear();
-        self.thresholds.resize(rows, f32::NAN);
-        self.counts.clear();
-        self.counts.resize(rows, 0);
-        if self.indices.len() < rows * room {
-            self.similarities.resize(rows * room, 0.0);
-            self.indices.resize(rows * room, 0);
+        let room = 2 * k + 2 * MOST;
+        Self {
+            k,
+            room,
+            thresholds: vec![f32::NAN; rows],
+            counts: vec![0; rows],
+            similarities: vec![0.0; rows * room],
+            indices: vec![0; rows * room],
+            keys: Vec::new(),
         }
     }
 
@@ -147,34 +141,17 @@ impl Selections {
     /// As [`Vector`].
     #[inline(always)]
     unsafe fn thin_out<V: Vector>(&mut self, row: usize) {
-        let (k, most) = (self.k, self.most());
+        let (k, most) = (self.k, most(self.k));
         let (similarities, indices) = self.entries(row);
-        let (mut lowest, mut highest) = (f32::NEG_INFINITY, f32::INFINITY);
-        for at in 0..PIVOTS {
-            let pivot = similarities[at * similarities.len() / PIVOTS];
-            // Nor is NaN between them.
-            if !(pivot > lowest && pivot < highest) {
-                continue;
-            }
-            let above: u32 = similarities.iter().map(|similarity| u32::from(*similarity >= pivot)).sum();
-            let above = above as usize;
-            if above < k {
-                highest = pivot;
-            } else if above > most {
-                lowest = pivot;
-            } else {
-                // SAFETY: as the caller's.
-                self.counts[row] = unsafe { V::keep_from(similarities, indices, pivot) };
-                self.thresholds[row] = pivot;
+        if let Some((pivot, above)) = find_pivot::<V>(similarities, None, k, most) {
+            // SAFETY: as the caller's.
+            self.counts[row] = unsafe { V::keep_from(similarities, indices, pivot) };
+            self.thresholds[row] = pivot;
+            if above <= most {
                 return;
             }
         }
         self.keep_best(row);
-    }
-
-    /// Entries that are kept when a row is thinned out, at most.
-    fn most(&self) -> usize {
-        self.k + self.k / 4 + MOST
     }
 
     /// Keeps the k best and drops all others.
@@ -207,6 +184,109 @@ impl Selections {
     }
 }
 
+/// Entries that are kept when a row is thinned out, at most, if no more are equal.
+fn most(k: usize) -> usize {
+    k + k / 4 + MOST
+}
+
+/// The lowest of some similarities that has at least `k` of them above it or beside it, and how many these are: not
+/// more than `most` if possible. There is none if they are few, or if many are not numbers.
+///
+/// If the `guess` is none, the rank of a bound is looked for among samples, and then corrected by what is counted above
+/// them.
+#[inline(always)]
+fn find_pivot<V: Vector>(
+    similarities: &[f32],
+    guess: Option<f32>,
+    k: usize,
+    most: usize,
+) -> Option<(f32, usize)> {
+    let count = similarities.len();
+    if count < SAMPLES {
+        return None;
+    }
+    let above = |pivot: f32| {
+        let above: u32 = similarities.iter().map(|similarity| u32::from(*similarity >= pivot)).sum();
+        above as usize
+    };
+    if let Some(guess) = guess {
+        let above = above(guess);
+        if (k..=most).contains(&above) {
+            return Some((guess, above));
+        }
+    }
+    let mut samples: [f32; SAMPLES] = std::array::from_fn(|at| similarities[at * count / SAMPLES]);
+    sort_descending::<V>(&mut samples);
+    // Samples below `first` have fewer than k above them, and `last` more than `most`.
+    let (mut first, mut last, mut best) = (0, SAMPLES, None);
+    let wanted = usize::midpoint(k, most);
+    let mut at = wanted * SAMPLES / count;
+    for _ in 0..TRIES {
+        if first >= last {
+            break;
+        }
+        at = at.clamp(first, last - 1);
+        let pivot = samples[at];
+        let above = above(pivot);
+        let step = above.abs_diff(wanted) * SAMPLES / count + 1;
+        if above < k {
+            first = at + 1;
+            at += step;
+        } else {
+            best = Some((pivot, above));
+            if above <= most {
+                break;
+            }
+            last = at;
+            at = at.saturating_sub(step);
+        }
+    }
+    best
+}
+
+/// Sorts numbers, the largest first, by counting for each those above it; NaN comes last.
+#[inline(always)]
+fn sort_descending<V: Vector>(values: &mut [f32; SAMPLES]) {
+    let own = values.map(|value| if value.is_nan() { f32::NEG_INFINITY } else { value });
+    let mut ranks = [[0; PANEL]; SAMPLES / PANEL];
+    for (block, ranks) in own.as_chunks().0.iter().zip(&mut ranks) {
+        // SAFETY: the level was detected.
+        *ranks = unsafe { V::count_above(block, &own) };
+    }
+    // Equal ones have the rank of the first of them, and leave the places after it free.
+    let mut sorted = [f32::NAN; SAMPLES];
+    place(ranks.as_flattened(), &own, &mut sorted);
+    let mut last = f32::NEG_INFINITY;
+    for (value, sorted) in values.iter_mut().zip(sorted) {
+        last = if sorted.is_nan() { last } else { sorted };
+        *value = last;
+    }
+}
+
+/// The best of rows all of whose scores are there, which need not be kept until others come.
+#[derive(Default)]
+pub(super) struct RowBest {
+    similarities: Vec<f32>,
+    indices: Vec<u32>,
+    keys: Vec<u64>,
+    /// The bound of the row before, which may do for the next one too.
+    last: f32,
+}
+
+impl RowBest {
+    /// Writes the most similar of `scores`, most similar first, and their numbers in `ids`: as many as there is room
+    /// for.
+    pub(super) fn write(
+        &mut self,
+        level: Level,
+        scores: &[f32],
+        ids: &[u32],
+        (indices, similarities): (&mut [u32], &mut [f32]),
+    ) {
+        level.run_vectors(OfRow { best: self, scores, ids, indices, similarities });
+    }
+}
+
 /// The keys of entries, by which they are sorted.
 fn write_keys(keys: &mut Vec<u64>, similarities: &[f32], indices: &[u32]) {
     keys.clear();
@@ -228,13 +308,21 @@ impl VectorWork for Offer<'_, '_> {
         let width = block.right.len();
         let stride = width.next_multiple_of(PANEL);
         for (row, scores) in block.scores.chunks_exact(stride).take(block.left).enumerate() {
-            for places in range.places(row, width) {
-                // Vectors begin where those of a panel do, so that none reaches beyond the row.
-                let first = places.start / V::LANES * V::LANES;
-                for begin in (first..places.end).step_by(V::LANES) {
-                    // SAFETY: the level was detected; `begin` and as many lanes lie inside the row, whose end is
-                    // that of a panel.
-                    unsafe {
+            // SAFETY: the level was detected, and a row is made of whole panels, and so of whole vectors.
+            unsafe {
+                // Most rows of most blocks have nothing that is good enough.
+                let bound = V::splat(selections.thresholds[row]);
+                let mut any = 0;
+                for begin in (0..stride).step_by(V::LANES) {
+                    any |= V::load(scores.as_ptr().add(begin)).not_below(bound);
+                }
+                if any == 0 {
+                    continue;
+                }
+                for places in range.places(row, width) {
+                    // Vectors begin where those of a panel do, so that none reaches beyond the row.
+                    let first = places.start / V::LANES * V::LANES;
+                    for begin in (first..places.end).step_by(V::LANES) {
                         let values = V::load(scores.as_ptr().add(begin));
                         selections.take(row, values, lanes_of(&places, begin), &block.right[begin..]);
                     }
@@ -257,20 +345,77 @@ impl VectorWork for Finish<'_> {
     #[inline(always)]
     fn run<V: Vector, const FUSED: bool>(self) {
         let Self { selections, row, indices, similarities } = self;
-        if selections.counts[row] > selections.most() {
+        if selections.counts[row] > most(selections.k) {
             // SAFETY: the level was detected.
             unsafe { selections.thin_out::<V>(row) };
         }
         let mut keys = std::mem::take(&mut selections.keys);
         let (from, numbers) = selections.entries(row);
-        if !order_by_counting(from, numbers, indices, similarities) {
-            write_keys(&mut keys, from, numbers);
-            keys.sort_unstable_by_key(|key| Reverse(*key));
-            for ((index, similarity), key) in indices.iter_mut().zip(similarities).zip(&keys) {
-                (*similarity, *index) = entry_of(*key);
+        write_in_order::<V>(from, numbers, &mut keys, indices, similarities);
+        selections.keys = keys;
+    }
+}
+
+struct OfRow<'a> {
+    best: &'a mut RowBest,
+    scores: &'a [f32],
+    ids: &'a [u32],
+    indices: &'a mut [u32],
+    similarities: &'a mut [f32],
+}
+
+impl VectorWork for OfRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<V: Vector, const FUSED: bool>(self) {
+        let Self { best: RowBest { similarities: kept, indices: numbers, keys, last }, scores, ids, .. } =
+            self;
+        assert_eq!(scores.len(), ids.len());
+        let k = self.indices.len();
+        let (mut count, room) = (0, scores.len() + PANEL);
+        if kept.len() < room {
+            kept.resize(room, 0.0);
+            numbers.resize(room, 0);
+        }
+        let (pivot, above) =
+            find_pivot::<V>(scores, Some(*last), k, most(k)).unwrap_or((f32::NAN, scores.len()));
+        *last = pivot;
+        let whole = scores.len() / V::LANES * V::LANES;
+        for begin in (0..whole).step_by(V::LANES) {
+            // SAFETY: the level was detected, and as many lanes lie in the scores.
+            unsafe {
+                let values = V::load(scores.as_ptr().add(begin));
+                let passed = values.not_below(V::splat(pivot));
+                values.append(passed, &ids[begin..], &mut kept[count..], &mut numbers[count..]);
+                count += passed.count_ones() as usize;
             }
         }
-        selections.keys = keys;
+        for (score, id) in scores[whole..].iter().zip(&ids[whole..]) {
+            (kept[count], numbers[count]) = (*score, *id);
+            count += usize::from(matches!(score.partial_cmp(&pivot), None | Some(Equal | Greater)));
+        }
+        // NaN passes every bound, and is sorted out below.
+        debug_assert!(count >= above);
+        write_in_order::<V>(&kept[..count], &numbers[..count], keys, self.indices, self.similarities);
+    }
+}
+
+/// Writes the best entries, most similar first: as many as there is room for.
+#[inline(always)]
+fn write_in_order<V: Vector>(
+    from: &[f32],
+    numbers: &[u32],
+    keys: &mut Vec<u64>,
+    indices: &mut [u32],
+    similarities: &mut [f32],
+) {
+    if !order_by_counting::<V>(from, numbers, indices, similarities) {
+        write_keys(keys, from, numbers);
+        keys.sort_unstable_by_key(|key| Reverse(*key));
+        for ((index, similarity), key) in indices.iter_mut().zip(similarities).zip(keys) {
+            (*similarity, *index) = entry_of(*key);
+        }
     }
 }
 
@@ -278,38 +423,44 @@ impl VectorWork for Finish<'_> {
 /// long as they are few. Returns false if they are many, or if some are equal or not numbers: then ranks do not order
 /// them.
 #[inline(always)]
-fn order_by_counting(from: &[f32], numbers: &[u32], indices: &mut [u32], similarities: &mut [f32]) -> bool {
+fn order_by_counting<V: Vector>(
+    from: &[f32],
+    numbers: &[u32],
+    indices: &mut [u32],
+    similarities: &mut [f32],
+) -> bool {
     let count = from.len();
     if count > COUNTED {
         return false;
     }
     let mut own = [f32::NEG_INFINITY; COUNTED];
     own[..count].copy_from_slice(from);
-    let mut ranks = [0_u32; COUNTED];
-    let blocks = own.as_chunks::<MOST>().0.iter().zip(ranks.as_chunks_mut::<MOST>().0);
-    for (own, ranks) in blocks.take(count.div_ceil(MOST)) {
-        let mut above = [0_u32; MOST];
-        for other in from {
-            for lane in 0..MOST {
-                above[lane] += u32::from(*other > own[lane]);
-            }
-        }
-        *ranks = above;
+    let mut ranks = [[0; PANEL]; COUNTED / PANEL];
+    let blocks = own.as_chunks().0.iter().zip(&mut ranks);
+    for (own, ranks) in blocks.take(count.div_ceil(PANEL)) {
+        // SAFETY: the level was detected.
+        *ranks = unsafe { V::count_above(own, from) };
     }
-    let ranks = &ranks[..count];
+    let ranks = &ranks.as_flattened()[..count];
     // Equal ones have the rank of the first of them, and NaN has rank 0, so that the sum is less.
     let sum: usize = ranks.iter().map(|rank| *rank as usize).sum();
     if sum != count * count.saturating_sub(1) / 2 {
         return false;
     }
-    for ((rank, index), similarity) in ranks.iter().zip(numbers).zip(from) {
-        if let (Some(to), Some(place)) =
-            (indices.get_mut(*rank as usize), similarities.get_mut(*rank as usize))
-        {
-            (*to, *place) = (*index, *similarity);
+    place(ranks, from, similarities);
+    place(ranks, numbers, indices);
+    true
+}
+
+/// Writes values to the places of their ranks, as far as there are such places. It is not compiled for the vectors of
+/// each level: those would scatter, which is slower.
+#[inline(never)]
+fn place<T: Copy>(ranks: &[u32], values: &[T], places: &mut [T]) {
+    for (rank, value) in ranks.iter().zip(values) {
+        if let Some(place) = places.get_mut(*rank as usize) {
+            *place = *value;
         }
     }
-    true
 }
 
 /// A bit for each lane of a vector from `begin` on that lies in `places`.

@@ -6,15 +6,15 @@
 )]
 
 use std::arch::x86_64::{
-    __m512, __m512bh, _CMP_GE_OQ, _CMP_NLT_UQ, _mm512_and_si512, _mm512_andnot_si512, _mm512_castpd_ps,
-    _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps, _mm512_cmp_ps_mask, _mm512_dpbf16_ps,
-    _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_blend_epi32, _mm512_mask_cmp_ps_mask,
-    _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps, _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps,
-    _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_ps, _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps,
-    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_shuffle_f32x4,
-    _mm512_shuffle_i64x2, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
-    _mm512_unpackhi_epi64, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_epi64, _mm512_unpacklo_pd,
-    _mm512_unpacklo_ps,
+    __m512, __m512bh, __m512i, _CMP_GE_OQ, _CMP_LT_OQ, _CMP_NLT_UQ, _mm512_add_epi32, _mm512_and_si512,
+    _mm512_andnot_si512, _mm512_castpd_ps, _mm512_castps_pd, _mm512_castps_si512, _mm512_castsi512_ps,
+    _mm512_cmp_ps_mask, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_add_epi32,
+    _mm512_mask_blend_epi32, _mm512_mask_cmp_ps_mask, _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps,
+    _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_ps,
+    _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
+    _mm512_shuffle_epi32, _mm512_shuffle_f32x4, _mm512_shuffle_i64x2, _mm512_slli_epi32, _mm512_srli_epi32,
+    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_unpackhi_epi64, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
+    _mm512_unpacklo_epi64, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
 };
 
 use super::{PANEL, Vector};
@@ -104,6 +104,29 @@ impl Vector for __m512 {
             }
         }
         kept
+    }
+
+    #[inline(always)]
+    unsafe fn count_above(own: &[f32; PANEL], others: &[f32]) -> [u32; PANEL] {
+        // SAFETY: the caller guarantees AVX-512F; both arrays are 512 bits.
+        unsafe {
+            let own = _mm512_loadu_ps(own.as_ptr());
+            let one = _mm512_set1_epi32(1);
+            // Two sums, as each addition waits for the one before.
+            let mut sums = [_mm512_setzero_si512(); 2];
+            let (pairs, rest) = others.as_chunks::<2>();
+            for pair in pairs {
+                for half in 0..2 {
+                    let above = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(own, _mm512_set1_ps(pair[half]));
+                    sums[half] = _mm512_mask_add_epi32(sums[half], above, sums[half], one);
+                }
+            }
+            for other in rest {
+                let above = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(own, _mm512_set1_ps(*other));
+                sums[0] = _mm512_mask_add_epi32(sums[0], above, sums[0], one);
+            }
+            std::mem::transmute::<__m512i, [u32; PANEL]>(_mm512_add_epi32(sums[0], sums[1]))
+        }
     }
 
     #[inline(always)]

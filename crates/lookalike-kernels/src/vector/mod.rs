@@ -112,6 +112,18 @@ pub(crate) fn prefetch<T>(address: *const T) {
     let _ = address;
 }
 
+/// Asks for the cache line of `address`, which may be any address, for the second cache: it is not needed soon.
+#[inline(always)]
+pub(crate) fn prefetch_far<T>(address: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: every x86-64 has SSE, and no address is an error.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
 /// Rows of a panel, of which a tile is made: as many as lanes of the widest vector.
 pub(crate) const PANEL: usize = 16;
 
@@ -152,6 +164,17 @@ pub(crate) trait Vector: Copy {
     #[inline(always)]
     unsafe fn keep_from(values: &mut [f32], indices: &mut [u32], pivot: f32) -> usize {
         keep_rest(values, indices, 0, 0, pivot)
+    }
+    /// For each of `own` how many of `others` are above it.
+    #[inline(always)]
+    unsafe fn count_above(own: &[f32; PANEL], others: &[f32]) -> [u32; PANEL] {
+        let mut above = [0; PANEL];
+        for other in others {
+            for lane in 0..PANEL {
+                above[lane] += u32::from(*other > own[lane]);
+            }
+        }
+        above
     }
     /// Writes the transpose of 16 rows of 16 values, `stride` apart, to rows that are `target_stride` apart.
     #[inline(always)]

@@ -7,7 +7,7 @@
 
 use lookalike_base::RowSource;
 use lookalike_kernels::{
-    Circulant, KernelError, Scoring, Stop, TopK, circulant_top_k, crossed_top_k, dot, normalize,
+    Circulant, KernelError, RowReader, Scoring, Stop, TopK, circulant_top_k, crossed_top_k, dot, normalize,
 };
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +96,7 @@ impl<'a> UnitRows<'a> {
         order: &[u32],
         k: usize,
         scoring: Scoring,
-        read: impl Fn(u32, &mut [f32]) -> bool + Sync,
+        read: impl RowReader,
         stop: Stop<'_>,
     ) -> Result<TopK, KernelError> {
         match self.pairs {

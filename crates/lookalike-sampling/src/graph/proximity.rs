@@ -3,11 +3,12 @@
 //! With few candidates M the neighbours are hardly more similar than chance, with all N − 1 they are the nearest of
 //! all, and with them come the false negatives; M is how hard the batches become.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lookalike_base::hash::Hasher;
 use lookalike_base::{RowSource, Seed, Watch};
-use lookalike_kernels::{Circulant, KernelError, Scoring, TopK, squared_norm};
+use lookalike_kernels::{Circulant, KernelError, RowReader, Scoring, TopK, squared_norm};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -308,6 +309,19 @@ pub(crate) struct Members<'a> {
     pub(crate) embeddings: UnitRows<'a>,
 }
 
+/// The rows of members, as they are compared.
+struct MemberRows<'a>(&'a Members<'a>);
+
+impl RowReader for MemberRows<'_> {
+    fn read(&self, member: u32, into: &mut [f32]) -> bool {
+        self.0.read(member, into)
+    }
+
+    fn addresses(&self, member: u32) -> Range<usize> {
+        self.0.embeddings.rows.addresses(self.0.instances[member as usize] as usize)
+    }
+}
+
 impl<'a> Members<'a> {
     pub(crate) fn new(
         embeddings: UnitRows<'a>,
@@ -342,8 +356,7 @@ impl<'a> Members<'a> {
             watch.progress.set_position((order.len() * begun / circulant.tiles().max(1)) as u64);
             watch.is_cancelled()
         };
-        let read = |member, row: &mut [f32]| self.read(member, row);
-        let kept = match self.embeddings.top_k(circulant, order, k, scoring, read, &stop) {
+        let kept = match self.embeddings.top_k(circulant, order, k, scoring, MemberRows(self), &stop) {
             Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
             other => other?,
         };

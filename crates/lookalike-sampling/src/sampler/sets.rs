@@ -3,6 +3,8 @@
 //! Each set has a graph of its own, groups of its own and random numbers of its own; what is shared is the epoch, its order of sets, and
 //! the clock by which all graphs are rebuilt together. A single set is the same as none.
 
+use std::ops::Range;
+
 use lookalike_base::{Progress, RowSource, Seed};
 use serde::{Deserialize, Serialize};
 
@@ -189,6 +191,10 @@ impl RowSource for Stretch<'_> {
 
     fn read_row(&self, index: usize, into: &mut [f32]) {
         self.rows.read_row(self.first + index, into);
+    }
+
+    fn addresses(&self, index: usize) -> Range<usize> {
+        self.rows.addresses(self.first + index)
     }
 }
 
