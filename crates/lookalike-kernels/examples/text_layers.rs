@@ -1,4 +1,4 @@
-//! Times the layers of a text encoder, `text_layers [threads]`, at the sizes of `MiniLM`: width 384, 12 heads,
+//! Times the layers of a text encoder, `text_layers [threads] [f32|bf16]`, at the sizes of `MiniLM`: width 384, 12 heads,
 //! 1536 inside. Texts have about 12, about 22, 128 and 512 tokens, 16,384 tokens together.
 //!
 //! Prints the median nanoseconds a token, forward and backward, with dropout and without.
@@ -16,6 +16,7 @@ use lookalike_kernels::gelu::{bias_gelu, bias_gelu_gradient, column_sums};
 use lookalike_kernels::layer_norm::{
     Dropped, LayerNormInput, LayerNormScale, layer_norm, layer_norm_gradient,
 };
+use lookalike_kernels::map::Precision;
 use timing::median_seconds;
 
 /// As in the command.
@@ -29,12 +30,16 @@ const INNER: usize = 1536;
 
 fn main() {
     let threads = std::env::args().nth(1).and_then(|threads| threads.parse().ok()).unwrap_or(0);
+    let precision = match std::env::args().nth(2).as_deref() {
+        Some("bf16") => Precision::Bf16,
+        _ => Precision::F32,
+    };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     println!("{:32} {:>12} {:>12}", "ns a token", "output", "gradients");
     match pool {
         Ok(pool) => pool.install(|| {
             rows();
-            texts();
+            texts(precision);
         }),
         Err(error) => println!("{error}"),
     }
@@ -83,7 +88,7 @@ fn rows() {
 }
 
 /// Attention.
-fn texts() {
+fn texts(precision: Precision) {
     let qkv = numbers("qkv", TOKENS * 3 * WIDTH);
     let gradient = numbers("gradient", TOKENS * WIDTH);
     let buckets: Vec<u32> = (0..1023).map(|place: u32| place.abs_diff(511).min(15) * 2).collect();
@@ -103,8 +108,9 @@ fn texts() {
         for (name, bias, dropout) in
             [("", None, None), (", bias", Some(&bias), None), (", dropout", None, Some(&dropout))]
         {
-            let output = median_seconds(|| attention(&shape, &qkv, bias, dropout));
-            let gradients = median_seconds(|| attention_gradient(&shape, &qkv, bias, dropout, &gradient));
+            let output = median_seconds(|| attention(&shape, precision, &qkv, bias, dropout));
+            let gradients =
+                median_seconds(|| attention_gradient(&shape, precision, &qkv, bias, dropout, &gradient));
             report(&format!("attention, {length} tokens{name}"), output, gradients);
         }
     }

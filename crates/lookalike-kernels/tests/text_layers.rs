@@ -7,6 +7,7 @@ use lookalike_base::{Arrays, tensors};
 use lookalike_kernels::attention::{AttentionShape, DistanceBias, attention, attention_gradient};
 use lookalike_kernels::gelu::{bias_gelu, bias_gelu_gradient, column_sums};
 use lookalike_kernels::layer_norm::{LayerNormInput, LayerNormScale, layer_norm, layer_norm_gradient};
+use lookalike_kernels::map::Precision;
 
 struct Fixture {
     arrays: Arrays,
@@ -49,8 +50,9 @@ fn attention_with_a_relative_bias_is_that_of_pytorch() {
         let buckets: Vec<u32> = buckets.iter().map(|bucket| u32::try_from(*bucket).unwrap()).collect();
         let bias = DistanceBias { values: fixture.get("bias"), buckets: &buckets };
         let qkv = fixture.get("qkv");
-        fixture.check("output", &attention(&shape, qkv, Some(&bias), None));
-        let gradients = attention_gradient(&shape, qkv, Some(&bias), None, fixture.get("given"));
+        fixture.check("output", &attention(&shape, Precision::F32, qkv, Some(&bias), None));
+        let gradients =
+            attention_gradient(&shape, Precision::F32, qkv, Some(&bias), None, fixture.get("given"));
         fixture.check("gradient.qkv", &gradients.qkv);
         fixture.check("gradient.bias", &gradients.bias.unwrap());
     }

@@ -89,6 +89,9 @@ pub fn run_until(
             return error.exit_code() as u8;
         }
     };
+    if let Err(error) = lookalike_kernels::isa() {
+        return Failure::usage(error.to_string()).report();
+    }
     let result = match arguments.command {
         Command::Train(arguments) => train::run(arguments, registry, cancellation),
         Command::Evaluate(arguments) => evaluate::run(&arguments, registry, cancellation),

@@ -107,3 +107,72 @@ fn freed_memory_is_kept_unless_the_environment_says_for_how_long() {
     assert_eq!(purge_delays(&[]).last().unwrap(), "-1");
     assert_eq!(purge_delays(&[("MIMALLOC_PURGE_DELAY", "7")]), ["7"]);
 }
+
+fn graph(arguments: &[&str]) -> Output {
+    let sizes =
+        ["bench", "graph", "--rows", "700", "--dimension", "16", "--candidates", "100", "--neighbors", "9"];
+    Command::new(env!("CARGO_BIN_EXE_lookalike")).args(sizes).args(arguments).output().unwrap()
+}
+
+#[test]
+fn a_graph_is_told_as_a_table_and_as_one_line_of_json() {
+    for scoring in ["f32", "bf16"] {
+        let table = String::from_utf8(graph(&["--rounds", "1", "--scoring", scoring]).stdout).unwrap();
+        for row in ["seconds a graph", "share of that product's speed", "instructions", "peak memory"] {
+            assert!(table.contains(row), "{table}");
+        }
+        let text = String::from_utf8(graph(&["--json", "--scoring", scoring]).stdout).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((text.lines().count(), line["seconds"].as_array().unwrap().len()), (1, 3), "{text}");
+        assert_eq!((&line["rows"], &line["scoring"]), (&700.into(), &scoring.into()));
+        assert!(line["gflops"].as_f64().unwrap() > 0.0 && line["product_gflops"].as_f64().unwrap() > 0.0);
+    }
+}
+
+#[test]
+fn a_graph_that_cannot_be_is_refused() {
+    for (arguments, message) in [
+        (&["--candidates", "700"][..], "--candidates is at most 699"),
+        (&["--neighbors", "101"], "--neighbors at most --candidates"),
+        (&["--rounds", "0"], "--rounds at least 1"),
+        (&["--rows", "1"], "--rows is at least 2"),
+        (&["--rows", "18446744073709551615", "--dimension", "3"], "are more than 64 GiB"),
+    ] {
+        let Output { status, stderr, .. } = graph(arguments);
+        assert_eq!(status.code(), Some(2));
+        let stderr = String::from_utf8(stderr).unwrap();
+        assert!(stderr.contains(message), "{stderr}");
+    }
+}
+
+#[test]
+fn a_variable_holds_the_processor_to_fewer_instructions() {
+    let with = |isa: &str, arguments: &[&str]| {
+        small_step().args(arguments).env("LOOKALIKE_ISA", isa).output().unwrap()
+    };
+    let run = |isa: &str| {
+        let output = with(isa, &["--json"]);
+        assert!(output.status.success(), "{isa}: {}", String::from_utf8_lossy(&output.stderr));
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        line["instructions"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(run("portable"), "portable");
+    let unknown = with("sse9", &[]);
+    assert_eq!(unknown.status.code(), Some(2));
+    let message = String::from_utf8(unknown.stderr).unwrap();
+    assert!(
+        message.contains("LOOKALIKE_ISA is \"sse9\": this processor can be held to portable"),
+        "{message}"
+    );
+    // Whatever is named there can be asked for, and is what ran, as far as f32 has a use for it.
+    let names = message.trim().rsplit("held to ").next().unwrap().to_owned();
+    for isa in names.split(", ") {
+        let expected = if isa == "avx512-bf16" || isa == "amx" { "avx512" } else { isa };
+        assert_eq!(run(isa), expected);
+    }
+    // Without instructions for bfloat16 there is no step in it.
+    let refused = with("portable", &["--precision", "bf16"]);
+    assert!(!refused.status.success());
+    let message = String::from_utf8(refused.stderr).unwrap();
+    assert!(message.contains("bf16"), "{message}");
+}

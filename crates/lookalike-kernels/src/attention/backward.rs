@@ -8,12 +8,14 @@
 
 use super::blocks::{Distances, Head, Keys, Part, Scratch, room};
 use super::output::Output;
-use super::product::{Columns, Left, Right, Size, product};
+use super::product::{Columns, Left, Right, Size};
 use super::rows::{exponentials, score_gradient};
+use super::tiles::Products;
 use crate::vector::{PANEL, Vector, VectorWork};
 
 pub(super) struct Backward<'a> {
     pub(super) head: Head<'a>,
+    pub(super) products: Products,
     /// Of the results of all texts and heads.
     pub(super) gradient: &'a [f32],
     pub(super) scratch: &'a mut Scratch,
@@ -27,12 +29,13 @@ impl VectorWork for Backward<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const FUSED: bool>(self) {
-        let Self { head, gradient, out, .. } = self;
+        let Self { head, products, gradient, out, .. } = self;
         let (own, tokens) = (head.own, head.tokens);
         let all = 0..tokens;
         let padded = tokens.next_multiple_of(PANEL);
         let [keys, key_panels, value_panels, of_keys, of_values, of_distances, rest @ ..] =
             &mut self.scratch.buffers;
+        let rounded = &mut self.scratch.rounded;
         let keys = room(keys, tokens * own);
         let [key_panels, value_panels] = [key_panels, value_panels].map(|buffer| room(buffer, padded * own));
         let [of_keys, of_values] = [of_keys, of_values].map(|buffer| room(buffer, tokens * own));
@@ -68,7 +71,7 @@ impl VectorWork for Backward<'_> {
                     let right = Right { values: &right[begin * own..], stride: width };
                     let out = &mut out[begin - reached.begin..];
                     // SAFETY: the level was detected.
-                    unsafe { product::<V, FUSED, false>(size, left, right, out, stride) };
+                    unsafe { products.product::<V, FUSED, false>(rounded, size, left, right, out, stride) };
                 }
             }
             let each = scores.chunks_exact_mut(stride).zip(of_scores.chunks_exact_mut(stride));
@@ -91,7 +94,7 @@ impl VectorWork for Backward<'_> {
             // SAFETY: the level was detected.
             unsafe {
                 let size = Size { rows, columns: own, steps: count };
-                product::<V, FUSED, false>(size, left, right, of_queries, own);
+                products.product::<V, FUSED, false>(rounded, size, left, right, of_queries, own);
             }
             let size = Size { rows: count, columns: own, steps: rows };
             let operands =
@@ -101,7 +104,7 @@ impl VectorWork for Backward<'_> {
                 let right = Right { values: right, stride: own };
                 let out = &mut out[reached.begin * own..];
                 // SAFETY: the level was detected.
-                unsafe { product::<V, FUSED, true>(size, left, right, out, own) };
+                unsafe { products.product::<V, FUSED, true>(rounded, size, left, right, out, own) };
             }
             write(out, &head, Part::Query, block.start, of_queries, head.factor());
         }

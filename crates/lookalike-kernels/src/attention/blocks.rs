@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use super::product::{Columns, panel};
 use super::rows::Mask;
+use super::tiles::Rounded;
 use crate::vector::{PANEL, Vector};
 
 /// A head of a text.
@@ -165,6 +166,7 @@ impl Keys {
 #[derive(Default)]
 pub(super) struct Scratch {
     pub(super) buffers: [Vec<f32>; 12],
+    pub(super) rounded: Rounded,
 }
 
 /// The first values of a buffer, which are those of an earlier use.

@@ -10,12 +10,14 @@ use std::ops::Range;
 
 use super::blocks::{Head, Keys, Part, Scratch, room};
 use super::output::Output;
-use super::product::{Left, Right, Size, product};
+use super::product::{Left, Right, Size};
 use super::rows::exponentials;
+use super::tiles::Products;
 use crate::vector::{PANEL, Vector, VectorWork};
 
 pub(super) struct Forward<'a> {
     pub(super) head: Head<'a>,
+    pub(super) products: Products,
     pub(super) queries: Range<usize>,
     pub(super) scratch: &'a mut Scratch,
     pub(super) out: &'a Output<'a>,
@@ -26,11 +28,12 @@ impl VectorWork for Forward<'_> {
 
     #[inline(always)]
     fn run<V: Vector, const FUSED: bool>(self) {
-        let Self { head, queries, out, .. } = self;
+        let Self { head, products, queries, out, .. } = self;
         let own = head.own;
         let packed = head.reach(&queries);
         let padded = packed.len().next_multiple_of(PANEL);
         let [keys, values, scores, results, inverses, ..] = &mut self.scratch.buffers;
+        let rounded = &mut self.scratch.rounded;
         let keys = room(keys, padded * own);
         let values = room(values, packed.len() * own);
         // SAFETY: the level was detected.
@@ -50,7 +53,8 @@ impl VectorWork for Forward<'_> {
                 let size = Size { rows: block.len(), columns: width, steps: own };
                 // SAFETY: the level was detected.
                 unsafe {
-                    product::<V, FUSED, false>(
+                    products.product::<V, FUSED, false>(
+                        rounded,
                         size,
                         left,
                         right,
@@ -74,7 +78,7 @@ impl VectorWork for Forward<'_> {
             let right = Right { values: &values[reached.begin * own..], stride: own };
             let size = Size { rows: block.len(), columns: own, steps: reached.count() };
             // SAFETY: the level was detected.
-            unsafe { product::<V, FUSED, false>(size, left, right, results, own) };
+            unsafe { products.product::<V, FUSED, false>(rounded, size, left, right, results, own) };
             for ((result, query), inverse) in results.chunks_exact(own).zip(block).zip(inverses.iter()) {
                 // SAFETY: these queries of this head are those of this task alone.
                 unsafe { out.scaled(head.first + query, head.index * own, result, *inverse) };

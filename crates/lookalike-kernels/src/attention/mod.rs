@@ -11,9 +11,11 @@ use rayon::prelude::*;
 use crate::columns::over_tasks;
 use crate::dropout::threshold;
 use crate::instructions::Level;
+use crate::map::Precision;
 use crate::sizes::{product as count, row_values};
 use blocks::{Distances, Head, Scratch};
 use output::Output;
+use tiles::Products;
 
 mod backward;
 mod blocks;
@@ -23,6 +25,7 @@ mod product;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod tiles;
 
 /// Texts and heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +74,9 @@ pub struct AttentionGradient {
 /// softmax(q · kᵀ / √(d / heads) + bias) · v of each head, among the tokens of each text. The probabilities are
 /// those of dropout.
 ///
+/// In [`Precision::Bf16`] the factors of both products are rounded to bfloat16; their sums, and all between the products,
+/// are `f32`.
+///
 /// # Shapes
 /// `qkv` is T × 3d: queries of all heads, keys of all heads, values of all heads. The result is T × d.
 ///
@@ -80,18 +86,19 @@ pub struct AttentionGradient {
 /// values, there is not a key a text, or the probability is not from 0 to below 1.
 pub fn attention(
     shape: &AttentionShape<'_>,
+    precision: Precision,
     qkv: &[f32],
     bias: Option<&DistanceBias<'_>>,
     dropout: Option<&DroppedProbabilities<'_>>,
 ) -> Vec<f32> {
-    attention_at(Level::detect(), shape, qkv, bias, dropout)
+    attention_at((Level::detect(), Products::detect(precision)), shape, qkv, bias, dropout)
 }
 
 /// Queries of a task. Its keys are packed once.
 const TASK: usize = 512;
 
 fn attention_at(
-    level: Level,
+    (level, products): (Level, Products),
     shape: &AttentionShape<'_>,
     qkv: &[f32],
     bias: Option<&DistanceBias<'_>>,
@@ -108,7 +115,7 @@ fn attention_at(
         Output::write([shape.tokens(), shape.width], |out| {
             tasks.par_iter().for_each_init(Scratch::default, |scratch, (head, first)| {
                 let queries = *first..(first + TASK).min(head.tokens);
-                level.run_vectors(forward::Forward { head: *head, queries, scratch, out });
+                level.run_vectors(forward::Forward { head: *head, products, queries, scratch, out });
             });
         })
     }
@@ -120,16 +127,18 @@ fn attention_at(
 /// As [`attention`], and if `gradient` is not T × d.
 pub fn attention_gradient(
     shape: &AttentionShape<'_>,
+    precision: Precision,
     qkv: &[f32],
     bias: Option<&DistanceBias<'_>>,
     dropout: Option<&DroppedProbabilities<'_>>,
     gradient: &[f32],
 ) -> AttentionGradient {
-    attention_gradient_at(Level::detect(), shape, qkv, bias, dropout, gradient)
+    let with = (Level::detect(), Products::detect(precision));
+    attention_gradient_at(with, shape, qkv, bias, dropout, gradient)
 }
 
 fn attention_gradient_at(
-    level: Level,
+    (level, products): (Level, Products),
     shape: &AttentionShape<'_>,
     qkv: &[f32],
     bias: Option<&DistanceBias<'_>>,
@@ -154,7 +163,14 @@ fn attention_gradient_at(
             tasks.par_iter().zip(parts.par_iter_mut()).for_each_init(
                 Scratch::default,
                 |scratch, (head, sums)| {
-                    level.run_vectors(backward::Backward { head: *head, gradient, scratch, sums, out });
+                    level.run_vectors(backward::Backward {
+                        head: *head,
+                        products,
+                        gradient,
+                        scratch,
+                        sums,
+                        out,
+                    });
                 },
             );
         })

@@ -10,6 +10,10 @@ mod scratch;
 mod tile;
 mod tiles;
 
+pub(crate) use scratch::PackedLine;
+pub(crate) use tile::Output as RowsOutput;
+pub(crate) use tiles::Rectangle;
+
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
@@ -20,7 +24,7 @@ use crate::output::init_vec;
 use crate::sizes::row_values;
 use pack::{Factors, PackPanels};
 use plan::Plan;
-use scratch::{PackedLine, User, with_lines};
+use scratch::{User, with_lines};
 use tile::{DEPTH, GROUPS, Output, ROWS, Stripe};
 
 /// Panels of the left operand that are packed together: where it is read transposed, longer stretches of it

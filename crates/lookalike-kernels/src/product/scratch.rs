@@ -8,7 +8,7 @@ use crate::map::Line;
 /// Sixteen words in a cache line of their own: a vector of packed words never lies in two.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
-pub(super) struct PackedLine(pub(super) Line);
+pub(crate) struct PackedLine(pub(crate) Line);
 
 /// Who borrows room.
 #[derive(Debug, Clone, Copy)]

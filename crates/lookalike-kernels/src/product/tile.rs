@@ -35,10 +35,12 @@ const TILE_ROWS: usize = 8;
 
 /// The result, for several tasks that each write a rectangle of their own.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Output<'a> {
+pub(crate) struct Output<'a> {
     first: *mut f32,
     rows: usize,
     columns: usize,
+    /// Values from row to row.
+    stride: usize,
     values: PhantomData<&'a mut [MaybeUninit<f32>]>,
 }
 
@@ -55,7 +57,19 @@ impl<'a> Output<'a> {
     /// with the first word may only run after that of the words before it.
     pub(super) unsafe fn new(values: &'a mut [MaybeUninit<f32>], rows: usize, columns: usize) -> Self {
         assert_eq!(values.len(), rows * columns, "values of the result");
-        Self { first: values.as_mut_ptr().cast(), rows, columns, values: PhantomData }
+        Self { first: values.as_mut_ptr().cast(), rows, columns, stride: columns, values: PhantomData }
+    }
+
+    /// `rows` rows of `columns` values, which are `stride` apart, for one task alone.
+    ///
+    /// # Panics
+    /// If there are fewer values.
+    pub(crate) fn of_rows(values: &'a mut [f32], [rows, columns]: [usize; 2], stride: usize) -> Self {
+        assert!(
+            columns <= stride && rows > 0 && (rows - 1) * stride + columns <= values.len(),
+            "values of rows"
+        );
+        Self { first: values.as_mut_ptr(), rows, columns, stride, values: PhantomData }
     }
 
     pub(super) fn rows(&self) -> usize {
@@ -66,6 +80,10 @@ impl<'a> Output<'a> {
         self.columns
     }
 
+    pub(super) fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// Where a value lies that there is.
     ///
     /// # Panics
@@ -74,7 +92,7 @@ impl<'a> Output<'a> {
     pub(super) fn place(&self, row: usize, column: usize) -> *mut f32 {
         assert!(row < self.rows && column < self.columns, "a place of the result");
         // SAFETY: by the assertion it lies in the borrowed values.
-        unsafe { self.first.add(row * self.columns + column) }
+        unsafe { self.first.add(row * self.stride + column) }
     }
 }
 

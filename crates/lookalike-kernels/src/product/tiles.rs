@@ -134,20 +134,20 @@ impl Grid {
 }
 
 /// Adds the products of some words to a rectangle of the result.
-struct Rectangle<'a> {
+pub(crate) struct Rectangle<'a> {
     /// `[⌈rows / 16⌉, words / 16, 16 rows]`
-    left: &'a [PackedLine],
+    pub(crate) left: &'a [PackedLine],
     /// `[⌈columns / 16⌉, words]`, and what follows.
-    right: &'a [PackedLine],
+    pub(crate) right: &'a [PackedLine],
     /// Words, a multiple of sixteen.
-    deep: usize,
-    rows: Range<usize>,
-    columns: Range<usize>,
+    pub(crate) deep: usize,
+    pub(crate) rows: Range<usize>,
+    pub(crate) columns: Range<usize>,
     /// Whether these are the first words: their sums begin with the bias instead of what was written.
-    first: bool,
+    pub(crate) first: bool,
     /// Of all columns, up to a whole block.
-    bias: Option<&'a [f32]>,
-    output: Output<'a>,
+    pub(crate) bias: Option<&'a [f32]>,
+    pub(crate) output: Output<'a>,
 }
 
 impl TileKernel for Rectangle<'_> {
@@ -192,7 +192,7 @@ impl Rectangle<'_> {
         size: [usize; 2],
     ) {
         let Self { deep, ref output, .. } = *self;
-        let (is_whole, stride) = (size == [ROWS * SIDE, COLUMNS * SIDE], output.columns());
+        let (is_whole, stride) = (size == [ROWS * SIDE, COLUMNS * SIDE], output.stride());
         // SAFETY: as the caller's; a block that is not kept whole is written to a buffer.
         unsafe {
             let target = output.place(row, column);

@@ -18,7 +18,7 @@ use lookalike_kernels::dropout::Place;
 
 use super::clock::{Task, timed};
 use super::{Plain, is_on_cpu, keep_mask, select_rows, tracked};
-use crate::engine::{Tensor, from_host};
+use crate::engine::{Precision, Tensor, from_host};
 
 /// Which tokens attend to which, and what is dropped of it.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub(crate) struct Attending {
     pub(crate) offsets: Arc<[usize]>,
     /// Heads, which divide the width.
     pub(crate) heads: usize,
+    /// What the products of queries with keys, and of probabilities with values, multiply.
+    pub(crate) precision: Precision,
     /// A key a text, and the probability with which probabilities are dropped.
     pub(crate) dropped: Option<(Arc<[u64]>, f32)>,
 }
@@ -59,7 +61,7 @@ pub(crate) fn attention(qkv: Tensor<2>, distances: Option<Distances>, attending:
 
 /// [`attention`] by the engine's own operations, on texts padded to the longest.
 fn composed(qkv: Tensor<2>, distances: Option<Distances>, attending: &Attending) -> Tensor<2> {
-    let Attending { offsets, heads, dropped } = attending;
+    let Attending { offsets, heads, dropped, .. } = attending;
     let (heads, device) = (*heads, qkv.device().inner());
     let lengths: Vec<usize> = offsets.windows(2).map(|ends| ends[1] - ends[0]).collect();
     let (texts, longest, width) =
@@ -180,7 +182,14 @@ impl Slices {
     fn forward(&self) -> FloatTensor<Flex> {
         let [tokens, _] = self.qkv.dims();
         let values = timed(Task::Attention, || {
-            forward(&self.shape(), self.qkv.values(), self.bias().as_ref(), self.dropped().as_ref())
+            let (bias, dropped) = (self.bias(), self.dropped());
+            forward(
+                &self.shape(),
+                self.attending.precision,
+                self.qkv.values(),
+                bias.as_ref(),
+                dropped.as_ref(),
+            )
         });
         Plain::from_values(values, [tokens, self.width()])
     }
@@ -210,6 +219,7 @@ impl AttentionGradients for Flex {
         let gradients = timed(Task::Attention, || {
             attention_gradient(
                 &slices.shape(),
+                slices.attending.precision,
                 slices.qkv.values(),
                 slices.bias().as_ref(),
                 slices.dropped().as_ref(),
@@ -275,7 +285,8 @@ mod tests {
         for by_distance in [false, true] {
             for dropped in [None, Some((vec![5_u64, 6, 7, 1 << 40].into(), 0.3))] {
                 let (qkv, table) = (leaf("qkv", [11, 24]), leaf("table", [5, 2]));
-                let attending = Attending { offsets: Arc::clone(&offsets), heads: 2, dropped };
+                let attending =
+                    Attending { offsets: Arc::clone(&offsets), heads: 2, precision: Precision::F32, dropped };
                 let distances =
                     || by_distance.then(|| Distances { table: table.clone(), buckets: Arc::clone(&buckets) });
                 let ours = attention(qkv.clone(), distances(), attending.clone());

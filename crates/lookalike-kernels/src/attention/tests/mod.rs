@@ -61,13 +61,17 @@ impl Case {
 
     /// The results and the gradients.
     fn run(&self, level: Level) -> (Vec<f32>, AttentionGradient) {
+        self.run_with((level, Products::F32))
+    }
+
+    fn run_with(&self, with: (Level, Products)) -> (Vec<f32>, AttentionGradient) {
         let bias = self.bias.as_ref().map(|(values, buckets)| DistanceBias { values, buckets });
         let dropout =
             self.dropped.as_ref().map(|keys| DroppedProbabilities { keys, probability: PROBABILITY });
         let shape = self.shape();
         (
-            attention_at(level, &shape, &self.qkv, bias.as_ref(), dropout.as_ref()),
-            attention_gradient_at(level, &shape, &self.qkv, bias.as_ref(), dropout.as_ref(), &self.gradient),
+            attention_at(with, &shape, &self.qkv, bias.as_ref(), dropout.as_ref()),
+            attention_gradient_at(with, &shape, &self.qkv, bias.as_ref(), dropout.as_ref(), &self.gradient),
         )
     }
 
@@ -139,6 +143,36 @@ fn gradients_of_the_definition_are_its_differences() {
         for (place, expected) in expected.iter().enumerate() {
             let difference = twin.difference(part, place);
             assert!((difference - expected).abs() < 1e-7, "{part} {place}: {difference}, not {expected}");
+        }
+    }
+}
+
+#[test]
+fn rounded_factors_move_results_by_their_rounding_alone() {
+    for (lengths, own, has) in [(&[20, 0, 33][..], 32, 7), (&[70, 3], 24, 0), (&[197], 64, 2), (&[5], 3, 3)] {
+        let case = Case::new(lengths, 2, own, has, 5);
+        let (exact, exact_gradients) = case.run(Level::detect());
+        let by_vectors = case.run_with((Level::detect(), Products::Rounded));
+        // Beside the largest value: of one rounding, 2⁻⁹, there are a few in each sum, and they average out.
+        let far = |found: &[f32], expected: &[f32]| {
+            let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            let errors = found.iter().zip(expected).map(|(found, expected)| (found - expected).abs());
+            errors.fold(0.0_f32, f32::max) / largest
+        };
+        for level in Level::all() {
+            for products in Products::all().into_iter().filter(|products| *products != Products::F32) {
+                let (output, gradients) = case.run_with((level, products));
+                let name = format!("{lengths:?} at {level:?} by {products:?}");
+                for (found, exact, rounded) in [
+                    (&output, &exact, &by_vectors.0),
+                    (&gradients.qkv, &exact_gradients.qkv, &by_vectors.1.qkv),
+                ] {
+                    assert!(found != exact, "{name}: nothing was rounded");
+                    assert!(far(found, exact) < 0.015, "{name}: {}", far(found, exact));
+                    // Sums in another order are rounded to other probabilities now and then.
+                    assert!(far(found, rounded) < 0.005, "{name}: {}", far(found, rounded));
+                }
+            }
         }
     }
 }

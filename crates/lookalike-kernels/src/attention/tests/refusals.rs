@@ -9,18 +9,22 @@ fn operands_that_do_not_fit_are_refused() {
     let shape = case.shape();
     for (message, offsets) in [("begin at token 0", &[][..]), ("begin", &[1, 7]), ("follow", &[0, 8, 7])] {
         let wrong = AttentionShape { offsets, ..shape };
-        assert!(refusal(|| attention(&wrong, &case.qkv, None, None)).contains(message));
+        assert!(refusal(|| attention(&wrong, Precision::F32, &case.qkv, None, None)).contains(message));
     }
     for (heads, width) in [(0, 8), (3, 8), (2, 0)] {
         let wrong = AttentionShape { heads, width, ..shape };
-        let found = refusal(|| attention(&wrong, &case.qkv, None, None));
+        let found = refusal(|| attention(&wrong, Precision::F32, &case.qkv, None, None));
         assert!(found.contains("heads of width"), "{found}");
     }
     let half = 1 << (usize::BITS / 2);
     let wide = AttentionShape { offsets: &[0, half], heads: 1, width: half, window: None };
-    assert!(refusal(|| attention(&wide, &[], None, None)).contains("sizes too large"));
-    assert!(refusal(|| attention(&shape, &case.qkv[1..], None, None)).contains("query, key and value"));
-    let found = refusal(|| attention_gradient(&shape, &case.qkv, None, None, &case.gradient[1..]));
+    assert!(refusal(|| attention(&wide, Precision::F32, &[], None, None)).contains("sizes too large"));
+    assert!(
+        refusal(|| attention(&shape, Precision::F32, &case.qkv[1..], None, None))
+            .contains("query, key and value")
+    );
+    let found =
+        refusal(|| attention_gradient(&shape, Precision::F32, &case.qkv, None, None, &case.gradient[1..]));
     assert!(found.contains("a gradient for each result"), "{found}");
 }
 
@@ -36,12 +40,12 @@ fn a_bias_or_dropout_that_does_not_fit_is_refused() {
         ("without values", &[0.0; 4], &[0, 0, 0, 2, 0, 0, 0]),
     ] {
         let bias = DistanceBias { values, buckets };
-        let found = refusal(|| attention(&shape, &case.qkv, Some(&bias), None));
+        let found = refusal(|| attention(&shape, Precision::F32, &case.qkv, Some(&bias), None));
         assert!(found.contains(message), "{found}");
     }
     for (message, keys, probability) in [("a key", &[1][..], 0.5), ("probability", &[1, 2], 1.0)] {
         let dropout = DroppedProbabilities { keys, probability };
-        let found = refusal(|| attention(&shape, &case.qkv, None, Some(&dropout)));
+        let found = refusal(|| attention(&shape, Precision::F32, &case.qkv, None, Some(&dropout)));
         assert!(found.contains(message), "{found}");
     }
 }

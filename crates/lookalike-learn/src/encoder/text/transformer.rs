@@ -140,6 +140,7 @@ impl Transformer {
             let attending = Attending {
                 offsets: Arc::clone(&offsets),
                 heads: config.heads,
+                precision: pass.precision,
                 dropped: dropped.keys(pass).map(|keys| (keys.into(), dropped.probability)),
             };
             let context = attention(qkv, distances.clone(), attending);

@@ -185,7 +185,11 @@ impl PatchProjection {
 impl Block {
     fn forward(&self, hidden: Tensor<2>, offsets: &Arc<[usize]>, heads: usize, pass: &Pass) -> Tensor<2> {
         let qkv = self.qkv.forward_rows(self.attention_norm.forward(hidden.clone(), pass), pass);
-        let context = attention(qkv, None, Attending { offsets: Arc::clone(offsets), heads, dropped: None });
+        let context = attention(
+            qkv,
+            None,
+            Attending { offsets: Arc::clone(offsets), heads, precision: pass.precision, dropped: None },
+        );
         let hidden = hidden + self.projection.forward_rows(context, pass);
         let inner = self.inner.forward_gelu(self.mlp_norm.forward(hidden.clone(), pass), pass);
         hidden + self.output.forward_rows(inner, pass)

@@ -1,10 +1,13 @@
 //! `lookalike bench`
 
+mod graph;
+
 use std::path::PathBuf;
 
 use lookalike_base::Watch;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_data::text::InvalidUtf8;
+use lookalike_kernels::level;
 use lookalike_learn::cost::images::{self, ResNetShares, Shares, StepCost, StepOptions, VitShares};
 use lookalike_learn::cost::texts::{self, TextShares, TextStepCost, TextStepOptions};
 use lookalike_learn::encoder::resnet::{self, Stem};
@@ -35,6 +38,8 @@ enum What {
     Step(StepArguments),
     /// Time the encoding of texts by a sentence encoder, tokenising included.
     Encode(EncodeArguments),
+    /// Time proximity graphs of noise, beside a product of matrices in the same run.
+    Graph(graph::GraphArguments),
 }
 
 #[derive(clap::Args)]
@@ -127,6 +132,7 @@ pub(crate) fn run(arguments: Arguments, cancellation: &Cancellation) -> Result<(
     match arguments.what {
         What::Step(arguments) => step(&arguments, cancellation),
         What::Encode(arguments) => encode(&arguments, cancellation),
+        What::Graph(arguments) => graph::graph(&arguments, cancellation),
     }
 }
 
@@ -215,7 +221,11 @@ fn step(arguments: &StepArguments, cancellation: &Cancellation) -> Result<(), Fa
     };
     let cost =
         images::step(&options, cancellation).map_err(Failure::or_interrupted("nothing was measured"))?;
-    if arguments.json { say(line(&options, &cost)?) } else { say(table(&cost)) }
+    if arguments.json {
+        say(line(&options, &cost, options.precision)?)
+    } else {
+        say(table(&cost, options.precision))
+    }
 }
 
 fn step_of_texts(arguments: &StepArguments, cancellation: &Cancellation) -> Result<(), Failure> {
@@ -241,10 +251,14 @@ fn step_of_texts(arguments: &StepArguments, cancellation: &Cancellation) -> Resu
     let texts = set.columns[0].texts.to_vec();
     let cost = texts::step(encoder, &texts, &options, cancellation)
         .map_err(Failure::or_interrupted("nothing was measured"))?;
-    if arguments.json { say(line(&options, &cost)?) } else { say(table_of_texts(&cost)) }
+    if arguments.json {
+        say(line(&options, &cost, options.precision)?)
+    } else {
+        say(table_of_texts(&cost, options.precision))
+    }
 }
 
-fn table_of_texts(cost: &TextStepCost) -> Table {
+fn table_of_texts(cost: &TextStepCost, precision: Precision) -> Table {
     let mut table = Table::default();
     let rates = format!("{:.1} ({:.1} to {:.1})", cost.texts_per_second, cost.slowest, cost.fastest);
     let steps = cost.seconds.len();
@@ -271,23 +285,30 @@ fn table_of_texts(cost: &TextStepCost) -> Table {
         }
         None => table.row("time in products, attention, the rest", "not measured on a GPU"),
     }
+    table.row("instructions", level(precision));
     table.row("peak memory", memory(cost.peak_memory));
     table
 }
 
 /// Options and cost as one line of JSON.
-fn line(options: &impl serde::Serialize, cost: &impl serde::Serialize) -> Result<String, Failure> {
+fn line(
+    options: &impl serde::Serialize,
+    cost: &impl serde::Serialize,
+    precision: Precision,
+) -> Result<String, Failure> {
     #[derive(serde::Serialize)]
     struct Line<'a, O, C> {
         #[serde(flatten)]
         options: &'a O,
         #[serde(flatten)]
         cost: &'a C,
+        /// Those of the processor, by their name in `LOOKALIKE_ISA`.
+        instructions: &'static str,
     }
-    Ok(serde_json::to_string(&Line { options, cost })?)
+    Ok(serde_json::to_string(&Line { options, cost, instructions: level(precision) })?)
 }
 
-fn table(cost: &StepCost) -> Table {
+fn table(cost: &StepCost, precision: Precision) -> Table {
     let mut table = Table::default();
     let rates = format!("{:.1} ({:.1} to {:.1})", cost.images_per_second, cost.slowest, cost.fastest);
     table.row(format!("images a second, median of {} steps (slowest to fastest)", cost.seconds.len()), rates);
@@ -296,6 +317,7 @@ fn table(cost: &StepCost) -> Table {
         Some(Shares::Vit(shares)) => add_shares(&mut table, &of_vit(&shares)),
         None => table.row("time in the parts of a step", "not measured on a GPU"),
     }
+    table.row("instructions", level(precision));
     table.row("peak memory", memory(cost.peak_memory));
     table
 }
