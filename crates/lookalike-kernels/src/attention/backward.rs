@@ -30,6 +30,7 @@ impl VectorWork for Backward<'_> {
     #[inline(always)]
     fn run<V: Vector, const FUSED: bool>(self) {
         let Self { head, products, gradient, out, .. } = self;
+        let products = products.of_text(head.tokens);
         let (own, tokens) = (head.own, head.tokens);
         let all = 0..tokens;
         let padded = tokens.next_multiple_of(PANEL);
@@ -62,16 +63,14 @@ impl VectorWork for Backward<'_> {
             head.part(Part::Query, &block).copy(queries);
             let of_results = &gradient[(head.first + block.start) * head.width + head.index * own..];
             Columns { values: of_results, stride: head.width, rows, width: own }.copy(gradients);
-            for (begin, width) in reached.panels::<V>() {
-                let size = Size { rows, columns: width, steps: own };
-                let operands =
-                    [(&*queries, &*key_panels, &mut *scores), (&*gradients, &*value_panels, &mut *of_scores)];
-                for (left, right, out) in operands {
-                    let left = Left { values: left, row: own, step: 1 };
-                    let right = Right { values: &right[begin * own..], stride: width };
-                    let out = &mut out[begin - reached.begin..];
-                    // SAFETY: the level was detected.
-                    unsafe { products.product::<V, FUSED, false>(rounded, size, left, right, out, stride) };
+            let operands =
+                [(&*queries, &*key_panels, &mut *scores), (&*gradients, &*value_panels, &mut *of_scores)];
+            for (left, panels, out) in operands {
+                let left = Left { values: left, row: own, step: 1 };
+                // SAFETY: the level was detected.
+                unsafe {
+                    let panels = (panels, &reached);
+                    products.with_keys::<V, FUSED>(rounded, left, [rows, own], panels, out, stride);
                 }
             }
             let each = scores.chunks_exact_mut(stride).zip(of_scores.chunks_exact_mut(stride));

@@ -29,6 +29,7 @@ impl VectorWork for Forward<'_> {
     #[inline(always)]
     fn run<V: Vector, const FUSED: bool>(self) {
         let Self { head, products, queries, out, .. } = self;
+        let products = products.of_text(head.tokens);
         let own = head.own;
         let packed = head.reach(&queries);
         let padded = packed.len().next_multiple_of(PANEL);
@@ -48,20 +49,10 @@ impl VectorWork for Forward<'_> {
             let inverses = room(inverses, block.len());
             let queries = head.part(Part::Query, &block);
             let left = Left { values: queries.values, row: queries.stride, step: 1 };
-            for (begin, width) in reached.panels::<V>() {
-                let right = Right { values: &keys[begin * own..], stride: width };
-                let size = Size { rows: block.len(), columns: width, steps: own };
-                // SAFETY: the level was detected.
-                unsafe {
-                    products.product::<V, FUSED, false>(
-                        rounded,
-                        size,
-                        left,
-                        right,
-                        &mut scores[begin - reached.begin..],
-                        stride,
-                    );
-                }
+            // SAFETY: the level was detected.
+            unsafe {
+                let panels = (&*keys, &reached);
+                products.with_keys::<V, FUSED>(rounded, left, [block.len(), own], panels, scores, stride);
             }
             let rows = scores.chunks_exact_mut(stride).zip(block.clone());
             for ((scores, query), inverse) in rows.zip(inverses.iter_mut()) {

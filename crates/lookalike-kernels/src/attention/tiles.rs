@@ -1,11 +1,13 @@
 //! Products of small matrices whose values are rounded to bfloat16, by tile registers or by vectors.
 
 #![expect(unsafe_code, reason = "squares are transposed through pointers; the level was detected")]
+#![expect(clippy::needless_range_loop, reason = "halves and places number several arrays at once")]
 #![expect(
     clippy::inline_always,
     reason = "only code inlined into a function with target features may use them"
 )]
 
+use super::blocks::Keys;
 use super::product::{Left, Right, Size, product};
 use crate::bf16;
 use crate::instructions::Bf16Products;
@@ -13,6 +15,9 @@ use crate::map::Precision;
 use crate::product::{PackedLine, Rectangle, RowsOutput};
 use crate::tiles::{SIDE, TileUnit};
 use crate::vector::Vector;
+
+/// Tokens of a text whose products are worth the rounding of their factors.
+pub(super) const LONG: usize = 64;
 
 /// How the factors of products are held, and what multiplies them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +37,12 @@ impl Products {
             (Precision::Bf16, Bf16Products::Tiles) => Self::Tiles(TileUnit::of_processor()),
             (Precision::Bf16, _) => Self::Rounded,
         }
+    }
+
+    /// Those of a text of so many tokens. Products of a short text cost less than to round their factors, and stay
+    /// `f32`.
+    pub(super) fn of_text(self, tokens: usize) -> Self {
+        if tokens < LONG { Self::F32 } else { self }
     }
 
     #[cfg(test)]
@@ -69,6 +80,70 @@ impl Products {
             }
         }
     }
+
+    /// Writes the products of the rows of `left` with some keys, which lie in panels, to rows of `out` that are `stride`
+    /// apart.
+    ///
+    /// # Safety
+    /// As [`Vector`].
+    #[inline(always)]
+    pub(super) unsafe fn with_keys<V: Vector, const FUSED: bool>(
+        self,
+        room: &mut Rounded,
+        left: Left<'_>,
+        [rows, own]: [usize; 2],
+        (panels, keys): (&[f32], &Keys),
+        out: &mut [f32],
+        stride: usize,
+    ) {
+        let panel = |begin: usize, width: usize| Right { values: &panels[begin * own..], stride: width };
+        let Self::Tiles(unit) = self else {
+            for (begin, width) in keys.panels::<V>() {
+                let size = Size { rows, columns: width, steps: own };
+                let out = &mut out[begin - keys.begin..];
+                // SAFETY: as the caller's.
+                unsafe {
+                    self.product::<V, FUSED, false>(room, size, left, panel(begin, width), out, stride)
+                };
+            }
+            return;
+        };
+        let size = Size { rows, columns: keys.scores(), steps: own };
+        let deep = deep(own);
+        let [squares, lines] = room.lines(size, deep);
+        // SAFETY: as the caller's.
+        unsafe { pack_left::<V>(size, left, deep, squares) };
+        for (begin, width) in keys.panels::<V>() {
+            let lines = &mut lines[(begin - keys.begin) / SIDE * deep..][..width / SIDE * deep];
+            pack_right(Size { columns: width, ..size }, panel(begin, width), deep, lines);
+        }
+        multiply::<false>(unit, size, [squares, lines], out, stride);
+    }
+}
+
+/// Words of a row of `steps` values, up to a whole tile.
+fn deep(steps: usize) -> usize {
+    steps.div_ceil(2).next_multiple_of(SIDE)
+}
+
+/// Writes the product of packed matrices, or adds it to what is there.
+fn multiply<const ADD: bool>(
+    unit: TileUnit,
+    Size { rows, columns, steps }: Size,
+    [left, right]: [&[PackedLine]; 2],
+    out: &mut [f32],
+    stride: usize,
+) {
+    unit.run(Rectangle {
+        left,
+        right,
+        deep: deep(steps),
+        rows: 0..rows,
+        columns: 0..columns,
+        first: !ADD,
+        bias: None,
+        output: RowsOutput::of_rows(out, [rows, columns], stride),
+    });
 }
 
 /// Room for rounded factors.
@@ -85,17 +160,18 @@ impl Rounded {
     fn round(&mut self, size: Size, left: Left<'_>, right: Right<'_>) -> (Left<'_>, Right<'_>) {
         let Size { rows, columns, steps } = size;
         let [lefts, rights] = &mut self.values;
-        lefts.clear();
-        for row in 0..rows {
-            let values = left.values[row * left.row..].iter().step_by(left.step).take(steps);
-            lefts.extend(values.map(|value| bf16::round(*value)));
-        }
-        rights.clear();
-        for step in 0..steps {
-            let values = &right.values[step * right.stride..][..columns];
-            rights.extend(values.iter().map(|value| bf16::round(*value)));
-        }
-        (Left { values: lefts, row: steps, step: 1 }, Right { values: rights, stride: columns })
+        // Rows of either matrix, or columns, lie side by side.
+        let (lines, line, from) =
+            if left.step == 1 { (rows, steps, left.row) } else { (steps, rows, left.step) };
+        let lefts = round_lines(left.values, [lines, line], from, lefts);
+        let rights = round_lines(right.values, [steps, columns], right.stride, rights);
+        let left = if left.step == 1 {
+            Left { values: lefts, row: steps, step: 1 }
+        } else {
+            assert_eq!(left.row, 1, "rows or columns that lie side by side");
+            Left { values: lefts, row: 1, step: rows }
+        };
+        (left, Right { values: rights, stride: columns })
     }
 
     /// The product by tile registers.
@@ -112,33 +188,78 @@ impl Rounded {
         out: &mut [f32],
         stride: usize,
     ) {
-        let Size { rows, columns, steps } = size;
-        if rows == 0 || columns == 0 {
+        if size.rows == 0 || size.columns == 0 {
             return;
         }
-        let deep = steps.div_ceil(2).next_multiple_of(SIDE);
-        let [squares, panels] =
-            [(&mut self.squares, rows), (&mut self.panels, columns)].map(|(lines, count)| {
-                let length = count.div_ceil(SIDE) * deep;
-                if lines.len() < length {
-                    lines.resize(length, PackedLine::default());
-                }
-                &mut lines[..length]
-            });
+        let deep = deep(size.steps);
+        let [squares, panels] = self.lines(size, deep);
         // SAFETY: as the caller's.
         unsafe { pack_left::<V>(size, left, deep, squares) };
         pack_right(size, right, deep, panels);
-        unit.run(Rectangle {
-            left: squares,
-            right: panels,
-            deep,
-            rows: 0..rows,
-            columns: 0..columns,
-            first: !ADD,
-            bias: None,
-            output: RowsOutput::of_rows(out, [rows, columns], stride),
-        });
+        multiply::<ADD>(unit, size, [squares, panels], out, stride);
     }
+
+    /// Room for the packed left and right matrix.
+    fn lines(&mut self, Size { rows, columns, .. }: Size, deep: usize) -> [&mut [PackedLine]; 2] {
+        [(&mut self.squares, rows), (&mut self.panels, columns)].map(|(lines, count)| {
+            let length = count.div_ceil(SIDE) * deep;
+            if lines.len() < length {
+                lines.resize(length, PackedLine::default());
+            }
+            &mut lines[..length]
+        })
+    }
+}
+
+/// Rounds `lines` lines of `line` values, which are `stride` apart, to lines without gaps.
+#[inline(always)]
+fn round_lines<'a>(
+    values: &[f32],
+    [lines, line]: [usize; 2],
+    stride: usize,
+    rounded: &'a mut Vec<f32>,
+) -> &'a [f32] {
+    let length = lines * line;
+    if rounded.len() < length {
+        rounded.resize(length, 0.0);
+    }
+    let rounded = &mut rounded[..length];
+    for (index, target) in rounded.chunks_exact_mut(line.max(1)).enumerate() {
+        for (target, value) in target.iter_mut().zip(&values[index * stride..][..line]) {
+            *target = bf16::round(*value);
+        }
+    }
+    rounded
+}
+
+/// The first `count` of `values`, and zeros.
+#[inline(always)]
+fn taken<const N: usize>(values: &[f32], count: usize) -> [f32; N] {
+    // Without a call to copy them, as there mostly are all.
+    if let (true, Some(all)) = (count == N, values.first_chunk()) {
+        return *all;
+    }
+    let mut taken = [0.0; N];
+    for (taken, value) in taken.iter_mut().zip(&values[..count]) {
+        *taken = *value;
+    }
+    taken
+}
+
+/// The words of sixteen columns, of which `here` exist, of two rows from `step` on, of which there are `steps`.
+#[inline(always)]
+fn pairs_of<'a>(row: impl Fn(usize) -> &'a [f32], here: usize, step: usize, steps: usize) -> [u32; SIDE] {
+    let mut halves = [[0.0; SIDE]; 2];
+    for half in 0..2 {
+        if step + half < steps {
+            halves[half] = taken(row(step + half), here);
+        }
+    }
+    let mut words = [0; SIDE];
+    for place in 0..SIDE {
+        words[place] = bf16::pair(halves[0][place], halves[1][place]);
+    }
+    words
 }
 
 /// Packs the left matrix as `[⌈rows / 16⌉, words / 16, 16 rows, 16 words]`, 0 where there is none.
@@ -155,14 +276,10 @@ unsafe fn pack_left<V: Vector>(size: Size, left: Left<'_>, deep: usize, squares:
             let there = steps.saturating_sub(first).min(2 * SIDE);
             if left.step == 1 {
                 for (row, line) in square.iter_mut().enumerate() {
-                    let mut values = [0.0; 2 * SIDE];
-                    if row < here && there > 0 {
-                        let from = (panel * SIDE + row) * left.row + first;
-                        values[..there].copy_from_slice(&left.values[from..from + there]);
-                    }
-                    for word in 0..SIDE {
-                        line.0[word] = bf16::pair(values[2 * word], values[2 * word + 1]);
-                    }
+                    let there = if row < here { there } else { 0 };
+                    let from = if there > 0 { (panel * SIDE + row) * left.row + first } else { 0 };
+                    // SAFETY: as the caller's.
+                    line.0 = unsafe { V::pairs(&taken(&left.values[from..], there)) };
                 }
                 continue;
             }
@@ -170,17 +287,9 @@ unsafe fn pack_left<V: Vector>(size: Size, left: Left<'_>, deep: usize, squares:
             assert_eq!(left.row, 1, "rows or columns that lie side by side");
             let mut lines = [[0; SIDE]; SIDE];
             for (word, line) in lines.iter_mut().enumerate() {
-                let mut halves = [[0.0; SIDE]; 2];
-                for (half, values) in halves.iter_mut().enumerate() {
-                    let step = first + 2 * word + half;
-                    if step < steps {
-                        let from = step * left.step + panel * SIDE;
-                        values[..here].copy_from_slice(&left.values[from..from + here]);
-                    }
-                }
-                for place in 0..SIDE {
-                    line[place] = bf16::pair(halves[0][place], halves[1][place]);
-                }
+                let step = first + 2 * word;
+                let from = |step: usize| &left.values[step * left.step + panel * SIDE..];
+                *line = pairs_of(from, here, step, steps);
             }
             // SAFETY: both are squares of sixteen by sixteen words; the caller guarantees the registers.
             unsafe { V::transpose(lines.as_ptr().cast(), SIDE, square.as_mut_ptr().cast(), SIDE) };
@@ -195,17 +304,8 @@ fn pack_right(size: Size, right: Right<'_>, deep: usize, panels: &mut [PackedLin
     for (panel, lines) in panels.chunks_exact_mut(deep).enumerate() {
         let here = (columns - panel * SIDE).min(SIDE);
         for (word, line) in lines.iter_mut().enumerate() {
-            let mut halves = [[0.0; SIDE]; 2];
-            for (half, values) in halves.iter_mut().enumerate() {
-                let step = 2 * word + half;
-                if step < steps {
-                    let from = step * right.stride + panel * SIDE;
-                    values[..here].copy_from_slice(&right.values[from..from + here]);
-                }
-            }
-            for place in 0..SIDE {
-                line.0[place] = bf16::pair(halves[0][place], halves[1][place]);
-            }
+            let from = |step: usize| &right.values[step * right.stride + panel * SIDE..];
+            line.0 = pairs_of(from, here, 2 * word, steps);
         }
     }
 }

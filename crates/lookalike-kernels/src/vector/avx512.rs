@@ -11,13 +11,15 @@ use std::arch::x86_64::{
     _mm512_cmp_ps_mask, _mm512_dpbf16_ps, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_mask_add_epi32,
     _mm512_mask_blend_epi32, _mm512_mask_cmp_ps_mask, _mm512_mask_storeu_epi32, _mm512_mask_storeu_ps,
     _mm512_maskz_compress_epi32, _mm512_maskz_compress_ps, _mm512_maskz_loadu_epi32, _mm512_maskz_loadu_ps,
-    _mm512_or_si512, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_setzero_si512,
-    _mm512_shuffle_epi32, _mm512_shuffle_f32x4, _mm512_shuffle_i64x2, _mm512_slli_epi32, _mm512_srli_epi32,
-    _mm512_storeu_ps, _mm512_storeu_si512, _mm512_unpackhi_epi64, _mm512_unpackhi_pd, _mm512_unpackhi_ps,
-    _mm512_unpacklo_epi64, _mm512_unpacklo_pd, _mm512_unpacklo_ps,
+    _mm512_or_si512, _mm512_permutex2var_ps, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setr_epi32,
+    _mm512_setzero_ps, _mm512_setzero_si512, _mm512_shuffle_epi32, _mm512_shuffle_f32x4,
+    _mm512_shuffle_i64x2, _mm512_slli_epi32, _mm512_srli_epi32, _mm512_storeu_ps, _mm512_storeu_si512,
+    _mm512_unpackhi_epi64, _mm512_unpackhi_pd, _mm512_unpackhi_ps, _mm512_unpacklo_epi64, _mm512_unpacklo_pd,
+    _mm512_unpacklo_ps,
 };
 
 use super::{PANEL, Vector};
+use crate::bf16;
 
 impl Vector for __m512 {
     const LANES: usize = 16;
@@ -104,6 +106,26 @@ impl Vector for __m512 {
             }
         }
         kept
+    }
+
+    #[inline(always)]
+    unsafe fn pairs(values: &[f32; 2 * PANEL]) -> [u32; PANEL] {
+        // SAFETY: the caller guarantees AVX-512F; both halves have sixteen values, and words are 512 bits.
+        unsafe {
+            let first = _mm512_loadu_ps(values.as_ptr());
+            let second = _mm512_loadu_ps(values.as_ptr().add(PANEL));
+            let even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+            let odd = _mm512_add_epi32(even, _mm512_set1_epi32(1));
+            let low = _mm512_permutex2var_ps(first, even, second);
+            let high = _mm512_permutex2var_ps(first, odd, second);
+            let low = std::mem::transmute::<__m512, [f32; PANEL]>(low);
+            let high = std::mem::transmute::<__m512, [f32; PANEL]>(high);
+            let mut words = [0; PANEL];
+            for word in 0..PANEL {
+                words[word] = bf16::pair(low[word], high[word]);
+            }
+            words
+        }
     }
 
     #[inline(always)]

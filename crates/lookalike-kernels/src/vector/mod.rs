@@ -17,6 +17,7 @@ use std::arch::x86_64::{__m256, __m512};
 use std::cmp::Ordering::Less;
 use std::marker::PhantomData;
 
+use crate::bf16;
 use crate::instructions::Level;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Bf16Avx512;
@@ -164,6 +165,15 @@ pub(crate) trait Vector: Copy {
     #[inline(always)]
     unsafe fn keep_from(values: &mut [f32], indices: &mut [u32], pivot: f32) -> usize {
         keep_rest(values, indices, 0, 0, pivot)
+    }
+    /// The words of 32 values in their order: pairs of bfloat16, the first in the lower half.
+    #[inline(always)]
+    unsafe fn pairs(values: &[f32; 2 * PANEL]) -> [u32; PANEL] {
+        let mut words = [0; PANEL];
+        for word in 0..PANEL {
+            words[word] = bf16::pair(values[2 * word], values[2 * word + 1]);
+        }
+        words
     }
     /// For each of `own` how many of `others` are above it.
     #[inline(always)]

@@ -149,7 +149,8 @@ fn gradients_of_the_definition_are_its_differences() {
 
 #[test]
 fn rounded_factors_move_results_by_their_rounding_alone() {
-    for (lengths, own, has) in [(&[20, 0, 33][..], 32, 7), (&[70, 3], 24, 0), (&[197], 64, 2), (&[5], 3, 3)] {
+    for (lengths, own, has) in [(&[64, 0, 90][..], 32, 7), (&[70, 3], 24, 0), (&[197], 64, 2), (&[65], 3, 3)]
+    {
         let case = Case::new(lengths, 2, own, has, 5);
         let (exact, exact_gradients) = case.run(Level::detect());
         let by_vectors = case.run_with((Level::detect(), Products::Rounded));
@@ -174,6 +175,14 @@ fn rounded_factors_move_results_by_their_rounding_alone() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn short_texts_are_not_rounded() {
+    let case = Case::new(&[63, 1, 20], 2, 32, 7, 5);
+    for products in Products::all() {
+        assert_eq!(case.run_with((Level::detect(), products)), case.run(Level::detect()), "{products:?}");
     }
 }
 
