@@ -40,7 +40,7 @@ crate::options! {
         log_every: u64 = Value::Integer(10), SOME;
         /// Where the engine computes: `cpu`, `cuda:0`, `cuda:1`, …, `wgpu`; the latter need a build with `--features cuda` or `wgpu`.
         device: String = Value::Text("cpu"), Range::Text("string");
-        /// What convolutions multiply, see below; other networks have `f32` only.
+        /// What convolutions multiply, and linear layers and attention of transformers, see below; networks of graphs have `f32` only.
         precision: Precision = Value::Text("f32"), Range::OneOf(&["f32", "bf16"]);
         /// Threads that make views; 0: one a core.
         loader_threads: usize = Value::Integer(0), Range::Integer { least: 0, most: 1024 };
