@@ -48,7 +48,10 @@ record() { # what, command
 step() { # encoder stem size batch
     local case="$1-$2-$3-$4" steps=10
     [ "$1" = resnet50 ] && steps=5
-    local bench=("$ours" bench step --encoder "$1" --stem "$2" --image-size "$3" --batch "$4" --steps "$steps" --json)
+    # Only residual networks have a stem.
+    local stem=(--stem "$2")
+    [ "$2" = none ] && stem=()
+    local bench=("$ours" bench step --encoder "$1" "${stem[@]}" --image-size "$3" --batch "$4" --steps "$steps" --json)
     record "$case lookalike-f32" "${bench[@]}"
     record "$case torch-f32" "$torch" "$here/torch_step.py" "$1" "$2" "$3" "$4" f32 "$steps" "$threads"
     record "$case torch-f32-channels-last" "$torch" "$here/torch_step.py" "$1" "$2" "$3" "$4" f32-channels-last "$steps" "$threads"
@@ -58,10 +61,10 @@ step() { # encoder stem size batch
 }
 end_to_end() { # encoder batch
     local case="simclr-$1-$2"
-    for workers in 0 1 2; do
-        record "$case lightly-f32-workers-$workers" "$lightly" "$here/lightly_simclr.py" "$data" "$1" "$2" "$workers" 8 "$threads" f32
-    done
     for precision in $precisions; do
+        for workers in 0 1 2; do
+            record "$case lightly-$precision-workers-$workers" "$lightly" "$here/lightly_simclr.py" "$data" "$1" "$2" "$workers" 8 "$threads" "$precision"
+        done
         record "$case lookalike-$precision" "$torch" "$here/our_simclr.py" "$ours" "$data" "$1" "$2" 8 "$precision"
     done
 }

@@ -30,7 +30,7 @@ def main():
                 print(" " * 30 + ", ".join(f"{kind} {100 * part:.0f} %" for kind, part in zip(kinds, mean)))
         for precision in ("f32", "bf16"):
             mine = medians.get(f"lookalike-{precision}")
-            rival_kind = f"-{precision}" if unit == "images" else "lightly-"
+            rival_kind = f"-{precision}" if unit == "images" else f"lightly-{precision}"
             rivals = {program: rate for program, rate in medians.items() if rival_kind in program}
             rivals.pop(f"lookalike-{precision}", None)
             if mine and rivals:

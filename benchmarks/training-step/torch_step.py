@@ -38,9 +38,12 @@ class Small(torch.nn.Module):
         return self.fc(maps.mean(dim=(2, 3)))
 
 
-def build(encoder, stem, classes):
+def build(encoder, stem, classes, size=224):
     if encoder == "small":
         return Small(classes)
+    if encoder == "vit_small":
+        # Its attention is PyTorch's fused one.
+        return torchvision.models.VisionTransformer(size, 16, 12, 12, 384, 1536, num_classes=classes)
     model = getattr(torchvision.models, encoder)(num_classes=classes)
     if stem == "cifar":
         model.conv1 = torch.nn.Conv2d(3, 64, 3, 1, 1, bias=False)
@@ -53,7 +56,7 @@ def main():
     size, batch, steps = int(size), int(batch), int(steps)
     torch.set_num_threads(int(threads))
     torch.manual_seed(0)
-    model = build(encoder, stem, 128)
+    model = build(encoder.replace("-", "_"), stem, 128, size)
     images, classes = torch.randn(batch, 3, size, size), torch.randint(0, 128, (batch,))
     if mode != "f32":
         model = model.to(memory_format=torch.channels_last)

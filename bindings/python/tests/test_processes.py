@@ -89,6 +89,87 @@ class Processes(unittest.TestCase):
         self.assertFalse(thread.is_alive())
 
 
+def tiled() -> int:
+    """Of a graph whose candidates are compared in bfloat16: on AMX by registers that the system keeps for each thread."""
+    return lookalike.knn_graph(clustered(500), 5, scoring="bf16").fingerprint
+
+
+def send_tiled(sender) -> None:
+    sender.send(tiled())
+
+
+def started(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+
+
+GRAPH = """
+import numpy, lookalike
+rows = numpy.random.default_rng(0).standard_normal((500, 24)).astype(numpy.float32)
+print(lookalike.knn_graph(rows, 5, scoring="bf16").edges)
+"""
+
+#: What a process does that a system refuses tiles of bfloat16: its stack for signals is too small to save them.
+REFUSED = """
+import ctypes
+class Stack(ctypes.Structure):
+    _fields_ = [("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("size", ctypes.c_size_t)]
+room = ctypes.create_string_buffer(4096)
+stack = Stack(ctypes.addressof(room), 0, 4096)
+if ctypes.CDLL(None, use_errno=True).sigaltstack(ctypes.byref(stack), None) != 0:
+    raise SystemExit("no stack for signals")
+"""
+
+
+class Instructions(unittest.TestCase):
+    def test_processes_and_threads_have_tiles_of_their_own(self):
+        expected = tiled()
+        for method in multiprocessing.get_all_start_methods():
+            context = multiprocessing.get_context(method)
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=send_tiled, args=(sender,), daemon=True)
+            process.start()
+            self.assertTrue(receiver.poll(LIMIT), f"a process made by {method} hangs")
+            self.assertEqual(receiver.recv(), expected, method)
+            process.join(LIMIT)
+        found = []
+        threads = [threading.Thread(target=lambda: found.append(tiled())) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(LIMIT)
+        self.assertEqual(found, [expected] * 3)
+
+    @unittest.skipUnless(hasattr(os, "sched_setaffinity"), "processes are not bound to processors here")
+    def test_a_process_that_is_bound_to_one_processor_computes(self):
+        one = min(os.sched_getaffinity(0))
+        self.assertEqual(started(f"import os; os.sched_setaffinity(0, [{one}])\n{GRAPH}").stdout, "2500\n")
+
+    def test_a_variable_names_the_instructions_and_other_names_are_refused(self):
+        refused = started("import lookalike", LOOKALIKE_ISA="mmx")
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertIn('ImportError: LOOKALIKE_ISA is "mmx": this processor can be held to portable', refused.stderr)
+        for name in refused.stderr.strip().rsplit("held to ", 1)[1].split(", "):
+            self.assertEqual(started(GRAPH, LOOKALIKE_ISA=name).stdout, "2500\n", name)
+
+    @unittest.skipUnless(sys.platform == "linux", "asked of Linux")
+    def test_a_process_that_is_refused_tiles_computes_without_them(self):
+        found = started(REFUSED + GRAPH)
+        if "no stack for signals" in found.stderr:
+            self.skipTest("the system wants a larger stack for signals")
+        self.assertEqual(found.stdout, "2500\n", found.stderr)
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            has_tiles = "amx_bf16" in file.read()
+        if has_tiles and started(GRAPH, LOOKALIKE_ISA="amx").returncode == 0:
+            refused = started(REFUSED + GRAPH, LOOKALIKE_ISA="amx")
+            self.assertIn("held to portable, avx2, avx512, avx512-bf16\n", refused.stderr)
+
+
 class Threads(unittest.TestCase):
     def test_other_threads_go_on_during_long_work(self):
         rows = np.random.default_rng(0).standard_normal((15_000, 128)).astype(np.float32)

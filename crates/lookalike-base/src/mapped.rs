@@ -131,7 +131,7 @@ impl MappedRows {
 }
 
 impl MappedRows {
-    /// Those of a row.
+    /// The bytes of a row.
     fn bytes(&self, index: usize) -> &[u8] {
         let MatrixLayout { offset, rows, columns, element } = self.layout;
         assert!(index < rows, "row {index} of {rows}");

@@ -4,8 +4,7 @@ use std::sync::OnceLock;
 
 use crate::error::KernelError;
 use crate::map::Precision;
-#[cfg(target_arch = "x86_64")]
-use crate::tiles;
+use crate::tiles::TileUnit;
 
 /// Sets of instructions, the lowest first. Each has all that come before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,13 +35,13 @@ impl Isa {
         }
     }
 
-    /// The best that this processor has, and that the system lets us use.
-    fn best() -> Self {
+    /// The best that this processor has, and that the system lets us use. It is asked for tiles only with `tiles`.
+    fn best(tiles: bool) -> Self {
         #[cfg(target_arch = "x86_64")]
         {
             if is_x86_feature_detected!("avx512f") {
                 return match is_x86_feature_detected!("avx512bf16") {
-                    true if tiles::is_permitted() => Self::Amx,
+                    true if tiles && TileUnit::detect().is_some() => Self::Amx,
                     true => Self::Avx512Bf16,
                     false => Self::Avx512,
                 };
@@ -75,13 +74,17 @@ pub fn isa() -> Result<Isa, KernelError> {
     static ISA: OnceLock<Result<Isa, KernelError>> = OnceLock::new();
     let choose = || {
         let wanted = std::env::var_os("LOOKALIKE_ISA");
-        Isa::choose(Isa::best(), wanted.map(|wanted| wanted.to_string_lossy().into_owned()).as_deref())
+        let wanted = wanted.map(|wanted| wanted.to_string_lossy().into_owned());
+        match Isa::choose(Isa::best(false), wanted.as_deref()) {
+            Ok(lower) if wanted.is_some() => Ok(lower),
+            _ => Isa::choose(Isa::best(true), wanted.as_deref()),
+        }
     };
     ISA.get_or_init(choose).clone()
 }
 
 fn current() -> Isa {
-    isa().unwrap_or_else(|_| Isa::best())
+    isa().unwrap_or_else(|_| Isa::best(true))
 }
 
 /// The name of the instructions that decide the last bits of results in this precision. Products of `f32` have no
@@ -126,7 +129,7 @@ impl Level {
     /// Every level that this processor has.
     #[cfg(test)]
     pub(crate) fn all() -> Vec<Self> {
-        let best = Isa::best().min(Isa::Avx512);
+        let best = Isa::best(false).min(Isa::Avx512);
         Isa::ALL.into_iter().filter(|isa| *isa <= best).map(Self::of).collect()
     }
 }
@@ -139,14 +142,14 @@ pub(crate) enum Bf16Products {
     /// Two pairs in one instruction, in vectors.
     Pairs,
     /// Tiles of pairs.
-    Tiles,
+    Tiles(TileUnit),
 }
 
 impl Bf16Products {
     /// As this process multiplies.
     pub(crate) fn detect() -> Self {
         match current() {
-            Isa::Amx => Self::Tiles,
+            Isa::Amx => TileUnit::detect().map_or(Self::Pairs, Self::Tiles),
             Isa::Avx512Bf16 => Self::Pairs,
             _ => Self::Widened,
         }

@@ -62,9 +62,10 @@ pub fn check_precision(name: DeviceName, device: &Device, precision: Precision) 
     };
     let (multiplies, reason) = match (precision, name) {
         (Precision::F32, _) => return Ok(()),
-        (Precision::Bf16, DeviceName::Cpu) => {
-            (precision.is_native(), "this processor has no instructions that multiply bf16 (AVX512-BF16)")
-        }
+        (Precision::Bf16, DeviceName::Cpu) => (
+            precision.is_native(),
+            "this processor has no instructions that multiply bf16 (AVX512-BF16, AMX), or LOOKALIKE_ISA leaves them out",
+        ),
         // The sum of 16 · 16 sums of 16 products of 1.
         (Precision::Bf16, DeviceName::Cuda(_) | DeviceName::Wgpu) => {
             (caught(product).ok() == Some(4096.0), "the engine does not multiply bf16 on it")

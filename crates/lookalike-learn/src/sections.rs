@@ -101,7 +101,7 @@ pub const SAMPLER: &[Key] = &[
         Value::Text("f32"),
         Range::OneOf(&["f32", "bf16"]),
         "in which numbers candidates are compared. `bf16`: by values rounded to bfloat16, of which the best K + K/16 + 8 are \
-         compared again in `f32`, so that a few of the nearest can be missed; pays with AVX512-BF16 and candidates hundreds of \
+         compared again in `f32`, so that a few of the nearest can be missed; pays with AVX512-BF16 or AMX and candidates hundreds of \
          times the neighbors, as `nearest` has on large data, and is slower with the default M and K \
          ([measured](../../benchmarks/proximity-graph/README.md))",
     ),

@@ -246,7 +246,7 @@ impl RowSource for Embeddings<'_> {
         }
     }
 
-    /// That of the only file, or of the first.
+    /// Those of the row in the first file.
     fn addresses(&self, index: usize) -> Range<usize> {
         self.files[0].0.addresses(index)
     }

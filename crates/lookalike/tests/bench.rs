@@ -170,6 +170,29 @@ fn a_variable_holds_the_processor_to_fewer_instructions() {
         let expected = if isa == "avx512-bf16" || isa == "amx" { "avx512" } else { isa };
         assert_eq!(run(isa), expected);
     }
+    for isa in names.split(", ").filter(|isa| ["avx512-bf16", "amx"].contains(isa)) {
+        let output = with(isa, &["--precision", "bf16", "--json"]);
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(line["instructions"], isa);
+    }
+    for isa in names.split(", ") {
+        let sizes = [
+            "bench",
+            "graph",
+            "--rows",
+            "300",
+            "--candidates",
+            "50",
+            "--neighbors",
+            "5",
+            "--scoring",
+            "bf16",
+        ];
+        let mut graph = Command::new(env!("CARGO_BIN_EXE_lookalike"));
+        let output = graph.args(sizes).arg("--json").env("LOOKALIKE_ISA", isa).output().unwrap();
+        let line: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(line["instructions"], isa);
+    }
     // Without instructions for bfloat16 there is no step in it.
     let refused = with("portable", &["--precision", "bf16"]);
     assert!(!refused.status.success());

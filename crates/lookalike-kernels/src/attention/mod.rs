@@ -74,8 +74,9 @@ pub struct AttentionGradient {
 /// softmax(q · kᵀ / √(d / heads) + bias) · v of each head, among the tokens of each text. The probabilities are
 /// those of dropout.
 ///
-/// In [`Precision::Bf16`] the factors of both products are rounded to bfloat16 in texts of 64 tokens and more, of which
-/// products cost more than rounding; their sums, and all between the products, are `f32`.
+/// In [`Precision::Bf16`] the factors of both products are rounded to bfloat16 where tile registers multiply them, in
+/// texts of 64 tokens and more: elsewhere the rounding would cost more than it saves, and all is `f32`. Sums, and all
+/// between the products, are `f32` everywhere.
 ///
 /// # Shapes
 /// `qkv` is T × 3d: queries of all heads, keys of all heads, values of all heads. The result is T × d.

@@ -1,4 +1,4 @@
-//! Products of small matrices whose values are rounded to bfloat16, by tile registers or by vectors.
+//! Products of small matrices, by vectors or, rounded to bfloat16, by tile registers.
 
 #![expect(unsafe_code, reason = "squares are transposed through pointers; the level was detected")]
 #![expect(clippy::needless_range_loop, reason = "halves and places number several arrays at once")]
@@ -24,8 +24,6 @@ pub(super) const LONG: usize = 64;
 pub(super) enum Products {
     /// `f32`, by vectors.
     F32,
-    /// Rounded to bfloat16, and multiplied as `f32`.
-    Rounded,
     /// Rounded to bfloat16, in tiles.
     Tiles(TileUnit),
 }
@@ -33,9 +31,9 @@ pub(super) enum Products {
 impl Products {
     pub(super) fn detect(precision: Precision) -> Self {
         match (precision, Bf16Products::detect()) {
-            (Precision::F32, _) => Self::F32,
-            (Precision::Bf16, Bf16Products::Tiles) => Self::Tiles(TileUnit::of_processor()),
-            (Precision::Bf16, _) => Self::Rounded,
+            (Precision::Bf16, Bf16Products::Tiles(unit)) => Self::Tiles(unit),
+            // Vectors of bfloat16 would not make up for the rounding.
+            _ => Self::F32,
         }
     }
 
@@ -47,7 +45,7 @@ impl Products {
 
     #[cfg(test)]
     pub(super) fn all() -> Vec<Self> {
-        let mut all = vec![Self::F32, Self::Rounded, Self::Tiles(TileUnit::Model)];
+        let mut all = vec![Self::F32, Self::Tiles(TileUnit::Model)];
         if !all.contains(&Self::detect(Precision::Bf16)) {
             all.push(Self::detect(Precision::Bf16));
         }
@@ -72,10 +70,6 @@ impl Products {
         unsafe {
             match self {
                 Self::F32 => product::<V, FUSED, ADD>(size, left, right, out, stride),
-                Self::Rounded => {
-                    let (left, right) = room.round(size, left, right);
-                    product::<V, FUSED, ADD>(size, left, right, out, stride);
-                }
                 Self::Tiles(unit) => room.by_tiles::<V, ADD>(unit, size, left, right, out, stride),
             }
         }
@@ -134,6 +128,8 @@ fn multiply<const ADD: bool>(
     out: &mut [f32],
     stride: usize,
 ) {
+    // SAFETY: it is used here alone; what is added to was written, as it is a slice.
+    let output = unsafe { RowsOutput::of_rows(out, [rows, columns], stride) };
     unit.run(Rectangle {
         left,
         right,
@@ -142,38 +138,18 @@ fn multiply<const ADD: bool>(
         columns: 0..columns,
         first: !ADD,
         bias: None,
-        output: RowsOutput::of_rows(out, [rows, columns], stride),
+        output,
     });
 }
 
 /// Room for rounded factors.
 #[derive(Default)]
 pub(super) struct Rounded {
-    values: [Vec<f32>; 2],
     squares: Vec<PackedLine>,
     panels: Vec<PackedLine>,
 }
 
 impl Rounded {
-    /// Both matrices rounded, without gaps between their rows.
-    #[inline(always)]
-    fn round(&mut self, size: Size, left: Left<'_>, right: Right<'_>) -> (Left<'_>, Right<'_>) {
-        let Size { rows, columns, steps } = size;
-        let [lefts, rights] = &mut self.values;
-        // Rows of either matrix, or columns, lie side by side.
-        let (lines, line, from) =
-            if left.step == 1 { (rows, steps, left.row) } else { (steps, rows, left.step) };
-        let lefts = round_lines(left.values, [lines, line], from, lefts);
-        let rights = round_lines(right.values, [steps, columns], right.stride, rights);
-        let left = if left.step == 1 {
-            Left { values: lefts, row: steps, step: 1 }
-        } else {
-            assert_eq!(left.row, 1, "rows or columns that lie side by side");
-            Left { values: lefts, row: 1, step: rows }
-        };
-        (left, Right { values: rights, stride: columns })
-    }
-
     /// The product by tile registers.
     ///
     /// # Safety
@@ -209,27 +185,6 @@ impl Rounded {
             &mut lines[..length]
         })
     }
-}
-
-/// Rounds `lines` lines of `line` values, which are `stride` apart, to lines without gaps.
-#[inline(always)]
-fn round_lines<'a>(
-    values: &[f32],
-    [lines, line]: [usize; 2],
-    stride: usize,
-    rounded: &'a mut Vec<f32>,
-) -> &'a [f32] {
-    let length = lines * line;
-    if rounded.len() < length {
-        rounded.resize(length, 0.0);
-    }
-    let rounded = &mut rounded[..length];
-    for (index, target) in rounded.chunks_exact_mut(line.max(1)).enumerate() {
-        for (target, value) in target.iter_mut().zip(&values[index * stride..][..line]) {
-            *target = bf16::round(*value);
-        }
-    }
-    rounded
 }
 
 /// The first `count` of `values`, and zeros.

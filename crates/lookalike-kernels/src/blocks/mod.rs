@@ -272,7 +272,7 @@ struct Pair<'a> {
 #[derive(Default)]
 struct TileState {
     tile: Option<Arc<Tile>>,
-    /// If tiles are offered scores that others compute too.
+    /// Unless all of a tile's scores are made at once.
     selections: Option<Selections>,
     /// Uses that are still to come: as a candidate tile of others, and one for its own candidate tiles.
     uses: usize,
@@ -296,6 +296,8 @@ struct Room {
     /// The numbers of a tile's candidates, where all of their scores are made before any is chosen.
     ids: Vec<u32>,
     best: RowBest,
+    /// Of survivors that were scored again.
+    again: RowBest,
     survivors: (Vec<u32>, Vec<f32>),
 }
 
@@ -336,9 +338,13 @@ impl<R: RowReader> Search<'_, R> {
         // With products of one side, tiles that are compared with nearly all others read those together.
         let alone = self.sides == Sides::Both || self.circulant.amount() <= AT_ONCE;
         let together = if alone { 1 } else { TOGETHER };
-        while self.refused.load(Ordering::Relaxed) == usize::MAX && !(self.stop)() {
+        while self.refused.load(Ordering::Relaxed) == usize::MAX {
             let first = self.next.fetch_add(together, Ordering::Relaxed);
             let tiles = first..self.states.len().min(first + together);
+            // For each tile, and once where there is none left.
+            if (0..tiles.len().max(1)).any(|_| (self.stop)()) {
+                return;
+            }
             if tiles.is_empty() || self.search_tiles(tiles, &mut room).is_none() {
                 return;
             }
@@ -418,7 +424,7 @@ impl<R: RowReader> Search<'_, R> {
 
     /// Writes the best of a tile, all of whose scores are there.
     fn finish_rows(&self, number: usize, room: &mut Room, stride: usize) {
-        let Room { scores, ids, best, survivors: (indices, similarities), .. } = room;
+        let Room { scores, ids, best, again, survivors: (indices, similarities), .. } = room;
         for ((row, position), scores) in
             self.circulant.positions(number).enumerate().zip(scores.values.chunks(stride))
         {
@@ -432,7 +438,7 @@ impl<R: RowReader> Search<'_, R> {
                 similarities.resize(self.survivors, 0.0);
                 best.write(self.level, scores, ids, (&mut *indices, &mut *similarities));
                 self.score_again((&mut *similarities, &mut *indices), number, row);
-                best.write(self.level, similarities, indices, (to, places));
+                again.write(self.level, similarities, indices, (to, places));
             };
             if let Some(next) = self.order.get(position + 1) {
                 self.best.ask(*next);

@@ -245,7 +245,8 @@ unsafe fn score_with<V: Vector, const ROWS: usize, const WIDE: usize, const LAST
     stride: usize,
 ) {
     let [height, width] = pair.rows();
-    let (mut part, parts) = (0, (height / ROWS) * width.div_ceil(WIDE * V::LANES));
+    let tiles = (height / ROWS) * width.div_ceil(WIDE * V::LANES);
+    let (mut part, parts) = (0, tiles * pair.lines.div_ceil(DEPTH));
     for begin in (0..pair.lines).step_by(DEPTH) {
         let depth = begin..pair.lines.min(begin + DEPTH);
         let mut column = 0;

@@ -22,7 +22,7 @@ pub enum Scoring {
     ///
     /// Between rows of unit length the rounding moves a product by about 10⁻³/√d if their values are of
     /// similar size, and never by more than 2⁻⁸. If many candidates are nearly as similar as the last one
-    /// kept, a few of the best can be missed. Multiplication is faster on processors with AVX512-BF16; others
+    /// kept, a few of the best can be missed. Multiplication is faster on processors with AVX512-BF16 or AMX; others
     /// multiply the same rounded rows in `f32`. Survivors cost more than in `f32`, so that it pays only if
     /// there are hundreds of candidates for each one kept.
     #[cfg_attr(
@@ -102,7 +102,7 @@ impl PanelFormat {
             (Scoring::F32, _) => Self::F32,
             (Scoring::Bf16, Bf16Products::Widened) => Self::RoundedF32,
             (Scoring::Bf16, Bf16Products::Pairs) => Self::Bf16Pairs,
-            (Scoring::Bf16, Bf16Products::Tiles) => Self::Bf16Tiles(TileUnit::of_processor()),
+            (Scoring::Bf16, Bf16Products::Tiles(unit)) => Self::Bf16Tiles(unit),
         }
     }
 

@@ -189,10 +189,10 @@ fn most(k: usize) -> usize {
     k + k / 4 + MOST
 }
 
-/// The lowest of some similarities that has at least `k` of them above it or beside it, and how many these are: not
-/// more than `most` if possible. There is none if they are few, or if many are not numbers.
+/// One of some similarities, or the `guess`, that has at least `k` of them above it or beside it, and how many these
+/// are: not more than `most` if possible. There is none if they are few, or if many are not numbers.
 ///
-/// If the `guess` is none, the rank of a bound is looked for among samples, and then corrected by what is counted above
+/// Unless the guess is such a bound, the rank of one is looked for among samples, and then corrected by what is counted above
 /// them.
 #[inline(always)]
 fn find_pivot<V: Vector>(
@@ -434,7 +434,8 @@ fn order_by_counting<V: Vector>(
         return false;
     }
     let mut own = [f32::NEG_INFINITY; COUNTED];
-    own[..count].copy_from_slice(from);
+    // Adding 0 makes −0 and 0 the same bits, as in their sort keys.
+    own.iter_mut().zip(from).for_each(|(own, similarity)| *own = similarity + 0.0);
     let mut ranks = [[0; PANEL]; COUNTED / PANEL];
     let blocks = own.as_chunks().0.iter().zip(&mut ranks);
     for (own, ranks) in blocks.take(count.div_ceil(PANEL)) {
@@ -447,7 +448,7 @@ fn order_by_counting<V: Vector>(
     if sum != count * count.saturating_sub(1) / 2 {
         return false;
     }
-    place(ranks, from, similarities);
+    place(ranks, &own[..count], similarities);
     place(ranks, numbers, indices);
     true
 }
@@ -586,6 +587,44 @@ mod tests {
             let indices = |at: usize| found[at].iter().map(|entry: &(u32, f32)| entry.0).collect::<Vec<_>>();
             assert_eq!((indices(0), indices(1)), (vec![5, 3, 4], vec![2, 0, 1]));
             assert!(found[1][1].1.is_nan());
+        }
+    }
+
+    #[test]
+    fn the_best_of_a_whole_row_are_the_head_of_the_sorted_list_whatever_the_row_before_was() {
+        let mut stream = lookalike_base::Seed(4).stream("test", 0, 0, 0);
+        for level in Level::all() {
+            let mut best = RowBest::default();
+            for round in 0..60 {
+                // Few, some and many; of one size, of another, tied, and not all numbers.
+                let count = [1, 15, 63, 64, 200, 1000][round % 6];
+                let scores: Vec<f32> = (0..count)
+                    .map(|_| match round % 5 {
+                        0 => stream.normal(),
+                        1 => stream.normal() * 1e6 + 1e7,
+                        2 => stream.below(4) as f32,
+                        3 if stream.below(3) == 0 => f32::NAN,
+                        3 => -stream.normal().abs(),
+                        _ => [f32::NEG_INFINITY, -0.0, 0.0, 1.0][stream.below(4) as usize],
+                    })
+                    .collect();
+                let ids: Vec<u32> = (0..count as u32).map(|id| id * 7919 % 104_729).collect();
+                for k in [1, count / 10 + 1, count] {
+                    let (mut indices, mut similarities) = (vec![0; k], vec![0.0; k]);
+                    best.write(level, &scores, &ids, (&mut indices, &mut similarities));
+                    let mut keys = Vec::new();
+                    write_keys(&mut keys, &scores, &ids);
+                    keys.sort_unstable_by_key(|key| Reverse(*key));
+                    for ((key, index), similarity) in keys.iter().zip(indices).zip(similarities) {
+                        let (expected, id) = entry_of(*key);
+                        assert_eq!(
+                            (index, similarity.to_bits()),
+                            (id, expected.to_bits()),
+                            "{level:?} {round} {k}"
+                        );
+                    }
+                }
+            }
         }
     }
 }

@@ -205,7 +205,7 @@ impl Path {
         let (native, tiles) = match (precision, Bf16Products::detect()) {
             (Precision::F32, _) | (_, Bf16Products::Widened) => (false, None),
             (Precision::Bf16, Bf16Products::Pairs) => (true, None),
-            (Precision::Bf16, Bf16Products::Tiles) => (true, Some(TileUnit::of_processor())),
+            (Precision::Bf16, Bf16Products::Tiles(unit)) => (true, Some(unit)),
         };
         Self { level, precision, native, tiles }
     }

@@ -50,6 +50,17 @@ pub(super) fn contract(
     unit: TileUnit,
     path: Path,
     axes: [Axis; 2],
+    sources: [StridedMap<'_>; 2],
+) -> Vec<f32> {
+    contract_within(OPERANDS, unit, path, axes, sources)
+}
+
+/// [`contract`], with operands of so many words.
+fn contract_within(
+    words: usize,
+    unit: TileUnit,
+    path: Path,
+    axes: [Axis; 2],
     [mut input, gradient]: [StridedMap<'_>; 2],
 ) -> Vec<f32> {
     let channels = [input, gradient].map(|source| source.shape.channels);
@@ -82,9 +93,9 @@ pub(super) fn contract(
         SIDE * (sources * rows.input() * task_channels[0] + rows_of_gradient * steps * task_channels[1])
     };
     let blocks = gradient.shape.blocks();
-    let fits = (1..=vertical.count).rev().find(|rows| row_words(*rows) <= OPERANDS).unwrap_or(1);
+    let fits = (1..=vertical.count).rev().find(|rows| row_words(*rows) <= words).unwrap_or(1);
     let row_ranges = vertical.count.div_ceil(fits);
-    let together = if row_ranges == 1 { (OPERANDS / row_words(vertical.count)).clamp(1, blocks) } else { 1 };
+    let together = if row_ranges == 1 { (words / row_words(vertical.count)).clamp(1, blocks) } else { 1 };
     let units = blocks.div_ceil(together) * row_ranges;
     let call = Call {
         unit,
@@ -167,9 +178,6 @@ impl Call<'_> {
     fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
         let [channels, outputs] = self.split.channels_of(task);
         let units = self.split.units_of(task);
-        if units.is_empty() {
-            sums.fill(0.0);
-        }
         for unit in units.clone() {
             let block = unit / self.row_ranges * self.together;
             let blocks = block..self.blocks.min(block + self.together);
@@ -389,7 +397,11 @@ impl TileKernel for ContractSquares<'_> {
                     // operands, and their sums in those of the task.
                     unsafe {
                         let steps = TapSteps {
-                            input: self.input.as_ptr().add(channel / BLOCK * self.panels[0] + first * SQUARE),
+                            // Without valid rows there may be no input.
+                            input: self
+                                .input
+                                .as_ptr()
+                                .wrapping_add(channel / BLOCK * self.panels[0] + first * SQUARE),
                             gradient: self.gradient.as_ptr().add(output / BLOCK * self.panels[1]),
                             sums: self.sums.as_mut_ptr().add(place),
                             tap_row,
@@ -452,6 +464,52 @@ impl ContractSquares<'_> {
                 }
             }
             sums.store(target, task_outputs);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::normals;
+    use super::super::{ConvShape, weight_gradient_at};
+    use super::*;
+    use crate::map::{Precision, pack};
+
+    #[test]
+    fn operands_that_are_packed_row_by_row_give_the_same_gradient() {
+        for (kernel, stride) in [(3, 1), (3, 2), (1, 1)] {
+            let padding = kernel / 2;
+            let shape = ConvShape {
+                images: 37,
+                inputs: 20,
+                outputs: 35,
+                height: 11,
+                width: 9,
+                kernel,
+                stride,
+                padding,
+            };
+            let (from, to) = (shape.input(), shape.output());
+            let axes = [(from.height, to.height), (from.width, to.width)]
+                .map(|(input, output)| Axis::of_output(&shape, input, output));
+            let [input, gradient] = [("input", from), ("gradient", to)]
+                .map(|(name, map)| pack(&map, Precision::Bf16, &normals(name, map.values())));
+            for path in Path::all(Precision::Bf16) {
+                let Some(unit) = path.tiles() else { continue };
+                let whole = weight_gradient_at(path, &shape, [&input, &gradient]);
+                let sources = [(&input, from), (&gradient, to)]
+                    .map(|(words, map)| StridedMap::dense(words, map, Precision::Bf16));
+                // More units than tasks: sums go on where those of the unit before ended.
+                let by_rows = contract_within(1, unit, path, axes, sources);
+                let largest = whole.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+                assert_eq!(whole.len(), by_rows.len());
+                for (whole, by_rows) in whole.iter().zip(&by_rows) {
+                    assert!(
+                        (whole - by_rows).abs() <= 1e-5 * largest,
+                        "{whole} {by_rows} {path:?} {shape:?}"
+                    );
+                }
+            }
         }
     }
 }

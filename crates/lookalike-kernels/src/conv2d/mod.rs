@@ -244,4 +244,6 @@ pub fn bias_gradient(shape: &ConvShape, precision: Precision, gradient: &[u32]) 
 }
 
 #[cfg(test)]
+mod on_tiles;
+#[cfg(test)]
 mod tests;

@@ -100,7 +100,7 @@ pub(super) fn twins(
     [y, dx, dw, db]
 }
 
-fn check(shape: &ConvShape) {
+pub(super) fn check(shape: &ConvShape) {
     let exact = operands(shape);
     let bias = normals("bias", shape.outputs);
     let [input, weight, gradient] = exact.each_ref().map(Vec::as_slice);

@@ -104,6 +104,8 @@ fn products_of_several_chunks_are_those_of_the_obvious_loop() {
     // More words than are packed at a time, of few and of many rows.
     check([2, 3, 2 * 16 * DEPTH + 5]);
     check([711, 2, 16 * DEPTH + 1]);
+    // More columns than are packed at a time.
+    check([3, 530, 8200]);
 }
 
 /// A pool of so many threads.
@@ -229,4 +231,28 @@ fn shapes_that_do_not_fit_are_refused() {
     }
     let product = multiply(two_by_three, two_by_three.transposed(), Some(&[0.5, 1.5]), Precision::F32);
     assert_eq!(product, [3.5, 4.5, 3.5, 4.5]);
+}
+
+#[test]
+fn on_tiles_the_model_has_the_bits_of_the_processor_in_several_chunks_too() {
+    let tiles = Path::all(Precision::Bf16).into_iter().filter(|path| path.tiles().is_some());
+    let paths: Vec<Path> = tiles.collect();
+    // Tails on each side, a block of rows and columns, more words than are packed at a time, and several tasks.
+    for [rows, columns, depth] in
+        [[1, 1, 1], [15, 17, 31], [33, 31, 64], [64, 96, 33], [40, 24, 2 * 4096 + 70], [300, 530, 40]]
+    {
+        let (left, right) = (normals("left", rows * depth), normals("right", depth * columns));
+        let (left_turned, right_turned) = (turned(&left, rows, depth), turned(&right, depth, columns));
+        let bias = normals("bias", columns);
+        let lefts = [Operand::new(&left, rows, depth), Operand::new(&left_turned, depth, rows).transposed()];
+        let rights =
+            [Operand::new(&right, depth, columns), Operand::new(&right_turned, columns, depth).transposed()];
+        let first = bits(&multiply_at(paths[0], lefts[0], rights[0], Some(&bias)));
+        for path in &paths {
+            for (left, right) in lefts.into_iter().zip(rights) {
+                let found = bits(&multiply_at(*path, left, right, Some(&bias)));
+                assert!(found == first, "{path:?} {rows} {columns} {depth}");
+            }
+        }
+    }
 }

@@ -64,7 +64,10 @@ impl<'a> Output<'a> {
     ///
     /// # Panics
     /// If there are fewer values.
-    pub(crate) fn of_rows(values: &'a mut [f32], [rows, columns]: [usize; 2], stride: usize) -> Self {
+    ///
+    /// # Safety
+    /// Only one task may use it and its copies. Values are written before they are added to.
+    pub(crate) unsafe fn of_rows(values: &'a mut [f32], [rows, columns]: [usize; 2], stride: usize) -> Self {
         assert!(
             columns <= stride && rows > 0 && (rows - 1) * stride + columns <= values.len(),
             "values of rows"

@@ -22,11 +22,11 @@ pub(crate) fn is_permitted() -> bool {
 
 /// Whether processor and system have tiles.
 fn is_there() -> bool {
-    const XSAVE: u32 = 1 << 27;
+    const OSXSAVE: u32 = 1 << 27;
     const BF16_AND_TILES: u32 = 1 << 22 | 1 << 24;
     /// The states of tiles that the system must save: their shapes and their words.
     const STATES: u64 = 1 << 17 | 1 << 18;
-    if __cpuid(0).eax < 7 || __cpuid(1).ecx & XSAVE == 0 {
+    if __cpuid(0).eax < 7 || __cpuid(1).ecx & OSXSAVE == 0 {
         return false;
     }
     let has_tiles = __cpuid_count(7, 0).edx & BF16_AND_TILES == BF16_AND_TILES;

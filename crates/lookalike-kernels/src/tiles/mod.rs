@@ -16,11 +16,8 @@
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
-#[cfg(any(test, not(target_arch = "x86_64")))]
+#[cfg(test)]
 mod model;
-
-#[cfg(target_arch = "x86_64")]
-pub(crate) use amx::is_permitted;
 
 /// Rows of a tile, and words of a row.
 pub(crate) const SIDE: usize = 16;
@@ -56,28 +53,34 @@ pub(crate) trait TileKernel {
 pub(crate) enum TileUnit {
     /// Those of the processor.
     #[cfg(target_arch = "x86_64")]
-    Amx,
+    Amx(Permit),
     /// Those of the model.
-    #[cfg(any(test, not(target_arch = "x86_64")))]
+    #[cfg(test)]
     Model,
 }
 
+/// Proves that processor and system have tiles, and instructions that round to bfloat16.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Permit(());
+
 impl TileUnit {
-    /// Those of this processor, which has them.
-    pub(crate) fn of_processor() -> Self {
+    /// Those of this processor, if it has them and the system lets this process use them.
+    pub(crate) fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
-        return Self::Amx;
+        return (is_x86_feature_detected!("avx512bf16") && amx::is_permitted())
+            .then_some(Self::Amx(Permit(())));
         #[cfg(not(target_arch = "x86_64"))]
-        Self::Model
+        None
     }
 
     /// Runs `kernel` on these registers.
     pub(crate) fn run<K: TileKernel>(self, kernel: K) {
         match self {
             #[cfg(target_arch = "x86_64")]
-            // SAFETY: this unit is only made where the instructions were detected.
-            Self::Amx => unsafe { amx::run(kernel) },
-            #[cfg(any(test, not(target_arch = "x86_64")))]
+            // SAFETY: by the permit.
+            Self::Amx(_) => unsafe { amx::run(kernel) },
+            #[cfg(test)]
             Self::Model => model::run(kernel),
         }
     }

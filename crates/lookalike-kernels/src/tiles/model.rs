@@ -34,6 +34,17 @@ fn flushed(value: f32) -> f32 {
     if value.abs() < f32::MIN_POSITIVE { f32::from_bits(value.to_bits() & 1 << 31) } else { value }
 }
 
+/// The `result` of an operation, 0 if it is not normal. Whether it is, is decided before its exponent is bounded: what
+/// only becomes the least normal number because there are fewer bits below it is none. `exact` is the result with
+/// bits enough to see that.
+#[inline(always)]
+fn rounded(result: f32, exact: impl Fn() -> f64) -> f32 {
+    /// Halfway from the least normal number to the next one below it that has as many bits.
+    const HALFWAY: f64 = f32::MIN_POSITIVE as f64 * (1.0 - 1.0 / (1_u32 << 25) as f64);
+    let becomes_normal = result.abs() == f32::MIN_POSITIVE && exact().abs() < HALFWAY;
+    if becomes_normal { f32::from_bits(result.to_bits() & 1 << 31) } else { flushed(result) }
+}
+
 impl Tiles for Model {
     fn clear<const TILE: usize>(&mut self) {
         self.0[TILE] = Default::default();
@@ -65,14 +76,17 @@ impl Tiles for Model {
                     let half = |word: u32| flushed(f32::from_bits(word << shift & 0xFFFF_0000));
                     let value = half(word);
                     for (sum, right) in halves.iter_mut().zip(right) {
-                        *sum = flushed(value.mul_add(half(right), *sum));
+                        let (right, before) = (half(right), *sum);
+                        let exact = || f64::from(value) * f64::from(right) + f64::from(before);
+                        *sum = rounded(value.mul_add(right, before), exact);
                     }
                 }
             }
             let [low, high] = halves;
             for (sum, (low, high)) in sums.iter_mut().zip(low.into_iter().zip(high)) {
-                let both = flushed(low + high);
-                *sum = flushed(flushed(f32::from_bits(*sum)) + both).to_bits();
+                let both = rounded(low + high, || f64::from(low) + f64::from(high));
+                let before = flushed(f32::from_bits(*sum));
+                *sum = rounded(before + both, || f64::from(before) + f64::from(both)).to_bits();
             }
         }
     }

@@ -37,12 +37,7 @@ impl TileKernel for Products<'_> {
 }
 
 fn units() -> Vec<TileUnit> {
-    let mut units = vec![TileUnit::Model];
-    #[cfg(target_arch = "x86_64")]
-    if is_permitted() {
-        units.push(TileUnit::Amx);
-    }
-    units
+    std::iter::once(TileUnit::Model).chain(TileUnit::detect()).collect()
 }
 
 fn products(unit: TileUnit, [left, right]: [&[u32]; 2], words: usize, base: Option<&[f32]>) -> Vec<f32> {
@@ -108,6 +103,24 @@ fn the_model_has_the_bits_of_the_processor() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn what_is_not_normal_with_all_its_bits_is_zero() {
+    // 2⁻¹²⁶ − 1.5 · 2⁻¹⁵¹ is the least normal number only if it is rounded to the bits that are left below that.
+    let power = |exponent: i32| 2.0_f32.powi(exponent);
+    let (mut left, mut right) = (vec![0; 2 * SQUARE], vec![0; 2 * SQUARE]);
+    left[0] = bf16::pair(power(-63), 0.0);
+    left[1] = bf16::pair(1.5 * power(-75), 0.0);
+    right[0] = bf16::pair(power(-63), 0.0);
+    right[2 * SIDE] = bf16::pair(-power(-76), 0.0);
+    for unit in units() {
+        assert_eq!(products(unit, [&left, &right], SIDE, None)[0], 0.0, "{unit:?}");
+    }
+    right[2 * SIDE] = 0;
+    for unit in units() {
+        assert_eq!(products(unit, [&left, &right], SIDE, None)[0], f32::MIN_POSITIVE, "{unit:?}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors::{self, TensorFile};
+use lookalike_kernels::Scoring;
 use lookalike_kernels::map::Precision;
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +50,10 @@ pub struct State {
     pub judged: Judged,
 }
 
-/// What of this processor decides the bits of a run in this precision: its instructions, and the number of threads.
-pub fn machine(precision: Precision) -> String {
+/// What of this processor decides the bits of a run in this precision, whose sampler scores so: its instructions, and the
+/// number of threads.
+pub fn machine(precision: Precision, scoring: Scoring) -> String {
+    let precision = if scoring == Scoring::Bf16 { Precision::Bf16 } else { precision };
     format!("{} with {} threads", lookalike_kernels::level(precision), rayon::current_num_threads())
 }
 

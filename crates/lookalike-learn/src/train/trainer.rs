@@ -221,7 +221,7 @@ impl Trainer {
             (step, batches, watch) = (state.step, state.batches, state.collapse);
             (judged, best) = (state.judged, strip(&arrays, "best."));
             warnings.extend(problems);
-            let here = machine(options.precision);
+            let here = machine(options.precision, options.sampler.scoring);
             if !state.machine.is_empty() && state.machine != here {
                 warnings.push(format!(
                     "the run was trained on {} and goes on on {here}: from here on its bits differ from those of a run that \
@@ -633,7 +633,7 @@ impl Trainer {
             identity: self.options.identity.clone(),
             sampler,
             collapse: self.watch,
-            machine: machine(self.options.precision),
+            machine: machine(self.options.precision, self.options.sampler.scoring),
             judged: self.judged,
         };
         let mut arrays = Arrays::new();

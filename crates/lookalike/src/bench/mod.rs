@@ -147,7 +147,7 @@ fn encode(arguments: &EncodeArguments, cancellation: &Cancellation) -> Result<()
     progress.finish();
     let cost = cost.map_err(Failure::or_interrupted("nothing was measured"))?;
     if arguments.json {
-        return say(serde_json::to_string(&cost)?);
+        return say(line(&serde_json::Map::new(), &cost, arguments.precision)?);
     }
     let mut table = Table::default();
     table.row("texts a second", format!("{:.1}", cost.texts_per_second));
@@ -162,6 +162,7 @@ fn encode(arguments: &EncodeArguments, cancellation: &Cancellation) -> Result<()
     ] {
         table.row(name, percent(share));
     }
+    table.row("instructions", level(arguments.precision));
     table.row("peak memory", memory(cost.peak_memory));
     say(table)
 }
