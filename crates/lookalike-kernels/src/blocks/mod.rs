@@ -107,7 +107,7 @@ pub fn crossed_top_k(
 /// Candidates all of whose scores are made before any is chosen, at most: those of a tile stay in the second cache.
 const AT_ONCE: usize = 2048;
 /// Tiles that are compared with the same others together, if they are compared with nearly all.
-const TOGETHER: usize = 4;
+pub(crate) const TOGETHER: usize = 4;
 
 /// How a search runs: with which instructions, by what measure, in which number format, and until when.
 #[derive(Clone, Copy)]

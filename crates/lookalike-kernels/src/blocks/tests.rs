@@ -196,7 +196,8 @@ fn what_cannot_be_searched_is_refused_by_name() {
     let circulant = Circulant::all(4);
     let found = |order: &[u32], columns, k| {
         let found = [Scoring::F32, Scoring::Bf16].map(|scoring| {
-            circulant_top_k(&circulant, order, columns, k, scoring, |row, _| row != 2, NEVER).unwrap_err()
+            circulant_top_k(&circulant, order, columns, k, scoring, |row: u32, _: &mut [f32]| row != 2, NEVER)
+                .unwrap_err()
         });
         assert_eq!(found[0], found[1]);
         found[0].clone()
@@ -207,7 +208,8 @@ fn what_cannot_be_searched_is_refused_by_name() {
         assert_eq!(found(order, 2, 1), KernelError::Order { rows: 4 });
     }
     assert_eq!(found(&[0, 1, 2, 3], 2, 1), KernelError::Refused { row: 2 });
-    let odd = crossed_top_k(&circulant, &[0, 1, 2, 3], 3, 1, Scoring::F32, |_, _| true, NEVER);
+    let odd =
+        crossed_top_k(&circulant, &[0, 1, 2, 3], 3, 1, Scoring::F32, |_: u32, _: &mut [f32]| true, NEVER);
     assert_eq!(odd, Err(KernelError::Halves { columns: 3 }));
 }
 
@@ -216,7 +218,15 @@ fn rows_that_no_memory_holds_are_refused() {
     let circulant = Circulant::all(4);
     for columns in [usize::MAX, usize::MAX / 4, isize::MAX as usize / 64 + 1] {
         for scoring in [Scoring::F32, Scoring::Bf16] {
-            let found = circulant_top_k(&circulant, &[0, 1, 2, 3], columns, 1, scoring, |_, _| true, NEVER);
+            let found = circulant_top_k(
+                &circulant,
+                &[0, 1, 2, 3],
+                columns,
+                1,
+                scoring,
+                |_: u32, _: &mut [f32]| true,
+                NEVER,
+            );
             assert_eq!(found, Err(KernelError::TooLarge { rows: 4, columns }));
         }
     }

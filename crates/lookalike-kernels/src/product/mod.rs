@@ -162,5 +162,19 @@ fn multiply_into(
     }
 }
 
+/// Sums of a task, at least, about: a stripe of columns, or a few blocks of tiles.
+#[cfg(test)]
+pub(crate) const LEAST: usize = 2 * plan::TALL * tile::COLUMNS;
+
+/// Tasks of a product of `[rows, columns, words]` on so many threads, and the sums of one of them.
+#[cfg(test)]
+pub(crate) fn count_tasks(path: Path, [rows, columns, words]: [usize; 3], threads: usize) -> [usize; 2] {
+    let tasks = match path.tiles() {
+        Some(_) => tiles::Grid::new(rows, 0..columns, words, threads).tasks(),
+        None => Plan::new([rows, columns, words], threads).tasks(0..rows).count(),
+    };
+    [tasks, rows * columns / tasks]
+}
+
 #[cfg(test)]
 mod tests;
