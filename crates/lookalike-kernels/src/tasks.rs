@@ -4,6 +4,8 @@
 //! tasks that only many need. Where sums are made of partial sums, sizes alone decide, and there are enough tasks for 64
 //! threads.
 
+use std::sync::OnceLock;
+
 /// Tasks a thread, at least: cores are not equally fast.
 const EACH: usize = 4;
 
@@ -12,7 +14,19 @@ pub(crate) const MANY: usize = wanted_of(64);
 
 /// Tasks of a stage whose results do not hang on its split, if it has work for so many.
 pub(crate) fn wanted() -> usize {
-    wanted_of(rayon::current_num_threads())
+    wanted_of(threads())
+}
+
+/// Threads that can run at a time. Those beyond the cores would gain nothing from finer tasks, which pack more.
+pub(crate) fn threads() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    let threads = rayon::current_num_threads();
+    if cfg!(test) {
+        // Tests want the tasks of machines that they do not run on.
+        return threads;
+    }
+    let cores = CORES.get_or_init(|| std::thread::available_parallelism().map_or(usize::MAX, usize::from));
+    threads.min(*cores)
 }
 
 /// As [`wanted`], of so many threads.

@@ -23,6 +23,7 @@ use crate::error::KernelError;
 use crate::instructions::Level;
 use crate::sizes::checked_product;
 use crate::stop::Stop;
+use crate::tasks;
 use crate::top_k::TopK;
 use crate::vector::{PANEL, prefetch};
 pub use circulant::Circulant;
@@ -177,8 +178,8 @@ fn search(
         best: OutputRows::new(&mut best),
     };
     // Tiles are begun in order, which a parallel iterator would not do: only then few of them are needed at a
-    // time.
-    rayon::scope(|scope| (0..rayon::current_num_threads()).for_each(|_| scope.spawn(|_| search.work())));
+    // time. Threads without a core would hold tiles that others wait for.
+    rayon::scope(|scope| (0..tasks::threads()).for_each(|_| scope.spawn(|_| search.work())));
     match search.refused.into_inner() {
         _ if stop() => Err(KernelError::Cancelled),
         usize::MAX => Ok(best),

@@ -18,6 +18,7 @@ use crate::conv2d::arithmetic::Path;
 use crate::map::Precision;
 use crate::output::init_vec;
 use crate::sizes::row_values;
+use crate::tasks;
 use pack::{Factors, PackPanels};
 use plan::Plan;
 use scratch::{PackedLine, User, with_lines};
@@ -109,7 +110,7 @@ fn multiply_into(
     out: &mut [MaybeUninit<f32>],
 ) {
     let words = left.depth.div_ceil(path.precision().channels_per_word());
-    let plan = Plan::new([left.count, right.count, words], rayon::current_num_threads());
+    let plan = Plan::new([left.count, right.count, words], tasks::threads());
     // SAFETY: chunks follow each other, those of the same rows in the order of their words, and the tasks of a
     // chunk have rows or columns of their own.
     let output = unsafe { Output::new(out, left.count, right.count) };

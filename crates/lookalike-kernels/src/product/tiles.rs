@@ -43,7 +43,7 @@ pub(super) fn multiply_into(
 ) {
     let words = left.depth.div_ceil(2);
     let few = left.count.saturating_mul(right.count).saturating_mul(words) < FEW;
-    let threads = if few { 1 } else { rayon::current_num_threads() };
+    let threads = if few { 1 } else { tasks::threads() };
     // SAFETY: chunks follow each other, those of the same columns in the order of their words, and the tasks of a
     // chunk have rows or columns of their own.
     let output = unsafe { Output::new(out, left.count, right.count) };
