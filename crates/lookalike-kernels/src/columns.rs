@@ -7,13 +7,18 @@
 
 use rayon::prelude::*;
 
+use crate::tasks;
 use crate::vector::Work;
 
-/// Rows of a task: `f32` holds the sum of so many well, and they are worth a task where they are wide.
-pub(crate) fn task_rows(columns: usize) -> usize {
+/// Values that are worth a task, and its sums.
+pub(crate) const LEAST: usize = 1 << 13;
+
+/// Rows of a task of all `rows`: `f32` holds the sum of so many well, and where there are enough, each task is worth
+/// twice as much as the least.
+pub(crate) fn task_rows(rows: usize, columns: usize) -> usize {
     const MOST: usize = 64;
-    const VALUES: usize = 1 << 14;
-    (VALUES / columns).clamp(1, MOST)
+    let [least, most] = [LEAST, 2 * LEAST].map(|values| (values / columns).clamp(1, MOST));
+    rows.div_ceil(tasks::MANY).clamp(least, most)
 }
 
 /// Adds each of `rows` to `totals`, whose length is that of a row.

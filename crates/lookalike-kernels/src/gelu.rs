@@ -83,7 +83,7 @@ fn column_sums_at(level: Level, values: &[f32], columns: usize) -> Vec<f32> {
 fn check(values: &[f32], columns: usize) -> usize {
     assert!(columns > 0, "rows have at least one column");
     assert!(values.len().is_multiple_of(columns), "{} values do not form rows of {columns}", values.len());
-    task_rows(columns) * columns
+    task_rows(values.len() / columns, columns) * columns
 }
 
 struct Forward<'a> {

@@ -24,6 +24,7 @@ mod sizes;
 pub mod sparse;
 mod stop;
 pub mod svm;
+mod tasks;
 mod tiles;
 mod top_k;
 mod transpose;

@@ -13,16 +13,20 @@ use lookalike_kernels::product::{Operand, multiply};
 struct Counting;
 
 static BYTES: AtomicUsize = AtomicUsize::new(0);
+/// Of them, those that were not given back.
+static HELD: AtomicUsize = AtomicUsize::new(0);
 
 // SAFETY: passes everything on to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         BYTES.fetch_add(layout.size(), Ordering::Relaxed);
+        HELD.fetch_add(layout.size(), Ordering::Relaxed);
         // SAFETY: as the caller's.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
         // SAFETY: as the caller's.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -73,6 +77,43 @@ fn convolutions_allocate_their_results() {
             });
         }
     }
+}
+
+#[test]
+fn a_large_call_leaves_little_to_the_threads_behind_it() {
+    /// What a thread may keep for calls and tasks of convolutions and of products, and little more.
+    const BOUND: usize = (16 + 48 + 2 * 16 + 1) << 20;
+    let _turn = TURN.lock().unwrap();
+    let call = |inputs: usize, outputs: usize, side: usize| {
+        let shape = ConvShape {
+            images: 64,
+            inputs,
+            outputs,
+            height: side,
+            width: side,
+            kernel: 3,
+            stride: 1,
+            padding: 1,
+        };
+        let weight = vec![1.0; outputs * inputs * 9];
+        for precision in [Precision::F32, Precision::Bf16] {
+            let [input, gradient] = [shape.input(), shape.output()].map(|map| vec![0; map.words(precision)]);
+            drop(conv2d::forward(&shape, precision, &input, &weight, None));
+            drop(conv2d::weight_gradient(&shape, precision, &input, &gradient));
+        }
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        call(16, 16, 8);
+        let before = HELD.load(Ordering::Relaxed);
+        let all = BYTES.load(Ordering::Relaxed);
+        // In f32 the transformed weights alone are 81 MiB.
+        call(768, 768, 8);
+        assert!(BYTES.load(Ordering::Relaxed) - all > BOUND, "a large call");
+        call(16, 16, 8);
+        let held = HELD.load(Ordering::Relaxed) - before;
+        assert!(held <= BOUND, "{held} bytes are held");
+    });
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::error::KernelError;
 use crate::instructions::Level;
 use crate::sizes::checked_product;
 use crate::stop::Stop;
+use crate::tasks;
 use crate::top_k::TopK;
 use crate::vector::{PANEL, prefetch};
 pub use circulant::Circulant;
@@ -107,7 +108,7 @@ pub fn crossed_top_k(
 /// Candidates all of whose scores are made before any is chosen, at most: those of a tile stay in the second cache.
 const AT_ONCE: usize = 2048;
 /// Tiles that are compared with the same others together, if they are compared with nearly all.
-const TOGETHER: usize = 4;
+pub(crate) const TOGETHER: usize = 4;
 
 /// How a search runs: with which instructions, by what measure, in which number format, and until when.
 #[derive(Clone, Copy)]
@@ -177,8 +178,8 @@ fn search(
         best: OutputRows::new(&mut best),
     };
     // Tiles are begun in order, which a parallel iterator would not do: only then few of them are needed at a
-    // time.
-    rayon::scope(|scope| (0..rayon::current_num_threads()).for_each(|_| scope.spawn(|_| search.work())));
+    // time. Threads without a core would hold tiles that others wait for.
+    rayon::scope(|scope| (0..tasks::threads()).for_each(|_| scope.spawn(|_| search.work())));
     match search.refused.into_inner() {
         _ if stop() => Err(KernelError::Cancelled),
         usize::MAX => Ok(best),

@@ -23,12 +23,15 @@ use super::layout::{PackChannels, PackWindows, StridedMap};
 use super::scratch::{Scratch, User, first, with_scratch};
 use super::weights::unpack_columns;
 use super::winograd;
+use crate::tasks;
 use crate::vector::Vector;
 
 /// Columns of a panel of the input.
 pub(super) const PANEL: usize = 16;
-/// Tasks there should be, if the shape allows it. Each has sums of its own.
+/// Tasks there should be, if the shape allows it, even of few products. Each has sums of its own.
 const TASKS: usize = 16;
+/// Products for which it pays to write a sum and to add it to those of other tasks.
+pub(super) const PRODUCTS: usize = 1024;
 /// Output channels of a task.
 const OUTPUTS: usize = 256;
 /// Products of a value of the output gradient in a task, about.
@@ -39,8 +42,28 @@ const WORDS: usize = 192 * 1024;
 /// tile.
 const FEW: usize = 5;
 
+/// What computes the sums `[taps, task channels, task outputs]` of a task.
+type SumOfTask<'a> = dyn Fn(usize, &mut [f32], &mut Scratch) + Sync + 'a;
+
 /// The gradient of the weights, `[O, C, K, K]`.
 pub(super) fn contract(path: Path, shape: &ConvShape, input: &[u32], gradient: &[u32]) -> Vec<f32> {
+    with_split(path, shape, [input, gradient], tasks::wanted(), |split, sum| split.run(path, sum))
+}
+
+/// Tasks of a contraction where there are tasks of `wanted`, and those of one as fine as possible.
+#[cfg(test)]
+pub(super) fn count_tasks(path: Path, shape: &ConvShape, wanted: usize) -> [usize; 2] {
+    [wanted, usize::MAX].map(|wanted| with_split(path, shape, [&[], &[]], wanted, |split, _| split.tasks()))
+}
+
+/// Chooses by what the sums are made, and splits them.
+fn with_split<T>(
+    path: Path,
+    shape: &ConvShape,
+    [input, gradient]: [&[u32]; 2],
+    wanted: usize,
+    then: impl FnOnce(&TaskSplit, &SumOfTask<'_>) -> T,
+) -> T {
     let (from, to) = (shape.input(), shape.output());
     let sides = [(from.height, to.height), (from.width, to.width)];
     let axes = sides.map(|(input, output)| Axis::of_output(shape, input, output));
@@ -48,16 +71,19 @@ pub(super) fn contract(path: Path, shape: &ConvShape, input: &[u32], gradient: &
         .map(|(words, shape)| StridedMap::dense(words, shape, path.precision()));
     let channels = [shape.inputs, shape.outputs];
     if let Some(unit) = path.tiles().filter(|_| contract_tiles::suits(channels, sources)) {
-        return contract_tiles::contract(unit, path, axes, sources);
+        let call = contract_tiles::Call::new(unit, path, axes, sources, contract_tiles::OPERANDS, wanted);
+        return then(&call.split, &|task, sums, scratch| call.run(task, sums, scratch));
     }
     if winograd::suits(&axes, channels) {
-        return winograd::contract::contract(path, &axes, sources);
+        let call = winograd::contract::Call::new(path, &axes, sources, wanted);
+        return then(&call.split, &|task, sums, scratch| call.run(task, sums, scratch));
     }
-    let call = Call::new(path, shape, axes, sources);
-    call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
+    let call = Call::new(path, shape, axes, sources, wanted);
+    then(&call.split, &|task, sums, scratch| call.run(task, sums, scratch))
 }
 
-/// How channels, outputs and images are split into tasks: by the shape alone.
+/// How channels, outputs and images are split into tasks: images by the shape alone, as each range of them has sums
+/// of its own. Ranges of channels and outputs hang on the number of threads, for no sum hangs on these.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TaskSplit {
     /// Channels and outputs.
@@ -73,11 +99,44 @@ pub(super) struct TaskSplit {
 }
 
 impl TaskSplit {
-    /// Splits the units into as many ranges as are worth sums of their own.
-    pub(super) fn new(channels: [usize; 2], taps: usize, task_channels: [usize; 2], units: usize) -> Self {
+    /// Splits the units into as many ranges as are worth sums of their own, where there are `often` as many products of
+    /// a sum as make one range worth it.
+    pub(super) fn new(
+        channels: [usize; 2],
+        taps: usize,
+        task_channels: [usize; 2],
+        units: usize,
+        often: usize,
+    ) -> Self {
         let split = Self { channels, taps, task_channels, units, ranges: 1 };
-        let [inputs, outputs] = split.channel_ranges();
-        Self { ranges: (TASKS / (inputs * outputs)).clamp(1, units.max(1)), ..split }
+        let there = split.channel_ranges().iter().product::<usize>();
+        let ranges = (often.min(tasks::MANY) / there).max(TASKS / there);
+        Self { ranges: ranges.clamp(1, units.max(1)), ..split }
+    }
+
+    /// With tasks of fewer channels and outputs, multiples of `least`, until there are `wanted` of them. Each of them
+    /// packs its operands, which for that many threads is less than they would lose as idle ones.
+    pub(super) fn cut(mut self, least: [usize; 2], wanted: usize) -> Self {
+        while self.tasks() < wanted {
+            let halves = [0, 1].map(|side| (self.task_channels[side] / 2).next_multiple_of(least[side]));
+            let is_less = [0, 1].map(|side| halves[side] < self.task_channels[side]);
+            let side = match is_less {
+                [false, false] => break,
+                [true, true] => usize::from(self.task_channels[1] >= self.task_channels[0]),
+                [_, other] => usize::from(other),
+            };
+            self.task_channels[side] = halves[side];
+        }
+        self
+    }
+
+    /// Ranges of units.
+    pub(super) fn ranges(&self) -> usize {
+        self.ranges
+    }
+
+    fn tasks(&self) -> usize {
+        self.channel_ranges().iter().product::<usize>() * self.ranges
     }
 
     /// Ranges of channels and of outputs.
@@ -108,17 +167,12 @@ impl TaskSplit {
 
     /// Lets `sum(task, sums, scratch)` write the sums of every task, and adds them up to
     /// `[outputs, C, taps]`.
-    pub(super) fn run(
-        &self,
-        path: Path,
-        sum: &(impl Fn(usize, &mut [f32], &mut Scratch) + Sync),
-    ) -> Vec<f32> {
+    pub(super) fn run(&self, path: Path, sum: &SumOfTask<'_>) -> Vec<f32> {
         let [channels, outputs] = self.channels;
         let terms = channels * self.taps;
         let mut result = vec![0.0; outputs * terms];
         with_scratch(User::Call, |scratch| {
-            let tasks = self.channel_ranges().iter().product::<usize>() * self.ranges;
-            let sums = first(&mut scratch.sums, tasks * self.sums());
+            let sums = first(&mut scratch.sums, self.tasks() * self.sums());
             sums.par_chunks_exact_mut(self.sums()).enumerate().for_each(|(task, sums)| {
                 with_scratch(User::Task, |scratch| sum(task, sums, scratch));
             });
@@ -131,6 +185,13 @@ impl TaskSplit {
         });
         result
     }
+}
+
+/// Rows of a unit, at most, of all `rows` of each block, for as many units as ranges: rows that are packed once more,
+/// because taps of neighbours read them, should not be most of them.
+pub(super) fn rows_of_units(rows: usize, blocks: usize, ranges: usize) -> usize {
+    const LEAST: usize = 4;
+    rows.div_ceil(ranges.div_ceil(blocks)).max(LEAST).min(rows)
 }
 
 /// A call and its split into tasks.
@@ -161,6 +222,7 @@ impl<'a> Call<'a> {
         shape: &ConvShape,
         axes: [Axis; 2],
         [mut input, gradient]: [StridedMap<'a>; 2],
+        wanted: usize,
     ) -> Self {
         let windows = shape.kernel > 1 && shape.inputs < FEW;
         let channels = if windows { shape.terms() } else { shape.inputs };
@@ -183,10 +245,16 @@ impl<'a> Call<'a> {
             lanes * (sources * horizontal.source * task_channels + rows * horizontal.count * task_outputs)
         };
         let rows = vertical.count;
-        let fits = (1..=rows).rev().find(|rows| row_words(*rows) <= WORDS).unwrap_or(1);
+        let often = output.images * output.pixels() / PRODUCTS;
+        let task_sizes = [task_channels, task_outputs];
+        let ranges = TaskSplit::new([channels, shape.outputs], taps, task_sizes, usize::MAX, often).ranges();
+        let most = rows_of_units(rows, shape.input().blocks(), ranges);
+        let fits = (1..=most).rev().find(|rows| row_words(*rows) <= WORDS).unwrap_or(1);
         let row_ranges = rows.div_ceil(fits);
         let units = shape.input().blocks() * row_ranges;
-        let split = TaskSplit::new([channels, shape.outputs], taps, [task_channels, task_outputs], units);
+        let split =
+            TaskSplit::new([channels, shape.outputs], taps, [task_channels, task_outputs], units, often)
+                .cut([PANEL, columns], wanted);
         Self { path, input, gradient, axes, vertical, horizontal, windows, lanes, columns, split, row_ranges }
     }
 

@@ -15,7 +15,7 @@
 use std::ops::Range;
 
 use super::arithmetic::{Arithmetic, Kernel, LANES, Path};
-use super::contract::TaskSplit;
+use super::contract::{TaskSplit, rows_of_units};
 use super::grid::Axis;
 use super::layout::{BLOCK, StridedMap, transpose_block};
 use super::scratch::{Scratch, first};
@@ -30,8 +30,10 @@ const PIXELS: usize = SIDE / WORDS;
 const SUMS: usize = 144 * 1024;
 /// Channels of a task, at most.
 const CHANNELS: usize = 256;
+/// Products for which it pays to write a sum and to add it to those of other tasks: tiles make them in no time.
+const PRODUCTS: usize = 4096;
 /// Words of both operands of a task, at most, unless one row needs more.
-const OPERANDS: usize = 512 * 1024;
+pub(super) const OPERANDS: usize = 512 * 1024;
 /// Pixels of a row where neighbours do not matter.
 const WIDTH: usize = 64;
 /// Channels for which tile registers are worth it: fewer would fill less than half of one.
@@ -45,70 +47,70 @@ pub(super) fn suits(channels: [usize; 2], sources: [StridedMap<'_>; 2]) -> bool 
     channels.iter().all(|channels| *channels >= FEWEST) && sources.iter().all(numbered)
 }
 
-/// The gradient of the weights, `[O, C, K, K]`, from input and output gradient; `axes` are those of the output.
-pub(super) fn contract(
-    unit: TileUnit,
-    path: Path,
-    axes: [Axis; 2],
-    sources: [StridedMap<'_>; 2],
-) -> Vec<f32> {
-    contract_within(OPERANDS, unit, path, axes, sources)
-}
-
-/// [`contract`], with operands of so many words.
-fn contract_within(
-    words: usize,
-    unit: TileUnit,
-    path: Path,
-    axes: [Axis; 2],
-    [mut input, gradient]: [StridedMap<'_>; 2],
-) -> Vec<f32> {
-    let channels = [input, gradient].map(|source| source.shape.channels);
-    let [mut vertical, mut horizontal] = axes;
-    let pixels = gradient.shape.pixels();
-    let is_flat = axes.iter().all(Axis::meets_one);
-    if is_flat {
-        input.stride = vertical.stride;
-        let width = pixels.min(WIDTH);
-        [vertical, horizontal] = [vertical.thinned(pixels.div_ceil(width)), horizontal.thinned(width)];
+impl<'a> Call<'a> {
+    /// Of the gradient of the weights, from input and output gradient; `axes` are those of the output, and `words` a
+    /// task's operands have at most, unless one row needs more.
+    pub(super) fn new(
+        unit: TileUnit,
+        path: Path,
+        axes: [Axis; 2],
+        [mut input, gradient]: [StridedMap<'a>; 2],
+        words: usize,
+        wanted: usize,
+    ) -> Self {
+        let channels = [input, gradient].map(|source| source.shape.channels);
+        let [mut vertical, mut horizontal] = axes;
+        let pixels = gradient.shape.pixels();
+        let is_flat = axes.iter().all(Axis::meets_one);
+        if is_flat {
+            input.stride = vertical.stride;
+            let width = pixels.min(WIDTH);
+            [vertical, horizontal] = [vertical.thinned(pixels.div_ceil(width)), horizontal.thinned(width)];
+        }
+        let taps = vertical.taps * horizontal.taps;
+        let most = (SUMS / taps).isqrt() / BLOCK * BLOCK;
+        let task_channels = channels.map(|channels| {
+            let most = most.clamp(2 * BLOCK, CHANNELS);
+            channels.div_ceil(channels.div_ceil(most)).next_multiple_of(BLOCK)
+        });
+        let steps = horizontal.count.div_ceil(PIXELS);
+        let farthest = (horizontal.taps - 1) / horizontal.stride;
+        let rows = Rows {
+            vertical,
+            horizontal,
+            steps,
+            phases: horizontal.stride.min(horizontal.taps),
+            copies: if farthest > 0 { PIXELS } else { 1 },
+            stream: steps + farthest / PIXELS,
+        };
+        let row_words = |rows_of_gradient: usize| {
+            let sources = (rows_of_gradient - 1) * vertical.stride + vertical.taps;
+            SIDE * (sources * rows.input() * task_channels[0] + rows_of_gradient * steps * task_channels[1])
+        };
+        let blocks = gradient.shape.blocks();
+        let often = gradient.shape.images * pixels / PRODUCTS;
+        let ranges = TaskSplit::new(channels, taps, task_channels, usize::MAX, often).ranges();
+        let most = rows_of_units(vertical.count, blocks, ranges);
+        let fits = (1..=most).rev().find(|rows| row_words(*rows) <= words).unwrap_or(1);
+        let row_ranges = vertical.count.div_ceil(fits);
+        let most_together = (blocks / ranges).max(1);
+        let together = match row_ranges {
+            1 => (words / row_words(vertical.count)).clamp(1, most_together),
+            _ => 1,
+        };
+        let units = blocks.div_ceil(together) * row_ranges;
+        Self {
+            unit,
+            path,
+            sources: [input, gradient],
+            rows,
+            pixels: if is_flat { pixels } else { usize::MAX },
+            split: TaskSplit::new(channels, taps, task_channels, units, often).cut([2 * BLOCK; 2], wanted),
+            blocks,
+            row_ranges,
+            together,
+        }
     }
-    let taps = vertical.taps * horizontal.taps;
-    let most = (SUMS / taps).isqrt() / BLOCK * BLOCK;
-    let task_channels = channels.map(|channels| {
-        let most = most.clamp(2 * BLOCK, CHANNELS);
-        channels.div_ceil(channels.div_ceil(most)).next_multiple_of(BLOCK)
-    });
-    let steps = horizontal.count.div_ceil(PIXELS);
-    let farthest = (horizontal.taps - 1) / horizontal.stride;
-    let rows = Rows {
-        vertical,
-        horizontal,
-        steps,
-        phases: horizontal.stride.min(horizontal.taps),
-        copies: if farthest > 0 { PIXELS } else { 1 },
-        stream: steps + farthest / PIXELS,
-    };
-    let row_words = |rows_of_gradient: usize| {
-        let sources = (rows_of_gradient - 1) * vertical.stride + vertical.taps;
-        SIDE * (sources * rows.input() * task_channels[0] + rows_of_gradient * steps * task_channels[1])
-    };
-    let blocks = gradient.shape.blocks();
-    let fits = (1..=vertical.count).rev().find(|rows| row_words(*rows) <= words).unwrap_or(1);
-    let row_ranges = vertical.count.div_ceil(fits);
-    let together = if row_ranges == 1 { (words / row_words(vertical.count)).clamp(1, blocks) } else { 1 };
-    let units = blocks.div_ceil(together) * row_ranges;
-    let call = Call {
-        unit,
-        path,
-        sources: [input, gradient],
-        rows,
-        pixels: if is_flat { pixels } else { usize::MAX },
-        split: TaskSplit::new(channels, taps, task_channels, units),
-        blocks,
-        row_ranges,
-        together,
-    };
-    call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
 }
 
 /// Rows as they are packed.
@@ -159,14 +161,15 @@ impl Rows {
     }
 }
 
-struct Call<'a> {
+/// A call and its split into tasks.
+pub(super) struct Call<'a> {
     unit: TileUnit,
     path: Path,
     sources: [StridedMap<'a>; 2],
     rows: Rows,
     /// Pixels that there are, where rows are no rows of the map.
     pixels: usize,
-    split: TaskSplit,
+    pub(super) split: TaskSplit,
     blocks: usize,
     /// Ranges of rows of a block, one of which is packed at a time, or blocks that are packed together.
     row_ranges: usize,
@@ -175,9 +178,12 @@ struct Call<'a> {
 
 impl Call<'_> {
     /// The sums `[taps, task channels, task outputs]` of one task.
-    fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
+    pub(super) fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
         let [channels, outputs] = self.split.channels_of(task);
         let units = self.split.units_of(task);
+        if units.is_empty() {
+            sums.fill(0.0);
+        }
         for unit in units.clone() {
             let block = unit / self.row_ranges * self.together;
             let blocks = block..self.blocks.min(block + self.together);
@@ -479,16 +485,8 @@ mod tests {
     fn operands_that_are_packed_row_by_row_give_the_same_gradient() {
         for (kernel, stride) in [(3, 1), (3, 2), (1, 1)] {
             let padding = kernel / 2;
-            let shape = ConvShape {
-                images: 37,
-                inputs: 20,
-                outputs: 35,
-                height: 11,
-                width: 9,
-                kernel,
-                stride,
-                padding,
-            };
+            let (images, inputs, outputs, height, width) = (37, 20, 35, 11, 9);
+            let shape = ConvShape { images, inputs, outputs, height, width, kernel, stride, padding };
             let (from, to) = (shape.input(), shape.output());
             let axes = [(from.height, to.height), (from.width, to.width)]
                 .map(|(input, output)| Axis::of_output(&shape, input, output));
@@ -499,8 +497,10 @@ mod tests {
                 let whole = weight_gradient_at(path, &shape, [&input, &gradient]);
                 let sources = [(&input, from), (&gradient, to)]
                     .map(|(words, map)| StridedMap::dense(words, map, Precision::Bf16));
-                // More units than tasks: sums go on where those of the unit before ended.
-                let by_rows = contract_within(1, unit, path, axes, sources);
+                // One row at a time: sums go on where those of the rows before ended.
+                let call = Call::new(unit, path, axes, sources, 1, 1);
+                assert!(call.row_ranges > 1);
+                let by_rows = call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch));
                 let largest = whole.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
                 assert_eq!(whole.len(), by_rows.len());
                 for (whole, by_rows) in whole.iter().zip(&by_rows) {

@@ -25,13 +25,16 @@ use super::weights::Weights;
 use super::winograd;
 use crate::map::MapShape;
 use crate::output::{OutputLines, init_vec};
+use crate::tasks;
 use crate::tiles::{SIDE, SQUARE, SumBlock, TileKernel, TileUnit, Tiles};
 use crate::vector::Vector;
 
-/// Tasks there should be, if the shape allows it.
+/// Tasks there should be, if the shape allows it, also for few threads.
 const TASKS: usize = 32;
-/// Outputs of a task, at least: for fewer it does not pay to pack the source once more.
-const OUTPUTS: usize = 64;
+/// Positions and outputs of a task, at least. The first have enough positions of each class to fill the tiles, and
+/// outputs for which it pays to pack the source once more. The others are for threads that would be idle: the last do
+/// about twice the work of the first.
+const LEAST: [[usize; 2]; 5] = [[40, 64], [40, 32], [16, 32], [16, 16], [8, 16]];
 /// Words of the source of a task, at most, unless the least positions need more: they and the weights of a
 /// panel stay in the second-level cache.
 const SOURCE: usize = 160 * 1024;
@@ -39,8 +42,6 @@ const SOURCE: usize = 160 * 1024;
 const SUMS: usize = 64 * 1024;
 /// Rows of weights that are packed at once, about.
 const ROWS: usize = 192;
-/// Positions of a task, at least: so many have enough of each class to fill the tiles.
-const POSITIONS: usize = 40;
 /// Words of a pixel for which tile registers are worth it: fewer would fill less than half of one.
 const FEWEST: usize = SIDE / 2;
 
@@ -68,30 +69,18 @@ pub(super) fn correlate(
         return Vec::new();
     }
     let precision = path.precision();
-    let mut source = StridedMap::dense(operands.map, from, precision);
-    let (mut packed, mut made) = (from, to);
-    let unit = path.tiles().filter(|_| source.channel_words() >= FEWEST);
-    let words =
-        if unit.is_some() { source.channel_words().next_multiple_of(SIDE) } else { source.channel_words() };
-    let outputs = if unit.is_some() { SIDE } else { path.rows() };
-    let (mut phases, row_words) = phases(sides, words);
+    let plan = match Plan::new(path, sides, [from, to]) {
+        Ok(plan) => plan,
+        Err(axes) => return winograd::correlate::correlate(path, &axes, operands, [from, to], weights),
+    };
+    let Plan { unit, words, outputs, ref phases, row_words, stride, packed, made } = plan;
+    let source = StridedMap { stride, ..StridedMap::dense(operands.map, from, precision) };
     let panel_words = row_words * outputs;
-    if let [phase] = &mut phases[..] {
-        if unit.is_none() && winograd::suits(&phase.axes, [from.channels, to.channels]) {
-            return winograd::correlate::correlate(path, &phase.axes, operands, [from, to], weights);
-        }
-        if phase.axes.iter().all(Axis::meets_one) {
-            // Neighbours do not matter, and pixels that no output reads are not packed.
-            source.stride = phase.axes[0].stride;
-            phase.axes = [phase.axes[0].thinned(to.pixels()), phase.axes[1].thinned(1)];
-            (packed, made) = (MapShape { channels: from.channels, ..to }.flat(), to.flat());
-        }
-    }
+    let split = TaskSplit::new(&plan, blocks, tasks::wanted());
     let write = |out: &mut [MaybeUninit<u32>]| {
         // Tasks differ in blocks, rows or channels.
         let lines = OutputLines::new(out);
         with_scratch(User::Call, |scratch| {
-            let phases = &phases;
             let panels = first(&mut scratch.first, to.channels.div_ceil(outputs) * panel_words);
             panels.par_chunks_mut(panel_words.max(1)).enumerate().for_each(|(panel, packed)| {
                 let outputs = panel * outputs..to.channels.min((panel + 1) * outputs);
@@ -127,7 +116,6 @@ pub(super) fn correlate(
                 panel_words,
                 result: OutputMap { shape: to, precision, lines, added: operands.added },
             };
-            let split = TaskSplit::new(&call);
             (0..split.tasks()).into_par_iter().for_each(|task| {
                 with_scratch(User::Task, |scratch| call.run(&split, task, scratch));
             });
@@ -135,6 +123,63 @@ pub(super) fn correlate(
     };
     // SAFETY: every pixel belongs to a phase, and the tasks cover every block, row and channel.
     unsafe { init_vec(to.words(precision), write) }
+}
+
+/// Tasks of a correlation where there are tasks of `wanted`, and those of one as fine as possible.
+#[cfg(test)]
+pub(super) fn count_tasks(
+    path: Path,
+    sides: &[Vec<Axis>; 2],
+    shapes: [MapShape; 2],
+    wanted: usize,
+) -> [usize; 2] {
+    let [_, to] = shapes;
+    [wanted, usize::MAX].map(|wanted| match Plan::new(path, sides, shapes) {
+        Ok(plan) => TaskSplit::new(&plan, to.blocks(), wanted).tasks(),
+        Err(axes) => winograd::correlate::count_tasks(&axes, shapes, wanted),
+    })
+}
+
+/// What is packed and made, and by what.
+struct Plan {
+    /// The tile registers that multiply, if any do.
+    unit: Option<TileUnit>,
+    /// Words of a packed pixel, and outputs of a panel.
+    words: usize,
+    outputs: usize,
+    phases: Vec<Phase>,
+    /// Words of the weights in a row of a panel.
+    row_words: usize,
+    /// Pixels of the source from one that is packed to the next.
+    stride: usize,
+    /// Shapes of the packed source and of the result that is made of it.
+    packed: MapShape,
+    made: MapShape,
+}
+
+impl Plan {
+    /// # Errors
+    /// The axes, if tiles are worth it along them.
+    fn new(path: Path, sides: &[Vec<Axis>; 2], [from, to]: [MapShape; 2]) -> Result<Self, [Axis; 2]> {
+        let there = from.channel_words(path.precision());
+        let unit = path.tiles().filter(|_| there >= FEWEST);
+        let words = if unit.is_some() { there.next_multiple_of(SIDE) } else { there };
+        let outputs = if unit.is_some() { SIDE } else { path.rows() };
+        let (phases, row_words) = phases(sides, words);
+        let mut plan = Self { unit, words, outputs, phases, row_words, stride: 1, packed: from, made: to };
+        if let [phase] = &mut plan.phases[..] {
+            if unit.is_none() && winograd::suits(&phase.axes, [from.channels, to.channels]) {
+                return Err(phase.axes);
+            }
+            if phase.axes.iter().all(Axis::meets_one) {
+                // Neighbours do not matter, and pixels that no output reads are not packed.
+                plan.stride = phase.axes[0].stride;
+                phase.axes = [phase.axes[0].thinned(to.pixels()), phase.axes[1].thinned(1)];
+                (plan.packed, plan.made) = (MapShape { channels: from.channels, ..to }.flat(), to.flat());
+            }
+        }
+        Ok(plan)
+    }
 }
 
 /// The pixels of one axis along either side.
@@ -274,7 +319,7 @@ struct Call<'a> {
     result: OutputMap<'a>,
 }
 
-/// How a call is split into tasks: by the shape alone.
+/// How a call is split into tasks. No sum hangs on it.
 #[derive(Debug, Clone, Copy)]
 struct TaskSplit {
     /// Blocks of a task, and ranges of them.
@@ -285,24 +330,35 @@ struct TaskSplit {
 }
 
 impl TaskSplit {
-    fn new(call: &Call<'_>) -> Self {
-        let (rows, columns) = (call.made.height, call.made.width);
-        let task_blocks = (POSITIONS / (rows * columns)).clamp(1, call.blocks);
-        let block_ranges = call.blocks.div_ceil(task_blocks);
-        let row_words = task_blocks * call.packed.width * call.words * LANES;
+    /// The coarsest that has tasks enough, or that of the most tasks.
+    fn new(plan: &Plan, blocks: usize, wanted: usize) -> Self {
+        tasks::coarsest(LEAST.map(|least| Self::of(plan, blocks, least, wanted)), wanted, Self::tasks)
+    }
+
+    /// With at least so many positions and outputs a task.
+    fn of(plan: &Plan, blocks: usize, [positions, outputs]: [usize; 2], wanted: usize) -> Self {
+        let (rows, columns) = (plan.made.height, plan.made.width);
+        let task_blocks = (positions / (rows * columns)).clamp(1, blocks);
+        let block_ranges = blocks.div_ceil(task_blocks);
+        let row_words = task_blocks * plan.packed.width * plan.words * LANES;
         let sources = |rows: usize| {
             let of = |phase: &Phase| {
                 let axis = &phase.axes[0];
                 rows.div_ceil(axis.step).saturating_sub(1) * axis.stride + axis.taps
             };
-            call.phases.iter().map(of).max().unwrap_or(0)
+            plan.phases.iter().map(of).max().unwrap_or(0)
         };
-        let least = POSITIONS.div_ceil(task_blocks * columns).min(rows);
+        let least = positions.div_ceil(task_blocks * columns).min(rows);
         let fits = (least..=rows).rev().find(|rows| sources(*rows) * row_words <= SOURCE).unwrap_or(least);
-        let row_ranges = rows.div_ceil(fits);
-        let panels = call.made.channels.div_ceil(call.outputs);
-        let wanted = TASKS.div_ceil(block_ranges * row_ranges).min(call.made.channels / OUTPUTS).max(1);
-        let each = panels.div_ceil(wanted).next_multiple_of(if call.unit.is_some() { 2 } else { 1 });
+        let most_panels = (plan.made.channels / outputs).max(1);
+        // Rather of fewer rows than of fewer outputs.
+        let row_ranges =
+            wanted.div_ceil(block_ranges * most_panels).min(rows / least).max(rows.div_ceil(fits));
+        let panels = plan.made.channels.div_ceil(plan.outputs);
+        let ranges = wanted.max(TASKS).div_ceil(block_ranges * row_ranges).min(most_panels);
+        // Tile registers multiply two panels at a time.
+        let together = if plan.unit.is_some() && outputs >= 2 * SIDE { 2 } else { 1 };
+        let each = panels.div_ceil(ranges).next_multiple_of(together);
         Self { blocks: [task_blocks, block_ranges], row_ranges, panels: [each, panels.div_ceil(each)] }
     }
 

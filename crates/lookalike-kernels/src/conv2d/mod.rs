@@ -2,8 +2,8 @@
 //!
 //! Each function packs its operands a piece at a time, so that the innermost loops read them in order from
 //! the caches. `correlate` computes the output and the input gradient, `contract` the weight gradient, and
-//! `winograd` all three where tiles need far fewer products. Work is split into tasks by the shape alone:
-//! results do not depend on the number of threads. Inputs are expected to be finite: a NaN, or a value that
+//! `winograd` all three where tiles need far fewer products. Tasks hang on the number of threads, but the order of a
+//! sum hangs on the shape alone: results do not depend on the number of threads. Inputs are expected to be finite: a NaN, or a value that
 //! rounds to an infinity, spreads to other pixels of its tile, and in the weight gradient to other taps.
 
 pub(crate) mod arithmetic;
@@ -126,6 +126,36 @@ impl ConvShape {
     }
 }
 
+/// The axis along either side by which the output sums the input.
+fn output_sides(shape: &ConvShape) -> [Vec<Axis>; 2] {
+    let (from, to) = (shape.input(), shape.output());
+    [(from.height, to.height), (from.width, to.width)]
+        .map(|(input, output)| vec![Axis::of_output(shape, input, output)])
+}
+
+/// The axes along either side by which the input's gradient sums that of the output.
+fn input_sides(shape: &ConvShape) -> [Vec<Axis>; 2] {
+    let (from, to) = (shape.input(), shape.output());
+    [(from.height, to.height), (from.width, to.width)].map(|(input, output)| {
+        // Later phases have no pixels.
+        let phases = 0..shape.stride.min(input + shape.padding);
+        let phases = phases.map(|phase| Axis::of_input_phase(shape, phase, input, output));
+        phases.filter(|axis| axis.count > 0).collect()
+    })
+}
+
+/// Tasks of output, input gradient and weight gradient where there are tasks of `wanted`, and of each those of one as
+/// fine as possible.
+#[cfg(test)]
+pub(crate) fn count_tasks(path: Path, shape: &ConvShape, wanted: usize) -> [[usize; 2]; 3] {
+    let (from, to) = (shape.input(), shape.output());
+    [
+        correlate::count_tasks(path, &output_sides(shape), [from, to], wanted),
+        correlate::count_tasks(path, &input_sides(shape), [to, from], wanted),
+        contract::count_tasks(path, shape, wanted),
+    ]
+}
+
 /// The convolution, which in deep learning is a cross-correlation.
 ///
 /// # Shapes
@@ -157,8 +187,7 @@ fn forward_at(
         assert_eq!(bias.len(), shape.outputs, "values of the bias in {shape:?}");
     }
     let (from, to) = (shape.input(), shape.output());
-    let sides = [(from.height, to.height), (from.width, to.width)]
-        .map(|(input, output)| vec![Axis::of_output(shape, input, output)]);
+    let sides = output_sides(shape);
     let taps = shape.kernel * shape.kernel;
     let weights = Weights { values: weight, output: shape.terms(), channel: taps, kernel: shape.kernel };
     let operands = Operands { map: input, bias, added: None };
@@ -193,12 +222,7 @@ fn input_gradient_at(
 ) -> Vec<u32> {
     shape.check_lengths(path.precision(), added, Some(weight), Some(gradient));
     let (from, to) = (shape.output(), shape.input());
-    let sides = [(to.height, from.height), (to.width, from.width)].map(|(input, output)| {
-        // Later phases have no pixels.
-        let phases = 0..shape.stride.min(input + shape.padding);
-        let phases = phases.map(|phase| Axis::of_input_phase(shape, phase, input, output));
-        phases.filter(|axis| axis.count > 0).collect::<Vec<_>>()
-    });
+    let sides = input_sides(shape);
     let taps = shape.kernel * shape.kernel;
     let weights = Weights { values: weight, output: taps, channel: shape.terms(), kernel: shape.kernel };
     let operands = Operands { map: gradient, bias: None, added };

@@ -84,7 +84,7 @@ fn layer_norm_at(
 ) -> (Vec<f32>, Vec<[f32; 2]>) {
     let rows = check(input, scale);
     let columns = scale.scale.len();
-    let task = task_rows(columns);
+    let task = task_rows(rows, columns);
     let mut statistics = vec![[0.0; 2]; rows];
     let write = |out: &mut [MaybeUninit<f32>]| {
         let tasks = out.par_chunks_mut(task * columns).zip(statistics.par_chunks_mut(task));
@@ -124,7 +124,7 @@ fn layer_norm_gradient_at(
     assert_eq!(gradient.len(), input.values.len(), "a gradient for each value");
     assert_eq!(statistics.len(), rows, "statistics of each row");
     let columns = scale.scale.len();
-    let task = task_rows(columns);
+    let task = task_rows(rows, columns);
     let count = rows.div_ceil(task);
     let [mut scales, mut shifts, mut biases] = [(); 3].map(|()| vec![0.0; count * columns]);
     let work = |index: usize,

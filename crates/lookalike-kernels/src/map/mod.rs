@@ -14,7 +14,7 @@
     reason = "only code inlined into a function with target features may use them"
 )]
 
-mod pool;
+pub(crate) mod pool;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -181,6 +181,9 @@ pub(crate) fn pack_line<const PER_WORD: usize>(values: &[[f32; LANES]; PER_WORD]
     line
 }
 
+/// Pixels that are packed by a task.
+const PIECE: usize = 512;
+
 /// Packs images `[N, C, H, W]` into a map.
 ///
 /// # Panics
@@ -191,13 +194,14 @@ pub fn pack(shape: &MapShape, precision: Precision, images: &[f32]) -> Vec<u32> 
     let (pixels, each) = (shape.pixels(), precision.channels_per_word());
     let mut map = vec![0; shape.words(precision)];
     let words = shape.channel_words(precision);
-    map.par_chunks_exact_mut(pixels * LANES).enumerate().for_each(|(index, map)| {
+    let pack_piece = |index: usize, first: usize, map: &mut [u32]| {
         let (block, word) = (index / words, index % words);
+        let own = map.len() / LANES;
         for (lane, image) in shape.images_of(block).enumerate() {
             let channel = |half: usize| {
                 let channel = word * each + half;
-                let start = (image * shape.channels + channel) * pixels;
-                (channel < shape.channels).then(|| &images[start..][..pixels])
+                let start = (image * shape.channels + channel) * pixels + first;
+                (channel < shape.channels).then(|| &images[start..][..own])
             };
             let Some(low) = channel(0) else { continue };
             let targets = map.iter_mut().skip(lane).step_by(LANES);
@@ -215,6 +219,11 @@ pub fn pack(shape: &MapShape, precision: Precision, images: &[f32]) -> Vec<u32> 
                 }
             }
         }
+    };
+    // Pictures have few channels.
+    map.par_chunks_exact_mut(pixels * LANES).enumerate().for_each(|(index, map)| {
+        let pieces = map.par_chunks_mut(PIECE * LANES).enumerate();
+        pieces.for_each(|(piece, map)| pack_piece(index, piece * PIECE, map));
     });
     map
 }

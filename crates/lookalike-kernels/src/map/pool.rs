@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::{LANES, Line, MapShape, Precision, for_words, lines, pack_line, unpack_line};
 use crate::instructions::Level;
 use crate::sizes::{product, windows};
+use crate::tasks;
 use crate::vector::Work;
 
 /// Windows of pooling. The padding has no values.
@@ -157,18 +158,43 @@ pub fn max_pool(shape: &MapShape, window: &Window, precision: Precision, map: &[
     shape.check_map(precision, map);
     let (pooled, level) = (window.pooled(shape), Level::detect());
     let mut out = vec![0; pooled.words(precision)];
+    let rows = task_rows(&pooled, precision);
     let maps = map.par_chunks_exact(shape.pixels() * LANES);
     out.par_chunks_exact_mut(pooled.pixels() * LANES).zip(maps).for_each(|(out, map)| {
-        let (lines, out) = (lines(map), out.as_chunks_mut().0);
-        for_words!(level, precision, MaxPool { shape, window, lines, out });
+        let pieces = out.par_chunks_mut(rows * pooled.width * LANES).enumerate();
+        pieces.for_each(|(piece, out)| {
+            let (lines, out) = (lines(map), out.as_chunks_mut().0);
+            let first = piece * rows;
+            for_words!(level, precision, MaxPool { shape, window, lines, first, out });
+        });
     });
     out
 }
+
+/// Tasks of pooling to or from a map.
+#[cfg(test)]
+pub(crate) fn count_tasks(shape: &MapShape, precision: Precision) -> [usize; 2] {
+    let rows = task_rows(shape, precision);
+    let words = shape.blocks() * shape.channel_words(precision);
+    [words * shape.height.div_ceil(rows), rows * shape.width]
+}
+
+/// Rows of a map that a task makes of a word of a block: all of them, if words and blocks are tasks enough.
+fn task_rows(shape: &MapShape, precision: Precision) -> usize {
+    let wanted = tasks::MANY.div_ceil((shape.blocks() * shape.channel_words(precision)).max(1));
+    let most = (shape.pixels() / LEAST).clamp(1, shape.height);
+    shape.height.div_ceil(wanted.min(most))
+}
+
+/// Pixels that are worth a task.
+pub(crate) const LEAST: usize = 512;
 
 struct MaxPool<'a, const PER_WORD: usize> {
     shape: &'a MapShape,
     window: &'a Window,
     lines: &'a [Line],
+    /// The first row of windows.
+    first: usize,
     out: &'a mut [Line],
 }
 
@@ -177,11 +203,11 @@ impl<const PER_WORD: usize> Work for MaxPool<'_, PER_WORD> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Self { shape, window, lines, out } = self;
+        let Self { shape, window, lines, first, out } = self;
         let columns = window.count(shape.width);
         for (index, out) in out.iter_mut().enumerate() {
             let mut largest = [[f32::NEG_INFINITY; LANES]; PER_WORD];
-            for row in window.seen(index / columns, shape.height) {
+            for row in window.seen(first + index / columns, shape.height) {
                 for column in window.seen(index % columns, shape.width) {
                     let values = unpack_line::<PER_WORD>(&lines[row * shape.width + column]);
                     for half in 0..PER_WORD {
@@ -219,22 +245,31 @@ pub fn max_pool_gradient(
     let (from, to) = (shape.pixels() * LANES, pooled.pixels() * LANES);
     let operands = map.par_chunks_exact(from).zip(output.par_chunks_exact(to));
     let operands = operands.zip(gradient.par_chunks_exact(to));
+    let rows = task_rows(shape, precision);
     out.par_chunks_exact_mut(from).zip(operands).for_each(|(out, ((map, output), gradient))| {
         let [map, output, gradient] = [map, output, gradient].map(lines);
-        let out = out.as_chunks_mut().0;
-        let mut sums = SUMS.take();
-        sums.clear();
-        sums.resize(out.len(), [[0.0; LANES]; 2]);
-        let sums_of = sums.as_mut_slice();
-        for_words!(
-            level,
-            precision,
-            MaxPoolGradient { shape, window, map, output, gradient, sums: sums_of, out }
-        );
-        SUMS.set(sums);
+        out.par_chunks_mut(rows * shape.width * LANES).enumerate().for_each(|(piece, out)| {
+            let out = out.as_chunks_mut().0;
+            let rows = piece * rows..piece * rows + out.len() / shape.width;
+            let mut sums = SUMS.take();
+            sums.clear();
+            sums.resize(out.len(), [[0.0; LANES]; 2]);
+            let sums_of = sums.as_mut_slice();
+            for_words!(
+                level,
+                precision,
+                MaxPoolGradient { shape, window, map, output, gradient, rows, sums: sums_of, out }
+            );
+            if sums.capacity() <= MOST {
+                SUMS.set(sums);
+            }
+        });
     });
     out
 }
+
+/// Pixels for whose sums a thread keeps room: 8 MiB.
+const MOST: usize = (8 << 20) / size_of::<[[f32; LANES]; 2]>();
 
 thread_local! {
     /// A buffer that a thread keeps from call to call, so that only results are allocated.
@@ -247,7 +282,9 @@ struct MaxPoolGradient<'a, const PER_WORD: usize> {
     map: &'a [Line],
     output: &'a [Line],
     gradient: &'a [Line],
-    /// Zeros, one a pixel.
+    /// Those whose gradient is made.
+    rows: std::ops::Range<usize>,
+    /// Zeros, one for each of their pixels.
     sums: &'a mut [[[f32; LANES]; 2]],
     out: &'a mut [Line],
 }
@@ -257,21 +294,29 @@ impl<const PER_WORD: usize> Work for MaxPoolGradient<'_, PER_WORD> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Self { shape, window, map, output, gradient, sums, out } = self;
+        let Self { shape, window, map, output, gradient, rows, sums, out } = self;
         let columns = window.count(shape.width);
         for (index, (output, gradient)) in output.iter().zip(gradient).enumerate() {
+            let seen = window.seen(index / columns, shape.height);
+            if seen.start >= rows.end || seen.end <= rows.start {
+                continue;
+            }
             let largest = unpack_line::<PER_WORD>(output);
             let mut left = unpack_line::<PER_WORD>(gradient);
-            for row in window.seen(index / columns, shape.height) {
+            // What a row of another task takes is not left to these.
+            for row in seen.start..seen.end.min(rows.end) {
                 for column in window.seen(index % columns, shape.width) {
                     let pixel = row * shape.width + column;
+                    let own = rows.contains(&row).then(|| pixel - rows.start * shape.width);
                     let values = unpack_line::<PER_WORD>(&map[pixel]);
                     for half in 0..PER_WORD {
                         for lane in 0..LANES {
                             let value = values[half][lane];
                             let is_largest = value >= largest[half][lane] || value.is_nan();
                             let gradient = left[half][lane];
-                            sums[pixel][half][lane] += if is_largest { gradient } else { 0.0 };
+                            if let Some(own) = own {
+                                sums[own][half][lane] += if is_largest { gradient } else { 0.0 };
+                            }
                             left[half][lane] = if is_largest { 0.0 } else { gradient };
                         }
                     }

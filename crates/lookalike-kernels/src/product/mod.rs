@@ -22,6 +22,7 @@ use crate::conv2d::arithmetic::Path;
 use crate::map::Precision;
 use crate::output::init_vec;
 use crate::sizes::row_values;
+use crate::tasks;
 use pack::{Factors, PackPanels};
 use plan::Plan;
 use scratch::{User, with_lines};
@@ -113,7 +114,7 @@ fn multiply_into(
     out: &mut [MaybeUninit<f32>],
 ) {
     let words = left.depth.div_ceil(path.precision().channels_per_word());
-    let plan = Plan::new([left.count, right.count, words], rayon::current_num_threads());
+    let plan = Plan::new([left.count, right.count, words], tasks::threads());
     // SAFETY: chunks follow each other, those of the same rows in the order of their words, and the tasks of a
     // chunk have rows or columns of their own.
     let output = unsafe { Output::new(out, left.count, right.count) };
@@ -164,6 +165,20 @@ fn multiply_into(
             }
         });
     }
+}
+
+/// Sums of a task, at least, about: a stripe of columns, or a few blocks of tiles.
+#[cfg(test)]
+pub(crate) const LEAST: usize = 2 * plan::TALL * tile::COLUMNS;
+
+/// Tasks of a product of `[rows, columns, words]` on so many threads, and the sums of one of them.
+#[cfg(test)]
+pub(crate) fn count_tasks(path: Path, [rows, columns, words]: [usize; 3], threads: usize) -> [usize; 2] {
+    let tasks = match path.tiles() {
+        Some(_) => tiles::Grid::new(rows, 0..columns, words, threads).tasks(),
+        None => Plan::new([rows, columns, words], threads).tasks(0..rows).count(),
+    };
+    [tasks, rows * columns / tasks]
 }
 
 #[cfg(test)]

@@ -4,15 +4,14 @@
 use std::ops::Range;
 
 use super::tile::{COLUMNS, DEPTH, ROWS};
+use crate::tasks;
 
 /// Words of the left operand that are packed at a time, at most: they stay in a cache that the cores share.
 const WORDS: usize = 2 << 20;
 /// Words in a row of them, at most.
 const DEEPEST: usize = 16 * DEPTH;
 /// Rows that are worth packing a panel of the right operand for.
-const TALL: usize = 256;
-/// Tasks a thread, at least: cores are not equally fast.
-const TASKS: usize = 4;
+pub(super) const TALL: usize = 64;
 /// Products of values below which one thread is faster than several.
 const FEW: usize = 1 << 19;
 
@@ -55,7 +54,7 @@ impl Plan {
     /// The tasks of a chunk of `rows`: rows and the first column of each.
     pub(super) fn tasks(&self, rows: Range<usize>) -> Tasks {
         let stripes = self.columns.div_ceil(COLUMNS);
-        let wanted = (TASKS * self.threads).div_ceil(stripes.max(1)).min(rows.len().div_ceil(TALL));
+        let wanted = tasks::wanted_of(self.threads).div_ceil(stripes.max(1)).min(rows.len().div_ceil(TALL));
         let tall = rows.len().div_ceil(wanted.max(1)).next_multiple_of(ROWS);
         Tasks { stripes, tall, rows }
     }

@@ -1,5 +1,5 @@
 //! Room for packed operands, which a thread keeps from call to call: a product allocates nothing but its
-//! result once the largest was computed. [`Plan`](super::plan::Plan) bounds it.
+//! result once the largest was computed. What is larger than [`MOST`] is given back after the call.
 
 use std::cell::Cell;
 
@@ -9,6 +9,9 @@ use crate::map::Line;
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C, align(64))]
 pub(crate) struct PackedLine(pub(crate) Line);
+
+/// Lines that a thread keeps for each user, at most: 16 MiB. The division of a product asks for about half of them.
+const MOST: usize = (16 << 20) / size_of::<PackedLine>();
 
 /// Who borrows room.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +40,8 @@ pub(super) fn with_lines<T>(user: User, lines: usize, work: impl FnOnce(&mut [Pa
         room.resize(lines, PackedLine::default());
     }
     let result = work(&mut room[..lines]);
-    ROOM.with(|cells| cells[place].set(room));
+    if room.capacity() <= MOST {
+        ROOM.with(|cells| cells[place].set(room));
+    }
     result
 }

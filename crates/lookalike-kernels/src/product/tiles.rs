@@ -19,6 +19,7 @@ use super::pack::{Factors, PackPanels, PackSquares};
 use super::scratch::{PackedLine, User, with_lines};
 use super::tile::Output;
 use crate::conv2d::arithmetic::Path;
+use crate::tasks;
 use crate::tiles::{SIDE, SumBlock, TileKernel, TileUnit, Tiles, side_by_side};
 
 /// Words of the right operand that are packed at a time, at most: they stay in a cache that the cores share.
@@ -29,8 +30,6 @@ const DEEPEST: usize = 4096;
 const TASK_WORDS: usize = 128 * 1024;
 /// Rows, and columns, of a block of sums.
 const BLOCK: usize = 2 * SIDE;
-/// Tasks a thread, at least: cores are not equally fast.
-const TASKS: usize = 4;
 /// Products of words below which one thread is faster than several.
 const FEW: usize = 1 << 21;
 
@@ -44,7 +43,7 @@ pub(super) fn multiply_into(
 ) {
     let words = left.depth.div_ceil(2);
     let few = left.count.saturating_mul(right.count).saturating_mul(words) < FEW;
-    let threads = if few { 1 } else { rayon::current_num_threads() };
+    let threads = if few { 1 } else { tasks::threads() };
     // SAFETY: chunks follow each other, those of the same columns in the order of their words, and the tasks of a
     // chunk have rows or columns of their own.
     let output = unsafe { Output::new(out, left.count, right.count) };
@@ -102,7 +101,7 @@ pub(super) fn multiply_into(
 }
 
 /// How rows and columns are divided into tasks.
-struct Grid {
+pub(super) struct Grid {
     rows: usize,
     columns: Range<usize>,
     /// Words of a row.
@@ -113,8 +112,8 @@ struct Grid {
 }
 
 impl Grid {
-    fn new(rows: usize, columns: Range<usize>, deep: usize, threads: usize) -> Self {
-        let wanted = if threads > 1 { TASKS * threads } else { 1 };
+    pub(super) fn new(rows: usize, columns: Range<usize>, deep: usize, threads: usize) -> Self {
+        let wanted = if threads > 1 { tasks::wanted_of(threads) } else { 1 };
         let most = (TASK_WORDS / deep / BLOCK).max(1) * BLOCK;
         let tall = rows.div_ceil(wanted).next_multiple_of(BLOCK).min(most);
         let parts = wanted.div_ceil(rows.div_ceil(tall));
@@ -122,7 +121,7 @@ impl Grid {
         Self { rows, columns, deep, tall, wide }
     }
 
-    fn tasks(&self) -> usize {
+    pub(super) fn tasks(&self) -> usize {
         self.rows.div_ceil(self.tall) * self.columns.len().div_ceil(self.wide)
     }
 

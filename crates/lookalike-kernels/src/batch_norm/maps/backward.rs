@@ -3,9 +3,10 @@
 #![expect(unsafe_code, reason = "tasks write to parts of one result")]
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use super::super::{Affine, EpilogueSaved, Gradients, StatisticsSource, Sums, inverse_deviation, losses};
-use super::{BLOCK, Lanes, MapNormShape, add, mask_by_relu, outputs};
+use super::{BLOCK, Lanes, MapNormShape, Piece, add, mask_by_relu, outputs};
 use crate::instructions::Level;
 use crate::map::{LANES, Line, for_words, lines, pack_line, unpack_line};
 use crate::output::{OutputLines, init_vec};
@@ -44,27 +45,21 @@ pub(in super::super) fn backward_at(
     let mut residual = Vec::new();
     let write = |out: &mut [MaybeUninit<u32>]| {
         let all = |masked: &mut [MaybeUninit<u32>]| {
-            // Each task writes the lines of its word, of both.
+            // Each task writes the lines of its piece of a word, of both.
             let (out, masked) = (OutputLines::new(out), OutputLines::new(masked));
+            let pieces = shape.pieces();
             sums = shape.of_words([0.0; 2], |word, sums: &mut [Sums]| {
                 let (input, gradient, statistics) = (lines(input), lines(gradient), [mean, variance]);
-                for_words!(
-                    level,
-                    shape.precision,
-                    Differentiate {
-                        shape,
-                        word,
-                        input,
-                        affine,
-                        statistics,
-                        fixed,
-                        gradient,
-                        saved,
-                        sums,
-                        out,
-                        masked
-                    }
-                );
+                let operands =
+                    Operands { shape, word, input, affine, statistics, fixed, gradient, saved, out, masked };
+                let of_pieces = shape.sums_of_word(pieces, |piece, sums| {
+                    for_words!(level, shape.precision, AddSums { operands, piece, sums });
+                });
+                sums.copy_from_slice(&of_pieces);
+                let sums = &*sums;
+                pieces.run_backwards(|piece| {
+                    for_words!(level, shape.precision, Differentiate { operands, piece, sums });
+                });
             });
         };
         // SAFETY: the words of all blocks cover the gradient of the residual, and each is written whole if
@@ -88,8 +83,9 @@ pub(in super::super) fn backward_at(
     Gradients { input, residual: adds.then_some(residual), scale, shift }
 }
 
-/// The gradients of the channels of a word.
-struct Differentiate<'a, const PER_WORD: usize> {
+/// What the gradients of the channels of a word are made of.
+#[derive(Clone, Copy)]
+struct Operands<'a> {
     shape: &'a MapNormShape,
     word: usize,
     input: &'a [Line],
@@ -99,47 +95,74 @@ struct Differentiate<'a, const PER_WORD: usize> {
     fixed: bool,
     gradient: &'a [Line],
     saved: EpilogueSaved<'a, u32>,
-    /// `[PER_WORD, G]`, zeros, to be written.
-    sums: &'a mut [Sums],
     /// The gradient of the input.
     out: OutputLines<'a>,
     /// The gradient of the residual, if there was one: that of the output where the `ReLU` passed it.
     masked: OutputLines<'a>,
 }
 
-impl<const PER_WORD: usize> Work for Differentiate<'_, PER_WORD> {
+/// Adds the sums of a piece, and writes the gradient of its residual, if there was one.
+struct AddSums<'a, const PER_WORD: usize> {
+    operands: Operands<'a>,
+    piece: Piece,
+    /// `[PER_WORD, G]`
+    sums: &'a mut [Sums],
+}
+
+impl<const PER_WORD: usize> Work for AddSums<'_, PER_WORD> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FUSED: bool>(mut self) {
-        for block in 0..self.shape.map.blocks() {
-            self.add_sums::<FUSED>(block);
-        }
-        // Backwards, for the last blocks are still in the cache.
-        for block in (0..self.shape.map.blocks()).rev() {
-            self.write_gradient::<FUSED>(block);
+    fn run<const FUSED: bool>(self) {
+        for block in self.piece.blocks {
+            self.operands.add_sums::<FUSED, PER_WORD>(block, &self.piece.pixels, self.sums);
         }
     }
 }
 
-impl<const PER_WORD: usize> Differentiate<'_, PER_WORD> {
+/// Writes the gradient of the input of a piece, once all sums are known.
+struct Differentiate<'a, const PER_WORD: usize> {
+    operands: Operands<'a>,
+    piece: Piece,
+    /// `[PER_WORD, G]`, of the whole word.
+    sums: &'a [Sums],
+}
+
+impl<const PER_WORD: usize> Work for Differentiate<'_, PER_WORD> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        // Backwards, for the last blocks are still in the cache.
+        for block in self.piece.blocks.rev() {
+            self.operands.write_gradient::<FUSED, PER_WORD>(block, &self.piece.pixels, self.sums);
+        }
+    }
+}
+
+impl Operands<'_> {
     /// Means, scales and shifts of the lanes of a block.
     #[inline(always)]
-    fn affine_of(&self, block: usize) -> [[Lanes; PER_WORD]; 3] {
+    fn affine_of<const PER_WORD: usize>(&self, block: usize) -> [[Lanes; PER_WORD]; 3] {
         let channels = self.shape.map.channels;
         self.shape.affine_of::<PER_WORD>(self.affine, block, self.word, |channel, group| {
             self.statistics.map(|of_groups| of_groups[group * channels + channel])
         })
     }
 
-    /// Adds the sums of a block, and writes the gradient of its residual, if there was one.
     #[inline(always)]
-    fn add_sums<const FUSED: bool>(&mut self, block: usize) {
-        let (range, affine) = (self.shape.lines_of(block, self.word), self.affine_of(block));
+    fn add_sums<const FUSED: bool, const PER_WORD: usize>(
+        &self,
+        block: usize,
+        pixels: &Range<usize>,
+        totals: &mut [Sums],
+    ) {
+        let (range, affine) =
+            (self.shape.lines_of(block, self.word, pixels), self.affine_of::<PER_WORD>(block));
         let (inputs, gradients) = (&self.input[range.clone()], &self.gradient[range.clone()]);
         let relu = matches!(self.saved, EpilogueSaved::Relu);
         let mut residual = match self.saved {
-            // SAFETY: only this task writes and reads the lines of this word, one slice at a time.
+            // SAFETY: only this task writes and reads these lines, one slice at a time.
             EpilogueSaved::AddRelu(output) => {
                 Some((&lines(output)[range.clone()], unsafe { self.masked.tile(range) }))
             }
@@ -169,19 +192,12 @@ impl<const PER_WORD: usize> Differentiate<'_, PER_WORD> {
             }
             add(&mut sums, &partial);
         }
-        for lane in 0..LANES {
-            let Some(group) = self.shape.group(block, lane) else { break };
-            for half in 0..PER_WORD {
-                let total = &mut self.sums[half * self.shape.groups + group];
-                total[0] += sums[half][0][lane];
-                total[1] += sums[half][1][lane];
-            }
-        }
+        self.shape.add_lanes(block, &sums, totals);
     }
 
     /// What the gradient of each value of a block loses through the statistics, see [`losses`].
     #[inline(always)]
-    fn losses_of(&self, block: usize) -> [[Lanes; PER_WORD]; 2] {
+    fn losses_of<const PER_WORD: usize>(&self, block: usize, sums: &[Sums]) -> [[Lanes; PER_WORD]; 2] {
         let (groups, channels) = (self.shape.groups, self.shape.map.channels);
         let mut lost = [[[0.0; LANES]; PER_WORD]; 2];
         let of_word = if self.fixed { 0..0 } else { self.shape.channels(self.word) };
@@ -189,7 +205,7 @@ impl<const PER_WORD: usize> Differentiate<'_, PER_WORD> {
             let losses = |group: usize| {
                 let variance = self.statistics[1][group * channels + channel];
                 let deviation = inverse_deviation(variance, self.affine.epsilon);
-                losses(self.sums[half * groups + group], deviation, self.shape.count())
+                losses(sums[half * groups + group], deviation, self.shape.count())
             };
             lost[0][half] = self.shape.lanes(block, |group| losses(group)[0]);
             lost[1][half] = self.shape.lanes(block, |group| losses(group)[1]);
@@ -197,11 +213,16 @@ impl<const PER_WORD: usize> Differentiate<'_, PER_WORD> {
         lost
     }
 
-    /// Writes the gradient of the input of a block, once all sums are known.
     #[inline(always)]
-    fn write_gradient<const FUSED: bool>(&self, block: usize) {
-        let (range, affine) = (self.shape.lines_of(block, self.word), self.affine_of(block));
-        let lost = self.losses_of(block);
+    fn write_gradient<const FUSED: bool, const PER_WORD: usize>(
+        &self,
+        block: usize,
+        pixels: &Range<usize>,
+        sums: &[Sums],
+    ) {
+        let (range, affine) =
+            (self.shape.lines_of(block, self.word, pixels), self.affine_of::<PER_WORD>(block));
+        let lost = self.losses_of::<PER_WORD>(block, sums);
         let (inputs, gradients) = (&self.input[range.clone()], &self.gradient[range.clone()]);
         let relu = matches!(self.saved, EpilogueSaved::Relu);
         let masked = match self.saved {
@@ -209,7 +230,7 @@ impl<const PER_WORD: usize> Differentiate<'_, PER_WORD> {
             EpilogueSaved::AddRelu(_) => Some(unsafe { self.masked.tile(range.clone()) }),
             EpilogueSaved::Nothing | EpilogueSaved::Relu => None,
         };
-        // SAFETY: only this task writes the lines of this word.
+        // SAFETY: only this task writes these lines.
         let out = unsafe { self.out.tile(range) };
         for (place, out) in out.iter_mut().enumerate() {
             let input = unpack_line::<PER_WORD>(&inputs[place]);

@@ -4,10 +4,10 @@
 
 use std::mem::MaybeUninit;
 
-use super::super::{Affine, Epilogue, Normalized, moments};
-use super::{BLOCK, MapNormShape, add, mask_by_relu, outputs};
+use super::super::{Affine, Epilogue, Normalized, Sums, moments};
+use super::{BLOCK, MapNormShape, Piece, add, mask_by_relu, outputs};
 use crate::instructions::Level;
-use crate::map::{LANES, Line, for_words, lines, pack_line, unpack_line};
+use crate::map::{LANES, Line, Precision, for_words, lines, pack_line, unpack_line};
 use crate::output::{OutputLines, init_vec};
 use crate::vector::{Work, multiply_add};
 
@@ -71,31 +71,47 @@ fn normalize_at(
     let residual = if let Epilogue::AddRelu(residual) = epilogue { residual } else { input };
     shape.check(&[input, residual], affine, given.as_ref().map_or(&[], |given| given));
     let write = |out: &mut [MaybeUninit<u32>]| {
-        // Each task writes the lines of its word.
+        // Each task writes the lines of its piece of a word.
         let output = OutputLines::new(out);
-        *statistics = shape.of_words([0.0; 2], |word, statistics| {
+        let pieces = shape.pieces();
+        *statistics = shape.of_words([0.0; 2], |word, statistics: &mut [[f32; 2]]| {
             let input = lines(input);
-            for_words!(
-                level,
-                shape.precision,
-                Normalize { shape, word, input, affine, given, epilogue, statistics, output }
-            );
+            if let Some(given) = given {
+                shape.copy_statistics(word, given, statistics);
+            } else if shape.map.images > 0 {
+                let origins = origins(shape, word, input);
+                let sums = shape.sums_of_word(pieces, |piece, sums| {
+                    let origins = &origins;
+                    for_words!(level, shape.precision, Measure { shape, word, piece, input, origins, sums });
+                });
+                for ((statistic, sums), origin) in statistics.iter_mut().zip(sums).zip(origins) {
+                    *statistic = moments(sums, origin, shape.count());
+                }
+            }
+            let statistics = &*statistics;
+            pieces.run_backwards(|piece| {
+                for_words!(
+                    level,
+                    shape.precision,
+                    Normalize { shape, word, piece, input, affine, epilogue, statistics, output }
+                );
+            });
         });
     };
     // SAFETY: the words of all blocks cover the output, and each is written whole.
     unsafe { init_vec(input.len(), write) }
 }
 
-/// Normalises the channels of a word.
+/// Normalises the channels of a piece of a word.
 struct Normalize<'a, const PER_WORD: usize> {
     shape: &'a MapNormShape,
     word: usize,
+    piece: Piece,
     input: &'a [Line],
     affine: &'a Affine<'a>,
-    given: Option<[&'a [f32]; 2]>,
     epilogue: Epilogue<'a, u32>,
-    /// Mean and variance, `[PER_WORD, G]`, to be written.
-    statistics: &'a mut [[f32; 2]],
+    /// Mean and variance, `[PER_WORD, G]`.
+    statistics: &'a [[f32; 2]],
     output: OutputLines<'a>,
 }
 
@@ -104,30 +120,19 @@ impl<const PER_WORD: usize> Work for Normalize<'_, PER_WORD> {
 
     #[inline(always)]
     fn run<const FUSED: bool>(self) {
-        let Self { shape, word, input, affine, given, epilogue, statistics, output } = self;
-        let (groups, channels) = (shape.groups, shape.map.channels);
-        if let Some([mean, variance]) = given {
-            for (half, channel) in shape.channels(word).enumerate() {
-                for group in 0..groups {
-                    let place = group * channels + channel;
-                    statistics[half * groups + group] = [mean[place], variance[place]];
-                }
-            }
-        } else {
-            measure::<FUSED, PER_WORD>(shape, word, input, statistics);
-        }
+        let Self { shape, word, piece, input, affine, epilogue, statistics, output } = self;
         // Backwards, for the last blocks are still in the cache.
-        for block in (0..shape.map.blocks()).rev() {
-            let range = shape.lines_of(block, word);
+        for block in piece.blocks.rev() {
+            let range = shape.lines_of(block, word, &piece.pixels);
             let lanes = shape.affine_of::<PER_WORD>(affine, block, word, |channel, group| {
-                statistics[channel % PER_WORD * groups + group]
+                statistics[channel % PER_WORD * shape.groups + group]
             });
             let residual = match epilogue {
                 Epilogue::AddRelu(residual) => Some(&lines(residual)[range.clone()]),
                 Epilogue::Nothing | Epilogue::Relu => None,
             };
             let rectified = !matches!(epilogue, Epilogue::Nothing);
-            // SAFETY: only this task writes the lines of this word.
+            // SAFETY: only this task writes these lines.
             let out = unsafe { output.tile(range.clone()) };
             for (index, (line, out)) in input[range].iter().zip(out).enumerate() {
                 let mut values = outputs::<FUSED, PER_WORD>(&unpack_line::<PER_WORD>(line), &lanes);
@@ -148,59 +153,63 @@ impl<const PER_WORD: usize> Work for Normalize<'_, PER_WORD> {
     }
 }
 
-/// Mean and variance of the channels of a word, `[PER_WORD, G]`.
-#[inline(always)]
-fn measure<const FUSED: bool, const PER_WORD: usize>(
-    shape: &MapNormShape,
-    word: usize,
-    input: &[Line],
-    statistics: &mut [[f32; 2]],
-) {
-    let (groups, of_group) = (shape.groups, shape.map.images / shape.groups);
-    // Squares are of the distance to some value of the channel, so that a large mean does not swallow the
-    // variance.
-    let origin = |half: usize, group: usize| {
+/// A value of each group of each channel of a word. Squares are of the distance to it, so that a large mean does not
+/// swallow the variance.
+fn origins(shape: &MapNormShape, word: usize, input: &[Line]) -> Vec<f32> {
+    let of_group = shape.map.images / shape.groups;
+    let of = |half: usize, group: usize| {
         let image = group * of_group;
-        let line = &input[shape.lines_of(image / LANES, word)][0];
-        unpack_line::<PER_WORD>(line)[half][image % LANES]
-    };
-    let mut totals = [[0.0; 2]; PER_WORD];
-    for block in 0..shape.map.blocks() {
-        let lines = &input[shape.lines_of(block, word)];
-        let mut origins = [[0.0; LANES]; PER_WORD];
-        for half in 0..PER_WORD {
-            origins[half] = shape.lanes(block, |group| origin(half, group));
+        let line = &input[shape.lines_of(image / LANES, word, &(0..1)).start];
+        match shape.precision {
+            Precision::F32 => unpack_line::<1>(line)[half][image % LANES],
+            Precision::Bf16 => unpack_line::<2>(line)[half][image % LANES],
         }
-        let mut sums = [[[0.0; LANES]; 2]; PER_WORD];
-        for lines in lines.chunks(BLOCK) {
-            let mut partial = [[[0.0; LANES]; 2]; PER_WORD];
-            for line in lines {
-                let values = unpack_line::<PER_WORD>(line);
-                for half in 0..PER_WORD {
-                    for lane in 0..LANES {
-                        let distance = values[half][lane] - origins[half][lane];
-                        let [sum, square] = [partial[half][0][lane], partial[half][1][lane]];
-                        partial[half][0][lane] = sum + distance;
-                        partial[half][1][lane] = multiply_add::<FUSED>(distance, distance, square);
+    };
+    let halves = 0..shape.precision.channels_per_word();
+    halves.flat_map(|half| (0..shape.groups).map(move |group| of(half, group))).collect()
+}
+
+/// Sums of distances and of their squares of the channels of a piece of a word.
+struct Measure<'a, const PER_WORD: usize> {
+    shape: &'a MapNormShape,
+    word: usize,
+    piece: Piece,
+    input: &'a [Line],
+    /// `[PER_WORD, G]`
+    origins: &'a [f32],
+    /// `[PER_WORD, G]`, to which they are added.
+    sums: &'a mut [Sums],
+}
+
+impl<const PER_WORD: usize> Work for Measure<'_, PER_WORD> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FUSED: bool>(self) {
+        let Self { shape, word, piece, input, origins: of_groups, sums: totals } = self;
+        for block in piece.blocks {
+            let lines = &input[shape.lines_of(block, word, &piece.pixels)];
+            let mut origins = [[0.0; LANES]; PER_WORD];
+            for half in 0..PER_WORD {
+                origins[half] = shape.lanes(block, |group| of_groups[half * shape.groups + group]);
+            }
+            let mut sums = [[[0.0; LANES]; 2]; PER_WORD];
+            for lines in lines.chunks(BLOCK) {
+                let mut partial = [[[0.0; LANES]; 2]; PER_WORD];
+                for line in lines {
+                    let values = unpack_line::<PER_WORD>(line);
+                    for half in 0..PER_WORD {
+                        for lane in 0..LANES {
+                            let distance = values[half][lane] - origins[half][lane];
+                            let [sum, square] = [partial[half][0][lane], partial[half][1][lane]];
+                            partial[half][0][lane] = sum + distance;
+                            partial[half][1][lane] = multiply_add::<FUSED>(distance, distance, square);
+                        }
                     }
                 }
+                add(&mut sums, &partial);
             }
-            add(&mut sums, &partial);
-        }
-        // Groups come in their order.
-        for lane in 0..LANES {
-            let Some(group) = shape.group(block, lane) else { break };
-            for half in 0..PER_WORD {
-                totals[half][0] += sums[half][0][lane];
-                totals[half][1] += sums[half][1][lane];
-            }
-            if (block * LANES + lane + 1).is_multiple_of(of_group) {
-                for half in 0..PER_WORD {
-                    statistics[half * groups + group] =
-                        moments(totals[half], origin(half, group), shape.count());
-                    totals[half] = [0.0; 2];
-                }
-            }
+            shape.add_lanes(block, &sums, totals);
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Batch normalisation of [maps](crate::map). A task takes a channel, or the two channels of a word: their
-//! values rarely fill more than a core's cache, so that the second pass over them reads no memory.
+//! Batch normalisation of [maps](crate::map). A thread takes a channel, or the two channels of a word: their
+//! values rarely fill more than a core's cache, so that the second pass over them reads no memory. Where channels are
+//! fewer than tasks should be, pieces of a word are tasks of their own, which threads without a word take up.
 
 #![expect(
     clippy::inline_always,
@@ -14,8 +15,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::{Affine, check, inverse_deviation, normalized};
+use super::{Affine, Sums, check, inverse_deviation, normalized};
 use crate::map::{LANES, MapShape, Precision};
+use crate::tasks;
 pub use backward::backward;
 #[cfg(test)]
 pub(super) use backward::backward_at;
@@ -25,6 +27,8 @@ pub use forward::{forward, normalize};
 
 /// Lines whose sum `f32` holds well.
 const BLOCK: usize = 64;
+/// Lines that are worth a task.
+pub(crate) const LEAST: usize = 512;
 
 /// A value of each image of a block.
 type Lanes = [f32; LANES];
@@ -72,12 +76,20 @@ impl MapNormShape {
         lanes
     }
 
-    /// The lines of a word of a block.
+    /// The lines of a word of a block, at some pixels.
     #[inline(always)]
-    fn lines_of(&self, block: usize, word: usize) -> Range<usize> {
-        let pixels = self.map.pixels();
-        let start = (block * self.map.channel_words(self.precision) + word) * pixels;
-        start..start + pixels
+    fn lines_of(&self, block: usize, word: usize, pixels: &Range<usize>) -> Range<usize> {
+        let start = (block * self.map.channel_words(self.precision) + word) * self.map.pixels();
+        start + pixels.start..start + pixels.end
+    }
+
+    /// How words are cut: by the shape alone, as each piece has sums of its own.
+    fn pieces(&self) -> Pieces {
+        let (blocks, pixels) = (self.map.blocks(), self.map.pixels());
+        let wanted = tasks::MANY.div_ceil(self.map.channel_words(self.precision));
+        let pieces = wanted.min(blocks * pixels / LEAST).max(1);
+        let ranges = pieces.min(blocks).max(1);
+        Pieces { blocks, pixels, ranges: [ranges, pieces.div_ceil(ranges)] }
     }
 
     /// The channels of a word.
@@ -85,6 +97,34 @@ impl MapNormShape {
     fn channels(&self, word: usize) -> Range<usize> {
         let each = self.precision.channels_per_word();
         word * each..self.map.channels.min((word + 1) * each)
+    }
+
+    /// The given statistics `[G, C]` of the channels of a word, as `[channels, G]`.
+    fn copy_statistics(&self, word: usize, [mean, variance]: [&[f32]; 2], statistics: &mut [[f32; 2]]) {
+        for (half, channel) in self.channels(word).enumerate() {
+            for group in 0..self.groups {
+                let place = group * self.map.channels + channel;
+                statistics[half * self.groups + group] = [mean[place], variance[place]];
+            }
+        }
+    }
+
+    /// Adds the sums of the lanes of a block to those of their groups, `[PER_WORD, G]`.
+    #[inline(always)]
+    fn add_lanes<const PER_WORD: usize>(
+        &self,
+        block: usize,
+        sums: &[[[f64; LANES]; 2]; PER_WORD],
+        totals: &mut [Sums],
+    ) {
+        for lane in 0..LANES {
+            let Some(group) = self.group(block, lane) else { break };
+            for half in 0..PER_WORD {
+                let total = &mut totals[half * self.groups + group];
+                total[0] += sums[half][0][lane];
+                total[1] += sums[half][1][lane];
+            }
+        }
     }
 
     fn check(&self, maps: &[&[u32]], affine: &Affine<'_>, statistics: &[&[f32]]) {
@@ -114,6 +154,30 @@ impl MapNormShape {
         values
     }
 
+    /// Tasks, and their lines.
+    #[cfg(test)]
+    pub(crate) fn count_tasks(&self) -> [usize; 2] {
+        let pieces = self.pieces();
+        let lines = pieces.blocks.div_ceil(pieces.ranges[0]) * pieces.pixels.div_ceil(pieces.ranges[1]);
+        [self.map.channel_words(self.precision) * pieces.count(), lines]
+    }
+
+    /// The sums of a word, one of each group of each channel, of which `sums_of` adds those of a piece. Pieces are added
+    /// in their order.
+    fn sums_of_word(&self, pieces: Pieces, sums_of: impl Fn(Piece, &mut [Sums]) + Sync) -> Vec<Sums> {
+        let each = self.precision.channels_per_word() * self.groups;
+        let mut sums = vec![[0.0; 2]; pieces.count() * each];
+        pieces.run(sums.par_chunks_exact_mut(each), |piece, sums| sums_of(piece, sums));
+        let (total, others) = sums.split_at_mut(each);
+        for sums in others.chunks_exact(each) {
+            for (total, sum) in total.iter_mut().zip(sums) {
+                *total = [total[0] + sum[0], total[1] + sum[1]];
+            }
+        }
+        sums.truncate(each);
+        sums
+    }
+
     /// Runs `of_word` for every word, with a slice of its own: one element for each group of each channel of
     /// the word.
     fn of_words<T: Copy + Send>(&self, empty: T, of_word: impl Fn(usize, &mut [T]) + Sync) -> Vec<T> {
@@ -126,6 +190,47 @@ impl MapNormShape {
     /// Where the element of a channel and group lies in what [`of_words`](Self::of_words) returns.
     fn place(&self, channel: usize, group: usize) -> usize {
         channel * self.groups + group
+    }
+}
+
+/// Pieces of a word: ranges of blocks, and of the pixels of each.
+#[derive(Debug, Clone, Copy)]
+struct Pieces {
+    blocks: usize,
+    pixels: usize,
+    ranges: [usize; 2],
+}
+
+/// Some blocks of a word, and some pixels of each.
+#[derive(Debug, Clone)]
+struct Piece {
+    blocks: Range<usize>,
+    pixels: Range<usize>,
+}
+
+impl Pieces {
+    fn count(&self) -> usize {
+        self.ranges[0] * self.ranges[1]
+    }
+
+    fn piece(&self, number: usize) -> Piece {
+        let part =
+            |count: usize, range: usize, ranges: usize| count * range / ranges..count * (range + 1) / ranges;
+        Piece {
+            blocks: part(self.blocks, number / self.ranges[1], self.ranges[0]),
+            pixels: part(self.pixels, number % self.ranges[1], self.ranges[1]),
+        }
+    }
+
+    /// Runs `work` for each piece, with an item of its own.
+    fn run<T: Send>(&self, items: impl IndexedParallelIterator<Item = T>, work: impl Fn(Piece, T) + Sync) {
+        items.enumerate().for_each(|(number, item)| work(self.piece(number), item));
+    }
+
+    /// As [`run`](Self::run), from the last piece to the first.
+    fn run_backwards(&self, work: impl Fn(Piece) + Sync) {
+        let count = self.count();
+        (0..count).into_par_iter().for_each(|number| work(self.piece(count - 1 - number)));
     }
 }
 

@@ -12,6 +12,7 @@ use super::{
 use crate::instructions::Level;
 use crate::output::init_vec;
 use crate::sizes::product;
+use crate::tasks;
 use loops::{CombineRows, MaskRows, NormalizeRows, RowCovariance, RowMoments};
 
 mod loops;
@@ -35,10 +36,9 @@ impl RowNormShape {
 
     /// Rows that one task takes: they are of one group. Without groups the last task may have fewer.
     fn task_rows(&self) -> usize {
-        const TASKS: usize = 64;
         /// Values that are worth a task.
         const LEAST: usize = 1 << 13;
-        let most = self.rows.div_ceil(TASKS).max(LEAST / self.channels).max(1);
+        let most = self.rows.div_ceil(tasks::MANY).max(LEAST / self.channels).max(1);
         if self.groups == 1 {
             return most;
         }
@@ -251,6 +251,8 @@ fn channel_sums<'a>(
     tasks: impl IndexedParallelIterator<Item = &'a [f32]>,
     sums: impl Fn(usize, usize, &[f32], &mut [Sums]) + Sync,
 ) -> Vec<Sums> {
+    /// Sums that a thread keeps room for: 8 MiB.
+    const MOST: usize = (8 << 20) / size_of::<Sums>();
     thread_local! {
         static PARTIALS: Cell<Vec<Sums>> = const { Cell::new(Vec::new()) };
     }
@@ -268,6 +270,8 @@ fn channel_sums<'a>(
             total[1] += partial[1];
         }
     }
-    PARTIALS.set(partials);
+    if partials.capacity() <= MOST {
+        PARTIALS.set(partials);
+    }
     totals
 }

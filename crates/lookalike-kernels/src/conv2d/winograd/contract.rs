@@ -10,7 +10,7 @@
 use std::ops::Range;
 
 use super::super::arithmetic::{Arithmetic, Kernel, LANES, Path};
-use super::super::contract::{ContractMicroKernel, PANEL, TaskSplit};
+use super::super::contract::{ContractMicroKernel, PANEL, PRODUCTS, TaskSplit};
 use super::super::grid::Axis;
 use super::super::layout::{BLOCK, StridedMap, unpack_line};
 use super::super::scratch::{Scratch, first};
@@ -27,33 +27,40 @@ const POSITIONS: usize = 128;
 /// Input and output channels of a task, at most.
 const CHANNELS: usize = 64;
 
-/// The gradient of the weights, `[O, C, 3, 3]`, from input and output gradient; `axes` are those of the
-/// output.
-pub(in super::super) fn contract(path: Path, axes: &[Axis; 2], sources: [StridedMap<'_>; 2]) -> Vec<f32> {
-    assert!(super::is_possible(axes));
-    let channels = sources.map(|source| source.shape.channels);
-    let to = sources[1].shape;
-    let columns = path.contraction_columns(channels[1]);
-    let task_channels = |channels: usize, panel: usize| {
-        channels.div_ceil(channels.div_ceil(CHANNELS)).next_multiple_of(panel)
-    };
-    let task_channels = [task_channels(channels[0], PANEL), task_channels(channels[1], columns)];
-    let bands = to.blocks() * to.height.div_ceil(OUTPUTS);
-    let unit = POSITIONS.div_ceil(to.width.div_ceil(OUTPUTS) * to.images.clamp(1, LANES));
-    let shifts = [axes.map(|axis| axis.shift), [0; 2]];
-    let operand = |side: usize, square: usize| Operand {
-        source: sources[side],
-        tiles: TileGrid::new([to.height, to.width], shifts[side], square, sources[side].shape),
-    };
-    let call = Call {
-        path,
-        operands: [operand(0, INPUTS), operand(1, OUTPUTS)],
-        bands,
-        columns,
-        split: TaskSplit::new(channels, 9, task_channels, bands.div_ceil(unit)),
-        unit,
-    };
-    call.split.run(path, &|task, sums, scratch| call.run(task, sums, scratch))
+impl<'a> Call<'a> {
+    /// Of the gradient of the weights, `[O, C, 3, 3]`, from input and output gradient; `axes` are those of the output.
+    pub(in super::super) fn new(
+        path: Path,
+        axes: &[Axis; 2],
+        sources: [StridedMap<'a>; 2],
+        wanted: usize,
+    ) -> Self {
+        assert!(super::is_possible(axes));
+        let channels = sources.map(|source| source.shape.channels);
+        let to = sources[1].shape;
+        let columns = path.contraction_columns(channels[1]);
+        let task_channels = |channels: usize, panel: usize| {
+            channels.div_ceil(channels.div_ceil(CHANNELS)).next_multiple_of(panel)
+        };
+        let task_channels = [task_channels(channels[0], PANEL), task_channels(channels[1], columns)];
+        let bands = to.blocks() * to.height.div_ceil(OUTPUTS);
+        let unit = POSITIONS.div_ceil(to.width.div_ceil(OUTPUTS) * to.images.clamp(1, LANES));
+        let shifts = [axes.map(|axis| axis.shift), [0; 2]];
+        let operand = |side: usize, square: usize| Operand {
+            source: sources[side],
+            tiles: TileGrid::new([to.height, to.width], shifts[side], square, sources[side].shape),
+        };
+        let often = bands * to.width.div_ceil(OUTPUTS) * LANES * ELEMENTS / 9 / PRODUCTS;
+        Self {
+            path,
+            operands: [operand(0, INPUTS), operand(1, OUTPUTS)],
+            bands,
+            columns,
+            split: TaskSplit::new(channels, 9, task_channels, bands.div_ceil(unit), often)
+                .cut([PANEL, columns], wanted),
+            unit,
+        }
+    }
 }
 
 /// Input or output gradient.
@@ -62,7 +69,8 @@ struct Operand<'a> {
     tiles: TileGrid,
 }
 
-struct Call<'a> {
+/// A call and its split into tasks.
+pub(in super::super) struct Call<'a> {
     /// The instructions for the maps. Transformed tiles are `f32`.
     path: Path,
     operands: [Operand<'a>; 2],
@@ -70,7 +78,7 @@ struct Call<'a> {
     bands: usize,
     /// Columns of a panel of the gradient.
     columns: usize,
-    split: TaskSplit,
+    pub(in super::super) split: TaskSplit,
     /// Bands that are transformed at once.
     unit: usize,
 }
@@ -83,7 +91,7 @@ impl Call<'_> {
     }
 
     /// The sums `[taps, task inputs, task outputs]` of one task.
-    fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
+    pub(in super::super) fn run(&self, task: usize, sums: &mut [f32], scratch: &mut Scratch) {
         let channels = self.split.channels_of(task);
         let [task_inputs, task_outputs] = self.split.task_channels;
         let products = first(&mut scratch.sums, ELEMENTS * task_inputs * task_outputs);

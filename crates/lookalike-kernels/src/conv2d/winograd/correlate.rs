@@ -24,14 +24,15 @@ use super::{ELEMENTS, INPUTS, OUTPUTS};
 use crate::bf16;
 use crate::map::{MapShape, lines};
 use crate::output::{OutputLines, init_vec};
+use crate::tasks;
 use crate::vector::Vector;
 
-/// Positions of a task (a tile of sixteen images each), at least, if there are so many.
-const POSITIONS: usize = 8;
-/// Tasks there should be, if the shape allows it.
+/// Tasks there should be, if the shape allows it, also for few threads.
 const TASKS: usize = 32;
-/// Output channels of a task, at least: for fewer the inputs would be transformed too often.
-const CHANNELS: usize = 128;
+/// Positions (a tile of sixteen images each) and output channels of a task, at least, if there are so many. Of fewer
+/// channels than the first the inputs are transformed too often, unless threads would be idle: the last do less than
+/// twice the work of the first.
+const LEAST: [[usize; 2]; 6] = [[8, 128], [8, 64], [8, 32], [8, 16], [4, 16], [2, 16]];
 /// Products that are made before they are transformed back.
 const PRODUCTS: usize = 64 * 1024;
 
@@ -54,6 +55,7 @@ pub(in super::super) fn correlate(
         ((row * 3 + column) * LANES) as u32
     });
     let tiles = TileGrid::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
+    let split = TaskSplit::new(&tiles, to, tasks::wanted());
     let write = |out: &mut [std::mem::MaybeUninit<u32>]| {
         // Tasks differ in bands or panels.
         let lines = OutputLines::new(out);
@@ -70,7 +72,6 @@ pub(in super::super) fn correlate(
                 panels,
                 panel_words,
             };
-            let split = TaskSplit::new(&call);
             if split.band_ranges > 1 {
                 let words = first(&mut scratch.first, panels * panel_words);
                 words.par_chunks_mut(panel_words).enumerate().for_each(|(panel, words)| {
@@ -80,13 +81,20 @@ pub(in super::super) fn correlate(
                 });
                 call.transformed = words;
             }
-            (0..split.band_ranges * split.panel_ranges).into_par_iter().for_each(|task| {
+            (0..split.tasks()).into_par_iter().for_each(|task| {
                 with_scratch(User::Task, |scratch| call.run(&split, task, scratch));
             });
         });
     };
     // SAFETY: the tiles of all tasks cover every pixel of every block and channel.
     unsafe { init_vec(to.words(precision), write) }
+}
+
+/// Tasks of a correlation where there are tasks of `wanted`.
+#[cfg(test)]
+pub(in super::super) fn count_tasks(axes: &[Axis; 2], [from, to]: [MapShape; 2], wanted: usize) -> usize {
+    let tiles = TileGrid::new([to.height, to.width], axes.map(|axis| axis.shift), INPUTS, from);
+    TaskSplit::new(&tiles, to, wanted).tasks()
 }
 
 struct Call<'a> {
@@ -106,8 +114,8 @@ struct Call<'a> {
     panel_words: usize,
 }
 
-/// How a call is split into tasks, by the shape alone: ranges of rows of tiles of sixteen images, and ranges
-/// of panels.
+/// How a call is split into tasks: ranges of rows of tiles of sixteen images, and ranges of panels. No sum hangs
+/// on it.
 struct TaskSplit {
     bands: usize,
     band_ranges: usize,
@@ -115,12 +123,20 @@ struct TaskSplit {
 }
 
 impl TaskSplit {
-    fn new(call: &Call<'_>) -> Self {
-        let [rows, columns] = call.tiles.count;
-        let bands = call.source.shape.blocks() * rows;
-        let band_ranges = bands.div_ceil(POSITIONS.div_ceil(columns));
-        let panel_ranges = TASKS.div_ceil(band_ranges).min(call.result.shape.channels / CHANNELS).max(1);
-        Self { bands, band_ranges, panel_ranges }
+    /// The coarsest that has tasks enough, or that of the most tasks.
+    fn new(tiles: &TileGrid, to: MapShape, wanted: usize) -> Self {
+        let [rows, columns] = tiles.count;
+        let bands = to.blocks() * rows;
+        let of = |[positions, channels]: [usize; 2]| {
+            let band_ranges = bands.div_ceil(positions.div_ceil(columns));
+            let wanted = wanted.max(TASKS).div_ceil(band_ranges);
+            Self { bands, band_ranges, panel_ranges: wanted.min(to.channels / channels).max(1) }
+        };
+        tasks::coarsest(LEAST.map(of), wanted, Self::tasks)
+    }
+
+    fn tasks(&self) -> usize {
+        self.band_ranges * self.panel_ranges
     }
 
     /// The bands of a task, and its range of all `panels`.

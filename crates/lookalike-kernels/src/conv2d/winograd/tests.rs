@@ -32,10 +32,11 @@ fn by_tiles(
     let output = correlate::correlate(path, &forwards, &forwarded, [from, to], &weights(9 * shape.inputs, 9));
     let returned = operands(&gradient, None);
     let input = correlate::correlate(path, &backwards, &returned, [to, from], &weights(9, 9 * shape.inputs));
+    let contraction = contract::Call::new(path, &forwards, sources, 64);
     [
         unpack(&shape.output(), precision, &output),
         unpack(&shape.input(), precision, &input),
-        contract::contract(path, &forwards, sources),
+        contraction.split.run(path, &|task, sums, scratch| contraction.run(task, sums, scratch)),
     ]
 }
 
