@@ -33,7 +33,8 @@ mod _lookalike {
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         // Rather than compute by other instructions than were asked for.
-        lookalike_kernels::isa().map_err(|error| pyo3::exceptions::PyImportError::new_err(error.to_string()))?;
+        lookalike_kernels::isa()
+            .map_err(|error| pyo3::exceptions::PyImportError::new_err(error.to_string()))?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }
