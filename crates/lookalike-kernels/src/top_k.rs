@@ -56,7 +56,7 @@ pub fn top_k(
             values.copy_from_slice(&database[row as usize * columns..][..columns]);
             true
         };
-        return circulant_top_k(&Circulant::all(rows), &order, columns, k, Scoring::F32, read, stop);
+        return circulant_top_k(&Circulant::all(rows), &order, columns, k, Scoring::F32, &read, stop);
     }
     let mut best = TopK::zeros(query_rows, k);
     if query_rows > 0 && k > 0 {

@@ -97,8 +97,8 @@ impl Products {
                 let out = &mut out[begin - keys.begin..];
                 // SAFETY: as the caller's.
                 unsafe {
-                    self.product::<V, FUSED, false>(room, size, left, panel(begin, width), out, stride)
-                };
+                    self.product::<V, FUSED, false>(room, size, left, panel(begin, width), out, stride);
+                }
             }
             return;
         };

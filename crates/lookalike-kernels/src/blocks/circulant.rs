@@ -143,7 +143,7 @@ impl Circulant {
         const SHIFT: u32 = 38;
         const { assert!(TILE <= 1 << (SHIFT - 32)) };
         let inverse = (1_u128 << SHIFT) / self.tile as u128 + 1;
-        let tile = (position as u128 * inverse >> SHIFT) as usize;
+        let tile = ((position as u128 * inverse) >> SHIFT) as usize;
         (tile, position - tile * self.tile)
     }
 

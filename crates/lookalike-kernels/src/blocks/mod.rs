@@ -76,7 +76,7 @@ pub fn circulant_top_k(
     columns: usize,
     k: usize,
     scoring: Scoring,
-    read: impl RowReader,
+    read: &impl RowReader,
     stop: Stop<'_>,
 ) -> Result<TopK, KernelError> {
     search(SearchSettings::of(Similarity::Product, scoring, stop), circulant, order, columns, k, read)
@@ -99,7 +99,7 @@ pub fn crossed_top_k(
     columns: usize,
     k: usize,
     scoring: Scoring,
-    read: impl RowReader,
+    read: &impl RowReader,
     stop: Stop<'_>,
 ) -> Result<TopK, KernelError> {
     search(SearchSettings::of(Similarity::Crossed, scoring, stop), circulant, order, columns, k, read)
@@ -135,7 +135,7 @@ fn search(
     order: &[u32],
     columns: usize,
     k: usize,
-    read: impl RowReader,
+    read: &impl RowReader,
 ) -> Result<TopK, KernelError> {
     let SearchSettings { level, similarity, scoring, format, sides, stop } = settings;
     if columns == 0 {
@@ -170,7 +170,7 @@ fn search(
         columns,
         survivors: scoring.survivors(k, circulant.amount()),
         exact: (scoring == Scoring::Bf16).then(|| vec![OnceLock::new(); circulant.tiles()]),
-        read: &read,
+        read,
         stop,
         states: tile_states(circulant, sides),
         next: AtomicUsize::new(0),

@@ -89,7 +89,7 @@ proptest! {
             for scoring in [Scoring::F32, Scoring::Bf16] {
                 for settings in settings(level, similarity, scoring) {
                     let read = reader(&values, columns);
-                    let found = search(settings, &circulant, &order, columns, k, read).unwrap();
+                    let found = search(settings, &circulant, &order, columns, k, &read).unwrap();
                     if scoring == Scoring::F32 {
                         prop_assert_eq!(&found, &expected);
                     }
@@ -121,7 +121,7 @@ proptest! {
         for level in Level::all() {
             for settings in settings(level, similarity, Scoring::Bf16) {
                 let found =
-                    search(settings, &circulant, &order, columns, k, reader(&values, columns)).unwrap();
+                    search(settings, &circulant, &order, columns, k, &reader(&values, columns)).unwrap();
                 prop_assert_eq!(&found, &expected);
             }
         }
@@ -137,7 +137,7 @@ fn rounding_loses_few_of_the_best_and_changes_no_similarity_that_is_kept() {
     for circulant in [Circulant::random(rows, 500, |bound| stream.below(bound)), Circulant::all(rows)] {
         for level in Level::all() {
             let search = |settings| {
-                search(settings, &circulant, &order, columns, k, reader(&values, columns)).unwrap()
+                search(settings, &circulant, &order, columns, k, &reader(&values, columns)).unwrap()
             };
             let exact = search(settings(level, Similarity::Product, Scoring::F32)[0]);
             for settings in settings(level, Similarity::Product, Scoring::Bf16) {
@@ -179,8 +179,8 @@ fn results_do_not_depend_on_the_number_of_threads() {
         for scoring in [Scoring::F32, Scoring::Bf16] {
             let search = || {
                 let read = || reader(&values, columns);
-                let plain = circulant_top_k(&circulant, &order, columns, k, scoring, read(), NEVER).unwrap();
-                let crossed = crossed_top_k(&circulant, &order, columns, k, scoring, read(), NEVER).unwrap();
+                let plain = circulant_top_k(&circulant, &order, columns, k, scoring, &read(), NEVER).unwrap();
+                let crossed = crossed_top_k(&circulant, &order, columns, k, scoring, &read(), NEVER).unwrap();
                 (plain, crossed)
             };
             let alone = with_threads(1, search);
@@ -196,8 +196,16 @@ fn what_cannot_be_searched_is_refused_by_name() {
     let circulant = Circulant::all(4);
     let found = |order: &[u32], columns, k| {
         let found = [Scoring::F32, Scoring::Bf16].map(|scoring| {
-            circulant_top_k(&circulant, order, columns, k, scoring, |row: u32, _: &mut [f32]| row != 2, NEVER)
-                .unwrap_err()
+            circulant_top_k(
+                &circulant,
+                order,
+                columns,
+                k,
+                scoring,
+                &|row: u32, _: &mut [f32]| row != 2,
+                NEVER,
+            )
+            .unwrap_err()
         });
         assert_eq!(found[0], found[1]);
         found[0].clone()
@@ -209,7 +217,7 @@ fn what_cannot_be_searched_is_refused_by_name() {
     }
     assert_eq!(found(&[0, 1, 2, 3], 2, 1), KernelError::Refused { row: 2 });
     let odd =
-        crossed_top_k(&circulant, &[0, 1, 2, 3], 3, 1, Scoring::F32, |_: u32, _: &mut [f32]| true, NEVER);
+        crossed_top_k(&circulant, &[0, 1, 2, 3], 3, 1, Scoring::F32, &|_: u32, _: &mut [f32]| true, NEVER);
     assert_eq!(odd, Err(KernelError::Halves { columns: 3 }));
 }
 
@@ -224,7 +232,7 @@ fn rows_that_no_memory_holds_are_refused() {
                 columns,
                 1,
                 scoring,
-                |_: u32, _: &mut [f32]| true,
+                &|_: u32, _: &mut [f32]| true,
                 NEVER,
             );
             assert_eq!(found, Err(KernelError::TooLarge { rows: 4, columns }));

@@ -280,7 +280,7 @@ impl Kernel for PackRows<'_> {
             let steps =
                 &mut words[two / BLOCK * panel + place..][..phases * rows.copies * rows.stream * SQUARE];
             let steps = steps.as_chunks_mut::<{ SIDE }>().0;
-            let first = (two < count).then(|| source.first_line(block, (channels.start + two) / 2));
+            let first = (two < count).then(|| source.first_line(block, channels.start / 2 + two / 2));
             let phases = pixels.chunks_exact(rows.pixels_of_phase());
             for (pixels, steps) in phases.zip(steps.chunks_exact_mut(rows.copies * rows.stream * SIDE)) {
                 let mut before = [[0; LANES]; 2];

@@ -96,7 +96,7 @@ pub(super) fn correlate(
                             words: packed,
                         }),
                         None => {
-                            path.run(PackWeights { phases, weights, channels, outputs, rows, words: packed })
+                            path.run(PackWeights { phases, weights, channels, outputs, rows, words: packed });
                         }
                     }
                 });
@@ -160,7 +160,7 @@ struct Plan {
 impl Plan {
     /// # Errors
     /// The axes, if tiles are worth it along them.
-    fn new(path: Path, sides: &[Vec<Axis>; 2], [from, to]: [MapShape; 2]) -> Result<Self, [Axis; 2]> {
+    fn new(path: Path, sides: &[Vec<Axis>; 2], [from, to]: [MapShape; 2]) -> Result<Self, Box<[Axis; 2]>> {
         let there = from.channel_words(path.precision());
         let unit = path.tiles().filter(|_| there >= FEWEST);
         let words = if unit.is_some() { there.next_multiple_of(SIDE) } else { there };
@@ -169,7 +169,7 @@ impl Plan {
         let mut plan = Self { unit, words, outputs, phases, row_words, stride: 1, packed: from, made: to };
         if let [phase] = &mut plan.phases[..] {
             if unit.is_none() && winograd::suits(&phase.axes, [from.channels, to.channels]) {
-                return Err(phase.axes);
+                return Err(Box::new(phase.axes));
             }
             if phase.axes.iter().all(Axis::meets_one) {
                 // Neighbours do not matter, and pixels that no output reads are not packed.

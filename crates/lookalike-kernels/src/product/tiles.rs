@@ -203,9 +203,10 @@ impl Rectangle<'_> {
                 }
             }
             // Where the sums are, and from row to row.
-            let (columns, step) = match is_whole {
-                true => (side_by_side::<COLUMNS>(target), stride),
-                false => (side_by_side(buffer.as_mut_ptr().cast()), BLOCK),
+            let (columns, step) = if is_whole {
+                (side_by_side::<COLUMNS>(target), stride)
+            } else {
+                (side_by_side(buffer.as_mut_ptr().cast()), BLOCK)
             };
             let mut sums = match (self.first, self.bias) {
                 (true, None) => SumBlock::<T, ROWS, COLUMNS>::zeros(tiles),

@@ -96,7 +96,7 @@ impl<'a> UnitRows<'a> {
         order: &[u32],
         k: usize,
         scoring: Scoring,
-        read: impl RowReader,
+        read: &impl RowReader,
         stop: Stop<'_>,
     ) -> Result<TopK, KernelError> {
         match self.pairs {

@@ -356,7 +356,7 @@ impl<'a> Members<'a> {
             watch.progress.set_position((order.len() * begun / circulant.tiles().max(1)) as u64);
             watch.is_cancelled()
         };
-        let kept = match self.embeddings.top_k(circulant, order, k, scoring, MemberRows(self), &stop) {
+        let kept = match self.embeddings.top_k(circulant, order, k, scoring, &MemberRows(self), &stop) {
             Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
             other => other?,
         };

@@ -167,7 +167,7 @@ impl MapNormShape {
     fn sums_of_word(&self, pieces: Pieces, sums_of: impl Fn(Piece, &mut [Sums]) + Sync) -> Vec<Sums> {
         let each = self.precision.channels_per_word() * self.groups;
         let mut sums = vec![[0.0; 2]; pieces.count() * each];
-        pieces.run(sums.par_chunks_exact_mut(each), |piece, sums| sums_of(piece, sums));
+        pieces.run(sums.par_chunks_exact_mut(each), sums_of);
         let (total, others) = sums.split_at_mut(each);
         for sums in others.chunks_exact(each) {
             for (total, sum) in total.iter_mut().zip(sums) {
