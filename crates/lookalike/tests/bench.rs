@@ -108,10 +108,15 @@ fn freed_memory_is_kept_unless_the_environment_says_for_how_long() {
     assert_eq!(purge_delays(&[("MIMALLOC_PURGE_DELAY", "7")]), ["7"]);
 }
 
+/// Of small sizes, where `arguments` do not name others.
 fn graph(arguments: &[&str]) -> Output {
-    let sizes =
-        ["bench", "graph", "--rows", "700", "--dimension", "16", "--candidates", "100", "--neighbors", "9"];
-    Command::new(env!("CARGO_BIN_EXE_lookalike")).args(sizes).args(arguments).output().unwrap()
+    let sizes = [("--rows", "700"), ("--dimension", "16"), ("--candidates", "100"), ("--neighbors", "9")];
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lookalike"));
+    command.args(["bench", "graph"]);
+    for (name, size) in sizes.into_iter().filter(|(name, _)| !arguments.contains(name)) {
+        command.args([name, size]);
+    }
+    command.args(arguments).output().unwrap()
 }
 
 #[test]
