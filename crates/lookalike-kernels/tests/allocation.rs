@@ -86,7 +86,7 @@ fn a_large_call_leaves_little_to_the_threads_behind_it() {
     let _turn = TURN.lock().unwrap();
     let call = |inputs: usize, outputs: usize, side: usize| {
         let shape = ConvShape {
-            images: 16,
+            images: 64,
             inputs,
             outputs,
             height: side,
@@ -107,9 +107,9 @@ fn a_large_call_leaves_little_to_the_threads_behind_it() {
         call(16, 16, 8);
         let before = HELD.load(Ordering::Relaxed);
         let all = BYTES.load(Ordering::Relaxed);
-        // Transformed weights of 81 MiB, and sums of as many.
+        // In f32 the transformed weights alone are 81 MiB.
         call(768, 768, 8);
-        assert!(BYTES.load(Ordering::Relaxed) - all > 2 * BOUND, "a large call");
+        assert!(BYTES.load(Ordering::Relaxed) - all > BOUND, "a large call");
         call(16, 16, 8);
         let held = HELD.load(Ordering::Relaxed) - before;
         assert!(held <= BOUND, "{held} bytes are held");
