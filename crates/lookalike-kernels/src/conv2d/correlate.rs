@@ -325,8 +325,8 @@ struct TaskSplit {
     /// Blocks of a task, and ranges of them.
     blocks: [usize; 2],
     row_ranges: usize,
-    /// Panels of a task, and ranges of them.
-    panels: [usize; 2],
+    /// Panels that stay together, how many such there are, and ranges of those.
+    panels: [usize; 3],
 }
 
 impl TaskSplit {
@@ -358,26 +358,31 @@ impl TaskSplit {
         let ranges = wanted.max(TASKS).div_ceil(block_ranges * row_ranges).min(most_panels);
         // Tile registers multiply two panels at a time.
         let together = if plan.unit.is_some() && outputs >= 2 * SIDE { 2 } else { 1 };
-        let each = panels.div_ceil(ranges).next_multiple_of(together);
-        Self { blocks: [task_blocks, block_ranges], row_ranges, panels: [each, panels.div_ceil(each)] }
+        let groups = panels.div_ceil(together);
+        Self {
+            blocks: [task_blocks, block_ranges],
+            row_ranges,
+            panels: [together, groups, ranges.min(groups)],
+        }
     }
 
     fn tasks(&self) -> usize {
-        self.blocks[1] * self.row_ranges * self.panels[1]
+        self.blocks[1] * self.row_ranges * self.panels[2]
     }
 }
 
 impl Call<'_> {
     fn run(&self, split: &TaskSplit, task: usize, scratch: &mut Scratch) {
         let path = self.path;
-        let [task_panels, panel_ranges] = split.panels;
+        let [together, groups, panel_ranges] = split.panels;
         let range = task / panel_ranges;
         let blocks = range / split.row_ranges * split.blocks[0];
         let blocks = blocks..self.blocks.min(blocks + split.blocks[0]);
         let row_at = |range: usize| self.made.height * range / split.row_ranges;
         let rows = row_at(range % split.row_ranges)..row_at(range % split.row_ranges + 1);
-        let panels = task % panel_ranges * task_panels;
-        let panels = panels..self.made.channels.div_ceil(self.outputs).min(panels + task_panels);
+        let panel_at = |range: usize| groups * range / panel_ranges * together;
+        let range = task % panel_ranges;
+        let panels = panel_at(range)..self.made.channels.div_ceil(self.outputs).min(panel_at(range + 1));
         let sources = self.sources(rows.clone());
         let words = self.words;
         let line = self.packed.width * words * LANES;
