@@ -86,18 +86,19 @@ pub(super) fn correlate(
                 let outputs = panel * outputs..to.channels.min((panel + 1) * outputs);
                 with_scratch(User::Task, |scratch| {
                     let (channels, rows) = (from.channels, &mut scratch.rows);
-                    match unit {
-                        Some(_) => path.run(PackWeightSquares {
-                            phases,
-                            weights,
-                            channels,
-                            outputs,
-                            rows,
-                            words: packed,
-                        }),
-                        None => {
-                            path.run(PackWeights { phases, weights, channels, outputs, rows, words: packed });
-                        }
+                    let count = plan.outputs;
+                    path.run(PackWeights {
+                        phases,
+                        weights,
+                        channels,
+                        words_of_channels: words,
+                        outputs,
+                        count,
+                        rows,
+                        words: packed,
+                    });
+                    if unit.is_some() {
+                        path.run(TurnSquares(packed));
                     }
                 });
             });
@@ -201,13 +202,17 @@ fn phases(sides: &[Vec<Axis>; 2], channel_words: usize) -> (Vec<Phase>, usize) {
     (phases, place)
 }
 
-/// Packs the weights of a panel as `[phase, tap rows, tap columns, words of channels, rows]`, 0 for outputs
-/// that do not exist.
+/// Packs the weights of a panel as `[phase, tap rows, tap columns, words of channels, outputs]`, 0 for outputs and
+/// channels that do not exist.
 struct PackWeights<'a> {
     phases: &'a [Phase],
     weights: &'a Weights<'a>,
     channels: usize,
+    /// Not less than there are.
+    words_of_channels: usize,
     outputs: Range<usize>,
+    /// Outputs of a whole panel.
+    count: usize,
     /// Room for the weights of some channels.
     rows: &'a mut Vec<[f32; LANES]>,
     words: &'a mut [u32],
@@ -216,12 +221,11 @@ struct PackWeights<'a> {
 impl Kernel for PackWeights<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        let Self { phases, weights, channels, outputs, rows, words } = self;
-        if outputs.len() < A::ROWS {
+        let Self { phases, weights, channels, words_of_channels, outputs, count, rows, words } = self;
+        let (taps, each) = (weights.taps(), if A::PAIRS { 2 } else { 1 });
+        if outputs.len() < count || channels.div_ceil(each) < words_of_channels {
             words.fill(0);
         }
-        let (taps, each) = (weights.taps(), if A::PAIRS { 2 } else { 1 });
-        let words_of_channels = channels.div_ceil(each);
         let most = (ROWS / taps).max(1).next_multiple_of(each);
         let rows = first(rows, weights.rows(most));
         for start in (0..channels).step_by(most) {
@@ -239,7 +243,7 @@ impl Kernel for PackWeights<'_> {
                         let high = if paired { rows[place + taps] } else { [0.0; LANES] };
                         // SAFETY: as the caller's.
                         let line = unsafe { A::pack_line(&[rows[place], high]) };
-                        let place = (phase.place + tap * words_of_channels + channel / each) * A::ROWS;
+                        let place = (phase.place + tap * words_of_channels + channel / each) * count;
                         words[place..][..outputs.len()].copy_from_slice(&line[..outputs.len()]);
                     }
                 }
@@ -248,52 +252,18 @@ impl Kernel for PackWeights<'_> {
     }
 }
 
-/// Packs the weights of a panel of sixteen outputs as `[phase, tap rows, tap columns, words of channels / 16,
-/// outputs, 16 words]`, 0 for outputs and channels that do not exist.
-struct PackWeightSquares<'a> {
-    phases: &'a [Phase],
-    weights: &'a Weights<'a>,
-    channels: usize,
-    outputs: Range<usize>,
-    /// Room for the weights of some channels.
-    rows: &'a mut Vec<[f32; LANES]>,
-    words: &'a mut [u32],
-}
+/// Turns each sixteen words of sixteen outputs, which follow each other, into sixteen outputs of sixteen words, as tile
+/// registers read them.
+struct TurnSquares<'a>(&'a mut [u32]);
 
-impl Kernel for PackWeightSquares<'_> {
+impl Kernel for TurnSquares<'_> {
     #[inline(always)]
     unsafe fn run<A: Arithmetic>(self) {
-        /// Channels of a square.
-        const CHANNELS: usize = 2 * SIDE;
-        let Self { phases, weights, channels, outputs, rows, words } = self;
-        let taps = weights.taps();
-        let squares = channels.div_ceil(CHANNELS);
-        let rows = first(rows, weights.rows(CHANNELS));
-        for start in (0..channels).step_by(CHANNELS) {
-            let group = start..channels.min(start + CHANNELS);
-            // SAFETY: as the caller's.
-            unsafe { weights.pack::<A::Register>(outputs.start, group.clone(), rows) };
-            for phase in phases {
-                let [vertical, horizontal] = &phase.axes;
-                for tap in 0..vertical.taps * horizontal.taps {
-                    let row = vertical.kernel_of(tap / horizontal.taps);
-                    let of_kernel = row * weights.kernel + horizontal.kernel_of(tap % horizontal.taps);
-                    let mut lines = [[0; LANES]; SIDE];
-                    for (line, channel) in lines.iter_mut().zip(group.clone().step_by(2)) {
-                        let place = (channel - start) * taps + of_kernel;
-                        let high = if channel + 1 < channels { rows[place + taps] } else { [0.0; LANES] };
-                        // SAFETY: as the caller's.
-                        *line = unsafe { A::pack_line(&[rows[place], high]) };
-                    }
-                    let place = phase.place * SIDE + (tap * squares + start / CHANNELS) * SQUARE;
-                    let square = &mut words[place..][..SQUARE];
-                    // SAFETY: both are squares; the caller guarantees the registers.
-                    unsafe {
-                        let target = square.as_mut_ptr().cast();
-                        A::Register::transpose(lines.as_ptr().cast(), LANES, target, LANES);
-                    }
-                    square[outputs.len() * SIDE..].fill(0);
-                }
+        for square in self.0.as_chunks_mut::<SQUARE>().0 {
+            let lines = *square;
+            // SAFETY: both are squares; the caller guarantees the registers.
+            unsafe {
+                A::Register::transpose(lines.as_ptr().cast(), SIDE, square.as_mut_ptr().cast(), SIDE);
             }
         }
     }

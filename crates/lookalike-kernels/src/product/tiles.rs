@@ -190,24 +190,46 @@ impl Rectangle<'_> {
         column: usize,
         size: [usize; 2],
     ) {
-        let Self { deep, ref output, .. } = *self;
-        let (is_whole, stride) = (size == [ROWS * SIDE, COLUMNS * SIDE], output.stride());
-        // SAFETY: as the caller's; a block that is not kept whole is written to a buffer.
+        let stride = self.output.stride();
+        let target = self.output.place(row, column);
+        // SAFETY: as the caller's; a block that is not kept whole is summed in a buffer.
         unsafe {
-            let target = output.place(row, column);
+            if size == [ROWS * SIDE, COLUMNS * SIDE] {
+                self.sum::<T, ROWS, COLUMNS>(tiles, row, column, target, stride);
+                return;
+            }
             let mut buffer = [[0.0; BLOCK]; BLOCK];
-            if !is_whole && !self.first {
+            if !self.first {
                 for (index, buffer) in buffer.iter_mut().enumerate().take(size[0]) {
                     let source = target.add(index * stride);
                     std::ptr::copy_nonoverlapping(source, buffer.as_mut_ptr(), size[1]);
                 }
             }
-            // Where the sums are, and from row to row.
-            let (columns, step) = if is_whole {
-                (side_by_side::<COLUMNS>(target), stride)
-            } else {
-                (side_by_side(buffer.as_mut_ptr().cast()), BLOCK)
-            };
+            self.sum::<T, ROWS, COLUMNS>(tiles, row, column, buffer.as_mut_ptr().cast(), BLOCK);
+            for (index, buffer) in buffer.iter().enumerate().take(size[0]) {
+                let target = target.add(index * stride);
+                std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, size[1]);
+            }
+        }
+    }
+
+    /// Writes the sums of a whole block to `target`, whose rows are `step` apart, or adds the products to those there.
+    ///
+    /// # Safety
+    /// As of [`block`](Self::block), and `target` has `ROWS` · 16 rows of `COLUMNS` · 16 values.
+    #[inline(always)]
+    unsafe fn sum<T: Tiles, const ROWS: usize, const COLUMNS: usize>(
+        &self,
+        tiles: &mut T,
+        row: usize,
+        column: usize,
+        target: *mut f32,
+        step: usize,
+    ) {
+        let deep = self.deep;
+        // SAFETY: as the caller's.
+        unsafe {
+            let columns = side_by_side::<COLUMNS>(target);
             let mut sums = match (self.first, self.bias) {
                 (true, None) => SumBlock::<T, ROWS, COLUMNS>::zeros(tiles),
                 (true, Some(bias)) => SumBlock::repeat(tiles, bias.as_ptr().add(column)),
@@ -222,10 +244,6 @@ impl Rectangle<'_> {
                 sums.add(rows, SIDE, right, SIDE);
             }
             sums.store(columns, step);
-            for (index, buffer) in buffer.iter().enumerate().take(if is_whole { 0 } else { size[0] }) {
-                let target = target.add(index * stride);
-                std::ptr::copy_nonoverlapping(buffer.as_ptr(), target, size[1]);
-            }
         }
     }
 }
