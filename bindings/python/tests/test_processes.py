@@ -101,6 +101,7 @@ def send_tiled(sender) -> None:
 def started(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-c", code],
+        check=False,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
