@@ -19,6 +19,25 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     product
 }
 
+/// The inner products of `own` with each of several rows, of which one begins every `stride` values.
+///
+/// # Panics
+/// Where `rows` ends before the last of the `into.len()` rows does.
+pub fn dots(own: &[f32], rows: &[f32], stride: usize, into: &mut [f32]) {
+    const TOGETHER: usize = 8;
+    let level = Level::detect();
+    let row = |at: usize| &rows[at * stride..][..own.len()];
+    let mut done = 0;
+    for group in into.chunks_exact_mut(TOGETHER) {
+        let others: [&[f32]; TOGETHER] = std::array::from_fn(|at| row(done + at));
+        group.copy_from_slice(&products(level, own, others));
+        done += TOGETHER;
+    }
+    for (at, product) in into.iter_mut().enumerate().skip(done) {
+        [*product] = products(level, own, [row(at)]);
+    }
+}
+
 /// The inner products of one row with each of several.
 pub(crate) fn products<const N: usize>(level: Level, own: &[f32], others: [&[f32]; N]) -> [f32; N] {
     assert!(others.iter().all(|other| other.len() == own.len()), "rows are of one length");
@@ -101,6 +120,21 @@ mod tests {
             let (a, b): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
             let expected = obvious_dot(&a, &b);
             prop_assert!((f64::from(dot(&a, &b)) - expected).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn a_row_has_its_inner_product_with_each_of_many() {
+        let mut stream = Seed(3).stream("test", 0, 0, 0);
+        for (columns, stride, count) in [(1, 1, 1), (7, 9, 8), (16, 16, 19), (40, 100, 3)] {
+            let own: Vec<f32> = (0..columns).map(|_| stream.range(-1.0, 1.0)).collect();
+            let rows: Vec<f32> =
+                (0..stride * (count - 1) + columns).map(|_| stream.range(-1.0, 1.0)).collect();
+            let mut found = vec![0.0; count];
+            dots(&own, &rows, stride, &mut found);
+            for (at, found) in found.iter().enumerate() {
+                assert_eq!(*found, dot(&own, &rows[at * stride..][..columns]));
+            }
         }
     }
 

@@ -31,7 +31,7 @@ mod transpose;
 mod vector;
 
 pub use blocks::{Circulant, RowReader, Scoring, circulant_top_k, crossed_top_k};
-pub use dot::dot;
+pub use dot::{dot, dots};
 pub use error::KernelError;
 pub use instructions::{Isa, isa, level};
 pub use normalize::{normalize, scatter_units, squared_norm};

@@ -13,8 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let options = SamplerOptions {
         batch_size: 50,
-        candidates: 400,
-        neighbors: 10,
+        candidates: Some(400),
+        neighbors: Some(10),
         coverage: Coverage::Cover,
         uniform_epochs: 0,
         ..SamplerOptions::default()

@@ -98,6 +98,7 @@ fn epoch(
             strategy: Strategy::Walk(Transition { graph, restart: RESTART, weights: None }),
             uniform_fraction: 0.0,
             groups: None,
+            ceiling: None,
             labels: None,
             seed: Seed(1),
             epoch,

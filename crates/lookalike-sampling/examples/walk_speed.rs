@@ -82,6 +82,7 @@ fn input<'a>(
         strategy: Strategy::Walk(Transition { graph, restart, weights: None }),
         uniform_fraction: 0.0,
         groups: None,
+        ceiling: None,
         labels: None,
         seed: Seed(1),
         epoch: 0,

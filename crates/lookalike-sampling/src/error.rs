@@ -256,9 +256,55 @@ pub enum Warning {
         /// What it is.
         warning: Box<Self>,
     },
+    /// Batches are not as hard as was asked for.
+    #[error(
+        "hardness_share = {asked} is not reached: batches come to {reached} with {candidates} candidates, {}",
+        if *by_budget { "the most that the budget allows; a larger budget would make them harder" } else { "the most there are" }
+    )]
+    ShareNotReached {
+        /// The share asked for.
+        asked: String,
+        /// The share that batches come to.
+        reached: String,
+        /// Candidates of each instance, M.
+        candidates: usize,
+        /// Whether a budget set that number.
+        by_budget: bool,
+    },
+    /// No embedding is nearer to one than to another.
+    #[error(
+        "all embeddings are alike at step {step}: batches of nearest neighbors are no harder than uniform ones, and neither are others"
+    )]
+    AllAlike {
+        /// Batches consumed at the time.
+        step: u64,
+    },
+    /// The graph has no edge that may be walked.
+    #[error(
+        "no edge of {edges} is left at step {step}: all are above the ceiling or of one class, and batches are uniform until the next refresh"
+    )]
+    NoEdges {
+        /// Batches consumed at the time.
+        step: u64,
+        /// Edges that were found.
+        edges: usize,
+    },
+    /// Some places of batches went to instances that are too similar.
+    #[error(
+        "ceiling exceeded by {members} members of {batches} batches from step {step} on: nobody below it was found for their places"
+    )]
+    AboveCeiling {
+        /// Batches consumed before them.
+        step: u64,
+        /// Members that are too similar to another.
+        members: u64,
+        /// Batches planned.
+        batches: usize,
+    },
     /// A graph was due, but too few instances had an embedding; batches are uniform until the next refresh.
     #[error(
-        "no graph at step {step}: {embedded} instances have an embedding, and {neighbors} neighbors need more"
+        "too few embeddings for a graph at step {step}: {embedded} instances have one, and {neighbors} neighbors need more; batches are \
+         uniform until the next refresh"
     )]
     TooFewEmbeddings {
         /// Batches consumed at the time.

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+pub mod dial;
 mod error;
 pub mod graph;
 pub mod plan;
@@ -7,12 +8,16 @@ pub mod sampler;
 mod set;
 pub mod walk;
 
+pub use dial::{Calibration, DialInput, HardnessScale, calibrate, hardness_scale};
 pub use error::{SamplingError, Warning};
 pub use graph::{
     CandidateDraw, EdgeWeights, GraphOptions, GraphStatistics, PairRows, ProximityGraph, knn_graph,
-    proximity_graph,
+    pair_percentile, proximity_graph,
 };
 pub use lookalike_kernels::Scoring;
+pub use plan::bandwidth::bandwidth_order;
+pub use plan::ceiling::{Ceiling, Limits};
+pub use plan::clusters::cluster_order;
 pub use plan::groups::Groups;
 pub use plan::hardness::{HardnessTally, decile_hardness};
 pub use plan::report::{AnchorHistogram, GraphReport, PlanContext, PlanReport, SIMILARITY_BINS, plan_report};
@@ -20,8 +25,9 @@ pub use plan::{
     BatchOrigins, Coverage, LastBatch, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment,
 };
 pub use sampler::{
-    Agreement, Avoid, DataSets, EpochReport, Oracle, RankSplit, Ranks, RestartSchedule, RunData, Sampler,
-    SamplerKind, SamplerOptions, SamplerReport, SamplerState, SetOrder, Staleness, check_agreement,
+    Agreement, Avoid, DataSets, EpochReport, HardnessShare, Oracle, RankSplit, Ranks, RestartSchedule,
+    RunData, Sampler, SamplerKind, SamplerOptions, SamplerReport, SamplerState, SetOrder, Staleness,
+    check_agreement,
 };
 pub use set::InstanceSet;
 pub use walk::Transition;

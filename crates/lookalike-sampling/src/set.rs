@@ -143,6 +143,11 @@ impl Pool {
         self.count > 0 && self.members.contains(instance)
     }
 
+    /// The members, in ascending order.
+    pub(crate) fn members(&self) -> impl Iterator<Item = u32> {
+        self.members.iter()
+    }
+
     /// Removes `instance`; whether it was there.
     pub(crate) fn remove(&mut self, instance: u32) -> bool {
         let there = self.count > 0 && self.members.remove(instance);

@@ -17,8 +17,8 @@ fn options(kind: SamplerKind, coverage: Coverage) -> SamplerOptions {
         kind,
         coverage,
         batch_size: 6,
-        candidates: 40,
-        neighbors: 6,
+        candidates: Some(40),
+        neighbors: Some(6),
         refresh_every: 4,
         ..SamplerOptions::default()
     }
@@ -142,7 +142,7 @@ fn what_all_ranks_get_together_is_what_each_gets_a_part_of() {
             sampler.next_segment().unwrap();
             sampler.advance().unwrap();
         }
-        let together = ranks[3].next_segment_of_all(&Silent).unwrap();
+        let together = ranks[3].next_segment_of_all(None, &Silent).unwrap();
         let parts: Vec<_> = ranks.iter_mut().map(|sampler| sampler.next_segment().unwrap().batches).collect();
         assert_eq!(parts.concat().len(), 12);
         for (rank, part) in parts.iter().enumerate() {
@@ -166,11 +166,7 @@ fn a_graph_from_rows_kept_elsewhere_is_that_of_the_rows_and_the_epoch_goes_on_co
         refresh_every: 1000,
         ..options(SamplerKind::Walk, Coverage::Cover)
     };
-    let graph = GraphOptions {
-        candidates: options.candidates,
-        neighbors: options.neighbors,
-        ..GraphOptions::default()
-    };
+    let graph = GraphOptions { candidates: 40, neighbors: 6, ..GraphOptions::default() };
     let (mut sampler, _) = Sampler::new(96, options, Seed(1)).unwrap();
     let mut seen = Vec::new();
     for step in 0..16 {
@@ -273,7 +269,7 @@ fn edges_above_the_ceiling_and_within_a_class_are_not_in_the_graph() {
     assert!(highest(&plain) > 0.9 && plain.edges() == 540);
     let below = graph(|options| options.similarity_ceiling = Some(0.8), RunData::default());
     assert!(highest(&below) <= 0.8 && below.edges() > 0);
-    let fewer = graph(|options| options.similarity_percentile = Some(75.0), RunData::default());
+    let fewer = graph(|options| options.edge_percentile = Some(75.0), RunData::default());
     assert_eq!(fewer.edges(), 405);
     assert!(highest(&fewer) < highest(&plain));
     let nothing = graph(|options| options.similarity_ceiling = Some(-1.0), RunData::default());
@@ -295,11 +291,11 @@ fn ceilings_out_of_range_are_refused_by_name() {
     for (change, start) in [
         ((|o| o.similarity_ceiling = Some(1.5)) as fn(&mut SamplerOptions), "similarity_ceiling = 1.5"),
         (|o| o.similarity_ceiling = Some(f64::NAN), "similarity_ceiling = NaN"),
-        (|o| o.similarity_percentile = Some(0.0), "similarity_percentile = 0"),
-        (|o| o.similarity_percentile = Some(101.0), "similarity_percentile = 101"),
+        (|o| o.edge_percentile = Some(0.0), "edge_percentile = 0"),
+        (|o| o.edge_percentile = Some(101.0), "edge_percentile = 101"),
         (
-            |o| (o.similarity_ceiling, o.similarity_percentile) = (Some(0.9), Some(90.0)),
-            "similarity_ceiling does not go with similarity_percentile",
+            |o| (o.similarity_ceiling, o.edge_percentile) = (Some(0.9), Some(90.0)),
+            "similarity_ceiling does not go with edge_percentile",
         ),
     ] {
         let error = refused(change);
@@ -332,10 +328,8 @@ fn a_state_of_other_groups_labels_ranks_or_ceilings_is_refused() {
         let error = restore(&asked, other).unwrap_err();
         assert!(error.contains(what), "{error}");
     }
-    let other = SamplerOptions { similarity_percentile: Some(90.0), ..asked.clone() };
-    assert!(
-        restore(&other, data.clone()).unwrap_err().contains("similarity_percentile = None, not Some(90.0)")
-    );
+    let other = SamplerOptions { edge_percentile: Some(90.0), ..asked.clone() };
+    assert!(restore(&other, data.clone()).unwrap_err().contains("edge_percentile = none, not 90"));
     let other = SamplerOptions { similarity_ceiling: Some(0.5), ..asked };
-    assert!(restore(&other, data).unwrap_err().contains("similarity_ceiling = None, not Some(0.5)"));
+    assert!(restore(&other, data).unwrap_err().contains("similarity_ceiling = none, not 0.5"));
 }

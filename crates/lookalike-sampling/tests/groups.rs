@@ -42,6 +42,7 @@ fn input<'a>(
         strategy: Strategy::Walk(Transition { graph, restart: 0.1, weights: None }),
         uniform_fraction: 0.0,
         groups: Some(groups),
+        ceiling: None,
         labels: None,
         seed: Seed(11),
         epoch: 0,

@@ -48,6 +48,7 @@ fn input<'a>(
         strategy: Strategy::Walk(Transition { graph, restart: 0.1, weights: None }),
         uniform_fraction: 0.0,
         groups: None,
+        ceiling: None,
         labels: None,
         seed: Seed(11),
         epoch: 0,
@@ -113,8 +114,13 @@ fn a_walk_ends_on_a_graph_of_islands() {
         let segments = epoch(&input(&graph, &none, 16, coverage), 5);
         assert_eq!(batches(&segments).len(), 5);
         let first = segments[0].origins[0];
-        let expected =
-            BatchOrigins { starts: 1, collected: 1, restarts: 7, collected_after_restart: 7, uniform: 0 };
+        let expected = BatchOrigins {
+            starts: 1,
+            collected: 1,
+            restarts: 7,
+            collected_after_restart: 7,
+            ..BatchOrigins::default()
+        };
         assert_eq!(first, expected);
     }
 }

@@ -48,8 +48,8 @@ fn a_sampler_s_epoch_is_reported_and_written_as_json() {
     let options = SamplerOptions {
         kind: SamplerKind::Walk,
         batch_size: 30,
-        candidates: 200,
-        neighbors: 10,
+        candidates: Some(200),
+        neighbors: Some(10),
         uniform_epochs: 0,
         coverage: Coverage::Cover,
         ..SamplerOptions::default()

@@ -7,8 +7,8 @@ mod common;
 use common::{are_distinct, clustered, embeddings, sorted, train, with_threads};
 use lookalike_base::{Array, Cancellation, Matrix, Seed, Watch};
 use lookalike_sampling::{
-    CandidateDraw, Coverage, GraphOptions, LastBatch, RestartSchedule, Sampler, SamplerKind, SamplerOptions,
-    SamplerState, SamplingError, Scoring, Warning, check_agreement, proximity_graph,
+    CandidateDraw, Coverage, GraphOptions, HardnessShare, LastBatch, RestartSchedule, Sampler, SamplerKind,
+    SamplerOptions, SamplerState, SamplingError, Scoring, Warning, check_agreement, proximity_graph,
 };
 use proptest::prelude::*;
 
@@ -17,8 +17,8 @@ fn options(kind: SamplerKind, coverage: Coverage) -> SamplerOptions {
         kind,
         coverage,
         batch_size: 12,
-        candidates: 40,
-        neighbors: 6,
+        candidates: Some(40),
+        neighbors: Some(6),
         refresh_every: 5,
         ..SamplerOptions::default()
     }
@@ -45,8 +45,8 @@ proptest! {
             batch_size,
             coverage: if cover { Coverage::Cover } else { Coverage::Repeat },
             last_batch: if keep { LastBatch::Keep } else { LastBatch::Drop },
-            candidates: 30,
-            neighbors: 5,
+            candidates: Some(30),
+            neighbors: Some(5),
             refresh_every,
             uniform_epochs,
             temperature: (weighted && kind == SamplerKind::Walk).then_some(0.1),
@@ -203,7 +203,7 @@ fn without_embeddings_enough_batches_stay_uniform_and_a_warning_says_so() {
 
 #[test]
 fn more_candidates_than_others_are_lowered_with_a_warning_before_anything_runs() {
-    let few = SamplerOptions { candidates: 500, ..options(SamplerKind::Walk, Coverage::Cover) };
+    let few = SamplerOptions { candidates: Some(500), ..options(SamplerKind::Walk, Coverage::Cover) };
     let (_, warnings) = Sampler::new(100, few, Seed(1)).unwrap();
     assert_eq!(warnings, [Warning::CandidatesLowered { asked: 500, instances: 100, used: 99 }]);
 }
@@ -224,16 +224,20 @@ fn options_out_of_range_are_refused_by_name() {
         SamplingError::BatchSize { batch_size: 0, instances: 100 }
     );
     assert_eq!(
-        refused(|options| options.neighbors = 41),
+        refused(|options| options.neighbors = Some(41)),
         SamplingError::Neighbors { neighbors: 41, candidates: 40 }
     );
-    assert_eq!(refused(|options| options.candidates = 0), SamplingError::Zero { option: "candidates" });
+    assert_eq!(refused(|options| options.candidates = Some(0)), SamplingError::Zero { option: "candidates" });
     assert_eq!(refused(|options| options.refresh_every = 0), SamplingError::Zero { option: "refresh_every" });
     for (change, option) in [
-        ((|options| options.restart.from = 1.0) as fn(&mut SamplerOptions), "restart.from"),
-        (|options| options.restart.to = -0.1, "restart.to"),
-        (|options| options.restart.to = f64::NAN, "restart.to"),
-        (|options| options.restart.over_epochs = f64::INFINITY, "restart.over_epochs"),
+        ((|options| restart(options).from = 1.0) as fn(&mut SamplerOptions), "restart.from"),
+        (|options| restart(options).to = -0.1, "restart.to"),
+        (|options| restart(options).to = f64::NAN, "restart.to"),
+        (|options| restart(options).over_epochs = f64::INFINITY, "restart.over_epochs"),
+        (|options| options.pair_percentile = Some(101.0), "pair_percentile"),
+        (|options| options.budget = 0.0, "budget"),
+        (|options| options.epoch_seconds = Some(-1.0), "epoch_seconds"),
+        (|options| options.hardness_share = Some(HardnessShare::constant(1.1)), "hardness_share"),
         (|options| options.temperature = Some(0.0), "temperature"),
         (|options| options.uniform_fraction = 1.5, "uniform_fraction"),
     ] {
@@ -265,7 +269,7 @@ fn an_unknown_option_is_refused_and_a_missing_one_is_the_paper_s() {
     let parsed: SamplerOptions =
         serde_json::from_str(r#"{ "kind": "nearest", "coverage": "cover" }"#).unwrap();
     assert_eq!((parsed.kind, parsed.coverage), (SamplerKind::Nearest, Coverage::Cover));
-    assert_eq!((parsed.candidates, parsed.neighbors, parsed.refresh_every), (1000, 100, 100));
+    assert_eq!((parsed.candidates, parsed.neighbors, parsed.refresh_every), (None, None, 100));
     let misspelt = serde_json::from_str::<SamplerOptions>(r#"{ "neighbours": 3 }"#).unwrap_err();
     assert!(misspelt.to_string().contains("unknown field `neighbours`"), "{misspelt}");
 }
@@ -305,34 +309,49 @@ fn a_state_of_another_run_is_refused_with_what_differs() {
     };
     assert!(refused(101, &asked, 1).contains("instances = 100, not 101"));
     assert!(refused(100, &asked, 2).contains("seed = 1, not 2"));
-    let other = SamplerOptions { neighbors: 7, ..asked.clone() };
+    let other = SamplerOptions { neighbors: Some(7), ..asked.clone() };
     assert!(refused(100, &other, 1).contains("neighbors = 6, not 7"));
-    let other = SamplerOptions { restart: RestartSchedule { to: 0.1, ..asked.restart }, ..asked.clone() };
+    let other = SamplerOptions {
+        restart: Some(RestartSchedule { to: 0.1, ..RestartSchedule::default() }),
+        ..asked.clone()
+    };
     assert!(refused(100, &other, 1).contains("restart.to = 0.05, not 0.1"));
     let other = SamplerOptions { temperature: Some(0.5), ..options(SamplerKind::Walk, Coverage::Cover) };
-    assert!(refused(100, &other, 1).contains("temperature = None, not Some(0.5)"));
+    assert!(refused(100, &other, 1).contains("temperature = none, not 0.5"));
     let other = SamplerOptions { uniform_fraction: 0.5, ..options(SamplerKind::Walk, Coverage::Cover) };
     assert!(refused(100, &other, 1).contains("uniform_fraction = 0, not 0.5"));
+}
+
+/// The restart schedule, to be changed.
+fn restart(options: &mut SamplerOptions) -> &mut RestartSchedule {
+    options.restart.get_or_insert_default()
 }
 
 type Change = fn(&mut SamplerOptions);
 
 /// One change of each option, under the name that an error gives it.
-const CHANGES: [(&str, Change); 18] = [
+const CHANGES: [(&str, Change); 22] = [
     ("kind", |options| options.kind = SamplerKind::Nearest),
     ("batch_size", |options| options.batch_size = 10),
     ("coverage", |options| options.coverage = Coverage::Repeat),
-    ("candidates", |options| options.candidates = 41),
+    ("candidates", |options| options.candidates = Some(41)),
     ("candidate_draw", |options| options.candidate_draw = CandidateDraw::Independent),
-    ("neighbors", |options| options.neighbors = 7),
+    ("neighbors", |options| options.neighbors = Some(7)),
     ("scoring", |options| options.scoring = Scoring::Bf16),
-    ("restart.from", |options| options.restart.from = 0.3),
-    ("restart.to", |options| options.restart.to = 0.1),
-    ("restart.over_epochs", |options| options.restart.over_epochs = 2.0),
+    ("restart.from", |options| restart(options).from = 0.3),
+    ("restart.to", |options| restart(options).to = 0.1),
+    ("restart.over_epochs", |options| restart(options).over_epochs = 2.0),
     ("temperature", |options| options.temperature = Some(0.5)),
     ("uniform_fraction", |options| options.uniform_fraction = 0.5),
     ("similarity_ceiling", |options| options.similarity_ceiling = Some(0.9)),
-    ("similarity_percentile", |options| options.similarity_percentile = Some(99.0)),
+    ("edge_percentile", |options| options.edge_percentile = Some(99.0)),
+    ("pair_percentile", |options| options.pair_percentile = Some(99.0)),
+    ("budget", |options| options.budget = 0.5),
+    ("epoch_seconds", |options| options.epoch_seconds = Some(60.0)),
+    ("hardness_share", |options| {
+        (options.candidates, options.neighbors) = (None, None);
+        options.hardness_share = Some(HardnessShare::constant(0.5));
+    }),
     ("refresh_every", |options| options.refresh_every = 6),
     ("uniform_epochs", |options| options.uniform_epochs = 2),
     ("last_batch", |options| options.last_batch = LastBatch::Keep),
@@ -410,8 +429,8 @@ fn an_epoch_of_walks_says_where_its_members_came_from() {
     let data = clustered(600, 12, 8, 1);
     let options = SamplerOptions {
         batch_size: 30,
-        candidates: 200,
-        neighbors: 10,
+        candidates: Some(200),
+        neighbors: Some(10),
         uniform_epochs: 0,
         coverage: Coverage::Cover,
         ..SamplerOptions::default()

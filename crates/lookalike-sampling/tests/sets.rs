@@ -19,8 +19,8 @@ fn options(kind: SamplerKind) -> SamplerOptions {
         kind,
         batch_size: BATCH,
         coverage: Coverage::Cover,
-        candidates: 15,
-        neighbors: 5,
+        candidates: Some(15),
+        neighbors: Some(5),
         refresh_every: 7,
         ..SamplerOptions::default()
     }
@@ -160,7 +160,7 @@ proptest! {
             coverage: if cover { Coverage::Cover } else { Coverage::Repeat },
             last_batch: if keep { LastBatch::Keep } else { LastBatch::Drop },
             temperature: (weighted && kind == SamplerKind::Walk).then_some(0.1),
-            candidates: 10,
+            candidates: Some(10),
             refresh_every,
             uniform_epochs,
             ..options(kind)
@@ -299,7 +299,10 @@ fn warnings_name_their_set() {
     sampler.next_segment().unwrap();
     let warnings: Vec<String> = sampler.take_warnings().iter().map(ToString::to_string).collect();
     assert_eq!(warnings.len(), 1);
-    assert!(warnings[0].starts_with("data set 1: no graph at step 0: 0 instances have"), "{warnings:?}");
+    assert!(
+        warnings[0].starts_with("data set 1: too few embeddings for a graph at step 0: 0 instances have one"),
+        "{warnings:?}"
+    );
     assert!((0..20).all(|instance| sampler.graph().contains(instance)));
 }
 

@@ -141,7 +141,7 @@ impl Arguments {
             scoring: self.scoring.unwrap_or_default(),
             candidate_draw: self.candidate_draw.unwrap_or_default(),
             pairs: self.pairs,
-            restart: RestartSchedule { from: restart, to: restart, over_epochs: 0.0 },
+            restart: Some(RestartSchedule { from: restart, to: restart, over_epochs: 0.0 }),
             temperature: self.temperature,
             uniform_fraction: self.uniform_fraction.unwrap_or(0.0),
             similarity_ceiling: self.similarity_ceiling,

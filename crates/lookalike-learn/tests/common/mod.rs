@@ -156,9 +156,9 @@ pub fn sampler(kind: SamplerKind, coverage: Coverage, batch_size: usize) -> Samp
         kind,
         coverage,
         batch_size,
-        candidates: 30,
-        neighbors: 8,
-        restart: RestartSchedule { from: 0.2, to: 0.1, over_epochs: 2.0 },
+        candidates: Some(30),
+        neighbors: Some(8),
+        restart: Some(RestartSchedule { from: 0.2, to: 0.1, over_epochs: 2.0 }),
         refresh_every: 4,
         uniform_epochs: 1,
         ..SamplerOptions::default()

@@ -1,16 +1,17 @@
-//! Edges that are not walked: those above a similarity ceiling, and those that an oracle knows to be false.
+//! Edges that are not walked: those above a similarity ceiling, and those that an oracle knows to be false; and where a ceiling lies.
 //!
 //! Instances that are too similar are likely the same thing, and false negatives of each other. The edges are taken out
 //! of the graph when it is built, so that all that reads it agrees. An instance that loses all its edges is
 //! outside the graph, and its places in batches are filled uniformly.
 
-use lookalike_base::RowSource;
+use lookalike_base::{RowSource, Seed, Stream};
 use lookalike_kernels::{dot, squared_norm};
 use rayon::prelude::*;
 
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
-use crate::graph::pairs::halves;
+use crate::graph::pairs::{PairRows, UnitRows, halves};
+use crate::set::InstanceSet;
 
 impl ProximityGraph {
     /// The graph without those edges i–j whose query i is closer to document j than `share` of its similarity to its own, or
@@ -91,14 +92,72 @@ impl ProximityGraph {
     /// Exact, in two passes over the edges and 1 MB.
     pub fn similarity_percentile(&self, percentile: f64) -> Option<f32> {
         let (_, _, similarities) = self.parts();
-        let rank = (percentile / 100.0 * similarities.len() as f64).ceil().max(1.0) as usize;
-        let rank = rank.min(similarities.len()).checked_sub(1)?;
-        let (high, rank) = counted(similarities.iter().map(|value| ordered(*value) >> 16), rank);
-        let lows = similarities.iter().map(|value| ordered(*value)).filter(|key| key >> 16 == high);
-        let (low, _) = counted(lows.map(|key| key & 0xffff), rank);
-        let key = high << 16 | low;
-        Some(f32::from_bits(if key >> 31 == 1 { key & 0x7fff_ffff } else { !key }))
+        smallest_above(similarities, percentile)
     }
+}
+
+/// Instances whose pairs stand for all.
+const PAIRED: u32 = 2048;
+
+/// The similarity that `percentile` percent of all pairs of the instances that are `present` do not exceed, estimated from the pairs of
+/// 2048 of them, which the stream `("pairs", build, 0, 0)` draws; exact where there are no more. `None` for fewer than two.
+///
+/// # Shapes
+/// `rows` N×d, of finite numbers, compared as a graph compares them.
+///
+/// # Errors
+/// [`SamplingError::OddColumns`] for pairs without two halves.
+pub fn pair_percentile(
+    rows: impl RowSource,
+    present: Option<&InstanceSet>,
+    pairs: Option<PairRows>,
+    percentile: f64,
+    seed: Seed,
+    build: u64,
+) -> Result<Option<f32>, SamplingError> {
+    let unit = UnitRows::new(&rows, pairs)?;
+    let drawn = sampled(rows.len(), present, PAIRED, &mut seed.stream("pairs", build, 0, 0));
+    let read = |instance: &u32| {
+        let mut row = vec![0.0; unit.columns()];
+        unit.read(*instance as usize, &mut row);
+        row
+    };
+    let sample: Vec<Vec<f32>> = drawn.par_iter().map(read).collect();
+    let of_row = |at: usize| {
+        let others = &sample[at + 1..];
+        others.iter().map(|other| unit.similarity(&sample[at], other)).collect::<Vec<f32>>()
+    };
+    let similarities: Vec<f32> = (0..sample.len()).into_par_iter().flat_map_iter(of_row).collect();
+    Ok(smallest_above(&similarities, percentile))
+}
+
+/// At most `count` different ones of the instances that are `present`, in ascending order.
+pub(crate) fn sampled(
+    instances: usize,
+    present: Option<&InstanceSet>,
+    count: u32,
+    stream: &mut Stream,
+) -> Vec<u32> {
+    let known: Vec<u32> = (0..instances as u32)
+        .filter(|instance| present.is_none_or(|present| present.contains(*instance)))
+        .collect();
+    if known.len() <= count as usize {
+        return known;
+    }
+    let mut places = stream.distinct(count, known.len() as u32);
+    places.sort_unstable();
+    places.into_iter().map(|place| known[place as usize]).collect()
+}
+
+/// The smallest of the values that at least `percentile` percent of them do not exceed.
+fn smallest_above(values: &[f32], percentile: f64) -> Option<f32> {
+    let rank = (percentile / 100.0 * values.len() as f64).ceil().max(1.0) as usize;
+    let rank = rank.min(values.len()).checked_sub(1)?;
+    let (high, rank) = counted(values.iter().map(|value| ordered(*value) >> 16), rank);
+    let lows = values.iter().map(|value| ordered(*value)).filter(|key| key >> 16 == high);
+    let (low, _) = counted(lows.map(|key| key & 0xffff), rank);
+    let key = high << 16 | low;
+    Some(f32::from_bits(if key >> 31 == 1 { key & 0x7fff_ffff } else { !key }))
 }
 
 /// What a pair's own query and document say about those of others.
@@ -163,6 +222,34 @@ mod tests {
             }
         }
         assert_eq!(ProximityGraph::empty(3).similarity_percentile(50.0), None);
+    }
+
+    #[test]
+    fn a_percentile_of_all_pairs_is_exact_for_few_and_near_for_many() {
+        let mut stream = Seed(2).stream("test", 0, 0, 0);
+        for (count, tolerance) in [(300_u32, 1e-6), (5000, 0.01)] {
+            let rows = Matrix::new((0..count as usize * 8).map(|_| stream.normal()).collect(), 8).unwrap();
+            let cosine = |a: u32, b: u32| {
+                let dot =
+                    |x: &[f32], y: &[f32]| -> f64 { x.iter().zip(y).map(|(x, y)| f64::from(x * y)).sum() };
+                let (a, b) = (rows.row(a as usize), rows.row(b as usize));
+                dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+            };
+            let mut all: Vec<f64> = (0..count)
+                .flat_map(|a| (a + 1..count).map(move |b| (a, b)))
+                .map(|(a, b)| cosine(a, b))
+                .collect();
+            all.sort_by(f64::total_cmp);
+            for percentile in [50.0, 99.0] {
+                let found =
+                    pair_percentile(rows.rows(), None, None, percentile, Seed(1), 0).unwrap().unwrap();
+                let expected = all[(percentile / 100.0 * all.len() as f64).ceil() as usize - 1];
+                assert!(
+                    (f64::from(found) - expected).abs() < tolerance,
+                    "{count} {percentile} {found} {expected}"
+                );
+            }
+        }
     }
 
     #[test]

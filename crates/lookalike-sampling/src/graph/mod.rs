@@ -1,12 +1,14 @@
 //! Who looks like whom: the proximity graph, its candidates, the weights of its edges, and which edges are left out.
 
 pub(crate) mod candidates;
-mod filter;
+mod duplicates;
+pub(crate) mod filter;
 mod independent;
 pub(crate) mod pairs;
 mod proximity;
 pub(crate) mod weights;
 
+pub use filter::pair_percentile;
 pub use pairs::PairRows;
 pub use proximity::{
     CandidateDraw, GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph,

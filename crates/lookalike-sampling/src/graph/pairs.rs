@@ -32,7 +32,7 @@ pub enum PairRows {
 #[derive(Clone, Copy)]
 pub(crate) struct UnitRows<'a> {
     pub(crate) rows: &'a dyn RowSource,
-    pairs: Option<PairRows>,
+    pub(crate) pairs: Option<PairRows>,
 }
 
 impl<'a> UnitRows<'a> {

@@ -173,6 +173,20 @@ impl ProximityGraph {
         self.offsets[instance as usize]..self.offsets[instance as usize + 1]
     }
 
+    /// The graph of the `neighbors` most similar neighbours of each instance.
+    pub fn truncated(&self, neighbors: usize) -> Self {
+        let mut offsets = Vec::with_capacity(self.offsets.len());
+        offsets.push(0);
+        let ranges = self.offsets.windows(2).map(|pair| pair[0]..pair[1].min(pair[0] + neighbors));
+        let (mut others, mut similarities) = (Vec::new(), Vec::new());
+        for range in ranges {
+            others.extend_from_slice(&self.neighbors[range.clone()]);
+            similarities.extend_from_slice(&self.similarities[range]);
+            offsets.push(others.len());
+        }
+        Self { offsets, neighbors: others, similarities }
+    }
+
     /// Whether `instance` has a neighbour.
     pub fn contains(&self, instance: u32) -> bool {
         !self.range(instance).is_empty()

@@ -13,10 +13,20 @@
 //! reached: the rest of each batch takes as many unused ones of them, uniformly drawn, as is their share among all unused.
 //! Both numbers are rounded up or down at random, so that their means are exact.
 //!
+//! Where batches are cut from an [order](Strategy::Order), a batch is one of its stretches of B; stretches come in random order. Whoever may not
+//! come in is passed over, and the next of the order comes instead.
+//!
 //! With [`Groups`] nobody comes into a batch that holds another of the group. Where each is to come once, places are
 //! reserved in time for the largest groups, so that none is left over. The rare places for which walks and
 //! uniform draws found nobody who may come in are filled from the groups that are outside, and count as uniform.
+//!
+//! With a [`Ceiling`] nobody comes into a batch that holds somebody who is too similar. It comes before coverage: a place for which
+//! no unused instance is found below the ceiling goes to a used one. Where none is found below it at all, the place goes to an unused one.
+//! Both are counted ([`BatchOrigins`]).
 
+pub(crate) mod bandwidth;
+pub(crate) mod ceiling;
+pub(crate) mod clusters;
 pub(crate) mod group_schedule;
 pub(crate) mod groups;
 pub mod hardness;
@@ -28,6 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
+use crate::plan::ceiling::Ceiling;
 use crate::plan::groups::Groups;
 use crate::plan::planner::Planner;
 use crate::set::{InstanceSet, check_instances};
@@ -40,9 +51,9 @@ use crate::walk::Transition;
 pub enum Coverage {
     /// As published: a batch's members are distinct and its start is new to the epoch, but the others can have been in
     /// other batches of the epoch, and some instances may not come at all.
-    #[default]
     Repeat,
     /// Each instance comes at most once an epoch, and all but the remainder exactly once.
+    #[default]
     Cover,
 }
 
@@ -69,6 +80,11 @@ pub enum Strategy<'a> {
         /// The kNN graph, with at least B − 1 neighbours if batches are to be of one piece.
         graph: &'a ProximityGraph,
     },
+    /// Stretches of B of an order; whoever is not in it is drawn uniformly. Each instance comes at most once, whatever the coverage.
+    Order {
+        /// Different instances.
+        order: &'a [u32],
+    },
 }
 
 /// All that a plan segment depends on.
@@ -90,6 +106,8 @@ pub struct PlanInput<'a> {
     pub uniform_fraction: f64,
     /// Who must not share a batch.
     pub groups: Option<&'a Groups>,
+    /// Who is too similar to share a batch.
+    pub ceiling: Option<Ceiling<'a>>,
     /// Labels by which a walk collects nobody of its start's class: an oracle against false negatives, for analysis.
     pub labels: Option<&'a [u32]>,
     /// The run's seed.
@@ -117,8 +135,9 @@ pub struct Segment {
     pub origins: Vec<BatchOrigins>,
 }
 
-/// How the members of a batch came into it; the five counts add up to the batch.
+/// How the members of a batch came into it: the first five counts add up to the batch, the others are among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct BatchOrigins {
     /// First starts.
     pub starts: u64,
@@ -130,6 +149,10 @@ pub struct BatchOrigins {
     pub collected_after_restart: u64,
     /// Drawn uniformly: all members of a uniform batch, the uniform ones of a mix, and those outside the graph.
     pub uniform: u64,
+    /// Drawn uniformly from those the epoch had used, since nobody else was found below the ceiling.
+    pub repeated: u64,
+    /// Drawn uniformly although too similar to a member, since nobody was found below the ceiling.
+    pub above_ceiling: u64,
 }
 
 impl BatchOrigins {
@@ -160,6 +183,8 @@ impl std::ops::AddAssign for BatchOrigins {
         self.restarts += other.restarts;
         self.collected_after_restart += other.collected_after_restart;
         self.uniform += other.uniform;
+        self.repeated += other.repeated;
+        self.above_ceiling += other.above_ceiling;
     }
 }
 
@@ -187,7 +212,7 @@ pub(crate) fn shared_batches(batches: usize, ranks: usize) -> usize {
 pub fn plan_segment(input: &PlanInput<'_>, watch: Watch<'_>) -> Result<Segment, SamplingError> {
     input.check()?;
     let (batches, origins) = match input.strategy {
-        Strategy::Uniform if input.groups.is_none() => {
+        Strategy::Uniform if input.groups.is_none() && input.ceiling.is_none() => {
             let batches = uniform(input);
             watch.progress.advance(input.batches as u64);
             batches
@@ -237,6 +262,12 @@ impl<'a> PlanInput<'a> {
             let (found, instances) = (labels.len(), self.instances);
             return Err(SamplingError::Length { what: "labels", found, instances });
         }
+        if let Some(ceiling) = &self.ceiling
+            && ceiling.instances() != self.instances
+        {
+            return Err(SamplingError::Rows { rows: ceiling.instances(), instances: self.instances });
+        }
+        self.check_order()?;
         if let Some(graph) = self.graph()
             && graph.instances() != self.instances
         {
@@ -259,6 +290,23 @@ impl<'a> PlanInput<'a> {
         Ok(())
     }
 
+    /// Checks that an order names each instance at most once, and none that there is not.
+    fn check_order(&self) -> Result<(), SamplingError> {
+        let Strategy::Order { order } = self.strategy else { return Ok(()) };
+        let mut seen = InstanceSet::new(self.instances);
+        for &instance in order {
+            if instance as usize >= self.instances {
+                return Err(SamplingError::Instance { instance, instances: self.instances });
+            }
+            if seen.contains(instance) {
+                let problem = format!("the order names instance {instance} twice");
+                return Err(SamplingError::Segment { problem });
+            }
+            seen.insert(instance);
+        }
+        Ok(())
+    }
+
     /// Batches of the epoch.
     pub(crate) fn total(&self) -> usize {
         shared_batches(batches_per_epoch(self.instances, self.batch_size, self.last_batch), self.multiple)
@@ -271,15 +319,30 @@ impl<'a> PlanInput<'a> {
 
     /// Whether each instance may come but once.
     pub(crate) fn covers(&self) -> bool {
-        self.coverage == Coverage::Cover || matches!(self.strategy, Strategy::Uniform)
+        self.coverage == Coverage::Cover
+            || matches!(self.strategy, Strategy::Uniform | Strategy::Order { .. })
     }
 
     /// The graph, where there is one.
     pub(crate) fn graph(&self) -> Option<&'a ProximityGraph> {
         match self.strategy {
             Strategy::Walk(Transition { graph, .. }) | Strategy::Nearest { graph } => Some(graph),
-            Strategy::Uniform => None,
+            Strategy::Uniform | Strategy::Order { .. } => None,
         }
+    }
+
+    /// Whom batches can be built around: those in the graph, or in the order.
+    pub(crate) fn placeable(&self) -> InstanceSet {
+        let mut set = InstanceSet::new(self.instances);
+        match self.strategy {
+            Strategy::Order { order } => set.extend(order.iter().copied()),
+            _ => {
+                if let Some(graph) = self.graph() {
+                    set.extend((0..self.instances as u32).filter(|instance| graph.contains(*instance)));
+                }
+            }
+        }
+        set
     }
 
     /// Members of `batch`: B, or what is left for the last one.

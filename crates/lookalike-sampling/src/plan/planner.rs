@@ -3,6 +3,7 @@
 use lookalike_base::Stream;
 
 use crate::error::SamplingError;
+use crate::plan::ceiling::CeilingBatch;
 use crate::plan::group_schedule::GroupSchedule;
 use crate::plan::groups::Groups;
 use crate::plan::{BatchOrigins, Coverage, PlanInput, Strategy};
@@ -17,7 +18,20 @@ pub(crate) struct Planner<'a> {
     /// The members of the batch in the making.
     inside: InstanceSet,
     schedule: Option<GroupSchedule<'a>>,
+    ceiling: Option<CeilingBatch<'a>>,
+    line: Line,
 }
+
+/// The order that batches are cut from: those of it who were unused when the segment began.
+#[derive(Default)]
+struct Line {
+    order: Vec<u32>,
+    /// Where the batches of the segment begin, the next one last.
+    begins: Vec<usize>,
+}
+
+/// Where nobody unused is found below the ceiling, this many of all are tried.
+const MAX_TRIES: usize = 1024;
 
 /// Instances that the epoch has not used and does not leave out.
 struct Unused {
@@ -43,17 +57,12 @@ struct OpenBatch {
 
 impl Unused {
     fn new(input: &PlanInput<'_>) -> Self {
-        let graph = input.graph();
-        let is_in_graph = |instance| graph.is_some_and(|graph| graph.contains(instance));
-        let left_out = input.remainder();
+        let (left_out, placeable) = (input.remainder(), input.placeable());
         let (mut in_graph, mut outside) = (Vec::new(), Vec::new());
-        let words = input.used.words().iter().zip(left_out.words());
-        for (at, (used, left_out)) in words.enumerate() {
-            let first = at * 64;
-            let count = (input.instances - first).min(64);
+        let words = input.used.words().iter().zip(left_out.words()).zip(placeable.words());
+        for (at, ((used, left_out), placeable)) in words.enumerate() {
+            let count = (input.instances - at * 64).min(64);
             let unused = !(used | left_out) & (!0 >> (64 - count));
-            let placeable =
-                (0..count).fold(0, |bits, bit| bits | u64::from(is_in_graph((first + bit) as u32)) << bit);
             in_graph.push(unused & placeable);
             outside.push(unused & !placeable);
         }
@@ -63,6 +72,10 @@ impl Unused {
 
     fn len(&self) -> usize {
         self.in_graph.len() + self.outside.len()
+    }
+
+    fn members(&self) -> impl Iterator<Item = u32> {
+        self.in_graph.members().chain(self.outside.members())
     }
 
     fn contains(&self, instance: u32) -> bool {
@@ -94,11 +107,13 @@ impl<'a> Planner<'a> {
         }
         let transition = match input.strategy {
             Strategy::Walk(transition) => Some(transition),
-            Strategy::Nearest { .. } | Strategy::Uniform => None,
+            Strategy::Nearest { .. } | Strategy::Uniform | Strategy::Order { .. } => None,
         };
         let walks = Walks::new(transition, input.seed, input.epoch, input.first_batch);
         let schedule = input.groups.map(|groups| schedule(groups, input, &unused)).transpose()?;
-        Ok(Self { input, walks, unused, inside: InstanceSet::new(input.instances), schedule })
+        let ceiling = input.ceiling.map(CeilingBatch::new);
+        let line = Line::new(input, &unused);
+        Ok(Self { input, walks, unused, inside: InstanceSet::new(input.instances), schedule, ceiling, line })
     }
 
     /// Batch `batch` of the epoch, after all those of the segment before it.
@@ -116,9 +131,16 @@ impl<'a> Planner<'a> {
         if let Some(schedule) = &mut self.schedule {
             schedule.begin(self.input.total() - batch);
         }
+        if let Some(ceiling) = &mut self.ceiling {
+            ceiling.begin();
+        }
         let mixed = round(size as f64 * self.input.uniform_fraction, &mut stream);
         let outside = self.share_outside(size - mixed, &mut stream);
-        self.walk_batch(size - mixed - outside, &mut stream, &mut open);
+        let begin = self.line.begins.pop();
+        match self.input.strategy {
+            Strategy::Order { .. } => self.take_stretch(begin, size - mixed - outside, &mut open),
+            _ => self.walk_batch(size - mixed - outside, &mut stream, &mut open),
+        }
         while open.members.len() < size - mixed {
             let Some(drawn) = self.draw(&open, &mut stream, |unused, stream| unused.outside.draw(stream))
             else {
@@ -139,18 +161,45 @@ impl<'a> Planner<'a> {
 
     /// Fills the places for which chance found nobody who may come in.
     fn fill(&mut self, open: &mut OpenBatch, stream: &mut Stream) {
+        while self.ceiling.is_some() && open.members.len() < open.size {
+            let Some((drawn, repeated)) = self.below_ceiling(open, stream) else { break };
+            self.join_uniform(drawn, open);
+            open.origins.repeated += u64::from(repeated);
+        }
         while open.members.len() < open.size {
-            let Some(schedule) = &self.schedule else { break };
-            let is_unused = |instance| self.unused.contains(instance);
-            let free = open.size - open.members.len() > schedule.reserved();
-            let drawn = if free {
-                schedule.draw(is_unused, stream)
-            } else {
-                schedule.draw_reserved(is_unused, stream)
+            let drawn = match &self.schedule {
+                None => self.unused.draw(stream),
+                Some(schedule) => {
+                    let is_unused = |instance| self.unused.contains(instance);
+                    let free = open.size - open.members.len() > schedule.reserved();
+                    if free {
+                        schedule.draw(is_unused, stream)
+                    } else {
+                        schedule.draw_reserved(is_unused, stream)
+                    }
+                }
             };
             let Some(drawn) = drawn else { break };
+            let above = self.ceiling.as_ref().is_some_and(|ceiling| !ceiling.admits(drawn));
+            open.origins.above_ceiling += u64::from(above);
             self.join_uniform(drawn, open);
         }
+    }
+
+    /// Somebody who may come in, and whether the epoch used it before: of those unused, where they are few, then of all. `None` where none
+    /// was found in many tries.
+    fn below_ceiling(&self, open: &OpenBatch, stream: &mut Stream) -> Option<(u32, bool)> {
+        if self.unused.len() <= MAX_TRIES {
+            let mut unused: Vec<u32> = self.unused.members().collect();
+            stream.shuffle(&mut unused);
+            if let Some(found) = unused.into_iter().find(|instance| self.fits(*instance, open)) {
+                return Some((found, false));
+            }
+        }
+        let drawn = (0..MAX_TRIES).map(|_| stream.below(self.input.instances as u32));
+        let mut free = drawn.filter(|instance| !self.inside.contains(*instance));
+        let found = free.find(|instance| self.fits(*instance, open))?;
+        Some((found, !self.unused.contains(found)))
     }
 
     /// A random one of those that `draw` draws from, who may come in; `None` where a few were drawn in vain.
@@ -169,10 +218,11 @@ impl<'a> Planner<'a> {
         None
     }
 
-    /// Whether the groups in the batch leave a place for `instance`.
+    /// Whether the groups in the batch leave a place for `instance`, and nobody there is too similar.
     fn fits(&self, instance: u32, open: &OpenBatch) -> bool {
         let room = open.size - open.members.len();
         self.schedule.as_ref().is_none_or(|schedule| schedule.fits(instance, room))
+            && self.ceiling.as_ref().is_none_or(|ceiling| ceiling.admits(instance))
     }
 
     /// How many of `size` members are drawn from outside the graph.
@@ -191,7 +241,11 @@ impl<'a> Planner<'a> {
             let may_walk = matches!(self.input.strategy, Strategy::Walk(_)) && open.steps < budget;
             let start = if may_walk {
                 let (schedule, room) = (self.schedule.as_ref(), open.size - open.members.len());
-                let fits = |start| schedule.is_none_or(|schedule| schedule.fits(start, room));
+                let ceiling = self.ceiling.as_ref();
+                let fits = |start| {
+                    schedule.is_none_or(|schedule| schedule.fits(start, room))
+                        && ceiling.is_none_or(|ceiling| ceiling.admits(start))
+                };
                 self.walks.begin(&self.unused.in_graph, open.left, fits)
             } else {
                 self.draw(open, stream, |unused, stream| unused.in_graph.draw(stream))
@@ -206,6 +260,24 @@ impl<'a> Planner<'a> {
                 self.take_neighbors(start, size, open);
             }
             open.origins.count(before, open.members.len());
+        }
+    }
+
+    /// Collects from place `begin` of the order on, until the batch has `size` members or nobody is left.
+    fn take_stretch(&mut self, begin: Option<usize>, size: usize, open: &mut OpenBatch) {
+        let Some(begin) = begin else { return };
+        let before = open.members.len();
+        let order = std::mem::take(&mut self.line.order);
+        let (first, from) = order.split_at(begin);
+        for instance in from.iter().chain(first) {
+            if open.members.len() == size {
+                break;
+            }
+            self.offer(*instance, open);
+        }
+        self.line.order = order;
+        if open.members.len() > before {
+            open.origins.count(before + 1, open.members.len());
         }
     }
 
@@ -248,9 +320,10 @@ impl<'a> Planner<'a> {
 
     /// Adds `instance` if it may be in this batch; whether it did.
     fn offer(&mut self, instance: u32, open: &mut OpenBatch) -> bool {
-        let free = match self.input.coverage {
-            Coverage::Repeat => !self.inside.contains(instance),
-            Coverage::Cover => self.unused.contains(instance),
+        let free = if self.input.covers() {
+            self.unused.contains(instance)
+        } else {
+            !self.inside.contains(instance)
         };
         let avoided = || {
             let label = self.input.labels.map(|labels| labels[instance as usize]);
@@ -269,6 +342,9 @@ impl<'a> Planner<'a> {
         if let Some(schedule) = &mut self.schedule {
             schedule.join(instance, unused);
         }
+        if let Some(ceiling) = &mut self.ceiling {
+            ceiling.join(instance);
+        }
         self.inside.insert(instance);
         open.members.push(instance);
     }
@@ -279,6 +355,24 @@ impl<'a> Planner<'a> {
     }
 }
 
+impl Line {
+    /// The stretches of `input`'s segment, in random order.
+    fn new(input: &PlanInput<'_>, unused: &Unused) -> Self {
+        let Strategy::Order { order } = input.strategy else { return Self::default() };
+        let order: Vec<u32> = order.iter().copied().filter(|instance| unused.contains(*instance)).collect();
+        let stretches = (order.len() / input.batch_size).max(1);
+        let mut stream = input.seed.stream("stretches", input.epoch, input.first_batch as u64, 0);
+        let mut begins: Vec<usize> = (0..stretches).map(|stretch| stretch * input.batch_size).collect();
+        stream.shuffle(&mut begins);
+        // Where instances outside the order share the batches there are more of those than stretches: they begin anywhere.
+        while !order.is_empty() && begins.len() < input.batches {
+            begins.insert(0, stream.below(order.len() as u32) as usize);
+        }
+        begins.truncate(input.batches.max(1));
+        if order.is_empty() { Self::default() } else { Self { order, begins } }
+    }
+}
+
 /// The groups over what is left of the epoch.
 fn schedule<'a>(
     groups: &'a Groups,
@@ -286,7 +380,8 @@ fn schedule<'a>(
     unused: &Unused,
 ) -> Result<GroupSchedule<'a>, SamplingError> {
     let everybody = (0..input.instances as u32).filter(|instance| unused.contains(*instance));
-    if !input.covers() {
+    // A ceiling comes before coverage: then nobody has a place that is reserved.
+    if !input.covers() || input.ceiling.is_some() {
         return GroupSchedule::new(groups, everybody, None);
     }
     let left: usize = (input.first_batch..input.total()).map(|batch| input.size(batch)).sum();

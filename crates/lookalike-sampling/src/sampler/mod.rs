@@ -1,6 +1,7 @@
 //! The sampler that a trainer drives: plans batches, takes embeddings, rebuilds the graph, saves and goes on.
 
 mod agreement;
+mod hardness_share;
 mod offline;
 pub(crate) mod options;
 mod planning;
@@ -12,6 +13,7 @@ mod state;
 mod store;
 
 pub use agreement::{Agreement, check_agreement};
+pub use hardness_share::HardnessShare;
 pub use options::{RestartSchedule, SamplerKind, SamplerOptions};
 pub use report::{EpochReport, SamplerReport, Staleness};
 pub use run_data::{Avoid, Oracle, RankSplit, Ranks, RunData};
@@ -237,7 +239,7 @@ impl Sampler {
     /// none of it can come about from recorded embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
         let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
-        let segment = self.planned(&Silent)?;
+        let segment = self.planned(None, &Silent)?;
         let consumed = position * at_once - segment.first_batch;
         // Batch b is of rank b mod W, or of all.
         let own = segment
@@ -287,7 +289,7 @@ impl Sampler {
     pub fn advance(&mut self) -> Result<(), SamplingError> {
         let (at_once, rounds) = (self.at_once(), self.batches_per_epoch());
         let first = self.position * at_once;
-        let segment = self.planned(&Silent)?;
+        let segment = self.planned(None, &Silent)?;
         let consumed = first - segment.first_batch;
         let origins = segment.origins[consumed..consumed + at_once].to_vec();
         let last = consumed + at_once == segment.batches.len();
@@ -332,6 +334,7 @@ impl Sampler {
             finished: self.finished.clone(),
             staleness: self.staleness,
             graph: (graph.edges() > 0).then(|| graph.statistics()),
+            calibrations: self.sets.iter().map(|set| set.calibration.map(|(_, found)| found)).collect(),
             builds: self.builds,
             build_seconds: self.build_seconds,
         }

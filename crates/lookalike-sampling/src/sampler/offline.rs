@@ -37,8 +37,8 @@ impl Sampler {
             return Ok(());
         }
         let begun = Instant::now();
-        let (graphs, warnings) = self.build_all(&rows, progress)?;
-        self.take_graphs(graphs)?;
+        let (built, warnings) = self.build_all(&rows, progress)?;
+        self.take_built(built)?;
         self.refreshed_at = Some(self.steps);
         if let Some(segment) = self.segment.take() {
             let consumed = self.position * self.at_once() - segment.first_batch;
@@ -52,13 +52,21 @@ impl Sampler {
 
     /// What all ranks together get by [`Sampler::next_segment`]: of [`RankSplit::Batches`](crate::RankSplit::Batches) batch b is of rank b mod W, of
     /// [`RankSplit::Within`](crate::RankSplit::Within) each batch has B·W members, of which rank r gets those at its places r, r + W, r + 2W, ….
-    /// `progress` advances by each of the batches that is planned for it.
+    /// `rows` are those that the graph was [rebuilt from](Sampler::rebuild_from), by which a ceiling is kept; `None` where embeddings were
+    /// recorded. `progress` advances by each of the batches that is planned for it.
     ///
     /// # Errors
-    /// As [`Sampler::next_segment`].
-    pub fn next_segment_of_all(&mut self, progress: &dyn Progress) -> Result<Segment, SamplingError> {
+    /// As [`Sampler::next_segment`]; [`SamplingError::Rows`] for another number of rows.
+    pub fn next_segment_of_all(
+        &mut self,
+        rows: Option<&dyn RowSource>,
+        progress: &dyn Progress,
+    ) -> Result<Segment, SamplingError> {
+        if let Some(rows) = rows.filter(|rows| rows.len() != self.instances) {
+            return Err(SamplingError::Rows { rows: rows.len(), instances: self.instances });
+        }
         let first_batch = self.position * self.at_once();
-        let segment = self.planned(progress)?;
+        let segment = self.planned(rows, progress)?;
         let consumed = first_batch - segment.first_batch;
         let (batches, origins) = (segment.batches[consumed..].to_vec(), segment.origins[consumed..].to_vec());
         Ok(Segment { epoch: segment.epoch, first_batch, batches, origins })

@@ -1,5 +1,5 @@
 //! What a user can choose about batches. Defaults are those of the BatchSampler paper, in the values that its published
-//! program takes for small image data sets.
+//! program takes for small image data sets, but for one: each instance comes once an epoch.
 
 use lookalike_kernels::Scoring;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,14 @@ use crate::error::{SamplingError, Warning};
 use crate::graph::weights::check_temperature;
 use crate::graph::{CandidateDraw, GraphOptions, PairRows};
 use crate::plan::{Coverage, LastBatch, check_uniform_fraction};
+use crate::sampler::hardness_share::HardnessShare;
 use crate::set::check_instances;
+
+/// Candidates of each instance where none are asked for, M. Paper: 1000.
+const CANDIDATES: usize = 1000;
+
+/// Neighbours of each instance where none are asked for, K. Paper: 100.
+const NEIGHBORS: usize = 100;
 
 /// How batches are made.
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -22,6 +29,29 @@ pub enum SamplerKind {
     Walk,
     /// An instance and its nearest neighbours of all: the paper's kNN baseline.
     Nearest,
+    /// Consecutive instances of an order that keeps the neighbours of the nearest-neighbour graph together: GCBS, see
+    /// [`bandwidth_order`](crate::bandwidth_order).
+    Gcbs,
+    /// Clusters of B instances, see [`cluster_order`](crate::cluster_order).
+    Clusters,
+}
+
+impl SamplerKind {
+    /// Whether batches are cut from an order of all instances, which a refresh makes.
+    pub(crate) fn is_order(self) -> bool {
+        matches!(self, Self::Gcbs | Self::Clusters)
+    }
+
+    /// What batches of this kind are called in an error.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Uniform => UNIFORM,
+            Self::Walk => "kind = \"walk\"",
+            Self::Nearest => "kind = \"nearest\"",
+            Self::Gcbs => "kind = \"gcbs\"",
+            Self::Clusters => "kind = \"clusters\"",
+        }
+    }
 }
 
 /// The probability of going back to the start, falling linearly over the first epochs.
@@ -73,29 +103,42 @@ pub struct SamplerOptions {
     pub batch_size: usize,
     /// Whether an instance may come more than once an epoch; uniform epochs always cover.
     pub coverage: Coverage,
-    /// Candidates drawn for each instance at a rebuild, M, for [`SamplerKind::Walk`]. Paper: 1000.
-    pub candidates: usize,
+    /// How hard batches of [`SamplerKind::Walk`] are to be; candidates, neighbours and restart are then found on the data, and must not be
+    /// given.
+    pub hardness_share: Option<HardnessShare>,
+    /// The share of an epoch's time that its graphs may take, where [`SamplerOptions::epoch_seconds`] tells that time and
+    /// [`SamplerOptions::hardness_share`] chooses the candidates.
+    pub budget: f64,
+    /// Seconds that an epoch of training takes.
+    pub epoch_seconds: Option<f64>,
+    /// Candidates drawn for each instance at a rebuild, M, for [`SamplerKind::Walk`]; absent: 1000 as published, or all others where they are
+    /// fewer.
+    pub candidates: Option<usize>,
     /// How the candidates of different instances are drawn, for [`SamplerKind::Walk`]. Published program: independently.
     pub candidate_draw: CandidateDraw,
-    /// Neighbours kept of them, K, for [`SamplerKind::Walk`]; [`SamplerKind::Nearest`] needs and keeps B − 1. Paper: 100.
-    pub neighbors: usize,
+    /// Neighbours kept of them, K, for [`SamplerKind::Walk`], and of all for [`SamplerKind::Gcbs`]; [`SamplerKind::Nearest`] needs and keeps
+    /// B − 1. Absent: 100 as published, or all candidates where they are fewer.
+    pub neighbors: Option<usize>,
     /// In which numbers instances are compared when a graph is built. Published program: `f32`.
     pub scoring: Scoring,
     /// How instances are compared that are pairs of a query and a document, whose embeddings lie side by side in a row; absent: a
     /// row is one embedding. Uniform batches are only measured by it.
     pub pairs: Option<PairRows>,
-    /// Restart probability of [`SamplerKind::Walk`].
-    pub restart: RestartSchedule,
+    /// Restart probability of [`SamplerKind::Walk`]; absent: as published.
+    pub restart: Option<RestartSchedule>,
     /// Temperature τ of [`SamplerKind::Walk`], which then goes to a neighbour with a probability in proportion to
     /// exp(similarity/τ); without one to each alike, as published.
     pub temperature: Option<f64>,
     /// Share of each batch that is drawn uniformly from the unused instances, 0 to 1; the rest is walked, or nearest.
     pub uniform_fraction: f64,
-    /// Edges of a higher similarity are not walked: such neighbours are likely false negatives.
+    /// Nobody shares a batch with an instance of a higher similarity, as far as their embeddings are known: such instances are likely the
+    /// same thing. See [`Ceiling`](crate::Ceiling).
     pub similarity_ceiling: Option<f64>,
+    /// The same, with the similarity that this percentage of all pairs of instances do not exceed, estimated at each rebuild.
+    pub pair_percentile: Option<f64>,
     /// The same, with the similarity that this percentage of the graph's edges do not exceed, found anew at each rebuild.
-    pub similarity_percentile: Option<f64>,
-    /// Of pairs: edges i–j are not walked where query i is closer to document j than this share of its similarity to its own
+    pub edge_percentile: Option<f64>,
+    /// Of pairs: i and j do not share a batch where query i is closer to document j than this share of its similarity to its own
     /// document, or query j to document i; above 0, at most 1. Document j may answer query i just as well. Published for mined negatives:
     /// 0.95 (NV-Retriever, Moreira et al. 2024).
     pub similarity_to_positive: Option<f64>,
@@ -115,17 +158,21 @@ impl Default for SamplerOptions {
         Self {
             kind: SamplerKind::Walk,
             batch_size: 256,
-            coverage: Coverage::Repeat,
-            candidates: 1000,
+            coverage: Coverage::Cover,
+            hardness_share: None,
+            budget: 0.1,
+            epoch_seconds: None,
+            candidates: None,
             candidate_draw: CandidateDraw::Tiles,
-            neighbors: 100,
+            neighbors: None,
             scoring: Scoring::F32,
             pairs: None,
-            restart: RestartSchedule::default(),
+            restart: None,
             temperature: None,
             uniform_fraction: 0.0,
             similarity_ceiling: None,
-            similarity_percentile: None,
+            pair_percentile: None,
+            edge_percentile: None,
             similarity_to_positive: None,
             refresh_every: 100,
             uniform_epochs: 1,
@@ -137,9 +184,6 @@ impl Default for SamplerOptions {
 
 /// What uniform batches are called in an error.
 pub(crate) const UNIFORM: &str = "kind = \"uniform\"";
-
-/// What batches of nearest neighbours are called in an error.
-const NEAREST: &str = "kind = \"nearest\"";
 
 impl SamplerOptions {
     /// Checks the options for a data set of `instances`; what had to be put right is returned.
@@ -154,19 +198,46 @@ impl SamplerOptions {
         if self.refresh_every == 0 {
             return Err(SamplingError::Zero { option: "refresh_every" });
         }
-        self.restart.check()?;
+        self.restart().check()?;
         check_uniform_fraction(self.uniform_fraction)?;
-        self.check_edges()?;
-        self.check_uniform()?;
+        self.check_share()?;
+        self.check_ceilings()?;
+        self.check_kind()?;
         match self.kind {
-            SamplerKind::Walk => Ok(self.graph(self.neighbors).fitted(instances)?.1.into_iter().collect()),
-            SamplerKind::Uniform | SamplerKind::Nearest => Ok(Vec::new()),
+            SamplerKind::Walk if self.hardness_share.is_some() => Ok(Vec::new()),
+            SamplerKind::Walk => {
+                let (candidates, neighbors) = self.sizes(instances);
+                Ok(self.graph(candidates, neighbors).fitted(instances)?.1.into_iter().collect())
+            }
+            SamplerKind::Gcbs if self.neighbors == Some(0) => {
+                Err(SamplingError::Zero { option: "neighbors" })
+            }
+            _ => Ok(Vec::new()),
         }
     }
 
-    /// How a graph of `neighbors` is built.
-    pub(crate) fn graph(&self, neighbors: usize) -> GraphOptions {
-        let Self { candidates, candidate_draw: draw, scoring, pairs, .. } = *self;
+    /// Whether instances that are too similar share no batch.
+    pub(crate) fn has_ceiling(&self) -> bool {
+        [self.similarity_ceiling, self.pair_percentile, self.edge_percentile, self.similarity_to_positive]
+            .iter()
+            .any(Option::is_some)
+    }
+
+    /// M and K of walks among `instances`. What was given is taken as it is, and what was not fits itself to the data.
+    pub(crate) fn sizes(&self, instances: usize) -> (usize, usize) {
+        let others = instances.saturating_sub(1).max(1);
+        let candidates = self.candidates.unwrap_or(CANDIDATES.max(self.neighbors.unwrap_or(0)).min(others));
+        (candidates, self.neighbors.unwrap_or(NEIGHBORS.min(candidates).min(others)))
+    }
+
+    /// The restart probability of walks.
+    pub(crate) fn restart(&self) -> RestartSchedule {
+        self.restart.unwrap_or_default()
+    }
+
+    /// How a graph of `neighbors` of `candidates` is built.
+    pub(crate) fn graph(&self, candidates: usize, neighbors: usize) -> GraphOptions {
+        let Self { candidate_draw: draw, scoring, pairs, .. } = *self;
         GraphOptions { candidates, draw, neighbors, scoring, pairs }
     }
 
@@ -175,18 +246,48 @@ impl SamplerOptions {
         if self.reshuffle == Some(false) { 0 } else { epoch }
     }
 
-    /// Checks the options about which edges are walked, and how likely.
-    fn check_edges(&self) -> Result<(), SamplingError> {
-        if self.candidate_draw == CandidateDraw::Independent && self.kind == SamplerKind::Nearest {
-            let reason = "all other instances are compared";
-            return Err(SamplingError::Combination { option: "candidate_draw", with: NEAREST, reason });
+    /// Checks the share of hardness, and what it does not go with.
+    fn check_share(&self) -> Result<(), SamplingError> {
+        if !(self.budget > 0.0 && self.budget <= 1.0) {
+            let expected = "above 0 and at most 1";
+            return Err(SamplingError::Number { option: "budget", value: self.budget, expected });
         }
+        if let Some(value) = self.epoch_seconds
+            && !(value > 0.0 && value.is_finite())
+        {
+            let expected = "above 0 and finite";
+            return Err(SamplingError::Number { option: "epoch_seconds", value, expected });
+        }
+        let Some(share) = self.hardness_share else { return Ok(()) };
+        share.check()?;
+        let found = "the share finds candidates, neighbors and restart on the data";
+        let others = [
+            ("candidates", self.candidates.is_some(), found),
+            ("neighbors", self.neighbors.is_some(), found),
+            ("restart", self.restart.is_some(), found),
+            (
+                "temperature",
+                self.temperature.is_some(),
+                "walks that prefer the similar are harder than it counts on",
+            ),
+            (
+                "uniform_fraction",
+                self.uniform_fraction > 0.0,
+                "it would make batches easier; ask for a smaller share",
+            ),
+        ];
+        match others.into_iter().find(|(_, given, _)| *given) {
+            None => Ok(()),
+            Some((option, _, reason)) => {
+                Err(SamplingError::Combination { option, with: "hardness_share", reason })
+            }
+        }
+    }
+
+    /// Checks the ceilings on similarity, and the temperature of walks.
+    fn check_ceilings(&self) -> Result<(), SamplingError> {
         if let Some(temperature) = self.temperature {
             check_temperature(temperature)?;
-            if self.kind == SamplerKind::Nearest {
-                let reason = "it takes the most similar neighbors in their order and walks nowhere";
-                return Err(SamplingError::Combination { option: "temperature", with: NEAREST, reason });
-            }
         }
         if let Some(value) = self.similarity_ceiling
             && !(-1.0..=1.0).contains(&value)
@@ -194,15 +295,23 @@ impl SamplerOptions {
             let (option, expected) = ("similarity_ceiling", "a cosine, from -1 to 1");
             return Err(SamplingError::Number { option, value, expected });
         }
-        if let Some(value) = self.similarity_percentile
-            && !(value > 0.0 && value <= 100.0)
-        {
-            let (option, expected) = ("similarity_percentile", "above 0 and at most 100");
-            return Err(SamplingError::Number { option, value, expected });
+        let percentiles =
+            [("pair_percentile", self.pair_percentile), ("edge_percentile", self.edge_percentile)];
+        for (option, value) in percentiles {
+            if let Some(value) = value
+                && !(value > 0.0 && value <= 100.0)
+            {
+                return Err(SamplingError::Number { option, value, expected: "above 0 and at most 100" });
+            }
         }
-        if self.similarity_ceiling.is_some() && self.similarity_percentile.is_some() {
-            let (option, with) = ("similarity_ceiling", "similarity_percentile");
-            let reason = "each says which edges are too similar; give one of them";
+        let given = [
+            ("similarity_ceiling", self.similarity_ceiling),
+            ("pair_percentile", self.pair_percentile),
+            ("edge_percentile", self.edge_percentile),
+        ];
+        let mut given = given.into_iter().filter(|(_, value)| value.is_some());
+        if let (Some((option, _)), Some((with, _))) = (given.next(), given.next()) {
+            let reason = "each says from where on two instances are too similar; give one of them";
             return Err(SamplingError::Combination { option, with, reason });
         }
         self.check_positive()
@@ -225,21 +334,32 @@ impl SamplerOptions {
         Ok(())
     }
 
-    /// Checks that uniform batches are not asked for what only graphs have.
-    fn check_uniform(&self) -> Result<(), SamplingError> {
-        let given = [
-            ("candidate_draw", self.candidate_draw == CandidateDraw::Independent),
-            ("temperature", self.temperature.is_some()),
-            ("uniform_fraction", self.uniform_fraction > 0.0),
-            ("similarity_ceiling", self.similarity_ceiling.is_some()),
-            ("similarity_percentile", self.similarity_percentile.is_some()),
-            ("similarity_to_positive", self.similarity_to_positive.is_some()),
+    /// Checks that a kind of batches is not asked for what it does not have.
+    fn check_kind(&self) -> Result<(), SamplingError> {
+        const UNIFORM_ONLY: &str = "it has no graph, and all of its batches are uniform";
+        const WALKS_ONLY: &str = "it walks nowhere";
+        use SamplerKind::{Clusters, Uniform, Walk};
+        let independent = self.candidate_draw == CandidateDraw::Independent;
+        // What only walks have, what only graphs have, and what all kinds but uniform batches have.
+        let given: [(&str, bool, fn(SamplerKind) -> bool); 8] = [
+            ("candidate_draw", independent, |kind| kind == Walk),
+            ("temperature", self.temperature.is_some(), |kind| kind == Walk),
+            ("hardness_share", self.hardness_share.is_some(), |kind| kind == Walk),
+            ("edge_percentile", self.edge_percentile.is_some(), |kind| !matches!(kind, Uniform | Clusters)),
+            ("uniform_fraction", self.uniform_fraction > 0.0, |kind| kind != Uniform),
+            ("similarity_ceiling", self.similarity_ceiling.is_some(), |kind| kind != Uniform),
+            ("pair_percentile", self.pair_percentile.is_some(), |kind| kind != Uniform),
+            ("similarity_to_positive", self.similarity_to_positive.is_some(), |kind| kind != Uniform),
         ];
-        match given.into_iter().find(|(_, given)| *given && self.kind == SamplerKind::Uniform) {
+        match given.into_iter().find(|(_, given, reads)| *given && !reads(self.kind)) {
             None => Ok(()),
-            Some((option, _)) => {
-                let reason = "it has no graph, and all of its batches are uniform";
-                Err(SamplingError::Combination { option, with: UNIFORM, reason })
+            Some((option, ..)) => {
+                let reason = match self.kind {
+                    Uniform => UNIFORM_ONLY,
+                    Clusters if option == "edge_percentile" => "it has no graph, and no edges",
+                    _ => WALKS_ONLY,
+                };
+                Err(SamplingError::Combination { option, with: self.kind.name(), reason })
             }
         }
     }
@@ -251,48 +371,62 @@ impl SamplerOptions {
     }
 
     /// Every option by name. A new one must be named here: the pattern has no rest.
-    fn values(&self) -> [(&'static str, String); 20] {
+    fn values(&self) -> [(&'static str, String); 24] {
         let Self {
             kind,
             batch_size,
             coverage,
+            hardness_share,
+            budget,
+            epoch_seconds,
             candidates,
             candidate_draw,
             neighbors,
             scoring,
             pairs,
-            restart: RestartSchedule { from, to, over_epochs },
+            restart: _,
             temperature,
             uniform_fraction,
             similarity_ceiling,
-            similarity_percentile,
+            pair_percentile,
+            edge_percentile,
             similarity_to_positive,
             refresh_every,
             uniform_epochs,
             last_batch,
             reshuffle,
         } = self;
+        let RestartSchedule { from, to, over_epochs } = self.restart();
         [
             ("kind", format!("{kind:?}")),
             ("batch_size", batch_size.to_string()),
             ("coverage", format!("{coverage:?}")),
-            ("candidates", candidates.to_string()),
+            ("hardness_share", shown(hardness_share)),
+            ("budget", budget.to_string()),
+            ("epoch_seconds", shown(epoch_seconds)),
+            ("candidates", shown(candidates)),
             ("candidate_draw", format!("{candidate_draw:?}")),
-            ("neighbors", neighbors.to_string()),
+            ("neighbors", shown(neighbors)),
             ("scoring", format!("{scoring:?}")),
             ("pairs", format!("{pairs:?}")),
             ("restart.from", from.to_string()),
             ("restart.to", to.to_string()),
             ("restart.over_epochs", over_epochs.to_string()),
-            ("temperature", format!("{temperature:?}")),
+            ("temperature", shown(temperature)),
             ("uniform_fraction", uniform_fraction.to_string()),
-            ("similarity_ceiling", format!("{similarity_ceiling:?}")),
-            ("similarity_percentile", format!("{similarity_percentile:?}")),
-            ("similarity_to_positive", format!("{similarity_to_positive:?}")),
+            ("similarity_ceiling", shown(similarity_ceiling)),
+            ("pair_percentile", shown(pair_percentile)),
+            ("edge_percentile", shown(edge_percentile)),
+            ("similarity_to_positive", shown(similarity_to_positive)),
             ("refresh_every", refresh_every.to_string()),
             ("uniform_epochs", uniform_epochs.to_string()),
             ("last_batch", format!("{last_batch:?}")),
             ("reshuffle", reshuffle.unwrap_or(true).to_string()),
         ]
     }
+}
+
+/// An option that can be absent, in an error.
+fn shown<T: std::fmt::Debug>(value: &Option<T>) -> String {
+    value.as_ref().map_or_else(|| "none".to_owned(), |value| format!("{value:?}"))
 }

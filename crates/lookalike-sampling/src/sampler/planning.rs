@@ -1,10 +1,11 @@
 //! How the batches up to the next refresh are planned: those of each data set by themselves, then one behind another in the order of the
 //! epoch.
 
-use lookalike_base::{Progress, Watch};
+use lookalike_base::{Progress, RowSource, Watch};
 use lookalike_metrics::PairSum;
 
-use crate::error::SamplingError;
+use crate::error::{SamplingError, Warning};
+use crate::plan::ceiling::{Ceiling, Limits};
 use crate::plan::hardness::tally;
 use crate::plan::{PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
 use crate::sampler::Sampler;
@@ -29,19 +30,43 @@ impl Sampler {
     }
 
     /// The segment that holds the next batch; `progress` advances by each that is planned for it.
-    pub(crate) fn planned(&mut self, progress: &dyn Progress) -> Result<&Segment, SamplingError> {
+    ///
+    /// `rows` are the embeddings of all instances where they were not recorded.
+    pub(crate) fn planned(
+        &mut self,
+        rows: Option<&dyn RowSource>,
+        progress: &dyn Progress,
+    ) -> Result<&Segment, SamplingError> {
         let segment = match self.segment.take() {
             Some(segment) => segment,
-            None => self.plan(progress)?,
+            None => self.plan(rows, progress)?,
         };
         Ok(self.segment.insert(segment))
     }
 
-    fn plan(&mut self, progress: &dyn Progress) -> Result<Segment, SamplingError> {
+    fn plan(
+        &mut self,
+        rows: Option<&dyn RowSource>,
+        progress: &dyn Progress,
+    ) -> Result<Segment, SamplingError> {
+        let segment = self.plan_segment(rows, progress)?;
+        let members = segment.origins.iter().map(|origins| origins.above_ceiling).sum();
+        if members > 0 {
+            let batches = segment.batches.len();
+            self.warn(vec![Warning::AboveCeiling { step: self.steps, members, batches }]);
+        }
+        Ok(segment)
+    }
+
+    fn plan_segment(
+        &mut self,
+        rows: Option<&dyn RowSource>,
+        progress: &dyn Progress,
+    ) -> Result<Segment, SamplingError> {
         let (rounds, at_once) = (self.batches_per_epoch(), self.at_once());
         let (first, left) = (self.position * at_once, rounds - self.position);
         if self.is_uniform() {
-            return self.plan_batches(first, left * at_once, progress);
+            return self.plan_batches(first, left * at_once, rows, progress);
         }
         let due = self.refreshed_at.map_or(self.steps, |at| at.saturating_add(self.options.refresh_every));
         if due <= self.steps {
@@ -50,7 +75,7 @@ impl Sampler {
         let refreshed_at = self.refreshed_at.unwrap_or(self.steps);
         let until_refresh = refreshed_at.saturating_add(self.options.refresh_every) - self.steps;
         let batches = usize::try_from(until_refresh).map_or(left, |until| until.min(left));
-        let segment = self.plan_batches(first, batches * at_once, progress)?;
+        let segment = self.plan_batches(first, batches * at_once, rows, progress)?;
         self.measure(&segment)?;
         Ok(segment)
     }
@@ -91,9 +116,13 @@ impl Sampler {
         &self,
         first_batch: usize,
         batches: usize,
+        rows: Option<&dyn RowSource>,
         progress: &dyn Progress,
     ) -> Result<Segment, SamplingError> {
         let at_once = self.at_once();
+        let stored = self.store.rows()?;
+        // Who has an embedding is known of those that were recorded.
+        let rows = rows.or(stored.as_ref().map(|rows| rows as &dyn RowSource));
         let order = self.set_order().of_epoch(&self.rounds(), self.seed, self.drawn_epoch());
         let parted = order.split_at_checked(first_batch / at_once);
         let parted = parted.and_then(|(before, from)| Some((before, from.get(..batches / at_once)?)));
@@ -107,7 +136,7 @@ impl Sampler {
             let count = |rounds: &[usize]| rounds.iter().filter(|of| **of == number).count() * at_once;
             let part = match count(during) {
                 0 => return Ok(Vec::new().into_iter()),
-                batches => self.plan_set(set, count(before), batches, progress),
+                batches => self.plan_set(set, count(before), batches, rows, progress),
             };
             let part = part.map_err(|error| set.named((number, self.sets.len()), error))?;
             let mut planned: Vec<_> = part.batches.into_iter().zip(part.origins).collect();
@@ -127,17 +156,30 @@ impl Sampler {
         set: &SetState,
         first_batch: usize,
         batches: usize,
+        rows: Option<&dyn RowSource>,
         progress: &dyn Progress,
     ) -> Result<Segment, SamplingError> {
         let strategy = match self.options.kind {
             _ if self.is_uniform() => Strategy::Uniform,
             SamplerKind::Nearest => Strategy::Nearest { graph: &set.graph },
+            SamplerKind::Gcbs | SamplerKind::Clusters => Strategy::Order { order: &set.order },
             SamplerKind::Walk | SamplerKind::Uniform => {
-                let restart = self.options.restart.at(self.epoch);
+                let found = set.calibration.map(|(_, found)| found.restart as f32);
+                let restart = found.unwrap_or_else(|| self.options.restart().at(self.epoch));
                 Strategy::Walk(Transition { graph: &set.graph, restart, weights: set.weights.as_ref() })
             }
         };
         let labels = self.avoided(Avoid::Members).map(|labels| &labels[set.first..][..set.instances]);
+        let rows = rows.map(|rows| set.rows(rows));
+        // All rows are those of somebody where they are kept elsewhere.
+        let present = (self.store.columns > 0).then(|| self.store.present.part(set.first, set.instances));
+        let limits = self.limits(set);
+        let ceiling = match &rows {
+            Some(rows) if limits != Limits::default() => {
+                Some(Ceiling::new(rows, self.options.pairs, present.as_ref(), limits)?)
+            }
+            _ => None,
+        };
         let input = PlanInput {
             instances: set.instances,
             batch_size: self.data.ranks.planned_size(self.options.batch_size),
@@ -148,6 +190,7 @@ impl Sampler {
             uniform_fraction: self.options.uniform_fraction,
             // Its own where there are several.
             groups: set.groups.as_ref().or(self.data.groups.as_ref()),
+            ceiling,
             labels,
             seed: set.seed,
             epoch: self.drawn_epoch(),
@@ -156,6 +199,14 @@ impl Sampler {
             used: &self.used.part(set.first, set.instances),
         };
         plan_segment(&input, Watch { progress, cancellation: &self.cancellation })
+    }
+
+    /// How similar instances of a data set may be that share a batch, as far as it is known.
+    fn limits(&self, set: &SetState) -> Limits {
+        Limits {
+            similarity: self.options.similarity_ceiling.or(set.limit),
+            to_positive: self.options.similarity_to_positive,
+        }
     }
 
     /// The labels, where `what` is to be avoided by them.

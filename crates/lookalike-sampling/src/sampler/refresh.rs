@@ -4,39 +4,54 @@ use std::time::Instant;
 
 use lookalike_base::{Progress, RowSource, Silent, Watch};
 
+use crate::dial::{Calibration, DialInput, calibrate};
 use crate::error::{SamplingError, Warning};
 use crate::graph::weights::EdgeWeights;
-use crate::graph::{ProximityGraph, knn_graph, proximity_graph};
+use crate::graph::{ProximityGraph, knn_graph, pair_percentile, proximity_graph};
+use crate::plan::bandwidth::bandwidth_order;
+use crate::plan::clusters::cluster_order;
 use crate::sampler::Sampler;
 use crate::sampler::options::SamplerKind;
 use crate::sampler::run_data::Avoid;
 use crate::sampler::sets::{PartProgress, SetState, warning};
 use crate::set::InstanceSet;
 
+/// Of all pairs those above this percentile are what GCBS orders instances by, as published.
+const GCBS_PERCENTILE: f64 = 99.9;
+
+/// Who may be drawn together in one data set, from its embeddings as they are at a refresh.
+pub(crate) struct Built {
+    pub(crate) graph: ProximityGraph,
+    pub(crate) order: Vec<u32>,
+    pub(crate) limit: Option<f64>,
+    pub(crate) calibration: Option<(u64, Calibration)>,
+}
+
 impl Sampler {
     /// Builds the graph of each data set from the embeddings there are; with too few of them its batches are uniform until the next
     /// refresh.
     pub(crate) fn refresh(&mut self) -> Result<(), SamplingError> {
         let begun = Instant::now();
-        let (neighbors, sets) = (self.neighbors(), self.sets.len());
-        let (mut graphs, mut warnings, mut built) = (Vec::new(), Vec::new(), false);
+        let (needed, sets) = (self.needed(), self.sets.len());
+        let (mut all, mut warnings, mut built) = (Vec::new(), Vec::new(), false);
         let rows = self.store.rows()?;
         for (number, set) in self.sets.iter().enumerate() {
             let present = self.store.present.part(set.first, set.instances);
             let embedded = present.count();
-            graphs.push(match rows {
-                Some(rows) if embedded > neighbors => {
+            all.push(match rows {
+                Some(rows) if embedded > needed => {
                     built = true;
                     self.build(number, &rows, Some(&present), &Silent, &mut warnings)?
                 }
                 _ => {
-                    let few = Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors };
+                    let few = Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors: needed };
                     warnings.push(warning((number, sets), few));
-                    ProximityGraph::empty(set.instances)
+                    let graph = ProximityGraph::empty(set.instances);
+                    Built { graph, order: Vec::new(), limit: set.limit, calibration: set.calibration }
                 }
             });
         }
-        self.take_graphs(graphs)?;
+        self.take_built(all)?;
         self.builds += u64::from(built);
         self.warn(warnings);
         self.staleness = Some(self.store.staleness(self.steps));
@@ -50,17 +65,17 @@ impl Sampler {
         &self,
         rows: &dyn RowSource,
         progress: &dyn Progress,
-    ) -> Result<(Vec<ProximityGraph>, Vec<Warning>), SamplingError> {
+    ) -> Result<(Vec<Built>, Vec<Warning>), SamplingError> {
         let mut warnings = Vec::new();
         let build = |(number, set): (usize, &SetState)| {
             let progress = PartProgress { all: progress, before: set.first as u64 };
             self.build(number, rows, None, &progress, &mut warnings)
         };
-        let graphs = self.sets.iter().enumerate().map(build).collect::<Result<_, _>>()?;
-        Ok((graphs, warnings))
+        let built = self.sets.iter().enumerate().map(build).collect::<Result<_, _>>()?;
+        Ok((built, warnings))
     }
 
-    /// The graph of data set `number` from the rows of all instances, with the edges that are walked.
+    /// What data set `number` is sampled by, from the rows of all instances.
     fn build(
         &self,
         number: usize,
@@ -68,24 +83,147 @@ impl Sampler {
         present: Option<&InstanceSet>,
         progress: &dyn Progress,
         warnings: &mut Vec<Warning>,
-    ) -> Result<ProximityGraph, SamplingError> {
+    ) -> Result<Built, SamplingError> {
         let (set, place) = (&self.sets[number], (number, self.sets.len()));
-        let (rows, neighbors) = (set.rows(rows), self.neighbors());
+        let rows = set.rows(rows);
         let watch = Watch { progress, cancellation: &self.cancellation };
-        let built = if self.options.kind == SamplerKind::Nearest {
-            let graph = knn_graph(&rows, present, neighbors, self.options.pairs, self.options.scoring, watch);
-            graph.map(|graph| (graph, Vec::new()))
-        } else {
-            proximity_graph(&rows, present, &self.options.graph(neighbors), set.seed, self.builds, watch)
-        };
-        let (graph, advice) = built.map_err(|error| match error {
+        let mut advice = Vec::new();
+        let built = self.build_set(set, &rows, present, watch, &mut advice).map_err(|error| match error {
             SamplingError::NotFinite { instance, column } => {
                 SamplingError::NotFinite { instance: instance + set.first as u32, column }
             }
             error => set.named(place, error),
-        })?;
+        });
         warnings.extend(advice.into_iter().map(|advice| warning(place, advice)));
-        self.walkable(set, graph, &rows)
+        built
+    }
+
+    fn build_set(
+        &self,
+        set: &SetState,
+        rows: &dyn RowSource,
+        present: Option<&InstanceSet>,
+        watch: Watch<'_>,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<Built, SamplingError> {
+        let options = &self.options;
+        let (pairs, scoring) = (options.pairs, options.scoring);
+        let percentile =
+            |percentile| pair_percentile(rows, present, pairs, percentile, set.seed, self.builds);
+        let embedded = present.map_or(set.instances, InstanceSet::count);
+        let mut built = Built {
+            graph: ProximityGraph::empty(set.instances),
+            order: Vec::new(),
+            limit: options.similarity_ceiling,
+            calibration: None,
+        };
+        if let Some(share) = options.pair_percentile {
+            built.limit = percentile(share)?.map(f64::from);
+        }
+        match options.kind {
+            SamplerKind::Nearest => {
+                built.graph = knn_graph(rows, present, self.needed(), pairs, scoring, watch)?;
+            }
+            SamplerKind::Gcbs => {
+                let (_, neighbors) = options.sizes(embedded);
+                built.graph = knn_graph(rows, present, neighbors.min(embedded - 1), pairs, scoring, watch)?;
+            }
+            SamplerKind::Clusters => {
+                let size = self.data.ranks.planned_size(options.batch_size);
+                built.order = cluster_order(rows, present, pairs, size, set.seed, self.builds, watch)?;
+            }
+            SamplerKind::Walk if options.hardness_share.is_some() => {
+                self.build_by_dial(set, rows, present, watch, &mut built, warnings)?;
+            }
+            SamplerKind::Walk | SamplerKind::Uniform => {
+                // What was not given fits itself to those who have an embedding.
+                let (candidates, neighbors) = options.sizes(embedded);
+                let asked = options.graph(candidates, neighbors);
+                let (graph, advice) = proximity_graph(rows, present, &asked, set.seed, self.builds, watch)?;
+                built.graph = graph;
+                warnings.extend(advice);
+            }
+        }
+        if let Some(share) = options.edge_percentile {
+            built.limit = built.graph.similarity_percentile(share).map(f64::from);
+        }
+        let before = built.graph.edges();
+        built.graph = self.walkable(set, built.graph, built.limit, rows)?;
+        if before > 0 && built.graph.edges() == 0 {
+            warnings.push(Warning::NoEdges { step: self.steps, edges: before });
+        }
+        if options.kind == SamplerKind::Gcbs {
+            let threshold = percentile(GCBS_PERCENTILE)?.unwrap_or(-1.0);
+            built.graph = built.graph.filtered(|_, _, similarity| similarity >= threshold)?;
+            built.order = bandwidth_order(&built.graph);
+            built.order.retain(|instance| present.is_none_or(|present| present.contains(*instance)));
+        }
+        Ok(built)
+    }
+
+    /// The graph by which walks come to the share of hardness that is asked for in this epoch. It is calibrated at the first refresh of
+    /// each epoch.
+    fn build_by_dial(
+        &self,
+        set: &SetState,
+        rows: &dyn RowSource,
+        present: Option<&InstanceSet>,
+        watch: Watch<'_>,
+        built: &mut Built,
+        warnings: &mut Vec<Warning>,
+    ) -> Result<(), SamplingError> {
+        let Some(share) = self.options.hardness_share else { return Ok(()) };
+        let asked = share.at(self.epoch);
+        let input = self.dial(set, rows, present);
+        let silent = Watch { progress: &Silent, cancellation: watch.cancellation };
+        let known = set.calibration.filter(|(epoch, known)| *epoch == self.epoch && known.asked == asked);
+        let mut calibration = match known {
+            Some((_, known)) => known,
+            None => calibrate(&input, asked, silent)?,
+        };
+        let neighbors = if known.is_some() { calibration.neighbors } else { calibration.spare_neighbors() };
+        let options = self.options.graph(calibration.candidates, neighbors);
+        let (graph, _) = proximity_graph(rows, present, &options, set.seed, self.builds, watch)?;
+        built.graph = if known.is_some() { graph } else { calibration.fit(graph, &input, silent)? };
+        if known.is_none() {
+            if calibration.nearest <= calibration.uniform {
+                warnings.push(Warning::AllAlike { step: self.steps });
+            } else if calibration.is_short() {
+                warnings.push(Warning::ShareNotReached {
+                    asked: format!("{asked}"),
+                    reached: format!("{:.2}", calibration.share),
+                    candidates: calibration.candidates,
+                    by_budget: calibration.most_candidates.is_some(),
+                });
+            }
+        }
+        built.calibration = Some((self.epoch, calibration));
+        Ok(())
+    }
+
+    /// What the dial of a data set depends on.
+    fn dial<'a>(
+        &self,
+        set: &SetState,
+        rows: &'a dyn RowSource,
+        present: Option<&'a InstanceSet>,
+    ) -> DialInput<'a> {
+        let batches = self.batches_per_epoch() as u64;
+        // An epoch in which no refresh is due can have one at its beginning.
+        let builds = batches.div_ceil(self.options.refresh_every.min(batches.max(1))).max(1);
+        let build_seconds =
+            self.options.epoch_seconds.map(|seconds| seconds * self.options.budget / builds as f64);
+        DialInput {
+            rows,
+            present,
+            pairs: self.options.pairs,
+            scoring: self.options.scoring,
+            batch_size: self.data.ranks.planned_size(self.options.batch_size),
+            coverage: self.options.coverage,
+            seed: set.seed,
+            build: self.builds,
+            build_seconds,
+        }
     }
 
     /// The graph without the edges that are too similar, or false.
@@ -93,11 +231,9 @@ impl Sampler {
         &self,
         set: &SetState,
         graph: ProximityGraph,
+        ceiling: Option<f64>,
         rows: &dyn RowSource,
     ) -> Result<ProximityGraph, SamplingError> {
-        let percentile =
-            self.options.similarity_percentile.and_then(|share| graph.similarity_percentile(share));
-        let ceiling = percentile.map(f64::from).or(self.options.similarity_ceiling);
         let labels = self.avoided(Avoid::Edges).map(|labels| &labels[set.first..][..set.instances]);
         let graph = if ceiling.is_none() && labels.is_none() {
             graph
@@ -108,30 +244,35 @@ impl Sampler {
             })?
         };
         match self.options.similarity_to_positive {
-            None => Ok(graph),
-            Some(share) => graph.below_positive(rows, share),
+            Some(share) if graph.edges() > 0 => graph.below_positive(rows, share),
+            _ => Ok(graph),
         }
     }
 
-    /// Walks on these graphs, one for each data set, from now on.
-    pub(crate) fn take_graphs(&mut self, graphs: Vec<ProximityGraph>) -> Result<(), SamplingError> {
+    /// Samples by these from now on, one for each data set.
+    pub(crate) fn take_built(&mut self, built: Vec<Built>) -> Result<(), SamplingError> {
         let temperature = self.options.temperature.filter(|_| self.options.kind == SamplerKind::Walk);
-        let weights = |graph| temperature.map(|temperature| EdgeWeights::new(graph, temperature)).transpose();
-        let weights = graphs.iter().map(weights).collect::<Result<Vec<_>, _>>()?;
-        for (set, (graph, weights)) in self.sets.iter_mut().zip(graphs.into_iter().zip(weights)) {
-            (set.graph, set.weights) = (graph, weights);
+        let weights = |built: &Built| {
+            temperature.map(|temperature| EdgeWeights::new(&built.graph, temperature)).transpose()
+        };
+        let weights = built.iter().map(weights).collect::<Result<Vec<_>, _>>()?;
+        for (set, (built, weights)) in self.sets.iter_mut().zip(built.into_iter().zip(weights)) {
+            set.weights = weights;
+            Built { graph: set.graph, order: set.order, limit: set.limit, calibration: set.calibration } =
+                built;
         }
         Ok(())
     }
 
-    /// Neighbours that each instance in a graph gets.
-    fn neighbors(&self) -> usize {
+    /// Neighbours that each instance must get, or, where batches need no graph, one.
+    fn needed(&self) -> usize {
         match self.options.kind {
             // Enough to fill a batch, that of all ranks where it is split.
             SamplerKind::Nearest => {
                 self.data.ranks.planned_size(self.options.batch_size).saturating_sub(1).max(1)
             }
-            SamplerKind::Walk | SamplerKind::Uniform => self.options.neighbors,
+            SamplerKind::Walk if self.options.hardness_share.is_none() => self.options.neighbors.unwrap_or(1),
+            _ => 1,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dial::Calibration;
 use crate::graph::GraphStatistics;
 use crate::plan::hardness::HardnessTally;
 use crate::plan::{BatchOrigins, decile};
@@ -54,6 +55,8 @@ pub struct SamplerReport {
     pub staleness: Option<Staleness>,
     /// The graph in use, if there is one.
     pub graph: Option<GraphStatistics>,
+    /// What the dial came to, of each data set; nothing without a dial, and before the first refresh.
+    pub calibrations: Vec<Option<Calibration>>,
     /// Rebuilds of the graph since the run began; those of several data sets count as one.
     pub builds: u64,
     /// Seconds spent on them by this process.

@@ -8,6 +8,7 @@ use std::ops::Range;
 use lookalike_base::{Progress, RowSource, Seed};
 use serde::{Deserialize, Serialize};
 
+use crate::dial::Calibration;
 use crate::error::{SamplingError, Warning};
 use crate::graph::ProximityGraph;
 use crate::graph::weights::EdgeWeights;
@@ -50,6 +51,12 @@ pub(crate) struct SetState {
     pub(crate) graph: ProximityGraph,
     /// Of the graph's edges, where walks prefer the similar.
     pub(crate) weights: Option<EdgeWeights>,
+    /// What batches are cut from, of kinds that cut them.
+    pub(crate) order: Vec<u32>,
+    /// The similarity above which two of its instances share no batch, where a ceiling is asked for and known.
+    pub(crate) limit: Option<f64>,
+    /// What the dial came to, and in which epoch.
+    pub(crate) calibration: Option<(u64, Calibration)>,
 }
 
 impl DataSets {
@@ -92,6 +99,9 @@ impl DataSets {
                 groups: groups.filter(|_| sizes.len() > 1).map(|groups| groups.part(begin, *size)),
                 graph: ProximityGraph::empty(*size),
                 weights: None,
+                order: Vec::new(),
+                limit: None,
+                calibration: None,
             }
         };
         Ok(sizes.iter().enumerate().map(state).collect())

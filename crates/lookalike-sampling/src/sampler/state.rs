@@ -6,18 +6,21 @@
 use lookalike_base::{Array, Arrays, Rows, Seed, Silent};
 use serde::{Deserialize, Serialize};
 
+use crate::dial::Calibration;
 use crate::error::{SamplingError, Warning};
 use crate::graph::{ProximityGraph, check_row};
 use crate::plan::groups::Groups;
+use crate::plan::{BatchOrigins, Segment};
 use crate::sampler::Sampler;
 use crate::sampler::options::SamplerOptions;
+use crate::sampler::refresh::Built;
 use crate::sampler::report::{EpochReport, Staleness};
 use crate::sampler::run_data::{Avoid, Oracle, RankSplit, RunData};
-use crate::sampler::sets::{DataSets, part};
+use crate::sampler::sets::{DataSets, SetState, part};
 use crate::set::InstanceSet;
 
-/// The format of saved states. From 1 on fingerprints are SHA-256.
-pub(crate) const FORMAT: u32 = 1;
+/// The format of saved states. From 1 on fingerprints are SHA-256, from 2 on options can be absent.
+pub(crate) const FORMAT: u32 = 2;
 
 /// Where a sampler was; its large arrays are saved beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -64,6 +67,16 @@ pub struct SamplerState {
     pub fingerprint: u64,
     /// First batch and number of batches of the running segment, if one is planned.
     pub segment: Option<(usize, usize)>,
+    /// How the members of its batches came into them, where it is saved as it was planned: a ceiling is kept by embeddings that may have
+    /// changed since.
+    #[serde(default)]
+    pub origins: Option<Vec<BatchOrigins>>,
+    /// Of each data set the similarity above which instances share no batch.
+    #[serde(default)]
+    pub limits: Vec<Option<f64>>,
+    /// Of each data set what the dial came to, and in which epoch.
+    #[serde(default)]
+    pub calibrations: Vec<Option<(u64, Calibration)>>,
     /// The running epoch.
     pub current: EpochReport,
     /// The epoch before.
@@ -81,7 +94,8 @@ impl Sampler {
     ///
     /// # Shapes
     /// `used` and `present` ⌈N/64⌉ words of 64 instances; after the first record `embeddings` N×d and `stamps` N; with a graph of E
-    /// edges `graph.degrees` N, `graph.neighbors` and `graph.similarities` E.
+    /// edges `graph.degrees` N, `graph.neighbors` and `graph.similarities` E; `order` up to N where batches are cut from one; with a ceiling
+    /// `segment.members`, those of all its batches one behind another.
     pub fn state(&self) -> (SamplerState, Arrays) {
         let graph = self.graph();
         let state = SamplerState {
@@ -102,11 +116,25 @@ impl Sampler {
             builds: self.builds,
             fingerprint: graph.fingerprint(),
             segment: self.segment.as_ref().map(|segment| (segment.first_batch, segment.batches.len())),
+            origins: self.saved_segment().map(|segment| segment.origins.clone()),
+            limits: self.sets.iter().map(|set| set.limit).collect(),
+            calibrations: self.sets.iter().map(|set| set.calibration).collect(),
             current: self.current.clone(),
             finished: self.finished.clone(),
             staleness: self.staleness,
         };
         let mut arrays = Arrays::new();
+        if let Some(segment) = self.saved_segment() {
+            let members = segment.batches.concat();
+            arrays.insert("segment.members".into(), Array::u32([members.len()], members));
+        }
+        if self.options.kind.is_order() {
+            let own = |set: &SetState| {
+                set.order.iter().map(|instance| instance + set.first as u32).collect::<Vec<u32>>()
+            };
+            let order = self.sets.iter().flat_map(own).collect::<Vec<u32>>();
+            arrays.insert("order".into(), Array::u32([order.len()], order));
+        }
         for (name, set) in [("used", &self.used), ("present", &self.store.present)] {
             arrays.insert(name.into(), Array::u64([set.words().len()], set.words().to_vec()));
         }
@@ -157,7 +185,7 @@ impl Sampler {
         check_same_data(&data, state)?;
         let (mut sampler, warnings) = Self::with_data(instances, options, seed, data)?;
         sampler.restore_embeddings(arrays)?;
-        sampler.restore_graphs(restore_graph(instances, state.fingerprint, arrays)?)?;
+        sampler.restore_sets(restore_graph(instances, state.fingerprint, arrays)?, state, arrays)?;
         sampler.used = set(arrays, "used", instances)?;
         sampler.epoch = state.epoch;
         sampler.position = state.position;
@@ -168,16 +196,42 @@ impl Sampler {
         sampler.current = state.current.clone();
         sampler.finished.clone_from(&state.finished);
         sampler.staleness = state.staleness;
-        sampler.restore_segment(state.segment)?;
+        sampler.restore_segment(state, arrays)?;
         Ok((sampler, warnings))
     }
 
-    fn restore_graphs(&mut self, graph: ProximityGraph) -> Result<(), SamplingError> {
+    /// The running segment, where it must be saved as it was planned.
+    fn saved_segment(&self) -> Option<&Segment> {
+        self.segment.as_ref().filter(|_| self.options.has_ceiling())
+    }
+
+    fn restore_sets(
+        &mut self,
+        graph: ProximityGraph,
+        state: &SamplerState,
+        arrays: &Arrays,
+    ) -> Result<(), SamplingError> {
         let graphs = match &self.sets[..] {
             [_] => vec![graph],
             sets => sets.iter().map(|set| part(&graph, set)).collect::<Result<_, _>>()?,
         };
-        self.take_graphs(graphs)
+        let sets = self.sets.len();
+        if state.limits.len() != sets || state.calibrations.len() != sets {
+            let problem = format!("it has limits and calibrations for other than {sets} data sets");
+            return Err(SamplingError::State { problem });
+        }
+        let order =
+            if self.options.kind.is_order() { members(arrays, "order", self.instances)? } else { Vec::new() };
+        let built = graphs.into_iter().enumerate().map(|(number, graph)| {
+            let set = &self.sets[number];
+            let own = set.first as u32..(set.first + set.instances) as u32;
+            let order =
+                order.iter().filter(|instance| own.contains(instance)).map(|member| member - own.start);
+            let (limit, calibration) = (state.limits[number], state.calibrations[number]);
+            Built { graph, order: order.collect(), limit, calibration }
+        });
+        let built = built.collect();
+        self.take_built(built)
     }
 
     fn restore_embeddings(&mut self, arrays: &Arrays) -> Result<(), SamplingError> {
@@ -204,7 +258,8 @@ impl Sampler {
     }
 
     /// Plans the running segment again.
-    fn restore_segment(&mut self, segment: Option<(usize, usize)>) -> Result<(), SamplingError> {
+    fn restore_segment(&mut self, state: &SamplerState, arrays: &Arrays) -> Result<(), SamplingError> {
+        let segment = state.segment;
         let invalid = |problem| Err(SamplingError::State { problem });
         let (position, total) = (self.position, self.batches_per_epoch());
         if position >= total {
@@ -224,9 +279,53 @@ impl Sampler {
                     "its batch {next} is outside its {count} batches from batch {first} on"
                 ));
             }
-            self.segment = Some(self.plan_batches(first, count, &Silent)?);
+            self.segment = Some(match &state.origins {
+                None => self.plan_batches(first, count, None, &Silent)?,
+                Some(origins) => self.read_segment(first, count, origins, arrays)?,
+            });
         }
         Ok(())
+    }
+
+    /// A segment that was saved as it was planned.
+    fn read_segment(
+        &self,
+        first_batch: usize,
+        count: usize,
+        origins: &[BatchOrigins],
+        arrays: &Arrays,
+    ) -> Result<Segment, SamplingError> {
+        let saved = members(arrays, "segment.members", self.instances)?;
+        let sizes = origins.iter().map(|origins| usize::try_from(origins.members()).unwrap_or(usize::MAX));
+        let total = sizes.clone().try_fold(0_usize, usize::checked_add);
+        if origins.len() != count || total != Some(saved.len()) {
+            let problem = format!("{} members do not fill {count} batches as it says", saved.len());
+            return Err(SamplingError::State { problem });
+        }
+        let mut rest = &saved[..];
+        let batch = |size| {
+            let (batch, after) = rest.split_at(size);
+            rest = after;
+            batch.to_vec()
+        };
+        let batches = sizes.map(batch).collect();
+        Ok(Segment { epoch: self.epoch, first_batch, batches, origins: origins.to_vec() })
+    }
+}
+
+/// The array `name` of instances.
+fn members(arrays: &Arrays, name: &str, instances: usize) -> Result<Vec<u32>, SamplingError> {
+    let array = arrays.get(name).ok_or_else(|| missing(name))?;
+    let values = array.as_u32().ok_or_else(|| mistyped(name, array, "U32"))?;
+    if *array.shape != [values.len()] {
+        return Err(misshapen(name, &array.shape, &format!("a vector of {}", values.len())));
+    }
+    match values.iter().find(|instance| **instance as usize >= instances) {
+        None => Ok(values.to_vec()),
+        Some(instance) => {
+            let problem = format!("its array {name} names instance {instance} of {instances}");
+            Err(SamplingError::State { problem })
+        }
     }
 }
 
