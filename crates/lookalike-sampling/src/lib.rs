@@ -13,6 +13,7 @@ pub use graph::{
     proximity_graph,
 };
 pub use lookalike_kernels::Scoring;
+pub use lookalike_metrics::UNLABELLED;
 pub use plan::groups::Groups;
 pub use plan::hardness::{HardnessTally, decile_hardness};
 pub use plan::report::{AnchorHistogram, GraphReport, PlanContext, PlanReport, SIMILARITY_BINS, plan_report};

@@ -12,6 +12,7 @@ import numpy as np
 from lookalike import _arrays, _lookalike
 from lookalike._arrays import ArrayLike, Floats
 from lookalike._graphs import Coverage, Graph, Kind, Pairs, Scoring
+from lookalike._reports import SamplerReport, sampler_in_words
 
 #: Of what `LookalikeBatchSampler.state_dict` gives.
 VERSION = 1
@@ -349,15 +350,12 @@ class LookalikeBatchSampler:
         self._epoch, self._first = (epoch, consumed) if self._resuming else (self._native.epoch, 0)
         self._iterations += 1
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> SamplerReport:
         """The sampler in numbers: where the members of batches came from and how hard they are, by tenth of the epoch.
 
-        ``current`` and ``finished`` epoch (``deciles`` of origins; ``hardness`` as sum and number of batches, of the mean similarity
-        within batches less that of all pairs; ``reach``), ``staleness`` of the embeddings at the last refresh, ``graph``,
-        ``builds``, ``build_seconds``.
+        Attributes are those of `SamplerReport`, which `to_dict` gives for JSON and `plot` draws.
         """
-        result: dict[str, Any] = json.loads(self._native.report())
-        return result
+        return SamplerReport.read(json.loads(self._native.report()))
 
     @property
     def graph(self) -> Graph | None:
@@ -387,9 +385,11 @@ class LookalikeBatchSampler:
         self.load_state_dict(state["state"])
 
     def __repr__(self) -> str:
-        """Its size."""
+        """Its size, where it is, and how hard its batches are."""
         kind = json.loads(self._arguments["options"])["kind"]
-        return f"{type(self).__name__}(n={self._n}, batch_size={self.batch_size}, kind={kind!r})"
+        told = [f"n={self._n}, batch_size={self.batch_size}, kind={kind!r}"]
+        told += sampler_in_words(self.report(), len(self), self.position)
+        return f"{type(self).__name__}({', '.join(told)})"
 
 
 def check_agreement(agreements: Iterable[str]) -> None:
