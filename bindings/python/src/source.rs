@@ -85,13 +85,13 @@ impl<'py> FromPyObject<'_, 'py> for Embeddings<'py> {
     type Error = PyErr;
 
     fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
-        let one = Part::extract(&object);
-        match (one, object.extract::<(Bound<'py, PyAny>, Bound<'py, PyAny>)>()) {
-            (Ok(part), _) => Ok(Self(vec![part])),
-            (Err(_), Ok((queries, documents))) => {
+        match Part::extract(&object) {
+            Ok(part) => Ok(Self(vec![part])),
+            Err(error) => {
+                let pair: Result<(Bound<'py, PyAny>, Bound<'py, PyAny>), _> = object.extract();
+                let (queries, documents) = pair.map_err(|_| error)?;
                 Ok(Self(vec![Part::extract(&queries)?, Part::extract(&documents)?]))
             }
-            (Err(error), Err(_)) => Err(error),
         }
     }
 }

@@ -120,14 +120,11 @@ impl Display<'_> {
             return Ok(());
         }
         Python::attach(|py| {
-            let shown = match &self.shown {
-                Some(shown) => shown,
-                None => {
-                    let begun =
-                        py.import("lookalike._progress")?.call_method1("begin", (self.label, self.total))?;
-                    self.shown.insert(begun.unbind())
-                }
-            };
+            if self.shown.is_none() {
+                let begin = py.import("lookalike._progress")?.getattr("begin")?;
+                self.shown = Some(begin.call1((self.label, self.total))?.unbind());
+            }
+            let Some(shown) = &self.shown else { return Ok(()) };
             shown.call_method1(py, "update", (self.counter.0.load(Ordering::Relaxed),)).map(drop)
         })
     }

@@ -129,12 +129,12 @@ class Shown(unittest.TestCase):
         with (
             mock.patch.dict(sys.modules, {"tqdm": None, "tqdm.auto": None}),
             mock.patch.object(_progress, "LOG_EVERY", 0.0),
+            self.assertLogs("lookalike", logging.INFO) as log,
         ):
-            with self.assertLogs("lookalike", logging.INFO) as log:
-                shown = _progress.begin("graph", 200)
-                shown.update(50)
-                shown.update(300)
-                shown.close()
+            shown = _progress.begin("graph", 200)
+            shown.update(50)
+            shown.update(300)
+            shown.close()
         self.assertEqual(
             log.output,
             [f"INFO:lookalike:graph: {text}" for text in ("50 of 200, 25 %", "200 of 200, 100 %", "ended")],
@@ -149,9 +149,9 @@ class Shown(unittest.TestCase):
     def test_long_work_is_shown_from_its_second_second_on(self):
         shown = mock.Mock()
         rows = np.random.default_rng(0).standard_normal((40_000, 256)).astype(np.float32)
-        with mock.patch.dict(os.environ, {"LOOKALIKE_NUM_THREADS": "1"}):
-            with mock.patch.object(_progress, "begin", return_value=shown) as begin:
-                lookalike.knn_graph(rows, 5)
+        threads = mock.patch.dict(os.environ, {"LOOKALIKE_NUM_THREADS": "1"})
+        with threads, mock.patch.object(_progress, "begin", return_value=shown) as begin:
+            lookalike.knn_graph(rows, 5)
         begin.assert_called_once_with("graph of the nearest", 40_000)
         done = [call.args[0] for call in shown.update.call_args_list]
         self.assertTrue(done and done == sorted(done) and 0 < done[-1] <= 40_000, done)

@@ -8,7 +8,7 @@ use crate::error::ArrayFileError;
 pub(crate) const TELLING: usize = 512;
 
 /// What begins so, and how embeddings come out of it.
-const KNOWN: [(&[u8], &str, &str); 12] = [
+const KNOWN: [(&[u8], &str, &str); 11] = [
     (
         b"PAR1",
         "a Parquet file",
@@ -32,11 +32,6 @@ const KNOWN: [(&[u8], &str, &str); 12] = [
     ),
     (b"<!", "a page of HTML, as a download that failed leaves it", "download the file again"),
     (b"<html", "a page of HTML, as a download that failed leaves it", "download the file again"),
-    (
-        b"\xff\xff\xff\xff",
-        "a stream of Arrow",
-        "read its column of vectors with pyarrow.ipc.open_stream and save it as a matrix with numpy.save",
-    ),
 ];
 
 /// The refusal of a file that begins with `start`, where it is known what it is.
@@ -45,9 +40,11 @@ pub(crate) fn refusal(path: &Path, start: &[u8]) -> Option<ArrayFileError> {
     let known = KNOWN.iter().find(|(magic, ..)| start.starts_with(magic));
     let (what, advice) = match known {
         Some((_, what, advice)) => (*what, *advice),
-        None => {
-            archive(start).or_else(|| pickle(start)).or_else(|| safetensors(start)).or_else(|| text(start))?
-        }
+        None => archive(start)
+            .or_else(|| arrow_stream(start))
+            .or_else(|| pickle(start))
+            .or_else(|| safetensors(start))
+            .or_else(|| text(start))?,
     };
     Some(ArrayFileError::unsupported(path, format!("it is {what}"), advice))
 }
@@ -69,6 +66,15 @@ fn archive(start: &[u8]) -> Told {
     } else {
         ("a zip archive", "unpack it")
     })
+}
+
+/// A mark, and the length of a message that tells the columns.
+fn arrow_stream(start: &[u8]) -> Told {
+    let (size, _) = start.strip_prefix(b"\xff\xff\xff\xff")?.split_first_chunk::<4>()?;
+    let plausible = (1..1 << 24).contains(&u32::from_le_bytes(*size));
+    let advice =
+        "read its column of vectors with pyarrow.ipc.open_stream and save it as a matrix with numpy.save";
+    plausible.then_some(("a stream of Arrow", advice))
 }
 
 fn pickle(start: &[u8]) -> Told {
@@ -132,6 +138,7 @@ mod tests {
             (&b"PAR1\x15\0"[..], "e.npy: it is a Parquet file; read its column"),
             (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
             (b"\x1f\x8b\x08", "gzip"),
+            (b"\xff\xff\xff\xff\x78\x01\0\0", "a stream of Arrow"),
             (b"\x80\x04\x95", "a pickle"),
             (b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", "a file of PyTorch"),
             (b"PK\x03\x04", "a zip archive"),
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_is_not_named() {
-        for start in [&b""[..], &[0; 80], b"\x93NUMP", b"\xfe\xfa\x01\x02"] {
+        for start in [&b""[..], &[0; 80], &[0xff; 64], b"\x93NUMP", b"\xfe\xfa\x01\x02"] {
             assert_eq!(told(start), "", "{start:?}");
         }
         let cut = [b"a".repeat(TELLING - 1), "é".as_bytes().to_vec()].concat();

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ Source = Floats | Encoded | _lookalike.FileRows
 
 #: Instances are numbered by 32 bits.
 MOST_ROWS = 2**32 - 1
+#: Rows that are converted at a time where all of them would be too many.
+BLOCK = 65536
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,14 @@ class Matrix:
             return self.native
         return _lookalike.read_rows(self.native, 0, len(self))
 
+    def blocks(self) -> Iterator[tuple[int, Floats]]:
+        """The same in parts, each with the number of its first row, so that no copy of all of them is made."""
+        if isinstance(self.native, np.ndarray):
+            yield 0, self.native
+            return
+        for first in range(0, len(self), BLOCK):
+            yield first, _lookalike.read_rows(self.native, first, min(BLOCK, len(self) - first))
+
 
 def matrix(name: str, value: ArrayLike, rows: int | None = None, *, pairs: bool = False) -> Matrix:
     """What `value` holds, a row an instance; where `pairs` are meant it can be (queries, documents)."""
@@ -60,7 +70,7 @@ def matrix(name: str, value: ArrayLike, rows: int | None = None, *, pairs: bool 
             )
         n, d = queries.shape
         return Matrix((n, 2 * d), (queries.native, documents.native), is_pair=True)  # type: ignore[arg-type]
-    if str(getattr(value, "dtype", "")) == "torch.bfloat16" and "torch" in sys.modules:
+    if _library(value) == "torch" and str(getattr(value, "dtype", "")) == "torch.bfloat16":
         made = _of_bfloat16(name, value)
     else:
         found = _found(name, value)
@@ -132,9 +142,9 @@ def _of_bfloat16(name: str, tensor: Any) -> Matrix:
 
 def _of_array(name: str, array: npt.NDArray[Any]) -> Matrix:
     n, d = _shape(name, array)
-    kind = array.dtype.name
     if array.dtype == np.float32:
         return Matrix((n, d), np.ascontiguousarray(array, dtype=np.float32))
+    kind = array.dtype.name
     if array.dtype.kind != "f" and not kind.startswith(("bfloat16", "float8", "float6", "float4")):
         raise ValueError(
             f"{name} of shape {array.shape} is {array.dtype}; expected numbers of floating point: .astype('float32')"

@@ -50,7 +50,7 @@ class LookalikeBatchSampler:
         uniform_epochs: first epochs, whose batches are uniform while they gather embeddings; by default 1, or 0 with
             `embeddings`.
         groups: (N,) integers; instances with the same one (duplicates, views of a scene, sentences of a document) never share a
-            batch.
+            batch. One with -1 or NaN may meet anybody.
         temperature: where given, walks go to a neighbour of similarity s with a probability in proportion to
             exp(s / temperature); otherwise to all alike, as published.
         uniform_fraction: share of each batch that is drawn uniformly instead.
@@ -71,8 +71,9 @@ class LookalikeBatchSampler:
             give `update` the same embeddings, those of all, gathered; compare `agreement` to be sure.
         split: with ``"batches"`` each batch belongs to one replica; with ``"within"`` B·W look-alikes are shared out, B for each,
             for losses that gather.
-        embeddings: (N, d), where embeddings are known before training; with `pairs` as said there.
-        oracle, avoid: (N,) labels, for analysis only: walks do not use edges within a class (``"edges"``) or do not collect
+        embeddings: (N, d), where embeddings are known before training, of a file for instance, which is copied block by block; with
+            `pairs` as said there.
+        oracle, avoid: (N,) labels, -1 or NaN for none, for analysis only: walks do not use edges within a class (``"edges"``) or do not collect
             members of their start's class (``"members"``).
 
     Raises:
@@ -146,8 +147,9 @@ class LookalikeBatchSampler:
         self._set_arguments(arguments)
         self._warn()
         if embeddings is not None:
-            rows = _arrays.embeddings("embeddings", embeddings, self._n, pairs=self._pairs)
-            self.update(np.arange(self._n), rows)
+            rows = _arrays.matrix("embeddings", embeddings, self._n, pairs=self._pairs)
+            for first, block in rows.blocks():
+                self._native.record(np.arange(first, first + len(block)), block)
 
     def _set_arguments(self, arguments: dict[str, Any]) -> None:
         """Begins with the arguments of the native sampler, which a pickle holds too."""
@@ -245,8 +247,8 @@ class LookalikeBatchSampler:
 
         Args:
             indices: (n,) instances; what the batches held.
-            embeddings: (n, d), ``float32`` or ``float16``, from NumPy or a PyTorch tensor on the CPU; d must never change. With `pairs`
-                (queries, documents) of (n, d) each, or (n, 2d) with both side by side.
+            embeddings: (n, d), of any floating-point type, from NumPy or a PyTorch tensor on the CPU, or as the package's documentation says
+                else; d must never change. With `pairs` (queries, documents) of (n, d) each, or (n, 2d) with both side by side.
 
         Raises:
             ValueError: for shapes or types that do not fit, an index out of range, and a row with NaN or an infinity, which is
