@@ -48,7 +48,7 @@ def main() -> None:
         enable_progress_bar=False,
     )
     trainer.fit(Contrast(sampler), DataLoader(dataset, batch_sampler=sampler, num_workers=2))
-    print(f"epoch {sampler.epoch}, {sampler.steps} batches, {sampler.report()['builds']} graphs")
+    print(f"epoch {sampler.epoch}, {sampler.steps} batches, {sampler.report().builds} graphs")
 
 
 if __name__ == "__main__":

@@ -58,8 +58,7 @@ def main(workers: int = 0, method: str = "fork") -> None:
             if (epoch, batch) == (1, 40):
                 # The loader may have asked for more by now: the count says what was trained on.
                 torch.save(sampler.state_dict(consumed=batch + 1), "/dev/null" if sys.platform != "win32" else "nul")
-        hardness = sampler.report()["finished"]["hardness"]
-        hardness = sum(tenth["sum"] for tenth in hardness) / max(1, sum(tenth["batches"] for tenth in hardness))
+        hardness = sampler.report().finished.hardness or 0.0
         print(f"epoch {epoch}: {len(losses)} batches, loss {sum(losses) / len(losses):.3f}, hardness {hardness:.3f}")
 
 

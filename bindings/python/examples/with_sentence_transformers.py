@@ -49,7 +49,7 @@ def main(name: str, sentences: str, out: str, steps: int = 60) -> dict:
     )
     trainer.train()
     sampler = batches.samplers[0]
-    return {"steps": sampler.steps, "builds": sampler.report()["builds"], "edges": sampler.graph.edges}
+    return {"steps": sampler.steps, "builds": sampler.report().builds, "edges": sampler.graph.edges}
 
 
 if __name__ == "__main__":

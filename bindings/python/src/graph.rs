@@ -1,18 +1,19 @@
 //! Graphs, walks and plans as functions on arrays.
 
-use lookalike_base::{Cancellation, Matrix, Seed, Watch};
+use lookalike_base::{Cancellation, Matrix, RowSource, Seed, Watch};
 use lookalike_kernels::KernelError;
 use lookalike_sampling::walk::walk;
 use lookalike_sampling::{
     self as sampling, BatchOrigins, Coverage, EdgeWeights, GraphOptions, InstanceSet, LastBatch, PlanContext,
-    PlanInput, ProximityGraph, SamplingError, Strategy, Transition,
+    PlanInput, PlanReport, ProximityGraph, SamplingError, Strategy, Transition,
 };
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
 use crate::arrays::{batches, instances, matrix, rows, value_error};
 use crate::sampler::{classes, groups as groups_of, origins as origins_of, word};
-use crate::work::run;
+use crate::source::Embeddings;
+use crate::work::{run, run_shown};
 
 /// A proximity graph, which never changes.
 #[pyclass(frozen, name = "Graph", module = "lookalike._lookalike")]
@@ -86,17 +87,12 @@ impl PyGraph {
             .map_err(value_error)
     }
 
-    fn below_positive(
-        &self,
-        py: Python<'_>,
-        embeddings: PyReadonlyArray2<'_, f32>,
-        share: f64,
-    ) -> PyResult<Self> {
+    fn below_positive(&self, py: Python<'_>, embeddings: Embeddings<'_>, share: f64) -> PyResult<Self> {
         if !(share > 0.0 && share <= 1.0) {
             return Err(value_error(format!("share = {share} is out of range: above 0 and at most 1")));
         }
-        let rows = rows(&embeddings)?;
-        run(py, |_| self.0.below_positive(rows, share))?.map(Self).map_err(value_error)
+        let rows = embeddings.source()?;
+        run(py, |_| self.0.below_positive(&rows, share))?.map(Self).map_err(value_error)
     }
 }
 
@@ -104,7 +100,7 @@ impl PyGraph {
 #[expect(clippy::too_many_arguments, reason = "called by keyword from one place")]
 pub(crate) fn proximity_graph(
     py: Python<'_>,
-    embeddings: PyReadonlyArray2<'_, f32>,
+    embeddings: Embeddings<'_>,
     candidates: usize,
     neighbors: usize,
     pairs: Option<&str>,
@@ -112,11 +108,11 @@ pub(crate) fn proximity_graph(
     seed: u64,
     build: u64,
 ) -> PyResult<(PyGraph, Vec<String>)> {
-    let rows = rows(&embeddings)?;
+    let rows = embeddings.source()?;
     let (pairs, scoring) = (pairs.map(|pairs| word("pairs", pairs)).transpose()?, word("scoring", scoring)?);
     let options = GraphOptions { candidates, neighbors, pairs, scoring, ..GraphOptions::default() };
-    let built = run(py, |flag| {
-        sampling::proximity_graph(rows, None, &options, Seed(seed), build, Watch::silent(flag))
+    let built = run_shown(py, "graph", rows.len() as u64, |watch| {
+        sampling::proximity_graph(&rows, None, &options, Seed(seed), build, watch)
     })?;
     let (graph, warnings) = built.map_err(value_error)?;
     Ok((PyGraph(graph), warnings.iter().map(ToString::to_string).collect()))
@@ -125,16 +121,16 @@ pub(crate) fn proximity_graph(
 #[pyfunction]
 pub(crate) fn knn_graph(
     py: Python<'_>,
-    embeddings: PyReadonlyArray2<'_, f32>,
+    embeddings: Embeddings<'_>,
     neighbors: usize,
     pairs: Option<&str>,
     scoring: &str,
 ) -> PyResult<PyGraph> {
-    let (rows, scoring) = (rows(&embeddings)?, word("scoring", scoring)?);
+    let (rows, scoring) = (embeddings.source()?, word("scoring", scoring)?);
     let pairs = pairs.map(|pairs| word("pairs", pairs)).transpose()?;
-    let watched =
-        |flag: &Cancellation| sampling::knn_graph(rows, None, neighbors, pairs, scoring, Watch::silent(flag));
-    let built = run(py, watched)?;
+    let built = run_shown(py, "graph of the nearest", rows.len() as u64, |watch| {
+        sampling::knn_graph(&rows, None, neighbors, pairs, scoring, watch)
+    })?;
     built.map(PyGraph).map_err(value_error)
 }
 
@@ -236,7 +232,8 @@ pub(crate) fn plan<'py>(
     let coverage: Coverage = word("coverage", coverage)?;
     let groups = groups.map(|ids| groups_of(&ids)).transpose()?;
     let labels = labels.map(|labels| classes(&labels)).transpose()?;
-    let work = |flag: &Cancellation| {
+    let planned = (count / batch_size.max(1)) as u64;
+    let work = |watch: Watch<'_>| {
         let graph = graph.map(|graph| &graph.0);
         let weights = graph.zip(temperature).map(|(graph, temperature)| EdgeWeights::new(graph, temperature));
         let weights = weights.transpose()?;
@@ -263,9 +260,10 @@ pub(crate) fn plan<'py>(
             batches,
             used: &used,
         };
-        sampling::plan_segment(&input, Watch::silent(flag))
+        sampling::plan_segment(&input, watch)
     };
-    let segment = run(py, work)?.map_err(|error: SamplingError| value_error(error))?;
+    let segment =
+        run_shown(py, "batches", planned, work)?.map_err(|error: SamplingError| value_error(error))?;
     let members = segment.batches.iter().flatten().map(|member| i64::from(*member));
     let batches = matrix(py, members, [segment.batches.len(), batch_size])?;
     Ok((batches, origins_of(py, &segment.origins)?))
@@ -277,14 +275,14 @@ pub(crate) fn plan_report(
     py: Python<'_>,
     members: PyReadonlyArray1<'_, i64>,
     sizes: PyReadonlyArray1<'_, i64>,
-    embeddings: PyReadonlyArray2<'_, f32>,
+    embeddings: Embeddings<'_>,
     pairs: bool,
     labels: Option<PyReadonlyArray1<'_, i64>>,
     graph: Option<&PyGraph>,
     origins: Option<PyReadonlyArray2<'_, i64>>,
     seed: u64,
 ) -> PyResult<String> {
-    let rows = rows(&embeddings)?;
+    let rows = embeddings.source()?;
     let plan = batches(&members, &sizes, rows.len())?;
     let labels = labels.map(|labels| classes(&labels)).transpose()?;
     let origins = origins.map(|counts| read_origins(&counts)).transpose()?;
@@ -295,8 +293,10 @@ pub(crate) fn plan_report(
         origins: origins.as_deref(),
         batches_per_epoch: None,
     };
-    let report =
-        run(py, |flag| sampling::plan_report(&plan, rows, &context, Seed(seed), Watch::silent(flag)))?;
+    let passes = PlanReport::PASSES * plan.len() as u64;
+    let report = run_shown(py, "measuring batches", passes, |watch| {
+        sampling::plan_report(&plan, &rows, &context, Seed(seed), watch)
+    })?;
     serde_json::to_string(&report.map_err(value_error)?).map_err(value_error)
 }
 

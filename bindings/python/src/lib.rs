@@ -10,6 +10,7 @@ mod graph;
 mod metrics;
 mod mining;
 mod sampler;
+mod source;
 mod work;
 
 use pyo3::prelude::*;
@@ -29,6 +30,8 @@ mod _lookalike {
     use crate::mining::mine;
     #[pymodule_export]
     use crate::sampler::{PySampler, check_agreement};
+    #[pymodule_export]
+    use crate::source::{PyFileRows, read_rows};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,6 +1,6 @@
 //! How good embeddings are, and how hard batches: functions on arrays that answer in JSON.
 
-use lookalike_base::{Cancellation, Rows, Seed, Watch};
+use lookalike_base::{RowSource, Rows, Seed, Watch};
 use lookalike_metrics::spectrum::Centering;
 use lookalike_metrics::{KnnOptions, ProbeOptions, UniformityOptions};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
@@ -8,7 +8,8 @@ use pyo3::prelude::*;
 
 use crate::arrays::{batches, rows, value_error};
 use crate::sampler::classes;
-use crate::work::run;
+use crate::source::Embeddings;
+use crate::work::{run, run_shown};
 
 /// Test rows that are classified between two looks at signals.
 const BLOCK: usize = 4096;
@@ -140,20 +141,19 @@ pub(crate) fn hardness(
     py: Python<'_>,
     members: PyReadonlyArray1<'_, i64>,
     sizes: PyReadonlyArray1<'_, i64>,
-    embeddings: PyReadonlyArray2<'_, f32>,
+    embeddings: Embeddings<'_>,
     pairs: bool,
 ) -> PyResult<String> {
-    let rows = rows(&embeddings)?;
+    let rows = embeddings.source()?;
     let plan = batches(&members, &sizes, rows.len())?;
-    let measured = |flag: &Cancellation| {
-        let watch = Watch::silent(flag);
+    let measured = |watch: Watch<'_>| {
         if pairs {
-            lookalike_metrics::pair_hardness(&plan, rows, watch)
+            lookalike_metrics::pair_hardness(&plan, &rows, watch)
         } else {
-            lookalike_metrics::hardness(&plan, rows, watch)
+            lookalike_metrics::hardness(&plan, &rows, watch)
         }
     };
-    json(&run(py, measured)?.map_err(value_error)?)
+    json(&run_shown(py, "measuring batches", plan.len() as u64, measured)?.map_err(value_error)?)
 }
 
 #[pyfunction]

@@ -1,13 +1,14 @@
 //! Hard negatives of queries among documents.
 
-use lookalike_base::{Seed, Watch};
+use lookalike_base::{RowSource, Seed};
 use lookalike_metrics::mining::{self, MiningInput, MiningOptions, MiningStrategy, first_equal_rows};
-use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1};
 use pyo3::prelude::*;
 
-use crate::arrays::{matrix, rows, value_error};
+use crate::arrays::{matrix, value_error};
 use crate::sampler::classes;
-use crate::work::run;
+use crate::source::Embeddings;
+use crate::work::run_shown;
 
 /// Queries, positives, similarities of positives; negatives, their similarities; queries with all, fewer and no negatives.
 type Found<'py> = (
@@ -23,8 +24,8 @@ type Found<'py> = (
 #[expect(clippy::too_many_arguments, reason = "called by keyword from one place")]
 pub(crate) fn mine<'py>(
     py: Python<'py>,
-    queries: PyReadonlyArray2<'_, f32>,
-    documents: PyReadonlyArray2<'_, f32>,
+    queries: Embeddings<'_>,
+    documents: Embeddings<'_>,
     relevant_queries: PyReadonlyArray1<'_, i64>,
     relevant_documents: PyReadonlyArray1<'_, i64>,
     negatives: usize,
@@ -37,7 +38,7 @@ pub(crate) fn mine<'py>(
     random: bool,
     seed: u64,
 ) -> PyResult<Found<'py>> {
-    let (queries, documents) = (rows(&queries)?, rows(&documents)?);
+    let (queries, documents) = (queries.source()?, documents.source()?);
     let own = |array| {
         classes(array).map_err(|_| value_error("a row of relevant is below 0 or too large for 32 bits"))
     };
@@ -55,8 +56,7 @@ pub(crate) fn mine<'py>(
         strategy,
         seed: Seed(seed),
     };
-    let mined = run(py, |flag| {
-        let watch = Watch::silent(flag);
+    let mined = run_shown(py, "mining", queries.len() as u64, |watch| {
         let (same_queries, same_documents) =
             (first_equal_rows(&queries, watch)?, first_equal_rows(&documents, watch)?);
         let input = MiningInput {

@@ -302,14 +302,12 @@ pub(crate) fn check_agreement(agreements: Vec<String>) -> PyResult<()> {
     all_agree(&parsed.map_err(value_error)?).map_err(value_error)
 }
 
-/// The groups of instances with these identifiers.
+/// The groups of instances with these identifiers, of which −1 means none.
 pub(crate) fn groups(identifiers: &PyReadonlyArray1<'_, i64>) -> PyResult<Groups> {
-    let identifiers = identifiers.as_slice().map_err(value_error)?;
-    // They are compared, not counted: their bits are as good as their values.
-    Ok(Groups::new(&identifiers.iter().map(|identifier| identifier.cast_unsigned()).collect::<Vec<u64>>()))
+    Ok(Groups::with_none(identifiers.as_slice().map_err(value_error)?))
 }
 
-/// Classes, which were numbered from 0.
+/// Classes, which were numbered from 0; 2³² − 1 is the label of those without.
 pub(crate) fn classes(labels: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<u32>> {
     labels
         .as_slice()

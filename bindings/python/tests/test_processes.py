@@ -24,7 +24,7 @@ def work(sampler, sender) -> None:
     """What a worker may do: everything that starts threads, and the sampler of its parent."""
     rows = clustered(500)
     graph = lookalike.knn_graph(rows, 5)
-    accuracy = lookalike.metrics.knn_accuracy(rows, np.arange(500) % 5, rows, np.arange(500) % 5, k=5)["accuracy"]
+    accuracy = lookalike.metrics.knn_accuracy(rows, np.arange(500) % 5, rows, np.arange(500) % 5, k=5).accuracy
     sender.send((graph.fingerprint, accuracy, Loader(sampler, 2).train(30)))
 
 

@@ -56,6 +56,11 @@ pub(crate) fn f16_to_f32(bytes: [u8; 2]) -> f32 {
     }
 }
 
+/// The `f32` nearest to a double; what is beyond its range becomes an infinity.
+pub(crate) fn f64_to_f32(bytes: [u8; 8]) -> f32 {
+    f64::from_le_bytes(bytes) as f32
+}
+
 /// The `f32` equal to a bfloat16 number, which is its upper half.
 pub(crate) fn bf16_to_f32(bytes: [u8; 2]) -> f32 {
     f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)

@@ -3,7 +3,10 @@
 pub mod arrays;
 pub mod atomic;
 mod bytes;
+pub mod encoded;
 mod error;
+pub mod files;
+mod foreign;
 pub mod hash;
 pub mod mapped;
 pub mod matrix;
@@ -15,7 +18,9 @@ pub mod stream;
 pub mod tensors;
 
 pub use arrays::{Array, Arrays, Values};
+pub use encoded::{Element, EncodedRows};
 pub use error::ArrayFileError;
+pub use files::FileRows;
 pub use mapped::MappedRows;
 pub use matrix::{Matrix, MatrixError, Rows};
 pub use progress::{Cancellation, Progress, ProgressDisplay, Silent, Watch};

@@ -6,32 +6,19 @@ use std::path::Path;
 
 use memmap2::Mmap;
 #[cfg(feature = "safetensors")]
-use safetensors::tensor::Dtype;
+use safetensors::tensor::{Dtype, TensorView};
 
-use crate::bytes::{bf16_to_f32, f16_to_f32};
+use crate::encoded::{Element, EncodedRows};
 use crate::error::ArrayFileError;
+use crate::files::split_name;
 use crate::npy;
 use crate::source::RowSource;
 #[cfg(feature = "safetensors")]
 use crate::tensors;
 
-/// How a value lies in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Element {
-    F32,
-    F16,
-    #[cfg_attr(not(feature = "safetensors"), expect(dead_code, reason = "only safetensors files hold it"))]
-    BF16,
-}
-
-impl Element {
-    pub(crate) fn size(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::BF16 => 2,
-        }
-    }
-}
+/// The most tensors that a message names.
+#[cfg(feature = "safetensors")]
+const MOST_NAMES: usize = 20;
 
 /// Where a matrix lies in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,8 +46,9 @@ pub struct MappedRows {
 }
 
 impl MappedRows {
-    /// Maps a `.npy` file with a 2-dimensional array of `float32` or `float16`, or a safetensors file, recognised by its
-    /// extension `.safetensors`, whose only matrix is of `F32`, `F16` or `BF16`.
+    /// Maps a `.npy` file with a 2-dimensional array of `float16`, `float32` or `float64`, or a safetensors file, recognised by its
+    /// extension `.safetensors`, with a matrix of `F16`, `BF16`, `F32` or `F64`: its only one, or of several the one that
+    /// `FILE:NAME` names.
     ///
     /// Safetensors files need the feature `safetensors`. The header and the length of the file are compared first; its values are not read.
     ///
@@ -68,19 +56,29 @@ impl MappedRows {
     /// [`ArrayFileError`] where the file cannot be mapped, is not of its format, is cut short, or holds another type or
     /// layout.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ArrayFileError> {
-        let path = path.as_ref();
+        Self::open_named(path.as_ref(), None)
+    }
+
+    /// The same, with the name of a tensor where `path` itself has none.
+    pub(crate) fn open_named(path: &Path, tensor: Option<&str>) -> Result<Self, ArrayFileError> {
+        let (path, own) = split_name(path);
+        let tensor = own.as_deref().or(tensor);
         if path.extension().is_some_and(|extension| extension == "safetensors") {
             #[cfg(feature = "safetensors")]
-            return Self::safetensors(path, None);
+            return Self::safetensors(path, tensor);
             #[cfg(not(feature = "safetensors"))]
             return Err(ArrayFileError::unsupported(
-                path,
+                &path,
                 "it is a safetensors file",
                 "lookalike-base reads those with its feature `safetensors`",
             ));
         }
-        let (file, layout) = npy::layout(path)?;
-        Ok(Self { map: map(path, &file)?, layout })
+        let (file, layout) = npy::layout(&path)?;
+        if let Some(name) = tensor {
+            let found = format!("it is no safetensors file, so that nothing in it is called '{name}'");
+            return Err(ArrayFileError::unsupported(&path, found, "leave the name out"));
+        }
+        Ok(Self { map: map(&path, &file)?, layout })
     }
 
     /// Maps the matrix `tensor` of a safetensors file, or its only matrix.
@@ -101,19 +99,17 @@ impl MappedRows {
             None => view.shape().len() == 2,
         });
         let (Some((name, view)), None) = (matrices.next(), matrices.next()) else {
-            let mut names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
-            names.sort_unstable();
-            let problem = format!("it holds the tensors {names:?}");
-            return Err(ArrayFileError::unsupported(path, problem, "name the one matrix that is meant"));
+            return Err(not_one(path, &found, tensor));
         };
         let unsupported = |found: String| {
             ArrayFileError::unsupported(
                 path,
                 found,
-                "a matrix of F32, F16 or BF16 with at least one column is mapped",
+                "a matrix of F16, BF16, F32 or F64 with at least one column is read",
             )
         };
         let element = match view.dtype() {
+            Dtype::F64 => Element::F64,
             Dtype::F32 => Element::F32,
             Dtype::F16 => Element::F16,
             Dtype::BF16 => Element::BF16,
@@ -131,12 +127,14 @@ impl MappedRows {
 }
 
 impl MappedRows {
-    /// The bytes of a row.
-    fn bytes(&self, index: usize) -> &[u8] {
+    /// How numbers lie in the file.
+    pub fn element(&self) -> Element {
+        self.layout.element
+    }
+
+    fn rows(&self) -> EncodedRows<'_> {
         let MatrixLayout { offset, rows, columns, element } = self.layout;
-        assert!(index < rows, "row {index} of {rows}");
-        let width = columns * element.size();
-        &self.map[offset + index * width..][..width]
+        EncodedRows::of_file(&self.map[offset..], rows, columns, element)
     }
 }
 
@@ -149,27 +147,38 @@ impl RowSource for MappedRows {
         self.layout.columns
     }
 
-    fn addresses(&self, index: usize) -> Range<usize> {
-        let bytes = self.bytes(index).as_ptr_range();
-        bytes.start.addr()..bytes.end.addr()
+    fn read_row(&self, index: usize, into: &mut [f32]) {
+        self.rows().read_row(index, into);
     }
 
-    fn read_row(&self, index: usize, into: &mut [f32]) {
-        let MatrixLayout { rows, columns, element, .. } = self.layout;
-        assert!(index < rows && into.len() == columns, "row {index} of {rows}, {columns} columns");
-        let bytes = self.bytes(index);
-        match element {
-            Element::F32 => convert(bytes, f32::from_le_bytes, into),
-            Element::F16 => convert(bytes, f16_to_f32, into),
-            Element::BF16 => convert(bytes, bf16_to_f32, into),
-        }
+    fn addresses(&self, index: usize) -> Range<usize> {
+        self.rows().addresses(index)
     }
 }
 
-fn convert<const SIZE: usize>(bytes: &[u8], number: impl Fn([u8; SIZE]) -> f32, into: &mut [f32]) {
-    let (numbers, _) = bytes.as_chunks::<SIZE>();
-    for (value, bytes) in into.iter_mut().zip(numbers) {
-        *value = number(*bytes);
+/// Says which tensors there are, where none or several are meant.
+#[cfg(feature = "safetensors")]
+fn not_one(path: &Path, found: &[(String, TensorView<'_>)], tensor: Option<&str>) -> ArrayFileError {
+    let mut names: Vec<String> =
+        found.iter().map(|(name, view)| format!("{name} ({} {:?})", view.dtype(), view.shape())).collect();
+    names.sort_unstable();
+    let more = names.len().saturating_sub(MOST_NAMES);
+    names.truncate(MOST_NAMES);
+    if more > 0 {
+        names.push(format!("{more} more"));
+    }
+    let names = if names.is_empty() { "no tensor".to_owned() } else { names.join(", ") };
+    match tensor {
+        Some(wanted) => ArrayFileError::unsupported(
+            path,
+            format!("it has no tensor '{wanted}'"),
+            format!("it holds {names}"),
+        ),
+        None => ArrayFileError::unsupported(
+            path,
+            format!("it holds {names}"),
+            "name the one matrix that is meant, behind a colon: FILE:NAME",
+        ),
     }
 }
 

@@ -43,6 +43,12 @@ fn safetensors_bytes(header: &str, data: &[u8]) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes(), header.as_bytes(), data].concat()
 }
 
+/// A file of version 1.
+fn npy_bytes(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
+    [b"\x93NUMPY\x01\0", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
+}
+
 #[test]
 fn matrices_that_numpy_wrote_are_read() {
     let expected = Matrix::new(vec![0.0, 0.25, 0.5, 0.75, 1.0, 1.25], 3).unwrap();
@@ -66,7 +72,6 @@ fn integers_of_every_size_that_numpy_wrote_are_read() {
 #[test]
 fn arrays_of_another_type_or_layout_are_refused_with_what_to_do() {
     let rows = |name: &str| npy::read_rows(fixture(name)).unwrap_err().to_string();
-    assert!(rows("rows_f8.npy").contains("astype('<f4')"));
     assert!(rows("rows_fortran.npy").contains("numpy.ascontiguousarray"));
     assert!(rows("rows_big_endian.npy").contains("astype('<f4')"));
     assert!(rows("vector.npy").contains("shape [3]"));
@@ -75,6 +80,37 @@ fn arrays_of_another_type_or_layout_are_refused_with_what_to_do() {
     let integers = |name: &str| npy::read_integers(fixture(name)).unwrap_err().to_string();
     assert!(integers("rows_f4.npy").contains("astype('<i8')"));
     assert!(integers("integers_huge.npy").contains("exceeds"));
+}
+
+#[test]
+fn doubles_are_rounded() {
+    let bytes = npy_bytes("<f8", "(2, 2)", &[1.0_f64, -0.1, 1e300, 1e-300].map(f64::to_le_bytes).concat());
+    let rows = read_bytes(&bytes, |path| npy::read_rows(path)).unwrap();
+    assert_eq!(rows.into_values(), [1.0, -0.1_f64 as f32, f32::INFINITY, 0.0]);
+}
+
+#[test]
+fn identifiers_are_integers_and_none_where_they_are_missing() {
+    let read = |descr: &str, bytes: &[u8]| {
+        let bytes = npy_bytes(descr, "(3,)", bytes);
+        read_bytes(&bytes, |path| npy::read_identifiers(path)).map_err(|error| error.to_string())
+    };
+    let floats = |values: [f64; 3]| values.map(f64::to_le_bytes).concat();
+    let singles = |values: [f32; 3]| values.map(f32::to_le_bytes).concat();
+    let integers = |values: [i64; 3]| values.map(i64::to_le_bytes).concat();
+    assert_eq!(read("<i8", &integers([7, -1, 0])).unwrap(), (vec![7, -1, 0], vec![3]));
+    assert_eq!(read("<f8", &floats([2.0, f64::NAN, -1.0])).unwrap().0, [2, -1, -1]);
+    assert_eq!(read("<f4", &singles([2.0, f32::NAN, 0.0])).unwrap().0, [2, -1, 0]);
+    assert_eq!(read("<f2", &[0x00, 0x42, 0x00, 0x7e, 0x00, 0xbc]).unwrap().0, [3, -1, -1]);
+    let refused = |descr: &str, bytes: &[u8]| read(descr, bytes).unwrap_err();
+    assert!(
+        refused("<i8", &integers([7, -1, -2]))
+            .contains("entry 2 is -2; identifiers are integers of at least 0")
+    );
+    assert!(refused("<f8", &floats([0.0, 0.5, 1.0])).contains("entry 1 is 0.5"));
+    assert!(refused("<f8", &floats([0.0, 1.0, f64::INFINITY])).contains("entry 2 is inf"));
+    assert!(refused("<f8", &floats([1e16, 1.0, 0.0])).contains("entry 0 is 1"));
+    assert!(refused("<f8", &floats([-2.0, 1.0, 0.0])).contains("entry 0 is -2"));
 }
 
 #[test]

@@ -17,6 +17,9 @@ const SCORE: &str = "hardness";
 /// Rows that are read between two looks at whether to go on.
 const LOOK_EVERY: usize = 4096;
 
+/// The label of an instance whose class is not known: it is of no class, and of none that another one is of.
+pub const UNLABELLED: u32 = u32::MAX;
+
 /// Mean similarity of anchors to their negatives.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Hardness {
@@ -39,8 +42,10 @@ pub struct FalseNegatives {
     pub uniform: f64,
     /// `rate` − `uniform`.
     pub difference: f64,
-    /// Number of pairs (anchor, negative).
+    /// Number of pairs (anchor, negative) that were counted: those of which both have a label.
     pub pairs: u64,
+    /// Instances without a label, whose pairs are not counted.
+    pub unlabelled: usize,
 }
 
 /// Measures the hardness of `plan`: any run of batches, for instance an epoch or a tenth of one.
@@ -109,13 +114,14 @@ fn measured<B: AsRef<[u32]> + Sync>(
     Ok(Hardness { similarity, uniform, difference: similarity - uniform, pairs })
 }
 
-/// Measures how many of the negatives of `plan` are false: of their anchor's class.
+/// Measures how many of the negatives of `plan` are false: of their anchor's class. Of an instance whose label is [`UNLABELLED`]
+/// that is not known, and neither it nor its negatives are counted.
 ///
 /// # Shapes
 /// `plan` holds indices below N, there are N labels.
 ///
 /// # Errors
-/// [`MetricError::Undefined`] where no batch has two members, there are fewer than two labels, or all are of one class;
+/// [`MetricError::Undefined`] where no batch has two members with a label, there are fewer than two labels, or all are of one class;
 /// [`MetricError::Instance`] where a batch names an instance that does not exist.
 pub fn false_negative_rate<B: AsRef<[u32]> + Sync>(
     plan: &[B],
@@ -125,17 +131,25 @@ pub fn false_negative_rate<B: AsRef<[u32]> + Sync>(
     if labels.is_empty() {
         return Err(MetricError::undefined(SCORE, "there are no labels"));
     }
-    let pairs = check_plan(SCORE, plan, labels.len())?;
-    if check::one_class(labels) {
+    check_plan(SCORE, plan, labels.len())?;
+    let known: Vec<u32> = labels.iter().copied().filter(|label| *label != UNLABELLED).collect();
+    if check::one_class(&known) {
         return Err(MetricError::undefined(SCORE, "all instances are of one class"));
     }
-    let false_pairs: u64 = plan
-        .par_iter()
-        .map(|batch| equal_pairs(batch.as_ref().iter().map(|instance| labels[*instance as usize]).collect()))
-        .sum();
+    let pairs_of = |batch: &B| {
+        let labels = batch.as_ref().iter().map(|instance| labels[*instance as usize]);
+        let known: Vec<u32> = labels.filter(|label| *label != UNLABELLED).collect();
+        (ordered_pairs(known.len()), equal_pairs(known))
+    };
+    let add = |a: (u64, u64), b: (u64, u64)| (a.0 + b.0, a.1 + b.1);
+    let (pairs, false_pairs) = plan.par_iter().map(pairs_of).reduce(|| (0, 0), add);
+    if pairs == 0 {
+        return Err(MetricError::undefined(SCORE, "no batch has two members with a label"));
+    }
+    let (unlabelled, all_pairs) = (labels.len() - known.len(), ordered_pairs(known.len()));
     let rate = false_pairs as f64 / pairs as f64;
-    let uniform = equal_pairs(labels.to_vec()) as f64 / ordered_pairs(labels.len()) as f64;
-    Ok(FalseNegatives { rate, uniform, difference: rate - uniform, pairs })
+    let uniform = equal_pairs(known) as f64 / all_pairs as f64;
+    Ok(FalseNegatives { rate, uniform, difference: rate - uniform, pairs, unlabelled })
 }
 
 /// Checks that all values are finite, a row at a time, as long as it `goes_on`.
@@ -311,6 +325,18 @@ mod tests {
     fn false_negatives_are_counted_by_pairs() {
         let rate = false_negative_rate(&[vec![0, 1, 2], vec![3], vec![3, 2]], &[0, 0, 1, 1]).unwrap();
         assert_eq!((rate.rate, rate.uniform, rate.pairs), (0.5, 4.0 / 12.0, 8));
+    }
+
+    #[test]
+    fn who_has_no_label_is_not_counted() {
+        let labels = [0, 0, 1, UNLABELLED, UNLABELLED, 1];
+        let rate = false_negative_rate(&[vec![0, 1, 3, 4], vec![2, 0, 4], vec![5, 3]], &labels).unwrap();
+        assert_eq!((rate.rate, rate.uniform, rate.pairs, rate.unlabelled), (0.5, 4.0 / 12.0, 4, 2));
+        let apart = false_negative_rate(&[[0, 3], [4, 5]], &labels).unwrap_err().to_string();
+        assert!(apart.contains("no batch has two members with a label"), "{apart}");
+        let one = false_negative_rate(&[[0, 1]], &[2, 2, UNLABELLED]).unwrap_err().to_string();
+        assert!(one.contains("of one class"), "{one}");
+        assert!(false_negative_rate(&[[0, 1]], &[UNLABELLED; 2]).is_err());
     }
 
     #[test]

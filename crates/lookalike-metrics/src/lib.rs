@@ -27,7 +27,9 @@ pub use bm25::{Bm25, Bm25Options};
 #[cfg(feature = "linear-algebra")]
 pub use collapse::{Collapse, collapse};
 pub use error::MetricError;
-pub use hardness::{FalseNegatives, Hardness, PairSum, false_negative_rate, hardness, pair_hardness};
+pub use hardness::{
+    FalseNegatives, Hardness, PairSum, UNLABELLED, false_negative_rate, hardness, pair_hardness,
+};
 pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, knn_accuracy, knn_classify};
 #[cfg(feature = "linear-algebra")]
 pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};

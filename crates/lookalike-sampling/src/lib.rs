@@ -15,6 +15,7 @@ pub use graph::{
     pair_percentile, proximity_graph,
 };
 pub use lookalike_kernels::Scoring;
+pub use lookalike_metrics::UNLABELLED;
 pub use plan::bandwidth::bandwidth_order;
 pub use plan::ceiling::{Ceiling, Limits};
 pub use plan::clusters::cluster_order;

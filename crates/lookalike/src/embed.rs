@@ -8,6 +8,7 @@ use lookalike_data::Split;
 use lookalike_data::text::InvalidUtf8;
 use lookalike_learn::Registry;
 use lookalike_learn::engine::Precision;
+use lookalike_learn::experiment::MODEL;
 use lookalike_learn::sentence::{self, EncodeOptions};
 
 use crate::failure::Failure;
@@ -89,6 +90,8 @@ pub(crate) fn run(
             arguments.run.display()
         )));
     }
+    let of_run = [MODEL, "recipe.toml", "evaluation.json"].map(|name| arguments.run.join(name));
+    check_outputs(&of_run.each_ref().map(PathBuf::as_path), &[&arguments.out])?;
     let mut options = arguments.options.clone();
     options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
     let experiment = options.open_run(&arguments.run, registry)?;

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use lookalike_learn::Registry;
-use lookalike_learn::experiment::export;
+use lookalike_learn::experiment::{MODEL, export};
 
 use crate::failure::Failure;
+use crate::output::check_outputs;
 use crate::run::RunOptions;
 
 #[derive(clap::Args)]
@@ -21,6 +22,11 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Failure> {
+    let of_run = [MODEL, "recipe.toml", "evaluation.json"].map(|name| arguments.run.join(name));
+    // Of texts a new folder is written, which is refused where it is there already.
+    if !arguments.out.is_dir() {
+        check_outputs(&of_run.each_ref().map(PathBuf::as_path), &[&arguments.out])?;
+    }
     let place = RunOptions { data_root: None, device: None, settings: arguments.settings.clone() };
     export(&place.run_recipe(&arguments.run, registry)?, &arguments.run, &arguments.out)?;
     eprintln!("wrote {}", arguments.out.display());

@@ -2,8 +2,9 @@
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use lookalike_base::files::split_name;
 use lookalike_learn::LearnError;
 use serde::Serialize;
 
@@ -50,20 +51,13 @@ pub(crate) fn write_lines(
     Ok(())
 }
 
-/// Checks before the work begins that `outputs` can be written: their folders are there, none of them is a folder, one of the `inputs`
-/// or another output.
+/// Checks before the work begins that `outputs` can be written: their folders are there, none of them is a folder, one of the `inputs`,
+/// a file in a folder among these, or another output. Two names of one file are one file.
 ///
 /// # Errors
 /// [`Failure::usage`] names the file.
 pub(crate) fn check_outputs(inputs: &[&Path], outputs: &[&Path]) -> Result<(), Failure> {
-    // Two ways of writing it down are one file; what is not there yet is told by its folder.
-    let place = |path: &Path| {
-        path.canonicalize().ok().or_else(|| {
-            let folder =
-                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            Some(folder.canonicalize().ok()?.join(path.file_name()?))
-        })
-    };
+    let inputs: Vec<PathBuf> = inputs.iter().map(|input| split_name(input).0).collect();
     for (index, output) in outputs.iter().enumerate() {
         let refuse =
             |problem: &str| Err(Failure::usage(format!("{} cannot be written: {problem}", output.display())));
@@ -71,12 +65,39 @@ pub(crate) fn check_outputs(inputs: &[&Path], outputs: &[&Path]) -> Result<(), F
             return refuse("it is a folder");
         }
         let Some(own) = place(output) else { return refuse("its folder is not there") };
-        if inputs.iter().any(|input| place(input).as_ref() == Some(&own)) {
+        if inputs.iter().any(|input| is_same(input, output)) {
             return refuse("it is what is read");
         }
-        if outputs[..index].iter().any(|other| place(other).as_ref() == Some(&own)) {
+        let within =
+            |input: &PathBuf| input.is_dir() && place(input).is_some_and(|folder| own.starts_with(folder));
+        if inputs.iter().any(within) {
+            return refuse("it lies in the folder that is read");
+        }
+        if outputs[..index].iter().any(|other| is_same(other, output)) {
             return refuse("another result is to be written there");
         }
     }
     Ok(())
+}
+
+/// Where a file is, or will be: two ways of writing it down are one place, and what is not there yet is told by its folder.
+fn place(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok().or_else(|| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        Some(folder.canonicalize().ok()?.join(path.file_name()?))
+    })
+}
+
+/// Whether two paths are one file: by its place, and of files that are there also by their number, which hard links share and names
+/// that differ in case where case does not count.
+fn is_same(a: &Path, b: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let number = |path: &Path| path.metadata().ok().map(|found| (found.dev(), found.ino()));
+        if number(a).is_some_and(|own| number(b) == Some(own)) {
+            return true;
+        }
+    }
+    place(a).is_some_and(|own| place(b) == Some(own))
 }

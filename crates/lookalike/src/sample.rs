@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use lookalike_base::{Cancellation, MappedRows, ProgressDisplay, RowSource, Seed, Watch, npy};
+use lookalike_base::{Cancellation, FileRows, ProgressDisplay, RowSource, Seed, Watch, npy};
 use lookalike_sampling::{
     Avoid, BatchOrigins, CandidateDraw, Coverage, Groups, Oracle, PairRows, PlanContext, PlanReport,
     RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind, SamplerOptions, SamplingError, Scoring,
-    plan_report,
+    UNLABELLED, plan_report,
 };
 
 use crate::failure::Failure;
@@ -20,7 +20,8 @@ const CHECKED_AT_ONCE: usize = 4096;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// One instance a row: float32 or float16 as .npy in C order, or the only matrix of a .safetensors; of pairs query and document side by side
+    /// One instance a row, of any floating-point type: a .npy in C order, a .safetensors (FILE:NAME where it holds several matrices), or a
+    /// folder of such files, one behind another; of pairs query and document side by side
     embeddings: PathBuf,
     /// Where to write the plan: int64, one batch a row, epoch after epoch; for several replicas steps × replicas × B
     #[arg(long, value_name = "PLAN.npy")]
@@ -82,13 +83,13 @@ pub(crate) struct Arguments {
     /// How replicas share batches
     #[arg(long, value_enum, default_value = "batches")]
     split: RankSplit,
-    /// A class an instance, integers: for the false negatives of the report, or for --oracle
+    /// A class an instance, integers, -1 for those without one: for the false negatives of the report, or for --oracle
     #[arg(long, value_name = "LABELS.npy")]
     labels: Option<PathBuf>,
     /// What to keep walks from by --labels: what would be if false negatives were known, for analysis
     #[arg(long, value_enum, requires = "labels")]
     oracle: Option<Avoid>,
-    /// An id an instance, integers: instances with the same id never share a batch
+    /// An id an instance, integers, -1 for those without one: instances with the same id never share a batch
     #[arg(long, value_name = "IDS.npy")]
     groups: Option<PathBuf>,
     /// Where to write what the plan is like, as JSON
@@ -188,7 +189,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     options.check(instances).map_err(usage)?;
     let labels = arguments.labels.as_deref().map(|path| classes(path, instances)).transpose()?;
     if let (Some(labels), Some(path)) = (&labels, &arguments.labels)
-        && labels.iter().all(|label| *label == labels[0])
+        && one_class(labels)
     {
         let path = path.display();
         return Err(Failure::usage(format!(
@@ -226,7 +227,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
 
 /// The embeddings of the instances: one file, or two with queries and documents, whose rows are read side by side.
 struct Embeddings<'a> {
-    files: Vec<(MappedRows, &'a Path)>,
+    files: Vec<(FileRows, &'a Path)>,
 }
 
 impl RowSource for Embeddings<'_> {
@@ -265,9 +266,13 @@ impl Arguments {
         let paths = std::iter::once(&self.embeddings).chain(&self.documents);
         let mut files = Vec::new();
         for path in paths {
-            files.push((MappedRows::open(path)?, path.as_path()));
+            let rows = FileRows::open(path)?;
+            if rows.rounds() {
+                warn(&[format!("{} holds float64, which is rounded to float32", path.display())]);
+            }
+            files.push((rows, path.as_path()));
         }
-        let shape = |(rows, _): &(MappedRows, &Path)| (rows.len(), rows.columns());
+        let shape = |(rows, _): &(FileRows, &Path)| (rows.len(), rows.columns());
         if let [queries, documents] = &files[..]
             && shape(queries) != shape(documents)
         {
@@ -292,9 +297,7 @@ impl Arguments {
     /// What the sampler is told about the data and the replicas.
     fn data(&self, instances: usize, labels: Option<&[u32]>) -> Result<RunData, Failure> {
         let groups = self.groups.as_deref().map(|path| integers(path, instances)).transpose()?;
-        // Ids are compared, not counted: their bits are as good as their values.
-        let groups =
-            groups.map(|ids| Groups::new(&ids.into_iter().map(i64::cast_unsigned).collect::<Vec<u64>>()));
+        let groups = groups.map(|ids| Groups::with_none(&ids));
         let oracle = self.oracle.zip(labels).map(|(avoid, labels)| Oracle { labels: labels.to_vec(), avoid });
         let ranks = Ranks { rank: 0, count: self.num_replicas, split: self.split };
         Ok(RunData { groups, oracle, ranks, ..RunData::default() })
@@ -361,7 +364,7 @@ fn interrupted(error: SamplingError, left: &str) -> Failure {
 }
 
 /// Checks that all values are finite, and warns of rows of zeros.
-fn check(embeddings: &MappedRows, path: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
+fn check(embeddings: &FileRows, path: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
     let progress = Terminal.start(embeddings.len() as u64, "checking");
     let mut row = vec![0.0; embeddings.columns()];
     let mut zeros = (0_usize, 0);
@@ -393,9 +396,9 @@ fn check(embeddings: &MappedRows, path: &Path, cancellation: &Cancellation) -> R
     Ok(())
 }
 
-/// An integer an instance.
+/// An integer an instance, at least 0; −1 for those that have none.
 fn integers(path: &Path, instances: usize) -> Result<Vec<i64>, Failure> {
-    let (values, shape) = npy::read_integers(path)?;
+    let (values, shape) = npy::read_identifiers(path)?;
     if shape != [instances] {
         let (path, found) = (path.display(), shape);
         return Err(Failure::usage(format!(
@@ -405,11 +408,26 @@ fn integers(path: &Path, instances: usize) -> Result<Vec<i64>, Failure> {
     Ok(values)
 }
 
-/// A class an instance, none negative.
+/// A class an instance.
 fn classes(path: &Path, instances: usize) -> Result<Vec<u32>, Failure> {
-    let class = |(instance, value): (usize, i64)| {
-        let refuse = |_| Failure::usage(format!("{}: label {instance} is {value}, no class", path.display()));
-        u32::try_from(value).map_err(refuse)
+    let class = |(instance, value): (usize, i64)| match u32::try_from(value) {
+        _ if value == -1 => Ok(UNLABELLED),
+        Ok(class) if class != UNLABELLED => Ok(class),
+        _ => Err(Failure::usage(format!("{}: label {instance} is {value}, no class", path.display()))),
     };
-    integers(path, instances)?.into_iter().enumerate().map(class).collect()
+    let classes: Vec<u32> =
+        integers(path, instances)?.into_iter().enumerate().map(class).collect::<Result<_, _>>()?;
+    let without = classes.iter().filter(|class| **class == UNLABELLED).count();
+    if without > 0 {
+        warn(&[format!(
+            "{without} of {instances} instances have no label: no pair with one of them counts among false negatives"
+        )]);
+    }
+    Ok(classes)
+}
+
+/// Whether those that have a label all have the same one.
+fn one_class(labels: &[u32]) -> bool {
+    let mut known = labels.iter().filter(|label| **label != UNLABELLED);
+    known.next().is_none_or(|first| known.all(|label| label == first))
 }

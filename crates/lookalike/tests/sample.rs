@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lookalike_base::{Array, Matrix, Seed, npy, tensors};
+use lookalike_base::{Array, Matrix, Rows, Seed, npy, tensors};
 
 const INSTANCES: usize = 300;
 const BATCH: usize = 12;
@@ -212,7 +212,7 @@ fn embeddings_of_another_type_layout_or_length_are_refused_by_name() {
         format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}")
     };
     for (name, descr, order, shape, data, said) in [
-        ("double.npy", "<f8", "False", "(300, 6)", 300 * 6 * 8, "astype('<f4')"),
+        ("whole.npy", "<i8", "False", "(300, 6)", 300 * 6 * 8, "astype('<f4')"),
         ("fortran.npy", "<f4", "True", "(300, 6)", 300 * 6 * 4, "ascontiguousarray"),
         ("swapped.npy", ">f4", "False", "(300, 6)", 300 * 6 * 4, "big-endian"),
         ("lying.npy", "<f4", "False", "(1099511627776, 6)", 64, "needs 26388279066624 bytes, but 64 follow"),
@@ -329,7 +329,7 @@ fn more_candidates_than_others_are_lowered_and_said_so() {
 }
 
 #[test]
-fn embeddings_in_halves_and_in_safetensors_are_read() {
+fn embeddings_in_halves_in_doubles_in_safetensors_and_in_shards_are_read() {
     let place = place();
     npy_file(
         &place.path().join("half.npy"),
@@ -340,23 +340,83 @@ fn embeddings_in_halves_and_in_safetensors_are_read() {
     let mut file = tensors::TensorFile::default();
     file.tensors.insert("rows".into(), Array::f32([INSTANCES, 6], rows.rows().values().to_vec()));
     tensors::write(place.path().join("rows.safetensors"), &file).unwrap();
-    for name in ["half.npy", "rows.safetensors"] {
+    file.tensors.insert("more".into(), Array::f32([1, 1], vec![1.0]));
+    tensors::write(place.path().join("two.safetensors"), &file).unwrap();
+    npy_file(
+        &place.path().join("double.npy"),
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (300, 6), }",
+        &rows.rows().values().iter().flat_map(|value| f64::from(*value).to_le_bytes()).collect::<Vec<u8>>(),
+    );
+    std::fs::create_dir(place.path().join("shards")).unwrap();
+    for (name, part) in
+        [("e-9.npy", &rows.rows().values()[..600]), ("e-10.npy", &rows.rows().values()[600..])]
+    {
+        npy::write_rows(place.path().join("shards").join(name), Rows::new(part, 6).unwrap()).unwrap();
+    }
+    let (status, error) = sample(place.path(), &["rows.npy", "--out", "plan.npy"]);
+    assert_eq!(status, Some(0), "{error}");
+    let expected = plan(place.path().join("plan.npy"));
+    for name in ["rows.safetensors", "two.safetensors:rows", "double.npy", "shards"] {
         let (status, error) = sample(place.path(), &[name, "--out", "plan.npy"]);
         assert_eq!(status, Some(0), "{name}: {error}");
+        assert_eq!(error.contains("holds float64"), name == "double.npy", "{error}");
+        assert_eq!(plan(place.path().join("plan.npy")), expected, "{name}");
     }
-    let from_tensors = plan(place.path().join("plan.npy"));
-    let (_, _) = sample(place.path(), &["rows.npy", "--out", "plan.npy"]);
-    assert_eq!(plan(place.path().join("plan.npy")), from_tensors);
+    let (status, error) = sample(place.path(), &["half.npy", "--out", "plan.npy"]);
+    assert_eq!(status, Some(0), "{error}");
+    let (_, error) = sample(place.path(), &["two.safetensors", "--out", "plan.npy"]);
+    assert!(
+        error.contains("more (F32 [1, 1]), rows (F32 [300, 6]); name the one matrix that is meant"),
+        "{error}"
+    );
+}
+
+#[test]
+fn who_has_no_label_and_no_group_is_of_none() {
+    let place = place();
+    npy::write_integers(place.path().join("none.npy"), &[INSTANCES], &[-1; INSTANCES]).unwrap();
+    let some: Vec<i64> = (0..INSTANCES as i64).map(|at| if at % 3 == 0 { -1 } else { at % 3 }).collect();
+    npy::write_integers(place.path().join("some.npy"), &[INSTANCES], &some).unwrap();
+    let arguments = [
+        "rows.npy",
+        "--out",
+        "plan.npy",
+        "--groups",
+        "none.npy",
+        "--labels",
+        "some.npy",
+        "--report",
+        "report.json",
+    ];
+    let (status, error) = sample(place.path(), &arguments);
+    assert_eq!(status, Some(0), "{error}");
+    assert!(error.contains("100 of 300 instances have no label"), "{error}");
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(place.path().join("report.json")).unwrap()).unwrap();
+    assert_eq!(report["false_negatives"]["unlabelled"], 100);
+    let (status, error) =
+        sample(place.path(), &["rows.npy", "--out", "p.npy", "--labels", "none.npy", "--report", "r.json"]);
+    assert!(status == Some(2) && error.contains("of one class"), "{error}");
+    let below: Vec<i64> = (0..INSTANCES as i64).map(|at| if at == 7 { -2 } else { at }).collect();
+    npy::write_integers(place.path().join("below.npy"), &[INSTANCES], &below).unwrap();
+    let (_, error) = sample(place.path(), &["rows.npy", "--out", "p.npy", "--groups", "below.npy"]);
+    assert!(error.contains("below.npy: entry 7 is -2"), "{error}");
 }
 
 #[test]
 fn nothing_that_is_read_is_written_over_and_no_file_twice() {
     let place = place();
     let before = std::fs::read(place.path().join("rows.npy")).unwrap();
+    std::fs::hard_link(place.path().join("rows.npy"), place.path().join("linked.npy")).unwrap();
+    std::fs::create_dir(place.path().join("shards")).unwrap();
+    std::fs::copy(place.path().join("rows.npy"), place.path().join("shards/rows.npy")).unwrap();
     for (arguments, said) in [
         (&["rows.npy", "--out", "rows.npy"][..], "it is what is read"),
         (&["rows.npy", "--out", "./rows.npy"], "it is what is read"),
         (&["rows.npy", "--groups", "pairs.npy", "--out", "pairs.npy"], "it is what is read"),
+        (&["rows.npy", "--out", "linked.npy"], "it is what is read"),
+        (&["linked.npy", "--out", "rows.npy"], "it is what is read"),
+        (&["shards", "--out", "shards/plan.npy"], "it lies in the folder that is read"),
         (&["rows.npy", "--out", "plan.npy", "--report", "plan.npy"], "another result"),
         (&["rows.npy", "--out", "missing/plan.npy"], "its folder is not there"),
         (&["rows.npy", "--out", "."], "it is a folder"),

@@ -4,70 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Floats = npt.NDArray[np.float32]
-Integers = npt.NDArray[np.int64]
+from lookalike._embeddings import Matrix, embeddings, is_pair, matrix
+from lookalike._numpy import ArrayLike, Floats, Integers, as_numpy
 
-#: An array, a tensor, or whatever `numpy.asarray` takes.
-ArrayLike = Any
+__all__ = ["ArrayLike", "Floats", "Integers", "Matrix", "as_numpy", "embeddings", "is_pair", "matrix"]
 
-
-def as_numpy(name: str, value: ArrayLike) -> npt.NDArray[Any]:
-    """NumPy's view of `value`. Tensors of PyTorch are known by what they can do, so that it need not be there."""
-    if hasattr(value, "detach") and hasattr(value, "device"):
-        value = value.detach()
-        if value.device.type != "cpu":
-            raise ValueError(f"{name} of shape {tuple(value.shape)} is on {value.device}; bring it to the CPU: .cpu()")
-        if str(value.dtype) == "torch.bfloat16":
-            value = value.float()
-        try:
-            value = value.numpy()
-        except (TypeError, RuntimeError) as error:
-            raise ValueError(
-                f"{name} of shape {tuple(value.shape)} and type {value.dtype} is no array: {error}"
-            ) from None
-    try:
-        return np.asarray(value)
-    except ValueError as error:
-        raise ValueError(f"{name} is no array: {error}") from None
-
-
-def is_pair(value: ArrayLike) -> bool:
-    """Whether it is (queries, documents), not one array."""
-    return isinstance(value, tuple) and len(value) == 2 and all(np.ndim(part) == 2 for part in value)
-
-
-def embeddings(name: str, value: ArrayLike, rows: int | None = None, *, pairs: bool = False) -> Floats:
-    """A matrix of ``float32`` in C order; anything else of 16 or 32 bits is copied into one.
-
-    Of pairs it can be two, (queries, documents), which are put side by side.
-    """
-    if is_pair(value):
-        if not pairs:
-            raise ValueError(f"{name} are (queries, documents), but rows of one embedding are expected: give pairs")
-        queries, documents = (
-            embeddings(f"{name}, {part}", array, rows) for part, array in zip(("queries", "documents"), value)
-        )
-        if queries.shape != documents.shape:
-            raise ValueError(
-                f"{name}: documents of shape {documents.shape} do not fit queries of shape {queries.shape}; "
-                "expected one of the same width for each query"
-            )
-        return np.concatenate([queries, documents], axis=1)
-    array = as_numpy(name, value)
-    if array.ndim != 2 or array.shape[1] == 0:
-        raise ValueError(f"{name} of shape {array.shape} is no matrix; expected (n, d) with one instance a row")
-    if array.dtype.kind != "f" or array.dtype.itemsize > 4:
-        raise ValueError(
-            f"{name} of shape {array.shape} is {array.dtype}; expected float32 or float16: .astype('float32')"
-        )
-    if rows is not None and len(array) != rows:
-        raise ValueError(f"{name} of shape {array.shape} has {len(array)} rows; expected {rows}, one an instance")
-    return np.ascontiguousarray(array, dtype=np.float32)
+#: The class of an instance without a label, for the native half.
+UNLABELLED = 2**32 - 1
 
 
 def integers(name: str, value: ArrayLike, length: int | None = None) -> Integers:
@@ -84,27 +32,47 @@ def integers(name: str, value: ArrayLike, length: int | None = None) -> Integers
     return np.ascontiguousarray(array, dtype=np.int64)
 
 
+def identifiers(name: str, value: ArrayLike, length: int | None = None) -> Integers:
+    """A vector of integers of at least 0, and -1 for none; what is missing in `value`, or NaN, is none too."""
+    array = as_numpy(name, value)
+    if array.dtype == object and array.ndim == 1:
+        array = np.asarray([-1 if _is_missing(entry) else entry for entry in array])
+    if array.dtype.kind == "f" and array.ndim == 1:
+        missing = np.isnan(array)
+        # Above 2^53 not every integer is such a number: what stands there may have been another one.
+        whole = missing | ((np.floor(array) == array) & (np.abs(array) <= 2.0**53))
+        if not whole.all():
+            at = int(np.argmin(whole))
+            raise ValueError(
+                f"{name}[{at}] is {array[at]}, no integer; expected one an instance, and -1 or NaN for none"
+            )
+        array = np.where(missing, -1, array).astype(np.int64)
+    vector = integers(name, array, length)
+    if (vector < -1).any():
+        at = int(np.argmax(vector < -1))
+        raise ValueError(f"{name}[{at}] is {vector[at]}; identifiers must be at least 0, and -1 or NaN means none")
+    return vector
+
+
+def _is_missing(entry: Any) -> bool:
+    return entry is None or type(entry).__name__ in ("NAType", "NaTType") or (isinstance(entry, float) and isnan(entry))
+
+
 def groups(value: ArrayLike | None, length: int) -> Integers | None:
-    """An identifier an instance, at least 0."""
-    if value is None:
-        return None
-    array = integers("groups", value, length)
-    if (array < 0).any():
-        at = int(np.argmax(array < 0))
-        raise ValueError(
-            f"groups of shape {array.shape} holds {array[at]} for instance {at}; identifiers must be at least 0, "
-            "and an instance without others of its group has one of its own"
-        )
-    return array
+    """An identifier an instance; -1 for one that may meet anybody."""
+    return None if value is None else identifiers("groups", value, length)
 
 
 def labels(named: Mapping[str, tuple[ArrayLike, int | None]]) -> tuple[list[Integers], int]:
-    """Classes numbered from 0 without gaps, the same number for the same label in all vectors, and how many there are."""
-    vectors = [integers(name, value, length) for name, (value, length) in named.items()]
-    classes, numbers = np.unique(np.concatenate(vectors), return_inverse=True)
-    ends = np.cumsum([len(vector) for vector in vectors])[:-1]
-    parts = np.split(numbers.reshape(-1).astype(np.int64), ends)
-    return [np.ascontiguousarray(part) for part in parts], len(classes)
+    """Classes numbered from 0 without gaps, the same number for the same label in all vectors, and how many there are.
+
+    Those without a label have the number `UNLABELLED`.
+    """
+    vectors = [identifiers(name, value, length) for name, (value, length) in named.items()]
+    everything = np.concatenate(vectors)
+    classes = np.unique(everything[everything >= 0])
+    numbered = [np.where(vector < 0, UNLABELLED, np.searchsorted(classes, vector)) for vector in vectors]
+    return [np.ascontiguousarray(vector, dtype=np.int64) for vector in numbered], len(classes)
 
 
 def one_label_each(name: str, value: ArrayLike | None, length: int) -> Integers | None:

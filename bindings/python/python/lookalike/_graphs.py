@@ -9,6 +9,7 @@ import numpy as np
 
 from lookalike import _arrays, _lookalike
 from lookalike._arrays import ArrayLike, Floats, Integers
+from lookalike._reports import GraphStatistics, PlanReport, graph_in_words
 
 Kind = Literal["walk", "nearest", "uniform"]
 Coverage = Literal["cover", "repeat"]
@@ -58,10 +59,10 @@ class Graph:
         """The neighbours of `instance`, the most similar first, and their similarities."""
         return self._native.neighbors(instance)
 
-    def statistics(self) -> dict[str, Any]:
-        """Members, edges, in-degrees (minimum, quartiles, 99th percentile, maximum) and mean similarity."""
-        result: dict[str, Any] = json.loads(self._native.statistics())
-        return result
+    def statistics(self) -> GraphStatistics:
+        """Members, edges, in-degrees and mean similarity."""
+        statistics = json.loads(self._native.statistics())
+        return GraphStatistics(**{**statistics, "in_degree": tuple(statistics["in_degree"])})
 
     def similarity_percentile(self, percentile: float) -> float | None:
         """The smallest similarity that at least `percentile` percent of the edges do not exceed; None without an edge."""
@@ -80,8 +81,8 @@ class Graph:
             share: above 0, at most 1; published for mined negatives: 0.95.
 
         """
-        rows = _arrays.embeddings("embeddings", embeddings, self.instances, pairs=True)
-        return Graph(self._native.below_positive(rows, _arrays.number("share", share)))
+        rows = _arrays.matrix("embeddings", embeddings, self.instances, pairs=True)
+        return Graph(self._native.below_positive(rows.native, _arrays.number("share", share)))
 
     def __eq__(self, other: object) -> bool:
         """Whether the other one is the same graph."""
@@ -96,8 +97,9 @@ class Graph:
         return Graph.from_arrays, self.arrays()
 
     def __repr__(self) -> str:
-        """Its size."""
-        return f"Graph(instances={self.instances}, edges={self.edges})"
+        """Its size, degrees and similarities."""
+        told = graph_in_words(self.statistics())
+        return f"Graph(instances={self.instances}, edges={self.edges}{': ' if told else ''}{told})"
 
 
 class Plan(NamedTuple):
@@ -122,8 +124,9 @@ def proximity_graph(
     """The proximity graph of BatchSampler: each of N instances is tied to the most similar of some random others.
 
     Args:
-        embeddings: (N, d). They are scaled to unit length here; a row of zeros is similar to nobody. With `pairs` (queries, documents)
-            of (N, d) each, or (N, 2d) with both side by side.
+        embeddings: (N, d), or their file or folder. They are scaled to unit length here; a row of zeros is similar to nobody. With
+            `pairs` (queries, documents) of (N, d) each, or (N, 2d) with both side by side. A file, or an array that is mapped from one, is
+            not copied: of 10⁷ rows of 64 ``float32``, 2.6 GB, with M = 64 and K = 8 the peak of memory was 1.2 GB, .64 GB of it the graph.
         candidates: random others that each instance is compared with, M; lowered to N - 1 with a warning.
         neighbors: most similar of them that are kept, K.
         pairs: as in `LookalikeBatchSampler`.
@@ -135,10 +138,10 @@ def proximity_graph(
         ValueError: for another shape or type, a row with NaN or an infinity, which is named, fewer than two rows, or K > M.
 
     """
-    rows = _arrays.embeddings("embeddings", embeddings, pairs=pairs is not None)
+    rows = _arrays.matrix("embeddings", embeddings, pairs=pairs is not None)
     counts = _arrays.count("candidates", candidates), _arrays.count("neighbors", neighbors)
     native, warnings = _lookalike.proximity_graph(
-        rows, *counts, pairs, scoring, _arrays.count("seed", seed), _arrays.count("build", build)
+        rows.native, *counts, pairs, scoring, _arrays.count("seed", seed), _arrays.count("build", build)
     )
     _arrays.warn(warnings)
     return Graph(native)
@@ -150,7 +153,8 @@ def knn_graph(
     """The exact graph of the nearest of all by cosine similarity; ties go to the lower instance.
 
     Args:
-        embeddings: (N, d), scaled to unit length here; with `pairs` as in `proximity_graph`.
+        embeddings: (N, d), or their file or folder, scaled to unit length here; with `pairs` as in `proximity_graph`. A copy of all
+            of them as ``float32``, 4·N·d bytes, is in memory meanwhile.
         neighbors: neighbours of each instance, at most N - 1.
         pairs: as in `LookalikeBatchSampler`.
         scoring: as in `proximity_graph`.
@@ -159,8 +163,8 @@ def knn_graph(
         ValueError: as `proximity_graph`.
 
     """
-    rows = _arrays.embeddings("embeddings", embeddings, pairs=pairs is not None)
-    return Graph(_lookalike.knn_graph(rows, _arrays.count("neighbors", neighbors), pairs, scoring))
+    rows = _arrays.matrix("embeddings", embeddings, pairs=pairs is not None)
+    return Graph(_lookalike.knn_graph(rows.native, _arrays.count("neighbors", neighbors), pairs, scoring))
 
 
 def top_k(queries: ArrayLike, database: ArrayLike, k: int, *, normalize: bool = True) -> tuple[Integers, Floats]:
@@ -237,8 +241,8 @@ def plan(
         restart: probability of going back to the start at each step of a walk; by default 0.1.
         temperature: as in `random_walks`.
         uniform_fraction: share of each batch that is drawn uniformly.
-        groups: (N,) identifiers; instances with the same one never share a batch.
-        labels: (N,) an oracle for analysis: a walk collects nobody of its start's class.
+        groups: (N,) identifiers; instances with the same one never share a batch, and one with -1 or NaN may meet anybody.
+        labels: (N,) an oracle for analysis: a walk collects nobody of its start's class; -1 or NaN for an instance of none.
         epoch, seed: of every random number.
 
     Returns:
@@ -289,36 +293,36 @@ def plan_report(
     labels: ArrayLike | None = None,
     graph: Graph | None = None,
     seed: int = 0,
-) -> dict[str, Any]:
+) -> PlanReport:
     """What a plan did, beside uniform batches on the same embeddings and labels.
 
     Args:
         plan: what `plan` gave, a matrix with one batch a row, or a list of batches.
-        embeddings: (N, d). Of pairs (queries, documents), of (N, d) each: the negatives of a query are then the documents of the others,
-            and the similarity of anchor i to negative j is that of query i to document j.
-        labels: (N,) classes, for the share of false negatives.
+        embeddings: (N, d), or their file or folder. Of pairs (queries, documents), of (N, d) each: the negatives of a query are then the
+            documents of the others, and the similarity of anchor i to negative j is that of query i to document j. A file, or an array that
+            is mapped from one, is not copied: on 10⁷ rows of 64 the peak of memory was .12 GB, and .2 GB more the plan itself.
+        labels: (N,) classes, for the share of false negatives; -1 or NaN for an instance without one, whose pairs are not counted.
         graph: the graph that was walked, for its degrees.
         seed: draws the uniform plan of the histogram.
 
     Returns:
-        ``hardness`` (mean similarity of an anchor to its negatives: ``similarity``, ``uniform``, their ``difference``, ``pairs``);
-        ``anchors`` (how many have a mean similarity in each of 40 bins of 0.05 from -1 on, in the plan and in a uniform
-        one); ``false_negatives`` or None; ``draws`` (how many instances came 0, 1, 2, … times); ``reach`` (share that came);
-        ``graph`` or None; ``restarts`` (fresh starts by tenth, of what `plan` gave) or None; ``instances``, ``batches``.
+        Hardness, a histogram of anchors, false negatives, how often instances came, the graph's degrees, fresh starts: attributes of a
+        `PlanReport`, which `to_dict` gives for JSON and `plot` draws.
+
+    Raises:
+        ValueError: for shapes that do not fit, a batch that names no instance, no pair to compare, or labels of one class.
 
     """
-    rows = _arrays.embeddings("embeddings", embeddings, pairs=True)
+    rows = _arrays.matrix("embeddings", embeddings, pairs=True)
     members, sizes = _arrays.batches(plan.batches if isinstance(plan, Plan) else plan)
-    report: dict[str, Any] = json.loads(
-        _lookalike.plan_report(
-            members=members,
-            sizes=sizes,
-            embeddings=rows,
-            pairs=_arrays.is_pair(embeddings),
-            labels=_arrays.one_label_each("labels", labels, len(rows)),
-            graph=None if graph is None else graph._native,
-            origins=np.ascontiguousarray(plan.origins) if isinstance(plan, Plan) else None,
-            seed=_arrays.count("seed", seed),
-        )
+    report = _lookalike.plan_report(
+        members=members,
+        sizes=sizes,
+        embeddings=rows.native,
+        pairs=rows.is_pair,
+        labels=_arrays.one_label_each("labels", labels, len(rows)),
+        graph=None if graph is None else graph._native,
+        origins=np.ascontiguousarray(plan.origins) if isinstance(plan, Plan) else None,
+        seed=_arrays.count("seed", seed),
     )
-    return report
+    return PlanReport.read(json.loads(report))

@@ -5,8 +5,13 @@ import numpy.typing as npt
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Integers: TypeAlias = npt.NDArray[np.int64]
+#: Float32, the bytes of other numbers with what they are, or files.
+_Matrix: TypeAlias = _Floats | tuple[npt.NDArray[np.uint8], str] | FileRows
+#: Of pairs two.
+_Source: TypeAlias = _Matrix | tuple[_Matrix, _Matrix]
 
 __all__ = [
+    "FileRows",
     "Graph",
     "Sampler",
     "__version__",
@@ -26,11 +31,20 @@ __all__ = [
     "proximity_graph",
     "random_walks",
     "rank_me",
+    "read_rows",
     "spectrum",
     "top_k",
     "uniformity",
 ]
 __version__: str
+
+@final
+class FileRows:
+    def __new__(cls, paths: list[str]) -> FileRows: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def rounds(self) -> bool: ...
 
 @final
 class Graph:
@@ -46,7 +60,7 @@ class Graph:
     def statistics(self) -> str: ...
     def similarity_percentile(self, percentile: float) -> float | None: ...
     def below(self, ceiling: float) -> Graph: ...
-    def below_positive(self, embeddings: _Floats, share: float) -> Graph: ...
+    def below_positive(self, embeddings: _Source, share: float) -> Graph: ...
 
 @final
 class Sampler:
@@ -87,9 +101,9 @@ class Sampler:
 
 def check_agreement(agreements: list[str]) -> None: ...
 def proximity_graph(
-    embeddings: _Floats, candidates: int, neighbors: int, pairs: str | None, scoring: str, seed: int, build: int
+    embeddings: _Source, candidates: int, neighbors: int, pairs: str | None, scoring: str, seed: int, build: int
 ) -> tuple[Graph, list[str]]: ...
-def knn_graph(embeddings: _Floats, neighbors: int, pairs: str | None, scoring: str) -> Graph: ...
+def knn_graph(embeddings: _Source, neighbors: int, pairs: str | None, scoring: str) -> Graph: ...
 def top_k(queries: _Floats, database: _Floats, k: int, normalize: bool) -> tuple[_Integers, _Floats]: ...
 def random_walks(
     graph: Graph, starts: _Integers, steps: int, restart: float, temperature: float | None, seed: int
@@ -111,7 +125,7 @@ def plan(
 def plan_report(
     members: _Integers,
     sizes: _Integers,
-    embeddings: _Floats,
+    embeddings: _Source,
     pairs: bool,
     labels: _Integers | None,
     graph: Graph | None,
@@ -135,8 +149,8 @@ def linear_probe(
     seed: int,
 ) -> str: ...
 def mine(
-    queries: _Floats,
-    documents: _Floats,
+    queries: _Source,
+    documents: _Source,
     relevant_queries: _Integers,
     relevant_documents: _Integers,
     negatives: int,
@@ -155,6 +169,7 @@ def spectrum(embeddings: _Floats, centered: bool) -> list[float]: ...
 def effective_rank(embeddings: _Floats, centered: bool) -> float: ...
 def rank_me(embeddings: _Floats) -> float: ...
 def collapse(embeddings: _Floats) -> str: ...
-def hardness(members: _Integers, sizes: _Integers, embeddings: _Floats, pairs: bool) -> str: ...
+def hardness(members: _Integers, sizes: _Integers, embeddings: _Source, pairs: bool) -> str: ...
 def false_negative_rate(members: _Integers, sizes: _Integers, labels: _Integers) -> str: ...
 def paired(baseline: list[float], treatment: list[float]) -> str: ...
+def read_rows(embeddings: _Source, first: int, count: int) -> _Floats: ...

@@ -49,7 +49,7 @@ def mine(
 
     The rules, and with ``strategy="top"`` the results, are those of ``mine_hard_negatives`` of sentence-transformers on the same
     vectors. Equal rows are one query or one document: what equals a relevant document is no negative, and the first row stands for
-    all. Memory beside the arrays stays within a few hundred MiB; a ``float32`` array that is mapped from a file is not copied.
+    all. Memory beside the arrays stays within a few hundred MiB; a file, or an array that is mapped from one, is not copied.
 
     Args:
         queries: (Q, d).
@@ -71,7 +71,7 @@ def mine(
         Pairs with their negatives, in the order of the queries' rows.
 
     """
-    q, d = _arrays.embeddings("queries", queries), _arrays.embeddings("documents", documents)
+    q, d = _arrays.matrix("queries", queries), _arrays.matrix("documents", documents)
     if relevant is None:
         if len(q) != len(d):
             raise ValueError(
@@ -92,8 +92,8 @@ def mine(
     limits = {"max_score": max_score, "min_score": min_score}
     limits |= {"absolute_margin": absolute_margin, "relative_margin": relative_margin}
     found = _lookalike.mine(
-        q,
-        d,
+        q.native,
+        d.native,
         np.ascontiguousarray(pairs[:, 0]),
         np.ascontiguousarray(pairs[:, 1]),
         _arrays.count("negatives", negatives, 1),

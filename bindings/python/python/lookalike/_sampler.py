@@ -12,6 +12,7 @@ import numpy as np
 from lookalike import _arrays, _lookalike
 from lookalike._arrays import ArrayLike, Floats
 from lookalike._graphs import Coverage, Graph, Kind, Pairs, Scoring
+from lookalike._reports import SamplerReport, sampler_in_words
 
 #: Of what `LookalikeBatchSampler.state_dict` gives.
 VERSION = 1
@@ -49,7 +50,7 @@ class LookalikeBatchSampler:
         uniform_epochs: first epochs, whose batches are uniform while they gather embeddings; by default 1, or 0 with
             `embeddings`.
         groups: (N,) integers; instances with the same one (duplicates, views of a scene, sentences of a document) never share a
-            batch.
+            batch. One with -1 or NaN may meet anybody.
         temperature: where given, walks go to a neighbour of similarity s with a probability in proportion to
             exp(s / temperature); otherwise to all alike, as published.
         uniform_fraction: share of each batch that is drawn uniformly instead.
@@ -70,8 +71,9 @@ class LookalikeBatchSampler:
             give `update` the same embeddings, those of all, gathered; compare `agreement` to be sure.
         split: with ``"batches"`` each batch belongs to one replica; with ``"within"`` B·W look-alikes are shared out, B for each,
             for losses that gather.
-        embeddings: (N, d), where embeddings are known before training; with `pairs` as said there.
-        oracle, avoid: (N,) labels, for analysis only: walks do not use edges within a class (``"edges"``) or do not collect
+        embeddings: (N, d), where embeddings are known before training, of a file for instance, which is copied block by block; with
+            `pairs` as said there.
+        oracle, avoid: (N,) labels, -1 or NaN for none, for analysis only: walks do not use edges within a class (``"edges"``) or do not collect
             members of their start's class (``"members"``).
 
     Raises:
@@ -145,8 +147,9 @@ class LookalikeBatchSampler:
         self._set_arguments(arguments)
         self._warn()
         if embeddings is not None:
-            rows = _arrays.embeddings("embeddings", embeddings, self._n, pairs=self._pairs)
-            self.update(np.arange(self._n), rows)
+            rows = _arrays.matrix("embeddings", embeddings, self._n, pairs=self._pairs)
+            for first, block in rows.blocks():
+                self._native.record(np.arange(first, first + len(block)), block)
 
     def _set_arguments(self, arguments: dict[str, Any]) -> None:
         """Begins with the arguments of the native sampler, which a pickle holds too."""
@@ -244,8 +247,8 @@ class LookalikeBatchSampler:
 
         Args:
             indices: (n,) instances; what the batches held.
-            embeddings: (n, d), ``float32`` or ``float16``, from NumPy or a PyTorch tensor on the CPU; d must never change. With `pairs`
-                (queries, documents) of (n, d) each, or (n, 2d) with both side by side.
+            embeddings: (n, d), of any floating-point type, from NumPy or a PyTorch tensor on the CPU, or as the package's documentation says
+                else; d must never change. With `pairs` (queries, documents) of (n, d) each, or (n, 2d) with both side by side.
 
         Raises:
             ValueError: for shapes or types that do not fit, an index out of range, and a row with NaN or an infinity, which is
@@ -349,15 +352,12 @@ class LookalikeBatchSampler:
         self._epoch, self._first = (epoch, consumed) if self._resuming else (self._native.epoch, 0)
         self._iterations += 1
 
-    def report(self) -> dict[str, Any]:
+    def report(self) -> SamplerReport:
         """The sampler in numbers: where the members of batches came from and how hard they are, by tenth of the epoch.
 
-        ``current`` and ``finished`` epoch (``deciles`` of origins; ``hardness`` as sum and number of batches, of the mean similarity
-        within batches less that of all pairs; ``reach``), ``staleness`` of the embeddings at the last refresh, ``graph``,
-        ``builds``, ``build_seconds``.
+        Attributes are those of `SamplerReport`, which `to_dict` gives for JSON and `plot` draws.
         """
-        result: dict[str, Any] = json.loads(self._native.report())
-        return result
+        return SamplerReport.read(json.loads(self._native.report()))
 
     @property
     def graph(self) -> Graph | None:
@@ -387,9 +387,11 @@ class LookalikeBatchSampler:
         self.load_state_dict(state["state"])
 
     def __repr__(self) -> str:
-        """Its size."""
+        """Its size, where it is, and how hard its batches are."""
         kind = json.loads(self._arguments["options"])["kind"]
-        return f"{type(self).__name__}(n={self._n}, batch_size={self.batch_size}, kind={kind!r})"
+        told = [f"n={self._n}, batch_size={self.batch_size}, kind={kind!r}"]
+        told += sampler_in_words(self.report(), len(self), self.position)
+        return f"{type(self).__name__}({', '.join(told)})"
 
 
 def check_agreement(agreements: Iterable[str]) -> None:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TypedDict
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from lookalike import _arrays, _lookalike
-from lookalike._arrays import ArrayLike, Integers
+from lookalike._arrays import ArrayLike, Floats, Integers
 from lookalike._graphs import Plan
+from lookalike._reports import FalseNegatives, Hardness, Report
 
 __all__ = [
     "alignment",
@@ -33,7 +34,8 @@ __all__ = [
 ]
 
 
-class KnnAccuracy(TypedDict):
+@dataclass(frozen=True, slots=True)
+class KnnAccuracy(Report):
     """How often the neighbours are right."""
 
     #: Share of test rows whose class was predicted, 0 to 1.
@@ -44,9 +46,14 @@ class KnnAccuracy(TypedDict):
     k_lowered: bool
     #: Temperature of the votes.
     temperature: float
+    #: Test rows that were classified: those with a label.
+    test_rows: int
+    #: Train rows without a label, which have no vote.
+    unlabelled: int
 
 
-class Uniformity(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Uniformity(Report):
     """The logarithm of the mean Gaussian potential, and from how many rows it is."""
 
     value: float
@@ -55,36 +62,18 @@ class Uniformity(TypedDict):
     sampled: bool
 
 
-class Collapse(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Collapse(Report):
     """The standard deviation of normalised embeddings, by dimension."""
 
-    deviations: list[float]
+    deviations: tuple[float, ...]
     mean: float
     #: 1/√d, which embeddings all over the sphere have.
     spread: float
 
 
-class Hardness(TypedDict):
-    """Mean cosine similarity of anchors to the other members of their batch."""
-
-    similarity: float
-    #: The same, expected of uniform batches on the same embeddings.
-    uniform: float
-    difference: float
-    pairs: int
-
-
-class FalseNegatives(TypedDict):
-    """Share of the pairs of an anchor and another member of its batch that are of one class."""
-
-    rate: float
-    #: The same, expected of uniform batches on the same labels.
-    uniform: float
-    difference: float
-    pairs: int
-
-
-class RateScore(TypedDict):
+@dataclass(frozen=True, slots=True)
+class RateScore(Report):
     """How a learning rate did on held-out train rows."""
 
     rate: float
@@ -92,7 +81,8 @@ class RateScore(TypedDict):
     loss: float
 
 
-class LinearProbe(TypedDict):
+@dataclass(frozen=True, slots=True)
+class LinearProbe(Report):
     """What a linear probe found."""
 
     #: Share of test rows classified rightly by the classifier of the last epoch.
@@ -101,12 +91,16 @@ class LinearProbe(TypedDict):
     rate: float
     #: Whether it is the least or greatest on offer, so that a better one may lie beyond.
     rate_at_edge: bool
-    rates: list[RateScore]
+    rates: tuple[RateScore, ...]
+    #: Train rows whose label was used.
     labelled_rows: int
     epochs: int
+    #: Test rows that were classified: those with a label.
+    test_rows: int
 
 
-class Paired(TypedDict):
+@dataclass(frozen=True, slots=True)
+class Paired(Report):
     """The mean difference of pairs, with its 95 % interval by Student's t."""
 
     mean: float
@@ -126,15 +120,14 @@ def knn_classify(
 
     Args:
         train: (N, d).
-        train_labels: (N,) integers.
+        train_labels: (N,) integers; rows with -1 or NaN have no label, and no vote.
         test: (T, d).
         k: neighbours that vote; lowered to N.
         temperature: the lower, the more the nearest decide.
 
     """
-    rows = _arrays.embeddings("train", train)
-    given = _arrays.integers("train_labels", train_labels, len(rows))
-    classes, numbers = np.unique(given, return_inverse=True)
+    rows, known = _labelled("train", train, train_labels)
+    classes, numbers = np.unique(known, return_inverse=True)
     predicted, _ = _lookalike.knn_classify(
         rows,
         np.ascontiguousarray(numbers.reshape(-1), dtype=np.int64),
@@ -143,6 +136,14 @@ def knn_classify(
         _arrays.number("temperature", temperature),
     )
     return classes[np.asarray(predicted, dtype=np.int64)]
+
+
+def _labelled(name: str, embeddings: ArrayLike, labels: ArrayLike) -> tuple[Floats, Integers]:
+    """The rows that have a label, and their labels."""
+    rows = _arrays.embeddings(name, embeddings)
+    given = _arrays.identifiers(f"{name}_labels", labels, len(rows))
+    kept = given >= 0
+    return (rows, given) if kept.all() else (rows[kept], given[kept])
 
 
 def knn_accuracy(
@@ -158,25 +159,21 @@ def knn_accuracy(
 
     Args:
         train, test: (N, d) and (T, d).
-        train_labels, test_labels: (N,) and (T,) integers.
+        train_labels, test_labels: (N,) and (T,) integers; rows with -1 or NaN have no label and are left out.
         k, temperature: as in `knn_classify`.
 
     """
-    rows, tests = _arrays.embeddings("train", train), _arrays.embeddings("test", test)
-    known = _arrays.integers("train_labels", train_labels, len(rows))
-    expected = _arrays.integers("test_labels", test_labels, len(tests))
+    (rows, known), (tests, expected) = _labelled("train", train, train_labels), _labelled("test", test, test_labels)
     if len(expected) == 0:
-        raise ValueError(f"kNN accuracy is not defined for test of shape {tests.shape}: there are no test rows")
+        raise ValueError(
+            f"kNN accuracy is not defined for test of shape {tests.shape}: there are no test rows with a label"
+        )
     if len(np.unique(known)) < 2:
         raise ValueError(f"kNN accuracy is not defined for train of shape {rows.shape}: all rows are of one class")
     used = min(_arrays.count("k", k), len(rows))
     right = knn_classify(rows, known, tests, k=k, temperature=temperature) == expected
-    return {
-        "accuracy": float(right.mean()),
-        "k": used,
-        "k_lowered": used < k,
-        "temperature": float(temperature),
-    }
+    unlabelled = len(_arrays.as_numpy("train_labels", train_labels)) - len(known)
+    return KnnAccuracy(float(right.mean()), used, used < k, float(temperature), len(expected), unlabelled)
 
 
 def linear_probe(
@@ -196,7 +193,7 @@ def linear_probe(
 
     Args:
         train, test: (N, d) and (T, d).
-        train_labels, test_labels: (N,) and (T,) integers.
+        train_labels, test_labels: (N,) and (T,) integers; rows with -1 or NaN have no label and are left out.
         rates: learning rates, of which one is chosen on held-out train rows.
         epochs: passes over the train rows, for each rate and for the last fit.
         batch_size: rows a step.
@@ -205,15 +202,14 @@ def linear_probe(
         seed: draws labels, held-out rows and batches.
 
     """
-    rows, tests = _arrays.embeddings("train", train), _arrays.embeddings("test", test)
-    named = {"train_labels": (train_labels, len(rows)), "test_labels": (test_labels, len(tests))}
-    (known, expected), classes = _arrays.labels(named)
-    probe: LinearProbe = json.loads(
+    (rows, known), (tests, expected) = _labelled("train", train, train_labels), _labelled("test", test, test_labels)
+    numbered, classes = _arrays.labels({"train_labels": (known, None), "test_labels": (expected, None)})
+    probe = json.loads(
         _lookalike.linear_probe(
             train=rows,
-            train_labels=known,
+            train_labels=numbered[0],
             test=tests,
-            test_labels=expected,
+            test_labels=numbered[1],
             count=classes,
             rates=[_arrays.number("a learning rate", rate) for rate in rates],
             epochs=_arrays.count("epochs", epochs),
@@ -223,7 +219,8 @@ def linear_probe(
             seed=_arrays.count("seed", seed),
         )
     )
-    return probe
+    scores = tuple(RateScore(**score) for score in probe["rates"])
+    return LinearProbe(**{**probe, "rates": scores, "test_rows": len(expected)})
 
 
 def alignment(first: ArrayLike, second: ArrayLike) -> float:
@@ -249,8 +246,7 @@ def uniformity(embeddings: ArrayLike, *, t: float = 2.0, most_rows: int = 10_000
     """
     rows, counts = _arrays.embeddings("embeddings", embeddings), _arrays.count("most_rows", most_rows)
     found = _lookalike.uniformity(rows, _arrays.number("t", t), counts, _arrays.count("seed", seed))
-    result: Uniformity = json.loads(found)
-    return result
+    return Uniformity(**json.loads(found))
 
 
 def spectrum(embeddings: ArrayLike, *, centered: bool = True) -> npt.NDArray[np.float64]:
@@ -276,8 +272,8 @@ def rank_me(embeddings: ArrayLike) -> float:
 
 def collapse(embeddings: ArrayLike) -> Collapse:
     """Standard deviation of the normalised embeddings (N, d), by dimension (Chen and He 2021): 0 after a collapse."""
-    result: Collapse = json.loads(_lookalike.collapse(_arrays.embeddings("embeddings", embeddings)))
-    return result
+    found = json.loads(_lookalike.collapse(_arrays.embeddings("embeddings", embeddings)))
+    return Collapse(**{**found, "deviations": tuple(found["deviations"])})
 
 
 def hardness(plan: Plan | ArrayLike, embeddings: ArrayLike) -> Hardness:
@@ -289,9 +285,8 @@ def hardness(plan: Plan | ArrayLike, embeddings: ArrayLike) -> Hardness:
 
     """
     members, sizes = _arrays.batches(plan.batches if isinstance(plan, Plan) else plan)
-    rows = _arrays.embeddings("embeddings", embeddings, pairs=True)
-    result: Hardness = json.loads(_lookalike.hardness(members, sizes, rows, _arrays.is_pair(embeddings)))
-    return result
+    rows = _arrays.matrix("embeddings", embeddings, pairs=True)
+    return Hardness(**json.loads(_lookalike.hardness(members, sizes, rows.native, rows.is_pair)))
 
 
 def false_negative_rate(plan: Plan | ArrayLike, labels: ArrayLike) -> FalseNegatives:
@@ -299,16 +294,14 @@ def false_negative_rate(plan: Plan | ArrayLike, labels: ArrayLike) -> FalseNegat
 
     Args:
         plan: as in `hardness`.
-        labels: (N,) integers.
+        labels: (N,) integers; -1 or NaN for an instance without one, whose pairs are not counted.
 
     """
     members, sizes = _arrays.batches(plan.batches if isinstance(plan, Plan) else plan)
     (numbers,), _ = _arrays.labels({"labels": (labels, None)})
-    result: FalseNegatives = json.loads(_lookalike.false_negative_rate(members, sizes, numbers))
-    return result
+    return FalseNegatives(**json.loads(_lookalike.false_negative_rate(members, sizes, numbers)))
 
 
 def paired(baseline: Sequence[float], treatment: Sequence[float]) -> Paired:
     """The mean difference treatment - baseline over seeds, one value a seed each, with its 95 % interval."""
-    result: Paired = json.loads(_lookalike.paired([float(b) for b in baseline], [float(t) for t in treatment]))
-    return result
+    return Paired(**json.loads(_lookalike.paired([float(b) for b in baseline], [float(t) for t in treatment])))

@@ -68,7 +68,7 @@ class Loaders(unittest.TestCase):
         self.assertEqual(len(expected), 4 * (N // B))
         self.assertTrue(all(len(set(batch)) == B for batch in expected))
         self.assertEqual(len(set(chain(*expected[-(N // B) :]))), N // B * B, "an epoch covers")
-        self.assertGreater(whole.report()["builds"], 1)
+        self.assertGreater(whole.report().builds, 1)
         stopped = sampler()
         before, state, step = train(stopped, loader(stopped), stop=(2, 17))
         with tempfile.TemporaryFile() as file:

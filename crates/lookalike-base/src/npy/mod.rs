@@ -11,13 +11,15 @@ use std::path::Path;
 
 use crate::arrays::element_count;
 use crate::atomic::write_atomic;
-use crate::bytes::{bf16_to_f32, encode, f16_to_f32};
+use crate::bytes::{bf16_to_f32, encode, f16_to_f32, f64_to_f32};
+use crate::encoded::Element;
 use crate::error::ArrayFileError;
-use crate::mapped::{Element, MatrixLayout};
+use crate::foreign;
+use crate::mapped::MatrixLayout;
 use crate::matrix::{Matrix, Rows};
 use header::{Header, MAGIC};
 
-/// Reads a 2-dimensional array of `float32` or `float16`.
+/// Reads a 2-dimensional array of `float16`, `float32` or `float64`; the last is rounded to `f32`.
 ///
 /// # Errors
 /// [`ArrayFileError`] where the file cannot be read, is no `.npy` file, is cut short, or holds another type or layout.
@@ -26,6 +28,7 @@ pub fn read_rows(path: impl AsRef<Path>) -> Result<Matrix, ArrayFileError> {
     let mut array = Opened::new(path)?;
     let (element, [_, columns]) = array.matrix()?;
     let values = match element {
+        Element::F64 => array.numbers(f64_to_f32)?,
         Element::F32 => array.numbers(f32::from_le_bytes)?,
         Element::F16 => array.numbers(f16_to_f32)?,
         Element::BF16 => array.numbers(bf16_to_f32)?,
@@ -37,7 +40,7 @@ fn no_columns(path: &Path) -> ArrayFileError {
     ArrayFileError::unsupported(path, "the matrix has no columns", "at least one is needed")
 }
 
-/// Opens a 2-dimensional array of `float32` or `float16` and says where its values lie, once the length of the file has been
+/// Opens a 2-dimensional array of `float16`, `float32` or `float64` and says where its values lie, once the length of the file has been
 /// found to be what they need.
 pub(crate) fn layout(path: &Path) -> Result<(File, MatrixLayout), ArrayFileError> {
     let array = Opened::new(path)?;
@@ -54,8 +57,48 @@ pub(crate) fn layout(path: &Path) -> Result<(File, MatrixLayout), ArrayFileError
 /// [`ArrayFileError`] where the file cannot be read, is no `.npy` file, is cut short, holds no integers, or one that
 /// exceeds `i64`.
 pub fn read_integers(path: impl AsRef<Path>) -> Result<(Vec<i64>, Vec<usize>), ArrayFileError> {
+    integers(Opened::new(path.as_ref())?)
+}
+
+/// Reads identifiers, as of classes or groups: integers of at least 0, and −1 for none. Of floating-point numbers they may be too, with
+/// NaN for none, for so an array of integers becomes where some are missing.
+///
+/// # Errors
+/// As [`read_integers`], and where another number is negative or no integer, which is named by its place.
+pub fn read_identifiers(path: impl AsRef<Path>) -> Result<(Vec<i64>, Vec<usize>), ArrayFileError> {
     let path = path.as_ref();
     let mut array = Opened::new(path)?;
+    let floats = match array.header.descr.as_str() {
+        "<f8" => array.numbers(f64::from_le_bytes)?,
+        "<f4" => array.numbers(|bytes| f64::from(f32::from_le_bytes(bytes)))?,
+        "<f2" => array.numbers(|bytes| f64::from(f16_to_f32(bytes)))?,
+        _ => {
+            let (values, shape) = integers(array)?;
+            return match values.iter().position(|value| *value < -1) {
+                None => Ok((values, shape)),
+                Some(at) => Err(no_identifier(path, at, &values[at])),
+            };
+        }
+    };
+    let identifier = |(at, value): (usize, &f64)| match *value {
+        value if value.is_nan() => Ok(-1),
+        // Above 2⁵³ not every integer is such a number: what stands there may have been another one.
+        value if value.fract() == 0.0 && (-1.0..=9_007_199_254_740_992.0).contains(&value) => {
+            Ok(value as i64)
+        }
+        value => Err(no_identifier(path, at, &value)),
+    };
+    let values = floats.iter().enumerate().map(identifier).collect::<Result<_, _>>()?;
+    Ok((values, array.header.shape))
+}
+
+fn no_identifier(path: &Path, at: usize, value: &impl std::fmt::Display) -> ArrayFileError {
+    let advice = "identifiers are integers of at least 0, and -1 or NaN for none";
+    ArrayFileError::unsupported(path, format!("entry {at} is {value}"), advice)
+}
+
+fn integers(mut array: Opened<'_>) -> Result<(Vec<i64>, Vec<usize>), ArrayFileError> {
+    let path = array.path;
     let values = match array.header.descr.as_str() {
         "<i8" => array.numbers(i64::from_le_bytes)?,
         "<i4" => array.numbers(|bytes| i64::from(i32::from_le_bytes(bytes)))?,
@@ -140,6 +183,13 @@ impl<'a> Opened<'a> {
         let mut start = Vec::new();
         (&mut file).take(12).read_to_end(&mut start).map_err(ArrayFileError::read(path))?;
         if !start.starts_with(MAGIC) {
+            (&mut file)
+                .take(foreign::TELLING as u64)
+                .read_to_end(&mut start)
+                .map_err(ArrayFileError::read(path))?;
+            if let Some(refusal) = foreign::refusal(path, &start) {
+                return Err(refusal);
+            }
             return Err(malformed("it does not begin with the bytes \\x93NUMPY".into()));
         }
         let (offset, size) = header::extent(&start).map_err(malformed)?;
@@ -176,8 +226,16 @@ impl<'a> Opened<'a> {
             return Err(ArrayFileError::unsupported(self.path, found, advice));
         };
         let element = match self.header.descr.as_str() {
+            "<f8" => Element::F64,
             "<f4" => Element::F32,
             "<f2" => Element::F16,
+            "<V2" | "|V2" => {
+                return Err(ArrayFileError::unsupported(
+                    self.path,
+                    "the elements have 2 bytes and no type, as numpy.save leaves bfloat16",
+                    "save them as safetensors, or with numpy.save(path, array.astype('<f4'))",
+                ));
+            }
             other => {
                 return Err(ArrayFileError::unsupported(
                     self.path,

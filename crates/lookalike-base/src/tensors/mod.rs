@@ -19,6 +19,7 @@ use crate::arrays::{Array, Arrays, Values};
 use crate::atomic::write_atomic;
 use crate::bytes::{bf16_to_f32, decode, encode_values, f16_to_f32};
 use crate::error::ArrayFileError;
+use crate::foreign;
 
 /// The metadata key of the checksum; not to be used for anything else.
 const CHECKSUM: &str = "checksum";
@@ -162,7 +163,10 @@ fn array(path: &Path, name: &str, view: &TensorView<'_>) -> Result<Array, ArrayF
 /// Parses a file whose bytes are `bytes`.
 pub(crate) fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, ArrayFileError> {
     check_ends(path, bytes)?;
-    SafeTensors::deserialize(bytes).map_err(|error| refusal(path, bytes.len(), &error))
+    // Where a header's object begins it is a safetensors file, however broken.
+    let other = || if bytes.get(8) == Some(&b'{') { None } else { foreign::refusal(path, bytes) };
+    SafeTensors::deserialize(bytes)
+        .map_err(|error| other().unwrap_or_else(|| refusal(path, bytes.len(), &error)))
 }
 
 /// Checks that no tensor ends beyond the file. The format's own reader adds up what the header says before it compares

@@ -55,6 +55,16 @@ impl Groups {
         Self { group_of, offsets, members, identifiers: names }
     }
 
+    /// The same with signed identifiers, of which −1 means none: such an instance may share a batch with anybody.
+    ///
+    /// # Shapes
+    /// As [`Groups::new`].
+    pub fn with_none(identifiers: &[i64]) -> Self {
+        // Whoever has none gets a negative one of its own: they are compared by their bits, and no other is negative.
+        let own = |(identifier, at): (&i64, i64)| if *identifier == -1 { -1 - at } else { *identifier };
+        Self::new(&identifiers.iter().zip(0..).map(|pair| own(pair).cast_unsigned()).collect::<Vec<u64>>())
+    }
+
     /// The groups of the `count` instances from `first` on, numbered from 0.
     pub(crate) fn part(&self, first: usize, count: usize) -> Self {
         let of = |group: &u32| self.identifiers[*group as usize];

@@ -1,6 +1,7 @@
 //! How one batch after another is made from what those before it leave unused.
 
 use lookalike_base::Stream;
+use lookalike_metrics::UNLABELLED;
 
 use crate::error::SamplingError;
 use crate::plan::ceiling::CeilingBatch;
@@ -252,7 +253,8 @@ impl<'a> Planner<'a> {
             };
             let Some(start) = start else { break };
             self.join(start, open);
-            open.avoided = self.input.labels.map(|labels| labels[start as usize]);
+            open.avoided =
+                self.input.labels.map(|labels| labels[start as usize]).filter(|label| *label != UNLABELLED);
             let before = open.members.len();
             if may_walk {
                 self.walk(size, budget, open);

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use lookalike_base::{Progress, RowSource, Silent, Watch};
+use lookalike_metrics::UNLABELLED;
 
 use crate::dial::{Calibration, DialInput, calibrate};
 use crate::error::{SamplingError, Warning};
@@ -240,7 +241,9 @@ impl Sampler {
         } else {
             graph.filtered(|own, other, similarity| {
                 ceiling.is_none_or(|ceiling| f64::from(similarity) <= ceiling)
-                    && labels.is_none_or(|labels| labels[own as usize] != labels[other as usize])
+                    && labels.is_none_or(|labels| {
+                        labels[own as usize] != labels[other as usize] || labels[own as usize] == UNLABELLED
+                    })
             })?
         };
         match self.options.similarity_to_positive {

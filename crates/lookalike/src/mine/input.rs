@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use lookalike_base::{Cancellation, MappedRows, Matrix, RowSource, Watch};
+use lookalike_base::files::holds_arrays;
+use lookalike_base::{Cancellation, FileRows, Matrix, RowSource, Watch};
 use lookalike_data::text::{self, ReadOptions, Retrieval, TextSet, Texts};
 use lookalike_learn::sentence::EncodeOptions;
 use lookalike_learn::sentence::score::Scoring;
@@ -16,7 +17,7 @@ use crate::text::{open_encoder, warn_of_length};
 
 /// Vectors in a file or in memory.
 pub(super) enum Vectors {
-    Mapped(MappedRows),
+    Mapped(FileRows),
     Made(Matrix),
 }
 
@@ -56,7 +57,7 @@ pub(super) struct Input {
 impl Input {
     pub(super) fn open(arguments: &Arguments, cancellation: &Cancellation) -> Result<Self, Failure> {
         let files = [Some(&arguments.queries), arguments.documents.as_ref()];
-        let embeddings: Vec<bool> = files.into_iter().flatten().map(|file| holds_embeddings(file)).collect();
+        let embeddings: Vec<bool> = files.into_iter().flatten().map(|file| holds_arrays(file)).collect();
         match (&embeddings[..], &arguments.documents) {
             ([true, true], Some(documents)) => Self::of_embeddings(arguments, documents, cancellation),
             ([true], _) => Err(Failure::usage(format!(
@@ -82,8 +83,8 @@ impl Input {
                 arguments.queries.display()
             )));
         }
-        let queries = MappedRows::open(&arguments.queries)?;
-        let documents = MappedRows::open(documents)?;
+        let queries = FileRows::open(&arguments.queries)?;
+        let documents = FileRows::open(documents)?;
         let relevant = match &arguments.qrels {
             Some(path) => row_pairs(path)?,
             None if queries.len() == documents.len() => {
@@ -133,10 +134,6 @@ impl Input {
             texts: Some([data.queries.texts, data.documents.texts]),
         })
     }
-}
-
-fn holds_embeddings(file: &Path) -> bool {
-    file.extension().is_some_and(|end| end == "npy" || end == "safetensors")
 }
 
 fn unequal(arguments: &Arguments, queries: usize, documents: usize) -> Failure {

@@ -111,8 +111,8 @@ impl Arguments {
 
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     let options = arguments.options()?;
-    let Arguments { queries, documents, qrels, out, .. } = arguments;
-    let inputs = [Some(queries), documents.as_ref(), qrels.as_ref()];
+    let Arguments { queries, documents, qrels, weights, out, .. } = arguments;
+    let inputs = [Some(queries), documents.as_ref(), qrels.as_ref(), weights.as_ref()];
     let inputs: Vec<&Path> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
     check_outputs(&inputs, &[out])?;
     let input = Input::open(arguments, cancellation)?;
