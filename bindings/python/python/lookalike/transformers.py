@@ -134,7 +134,8 @@ def _checkpoint(args: Any, state: Any) -> str:
 
 def _updates(args: Any, loader: Any) -> int:
     """Updates of an epoch, as trainers count them."""
-    return max(1, math.ceil(len(loader) / args.gradient_accumulation_steps))
+    accumulated: int = args.gradient_accumulation_steps
+    return max(1, math.ceil(len(loader) / accumulated))
 
 
 def _skipped(args: Any, state: Any, loader: Any) -> int:
