@@ -21,7 +21,10 @@ class NotingSampler(LookalikeBatchSampler):
 
     def __iter__(self) -> Iterator[list[int]]:
         """As `LookalikeBatchSampler`."""
-        for batch in super().__iter__():
+        return self._noted(super().__iter__())
+
+    def _noted(self, batches: Iterator[list[int]]) -> Iterator[list[int]]:
+        for batch in batches:
             if self.note is not None:
                 self.note(self, batch)
             yield batch
