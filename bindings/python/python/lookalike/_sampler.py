@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lookalike import _arrays, _lookalike
-from lookalike._arrays import ArrayLike, Floats
+from lookalike import _arrays, _frames, _lookalike
+from lookalike._arrays import ArrayLike, Floats, Integers
 from lookalike._graphs import Coverage, Graph, Kind, Pairs, Scoring
 from lookalike._reports import SamplerReport, sampler_in_words
 
@@ -29,8 +29,9 @@ class LookalikeBatchSampler:
     A loader with workers asks for batches before they are trained on. A refresh so takes effect after what is prefetched, and
     `state_dict` must be told how many batches were consumed.
 
-    Without another call to `set_epoch` each iteration is the next epoch, also where the one before was left early. Only the
-    newest iteration may go on; an older one raises `RuntimeError`.
+    Without another call to `set_epoch` each iteration is the next epoch, also where the one before was left early; but one that
+    gave its loop at most one batch, after which nothing was recorded by `update`, was only a look, and its batches come again.
+    Only the newest iteration may go on; an older one raises `RuntimeError`.
 
     Arms of an experiment differ in `kind` alone: what a kind does not read of `candidates`, `neighbors`, `restart`, `coverage` and
     `refresh_every` has no effect under it. What only graphs have, `temperature` for instance, is refused for uniform batches.
@@ -166,6 +167,9 @@ class LookalikeBatchSampler:
         self._resuming = False
         self._asked_epoch: int | None = None
         self._iterations = 0
+        #: Of the newest iteration: the loader that it is for, if any, and whether it came to its end, or was trained on.
+        self._loader: _frames.Loader | None = None
+        self._finished, self._recorded = True, False
         self._warned: set[str] = set()
 
     def _warn(self) -> None:
@@ -182,7 +186,15 @@ class LookalikeBatchSampler:
 
     def __iter__(self) -> Iterator[list[int]]:
         """The batches of the next epoch, or what is left of the one whose state was loaded."""
+        if self._loader is not None:
+            self._loader.settle()
+        return self._batches()
+
+    def _batches(self) -> Iterator[list[int]]:
+        consumer = _frames.consumer()
+        self._check_ranks(consumer)
         epoch, iteration = self._begin_epoch()
+        self._loader = consumer.loader
         while True:
             if iteration != self._iterations:
                 raise RuntimeError("another iteration over this sampler has begun, and only the newest may go on")
@@ -193,11 +205,17 @@ class LookalikeBatchSampler:
             batch = self._native.next_batch(epoch)
             self._warn()
             if batch is None:
+                self._finished = True
                 return
             yield batch
 
+    def _check_ranks(self, consumer: _frames.Consumer) -> None:
+        """Where ranks were found, not given: that nobody else shares batches out too."""
+
     def _begin_epoch(self) -> tuple[int, int]:
-        if not self._resuming:
+        if not self._resuming and self._asked_epoch in (None, self._epoch) and self._was_only_looked_into():
+            self._pending = deque(self._handed_from(0))
+        elif not self._resuming:
             native = self._native
             epoch = native.epoch + (native.position > 0) if self._asked_epoch is None else self._asked_epoch
             native.set_epoch(epoch)
@@ -205,8 +223,28 @@ class LookalikeBatchSampler:
         self._native.forget()
         self._repeated = []
         self._resuming, self._asked_epoch = False, None
+        self._finished, self._recorded = False, False
         self._iterations += 1
         return self._epoch, self._iterations
+
+    def _was_only_looked_into(self) -> bool:
+        """Whether the newest iteration gave its loop no more than one batch, and nothing came of it."""
+        handed = self.position - self._first
+        if handed == 0 or self._recorded:
+            return False
+        if self._loader is None:
+            return handed == 1 and not self._finished
+        loader, whole = self._loader, handed + self._first >= len(self)
+        # Workers that persist count anew before they ask: then nothing seems to have been given.
+        if loader.given > 1 or (whole and loader.given != 1) or (whole and len(self) <= loader.shares):
+            return False
+        return handed <= loader.shares * (1 + loader.ahead)
+
+    def _handed_from(self, skip: int) -> list[list[int]]:
+        """The batches of this epoch that were handed out, and those of a loaded state that still are to be, without the first."""
+        repeated = [*self._repeated, *self._pending]
+        members, sizes = self._native.handed_from(max(skip - len(self._repeated), 0))
+        return repeated[min(skip, len(self._repeated)) :] + _parted(members, sizes)
 
     def set_epoch(self, epoch: int) -> None:
         """Says which epoch the next iteration is, from 0. A loaded state in the middle of that epoch goes on there."""
@@ -260,6 +298,7 @@ class LookalikeBatchSampler:
         if len(rows) != len(which):
             raise ValueError(f"embeddings of shape {rows.shape} do not fit indices of shape {which.shape}")
         self._native.record(which, rows)
+        self._recorded = True
 
     def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on from here as if nothing had happened.
@@ -273,23 +312,22 @@ class LookalikeBatchSampler:
             Numbers, text and NumPy arrays; embeddings and graph are among them.
 
         Raises:
-            ValueError: where so many batches were not handed out, or a loaded state began after them.
+            ValueError: where so many batches were not handed out, or a loaded state began after them; without `consumed` where
+                it must be said.
 
         """
         handed = self.position
-        consumed = handed if consumed is None else _arrays.count("consumed", consumed)
+        if consumed is None:
+            self._check_all_given()
+            consumed = handed
+        consumed = _arrays.count("consumed", consumed)
         if not self._first <= consumed <= handed:
             began = f" from batch {self._first} on" if self._first else ""
             raise ValueError(
                 f"consumed = {consumed} is out of range: of epoch {self._epoch} batches up to {handed} were handed out{began}; "
                 "it counts from the beginning of the epoch"
             )
-        skip, repeated = consumed - self._first, len(self._repeated)
-        parts = [
-            _arrays.batches([*self._repeated, *self._pending][min(skip, repeated) :]),
-            self._native.handed_from(max(skip - repeated, 0)),
-        ]
-        members, sizes = (np.concatenate(arrays) for arrays in zip(*parts))
+        members, sizes = _arrays.batches(self._handed_from(consumed - self._first))
         state, arrays = self._native.state()
         return {
             "version": VERSION,
@@ -302,6 +340,17 @@ class LookalikeBatchSampler:
             "pending_sizes": sizes,
             "asked_epoch": self._asked_epoch,
         }
+
+    def _check_all_given(self) -> None:
+        """That a loader has given all batches that it asked for."""
+        loader, handed = self._loader, self.position - self._first
+        if loader is None or (self._finished and not loader.is_open):
+            return
+        if handed > loader.given * loader.shares:
+            raise ValueError(
+                f"{handed + self._first} batches of epoch {self._epoch} were handed out, and of these the data loader has surely given "
+                f"{loader.given * loader.shares + self._first}; say how many were trained on: state_dict(consumed=)"
+            )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Goes on from a state that `state_dict` gave. Of several replicas each loads its own; where none has pending batches
@@ -331,7 +380,7 @@ class LookalikeBatchSampler:
             raise ValueError(
                 f"the state's {len(sizes)} pending batches are those of rank {rank}; this is rank {self.rank}"
             )
-        pending = [part.tolist() for part in np.split(members, np.cumsum(sizes)[:-1])] if len(sizes) else []
+        pending = _parted(members, sizes)
         restored = _lookalike.Sampler(**self._arguments)
         restored.restore(native, {name: np.ascontiguousarray(array) for name, array in arrays.items()})
         restored.take_warnings()
@@ -350,6 +399,7 @@ class LookalikeBatchSampler:
         self._asked_epoch = asked
         self._resuming = asked is None and (bool(pending) or self._native.position > 0)
         self._epoch, self._first = (epoch, consumed) if self._resuming else (self._native.epoch, 0)
+        self._loader, self._finished = None, True
         self._iterations += 1
 
     def report(self) -> SamplerReport:
@@ -379,7 +429,7 @@ class LookalikeBatchSampler:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickling: the arguments, and the state of all batches handed out."""
-        return {"arguments": self._arguments, "state": self.state_dict()}
+        return {"arguments": self._arguments, "state": self.state_dict(self.position)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """From pickling."""
@@ -392,6 +442,11 @@ class LookalikeBatchSampler:
         told = [f"n={self._n}, batch_size={self.batch_size}, kind={kind!r}"]
         told += sampler_in_words(self.report(), len(self), self.position)
         return f"{type(self).__name__}({', '.join(told)})"
+
+
+def _parted(members: Integers, sizes: Integers) -> list[list[int]]:
+    """Batches, whose members are given one after another, and their sizes."""
+    return [part.tolist() for part in np.split(members, np.cumsum(sizes)[:-1])] if len(sizes) else []
 
 
 def check_agreement(agreements: Iterable[str]) -> None:
