@@ -22,7 +22,7 @@ pub(crate) struct PyGraph(pub(crate) ProximityGraph);
 type Edges<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>);
 type Neighbors<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>);
 type Best<'py> = (Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyArrayDyn<f32>>);
-type Planned<'py> = (Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyArrayDyn<i64>>);
+pub(crate) type Planned<'py> = (Bound<'py, PyArrayDyn<i64>>, Bound<'py, PyArrayDyn<i64>>);
 
 #[pymethods]
 impl PyGraph {
@@ -237,7 +237,9 @@ pub(crate) fn plan<'py>(
         let graph = graph.map(|graph| &graph.0);
         let weights = graph.zip(temperature).map(|(graph, temperature)| EdgeWeights::new(graph, temperature));
         let weights = weights.transpose()?;
+        let order = graph.filter(|_| kind == "gcbs").map(sampling::bandwidth_order).unwrap_or_default();
         let strategy = match (kind, graph) {
+            ("gcbs", Some(_)) => Strategy::Order { order: &order },
             ("walk", Some(graph)) => Strategy::Walk(Transition { graph, restart, weights: weights.as_ref() }),
             ("nearest", Some(graph)) => Strategy::Nearest { graph },
             _ => Strategy::Uniform,
@@ -253,6 +255,7 @@ pub(crate) fn plan<'py>(
             strategy,
             uniform_fraction,
             groups: groups.as_ref(),
+            ceiling: None,
             labels: labels.as_deref(),
             seed: Seed(seed),
             epoch,
@@ -301,10 +304,19 @@ pub(crate) fn plan_report(
 }
 
 fn read_origins(counts: &PyReadonlyArray2<'_, i64>) -> PyResult<Vec<BatchOrigins>> {
-    let counts = counts.as_slice().map_err(value_error)?.as_chunks::<5>().0;
+    let counts = counts.as_slice().map_err(value_error)?.as_chunks::<7>().0;
     let origins = counts.iter().map(|counts| {
-        let [starts, collected, restarts, collected_after_restart, uniform] = counts.map(i64::cast_unsigned);
-        BatchOrigins { starts, collected, restarts, collected_after_restart, uniform }
+        let [starts, collected, restarts, collected_after_restart, uniform, repeated, above_ceiling] =
+            counts.map(i64::cast_unsigned);
+        BatchOrigins {
+            starts,
+            collected,
+            restarts,
+            collected_after_restart,
+            uniform,
+            repeated,
+            above_ceiling,
+        }
     });
     Ok(origins.collect())
 }

@@ -9,6 +9,7 @@ mod arrays;
 mod graph;
 mod metrics;
 mod mining;
+mod plans;
 mod sampler;
 mod source;
 mod work;
@@ -28,6 +29,8 @@ mod _lookalike {
     };
     #[pymodule_export]
     use crate::mining::mine;
+    #[pymodule_export]
+    use crate::plans::{compare_plans, near_duplicates, plan_embeddings};
     #[pymodule_export]
     use crate::sampler::{PySampler, check_agreement};
     #[pymodule_export]

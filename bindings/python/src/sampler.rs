@@ -71,6 +71,8 @@ struct Inner {
     /// What was handed out since it was last forgotten.
     handed: Vec<Vec<u32>>,
     warnings: Vec<String>,
+    /// What the newest graph led to, until it was told.
+    news: Option<String>,
 }
 
 type Batches<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<i64>>);
@@ -213,6 +215,11 @@ impl PySampler {
         Ok(std::mem::take(&mut self.lock(py)?.warnings))
     }
 
+    /// What the newest graph led to, once.
+    fn take_news(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        Ok(self.lock(py)?.news.take())
+    }
+
     fn graph(&self, py: Python<'_>) -> PyResult<Option<PyGraph>> {
         let inner = self.lock(py)?;
         let graph = inner.sampler.graph();
@@ -276,12 +283,13 @@ impl PySampler {
 impl Inner {
     fn new((sampler, warnings): (Sampler, Vec<lookalike_sampling::Warning>)) -> Self {
         let warnings = warnings.iter().map(ToString::to_string).collect();
-        Self { sampler, planned: VecDeque::new(), handed: Vec::new(), warnings }
+        Self { sampler, planned: VecDeque::new(), handed: Vec::new(), warnings, news: None }
     }
 
     /// Plans up to the next refresh, after building the graph anew where that is due.
     fn plan(&mut self, py: Python<'_>) -> PyResult<()> {
         let sampler = &mut self.sampler;
+        let builds = sampler.report().builds;
         let segment = run(py, |cancellation| {
             sampler.set_cancellation(cancellation.clone());
             let segment = sampler.next_segment();
@@ -290,6 +298,10 @@ impl Inner {
         })?;
         self.planned = segment.map_err(value_error)?.batches.into();
         self.warnings.extend(self.sampler.take_warnings().iter().map(ToString::to_string));
+        let report = self.sampler.report();
+        if report.builds > builds {
+            self.news = report.in_one_line();
+        }
         Ok(())
     }
 }
@@ -323,13 +335,15 @@ pub(crate) fn word<T: serde::de::DeserializeOwned>(option: &str, word: &str) -> 
     serde_json::from_value(serde_json::Value::String(word.to_owned())).map_err(refused)
 }
 
-/// How the members of each batch came into it: batches × (starts, collected, restarts, collected after them, uniform).
+/// How the members of each batch came into it: batches × (starts, collected, restarts, collected after them,
+/// uniform; of those repeated, above the ceiling).
 pub(crate) fn origins<'py>(
     py: Python<'py>,
     origins: &[lookalike_sampling::BatchOrigins],
 ) -> PyResult<Bound<'py, PyArrayDyn<i64>>> {
     let counts = origins.iter().flat_map(|of| {
-        [of.starts, of.collected, of.restarts, of.collected_after_restart, of.uniform].map(u64::cast_signed)
+        let counts = [of.starts, of.collected, of.restarts, of.collected_after_restart, of.uniform];
+        counts.into_iter().chain([of.repeated, of.above_ceiling]).map(u64::cast_signed)
     });
-    matrix(py, counts, [origins.len(), 5])
+    matrix(py, counts, [origins.len(), 7])
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod compare;
 pub mod dial;
 mod error;
 pub mod graph;
@@ -8,6 +9,7 @@ pub mod sampler;
 mod set;
 pub mod walk;
 
+pub use compare::{ComparisonOptions, PlanComparison, compare_plans};
 pub use dial::{Calibration, DialInput, HardnessScale, calibrate, hardness_scale};
 pub use error::{SamplingError, Warning};
 pub use graph::{

@@ -1,7 +1,7 @@
 """Mini-batches of look-alikes for contrastive learning, and what embeddings are worth.
 
 `LookalikeBatchSampler` chooses who shares a batch, for PyTorch's ``DataLoader`` or any other loop. Beside it stand graphs, walks
-and plans (`proximity_graph`, `knn_graph`, `top_k`, `random_walks`, `plan`, `plan_report`), hard negatives (`mine`), and scores in
+and plans (`proximity_graph`, `knn_graph`, `top_k`, `random_walks`, `plan`, `plan_report`, `compare_plans`, `near_duplicates`), hard negatives (`mine`), and scores in
 `lookalike.metrics`.
 
 Embeddings are matrices with one instance a row, of any floating-point type. They may be
@@ -20,25 +20,41 @@ Long work leaves the interpreter's lock to others, ends on Ctrl-C, and uses as m
 """
 
 from lookalike import metrics
-from lookalike._graphs import Graph, Plan, knn_graph, plan, plan_report, proximity_graph, random_walks, top_k
+from lookalike._graphs import (
+    Graph,
+    Plan,
+    compare_plans,
+    knn_graph,
+    plan,
+    plan_report,
+    proximity_graph,
+    random_walks,
+    top_k,
+)
 from lookalike._lookalike import __version__
 from lookalike._mining import Mined, mine
-from lookalike._reports import GraphStatistics, PlanReport, SamplerReport
+from lookalike._options import near_duplicates
+from lookalike._reports import Calibration, GraphStatistics, PlanComparison, PlanComparisons, PlanReport, SamplerReport
 from lookalike._sampler import LookalikeBatchSampler, check_agreement
 
 __all__ = [
+    "Calibration",
     "Graph",
     "GraphStatistics",
     "LookalikeBatchSampler",
     "Mined",
     "Plan",
+    "PlanComparison",
+    "PlanComparisons",
     "PlanReport",
     "SamplerReport",
     "__version__",
     "check_agreement",
+    "compare_plans",
     "knn_graph",
     "metrics",
     "mine",
+    "near_duplicates",
     "plan",
     "plan_report",
     "proximity_graph",

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from lookalike import _arrays, _lookalike
+from lookalike import _arrays, _lookalike, _options
 from lookalike._arrays import ArrayLike, Floats, Integers
-from lookalike._reports import GraphStatistics, PlanReport, graph_in_words
-
-Kind = Literal["walk", "nearest", "uniform"]
-Coverage = Literal["cover", "repeat"]
-Scoring = Literal["f32", "bf16"]
-#: How pairs of a query and a document are compared.
-Pairs = Literal["mean", "cross"]
+from lookalike._options import Coverage, Kind, Pairs, Schedule, Scoring
+from lookalike._reports import Calibration, GraphStatistics, PlanComparisons, PlanReport, graph_in_words
 
 
 class Graph:
@@ -107,8 +102,11 @@ class Plan(NamedTuple):
 
     #: (batches, B): the members of one batch a row.
     batches: Integers
-    #: (batches, 5): first starts, collected from them, fresh starts, collected from those, drawn uniformly.
+    #: (batches, 7): first starts, collected from them, fresh starts, collected from those, drawn uniformly; of these last ones those
+    #: that the epoch had already, and those above the ceiling.
     origins: Integers
+    #: What the dial came to, where there was one.
+    calibration: Calibration | None = None
 
 
 def proximity_graph(
@@ -217,49 +215,123 @@ def random_walks(
 
 
 def plan(
-    graph: Graph | int,
+    graph: Graph | int | ArrayLike,
     batch_size: int = 256,
     *,
     kind: Kind = "walk",
+    hardness_share: float | None = None,
+    candidates: int | None = None,
+    neighbors: int | None = None,
     coverage: Coverage | None = None,
-    restart: float | None = None,
+    restart: Schedule | None = None,
     temperature: float | None = None,
     uniform_fraction: float = 0.0,
+    similarity_ceiling: float | None = None,
+    pair_percentile: float | None = None,
+    edge_percentile: float | None = None,
+    pairs: Pairs | None = None,
+    similarity_to_positive: float | None = None,
+    scoring: Scoring = "f32",
     groups: ArrayLike | None = None,
     labels: ArrayLike | None = None,
     epoch: int = 0,
     seed: int = 0,
 ) -> Plan:
-    """Plans the batches of one epoch over a graph: a pure function of its arguments.
+    """Plans the batches of one epoch, over a graph or from embeddings: a pure function of its arguments.
 
     Args:
-        graph: over N instances; for uniform batches the number N.
+        graph: embeddings (N, d), or their file or folder, from which all kinds of batches are made; a graph over N instances; or for uniform
+            batches the number N.
         batch_size: instances a batch, B.
-        kind: random walks with restart, a start with its nearest neighbours, or uniform batches.
+        kind: as in `LookalikeBatchSampler`; ``"clusters"`` are those of embeddings.
+        hardness_share: how hard walks are to be, from 0, uniform, to 1, nearest neighbours, as in `LookalikeBatchSampler`; of embeddings.
+            `Plan.calibration` says what was found.
+        candidates, neighbors: M and K of the graph that is built of embeddings, as in `LookalikeBatchSampler`.
         coverage: ``"cover"``, the default, uses each instance at most once, and all but the remainder exactly once; ``"repeat"`` is as
             published: instances may recur in other batches, and some not come at all. Uniform batches cover.
-        restart: probability of going back to the start at each step of a walk; by default 0.1.
+        restart: probability of going back to the start at each step of a walk, as in `LookalikeBatchSampler`.
         temperature: as in `random_walks`.
         uniform_fraction: share of each batch that is drawn uniformly.
-        groups: (N,) identifiers; instances with the same one never share a batch, and one with -1 or NaN may meet anybody.
+        similarity_ceiling, pair_percentile, edge_percentile, pairs, similarity_to_positive, scoring: of embeddings, as in
+            `LookalikeBatchSampler`.
+        groups: (N,) identifiers; instances with the same one never share a batch, and one with -1 or NaN may meet anybody; of embeddings
+            also ``"near-duplicates"``.
         labels: (N,) an oracle for analysis: a walk collects nobody of its start's class; -1 or NaN for an instance of none.
         epoch, seed: of every random number.
 
     Returns:
         ⌊N/B⌋ batches of B.
 
+    Raises:
+        ValueError: for an option that is out of range or does not go with another, by name.
+
     """
+    of_embeddings = {
+        "hardness_share": hardness_share,
+        "candidates": candidates,
+        "neighbors": neighbors,
+        "similarity_ceiling": similarity_ceiling,
+        "pair_percentile": pair_percentile,
+        "edge_percentile": edge_percentile,
+        "pairs": pairs,
+        "similarity_to_positive": similarity_to_positive,
+    }
+    fraction = _arrays.number("uniform_fraction", uniform_fraction)
+    size, number, seed = (
+        _arrays.count(name, value) for name, value in (("batch_size", batch_size), ("epoch", epoch), ("seed", seed))
+    )
+    if isinstance(graph, Graph) or hasattr(graph, "__index__"):
+        given = [name for name, value in of_embeddings.items() if value is not None]
+        if given:
+            raise ValueError(f"{given[0]} goes with embeddings: give those instead of a graph or a number of instances")
+        return _over_graph(graph, size, kind, coverage, restart, temperature, fraction, groups, labels, number, seed)
+    rows = _arrays.matrix("embeddings", graph, pairs=pairs is not None)
+    options = _options.as_json(
+        **of_embeddings,
+        kind=kind,
+        batch_size=size,
+        coverage=coverage,
+        restart=restart,
+        temperature=temperature,
+        uniform_fraction=fraction,
+        scoring=scoring,
+        uniform_epochs=0,
+        refresh_every=2**32,
+    )
+    (batches, origins), warnings, found = _lookalike.plan_embeddings(
+        rows.native,
+        options,
+        _options.groups(groups, len(rows), graph, pairs),
+        _arrays.one_label_each("labels", labels, len(rows)),
+        number,
+        seed,
+    )
+    _arrays.warn(warnings)
+    return Plan(batches, origins, Calibration.read(json.loads(found)))
+
+
+def _over_graph(
+    graph: Graph | int,
+    batch_size: int,
+    kind: Kind,
+    coverage: Coverage | None,
+    restart: Schedule | None,
+    temperature: float | None,
+    uniform_fraction: float,
+    groups: ArrayLike | None,
+    labels: ArrayLike | None,
+    epoch: int,
+    seed: int,
+) -> Plan:
     if isinstance(graph, Graph):
         native, instances = graph._native, graph.instances
     else:
         native, instances = None, _arrays.count("the number of instances", graph)
-    if kind not in ("walk", "nearest", "uniform"):
-        raise ValueError(f"kind = {kind!r} is none of 'walk', 'nearest' and 'uniform'")
+    if kind not in ("walk", "nearest", "gcbs", "uniform"):
+        made = "of embeddings, not over a graph" if kind == "clusters" else "no kind of batches"
+        raise ValueError(f"kind = {kind!r} is {made}; over a graph there are 'walk', 'nearest', 'gcbs' and 'uniform'")
     if native is None and kind != "uniform":
-        raise ValueError(f"kind = {kind!r} needs a graph, not a number of instances")
-    probability = _arrays.number("restart", 0.1 if restart is None else restart)
-    if not 0 <= probability < 1:
-        raise ValueError(f"restart = {probability} is out of range: it must be at least 0 and below 1")
+        raise ValueError(f"kind = {kind!r} needs embeddings or a graph, not a number of instances")
     for option, given in [("temperature", temperature is not None), ("restart", restart is not None)]:
         if given and kind != "walk":
             raise ValueError(f"{option} does not go with kind = {kind!r}: only walks choose where to go")
@@ -269,21 +341,62 @@ def plan(
             raise ValueError(
                 f"{option} does not go with kind = 'uniform': give the number of instances, and nothing of a graph"
             )
+    probability = _options.restart_at(restart, epoch)
+    if not 0 <= probability < 1:
+        raise ValueError(f"restart = {probability} is out of range: it must be at least 0 and below 1")
     batches, origins = _lookalike.plan(
         graph=native,
         count=instances,
         kind=kind,
-        batch_size=_arrays.count("batch_size", batch_size),
+        batch_size=batch_size,
         coverage=coverage or "cover",
         restart=probability,
         temperature=None if temperature is None else _arrays.number("temperature", temperature),
-        uniform_fraction=_arrays.number("uniform_fraction", uniform_fraction),
-        groups=_arrays.groups(groups, instances),
+        uniform_fraction=uniform_fraction,
+        groups=_options.groups(groups, instances, None, None),
         labels=_arrays.one_label_each("labels", labels, instances),
-        epoch=_arrays.count("epoch", epoch),
-        seed=_arrays.count("seed", seed),
+        epoch=epoch,
+        seed=seed,
     )
     return Plan(batches, origins)
+
+
+def compare_plans(
+    embeddings: ArrayLike,
+    batch_size: int = 256,
+    *,
+    labels: ArrayLike | None = None,
+    pairs: Pairs | None = None,
+    scoring: Scoring = "f32",
+    seed: int = 0,
+) -> PlanComparisons:
+    """An epoch of each kind of batches on the same embeddings, side by side: which buys hardness with the fewest false negatives?
+
+    Uniform batches; walks with the published M, K and restart; nearest neighbours; GCBS; clusters; walks at `hardness_share` of a
+    quarter, a half and three quarters; and walks that are as hard as GCBS and as clusters.
+
+    Args:
+        embeddings: (N, d), or their file or folder; with `pairs` as in `LookalikeBatchSampler`.
+        batch_size: instances a batch, B.
+        labels: (N,) classes, for the share of false negatives; -1 or NaN for an instance without one.
+        pairs, scoring: as in `LookalikeBatchSampler`.
+        seed: of every random number.
+
+    Returns:
+        A row for each, of hardness above uniform, its share of that of nearest batches, false negatives, reach, and seconds; printed, it is a
+        table.
+
+    """
+    rows = _arrays.matrix("embeddings", embeddings, pairs=pairs is not None)
+    found = _lookalike.compare_plans(
+        rows.native,
+        _arrays.count("batch_size", batch_size),
+        pairs,
+        scoring,
+        _arrays.one_label_each("labels", labels, len(rows)),
+        _arrays.count("seed", seed),
+    )
+    return PlanComparisons.read(json.loads(found))
 
 
 def plan_report(

@@ -18,6 +18,7 @@ __all__ = [
     "alignment",
     "check_agreement",
     "collapse",
+    "compare_plans",
     "effective_rank",
     "false_negative_rate",
     "hardness",
@@ -25,8 +26,10 @@ __all__ = [
     "knn_graph",
     "linear_probe",
     "mine",
+    "near_duplicates",
     "paired",
     "plan",
+    "plan_embeddings",
     "plan_report",
     "proximity_graph",
     "random_walks",
@@ -95,6 +98,7 @@ class Sampler:
     def restore(self, state: str, arrays: dict[str, npt.NDArray[Any]]) -> None: ...
     def report(self) -> str: ...
     def take_warnings(self) -> list[str]: ...
+    def take_news(self) -> str | None: ...
     def graph(self) -> Graph | None: ...
     def embeddings(self) -> _Floats | None: ...
     def agreement(self) -> str: ...
@@ -122,6 +126,18 @@ def plan(
     epoch: int,
     seed: int,
 ) -> tuple[_Integers, _Integers]: ...
+def plan_embeddings(
+    embeddings: _Source,
+    options: str,
+    groups: _Integers | None,
+    labels: _Integers | None,
+    epoch: int,
+    seed: int,
+) -> tuple[tuple[_Integers, _Integers], list[str], str]: ...
+def compare_plans(
+    embeddings: _Source, batch_size: int, pairs: str | None, scoring: str, labels: _Integers | None, seed: int
+) -> str: ...
+def near_duplicates(graph: Graph, factor: float) -> _Integers: ...
 def plan_report(
     members: _Integers,
     sizes: _Integers,

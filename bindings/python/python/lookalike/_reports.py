@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,6 +188,10 @@ class Origins(Report):
     collected_after_restart: int
     #: Drawn uniformly: all members of a uniform batch, the uniform share, and instances outside the graph.
     uniform: int
+    #: Of these those that the epoch had already, because nobody else was found below the ceiling.
+    repeated: int
+    #: Of these those above the ceiling, because nobody was found below it.
+    above_ceiling: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,90 @@ class Staleness(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration(Report):
+    """What a share of hardness came to on some embeddings."""
+
+    #: The share that was asked for, and the one that batches are expected to come to.
+    asked: float
+    share: float
+    #: Candidates M, neighbours K and restart probability that were found.
+    candidates: int
+    neighbors: int
+    restart: float
+    #: Mean similarity in uniform batches, and in batches of nearest neighbours, which is estimated from a sample.
+    uniform: float
+    nearest: float
+    #: Instances in that sample.
+    sampled: int
+    #: The most candidates that the budget allows; None where it sets no limit.
+    most_candidates: int | None
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any] | None) -> Calibration | None:
+        """From what the native half says, where it says something."""
+        return None if found is None else cls(**found)
+
+    def __str__(self) -> str:
+        """In a few words."""
+        return (
+            f"hardness_share {self.share:.2f} (asked for: {self.asked:g}) with M = {self.candidates}, "
+            f"K = {self.neighbors}, restart {self.restart:g}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PlanComparison(Report):
+    """One epoch of one kind of batches."""
+
+    #: The kind, and what sets it apart.
+    name: str
+    #: Mean similarity of an anchor to its negatives, less that of uniform batches.
+    hardness: float
+    #: The same as a share of that of nearest batches; None where those are no harder than uniform ones.
+    share: float | None
+    #: Share of negatives of their anchor's class; None without labels.
+    false_negatives: float | None
+    #: Share of the instances that came, 0 to 1.
+    reach: float
+    #: Seconds for graph, clusters or order, calibration included, and for the batches.
+    build_seconds: float
+    plan_seconds: float
+
+
+class PlanComparisons(tuple[PlanComparison, ...]):
+    """Kinds of batches side by side; printed, a table."""
+
+    __slots__ = ()
+
+    @classmethod
+    def read(cls, found: Sequence[Mapping[str, Any]]) -> PlanComparisons:
+        """From what the native half says."""
+        return cls(PlanComparison(**row) for row in found)
+
+    def to_dict(self) -> dict[str, dict[str, Any]]:
+        """Rows by name."""
+        return {row.name: row.to_dict() for row in self}
+
+    def __repr__(self) -> str:
+        """A table."""
+        width = max((len(row.name) for row in self), default=0)
+        titles = ("hardness", "share", "false neg.", "reach", "build s", "plan s")
+        lines = [" " * width + "".join(f"{title:>12}" for title in titles)]
+        for row in self:
+            numbers = (
+                (row.hardness, ".4f"),
+                (row.share, ".2f"),
+                (row.false_negatives, ".4f"),
+                (row.reach, ".3f"),
+                (row.build_seconds, ".2f"),
+                (row.plan_seconds, ".2f"),
+            )
+            cells = ("–" if value is None else format(value, form) for value, form in numbers)
+            lines.append(f"{row.name:{width}}" + "".join(f"{cell:>12}" for cell in cells))
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
 class SamplerReport(Report):
     """A sampler in few numbers."""
 
@@ -249,6 +337,8 @@ class SamplerReport(Report):
     staleness: Staleness | None
     #: The graph in use; None without one.
     graph: GraphStatistics | None
+    #: What `hardness_share` came to at the last refresh; None without it, and before the first.
+    calibration: Calibration | None
     #: Rebuilds of the graph since the run began.
     builds: int
     #: Seconds that this process spent on them.
@@ -263,6 +353,7 @@ class SamplerReport(Report):
             finished=None if finished is None else EpochReport.read(finished),
             staleness=None if staleness is None else Staleness(**staleness),
             graph=GraphStatistics.read(found["graph"]),
+            calibration=Calibration.read(found["calibrations"][0]),
             builds=found["builds"],
             build_seconds=found["build_seconds"],
         )
@@ -303,6 +394,7 @@ class SamplerReport(Report):
         told = [f"SamplerReport(epoch {current.epoch}, {current.batches} batches of it handed out"]
         told.append(f"{_counted(self.builds, 'graph')} built in {self.build_seconds:.1f} s")
         told += filter(None, [_hardness(self.hardness), graph_in_words(self.graph)])
+        told += [] if self.calibration is None else [str(self.calibration)]
         return ",\n  ".join(told) + ")"
 
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Literal
 
 import numpy as np
 
-from lookalike import _arrays, _frames, _lookalike
+from lookalike import _arrays, _frames, _lookalike, _options
 from lookalike._arrays import ArrayLike, Floats, Integers
-from lookalike._graphs import Coverage, Graph, Kind, Pairs, Scoring
+from lookalike._graphs import Graph
+from lookalike._options import Coverage, Kind, Pairs, Schedule, Scoring
 from lookalike._reports import SamplerReport, sampler_in_words
+
+_LOG = logging.getLogger("lookalike")
 
 #: Of what `LookalikeBatchSampler.state_dict` gives.
 VERSION = 1
@@ -33,37 +37,52 @@ class LookalikeBatchSampler:
     gave its loop at most one batch, after which nothing was recorded by `update`, was only a look, and its batches come again.
     Only the newest iteration may go on; an older one raises `RuntimeError`.
 
+    How hard batches are is one dial, `hardness_share`: 0 is uniform, 1 as hard as batches of nearest neighbours. Who rather sets M, K and the
+    restart probability as a paper does gives those instead.
+
     Arms of an experiment differ in `kind` alone: what a kind does not read of `candidates`, `neighbors`, `restart`, `coverage` and
-    `refresh_every` has no effect under it. What only graphs have, `temperature` for instance, is refused for uniform batches.
+    `refresh_every` has no effect under it. What only graphs have, a ceiling for instance, is refused for uniform batches.
 
     Args:
         n: instances of the data set, N.
         batch_size: instances a batch, B; with several replicas of each of them.
-        kind: random walks with restart; an instance with its nearest neighbours of all (the paper's baseline); or uniform.
-        candidates: random others that each instance is compared with at a refresh, M; lowered to N - 1 with a warning. How hard
-            batches become.
-        neighbors: most similar of them that it is tied to, K.
+        kind: ``"walk"``: random walks with restart; ``"nearest"``: an instance with its nearest neighbours of all (the paper's
+            baseline); ``"gcbs"``: stretches of an order in which neighbours stand close (Sachidananda et al. 2023); ``"clusters"``: clusters of B by
+            balanced two-means (NGAME, TAS-B); or ``"uniform"``.
+        hardness_share: how hard batches of walks are to be, as a share of the way from uniform batches, 0, to batches of nearest
+            neighbours, 1, under the same coverage. Candidates, neighbours and restart are found on the embeddings, at the first refresh of each epoch,
+            for about the cost of one graph; `report` says what they came to. A triple goes linearly from the first share to the
+            second over as many epochs as the third says.
+        budget: with `hardness_share` and `epoch_seconds`: the share of an epoch's time that its graphs may take. What that allows is
+            said where it is less than was asked for; it depends on how fast this machine is.
+        epoch_seconds: seconds that an epoch of training takes, where that is known.
+        candidates: random others that each instance is compared with at a refresh, M; more make harder batches. By default 1000, as
+            published, or all N - 1; lowered to N - 1 with a warning.
+        neighbors: most similar of them that it is tied to, K; fewer make harder batches. By default 100, as published, or all candidates.
         restart: probability of going back to the start at each step of a walk; a triple falls linearly from the first to the second
-            over as many epochs as the third says. By default as published.
+            over as many epochs as the third says. By default as published: (0.2, 0.05, 7.5).
         coverage: ``"cover"`` gives each instance at most once an epoch, and all but the remainder exactly once; with ``"repeat"``, as
             published, instances recur in other batches, and some do not come at all.
         refresh_every: batches that are handed out from one build of the graph to the next.
         uniform_epochs: first epochs, whose batches are uniform while they gather embeddings; by default 1, or 0 with
             `embeddings`.
         groups: (N,) integers; instances with the same one (duplicates, views of a scene, sentences of a document) never share a
-            batch. One with -1 or NaN may meet anybody.
+            batch. One with -1 or NaN may meet anybody. ``"near-duplicates"`` finds them in `embeddings`, see `near_duplicates`.
         temperature: where given, walks go to a neighbour of similarity s with a probability in proportion to
             exp(s / temperature); otherwise to all alike, as published.
         uniform_fraction: share of each batch that is drawn uniformly instead.
-        similarity_ceiling: edges above this similarity are not walked: such neighbours are likely false negatives.
-        similarity_percentile: the same, with the similarity that this percentage of the edges do not exceed.
+        similarity_ceiling: nobody shares a batch with an instance of a higher similarity, as far as their embeddings are known: such
+            instances are likely the same thing. Where nobody below it is left the place goes to an instance that the epoch had already, or
+            if there is none of those either to one above, with a warning; the report counts both.
+        pair_percentile: the same, with the similarity that this percentage of all pairs of instances do not exceed.
+        edge_percentile: the same, with the similarity that this percentage of the graph's edges do not exceed.
         pairs: for instances that are pairs of a query and its document, whose embeddings are (queries, documents) of (N, d) each, or one
             array (N, 2d) with both side by side. Each is scaled to unit length. ``"mean"`` compares pairs by their means (q + d)/2,
             ``"cross"`` by the larger one of the similarities of query i to document j and of query j to document i, which is what a loss with
             in-batch negatives contrasts. The hardness of `report` is then that of queries to the documents of others.
-        similarity_to_positive: with `pairs` edges i-j are not walked where query i is closer to document j than this share of its similarity
-            to its own document, or query j to document i: document j may answer query i just as well. Published for mined
-            negatives: 0.95. With a ceiling an edge must pass both.
+        similarity_to_positive: with `pairs` i and j do not share a batch where query i is closer to document j than this share of its
+            similarity to its own document, or query j to document i: document j may answer query i just as well. Published for mined
+            negatives: 0.95. With a ceiling two instances must be below both.
         scoring: with ``"bf16"`` candidates are compared by rounded numbers first, as in `lookalike.proximity_graph`.
         last_batch: ``"drop"`` leaves out the N mod B instances that do not fill a batch, others each epoch; ``"keep"`` gives a
             smaller last batch.
@@ -89,17 +108,21 @@ class LookalikeBatchSampler:
         *,
         batch_size: int = 256,
         kind: Kind = "walk",
-        candidates: int = 1000,
-        neighbors: int = 100,
-        restart: float | tuple[float, float, float] = (0.2, 0.05, 7.5),
-        coverage: Coverage = "repeat",
+        hardness_share: Schedule | None = None,
+        budget: float | None = None,
+        epoch_seconds: float | None = None,
+        candidates: int | None = None,
+        neighbors: int | None = None,
+        restart: Schedule | None = None,
+        coverage: Coverage = "cover",
         refresh_every: int = 100,
         uniform_epochs: int | None = None,
-        groups: ArrayLike | None = None,
+        groups: ArrayLike | Literal["near-duplicates"] | None = None,
         temperature: float | None = None,
         uniform_fraction: float = 0.0,
         similarity_ceiling: float | None = None,
-        similarity_percentile: float | None = None,
+        pair_percentile: float | None = None,
+        edge_percentile: float | None = None,
         pairs: Pairs | None = None,
         similarity_to_positive: float | None = None,
         scoring: Scoring = "f32",
@@ -116,29 +139,33 @@ class LookalikeBatchSampler:
         instances = _arrays.count("n", n)
         if uniform_epochs is None:
             uniform_epochs = 1 if embeddings is None else 0
-        options = {
-            "kind": kind,
-            "batch_size": _arrays.count("batch_size", batch_size),
-            "candidates": _arrays.count("candidates", candidates),
-            "neighbors": _arrays.count("neighbors", neighbors),
-            "restart": _restart(restart),
-            "coverage": coverage,
-            "refresh_every": _arrays.count("refresh_every", refresh_every),
-            "uniform_epochs": _arrays.count("uniform_epochs", uniform_epochs),
-            "uniform_fraction": _arrays.number("uniform_fraction", uniform_fraction),
-            "temperature": _optional("temperature", temperature),
-            "similarity_ceiling": _optional("similarity_ceiling", similarity_ceiling),
-            "similarity_percentile": _optional("similarity_percentile", similarity_percentile),
-            "pairs": pairs,
-            "similarity_to_positive": _optional("similarity_to_positive", similarity_to_positive),
-            "scoring": scoring,
-            "last_batch": last_batch,
-        }
+        options = _options.as_json(
+            kind=kind,
+            batch_size=batch_size,
+            hardness_share=hardness_share,
+            budget=budget,
+            epoch_seconds=epoch_seconds,
+            candidates=candidates,
+            neighbors=neighbors,
+            restart=restart,
+            coverage=coverage,
+            refresh_every=refresh_every,
+            uniform_epochs=uniform_epochs,
+            uniform_fraction=uniform_fraction,
+            temperature=temperature,
+            similarity_ceiling=similarity_ceiling,
+            pair_percentile=pair_percentile,
+            edge_percentile=edge_percentile,
+            pairs=pairs,
+            similarity_to_positive=similarity_to_positive,
+            scoring=scoring,
+            last_batch=last_batch,
+        )
         arguments = {
             "instances": instances,
-            "options": json.dumps(options),
+            "options": options,
             "seed": _arrays.count("seed", seed),
-            "groups": _arrays.groups(groups, instances),
+            "groups": _options.groups(groups, instances, embeddings, pairs),
             "oracle": _arrays.one_label_each("oracle", oracle, instances),
             "avoid": avoid,
             "rank": _arrays.count("rank", rank),
@@ -155,7 +182,7 @@ class LookalikeBatchSampler:
     def _set_arguments(self, arguments: dict[str, Any]) -> None:
         """Begins with the arguments of the native sampler, which a pickle holds too."""
         options = json.loads(arguments["options"])
-        self._arguments, self._n, self._pairs = arguments, arguments["instances"], options["pairs"] is not None
+        self._arguments, self._n, self._pairs = arguments, arguments["instances"], options.get("pairs") is not None
         self.batch_size, self.drop_last = options["batch_size"], options["last_batch"] == "drop"
         self.seed, self.rank, self.num_replicas = arguments["seed"], arguments["rank"], arguments["num_replicas"]
         self._native = _lookalike.Sampler(**arguments)
@@ -173,7 +200,9 @@ class LookalikeBatchSampler:
         self._warned: set[str] = set()
 
     def _warn(self) -> None:
-        """Passes on what was put right, each kind of it once: it can come about at each refresh."""
+        """Passes on what was put right, each kind of it once: it can come about at each refresh. The log has what a new graph led to."""
+        if (news := self._native.take_news()) is not None:
+            _LOG.info(news)
         for message in self._native.take_warnings():
             kind = message.partition(" ")[0]
             if kind not in self._warned:
@@ -460,18 +489,3 @@ def check_agreement(agreements: Iterable[str]) -> None:
 
     """
     _lookalike.check_agreement(list(agreements))
-
-
-def _restart(value: float | Sequence[float]) -> dict[str, float]:
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        if len(value) != 3:
-            raise ValueError(f"restart = {value!r} is neither a probability nor (from, to, over_epochs)")
-        first, last, epochs = value
-    else:
-        first, last, epochs = value, value, 0.0
-    named = {"from": first, "to": last, "over_epochs": epochs}
-    return {name: _arrays.number(f"restart.{name}", part) for name, part in named.items()}
-
-
-def _optional(name: str, value: float | None) -> float | None:
-    return None if value is None else _arrays.number(name, value)

@@ -96,7 +96,7 @@ impl Calibration {
 
     /// Neighbours that a graph is built with, so that fewer or more of them can be walked.
     pub(crate) fn spare_neighbors(&self) -> usize {
-        (self.neighbors + self.neighbors.div_ceil(4)).min(self.candidates)
+        (self.neighbors + self.neighbors / 2).min(self.candidates)
     }
 
     /// The share that a mean similarity is.
@@ -118,8 +118,8 @@ impl Calibration {
         if instances > TOO_MANY_TO_FIT || self.nearest <= self.uniform {
             return Ok(graph.truncated(self.neighbors));
         }
-        // The fewest neighbours known to be too hard or just right, and the most known to be too easy.
-        let (mut low, mut high) = ((self.neighbors / 8).max(1), most);
+        // Fewer neighbours than two thirds would be collected from again and again, and with them more false negatives.
+        let (mut low, mut high) = ((self.neighbors * 2 / 3).max(1), most);
         let mut best: Option<(f64, f64, usize, ProximityGraph)> = None;
         let mut neighbors = self.neighbors;
         for _ in 0..5 {

@@ -76,7 +76,9 @@ impl<'a> Sample<'a> {
         let uniform = mean_of(input.rows, input.pairs, everybody).unwrap_or_default();
         // What batches of a sample have too much falls with their size, as 1/b: half a sample tells how fast.
         let excess = if count < instances && fitting(count / 2) < batch_size {
-            let half: Vec<usize> = (0..count).step_by(2).collect();
+            // Drawn, not every other one: neighbours in the data set are often alike.
+            let half: Vec<usize> =
+                stream.distinct(count as u32 / 2, count as u32).into_iter().map(|at| at as usize).collect();
             let half_rows = select(&rows, &half)?;
             let smaller = fitting(half.len());
             let halved =

@@ -89,6 +89,11 @@ impl Groups {
         self.group_of[a as usize] == self.group_of[b as usize]
     }
 
+    /// For each instance the first one of its group.
+    pub fn first_members(&self) -> Vec<u32> {
+        self.group_of.iter().map(|group| self.members(*group)[0]).collect()
+    }
+
     pub(crate) fn of(&self, instance: u32) -> u32 {
         self.group_of[instance as usize]
     }
