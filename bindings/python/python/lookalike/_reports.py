@@ -188,6 +188,10 @@ class Origins(Report):
     collected_after_restart: int
     #: Drawn uniformly: all members of a uniform batch, the uniform share, and instances outside the graph.
     uniform: int
+    #: Of these the ones that the epoch had used, since nobody else was found below the ceiling.
+    repeated: int
+    #: Of these the ones that are too similar to a member, since nobody was found below the ceiling.
+    above_ceiling: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +242,30 @@ class Staleness(Report):
 
 
 @dataclass(frozen=True, slots=True)
+class Calibration(Report):
+    """What the dial of hardness came to on some embeddings."""
+
+    #: The share of hardness that was asked for, between uniform batches (0) and batches of nearest neighbours (1).
+    asked: float
+    #: The share that batches are expected to come to.
+    share: float
+    #: Candidates of each instance, M.
+    candidates: int
+    #: Neighbours that are kept, K.
+    neighbors: int
+    #: Restart probability.
+    restart: float
+    #: Mean similarity in uniform batches.
+    uniform: float
+    #: Mean similarity in batches of nearest neighbours, estimated from a sample.
+    nearest: float
+    #: Instances in that sample.
+    sampled: int
+    #: The most candidates that the budget allows; None where it set no limit.
+    most_candidates: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class SamplerReport(Report):
     """A sampler in few numbers."""
 
@@ -253,6 +281,8 @@ class SamplerReport(Report):
     builds: int
     #: Seconds that this process spent on them.
     build_seconds: float
+    #: What the dial of hardness came to; None without a dial, and before the first refresh.
+    calibration: Calibration | None
 
     @classmethod
     def read(cls, found: Mapping[str, Any]) -> SamplerReport:
@@ -265,6 +295,8 @@ class SamplerReport(Report):
             graph=GraphStatistics.read(found["graph"]),
             builds=found["builds"],
             build_seconds=found["build_seconds"],
+            # A sampler of Python's has one data set.
+            calibration=next((Calibration(**one) for one in found["calibrations"] if one is not None), None),
         )
 
     @property
