@@ -356,6 +356,7 @@ class SamplerReport(Report):
             calibration=Calibration.read(found["calibrations"][0]),
             builds=found["builds"],
             build_seconds=found["build_seconds"],
+            # A sampler of Python's has one data set.
         )
 
     @property

@@ -203,7 +203,7 @@ class Recording(WithModel):
         for name, loss in losses.items():
             with self.subTest(name):
                 sampler = self.recorded(loss, num_train_epochs=1)
-                self.assertEqual(sampler.report()["current"]["epoch"], 1)
+                self.assertEqual(sampler.report().current.epoch, 1)
                 self.assertTrue((np.linalg.norm(sampler.embeddings, axis=1) > 0.99).all())
                 self.assertGreater(self.agrees(sampler.embeddings, expected), 0.9)
         for more in ({"dataloader_num_workers": 2}, {"gradient_accumulation_steps": 3}):
@@ -228,8 +228,8 @@ class Recording(WithModel):
 
     def test_later_epochs_are_look_alikes_of_what_was_recorded_unless_that_is_off(self):
         sampler = self.recorded(MultipleNegativesRankingLoss(self.model))
-        self.assertGreater(sampler.report()["builds"], 0)
-        self.assertEqual(sampler.report()["staleness"]["without_embedding"], 0)
+        self.assertGreater(sampler.report().builds, 0)
+        self.assertEqual(sampler.report().staleness.without_embedding, 0)
         sampler = self.recorded(MultipleNegativesRankingLoss(self.model), options={"record": False})
         self.assertIsNone(sampler.embeddings)
         self.assertFalse(self.model._forward_hooks)

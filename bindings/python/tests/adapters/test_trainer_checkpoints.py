@@ -60,7 +60,7 @@ class Checkpoints(unittest.TestCase):
         """Trains to the end, and again from the checkpoint of `step` on, with the same arguments."""
         whole = self.trainer(**options)
         whole.train()
-        builds = {name: sampler.report()["builds"] for name, sampler in self.batches.samplers.items()}
+        builds = {name: sampler.report().builds for name, sampler in self.batches.samplers.items()}
         self.assertGreater(min(builds.values()), 2)
         again = self.trainer(**options)
         again.train(resume_from_checkpoint=f"{self.folder}/out/checkpoint-{step}")
@@ -69,7 +69,7 @@ class Checkpoints(unittest.TestCase):
             trained = len(whole.seen) - len(again.seen)
         self.assertGreater(len(again.seen), 0)
         self.assertEqual(again.seen, whole.seen[trained:])
-        self.assertEqual({name: sampler.report()["builds"] for name, sampler in self.batches.samplers.items()}, builds)
+        self.assertEqual({name: sampler.report().builds for name, sampler in self.batches.samplers.items()}, builds)
         self.assertTrue(torch.equal(self.weights(whole), self.weights(again)))
         self.assertEqual(self.asked, [], "a resumed run embeds nothing")
         return whole

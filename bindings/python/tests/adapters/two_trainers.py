@@ -56,7 +56,7 @@ def main(model: str, out: str, order: str, checkpoint: str | None = None) -> Non
         check_agreement(agreements)
     kept = {
         "seen": trainer.seen,
-        "builds": [sampler.report()["builds"] for sampler in samplers],
+        "builds": [sampler.report().builds for sampler in samplers],
         "known": [sampler.embeddings.astype(float).round(4).tolist() for sampler in samplers],
     }
     with open(f"{out}.{rank}", "w", encoding="utf-8") as file:
