@@ -231,7 +231,7 @@ class BadInput(unittest.TestCase):
             ("instance 50 is none", lambda: graph.neighbors(50)),
             ("batch_size = 51", lambda: lookalike.plan(graph, 51)),
             ("batch_size = 0", lambda: lookalike.plan(graph, 0)),
-            ("needs a graph", lambda: lookalike.plan(50, 5)),
+            ("needs embeddings or a graph", lambda: lookalike.plan(50, 5)),
             ("kind = 'random'", lambda: lookalike.plan(graph, 5, kind="random")),
             ('coverage = "all"', lambda: lookalike.plan(graph, 5, coverage="all")),
             ("temperature does not go", lambda: lookalike.plan(graph, 5, kind="nearest", temperature=0.1)),

@@ -104,12 +104,12 @@ class Epochs(unittest.TestCase):
             {"temperature": 0.05},
             {"uniform_fraction": 0.5},
             {"similarity_ceiling": 0.5},
-            {"similarity_percentile": 50.0},
+            {"edge_percentile": 50.0},
             {"restart": 0.9},
             {"restart": (0.9, 0.1, 3)},
             {"oracle": labels},
             {"oracle": labels, "avoid": "members"},
-            {"coverage": "cover"},
+            {"coverage": "repeat"},
         ]:
             self.assertNotEqual(list(sampler(embeddings=known, **options)), plain, options)
         graph = sampler(embeddings=known, similarity_ceiling=0.5)
@@ -122,7 +122,7 @@ class Epochs(unittest.TestCase):
 
     def test_too_few_embeddings_are_warned_of_and_batches_stay_uniform(self):
         batches = sampler(uniform_epochs=0)
-        with self.assertWarnsRegex(UserWarning, "no graph at step 0"):
+        with self.assertWarnsRegex(UserWarning, "too few embeddings for a graph at step 0"):
             next(iter(batches))
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -460,8 +460,17 @@ class BadOptions(unittest.TestCase):
             ({"temperature": 0.1, "kind": "nearest"}, "temperature does not go with"),
             ({"uniform_fraction": 1.5}, "uniform_fraction = 1.5"),
             ({"similarity_ceiling": 2.0}, "similarity_ceiling = 2"),
-            ({"similarity_percentile": 0.0}, "similarity_percentile = 0"),
-            ({"similarity_ceiling": 0.5, "similarity_percentile": 50.0}, "does not go with similarity_percentile"),
+            ({"pair_percentile": 0.0}, "pair_percentile = 0"),
+            ({"similarity_ceiling": 0.5, "edge_percentile": 50.0}, "does not go with edge_percentile"),
+            ({"hardness_share": 1.5}, "hardness_share = 1.5 is out of range"),
+            ({"hardness_share": (0.2, 0.5)}, "hardness_share = .* is neither a number nor"),
+            (
+                {"hardness_share": 0.5, "candidates": 100, "neighbors": None},
+                "candidates does not go with hardness_share",
+            ),
+            ({"budget": 0.0}, "budget = 0"),
+            ({"groups": "twins"}, "neither 'near-duplicates' nor"),
+            ({"groups": "near-duplicates"}, "needs embeddings that are known"),
             ({"seed": -1}, "seed = -1"),
             ({"seed": 2**64}, "seed = "),
             ({"rank": 1}, "no rank 1 among 1"),

@@ -65,22 +65,44 @@ pub const SAMPLER: &[Key] = &[
     key(
         "kind",
         Value::Text("walk"),
-        Range::OneOf(&["walk", "nearest", "uniform"]),
-        "`walk`: random walks over the proximity graph; `nearest`: an instance and its nearest neighbours of all; `uniform`",
+        Range::OneOf(&["walk", "nearest", "gcbs", "clusters", "uniform"]),
+        "`walk`: random walks over the proximity graph; `nearest`: an instance and its nearest neighbours of all; `gcbs`: stretches of an order \
+         in which neighbours stand close (Sachidananda et al. 2023); `clusters`: clusters of B by balanced two-means (NGAME, TAS-B); `uniform`",
     ),
     key("batch_size", Value::Integer(256), SOME, "B, at most N"),
     key(
         "coverage",
-        Value::Text("repeat"),
+        Value::Text("cover"),
         Range::OneOf(&["repeat", "cover"]),
-        "`repeat`, as published: an instance can recur in other batches of an epoch; `cover`: at most once an epoch, all but \
-         the remainder exactly once",
+        "`cover`: an instance comes at most once an epoch, all but the remainder exactly once; `repeat`, as published: it can recur in other \
+         batches of an epoch, and some do not come",
+    ),
+    key(
+        "hardness_share",
+        Value::Absent("none"),
+        Range::Free("0 … 1, or a table of `from`, `to` and `over_epochs`"),
+        "how hard batches of `walk` are to be, as a share of the way from uniform batches, 0, to batches of nearest neighbours, 1. Candidates, \
+         neighbours and restart are then found on the embeddings, at the first refresh of each epoch, and must not be given. A table goes \
+         linearly from one share to the other over so many epochs",
+    ),
+    key(
+        "budget",
+        Value::Number(0.1),
+        POSITIVE_SHARE,
+        "with `hardness_share` and `epoch_seconds`: share of an epoch's time that its graphs may take. What that allows depends on how fast \
+         the machine is, and so do then the batches",
+    ),
+    key(
+        "epoch_seconds",
+        Value::Absent("unknown: no limit"),
+        POSITIVE,
+        "seconds that an epoch of training takes, where that is known",
     ),
     key(
         "candidates",
-        Value::Integer(1000),
+        Value::Absent("1000, or all others if they are fewer"),
         COUNT,
-        "M, distinct others drawn for each instance at a refresh; lowered to N − 1 with a warning",
+        "M, distinct others drawn for each instance at a refresh, as published; what is given is lowered to N − 1 with a warning",
     ),
     key(
         "candidate_draw",
@@ -92,9 +114,9 @@ pub const SAMPLER: &[Key] = &[
     ),
     key(
         "neighbors",
-        Value::Integer(100),
+        Value::Absent("100, or all candidates if they are fewer"),
         COUNT,
-        "K, the most similar of them that are kept, at most M. `nearest` keeps B − 1 instead",
+        "K, the most similar of them that are kept, at most M, as published; `gcbs` keeps as many of all. `nearest` keeps B − 1 instead",
     ),
     key(
         "scoring",
@@ -115,7 +137,7 @@ pub const SAMPLER: &[Key] = &[
     ),
     key(
         "restart",
-        Value::Table,
+        Value::Absent("as published: 0.2 to 0.05 over 7.5 epochs"),
         Range::Table(&[
             key(
                 "from",
@@ -150,23 +172,30 @@ pub const SAMPLER: &[Key] = &[
         "similarity_ceiling",
         Value::Absent("none"),
         COSINE,
-        "edges of a higher similarity are not walked, nor taken by `nearest`: such neighbours are likely false negatives. Who \
-         has no other edges is drawn uniformly",
+        "nobody shares a batch with an instance of a higher similarity, as far as embeddings are known: such instances are likely the same \
+         thing. Where nobody below it is left a place goes to one that the epoch had already, or else to one above, with a warning",
     ),
     key(
-        "similarity_percentile",
+        "pair_percentile",
         Value::Absent("none"),
         PERCENT,
-        "the same, the ceiling being the similarity that this percentage of the edges do not exceed, found anew at each \
-         refresh; not with `similarity_ceiling`",
+        "the same, the ceiling being the similarity that this percentage of all pairs of instances do not exceed, estimated anew at each \
+         refresh; not with another ceiling",
+    ),
+    key(
+        "edge_percentile",
+        Value::Absent("none"),
+        PERCENT,
+        "the same, the ceiling being the similarity that this percentage of the graph's edges do not exceed, found anew at each \
+         refresh; not with another ceiling",
     ),
     key(
         "similarity_to_positive",
         Value::Absent("none"),
         POSITIVE_SHARE,
-        "of `pairs`: edges i–j are not walked, nor taken by `nearest`, where query i is closer to document j than this share of its \
-         similarity to its own document, or query j to document i. Document j may answer query i as well. Published for mined \
-         negatives: 0.95 (NV-Retriever). With a ceiling an edge must pass both",
+        "of `pairs`: i and j do not share a batch where query i is closer to document j than this share of its similarity to its own \
+         document, or query j to document i. Document j may answer query i as well. Published for mined \
+         negatives: 0.95 (NV-Retriever). With a ceiling two instances must be below both",
     ),
     key("refresh_every", Value::Integer(100), SOME, "batches from one refresh of the graph to the next"),
     key(
@@ -209,6 +238,8 @@ mod tests {
             let value = match key.name {
                 "reshuffle" => Toml::Boolean(true),
                 "pairs" => Toml::String("mean".to_owned()),
+                "candidates" | "neighbors" => Toml::Integer(7),
+                "restart" => Toml::Table(Table::new()),
                 _ => Toml::Float(0.5),
             };
             with.insert(key.name.to_owned(), value);

@@ -2,8 +2,10 @@
 
 mod bench;
 mod beside;
+mod compare_plans;
 mod data;
 mod embed;
+mod embeddings;
 mod evaluate;
 mod export;
 mod failure;
@@ -46,6 +48,8 @@ enum Command {
     Export(export::Arguments),
     /// Plan batches of look-alikes for any embeddings.
     Sample(sample::Arguments),
+    /// Compare all kinds of batches on the same embeddings: hardness, false negatives, reach, seconds.
+    ComparePlans(compare_plans::Arguments),
     /// Mine hard negatives: documents near a query that do not answer it.
     Mine(mine::Arguments),
     /// List, check and download data sets.
@@ -98,6 +102,7 @@ pub fn run_until(
         Command::Embed(arguments) => embed::run(&arguments, registry, cancellation),
         Command::Export(arguments) => export::run(&arguments, registry),
         Command::Sample(arguments) => sample::run(&arguments, cancellation),
+        Command::ComparePlans(arguments) => compare_plans::run(&arguments, cancellation),
         Command::Mine(arguments) => mine::run(&arguments, cancellation),
         Command::Data(arguments) => data::run(&arguments, cancellation),
         Command::Recipe(arguments) => recipe::run(&arguments, registry),

@@ -1,22 +1,26 @@
 //! `lookalike sample`
 
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use lookalike_base::{Cancellation, FileRows, ProgressDisplay, RowSource, Seed, Watch, npy};
+use lookalike_base::{Cancellation, ProgressDisplay, RowSource, Seed, Silent, Watch, npy};
+use lookalike_metrics::{false_negative_rate, hardness, pair_hardness};
 use lookalike_sampling::{
-    Avoid, BatchOrigins, CandidateDraw, Coverage, Groups, Oracle, PairRows, PlanContext, PlanReport,
-    RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind, SamplerOptions, SamplingError, Scoring,
-    UNLABELLED, plan_report,
+    Avoid, BatchOrigins, CandidateDraw, Coverage, DialInput, Groups, HardnessShare, Oracle, PairRows,
+    PlanContext, PlanReport, RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind,
+    SamplerOptions, SamplingError, Scoring, hardness_scale, knn_graph, plan_report,
 };
 
+use crate::embeddings::{Embeddings, classes, integers, interrupted};
 use crate::failure::Failure;
 use crate::output::{check_outputs, write_json};
 use crate::progress::Terminal;
 use crate::run::warn;
 
-/// Embeddings that are checked between two looks at the progress.
-const CHECKED_AT_ONCE: usize = 4096;
+/// What `--groups` can be beside a file.
+const NEAR_DUPLICATES: &str = "near-duplicates";
+
+/// Two near duplicates are no farther apart than this share of the median distance to the nearest neighbour, among so many neighbours.
+const DUPLICATES: (f64, usize) = (0.5, 16);
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -32,13 +36,23 @@ pub(crate) struct Arguments {
     /// Instances a batch, B
     #[arg(long, default_value_t = 256)]
     batch_size: usize,
-    /// Distinct random candidates of each instance, M [default: 1000]
+    /// How hard batches of walks are to be: from 0, uniform, to 1, as hard as those of nearest neighbours; M, K and restart are then found on
+    /// the embeddings
+    #[arg(long, value_name = "SHARE")]
+    hardness_share: Option<f64>,
+    /// With --hardness-share: seconds that an epoch of training takes, of which graphs may take --budget
+    #[arg(long, value_name = "SECONDS", requires = "hardness_share")]
+    epoch_seconds: Option<f64>,
+    /// Share of an epoch's time that its graphs may take [default: 0.1]
+    #[arg(long, value_name = "SHARE", requires = "epoch_seconds")]
+    budget: Option<f64>,
+    /// Distinct random candidates of each instance, M [default: 1000, or all others]
     #[arg(long)]
     candidates: Option<usize>,
     /// How the candidates of different instances are drawn [default: tiles]
     #[arg(long, value_enum)]
     candidate_draw: Option<CandidateDraw>,
-    /// Most similar of them that are kept, K [default: 100]
+    /// Most similar of them that are kept, K [default: 100, or all candidates]
     #[arg(long)]
     neighbors: Option<usize>,
     /// In which numbers candidates are compared [default: f32]
@@ -50,7 +64,7 @@ pub(crate) struct Arguments {
     /// The vectors of the documents of pairs, where EMBEDDINGS are those of the queries alone
     #[arg(long, value_name = "DOCUMENTS", requires = "pairs")]
     documents: Option<PathBuf>,
-    /// Probability of going back to the start at each step of a walk [default: 0.1]
+    /// Probability of going back to the start at each step of a walk [default: as published, from 0.2 to 0.05 over 7.5 epochs]
     #[arg(long)]
     restart: Option<f64>,
     /// Go to similar neighbours with a probability in proportion to exp(similarity / T); without it to each alike
@@ -59,13 +73,16 @@ pub(crate) struct Arguments {
     /// Share of each batch that is drawn uniformly [default: 0]
     #[arg(long, value_name = "SHARE")]
     uniform_fraction: Option<f64>,
-    /// Leave out neighbours that are more similar than this
+    /// Let nobody share a batch with somebody more similar than this
     #[arg(long, value_name = "SIMILARITY")]
     similarity_ceiling: Option<f64>,
-    /// Leave out neighbours that are more similar than this percentage of all
+    /// The same, more similar than this percentage of all pairs of instances
     #[arg(long, value_name = "PERCENT")]
-    similarity_percentile: Option<f64>,
-    /// Leave out neighbours whose document is closer to a query than this share of its similarity to its own, or the other way round; for --pairs
+    pair_percentile: Option<f64>,
+    /// The same, more similar than this percentage of the graph's edges
+    #[arg(long, value_name = "PERCENT")]
+    edge_percentile: Option<f64>,
+    /// Let no query share a batch with another document closer to it than this share of its similarity to its own; for --pairs
     #[arg(long, value_name = "SHARE", requires = "pairs")]
     similarity_to_positive: Option<f64>,
     /// Whether an instance may come more than once an epoch [default: cover]
@@ -89,7 +106,8 @@ pub(crate) struct Arguments {
     /// What to keep walks from by --labels: what would be if false negatives were known, for analysis
     #[arg(long, value_enum, requires = "labels")]
     oracle: Option<Avoid>,
-    /// An id an instance, integers, -1 for those without one: instances with the same id never share a batch
+    /// An id an instance, integers: instances with the same id never share a batch; −1 for none. Or near-duplicates: those that are nearly the
+    /// same
     #[arg(long, value_name = "IDS.npy")]
     groups: Option<PathBuf>,
     /// Where to write what the plan is like, as JSON
@@ -106,24 +124,35 @@ impl Arguments {
             ("--neighbors", self.neighbors.is_some()),
             ("--restart", self.restart.is_some()),
             ("--temperature", self.temperature.is_some()),
+            ("--hardness-share", self.hardness_share.is_some()),
         ];
         let of_graphs = [
             ("--scoring", self.scoring.is_some()),
             ("--uniform-fraction", self.uniform_fraction.is_some()),
             ("--similarity-ceiling", self.similarity_ceiling.is_some()),
-            ("--similarity-percentile", self.similarity_percentile.is_some()),
+            ("--pair-percentile", self.pair_percentile.is_some()),
+            ("--edge-percentile", self.edge_percentile.is_some()),
             ("--similarity-to-positive", self.similarity_to_positive.is_some()),
             ("--coverage", self.coverage.is_some()),
             ("--oracle", self.oracle.is_some()),
+        ];
+        let covers = [
+            ("--coverage", self.coverage == Some(Coverage::Repeat)),
+            ("--oracle", self.oracle == Some(Avoid::Members)),
         ];
         let (kind, unread, reason) = match self.kind {
             SamplerKind::Walk => return Ok(()),
             SamplerKind::Nearest => {
                 ("nearest", &[][..], "it ties each instance to the nearest of all, and walks nowhere")
             }
+            SamplerKind::Gcbs => ("gcbs", &covers[..], "it cuts an order of all instances into batches"),
+            SamplerKind::Clusters => ("clusters", &covers[..], "its batches are clusters"),
             SamplerKind::Uniform => ("uniform", &of_graphs[..], "it has no graph"),
         };
-        match of_walks.iter().chain(unread).find(|(_, given)| *given) {
+        let neighbors = self.kind == SamplerKind::Gcbs;
+        let mut given =
+            of_walks.iter().filter(|(option, _)| !(neighbors && *option == "--neighbors")).chain(unread);
+        match given.find(|(_, given)| *given) {
             None => Ok(()),
             Some((option, _)) => {
                 Err(Failure::usage(format!("{option} does not go with --kind {kind}: {reason}")))
@@ -132,29 +161,37 @@ impl Arguments {
     }
 
     fn options(&self, batches_per_epoch: u64) -> SamplerOptions {
-        let restart = self.restart.unwrap_or(0.1);
+        let defaults = SamplerOptions::default();
         SamplerOptions {
             kind: self.kind,
             batch_size: self.batch_size,
-            coverage: self.coverage.unwrap_or(Coverage::Cover),
-            candidates: self.candidates.unwrap_or(1000),
-            neighbors: self.neighbors.unwrap_or(100),
+            coverage: self.coverage.unwrap_or_default(),
+            hardness_share: self.hardness_share.map(HardnessShare::constant),
+            budget: self.budget.unwrap_or(defaults.budget),
+            epoch_seconds: self.epoch_seconds,
+            candidates: self.candidates,
+            neighbors: self.neighbors,
             scoring: self.scoring.unwrap_or_default(),
             candidate_draw: self.candidate_draw.unwrap_or_default(),
             pairs: self.pairs,
-            restart: Some(RestartSchedule { from: restart, to: restart, over_epochs: 0.0 }),
+            restart: self.restart.map(|restart| RestartSchedule {
+                from: restart,
+                to: restart,
+                over_epochs: 0.0,
+            }),
             temperature: self.temperature,
             uniform_fraction: self.uniform_fraction.unwrap_or(0.0),
             similarity_ceiling: self.similarity_ceiling,
-            similarity_percentile: self.similarity_percentile,
+            pair_percentile: self.pair_percentile,
+            edge_percentile: self.edge_percentile,
             similarity_to_positive: self.similarity_to_positive,
             refresh_every: match self.kind {
                 // The nearest of all are the same in every epoch.
-                SamplerKind::Nearest => u64::MAX,
-                SamplerKind::Walk | SamplerKind::Uniform => batches_per_epoch.max(1),
+                SamplerKind::Nearest | SamplerKind::Gcbs => u64::MAX,
+                SamplerKind::Walk | SamplerKind::Clusters | SamplerKind::Uniform => batches_per_epoch.max(1),
             },
             uniform_epochs: 0,
-            ..SamplerOptions::default()
+            ..defaults
         }
     }
 }
@@ -166,14 +203,10 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     if arguments.num_replicas == 0 {
         return Err(Failure::usage("--num-replicas must be at least 1"));
     }
-    if arguments.labels.is_some() && arguments.report.is_none() && arguments.oracle.is_none() {
-        return Err(Failure::usage(
-            "--labels are for --report REPORT.json or --oracle, and neither is given",
-        ));
-    }
     arguments.check()?;
     let Arguments { embeddings, documents, labels, groups, out, report, .. } = arguments;
-    let inputs: Vec<&Path> = [Some(embeddings), documents.as_ref(), labels.as_ref(), groups.as_ref()]
+    let groups = groups.as_ref().filter(|path| path.as_os_str() != NEAR_DUPLICATES);
+    let inputs: Vec<&Path> = [Some(embeddings), documents.as_ref(), labels.as_ref(), groups]
         .into_iter()
         .flatten()
         .map(PathBuf::as_path)
@@ -181,30 +214,24 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let outputs: Vec<&Path> =
         [Some(out), report.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
     check_outputs(&inputs, &outputs)?;
-    let embeddings = arguments.rows()?;
+    let embeddings = Embeddings::open(embeddings, documents.as_deref(), arguments.pairs)?;
     let instances = embeddings.len();
     let steps = instances / arguments.batch_size.max(1) / arguments.num_replicas;
     let options = arguments.options(steps as u64);
     let usage = |error: SamplingError| Failure::usage(error.to_string());
     options.check(instances).map_err(usage)?;
     let labels = arguments.labels.as_deref().map(|path| classes(path, instances)).transpose()?;
-    if let (Some(labels), Some(path)) = (&labels, &arguments.labels)
-        && one_class(labels)
-    {
-        let path = path.display();
-        return Err(Failure::usage(format!(
-            "{path}: all instances are of one class, so no negative can be true"
-        )));
-    }
-    let data = arguments.data(instances, labels.as_deref())?;
+    embeddings.check(cancellation)?;
+    let data = arguments.data(&embeddings, labels.as_deref(), cancellation)?;
     let (mut sampler, warnings) =
         Sampler::with_data(instances, options, Seed(arguments.seed), data).map_err(usage)?;
     warn(&warnings.iter().map(ToString::to_string).collect::<Vec<String>>());
-    embeddings.check(cancellation)?;
 
     let (plan, origins) = plan(&mut sampler, &embeddings, arguments.epochs, cancellation)?;
     warn(&sampler.take_warnings().iter().map(ToString::to_string).collect::<Vec<String>>());
     arguments.write(&plan)?;
+    let said = arguments.in_one_line(&plan, &sampler, &embeddings, labels.as_deref(), cancellation);
+    eprintln!("{}", said.map_err(|error| interrupted(error, "the plan was written, nothing else was"))?);
     if let Some(path) = &arguments.report {
         let graph = sampler.graph();
         let context = PlanContext {
@@ -225,82 +252,100 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     Ok(())
 }
 
-/// The embeddings of the instances: one file, or two with queries and documents, whose rows are read side by side.
-struct Embeddings<'a> {
-    files: Vec<(FileRows, &'a Path)>,
-}
-
-impl RowSource for Embeddings<'_> {
-    fn len(&self) -> usize {
-        self.files[0].0.len()
-    }
-
-    fn columns(&self) -> usize {
-        self.files.iter().map(|(rows, _)| rows.columns()).sum()
-    }
-
-    fn read_row(&self, index: usize, mut into: &mut [f32]) {
-        for (rows, _) in &self.files {
-            let (part, rest) = into.split_at_mut(rows.columns());
-            rows.read_row(index, part);
-            into = rest;
-        }
-    }
-
-    /// Those of the row in the first file.
-    fn addresses(&self, index: usize) -> Range<usize> {
-        self.files[0].0.addresses(index)
-    }
-}
-
-impl Embeddings<'_> {
-    /// Checks that all values are finite, and warns of rows of zeros.
-    fn check(&self, cancellation: &Cancellation) -> Result<(), Failure> {
-        self.files.iter().try_for_each(|(rows, path)| check(rows, path, cancellation))
-    }
-}
-
 impl Arguments {
-    /// Opens the embeddings, and checks that those of pairs have two halves of one width.
-    fn rows(&self) -> Result<Embeddings<'_>, Failure> {
-        let paths = std::iter::once(&self.embeddings).chain(&self.documents);
-        let mut files = Vec::new();
-        for path in paths {
-            let rows = FileRows::open(path)?;
-            if rows.rounds() {
-                warn(&[format!("{} holds float64, which is rounded to float32", path.display())]);
-            }
-            files.push((rows, path.as_path()));
-        }
-        let shape = |(rows, _): &(FileRows, &Path)| (rows.len(), rows.columns());
-        if let [queries, documents] = &files[..]
-            && shape(queries) != shape(documents)
-        {
-            let (query_shape, document_shape) = (shape(queries), shape(documents));
-            return Err(Failure::usage(format!(
-                "{} has shape {document_shape:?}, {} {query_shape:?}: a document belongs to each query, of the same width",
-                documents.1.display(),
-                queries.1.display()
-            )));
-        }
-        let embeddings = Embeddings { files };
-        if self.pairs.is_some() && !embeddings.columns().is_multiple_of(2) {
-            let (path, columns) = (self.embeddings.display(), embeddings.columns());
-            return Err(Failure::usage(format!(
-                "{path} has {columns} columns; those of pairs must be even in number, the query's half and then the document's, or \
-                 the documents be given by --documents"
-            )));
-        }
-        Ok(embeddings)
-    }
-
     /// What the sampler is told about the data and the replicas.
-    fn data(&self, instances: usize, labels: Option<&[u32]>) -> Result<RunData, Failure> {
-        let groups = self.groups.as_deref().map(|path| integers(path, instances)).transpose()?;
-        let groups = groups.map(|ids| Groups::with_none(&ids));
+    fn data(
+        &self,
+        embeddings: &Embeddings<'_>,
+        labels: Option<&[u32]>,
+        cancellation: &Cancellation,
+    ) -> Result<RunData, Failure> {
+        let instances = embeddings.len();
+        let groups = match self.groups.as_deref() {
+            Some(name) if name.as_os_str() == NEAR_DUPLICATES => {
+                let progress = Terminal.start(instances as u64, "near duplicates");
+                let watch = Watch { progress: &*progress, cancellation };
+                let (factor, neighbors) = (DUPLICATES.0, DUPLICATES.1.min(instances - 1));
+                let scoring = self.scoring.unwrap_or_default();
+                let graph = knn_graph(embeddings, None, neighbors, self.pairs, scoring, watch)
+                    .map_err(|error| interrupted(error, "nothing was written"))?;
+                progress.finish();
+                let groups = Groups::near_duplicates(&graph, factor);
+                eprintln!(
+                    "{} of {instances} instances are left, near duplicates counted once",
+                    groups.count()
+                );
+                Some(groups)
+            }
+            Some(path) => Some(Groups::with_none(&integers(path, instances)?)),
+            None => None,
+        };
         let oracle = self.oracle.zip(labels).map(|(avoid, labels)| Oracle { labels: labels.to_vec(), avoid });
         let ranks = Ranks { rank: 0, count: self.num_replicas, split: self.split };
         Ok(RunData { groups, oracle, ranks, ..RunData::default() })
+    }
+
+    /// How hard the plan is, how false, and what would change that.
+    fn in_one_line(
+        &self,
+        plan: &[Vec<u32>],
+        sampler: &Sampler,
+        embeddings: &Embeddings<'_>,
+        labels: Option<&[u32]>,
+        cancellation: &Cancellation,
+    ) -> Result<String, SamplingError> {
+        if self.batch_size * if self.split == RankSplit::Within { self.num_replicas } else { 1 } < 2 {
+            return Ok("batches of one have no negatives".to_owned());
+        }
+        let watch = Watch { progress: &Silent, cancellation };
+        let measured = match self.pairs {
+            None => hardness(plan, embeddings, watch)?,
+            Some(_) => pair_hardness(plan, embeddings, watch)?,
+        };
+        let found = sampler.report().calibrations[0];
+        let scale = match found {
+            Some(found) => found.nearest - found.uniform,
+            None => {
+                let input = DialInput {
+                    rows: embeddings,
+                    present: None,
+                    pairs: self.pairs,
+                    scoring: self.scoring.unwrap_or_default(),
+                    batch_size: sampler.options().batch_size,
+                    coverage: sampler.options().coverage,
+                    seed: Seed(self.seed),
+                    build: 0,
+                    build_seconds: None,
+                };
+                let scale = hardness_scale(&input, watch)?;
+                scale.nearest - scale.uniform
+            }
+        };
+        let mut line = format!("batches are {:.4} more similar than uniform ones", measured.difference);
+        if scale > 0.0 {
+            line +=
+                &format!(", a share of {:.2} of what nearest neighbours have", measured.difference / scale);
+        }
+        if let Some(labels) = labels {
+            let found = false_negative_rate(plan, labels)?;
+            line += &format!(
+                "; false negatives {:.2} % (uniform {:.2} %)",
+                100.0 * found.rate,
+                100.0 * found.uniform
+            );
+        }
+        line += &match (self.kind, found) {
+            (SamplerKind::Walk, Some(found)) => format!(
+                "; found: M = {}, K = {}, restart {}; --hardness-share changes it",
+                found.candidates, found.neighbors, found.restart
+            ),
+            (SamplerKind::Walk, None) => {
+                "; more candidates or fewer neighbors make them harder, and --hardness-share sets it"
+                    .to_owned()
+            }
+            _ => String::new(),
+        };
+        Ok(line)
     }
 
     /// Writes the plan: a row a batch, or for several replicas steps × replicas × B.
@@ -336,14 +381,14 @@ fn plan(
     sampler.set_cancellation(cancellation.clone());
     let nothing = |error| interrupted(error, "nothing was written");
     for epoch in 1..=epochs {
-        if epoch == 1 || sampler.options().kind == SamplerKind::Walk {
+        if epoch == 1 || matches!(sampler.options().kind, SamplerKind::Walk | SamplerKind::Clusters) {
             let progress = Terminal.start(embeddings.len() as u64, &format!("graph {epoch} of {epochs}"));
             sampler.rebuild_from(embeddings, &*progress).map_err(nothing)?;
             progress.finish();
         }
         let batches = steps * sampler.data().ranks.planned_at_once();
         let progress = Terminal.start(batches as u64, &format!("epoch {epoch} of {epochs}"));
-        let segment = sampler.next_segment_of_all(&*progress).map_err(nothing)?;
+        let segment = sampler.next_segment_of_all(Some(embeddings), &*progress).map_err(nothing)?;
         progress.finish();
         // No refresh is due before the end of the epoch, so this is all of it.
         for _ in 0..steps {
@@ -353,81 +398,4 @@ fn plan(
         origins.extend(segment.origins);
     }
     Ok((plan, origins))
-}
-
-/// Why sampling ended; `left` says what there is after an interrupt.
-fn interrupted(error: SamplingError, left: &str) -> Failure {
-    match error {
-        SamplingError::Cancelled => Failure::Interrupted(left.to_owned()),
-        error => error.into(),
-    }
-}
-
-/// Checks that all values are finite, and warns of rows of zeros.
-fn check(embeddings: &FileRows, path: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
-    let progress = Terminal.start(embeddings.len() as u64, "checking");
-    let mut row = vec![0.0; embeddings.columns()];
-    let mut zeros = (0_usize, 0);
-    for instance in 0..embeddings.len() {
-        if instance % CHECKED_AT_ONCE == 0 {
-            progress.set_position(instance as u64);
-            if cancellation.is_cancelled() {
-                return Err(interrupted(SamplingError::Cancelled, "nothing was written"));
-            }
-        }
-        embeddings.read_row(instance, &mut row);
-        if let Some(column) = row.iter().position(|value| !value.is_finite()) {
-            let (path, value) = (path.display(), row[column]);
-            let text =
-                format!("{path}: the embedding of instance {instance} holds {value} in column {column}");
-            return Err(anyhow::Error::msg(text).into());
-        }
-        if row.iter().all(|value| *value == 0.0) {
-            zeros = (zeros.0 + 1, if zeros.0 == 0 { instance } else { zeros.1 });
-        }
-    }
-    progress.set_position(embeddings.len() as u64);
-    progress.finish();
-    if let (count @ 1.., first) = zeros {
-        warn(&[format!(
-            "{count} embeddings are all zeros, the first that of instance {first}: they are similar to nobody"
-        )]);
-    }
-    Ok(())
-}
-
-/// An integer an instance, at least 0; −1 for those that have none.
-fn integers(path: &Path, instances: usize) -> Result<Vec<i64>, Failure> {
-    let (values, shape) = npy::read_identifiers(path)?;
-    if shape != [instances] {
-        let (path, found) = (path.display(), shape);
-        return Err(Failure::usage(format!(
-            "{path} has shape {found:?}; expected [{instances}], one an instance"
-        )));
-    }
-    Ok(values)
-}
-
-/// A class an instance.
-fn classes(path: &Path, instances: usize) -> Result<Vec<u32>, Failure> {
-    let class = |(instance, value): (usize, i64)| match u32::try_from(value) {
-        _ if value == -1 => Ok(UNLABELLED),
-        Ok(class) if class != UNLABELLED => Ok(class),
-        _ => Err(Failure::usage(format!("{}: label {instance} is {value}, no class", path.display()))),
-    };
-    let classes: Vec<u32> =
-        integers(path, instances)?.into_iter().enumerate().map(class).collect::<Result<_, _>>()?;
-    let without = classes.iter().filter(|class| **class == UNLABELLED).count();
-    if without > 0 {
-        warn(&[format!(
-            "{without} of {instances} instances have no label: no pair with one of them counts among false negatives"
-        )]);
-    }
-    Ok(classes)
-}
-
-/// Whether those that have a label all have the same one.
-fn one_class(labels: &[u32]) -> bool {
-    let mut known = labels.iter().filter(|label| **label != UNLABELLED);
-    known.next().is_none_or(|first| known.all(|label| label == first))
 }

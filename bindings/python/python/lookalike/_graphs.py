@@ -280,7 +280,7 @@ def plan(
     size, number, seed = (
         _arrays.count(name, value) for name, value in (("batch_size", batch_size), ("epoch", epoch), ("seed", seed))
     )
-    if isinstance(graph, Graph) or hasattr(graph, "__index__"):
+    if isinstance(graph, (Graph, int, np.integer)):
         given = [name for name, value in of_embeddings.items() if value is not None]
         if given:
             raise ValueError(f"{given[0]} goes with embeddings: give those instead of a graph or a number of instances")

@@ -1,0 +1,90 @@
+//! `lookalike compare-plans`
+
+use std::path::PathBuf;
+
+use lookalike_base::{Cancellation, ProgressDisplay, RowSource, Seed, Watch};
+use lookalike_sampling::{ComparisonOptions, PairRows, PlanComparison, Scoring, compare_plans};
+
+use crate::embeddings::{Embeddings, classes, interrupted};
+use crate::failure::Failure;
+use crate::output::{check_outputs, write_json};
+use crate::progress::Terminal;
+
+/// Kinds of batches that are compared, at most.
+const ARMS: u64 = 10;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// One instance a row: a file or folder, as `lookalike sample` takes it
+    embeddings: PathBuf,
+    /// Instances a batch, B
+    #[arg(long, default_value_t = 256)]
+    batch_size: usize,
+    /// A class an instance, integers, for the share of false negatives; −1 for none
+    #[arg(long, value_name = "LABELS.npy")]
+    labels: Option<PathBuf>,
+    /// How instances are compared that are pairs of a query and a document, whose vectors lie side by side in a row
+    #[arg(long, value_enum)]
+    pairs: Option<PairRows>,
+    /// The vectors of the documents of pairs, where EMBEDDINGS are those of the queries alone
+    #[arg(long, value_name = "DOCUMENTS", requires = "pairs")]
+    documents: Option<PathBuf>,
+    /// In which numbers instances are compared
+    #[arg(long, value_enum, default_value = "f32")]
+    scoring: Scoring,
+    /// Seed of every random number
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Where to write the same as JSON
+    #[arg(long, value_name = "REPORT.json")]
+    report: Option<PathBuf>,
+}
+
+pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    let Arguments { embeddings: path, documents, labels, report, .. } = arguments;
+    let inputs = [Some(path), documents.as_ref(), labels.as_ref()];
+    let inputs: Vec<_> = inputs.into_iter().flatten().map(PathBuf::as_path).collect();
+    check_outputs(&inputs, &report.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
+    let embeddings = Embeddings::open(path, documents.as_deref(), arguments.pairs)?;
+    let labels = labels.as_deref().map(|path| classes(path, embeddings.len())).transpose()?;
+    embeddings.check(cancellation)?;
+    let options = ComparisonOptions {
+        batch_size: arguments.batch_size,
+        pairs: arguments.pairs,
+        scoring: arguments.scoring,
+        seed: Seed(arguments.seed),
+    };
+    let progress = Terminal.start(ARMS, "plans");
+    let watch = Watch { progress: &*progress, cancellation };
+    let found = compare_plans(&embeddings, labels.as_deref(), options, watch);
+    let found = found.map_err(|error| interrupted(error, "nothing was written"))?;
+    progress.finish();
+    print(&found);
+    if let Some(path) = report {
+        write_json(path, &found)?;
+    }
+    Ok(())
+}
+
+fn print(found: &[PlanComparison]) {
+    let width = found.iter().map(|arm| arm.name.chars().count()).max().unwrap_or(0);
+    let cell = |value: Option<f64>, digits: usize| {
+        value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
+    };
+    println!(
+        "{:width$} {:>9} {:>7} {:>11} {:>7} {:>9} {:>8}",
+        "", "hardness", "share", "false neg.", "reach", "build s", "plan s"
+    );
+    for arm in found {
+        println!(
+            "{:width$} {:>9} {:>7} {:>11} {:>7} {:>9} {:>8}",
+            arm.name,
+            cell(Some(arm.hardness), 4),
+            cell(arm.share, 2),
+            cell(arm.false_negatives, 4),
+            cell(Some(arm.reach), 3),
+            cell(Some(arm.build_seconds), 2),
+            cell(Some(arm.plan_seconds), 2)
+        );
+    }
+}

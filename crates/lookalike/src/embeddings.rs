@@ -1,0 +1,169 @@
+//! Embeddings, labels and groups, as commands are given them.
+
+use std::ops::Range;
+use std::path::Path;
+
+use lookalike_base::{Cancellation, FileRows, ProgressDisplay, RowSource, npy};
+use lookalike_sampling::{PairRows, SamplingError, UNLABELLED};
+
+use crate::failure::Failure;
+use crate::progress::Terminal;
+use crate::run::warn;
+
+/// Embeddings that are checked between two looks at the progress.
+const CHECKED_AT_ONCE: usize = 4096;
+
+/// The embeddings of the instances: one file, or two with queries and documents, whose rows are read side by side.
+pub(crate) struct Embeddings<'a> {
+    files: Vec<(FileRows, &'a Path)>,
+}
+
+impl RowSource for Embeddings<'_> {
+    fn len(&self) -> usize {
+        self.files[0].0.len()
+    }
+
+    fn columns(&self) -> usize {
+        self.files.iter().map(|(rows, _)| rows.columns()).sum()
+    }
+
+    fn read_row(&self, index: usize, mut into: &mut [f32]) {
+        for (rows, _) in &self.files {
+            let (part, rest) = into.split_at_mut(rows.columns());
+            rows.read_row(index, part);
+            into = rest;
+        }
+    }
+
+    /// Those of the row in the first file.
+    fn addresses(&self, index: usize) -> Range<usize> {
+        self.files[0].0.addresses(index)
+    }
+}
+
+impl<'a> Embeddings<'a> {
+    /// Opens the embeddings, and checks that those of pairs have two halves of one width.
+    pub(crate) fn open(
+        path: &'a Path,
+        documents: Option<&'a Path>,
+        pairs: Option<PairRows>,
+    ) -> Result<Self, Failure> {
+        let paths = std::iter::once(path).chain(documents);
+        let mut files = Vec::new();
+        for path in paths {
+            let rows = FileRows::open(path)?;
+            if rows.rounds() {
+                warn(&[format!("{} holds float64, which is rounded to float32", path.display())]);
+            }
+            files.push((rows, path));
+        }
+        let shape = |(rows, _): &(FileRows, &Path)| (rows.len(), rows.columns());
+        if let [queries, documents] = &files[..]
+            && shape(queries) != shape(documents)
+        {
+            let (query_shape, document_shape) = (shape(queries), shape(documents));
+            return Err(Failure::usage(format!(
+                "{} has shape {document_shape:?}, {} {query_shape:?}: a document belongs to each query, of the same width",
+                documents.1.display(),
+                queries.1.display()
+            )));
+        }
+        let embeddings = Self { files };
+        if pairs.is_some() && !embeddings.columns().is_multiple_of(2) {
+            let (path, columns) = (path.display(), embeddings.columns());
+            return Err(Failure::usage(format!(
+                "{path} has {columns} columns; those of pairs must be even in number, the query's half and then the document's, or \
+                 the documents be given by --documents"
+            )));
+        }
+        Ok(embeddings)
+    }
+
+    /// Checks that all values are finite, and warns of rows of zeros.
+    pub(crate) fn check(&self, cancellation: &Cancellation) -> Result<(), Failure> {
+        self.files.iter().try_for_each(|(rows, path)| check(rows, path, cancellation))
+    }
+}
+
+/// Why sampling ended; `left` says what there is after an interrupt.
+pub(crate) fn interrupted(error: SamplingError, left: &str) -> Failure {
+    match error {
+        SamplingError::Cancelled => Failure::Interrupted(left.to_owned()),
+        error => error.into(),
+    }
+}
+
+/// Checks that all values are finite, and warns of rows of zeros.
+fn check(embeddings: &FileRows, path: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
+    let progress = Terminal.start(embeddings.len() as u64, "checking");
+    let mut row = vec![0.0; embeddings.columns()];
+    let mut zeros = (0_usize, 0);
+    for instance in 0..embeddings.len() {
+        if instance % CHECKED_AT_ONCE == 0 {
+            progress.set_position(instance as u64);
+            if cancellation.is_cancelled() {
+                return Err(interrupted(SamplingError::Cancelled, "nothing was written"));
+            }
+        }
+        embeddings.read_row(instance, &mut row);
+        if let Some(column) = row.iter().position(|value| !value.is_finite()) {
+            let (path, value) = (path.display(), row[column]);
+            let text =
+                format!("{path}: the embedding of instance {instance} holds {value} in column {column}");
+            return Err(anyhow::Error::msg(text).into());
+        }
+        if row.iter().all(|value| *value == 0.0) {
+            zeros = (zeros.0 + 1, if zeros.0 == 0 { instance } else { zeros.1 });
+        }
+    }
+    progress.set_position(embeddings.len() as u64);
+    progress.finish();
+    if let (count @ 1.., first) = zeros {
+        warn(&[format!(
+            "{count} embeddings are all zeros, the first that of instance {first}: they are similar to nobody"
+        )]);
+    }
+    Ok(())
+}
+
+/// An integer an instance, at least 0; −1 for those that have none.
+pub(crate) fn integers(path: &Path, instances: usize) -> Result<Vec<i64>, Failure> {
+    let (values, shape) = npy::read_identifiers(path)?;
+    if shape != [instances] {
+        let (path, found) = (path.display(), shape);
+        return Err(Failure::usage(format!(
+            "{path} has shape {found:?}; expected [{instances}], one an instance"
+        )));
+    }
+    Ok(values)
+}
+
+/// A class an instance.
+pub(crate) fn classes(path: &Path, instances: usize) -> Result<Vec<u32>, Failure> {
+    let class = |(instance, value): (usize, i64)| match u32::try_from(value) {
+        _ if value == -1 => Ok(UNLABELLED),
+        Ok(class) if class != UNLABELLED => Ok(class),
+        _ => Err(Failure::usage(format!("{}: label {instance} is {value}, no class", path.display()))),
+    };
+    let classes: Vec<u32> =
+        integers(path, instances)?.into_iter().enumerate().map(class).collect::<Result<_, _>>()?;
+    let without = classes.iter().filter(|class| **class == UNLABELLED).count();
+    if without > 0 {
+        warn(&[format!(
+            "{without} of {instances} instances have no label: no pair with one of them counts among false negatives"
+        )]);
+    }
+    if one_class(&classes) {
+        let path = path.display();
+        return Err(Failure::usage(format!(
+            "{path}: all instances are of one class, so no negative can be true"
+        )));
+    }
+    Ok(classes)
+}
+
+/// Whether those that have a label all have the same one.
+fn one_class(labels: &[u32]) -> bool {
+    let mut known = labels.iter().filter(|label| **label != UNLABELLED);
+    known.next().is_none_or(|first| known.all(|label| label == first))
+}
