@@ -55,7 +55,8 @@ class Looks(unittest.TestCase):
     def test_looks_change_nothing_in_what_comes(self):
         known = embed_all()
         for name, made in loaders().items():
-            expected = epochs(*(lambda s: (s, made(s)))(sampler(embeddings=known)), 3)
+            whole = sampler(embeddings=known)
+            expected = epochs(whole, made(whole), 3)
             self.assertEqual(len(expected), 3 * N // B)
             for looks in (1, 2):
                 for by_number in (False, True):

@@ -1,6 +1,7 @@
 //! The sampler that a trainer drives: plans batches, takes embeddings, rebuilds the graph, saves and goes on.
 
 mod agreement;
+pub(crate) mod light;
 mod offline;
 pub(crate) mod options;
 mod planning;
@@ -12,6 +13,7 @@ mod state;
 mod store;
 
 pub use agreement::{Agreement, check_agreement};
+pub use light::LeftOut;
 pub use options::{RestartSchedule, SamplerKind, SamplerOptions};
 pub use report::{EpochReport, SamplerReport, Staleness};
 pub use run_data::{Avoid, Oracle, RankSplit, Ranks, RunData};
@@ -58,6 +60,10 @@ pub struct Sampler {
     pub(crate) build_seconds: f64,
     /// Instances in the epoch's batches before the segment.
     pub(crate) used: InstanceSet,
+    /// The embeddings that a light state named and that are not there yet.
+    pub(crate) awaited: Option<light::LeftOut>,
+    /// Whether a light state left out the graph in use.
+    pub(crate) graphless: bool,
     /// The segment that holds the next batch, once it is planned.
     pub(crate) segment: Option<Segment>,
     pub(crate) current: EpochReport,
@@ -129,6 +135,8 @@ impl Sampler {
             builds: 0,
             build_seconds: 0.0,
             used: InstanceSet::new(instances),
+            awaited: None,
+            graphless: false,
             segment: None,
             current: EpochReport::default(),
             finished: None,

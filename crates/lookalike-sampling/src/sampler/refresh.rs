@@ -37,6 +37,7 @@ impl Sampler {
             });
         }
         self.take_graphs(graphs)?;
+        self.graphless = false;
         self.builds += u64::from(built);
         self.warn(warnings);
         self.staleness = Some(self.store.staleness(self.steps));

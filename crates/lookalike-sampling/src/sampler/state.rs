@@ -10,6 +10,7 @@ use crate::error::{SamplingError, Warning};
 use crate::graph::{ProximityGraph, check_row};
 use crate::plan::groups::Groups;
 use crate::sampler::Sampler;
+use crate::sampler::light::{LeftOut, Trail};
 use crate::sampler::options::SamplerOptions;
 use crate::sampler::report::{EpochReport, Staleness};
 use crate::sampler::run_data::{Avoid, Oracle, RankSplit, RunData};
@@ -60,8 +61,11 @@ pub struct SamplerState {
     pub refreshed_at: Option<u64>,
     /// Graphs built.
     pub builds: u64,
-    /// [`ProximityGraph::fingerprint`] of the graph in use, that of all data sets.
+    /// [`ProximityGraph::fingerprint`] of the graph in use, that of all data sets; 0 in a light state.
     pub fingerprint: u64,
+    /// Of a [light](Sampler::light_state) state the embeddings that it leaves out.
+    #[serde(default)]
+    pub light: Option<LeftOut>,
     /// First batch and number of batches of the running segment, if one is planned.
     pub segment: Option<(usize, usize)>,
     /// The running epoch.
@@ -82,9 +86,21 @@ impl Sampler {
     /// # Shapes
     /// `used` and `present` ⌈N/64⌉ words of 64 instances; after the first record `embeddings` N×d and `stamps` N; with a graph of E
     /// edges `graph.degrees` N, `graph.neighbors` and `graph.similarities` E.
+    ///
+    /// Of a sampler that waits for the embeddings of a light state it is another light state.
     pub fn state(&self) -> (SamplerState, Arrays) {
-        let graph = self.graph();
-        let state = SamplerState {
+        if self.awaited.is_some() {
+            return self.light_state();
+        }
+        let state = self.named_state(self.graph().fingerprint());
+        let mut arrays = self.large_arrays();
+        arrays.insert("used".into(), Array::u64([self.used.words().len()], self.used.words().to_vec()));
+        (state, arrays)
+    }
+
+    /// All but the arrays, with the graph's fingerprint.
+    pub(crate) fn named_state(&self, fingerprint: u64) -> SamplerState {
+        SamplerState {
             format: FORMAT,
             instances: self.instances,
             options: self.options.clone(),
@@ -100,16 +116,21 @@ impl Sampler {
             skipped: self.skipped,
             refreshed_at: self.refreshed_at,
             builds: self.builds,
-            fingerprint: graph.fingerprint(),
+            fingerprint,
+            light: None,
             segment: self.segment.as_ref().map(|segment| (segment.first_batch, segment.batches.len())),
             current: self.current.clone(),
             finished: self.finished.clone(),
             staleness: self.staleness,
-        };
-        let mut arrays = Arrays::new();
-        for (name, set) in [("used", &self.used), ("present", &self.store.present)] {
-            arrays.insert(name.into(), Array::u64([set.words().len()], set.words().to_vec()));
         }
+    }
+
+    /// Embeddings and graph.
+    pub(crate) fn large_arrays(&self) -> Arrays {
+        let (graph, present) = (self.graph(), &self.store.present);
+        let mut arrays = Arrays::new();
+        arrays.insert("present".into(), Array::u64([present.words().len()], present.words().to_vec()));
+        arrays.insert("trail".into(), self.store.trail.array());
         if self.store.columns > 0 {
             let shape = [self.instances, self.store.columns];
             arrays.insert("embeddings".into(), Array::f32(shape, self.store.values.clone()));
@@ -122,7 +143,7 @@ impl Sampler {
             arrays.insert("graph.neighbors".into(), Array::u32([edges], neighbors.to_vec()));
             arrays.insert("graph.similarities".into(), Array::f32([edges], similarities.to_vec()));
         }
-        (state, arrays)
+        arrays
     }
 
     /// The sampler that [`Sampler::state`] was taken of, with what [`Sampler::new`] warns of.
@@ -156,8 +177,13 @@ impl Sampler {
         check_same_run(instances, &options, seed, state)?;
         check_same_data(&data, state)?;
         let (mut sampler, warnings) = Self::with_data(instances, options, seed, data)?;
-        sampler.restore_embeddings(arrays)?;
-        sampler.restore_graphs(restore_graph(instances, state.fingerprint, arrays)?)?;
+        sampler.awaited = state.light;
+        if state.light.is_some() {
+            sampler.graphless = state.builds > 0;
+        } else {
+            sampler.restore_embeddings(arrays)?;
+            sampler.restore_graphs(restore_graph(instances, state.fingerprint, arrays)?)?;
+        }
         sampler.used = set(arrays, "used", instances)?;
         sampler.epoch = state.epoch;
         sampler.position = state.position;
@@ -168,11 +194,11 @@ impl Sampler {
         sampler.current = state.current.clone();
         sampler.finished.clone_from(&state.finished);
         sampler.staleness = state.staleness;
-        sampler.restore_segment(state.segment)?;
+        sampler.restore_segment(state.segment, arrays)?;
         Ok((sampler, warnings))
     }
 
-    fn restore_graphs(&mut self, graph: ProximityGraph) -> Result<(), SamplingError> {
+    pub(crate) fn restore_graphs(&mut self, graph: ProximityGraph) -> Result<(), SamplingError> {
         let graphs = match &self.sets[..] {
             [_] => vec![graph],
             sets => sets.iter().map(|set| part(&graph, set)).collect::<Result<_, _>>()?,
@@ -180,7 +206,8 @@ impl Sampler {
         self.take_graphs(graphs)
     }
 
-    fn restore_embeddings(&mut self, arrays: &Arrays) -> Result<(), SamplingError> {
+    pub(crate) fn restore_embeddings(&mut self, arrays: &Arrays) -> Result<(), SamplingError> {
+        self.store.trail = Trail::of(arrays)?;
         self.store.present = set(arrays, "present", self.instances)?;
         let Some(array) = arrays.get("embeddings") else {
             return if self.store.present.count() == 0 { Ok(()) } else { Err(missing("embeddings")) };
@@ -203,8 +230,12 @@ impl Sampler {
         Ok(())
     }
 
-    /// Plans the running segment again.
-    fn restore_segment(&mut self, segment: Option<(usize, usize)>) -> Result<(), SamplingError> {
+    /// Plans the running segment again, or takes the one that a light state holds.
+    fn restore_segment(
+        &mut self,
+        segment: Option<(usize, usize)>,
+        arrays: &Arrays,
+    ) -> Result<(), SamplingError> {
         let invalid = |problem| Err(SamplingError::State { problem });
         let (position, total) = (self.position, self.batches_per_epoch());
         if position >= total {
@@ -224,7 +255,11 @@ impl Sampler {
                     "its batch {next} is outside its {count} batches from batch {first} on"
                 ));
             }
-            self.segment = Some(self.plan_batches(first, count, &Silent)?);
+            self.segment = Some(if arrays.contains_key("segment.sizes") {
+                self.saved_segment(first, count, arrays)?
+            } else {
+                self.plan_batches(first, count, &Silent)?
+            });
         }
         Ok(())
     }
@@ -284,12 +319,9 @@ fn check_same_data(data: &RunData, state: &SamplerState) -> Result<(), SamplingE
     Ok(())
 }
 
-fn restore_graph(
-    instances: usize,
-    fingerprint: u64,
-    arrays: &Arrays,
-) -> Result<ProximityGraph, SamplingError> {
-    let graph = match arrays.get("graph.neighbors") {
+/// The graph that arrays hold; an empty one where they hold none.
+pub(crate) fn graph_of(instances: usize, arrays: &Arrays) -> Result<ProximityGraph, SamplingError> {
+    Ok(match arrays.get("graph.neighbors") {
         None => ProximityGraph::empty(instances),
         Some(array) => {
             let neighbors = array.as_u32().ok_or_else(|| mistyped("graph.neighbors", array, "U32"))?;
@@ -300,7 +332,15 @@ fn restore_graph(
                 similarities.as_f32().ok_or_else(|| mistyped("graph.similarities", similarities, "F32"))?;
             ProximityGraph::from_edges(degrees, neighbors.to_vec(), similarities.to_vec())?
         }
-    };
+    })
+}
+
+fn restore_graph(
+    instances: usize,
+    fingerprint: u64,
+    arrays: &Arrays,
+) -> Result<ProximityGraph, SamplingError> {
+    let graph = graph_of(instances, arrays)?;
     let found = graph.fingerprint();
     if found != fingerprint {
         let problem = format!("its graph has fingerprint {found:016x} where {fingerprint:016x} was saved");
@@ -317,7 +357,11 @@ fn set(arrays: &Arrays, name: &str, instances: usize) -> Result<InstanceSet, Sam
 }
 
 /// The array `name`, which must be a vector of `length`.
-fn array_of<'a>(arrays: &'a Arrays, name: &str, length: usize) -> Result<&'a Array, SamplingError> {
+pub(crate) fn array_of<'a>(
+    arrays: &'a Arrays,
+    name: &str,
+    length: usize,
+) -> Result<&'a Array, SamplingError> {
     let array = arrays.get(name).ok_or_else(|| missing(name))?;
     if *array.shape == [length] && array.is_consistent() {
         return Ok(array);
@@ -325,7 +369,7 @@ fn array_of<'a>(arrays: &'a Arrays, name: &str, length: usize) -> Result<&'a Arr
     Err(misshapen(name, &array.shape, &format!("a vector of {length}")))
 }
 
-fn missing(name: &str) -> SamplingError {
+pub(crate) fn missing(name: &str) -> SamplingError {
     SamplingError::State { problem: format!("its array {name} is missing") }
 }
 
@@ -333,7 +377,7 @@ fn misshapen(name: &str, shape: &[usize], expected: &str) -> SamplingError {
     SamplingError::State { problem: format!("its array {name} of shape {shape:?} should be {expected}") }
 }
 
-fn mistyped(name: &str, array: &Array, expected: &str) -> SamplingError {
+pub(crate) fn mistyped(name: &str, array: &Array, expected: &str) -> SamplingError {
     let found = array.values.type_name();
     SamplingError::State { problem: format!("its array {name} holds {found}, not {expected}") }
 }
