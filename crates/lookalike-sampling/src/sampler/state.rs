@@ -177,7 +177,7 @@ impl Sampler {
         check_same_run(instances, &options, seed, state)?;
         check_same_data(&data, state)?;
         let (mut sampler, warnings) = Self::with_data(instances, options, seed, data)?;
-        sampler.awaited = state.light;
+        sampler.awaited = state.light.filter(|left_out| left_out.embedded > 0);
         if state.light.is_some() {
             sampler.graphless = state.builds > 0;
         } else {
