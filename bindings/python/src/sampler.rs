@@ -187,10 +187,10 @@ impl PySampler {
         py.detach(|| sampler.record(&indices, embeddings, step)).map_err(value_error)
     }
 
-    fn state<'py>(&self, py: Python<'py>) -> PyResult<State<'py>> {
+    fn state<'py>(&self, py: Python<'py>, light: bool) -> PyResult<State<'py>> {
         let inner = self.lock(py)?;
         let sampler = &inner.sampler;
-        let (state, arrays) = py.detach(|| sampler.state());
+        let (state, arrays) = py.detach(|| if light { sampler.light_state() } else { sampler.state() });
         Ok((serde_json::to_string(&state).map_err(value_error)?, to_dict(py, arrays)?))
     }
 
@@ -205,6 +205,19 @@ impl PySampler {
         })?;
         *inner = Inner::new(restored.map_err(value_error)?);
         Ok(())
+    }
+
+    fn saved_embeddings<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let inner = self.lock(py)?;
+        let sampler = &inner.sampler;
+        to_dict(py, py.detach(|| sampler.saved_embeddings()).map_err(value_error)?)
+    }
+
+    fn load_embeddings(&self, py: Python<'_>, arrays: &Bound<'_, PyDict>) -> PyResult<()> {
+        let arrays = from_dict(arrays)?;
+        let mut inner = self.lock(py)?;
+        let sampler = &mut inner.sampler;
+        py.detach(|| sampler.load_embeddings(&arrays)).map_err(value_error)
     }
 
     fn report(&self, py: Python<'_>) -> PyResult<String> {

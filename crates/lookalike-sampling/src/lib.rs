@@ -28,9 +28,9 @@ pub use plan::{
     BatchOrigins, Coverage, LastBatch, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment,
 };
 pub use sampler::{
-    Agreement, Avoid, DataSets, EpochReport, HardnessShare, Oracle, RankSplit, Ranks, RestartSchedule,
-    RunData, Sampler, SamplerKind, SamplerOptions, SamplerReport, SamplerState, SetOrder, Staleness,
-    check_agreement,
+    Agreement, Avoid, DataSets, EpochReport, HardnessShare, LeftOut, Oracle, RankSplit, Ranks,
+    RestartSchedule, RunData, Sampler, SamplerKind, SamplerOptions, SamplerReport, SamplerState, SetOrder,
+    Staleness, check_agreement,
 };
 pub use set::InstanceSet;
 pub use walk::Transition;

@@ -21,7 +21,11 @@ fn each_kind_is_measured_on_the_same_embeddings() {
     // GCBS sees but a thousandth of all pairs, which is one each.
     for (name, least) in [("gcbs", 0.3), ("clusters", 0.6)] {
         assert!(of(name).share.unwrap() > least, "{name} {:?}", of(name));
-        let walk = of(&format!("walk, as hard as {name}"));
+        // The dial ends at nearest batches, which clusters can be harder than.
+        let Some(walk) = found.iter().find(|arm| arm.name == format!("walk, as hard as {name}")) else {
+            assert!(of(name).share.unwrap() > 1.0, "{name}");
+            continue;
+        };
         assert!((walk.hardness / of(name).hardness - 1.0).abs() < 0.15, "{walk:?}");
     }
     for share in [0.25, 0.5, 0.75] {

@@ -37,7 +37,7 @@ proptest! {
         refresh_every in 1_u64..12,
         uniform_epochs in 0_u64..3,
         stop in 0_u64..40,
-        (planned_before_saving, weighted) in (any::<bool>(), any::<bool>()),
+        (planned_before_saving, weighted, light) in (any::<bool>(), any::<bool>(), any::<bool>()),
         uniform_fraction in prop::sample::select(vec![0.0, 0.3, 1.0]),
     ) {
         let options = SamplerOptions {
@@ -60,9 +60,12 @@ proptest! {
         if planned_before_saving {
             stopped.next_segment().unwrap();
         }
-        let (state, arrays) = stopped.state();
+        let (state, arrays) = if light { stopped.light_state() } else { stopped.state() };
         let state: SamplerState = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
         let (mut resumed, _) = Sampler::restore(instances, options, Seed(seed), &state, &arrays).unwrap();
+        if light && let Ok(apart) = stopped.saved_embeddings() {
+            resumed.load_embeddings(&apart).unwrap();
+        }
         found.extend(train(&mut resumed, 30));
         prop_assert_eq!(found, expected);
         let (ended, uninterrupted) = (resumed.state(), whole.state());
@@ -386,11 +389,12 @@ fn a_damaged_state_is_refused() {
             .map_err(|error| error.to_string())
     };
     assert_eq!(restore(&state, &arrays), Ok(()));
-    assert_eq!(arrays.len(), 7);
+    assert_eq!(arrays.len(), 8);
     for name in arrays.keys() {
         let mut missing = arrays.clone();
         missing.remove(name);
-        assert!(restore(&state, &missing).is_err(), "without {name}");
+        // States of earlier versions have no trail.
+        assert_eq!(restore(&state, &missing).is_err(), name != "trail", "without {name}");
         let mut mistyped = arrays.clone();
         mistyped.insert(name.clone(), Array::u8([3], vec![1, 2, 3]));
         assert!(restore(&state, &mistyped).unwrap_err().contains(name), "{name}");
@@ -523,4 +527,24 @@ fn a_state_of_an_older_format_is_refused_by_its_number() {
 fn more_instances_than_can_be_numbered_are_refused_before_memory_is_taken_for_them() {
     let refused = Sampler::new(1 << 33, SamplerOptions::default(), Seed(0));
     assert!(matches!(refused, Err(SamplingError::Instances { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_light_state_without_its_graph_builds_one_early_from_the_embeddings_it_is_given() {
+    let asked = SamplerOptions { refresh_every: 50, ..options(SamplerKind::Walk, Coverage::Cover) };
+    let (mut sampler, _) = Sampler::new(100, asked.clone(), Seed(1)).unwrap();
+    train(&mut sampler, 18);
+    let (state, arrays) = sampler.light_state();
+    assert!(!arrays.keys().any(|name| name.starts_with("graph") || name == "embeddings"));
+    let mut apart = sampler.saved_embeddings().unwrap();
+    apart.insert("builds".into(), Array::u64([1], vec![7]));
+    let (mut resumed, _) = Sampler::restore(100, asked, Seed(1), &state, &arrays).unwrap();
+    resumed.load_embeddings(&apart).unwrap();
+    assert_eq!(resumed.graph().edges(), 0);
+    // Two epochs of eight batches are over, and the third was planned to its end.
+    assert_eq!(train(&mut resumed, 6), train(&mut sampler, 6));
+    assert_eq!((resumed.report().builds, sampler.report().builds), (1, 1));
+    train(&mut resumed, 1);
+    assert_eq!(resumed.report().builds, 2);
+    assert!(resumed.graph().edges() > 0);
 }

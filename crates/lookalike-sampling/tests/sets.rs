@@ -153,7 +153,7 @@ proptest! {
         (keep, cover, weighted) in (any::<bool>(), any::<bool>(), any::<bool>()),
         (refresh_every, uniform_epochs) in (1_u64..12, 0_u64..3),
         stop in 0_u64..40,
-        planned_before_saving in any::<bool>(),
+        (planned_before_saving, light) in (any::<bool>(), any::<bool>()),
     ) {
         let instances = sizes.iter().sum();
         let asked = SamplerOptions {
@@ -181,10 +181,13 @@ proptest! {
         if planned_before_saving {
             stopped.next_segment().unwrap();
         }
-        let (state, arrays) = stopped.state();
+        let (state, arrays) = if light { stopped.light_state() } else { stopped.state() };
         let state: SamplerState = serde_json::from_str(&serde_json::to_string(&state).unwrap()).unwrap();
         let (mut resumed, _) =
             Sampler::restore_with_data(instances, asked, Seed(seed), data, &state, &arrays).unwrap();
+        if light && let Ok(apart) = stopped.saved_embeddings() {
+            resumed.load_embeddings(&apart).unwrap();
+        }
         found.extend(train(&mut resumed, 30));
         prop_assert_eq!(found, expected);
         let (ended, uninterrupted) = (resumed.state(), whole.state());

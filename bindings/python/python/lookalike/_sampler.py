@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import zipfile
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -183,6 +186,8 @@ class LookalikeBatchSampler:
         """Begins with the arguments of the native sampler, which a pickle holds too."""
         options = json.loads(arguments["options"])
         self._arguments, self._n, self._pairs = arguments, arguments["instances"], options.get("pairs") is not None
+        #: Whether `state_dict` gives light states where it is not said: for torchdata's StatefulDataLoader, which asks without.
+        self.light_states = False
         self.batch_size, self.drop_last = options["batch_size"], options["last_batch"] == "drop"
         self.seed, self.rank, self.num_replicas = arguments["seed"], arguments["rank"], arguments["num_replicas"]
         self._native = _lookalike.Sampler(**arguments)
@@ -194,6 +199,8 @@ class LookalikeBatchSampler:
         self._resuming = False
         self._asked_epoch: int | None = None
         self._iterations = 0
+        #: What `load_embeddings` read, for a light state that is loaded after it.
+        self._apart: dict[str, Any] | None = None
         #: Of the newest iteration: the loader that it is for, if any, and whether it came to its end, or was trained on.
         self._loader: _frames.Loader | None = None
         self._finished, self._recorded = True, False
@@ -250,7 +257,7 @@ class LookalikeBatchSampler:
             native.set_epoch(epoch)
             self._epoch, self._first, self._pending = epoch, 0, deque()
         self._native.forget()
-        self._repeated = []
+        self._repeated, self._apart = [], None
         self._resuming, self._asked_epoch = False, None
         self._finished, self._recorded = False, False
         self._iterations += 1
@@ -329,16 +336,19 @@ class LookalikeBatchSampler:
         self._native.record(which, rows)
         self._recorded = True
 
-    def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
+    def state_dict(self, consumed: int | None = None, *, light: bool | None = None) -> dict[str, Any]:
         """All that `load_state_dict` needs to go on from here as if nothing had happened.
 
         Args:
             consumed: batches of the running epoch, counted from its beginning, that were trained on. A loader with workers has asked
                 for more; those are handed out again after loading. Without it the state is that of all batches handed out: right
                 for a loop over the sampler itself, but after a ``DataLoader`` with workers what it had prefetched is lost.
+            light: leaves embeddings and graph out, as loaders need that ask for a state after every batch; by default what
+                `light_states` says. Save those by `save_embeddings` beside the last of these states.
 
         Returns:
-            Numbers, text and NumPy arrays; embeddings and graph are among them.
+            Numbers, text and NumPy arrays. Embeddings and graph are among them, 4·N·d + 8·N·K bytes; of a light state only the batches
+            that are planned up to the next graph.
 
         Raises:
             ValueError: where so many batches were not handed out, or a loaded state began after them; without `consumed` where
@@ -357,7 +367,7 @@ class LookalikeBatchSampler:
                 "it counts from the beginning of the epoch"
             )
         members, sizes = _arrays.batches(self._handed_from(consumed - self._first))
-        state, arrays = self._native.state()
+        state, arrays = self._native.state(self.light_states if light is None else light)
         return {
             "version": VERSION,
             "state": state,
@@ -413,6 +423,8 @@ class LookalikeBatchSampler:
         restored = _lookalike.Sampler(**self._arguments)
         restored.restore(native, {name: np.ascontiguousarray(array) for name, array in arrays.items()})
         restored.take_warnings()
+        if self._apart is not None and json.loads(native).get("light") is not None:
+            restored.load_embeddings(self._apart)
         if consumed + len(sizes) > len(self):
             raise ValueError(f"{consumed} consumed and {len(sizes)} pending batches do not fit an epoch of {len(self)}")
         asked = None if asked is None else _arrays.count("asked_epoch", asked)
@@ -430,6 +442,46 @@ class LookalikeBatchSampler:
         self._epoch, self._first = (epoch, consumed) if self._resuming else (self._native.epoch, 0)
         self._loader, self._finished = None, True
         self._iterations += 1
+
+    def save_embeddings(self, path: str | os.PathLike[str]) -> None:
+        """Writes what light states leave out, the embeddings and the graph in use, to a ``.npz``: a whole one, or none.
+
+        Save it when a light state is saved that is to be gone on from: it may be up to 1000 calls of `update` newer.
+
+        Raises:
+            ValueError: before any embedding was given, and for a path of another ending.
+
+        """
+        path = _npz(path)
+        arrays = self._native.saved_embeddings()
+        unfinished = path.with_name(f"{path.name}.{os.getpid()}.npz")
+        try:
+            save: Callable[..., None] = np.savez
+            save(unfinished, **arrays)
+            os.replace(unfinished, path)
+        finally:
+            unfinished.unlink(missing_ok=True)
+
+    def load_embeddings(self, path: str | os.PathLike[str]) -> None:
+        """Reads what `save_embeddings` wrote, in the place of the embeddings there are: before the next batch, and before or after
+        the light state is loaded.
+
+        Raises:
+            ValueError: for a file that is damaged or of another data set, and for embeddings that are not those of the light
+                state's run; nothing changes then.
+
+        """
+        path = _npz(path)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: np.ascontiguousarray(file[name]) for name in file.files}
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise ValueError(f"the embeddings {path} cannot be read: {error}") from None
+        try:
+            self._native.load_embeddings(arrays)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        self._apart = arrays
 
     def report(self) -> SamplerReport:
         """The sampler in numbers: where the members of batches came from and how hard they are, by tenth of the epoch.
@@ -458,7 +510,7 @@ class LookalikeBatchSampler:
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickling: the arguments, and the state of all batches handed out."""
-        return {"arguments": self._arguments, "state": self.state_dict(self.position)}
+        return {"arguments": self._arguments, "state": self.state_dict(self.position, light=False)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """From pickling."""
@@ -471,6 +523,12 @@ class LookalikeBatchSampler:
         told = [f"n={self._n}, batch_size={self.batch_size}, kind={kind!r}"]
         told += sampler_in_words(self.report(), len(self), self.position)
         return f"{type(self).__name__}({', '.join(told)})"
+
+
+def _npz(path: str | os.PathLike[str]) -> Path:
+    if Path(path).suffix != ".npz":
+        raise ValueError(f"{os.fspath(path)} ends otherwise than .npz, in which embeddings are saved")
+    return Path(path)
 
 
 def _parted(members: Integers, sizes: Integers) -> list[list[int]]:

@@ -69,7 +69,7 @@ class LookalikeBatchSampler(lookalike.LookalikeBatchSampler, Sampler[list[int]])
                 "batches; make it afterwards, or give rank= and num_replicas="
             )
 
-    def state_dict(self, consumed: int | None = None) -> dict[str, Any]:
+    def state_dict(self, consumed: int | None = None, *, light: bool | None = None) -> dict[str, Any]:
         """As `lookalike.LookalikeBatchSampler.state_dict`, with tensors instead of arrays."""
 
         def tensors(value: Any) -> Any:
@@ -77,7 +77,7 @@ class LookalikeBatchSampler(lookalike.LookalikeBatchSampler, Sampler[list[int]])
                 return {name: tensors(part) for name, part in value.items()}
             return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
 
-        converted: dict[str, Any] = tensors(super().state_dict(consumed))
+        converted: dict[str, Any] = tensors(super().state_dict(consumed, light=light))
         return converted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 import unittest
 from itertools import chain
@@ -87,6 +88,38 @@ class Loaders(unittest.TestCase):
         for workers in (0, 2):
             loader = StatefulDataLoader(Indices(), batch_sampler=sampler(), num_workers=workers)
             self.assertEqual(len(set(chain(*(indices.tolist() for indices in loader)))), N // B * B)
+
+    def test_torchdata_resumes_from_light_states_and_embeddings_saved_apart(self):
+        for workers in (0, 2):
+            with self.subTest(workers=workers), tempfile.TemporaryDirectory() as folder:
+                self.resumes_stateful(workers, f"{folder}/embeddings.npz")
+
+    def resumes_stateful(self, workers, file):
+        def made():
+            batches = sampler()
+            batches.light_states = True
+            return batches, StatefulDataLoader(Indices(), batch_sampler=batches, num_workers=workers)
+
+        whole, loader = made()
+        seen, state, kept = [], None, 0
+        for epoch in range(4):
+            for at, indices in enumerate(loader):
+                seen.append(indices.tolist())
+                whole.update(indices, embed(indices, len(seen)))
+                if (epoch, at) == (1, 30):
+                    state, kept = pickle.dumps(loader.state_dict()), len(seen)
+                    whole.save_embeddings(file)
+        self.assertLess(len(state), 60_000)
+        again, loader = made()
+        loader.load_state_dict(pickle.loads(state))
+        again.load_embeddings(file)
+        found = []
+        for _ in range(1, 4):
+            for indices in loader:
+                found.append(indices.tolist())
+                again.update(indices, embed(indices, kept + len(found)))
+        self.assertEqual(found, seen[kept:])
+        self.assertEqual(again.report()["builds"], whole.report()["builds"])
 
 
 if __name__ == "__main__":

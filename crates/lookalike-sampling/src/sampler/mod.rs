@@ -2,6 +2,7 @@
 
 mod agreement;
 mod hardness_share;
+pub(crate) mod light;
 mod offline;
 pub(crate) mod options;
 mod planning;
@@ -14,6 +15,7 @@ mod store;
 
 pub use agreement::{Agreement, check_agreement};
 pub use hardness_share::HardnessShare;
+pub use light::LeftOut;
 pub use options::{RestartSchedule, SamplerKind, SamplerOptions};
 pub use report::{EpochReport, SamplerReport, Staleness};
 pub use run_data::{Avoid, Oracle, RankSplit, Ranks, RunData};
@@ -60,6 +62,10 @@ pub struct Sampler {
     pub(crate) build_seconds: f64,
     /// Instances in the epoch's batches before the segment.
     pub(crate) used: InstanceSet,
+    /// The embeddings that a light state named and that are not there yet.
+    pub(crate) awaited: Option<light::LeftOut>,
+    /// Whether a light state left out the graph in use.
+    pub(crate) graphless: bool,
     /// The segment that holds the next batch, once it is planned.
     pub(crate) segment: Option<Segment>,
     pub(crate) current: EpochReport,
@@ -131,6 +137,8 @@ impl Sampler {
             builds: 0,
             build_seconds: 0.0,
             used: InstanceSet::new(instances),
+            awaited: None,
+            graphless: false,
             segment: None,
             current: EpochReport::default(),
             finished: None,

@@ -68,8 +68,10 @@ impl Sampler {
         if self.is_uniform() {
             return self.plan_batches(first, left * at_once, rows, progress);
         }
+        self.check_embeddings()?;
         let due = self.refreshed_at.map_or(self.steps, |at| at.saturating_add(self.options.refresh_every));
-        if due <= self.steps {
+        // Without the graph that a light state left out a new one is built early.
+        if due <= self.steps || self.graphless {
             self.refresh()?;
         }
         let refreshed_at = self.refreshed_at.unwrap_or(self.steps);
@@ -101,7 +103,7 @@ impl Sampler {
     }
 
     /// Whether this epoch's batches are uniform.
-    fn is_uniform(&self) -> bool {
+    pub(crate) fn is_uniform(&self) -> bool {
         self.options.kind == SamplerKind::Uniform || self.epoch < self.options.uniform_epochs
     }
 

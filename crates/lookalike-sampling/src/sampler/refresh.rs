@@ -53,6 +53,7 @@ impl Sampler {
             });
         }
         self.take_built(all)?;
+        self.graphless = false;
         self.builds += u64::from(built);
         self.warn(warnings);
         self.staleness = Some(self.store.staleness(self.steps));

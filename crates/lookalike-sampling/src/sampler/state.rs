@@ -10,8 +10,8 @@ use crate::dial::Calibration;
 use crate::error::{SamplingError, Warning};
 use crate::graph::{ProximityGraph, check_row};
 use crate::plan::groups::Groups;
-use crate::plan::{BatchOrigins, Segment};
 use crate::sampler::Sampler;
+use crate::sampler::light::{LeftOut, Trail, insert_batches};
 use crate::sampler::options::SamplerOptions;
 use crate::sampler::refresh::Built;
 use crate::sampler::report::{EpochReport, Staleness};
@@ -63,14 +63,13 @@ pub struct SamplerState {
     pub refreshed_at: Option<u64>,
     /// Graphs built.
     pub builds: u64,
-    /// [`ProximityGraph::fingerprint`] of the graph in use, that of all data sets.
+    /// [`ProximityGraph::fingerprint`] of the graph in use, that of all data sets; 0 in a light state.
     pub fingerprint: u64,
+    /// Of a [light](Sampler::light_state) state the embeddings that it leaves out.
+    #[serde(default)]
+    pub light: Option<LeftOut>,
     /// First batch and number of batches of the running segment, if one is planned.
     pub segment: Option<(usize, usize)>,
-    /// How the members of its batches came into them, where it is saved as it was planned: a ceiling is kept by embeddings that may have
-    /// changed since.
-    #[serde(default)]
-    pub origins: Option<Vec<BatchOrigins>>,
     /// Of each data set the similarity above which instances share no batch.
     #[serde(default)]
     pub limits: Vec<Option<f64>>,
@@ -95,10 +94,26 @@ impl Sampler {
     /// # Shapes
     /// `used` and `present` ⌈N/64⌉ words of 64 instances; after the first record `embeddings` N×d and `stamps` N; with a graph of E
     /// edges `graph.degrees` N, `graph.neighbors` and `graph.similarities` E; `order` up to N where batches are cut from one; with a ceiling
-    /// `segment.members`, those of all its batches one behind another.
+    /// what a [light state](Sampler::light_state) has of the running segment.
+    ///
+    /// Of a sampler that waits for the embeddings of a light state it is another light state.
     pub fn state(&self) -> (SamplerState, Arrays) {
-        let graph = self.graph();
-        let state = SamplerState {
+        if self.awaited.is_some() {
+            return self.light_state();
+        }
+        let state = self.named_state(self.graph().fingerprint());
+        let mut arrays = self.large_arrays();
+        // A ceiling is kept by embeddings that may have changed since: what was planned by them cannot be planned again.
+        if let Some(segment) = self.segment.as_ref().filter(|_| self.options.has_ceiling()) {
+            insert_batches(&mut arrays, &segment.batches, &segment.origins);
+        }
+        arrays.insert("used".into(), Array::u64([self.used.words().len()], self.used.words().to_vec()));
+        (state, arrays)
+    }
+
+    /// All but the arrays, with the graph's fingerprint.
+    pub(crate) fn named_state(&self, fingerprint: u64) -> SamplerState {
+        SamplerState {
             format: FORMAT,
             instances: self.instances,
             options: self.options.clone(),
@@ -114,29 +129,29 @@ impl Sampler {
             skipped: self.skipped,
             refreshed_at: self.refreshed_at,
             builds: self.builds,
-            fingerprint: graph.fingerprint(),
+            fingerprint,
+            light: None,
             segment: self.segment.as_ref().map(|segment| (segment.first_batch, segment.batches.len())),
-            origins: self.saved_segment().map(|segment| segment.origins.clone()),
             limits: self.sets.iter().map(|set| set.limit).collect(),
             calibrations: self.sets.iter().map(|set| set.calibration).collect(),
             current: self.current.clone(),
             finished: self.finished.clone(),
             staleness: self.staleness,
-        };
-        let mut arrays = Arrays::new();
-        if let Some(segment) = self.saved_segment() {
-            let members = segment.batches.concat();
-            arrays.insert("segment.members".into(), Array::u32([members.len()], members));
         }
+    }
+
+    /// Embeddings and graph.
+    pub(crate) fn large_arrays(&self) -> Arrays {
+        let (graph, present) = (self.graph(), &self.store.present);
+        let mut arrays = Arrays::new();
+        arrays.insert("present".into(), Array::u64([present.words().len()], present.words().to_vec()));
+        arrays.insert("trail".into(), self.store.trail.array());
         if self.options.kind.is_order() {
             let own = |set: &SetState| {
                 set.order.iter().map(|instance| instance + set.first as u32).collect::<Vec<u32>>()
             };
             let order = self.sets.iter().flat_map(own).collect::<Vec<u32>>();
             arrays.insert("order".into(), Array::u32([order.len()], order));
-        }
-        for (name, set) in [("used", &self.used), ("present", &self.store.present)] {
-            arrays.insert(name.into(), Array::u64([set.words().len()], set.words().to_vec()));
         }
         if self.store.columns > 0 {
             let shape = [self.instances, self.store.columns];
@@ -150,7 +165,7 @@ impl Sampler {
             arrays.insert("graph.neighbors".into(), Array::u32([edges], neighbors.to_vec()));
             arrays.insert("graph.similarities".into(), Array::f32([edges], similarities.to_vec()));
         }
-        (state, arrays)
+        arrays
     }
 
     /// The sampler that [`Sampler::state`] was taken of, with what [`Sampler::new`] warns of.
@@ -184,8 +199,14 @@ impl Sampler {
         check_same_run(instances, &options, seed, state)?;
         check_same_data(&data, state)?;
         let (mut sampler, warnings) = Self::with_data(instances, options, seed, data)?;
-        sampler.restore_embeddings(arrays)?;
-        sampler.restore_sets(restore_graph(instances, state.fingerprint, arrays)?, state, arrays)?;
+        sampler.restore_limits(state)?;
+        sampler.awaited = state.light.filter(|left_out| left_out.embedded > 0);
+        if state.light.is_some() {
+            sampler.graphless = state.builds > 0;
+        } else {
+            sampler.restore_embeddings(arrays)?;
+            sampler.restore_graphs(restore_graph(instances, state.fingerprint, arrays)?, arrays)?;
+        }
         sampler.used = set(arrays, "used", instances)?;
         sampler.epoch = state.epoch;
         sampler.position = state.position;
@@ -196,30 +217,35 @@ impl Sampler {
         sampler.current = state.current.clone();
         sampler.finished.clone_from(&state.finished);
         sampler.staleness = state.staleness;
-        sampler.restore_segment(state, arrays)?;
+        sampler.restore_segment(state.segment, arrays)?;
         Ok((sampler, warnings))
     }
 
-    /// The running segment, where it must be saved as it was planned.
-    fn saved_segment(&self) -> Option<&Segment> {
-        self.segment.as_ref().filter(|_| self.options.has_ceiling())
+    /// Takes the ceilings of all data sets, and what the dial came to.
+    fn restore_limits(&mut self, state: &SamplerState) -> Result<(), SamplingError> {
+        let sets = self.sets.len();
+        if state.limits.len() != sets || state.calibrations.len() != sets {
+            let problem = format!("it has limits and calibrations for other than {sets} data sets");
+            return Err(SamplingError::State { problem });
+        }
+        for (set, (limit, calibration)) in
+            self.sets.iter_mut().zip(state.limits.iter().zip(&state.calibrations))
+        {
+            (set.limit, set.calibration) = (*limit, *calibration);
+        }
+        Ok(())
     }
 
-    fn restore_sets(
+    /// Takes the graphs and orders of all data sets.
+    pub(crate) fn restore_graphs(
         &mut self,
         graph: ProximityGraph,
-        state: &SamplerState,
         arrays: &Arrays,
     ) -> Result<(), SamplingError> {
         let graphs = match &self.sets[..] {
             [_] => vec![graph],
             sets => sets.iter().map(|set| part(&graph, set)).collect::<Result<_, _>>()?,
         };
-        let sets = self.sets.len();
-        if state.limits.len() != sets || state.calibrations.len() != sets {
-            let problem = format!("it has limits and calibrations for other than {sets} data sets");
-            return Err(SamplingError::State { problem });
-        }
         let order =
             if self.options.kind.is_order() { members(arrays, "order", self.instances)? } else { Vec::new() };
         let built = graphs.into_iter().enumerate().map(|(number, graph)| {
@@ -227,14 +253,14 @@ impl Sampler {
             let own = set.first as u32..(set.first + set.instances) as u32;
             let order =
                 order.iter().filter(|instance| own.contains(instance)).map(|member| member - own.start);
-            let (limit, calibration) = (state.limits[number], state.calibrations[number]);
-            Built { graph, order: order.collect(), limit, calibration }
+            Built { graph, order: order.collect(), limit: set.limit, calibration: set.calibration }
         });
         let built = built.collect();
         self.take_built(built)
     }
 
-    fn restore_embeddings(&mut self, arrays: &Arrays) -> Result<(), SamplingError> {
+    pub(crate) fn restore_embeddings(&mut self, arrays: &Arrays) -> Result<(), SamplingError> {
+        self.store.trail = Trail::of(arrays)?;
         self.store.present = set(arrays, "present", self.instances)?;
         let Some(array) = arrays.get("embeddings") else {
             return if self.store.present.count() == 0 { Ok(()) } else { Err(missing("embeddings")) };
@@ -257,9 +283,12 @@ impl Sampler {
         Ok(())
     }
 
-    /// Plans the running segment again.
-    fn restore_segment(&mut self, state: &SamplerState, arrays: &Arrays) -> Result<(), SamplingError> {
-        let segment = state.segment;
+    /// Plans the running segment again, or takes the one that a light state holds.
+    fn restore_segment(
+        &mut self,
+        segment: Option<(usize, usize)>,
+        arrays: &Arrays,
+    ) -> Result<(), SamplingError> {
         let invalid = |problem| Err(SamplingError::State { problem });
         let (position, total) = (self.position, self.batches_per_epoch());
         if position >= total {
@@ -279,37 +308,13 @@ impl Sampler {
                     "its batch {next} is outside its {count} batches from batch {first} on"
                 ));
             }
-            self.segment = Some(match &state.origins {
-                None => self.plan_batches(first, count, None, &Silent)?,
-                Some(origins) => self.read_segment(first, count, origins, arrays)?,
+            self.segment = Some(if arrays.contains_key("segment.sizes") {
+                self.saved_segment(first, count, arrays)?
+            } else {
+                self.plan_batches(first, count, None, &Silent)?
             });
         }
         Ok(())
-    }
-
-    /// A segment that was saved as it was planned.
-    fn read_segment(
-        &self,
-        first_batch: usize,
-        count: usize,
-        origins: &[BatchOrigins],
-        arrays: &Arrays,
-    ) -> Result<Segment, SamplingError> {
-        let saved = members(arrays, "segment.members", self.instances)?;
-        let sizes = origins.iter().map(|origins| usize::try_from(origins.members()).unwrap_or(usize::MAX));
-        let total = sizes.clone().try_fold(0_usize, usize::checked_add);
-        if origins.len() != count || total != Some(saved.len()) {
-            let problem = format!("{} members do not fill {count} batches as it says", saved.len());
-            return Err(SamplingError::State { problem });
-        }
-        let mut rest = &saved[..];
-        let batch = |size| {
-            let (batch, after) = rest.split_at(size);
-            rest = after;
-            batch.to_vec()
-        };
-        let batches = sizes.map(batch).collect();
-        Ok(Segment { epoch: self.epoch, first_batch, batches, origins: origins.to_vec() })
     }
 }
 
@@ -383,12 +388,9 @@ fn check_same_data(data: &RunData, state: &SamplerState) -> Result<(), SamplingE
     Ok(())
 }
 
-fn restore_graph(
-    instances: usize,
-    fingerprint: u64,
-    arrays: &Arrays,
-) -> Result<ProximityGraph, SamplingError> {
-    let graph = match arrays.get("graph.neighbors") {
+/// The graph that arrays hold; an empty one where they hold none.
+pub(crate) fn graph_of(instances: usize, arrays: &Arrays) -> Result<ProximityGraph, SamplingError> {
+    Ok(match arrays.get("graph.neighbors") {
         None => ProximityGraph::empty(instances),
         Some(array) => {
             let neighbors = array.as_u32().ok_or_else(|| mistyped("graph.neighbors", array, "U32"))?;
@@ -399,7 +401,15 @@ fn restore_graph(
                 similarities.as_f32().ok_or_else(|| mistyped("graph.similarities", similarities, "F32"))?;
             ProximityGraph::from_edges(degrees, neighbors.to_vec(), similarities.to_vec())?
         }
-    };
+    })
+}
+
+fn restore_graph(
+    instances: usize,
+    fingerprint: u64,
+    arrays: &Arrays,
+) -> Result<ProximityGraph, SamplingError> {
+    let graph = graph_of(instances, arrays)?;
     let found = graph.fingerprint();
     if found != fingerprint {
         let problem = format!("its graph has fingerprint {found:016x} where {fingerprint:016x} was saved");
@@ -416,7 +426,11 @@ fn set(arrays: &Arrays, name: &str, instances: usize) -> Result<InstanceSet, Sam
 }
 
 /// The array `name`, which must be a vector of `length`.
-fn array_of<'a>(arrays: &'a Arrays, name: &str, length: usize) -> Result<&'a Array, SamplingError> {
+pub(crate) fn array_of<'a>(
+    arrays: &'a Arrays,
+    name: &str,
+    length: usize,
+) -> Result<&'a Array, SamplingError> {
     let array = arrays.get(name).ok_or_else(|| missing(name))?;
     if *array.shape == [length] && array.is_consistent() {
         return Ok(array);
@@ -424,7 +438,7 @@ fn array_of<'a>(arrays: &'a Arrays, name: &str, length: usize) -> Result<&'a Arr
     Err(misshapen(name, &array.shape, &format!("a vector of {length}")))
 }
 
-fn missing(name: &str) -> SamplingError {
+pub(crate) fn missing(name: &str) -> SamplingError {
     SamplingError::State { problem: format!("its array {name} is missing") }
 }
 
@@ -432,7 +446,7 @@ fn misshapen(name: &str, shape: &[usize], expected: &str) -> SamplingError {
     SamplingError::State { problem: format!("its array {name} of shape {shape:?} should be {expected}") }
 }
 
-fn mistyped(name: &str, array: &Array, expected: &str) -> SamplingError {
+pub(crate) fn mistyped(name: &str, array: &Array, expected: &str) -> SamplingError {
     let found = array.values.type_name();
     SamplingError::State { problem: format!("its array {name} holds {found}, not {expected}") }
 }

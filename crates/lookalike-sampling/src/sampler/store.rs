@@ -6,6 +6,7 @@ use lookalike_kernels::scatter_units;
 use crate::error::SamplingError;
 use crate::graph::check_row;
 use crate::graph::pairs::{halves, normalize_halves};
+use crate::sampler::light::Trail;
 use crate::sampler::report::Staleness;
 use crate::set::InstanceSet;
 
@@ -23,12 +24,15 @@ pub(crate) struct EmbeddingStore {
     pub(crate) stamps: Vec<u64>,
     /// Who has one.
     pub(crate) present: InstanceSet,
+    /// Which records led here.
+    pub(crate) trail: Trail,
 }
 
 impl EmbeddingStore {
     pub(crate) fn new(instances: usize, pairs: bool) -> Self {
         let present = InstanceSet::new(instances);
-        Self { instances, pairs, columns: 0, values: Vec::new(), stamps: Vec::new(), present }
+        let (values, stamps, trail) = (Vec::new(), Vec::new(), Trail::default());
+        Self { instances, pairs, columns: 0, values, stamps, present, trail }
     }
 
     /// Takes the embeddings of `instances` at `step`, whose squared norms [`EmbeddingStore::check`] found.
@@ -38,6 +42,7 @@ impl EmbeddingStore {
             self.values = vec![0.0; self.instances * self.columns];
             self.stamps = vec![0; self.instances];
         }
+        self.trail.extend(instances, embeddings, step);
         if self.pairs {
             for (instance, row) in instances.iter().zip(embeddings) {
                 let target = &mut self.values[*instance as usize * self.columns..][..self.columns];
