@@ -43,7 +43,7 @@ class LightStates(unittest.TestCase):
         if not first:
             again.sampler.load_embeddings(self.file)
         self.assertEqual(again.train(60 - after), expected)
-        self.assertEqual(again.sampler.report()["builds"], whole.sampler.report()["builds"])
+        self.assertEqual(again.sampler.report().builds, whole.sampler.report().builds)
         self.assertEqual(again.sampler.report()["finished"], whole.sampler.report()["finished"])
         self.assertEqual(len(before), after)
 

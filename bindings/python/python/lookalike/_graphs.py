@@ -311,7 +311,7 @@ def plan(
 
 
 def _over_graph(
-    graph: Graph | int,
+    graph: Graph | int | np.integer[Any],
     batch_size: int,
     kind: Kind,
     coverage: Coverage | None,

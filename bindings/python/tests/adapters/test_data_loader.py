@@ -119,7 +119,7 @@ class Loaders(unittest.TestCase):
                 found.append(indices.tolist())
                 again.update(indices, embed(indices, kept + len(found)))
         self.assertEqual(found, seen[kept:])
-        self.assertEqual(again.report()["builds"], whole.report()["builds"])
+        self.assertEqual(again.report().builds, whole.report().builds)
 
 
 if __name__ == "__main__":
