@@ -44,7 +44,7 @@ class LightStates(unittest.TestCase):
             again.sampler.load_embeddings(self.file)
         self.assertEqual(again.train(60 - after), expected)
         self.assertEqual(again.sampler.report().builds, whole.sampler.report().builds)
-        self.assertEqual(again.sampler.report()["finished"], whole.sampler.report()["finished"])
+        self.assertEqual(again.sampler.report().finished, whole.sampler.report().finished)
         self.assertEqual(len(before), after)
 
     def test_a_run_goes_on_at_any_batch(self):
