@@ -18,7 +18,7 @@ use pyo3::types::{PyDict, PyList};
 
 use crate::arrays::{from_dict, instances, matrix, rows, to_dict, value_error};
 use crate::graph::PyGraph;
-use crate::work::run;
+use crate::work::{run, run_shown};
 
 /// Batches, handed out one by one.
 #[pyclass(frozen, name = "Sampler", module = "lookalike._lookalike")]
@@ -303,9 +303,10 @@ impl Inner {
     fn plan(&mut self, py: Python<'_>) -> PyResult<()> {
         let sampler = &mut self.sampler;
         let builds = sampler.report().builds;
-        let segment = run(py, |cancellation| {
-            sampler.set_cancellation(cancellation.clone());
-            let segment = sampler.next_segment();
+        let total = sampler.instances() as u64;
+        let segment = run_shown(py, "graph", total, |watch| {
+            sampler.set_cancellation(watch.cancellation.clone());
+            let segment = sampler.next_segment_shown(watch.progress);
             sampler.set_cancellation(Cancellation::new());
             segment
         })?;

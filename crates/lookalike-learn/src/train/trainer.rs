@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lookalike_base::arrays::{Array, Arrays};
-use lookalike_base::progress::{Progress, Watch};
+use lookalike_base::progress::{Progress, Silent, Watch};
 use lookalike_base::{Matrix, Rows, Seed};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
@@ -334,7 +334,7 @@ impl Trainer {
         }
         while self.step < self.last_step() {
             let epoch = self.sampler.epoch();
-            let mut loader = self.segment(epoch)?;
+            let mut loader = self.segment(epoch, watch.progress)?;
             while self.step < self.last_step() {
                 let waited = loader.waited();
                 let Some(batch) = loader.next().transpose()? else { break };
@@ -360,7 +360,7 @@ impl Trainer {
         let mut begun = Instant::now();
         while self.step < last {
             let epoch = self.sampler.epoch();
-            let mut loader = self.segment(epoch)?;
+            let mut loader = self.segment(epoch, &Silent)?;
             while self.step < last {
                 if watch.is_cancelled() {
                     return Err(LearnError::Cancelled);
@@ -377,13 +377,19 @@ impl Trainer {
     }
 
     /// Plans the batches up to the next refresh, and begins to load them.
-    fn segment(&mut self, epoch: u64) -> Result<Loader<Batch>, LearnError> {
-        let builds = self.sampler.report().builds;
+    fn segment(&mut self, epoch: u64, progress: &dyn Progress) -> Result<Loader<Batch>, LearnError> {
+        let before = self.sampler.report();
         let segment = self.sampler.next_segment()?;
-        if let Some(rows) = self.sampler.embeddings().filter(|_| self.sampler.report().builds > builds) {
+        let after = self.sampler.report();
+        if let Some(rows) = self.sampler.embeddings().filter(|_| after.builds > before.builds) {
             self.method.refreshed(rows);
         }
-        self.record_segment(epoch, &segment)?;
+        // Once for the first graph, and again where the dial came to something else.
+        let is_new = before.builds == 0 && after.builds > 0 || after.calibrations != before.calibrations;
+        if let Some(line) = after.in_one_line().filter(|_| is_new) {
+            progress.note(&format!("epoch {epoch}: {line}"));
+        }
+        self.record_segment(epoch, &segment, progress)?;
         let requests = self.requests(epoch, segment);
         Ok(Loader::start(Arc::clone(&self.source), requests, self.options.loader)?)
     }
@@ -590,16 +596,24 @@ impl Trainer {
         self.events.record("diagnostics", self.step, json!(scalars))
     }
 
-    fn record_segment(&mut self, epoch: u64, segment: &Segment) -> Result<(), LearnError> {
+    fn record_segment(
+        &mut self,
+        epoch: u64,
+        segment: &Segment,
+        progress: &dyn Progress,
+    ) -> Result<(), LearnError> {
         for warning in self.sampler.take_warnings() {
+            progress.note(&format!("warning: step {}: {warning}", self.step));
             self.events.record("warning", self.step, json!({ "message": warning.to_string() }))?;
         }
+        let report = self.sampler.report();
         let fields = json!({
             "epoch": epoch,
             "batches": segment.batches.len(),
-            "graph": self.sampler.report().graph,
-            "staleness": self.sampler.report().staleness,
-            "build_seconds": self.sampler.report().build_seconds,
+            "graph": report.graph,
+            "calibrations": report.calibrations,
+            "staleness": report.staleness,
+            "build_seconds": report.build_seconds,
         });
         self.events.record("plan", self.step, fields)
     }

@@ -24,7 +24,7 @@ pub use state::SamplerState;
 
 use std::borrow::Cow;
 
-use lookalike_base::{Cancellation, Rows, Seed, Silent};
+use lookalike_base::{Cancellation, Progress, Rows, Seed, Silent};
 
 use crate::error::{SamplingError, Warning};
 use crate::graph::ProximityGraph;
@@ -160,6 +160,11 @@ impl Sampler {
         self.data.ranks.planned_at_once()
     }
 
+    /// Instances of the data set, N.
+    pub fn instances(&self) -> usize {
+        self.instances
+    }
+
     /// Groups, oracle, data sets and ranks.
     pub fn data(&self) -> &RunData {
         &self.data
@@ -246,8 +251,16 @@ impl Sampler {
     /// [`proximity_graph`](crate::proximity_graph), [`knn_graph`](crate::knn_graph) and [`plan_segment`](crate::plan_segment) refuse;
     /// none of it can come about from recorded embeddings and checked options.
     pub fn next_segment(&mut self) -> Result<Segment, SamplingError> {
+        self.next_segment_shown(&Silent)
+    }
+
+    /// As [`Sampler::next_segment`]; `progress` counts the instances that are compared where a graph is due.
+    ///
+    /// # Errors
+    /// As [`Sampler::next_segment`].
+    pub fn next_segment_shown(&mut self, progress: &dyn Progress) -> Result<Segment, SamplingError> {
         let (position, at_once, ranks) = (self.position, self.at_once(), self.data.ranks);
-        let segment = self.planned(None, &Silent)?;
+        let segment = self.planned(None, progress, &Silent)?;
         let consumed = position * at_once - segment.first_batch;
         // Batch b is of rank b mod W, or of all.
         let own = segment
@@ -297,7 +310,7 @@ impl Sampler {
     pub fn advance(&mut self) -> Result<(), SamplingError> {
         let (at_once, rounds) = (self.at_once(), self.batches_per_epoch());
         let first = self.position * at_once;
-        let segment = self.planned(None, &Silent)?;
+        let segment = self.planned(None, &Silent, &Silent)?;
         let consumed = first - segment.first_batch;
         let origins = segment.origins[consumed..consumed + at_once].to_vec();
         let last = consumed + at_once == segment.batches.len();

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use lookalike_base::{Progress, RowSource};
+use lookalike_base::{Progress, RowSource, Silent};
 
 use crate::error::SamplingError;
 use crate::plan::Segment;
@@ -66,7 +66,7 @@ impl Sampler {
             return Err(SamplingError::Rows { rows: rows.len(), instances: self.instances });
         }
         let first_batch = self.position * self.at_once();
-        let segment = self.planned(rows, progress)?;
+        let segment = self.planned(rows, &Silent, progress)?;
         let consumed = first_batch - segment.first_batch;
         let (batches, origins) = (segment.batches[consumed..].to_vec(), segment.origins[consumed..].to_vec());
         Ok(Segment { epoch: segment.epoch, first_batch, batches, origins })

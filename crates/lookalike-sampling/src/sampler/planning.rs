@@ -31,15 +31,17 @@ impl Sampler {
 
     /// The segment that holds the next batch; `progress` advances by each that is planned for it.
     ///
-    /// `rows` are the embeddings of all instances where they were not recorded.
+    /// `rows` are the embeddings of all instances where they were not recorded. `building` counts the instances that are compared for
+    /// a graph.
     pub(crate) fn planned(
         &mut self,
         rows: Option<&dyn RowSource>,
+        building: &dyn Progress,
         progress: &dyn Progress,
     ) -> Result<&Segment, SamplingError> {
         let segment = match self.segment.take() {
             Some(segment) => segment,
-            None => self.plan(rows, progress)?,
+            None => self.plan(rows, building, progress)?,
         };
         Ok(self.segment.insert(segment))
     }
@@ -47,9 +49,10 @@ impl Sampler {
     fn plan(
         &mut self,
         rows: Option<&dyn RowSource>,
+        building: &dyn Progress,
         progress: &dyn Progress,
     ) -> Result<Segment, SamplingError> {
-        let segment = self.plan_segment(rows, progress)?;
+        let segment = self.plan_segment(rows, building, progress)?;
         let members = segment.origins.iter().map(|origins| origins.above_ceiling).sum();
         if members > 0 {
             let batches = segment.batches.len();
@@ -61,6 +64,7 @@ impl Sampler {
     fn plan_segment(
         &mut self,
         rows: Option<&dyn RowSource>,
+        building: &dyn Progress,
         progress: &dyn Progress,
     ) -> Result<Segment, SamplingError> {
         let (rounds, at_once) = (self.batches_per_epoch(), self.at_once());
@@ -72,7 +76,7 @@ impl Sampler {
         let due = self.refreshed_at.map_or(self.steps, |at| at.saturating_add(self.options.refresh_every));
         // Without the graph that a light state left out a new one is built early.
         if due <= self.steps || self.graphless {
-            self.refresh()?;
+            self.refresh(building)?;
         }
         let refreshed_at = self.refreshed_at.unwrap_or(self.steps);
         let until_refresh = refreshed_at.saturating_add(self.options.refresh_every) - self.steps;

@@ -31,7 +31,7 @@ pub(crate) struct Built {
 impl Sampler {
     /// Builds the graph of each data set from the embeddings there are; with too few of them its batches are uniform until the next
     /// refresh.
-    pub(crate) fn refresh(&mut self) -> Result<(), SamplingError> {
+    pub(crate) fn refresh(&mut self, progress: &dyn Progress) -> Result<(), SamplingError> {
         let begun = Instant::now();
         let (needed, sets) = (self.needed(), self.sets.len());
         let (mut all, mut warnings, mut built) = (Vec::new(), Vec::new(), false);
@@ -42,7 +42,8 @@ impl Sampler {
             all.push(match rows {
                 Some(rows) if embedded > needed => {
                     built = true;
-                    self.build(number, &rows, Some(&present), &Silent, &mut warnings)?
+                    let progress = PartProgress { all: progress, before: set.first as u64 };
+                    self.build(number, &rows, Some(&present), &progress, &mut warnings)?
                 }
                 _ => {
                     let few = Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors: needed };
