@@ -15,7 +15,6 @@ use crate::work::run_shown;
 
 /// An epoch of batches from embeddings: batches, origins, what was put right, and what the dial came to, as JSON.
 #[pyfunction]
-#[expect(clippy::too_many_arguments, reason = "called by keyword from one place")]
 pub(crate) fn plan_embeddings<'py>(
     py: Python<'py>,
     embeddings: Embeddings<'_>,

@@ -79,10 +79,6 @@ class Dial(unittest.TestCase):
                 "candidates does not go with hardness_share",
                 lambda: lookalike.plan(known, B, hardness_share=0.5, candidates=9),
             ),
-            (
-                "hardness_share does not go with kind",
-                lambda: lookalike.plan(known, B, kind="nearest", hardness_share=0.5),
-            ),
             ("hardness_share goes with embeddings", lambda: lookalike.plan(graph, B, hardness_share=0.5)),
             (
                 "similarity_ceiling goes with embeddings",

@@ -1,6 +1,6 @@
 //! Nobody shares a batch with somebody who is more similar than the ceiling.
 
-mod common;
+#![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
 use std::collections::HashSet;
 

@@ -43,8 +43,8 @@ class LookalikeBatchSampler:
     How hard batches are is one dial, `hardness_share`: 0 is uniform, 1 as hard as batches of nearest neighbours. Who rather sets M, K and the
     restart probability as a paper does gives those instead.
 
-    Arms of an experiment differ in `kind` alone: what a kind does not read of `candidates`, `neighbors`, `restart`, `coverage` and
-    `refresh_every` has no effect under it. What only graphs have, a ceiling for instance, is refused for uniform batches.
+    Arms of an experiment differ in `kind` alone: what a kind does not read of `hardness_share`, `candidates`, `neighbors`, `restart`,
+    `coverage` and `refresh_every` has no effect under it. What only graphs have, a ceiling for instance, is refused for uniform batches.
 
     Args:
         n: instances of the data set, N.

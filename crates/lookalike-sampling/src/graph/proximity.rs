@@ -174,6 +174,7 @@ impl ProximityGraph {
     }
 
     /// The graph of the `neighbors` most similar neighbours of each instance.
+    #[must_use]
     pub fn truncated(&self, neighbors: usize) -> Self {
         let mut offsets = Vec::with_capacity(self.offsets.len());
         offsets.push(0);

@@ -2,12 +2,12 @@
 //!
 //! Global Contrastive Batch Sampling (Sachidananda, Yang and Zhu, ICML 2023, section 4) keeps the pairs whose similarity is above a
 //! quantile of all, 0.999 in the paper, orders the instances so that the sparse matrix of those pairs has a small bandwidth, by the
-//! algorithm of Cuthill and McKee (1969), and cuts the order into batches. Negatives of one batch then stand for a bound on the loss over
+//! algorithm of Cuthill and `McKee` (1969), and cuts the order into batches. Negatives of one batch then stand for a bound on the loss over
 //! all. The order costs O(E log K) for E edges; what it costs besides is the graph.
 
 use crate::graph::ProximityGraph;
 
-/// The members of the graph, each once, in reverse Cuthill–McKee order: breadth first from a node of the least degree, the neighbours of
+/// The members of the graph, each once, in reverse Cuthill–`McKee` order: breadth first from a node of the least degree, the neighbours of
 /// each node by degree, component after component, and the whole turned round. Edges count in both directions; those without an edge
 /// come last, in ascending order.
 pub fn bandwidth_order(graph: &ProximityGraph) -> Vec<u32> {

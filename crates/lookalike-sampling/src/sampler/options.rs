@@ -103,7 +103,7 @@ pub struct SamplerOptions {
     pub batch_size: usize,
     /// Whether an instance may come more than once an epoch; uniform epochs always cover.
     pub coverage: Coverage,
-    /// How hard batches of [`SamplerKind::Walk`] are to be; candidates, neighbours and restart are then found on the data, and must not be
+    /// How hard batches of [`SamplerKind::Walk`] are to be, which is not read by other kinds; candidates, neighbours and restart are then found on the data, and must not be
     /// given.
     pub hardness_share: Option<HardnessShare>,
     /// The share of an epoch's time that its graphs may take, where [`SamplerOptions::epoch_seconds`] tells that time and
@@ -181,6 +181,9 @@ impl Default for SamplerOptions {
         }
     }
 }
+
+/// Whether a kind of batches reads an option.
+type Reads = fn(SamplerKind) -> bool;
 
 /// What uniform batches are called in an error.
 pub(crate) const UNIFORM: &str = "kind = \"uniform\"";
@@ -341,10 +344,9 @@ impl SamplerOptions {
         use SamplerKind::{Clusters, Uniform, Walk};
         let independent = self.candidate_draw == CandidateDraw::Independent;
         // What only walks have, what only graphs have, and what all kinds but uniform batches have.
-        let given: [(&str, bool, fn(SamplerKind) -> bool); 8] = [
+        let given: [(&str, bool, Reads); 7] = [
             ("candidate_draw", independent, |kind| kind == Walk),
             ("temperature", self.temperature.is_some(), |kind| kind == Walk),
-            ("hardness_share", self.hardness_share.is_some(), |kind| kind == Walk),
             ("edge_percentile", self.edge_percentile.is_some(), |kind| !matches!(kind, Uniform | Clusters)),
             ("uniform_fraction", self.uniform_fraction > 0.0, |kind| kind != Uniform),
             ("similarity_ceiling", self.similarity_ceiling.is_some(), |kind| kind != Uniform),
@@ -401,23 +403,23 @@ impl SamplerOptions {
             ("kind", format!("{kind:?}")),
             ("batch_size", batch_size.to_string()),
             ("coverage", format!("{coverage:?}")),
-            ("hardness_share", shown(hardness_share)),
+            ("hardness_share", shown(hardness_share.as_ref())),
             ("budget", budget.to_string()),
-            ("epoch_seconds", shown(epoch_seconds)),
-            ("candidates", shown(candidates)),
+            ("epoch_seconds", shown(epoch_seconds.as_ref())),
+            ("candidates", shown(candidates.as_ref())),
             ("candidate_draw", format!("{candidate_draw:?}")),
-            ("neighbors", shown(neighbors)),
+            ("neighbors", shown(neighbors.as_ref())),
             ("scoring", format!("{scoring:?}")),
             ("pairs", format!("{pairs:?}")),
             ("restart.from", from.to_string()),
             ("restart.to", to.to_string()),
             ("restart.over_epochs", over_epochs.to_string()),
-            ("temperature", shown(temperature)),
+            ("temperature", shown(temperature.as_ref())),
             ("uniform_fraction", uniform_fraction.to_string()),
-            ("similarity_ceiling", shown(similarity_ceiling)),
-            ("pair_percentile", shown(pair_percentile)),
-            ("edge_percentile", shown(edge_percentile)),
-            ("similarity_to_positive", shown(similarity_to_positive)),
+            ("similarity_ceiling", shown(similarity_ceiling.as_ref())),
+            ("pair_percentile", shown(pair_percentile.as_ref())),
+            ("edge_percentile", shown(edge_percentile.as_ref())),
+            ("similarity_to_positive", shown(similarity_to_positive.as_ref())),
             ("refresh_every", refresh_every.to_string()),
             ("uniform_epochs", uniform_epochs.to_string()),
             ("last_batch", format!("{last_batch:?}")),
@@ -427,6 +429,6 @@ impl SamplerOptions {
 }
 
 /// An option that can be absent, in an error.
-fn shown<T: std::fmt::Debug>(value: &Option<T>) -> String {
-    value.as_ref().map_or_else(|| "none".to_owned(), |value| format!("{value:?}"))
+fn shown<T: std::fmt::Debug>(value: Option<&T>) -> String {
+    value.map_or_else(|| "none".to_owned(), |value| format!("{value:?}"))
 }
