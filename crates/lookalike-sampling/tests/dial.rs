@@ -5,8 +5,8 @@
 use lookalike_base::{Matrix, Seed, Silent, Watch};
 use lookalike_kernels::Scoring;
 use lookalike_sampling::{
-    Coverage, DialInput, HardnessShare, PairRows, Sampler, SamplerKind, SamplerOptions, Warning, calibrate,
-    hardness_scale,
+    Coverage, DialInput, HardnessShare, PairRows, RestartSchedule, Sampler, SamplerKind, SamplerOptions,
+    Warning, calibrate, hardness_scale,
 };
 
 /// Instances of classes whose members are nearer to each other, in no order.
@@ -175,7 +175,8 @@ fn what_the_dial_finds_itself_is_refused_beside_it() {
         refused(|options| options.neighbors = Some(50)).contains("neighbors does not go with hardness_share")
     );
     assert!(
-        refused(|options| options.restart = Some(Default::default())).contains("restart does not go with")
+        refused(|options| options.restart = Some(RestartSchedule::default()))
+            .contains("restart does not go with")
     );
     assert!(refused(|options| options.temperature = Some(0.1)).contains("temperature does not go with"));
     assert!(refused(|options| options.uniform_fraction = 0.5).contains("uniform_fraction does not go with"));

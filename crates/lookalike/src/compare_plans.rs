@@ -7,7 +7,7 @@ use lookalike_sampling::{ComparisonOptions, PairRows, PlanComparison, Scoring, c
 
 use crate::embeddings::{Embeddings, classes, interrupted};
 use crate::failure::Failure;
-use crate::output::{check_outputs, write_json};
+use crate::output::{check_outputs, say, write_json};
 use crate::progress::Terminal;
 
 /// Kinds of batches that are compared, at most.
@@ -59,32 +59,33 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let found = compare_plans(&embeddings, labels.as_deref(), options, watch);
     let found = found.map_err(|error| interrupted(error, "nothing was written"))?;
     progress.finish();
-    print(&found);
+    say(table(&found))?;
     if let Some(path) = report {
         write_json(path, &found)?;
     }
     Ok(())
 }
 
-fn print(found: &[PlanComparison]) {
+fn table(found: &[PlanComparison]) -> String {
     let width = found.iter().map(|arm| arm.name.chars().count()).max().unwrap_or(0);
     let cell = |value: Option<f64>, digits: usize| {
         value.map_or_else(|| "–".to_owned(), |value| format!("{value:.digits$}"))
     };
-    println!(
-        "{:width$} {:>9} {:>7} {:>11} {:>7} {:>9} {:>8}",
-        "", "hardness", "share", "false neg.", "reach", "build s", "plan s"
-    );
-    for arm in found {
-        println!(
-            "{:width$} {:>9} {:>7} {:>11} {:>7} {:>9} {:>8}",
-            arm.name,
+    let row = |name: &str, cells: [String; 6]| {
+        let cells = cells.map(|cell| format!("{cell:>11}"));
+        format!("{name:width$}{}", cells.concat())
+    };
+    let titles = ["hardness", "share", "false neg.", "reach", "build s", "plan s"].map(str::to_owned);
+    let of = |arm: &PlanComparison| {
+        let cells = [
             cell(Some(arm.hardness), 4),
             cell(arm.share, 2),
             cell(arm.false_negatives, 4),
             cell(Some(arm.reach), 3),
             cell(Some(arm.build_seconds), 2),
-            cell(Some(arm.plan_seconds), 2)
-        );
-    }
+            cell(Some(arm.plan_seconds), 2),
+        ];
+        row(&arm.name, cells)
+    };
+    std::iter::once(row("", titles)).chain(found.iter().map(of)).collect::<Vec<String>>().join("\n")
 }

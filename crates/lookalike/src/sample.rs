@@ -24,7 +24,7 @@ const DUPLICATES: (f64, usize) = (0.5, 16);
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// One instance a row, of any floating-point type: a .npy in C order, a .safetensors (FILE:NAME where it holds several matrices), or a
+    /// One instance a row, of any floating-point type: a .npy in C order, a .safetensors (`FILE:NAME` where it holds several matrices), or a
     /// folder of such files, one behind another; of pairs query and document side by side
     embeddings: PathBuf,
     /// Where to write the plan: int64, one batch a row, epoch after epoch; for several replicas steps × replicas × B
@@ -303,48 +303,46 @@ impl Arguments {
             Some(_) => pair_hardness(plan, embeddings, watch)?,
         };
         let found = sampler.report().calibrations[0];
-        let scale = match found {
-            Some(found) => found.nearest - found.uniform,
-            None => {
-                let input = DialInput {
-                    rows: embeddings,
-                    present: None,
-                    pairs: self.pairs,
-                    scoring: self.scoring.unwrap_or_default(),
-                    batch_size: sampler.options().batch_size,
-                    coverage: sampler.options().coverage,
-                    seed: Seed(self.seed),
-                    build: 0,
-                    build_seconds: None,
-                };
-                let scale = hardness_scale(&input, watch)?;
-                scale.nearest - scale.uniform
-            }
+        let scale = if let Some(found) = found {
+            found.nearest - found.uniform
+        } else {
+            let input = DialInput {
+                rows: embeddings,
+                present: None,
+                pairs: self.pairs,
+                scoring: self.scoring.unwrap_or_default(),
+                batch_size: sampler.options().batch_size,
+                coverage: sampler.options().coverage,
+                seed: Seed(self.seed),
+                build: 0,
+                build_seconds: None,
+            };
+            let scale = hardness_scale(&input, watch)?;
+            scale.nearest - scale.uniform
         };
-        let mut line = format!("batches are {:.4} more similar than uniform ones", measured.difference);
+        let mut parts =
+            vec![format!("batches are {:.4} more similar than uniform ones", measured.difference)];
         if scale > 0.0 {
-            line +=
-                &format!(", a share of {:.2} of what nearest neighbours have", measured.difference / scale);
+            let share = measured.difference / scale;
+            parts.push(format!("a share of {share:.2} of what nearest neighbours have"));
         }
         if let Some(labels) = labels {
             let found = false_negative_rate(plan, labels)?;
-            line += &format!(
-                "; false negatives {:.2} % (uniform {:.2} %)",
-                100.0 * found.rate,
-                100.0 * found.uniform
-            );
+            let (rate, uniform) = (100.0 * found.rate, 100.0 * found.uniform);
+            parts.push(format!("false negatives {rate:.2} % (uniform {uniform:.2} %)"));
         }
-        line += &match (self.kind, found) {
-            (SamplerKind::Walk, Some(found)) => format!(
-                "; found: M = {}, K = {}, restart {}; --hardness-share changes it",
+        match (self.kind, found) {
+            (SamplerKind::Walk, Some(found)) => parts.push(format!(
+                "found: M = {}, K = {}, restart {}; --hardness-share changes it",
                 found.candidates, found.neighbors, found.restart
+            )),
+            (SamplerKind::Walk, None) => parts.push(
+                "more candidates or fewer neighbors make them harder, and --hardness-share sets it"
+                    .to_owned(),
             ),
-            (SamplerKind::Walk, None) => {
-                "; more candidates or fewer neighbors make them harder, and --hardness-share sets it"
-                    .to_owned()
-            }
-            _ => String::new(),
-        };
+            _ => {}
+        }
+        let line = parts.join("; ");
         Ok(line)
     }
 
