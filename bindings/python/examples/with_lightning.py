@@ -1,4 +1,6 @@
-"""The same with Lightning: ``python with_lightning.py``. It must not put a sampler of its own in the place of this one."""
+"""The same with Lightning: ``python with_lightning.py [DEVICES]``. It must not put a sampler of its own in the place of this one."""
+
+import sys
 
 import lightning
 import torch
@@ -8,17 +10,26 @@ from with_pytorch import Vectors, nt_xent
 
 
 class Contrast(lightning.LightningModule):
-    def __init__(self, sampler: LookalikeBatchSampler) -> None:
+    def __init__(self, n: int = 20_000, **options) -> None:
         super().__init__()
-        self.sampler = sampler
+        self.dataset, self.options = Vectors(n), options
         self.model = torch.nn.Sequential(torch.nn.Linear(32, 128), torch.nn.ReLU(), torch.nn.Linear(128, 64))
         self.consumed = 0
+
+    def setup(self, stage: str) -> None:
+        # Here, not before: now torch.distributed knows the processes, and the sampler asks it.
+        options = {"batch_size": 256, "coverage": "cover", "refresh_every": 50, **self.options}
+        self.sampler = LookalikeBatchSampler(len(self.dataset), **options)
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(self.dataset, batch_sampler=self.sampler, num_workers=2)
 
     def training_step(self, batch, batch_index):
         a, b, indices = batch
         z, y = self.model(a), self.model(b)
-        # With several devices: self.all_gather of both, and rank and num_replicas for the sampler.
-        self.sampler.update(indices.cpu(), torch.cat([z, y], dim=1).cpu())
+        # All processes record the embeddings of all.
+        everybody, embeddings = self.all_gather((indices, torch.cat([z, y], dim=1).detach()))
+        self.sampler.update(everybody.flatten().cpu(), embeddings.flatten(0, -2).cpu())
         self.consumed = batch_index + 1
         return nt_xent(z, y)
 
@@ -29,27 +40,34 @@ class Contrast(lightning.LightningModule):
         self.consumed = 0
 
     def on_save_checkpoint(self, checkpoint) -> None:
-        checkpoint["sampler"] = self.sampler.state_dict(consumed=self.consumed)
+        states = [self.sampler.state_dict(consumed=self.consumed)]
+        if self.trainer.world_size > 1:
+            # What was prefetched is each process's own.
+            states = [None] * self.trainer.world_size
+            torch.distributed.all_gather_object(states, self.sampler.state_dict(consumed=self.consumed))
+        checkpoint["samplers"] = states
 
     def on_load_checkpoint(self, checkpoint) -> None:
-        self.sampler.load_state_dict(checkpoint["sampler"])
+        self.sampler.load_state_dict(checkpoint["samplers"][self.trainer.global_rank])
         self.consumed = self.sampler.first_batch
 
 
-def main() -> None:
+def main(devices: int = 1) -> None:
     lightning.seed_everything(0)
-    dataset = Vectors()
-    sampler = LookalikeBatchSampler(len(dataset), batch_size=256, coverage="cover", refresh_every=50)
     trainer = lightning.Trainer(
         max_epochs=3,
         accelerator="cpu",
+        devices=devices,
+        strategy="ddp" if devices > 1 else "auto",
         use_distributed_sampler=False,
         logger=False,
         enable_progress_bar=False,
     )
-    trainer.fit(Contrast(sampler), DataLoader(dataset, batch_sampler=sampler, num_workers=2))
-    print(f"epoch {sampler.epoch}, {sampler.steps} batches, {sampler.report().builds} graphs")
+    module = Contrast()
+    trainer.fit(module)
+    sampler = module.sampler
+    print(f"epoch {sampler.epoch}, {sampler.steps} batches, {sampler.report().builds} graphs", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1)

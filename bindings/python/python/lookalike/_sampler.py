@@ -287,6 +287,12 @@ class LookalikeBatchSampler:
         epoch = _arrays.count("epoch", epoch)
         if self._resuming and epoch == self._epoch:
             return
+        if self._resuming and epoch < self._epoch:
+            message = (
+                f"the loaded state is in the middle of epoch {self._epoch}, and what is left of it is given up for epoch {epoch}; "
+                "a loader that accelerate prepared needs loader.set_epoch"
+            )
+            _arrays.warn([message])
         self._resuming, self._asked_epoch = False, epoch
 
     @property

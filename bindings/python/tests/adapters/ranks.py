@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 
-import lightning
 import torch
-from accelerate import Accelerator
 from lookalike.torch import LookalikeBatchSampler
 from test_data_loader import Indices, N
 from torch import distributed
@@ -16,41 +14,43 @@ from torch.utils.data import DataLoader
 B = 100
 
 
-class Kept(lightning.LightningModule):
-    """Keeps what it was given, and trains on nothing."""
-
-    def __init__(self, made=None):
-        super().__init__()
-        self.made = made
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.seen = []
-
-    def train_dataloader(self):
-        return DataLoader(Indices(), batch_sampler=sampler() if self.made is None else self.made)
-
-    def training_step(self, batch, index):
-        self.seen.append(batch.tolist())
-        return (self.weight * 0).sum()
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), lr=0.1)
-
-
 def sampler(**options):
     return LookalikeBatchSampler(N, batch_size=B, kind="uniform", coverage="cover", **options)
 
 
 def with_lightning(made=None, **options):
+    import lightning
+
+    class Kept(lightning.LightningModule):
+        """Keeps what it was given, and trains on nothing."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1))
+            self.seen = []
+
+        def train_dataloader(self):
+            return DataLoader(Indices(), batch_sampler=sampler() if made is None else made)
+
+        def training_step(self, batch, index):
+            self.seen.append(batch.tolist())
+            return (self.weight * 0).sum()
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), lr=0.1)
+
     trainer = lightning.Trainer(
         max_epochs=1, accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_progress_bar=False,
         enable_model_summary=False, enable_checkpointing=False, **options,
     )  # fmt: skip
-    module = Kept(made)
+    module = Kept()
     trainer.fit(module)
     return module.seen
 
 
 def with_accelerate(**options):
+    from accelerate import Accelerator
+
     accelerator = Accelerator(cpu=True)
     loader = accelerator.prepare(DataLoader(Indices(), batch_sampler=sampler(**options)))
     return [batch.tolist() for batch in loader]

@@ -300,6 +300,20 @@ class Plans(WithModel):
             batch_sampler(plan=np.arange(200).reshape(10, 20), neighbors=5)
 
 
+class Guide(WithModel):
+    def test_the_code_of_the_guide_runs_as_it_stands(self):
+        guide = Path(__file__).parents[4] / "docs/guides/python.md"
+        blocks = guide.read_text(encoding="utf-8").split("```python\n")[1:]
+        [code] = [block.split("```")[0] for block in blocks if "SentenceTransformerTrainer(" in block]
+        # The model of its name is not at hand, nor a place to leave checkpoints.
+        code = code.replace("sentence-transformers/all-MiniLM-L6-v2", f"{self.place.name}/model")
+        code = code.replace('output_dir="out"', f'output_dir={self.folder + "/out"!r}, use_cpu=True, report_to="none"')
+        known = {"dataset": same_twice(sentences(500))}
+        exec(code, known)  # noqa: S102
+        self.assertEqual(known["batches"].sampler.steps, 3 * 8)
+        self.assertGreater(known["batches"].sampler.report()["graph"]["edges"], 0)
+
+
 class Example(WithModel):
     def test_the_example_runs_to_its_end_and_goes_on_from_there(self):
         Path(self.folder, "sentences.txt").write_text("\n".join(sentences(1000)), encoding="utf-8")
