@@ -18,10 +18,17 @@ RESTARTS = (0.1, 0.5, 0.9)
 def grid(data) -> list[tuple[float, float, str]]:
     """Hardness, false negatives and name of each point: K from a quarter of a batch to two, M so that the grid spans all shares."""
     count, points = len(data.rows), []
-    for neighbors in (data.batch_size // 4, data.batch_size // 2, data.batch_size, 2 * data.batch_size):
+    for neighbors in (
+        data.batch_size // 4,
+        data.batch_size // 2,
+        data.batch_size,
+        2 * data.batch_size,
+    ):
         for part in (64, 16, 4, 1):
             candidates = max(neighbors, (count - 1) // part)
-            graph = lookalike.proximity_graph(data.rows, candidates=candidates, neighbors=neighbors)
+            graph = lookalike.proximity_graph(
+                data.rows, candidates=candidates, neighbors=neighbors
+            )
             for restart in RESTARTS:
                 plan = lookalike.plan(graph, data.batch_size, restart=restart)
                 name = f"K = {neighbors}, M = {candidates}, restart {restart}"
@@ -31,8 +38,13 @@ def grid(data) -> list[tuple[float, float, str]]:
 
 def main() -> None:
     for data in read(sys.argv[1:]):
-        print(f"\n{data.name}: {len(data.rows):,} × {data.rows.shape[1]}, B = {data.batch_size}\n")
-        print(lookalike.compare_plans(data.rows, data.batch_size, labels=data.labels), flush=True)
+        print(
+            f"\n{data.name}: {len(data.rows):,} × {data.rows.shape[1]}, B = {data.batch_size}\n"
+        )
+        print(
+            lookalike.compare_plans(data.rows, data.batch_size, labels=data.labels),
+            flush=True,
+        )
         hardest, points = nearest(data), grid(data)
         print(
             "\n| dial | share | false negatives | best point at least as hard | its share | its false negatives | ratio |"
@@ -41,7 +53,10 @@ def main() -> None:
         for asked in SHARES:
             plan = lookalike.plan(data.rows, data.batch_size, hardness_share=asked)
             ours, rate = hardness(plan, data), false_negatives(plan, data)
-            best = min((point for point in points if point[0] >= ours), key=lambda point: point[1])
+            best = min(
+                (point for point in points if point[0] >= ours),
+                key=lambda point: point[1],
+            )
             print(
                 f"| {asked} | {ours / hardest:.3f} | {100 * rate:.3f} % | {best[2]} | {best[0] / hardest:.3f} | "
                 f"{100 * best[1]:.3f} % | {rate / best[1]:.2f} |",

@@ -311,7 +311,7 @@ class Guide(WithModel):
         known = {"dataset": same_twice(sentences(500))}
         exec(code, known)  # noqa: S102
         self.assertEqual(known["batches"].sampler.steps, 3 * 8)
-        self.assertGreater(known["batches"].sampler.report()["graph"]["edges"], 0)
+        self.assertGreater(known["batches"].sampler.report().graph.edges, 0)
 
 
 class Example(WithModel):
