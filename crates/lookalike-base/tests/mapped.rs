@@ -125,7 +125,7 @@ fn other_types_and_shapes_are_refused_with_advice() {
 fn shard(folder: &Path, name: &str, value: f32, rows: usize, columns: usize) {
     let row = |_| (0..columns).map(|column| value + column as f32);
     let matrix = Matrix::new((0..rows).flat_map(row).collect(), columns).unwrap();
-    if name.ends_with(".npy") {
+    if Path::new(name).extension().is_some_and(|end| end == "npy") {
         return npy::write_rows(folder.join(name), matrix.rows()).unwrap();
     }
     let mut file = TensorFile::default();
