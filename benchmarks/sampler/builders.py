@@ -26,9 +26,7 @@ def grid(data) -> list[tuple[float, float, str]]:
     ):
         for part in (64, 16, 4, 1):
             candidates = max(neighbors, (count - 1) // part)
-            graph = lookalike.proximity_graph(
-                data.rows, candidates=candidates, neighbors=neighbors
-            )
+            graph = lookalike.proximity_graph(data.rows, candidates=candidates, neighbors=neighbors)
             for restart in RESTARTS:
                 plan = lookalike.plan(graph, data.batch_size, restart=restart)
                 name = f"K = {neighbors}, M = {candidates}, restart {restart}"
@@ -38,9 +36,7 @@ def grid(data) -> list[tuple[float, float, str]]:
 
 def main() -> None:
     for data in read(sys.argv[1:]):
-        print(
-            f"\n{data.name}: {len(data.rows):,} × {data.rows.shape[1]}, B = {data.batch_size}\n"
-        )
+        print(f"\n{data.name}: {len(data.rows):,} × {data.rows.shape[1]}, B = {data.batch_size}\n")
         print(
             lookalike.compare_plans(data.rows, data.batch_size, labels=data.labels),
             flush=True,

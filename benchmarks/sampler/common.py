@@ -28,9 +28,7 @@ def read(arguments: list[str]) -> list[Data]:
         if len(parts) not in (2, 3):
             sys.exit(f"{argument}: expected NAME=EMBEDDINGS.npy[,LABELS.npy],B")
         labels = np.load(parts[1]) if len(parts) == 3 else None
-        found.append(
-            Data(name, np.load(parts[0]).astype(np.float32), labels, int(parts[-1]))
-        )
+        found.append(Data(name, np.load(parts[0]).astype(np.float32), labels, int(parts[-1])))
     return found
 
 
@@ -38,9 +36,7 @@ def classes(count: int = 20_000, columns: int = 64, number: int = 100) -> Data:
     """Separated classes: the mean cosine within one is .55."""
     rng = np.random.default_rng(0)
     labels = np.arange(count) % number
-    rows = rng.standard_normal((number, columns))[labels] + 0.9 * rng.standard_normal(
-        (count, columns)
-    )
+    rows = rng.standard_normal((number, columns))[labels] + 0.9 * rng.standard_normal((count, columns))
     return Data("classes", rows.astype(np.float32), labels, 256)
 
 
@@ -55,8 +51,5 @@ def false_negatives(plan, data: Data) -> float:
 def nearest(data: Data) -> float:
     """The hardness of nearest batches: the mean of three plans, which differ in their starts."""
     graph = lookalike.knn_graph(data.rows, data.batch_size - 1)
-    plans = (
-        lookalike.plan(graph, data.batch_size, kind="nearest", seed=seed)
-        for seed in range(3)
-    )
+    plans = (lookalike.plan(graph, data.batch_size, kind="nearest", seed=seed) for seed in range(3))
     return float(np.mean([hardness(plan, data) for plan in plans]))

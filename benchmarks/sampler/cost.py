@@ -21,16 +21,10 @@ def timed(work) -> tuple[float, object]:
 def main() -> None:
     for count in map(int, sys.argv[1:] or ["100000"]):
         rows = classes(count, 128).rows
-        published, _ = timed(
-            lambda: lookalike.proximity_graph(rows, candidates=1000, neighbors=100)
-        )
-        print(
-            f"\nN = {count:,}, d = 128, B = {B}: a graph with the published M and K takes {published:.2f} s"
-        )
+        published, _ = timed(lambda: lookalike.proximity_graph(rows, candidates=1000, neighbors=100))
+        print(f"\nN = {count:,}, d = 128, B = {B}: a graph with the published M and K takes {published:.2f} s")
         for share in (0.1, 0.5):
-            whole, plan = timed(
-                lambda share=share: lookalike.plan(rows, B, hardness_share=share)
-            )
+            whole, plan = timed(lambda share=share: lookalike.plan(rows, B, hardness_share=share))
             found = plan.calibration
             graph, _ = timed(
                 lambda found=found: lookalike.proximity_graph(
@@ -46,24 +40,17 @@ def main() -> None:
             )
         print(lookalike.compare_plans(rows, B), flush=True)
     rng = np.random.default_rng(1)
-    rows = (
-        rng.standard_normal((100, 384))[np.arange(50_000) % 100]
-        + rng.standard_normal((50_000, 384))
-    ).astype(np.float32)
+    rows = (rng.standard_normal((100, 384))[np.arange(50_000) % 100] + rng.standard_normal((50_000, 384))).astype(
+        np.float32
+    )
     batches = len(rows) // B
     seconds = {}
     for ceiling in (None, 0.9, 0.6):
-        whole, _ = timed(
-            lambda ceiling=ceiling: lookalike.plan(
-                rows, B, candidates=2000, similarity_ceiling=ceiling
-            )
-        )
+        whole, _ = timed(lambda ceiling=ceiling: lookalike.plan(rows, B, candidates=2000, similarity_ceiling=ceiling))
         seconds[ceiling] = whole
     for ceiling in (0.9, 0.6):
         extra = (seconds[ceiling] - seconds[None]) / batches
-        print(
-            f"ceiling {ceiling} at d = 384, B = {B}: {1000 * extra:.2f} ms a batch beside none"
-        )
+        print(f"ceiling {ceiling} at d = 384, B = {B}: {1000 * extra:.2f} ms a batch beside none")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,10 @@ fn sample(folder: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     let batch = BATCH.to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_lookalike"));
     command.current_dir(folder).arg("sample").args(arguments);
-    let walks = !["nearest", "uniform"].iter().any(|kind| arguments.contains(kind));
+    // What the dial and other kinds of batches do without.
+    let walks = !["nearest", "uniform", "gcbs", "clusters", "--hardness-share"]
+        .iter()
+        .any(|kind| arguments.contains(kind));
     for (option, value) in [("--batch-size", &batch[..]), ("--candidates", "60"), ("--neighbors", "10")] {
         if !arguments.contains(&option) && (walks || option == "--batch-size") {
             command.args([option, value]);
@@ -123,7 +126,33 @@ fn mistakes_are_named_and_nothing_is_written() {
         (&["rows.npy", "--groups", "one.npy"], 2, "only 1 groups"),
         (&["rows.npy", "--groups", "large.npy"], 2, "group 7"),
         (&["rows.npy", "--groups", "rows.npy"], 1, "rows.npy"),
-        (&["rows.npy", "--labels", "classes.npy"], 2, "--report"),
+        (&["rows.npy", "--hardness-share", "1.5"], 2, "hardness_share = 1.5"),
+        (
+            &["rows.npy", "--hardness-share", "0.5", "--neighbors", "9"],
+            2,
+            "neighbors does not go with hardness_share",
+        ),
+        (
+            &["rows.npy", "--kind", "nearest", "--hardness-share", "0.5"],
+            2,
+            "--hardness-share does not go with --kind nearest",
+        ),
+        (
+            &["rows.npy", "--kind", "gcbs", "--coverage", "repeat"],
+            2,
+            "--coverage does not go with --kind gcbs",
+        ),
+        (
+            &["rows.npy", "--kind", "clusters", "--edge-percentile", "90"],
+            2,
+            "edge_percentile does not go with",
+        ),
+        (
+            &["rows.npy", "--similarity-ceiling", "0.9", "--pair-percentile", "90"],
+            2,
+            "does not go with pair_percentile",
+        ),
+        (&["rows.npy", "--budget", "0.1"], 2, "--epoch-seconds"),
         (&["rows.npy", "--oracle", "edges"], 2, "--labels"),
         (&["rows.npy", "--num-replicas", "0"], 2, "--num-replicas"),
         (&["rows.npy", "--num-replicas", "26"], 2, "26"),
@@ -427,4 +456,82 @@ fn nothing_that_is_read_is_written_over_and_no_file_twice() {
     }
     assert_eq!(std::fs::read(place.path().join("rows.npy")).unwrap(), before);
     assert!(!place.path().join("plan.npy").exists());
+}
+
+#[test]
+fn the_dial_is_followed_and_one_line_says_so() {
+    let place = place();
+    let arguments = [
+        "rows.npy",
+        "--hardness-share",
+        "0.5",
+        "--labels",
+        "classes.npy",
+        "--epochs",
+        "2",
+        "--out",
+        "plan.npy",
+    ];
+    let (status, error) = sample(place.path(), &arguments);
+    assert_eq!(status, Some(0), "{error}");
+    let share = error.split("a share of ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    assert!((share.parse::<f64>().unwrap() - 0.5).abs() < 0.1, "{error}");
+    for part in
+        ["more similar than uniform ones", "false negatives", "found: M = ", "--hardness-share changes it"]
+    {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    assert_eq!(plan(place.path().join("plan.npy")).len(), 50);
+}
+
+#[test]
+fn near_duplicates_and_those_above_a_ceiling_never_share_a_batch() {
+    let place = place();
+    let mut rows = npy::read_rows(place.path().join("rows.npy")).unwrap();
+    for twin in 0..40 {
+        let copy: Vec<f32> = rows.row(twin).iter().map(|value| value * 1.001 + 1e-4).collect();
+        rows.row_mut(260 + twin).copy_from_slice(&copy);
+    }
+    npy::write_rows(place.path().join("twins.npy"), rows.rows()).unwrap();
+    for extra in [["--groups", "near-duplicates"], ["--similarity-ceiling", "0.99999"]] {
+        for kind in ["walk", "nearest", "gcbs", "clusters"] {
+            let arguments = ["twins.npy", "--kind", kind, "--out", "plan.npy", extra[0], extra[1]];
+            let (status, error) = sample(place.path(), &arguments);
+            assert_eq!(status, Some(0), "{extra:?} {kind}: {error}");
+            for batch in plan(place.path().join("plan.npy")) {
+                let met = batch.iter().any(|member| *member < 40 && batch.contains(&(member + 260)));
+                assert!(!met, "{extra:?} {kind}: {batch:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_kinds_of_batches_are_compared() {
+    let place = place();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lookalike"));
+        let output = command.current_dir(place.path()).arg("compare-plans").args(arguments).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let (status, table, error) =
+        run(&["rows.npy", "--batch-size", "12", "--labels", "classes.npy", "--report", "compared.json"]);
+    assert_eq!(status, Some(0), "{error}");
+    for name in ["uniform", "walk ", "nearest", "gcbs", "clusters", "walk, hardness_share 0.5"] {
+        assert!(table.lines().any(|line| line.starts_with(name)), "{name}: {table}");
+    }
+    let text = std::fs::read_to_string(place.path().join("compared.json")).unwrap();
+    let rows: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
+    let nearest = rows.iter().find(|row| row["name"] == "nearest").unwrap();
+    assert_eq!((&nearest["share"], &nearest["reach"]), (&serde_json::json!(1.0), &serde_json::json!(1.0)));
+    for (arguments, said) in [
+        (&["rows.npy", "--batch-size", "301"][..], "batch_size = 301"),
+        (&["rows.npy", "--batch-size", "12", "--report", "rows.npy"], "rows.npy"),
+        (&["rows.npy", "--batch-size", "12", "--labels", "one.npy"], "all instances are of one class"),
+    ] {
+        let (status, _, error) = run(arguments);
+        assert_ne!(status, Some(0));
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
 }

@@ -92,7 +92,6 @@ pub const ENTRY: MethodEntry = MethodEntry {
     defaults: &[
         When::always(("loss.temperature", Value::Number(0.05))),
         When::always(("sampler.pairs", Value::Text("mean"))),
-        When::always(("sampler.coverage", Value::Text("cover"))),
     ],
     check,
     check_data,
