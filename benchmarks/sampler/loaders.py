@@ -36,7 +36,7 @@ def milliseconds(n: int, known: np.ndarray, kind: type, light: bool, batches: in
     sampler.light_states = light
     loader = kind(Indices(n), batch_sampler=sampler, num_workers=2)
     rows = torch.from_numpy(known)
-    times = []
+    times, begun = [], 0.0
     for at, indices in enumerate(loader):
         if at:
             times.append(time.perf_counter() - begun)
