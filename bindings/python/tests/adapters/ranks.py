@@ -1,7 +1,11 @@
-"""A process of two that shares batches out in one of several ways: ``ranks.py WAY``. Prints what each gets, or what is refused."""
+"""A process of two that shares batches out by one of several programs, in the right way and in wrong ones: ``ranks.py PROGRAM``.
+
+Writes what the process gets, or what is refused, by way.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 import warnings
 
@@ -18,19 +22,45 @@ def sampler(**options):
     return LookalikeBatchSampler(N, batch_size=B, kind="uniform", coverage="cover", **options)
 
 
-def with_lightning(made=None, **options):
+#: Made before anybody knows of the processes.
+EARLY = sampler()
+
+
+def with_torch():
+    distributed.init_process_group("gloo")
+    return {
+        "given": lambda: [batch.tolist() for batch in DataLoader(Indices(), batch_sampler=sampler())],
+        "made too early": lambda: list(EARLY),
+    }
+
+
+def with_accelerate():
+    from accelerate import Accelerator
+
+    def read(**options):
+        loader = Accelerator(cpu=True).prepare(DataLoader(Indices(), batch_sampler=sampler(**options)))
+        return [batch.tolist() for batch in loader]
+
+    return {
+        "given": lambda: read(rank=0, num_replicas=1),
+        "takes its part too": lambda: (Accelerator(cpu=True), read()),
+    }
+
+
+def with_lightning():
     import lightning
 
     class Kept(lightning.LightningModule):
         """Keeps what it was given, and trains on nothing."""
 
-        def __init__(self):
+        def __init__(self, made):
             super().__init__()
+            self.made = made
             self.weight = torch.nn.Parameter(torch.zeros(1))
             self.seen = []
 
         def train_dataloader(self):
-            return DataLoader(Indices(), batch_sampler=sampler() if made is None else made)
+            return DataLoader(Indices(), batch_sampler=self.made())
 
         def training_step(self, batch, index):
             self.seen.append(batch.tolist())
@@ -39,56 +69,35 @@ def with_lightning(made=None, **options):
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), lr=0.1)
 
-    trainer = lightning.Trainer(
-        max_epochs=1, accelerator="cpu", devices=2, strategy="ddp", logger=False, enable_progress_bar=False,
-        enable_model_summary=False, enable_checkpointing=False, **options,
-    )  # fmt: skip
-    module = Kept()
-    trainer.fit(module)
-    return module.seen
+    def fit(made, **options):
+        options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, **options}
+        trainer = lightning.Trainer(
+            max_epochs=1, accelerator="cpu", devices=2, strategy="ddp", enable_checkpointing=False, **options
+        )
+        module = Kept(made)
+        trainer.fit(module)
+        return module.seen
+
+    return {
+        "given": lambda: fit(sampler, use_distributed_sampler=False),
+        "made too early": lambda: fit(lambda: EARLY, use_distributed_sampler=False),
+        "by default": lambda: fit(sampler),
+    }
 
 
-def with_accelerate(**options):
-    from accelerate import Accelerator
-
-    accelerator = Accelerator(cpu=True)
-    loader = accelerator.prepare(DataLoader(Indices(), batch_sampler=sampler(**options)))
-    return [batch.tolist() for batch in loader]
-
-
-def by_itself():
-    distributed.init_process_group("gloo")
-    return [batch.tolist() for batch in DataLoader(Indices(), batch_sampler=sampler())]
-
-
-def made_too_early():
-    early = sampler()
-    distributed.init_process_group("gloo")
-    return list(early)
-
-
-WAYS = {
-    "itself": by_itself,
-    "too-early": made_too_early,
-    "accelerate": lambda: with_accelerate(rank=0, num_replicas=1),
-    "accelerate-found": with_accelerate,
-    "lightning": lambda: with_lightning(use_distributed_sampler=False),
-    "lightning-default": with_lightning,
-    "lightning-too-early": lambda: with_lightning(sampler(), use_distributed_sampler=False),
-}
-
-
-def main(way: str) -> None:
+def main(program: str) -> None:
     warnings.filterwarnings("ignore")
-    try:
-        said = f"batches {WAYS[way]()}"
-    except (RuntimeError, TypeError) as error:
-        said = f"refused {type(error).__name__}: {error}"
-    rank = distributed.get_rank() if distributed.is_initialized() else 0
-    with open(f"said.{rank}", "w", encoding="utf-8") as file:
-        file.write(said)
-    if distributed.is_initialized():
-        distributed.destroy_process_group()
+    said = {}
+    for way, run in {"torch": with_torch, "accelerate": with_accelerate, "lightning": with_lightning}[
+        program
+    ]().items():
+        try:
+            said[way] = run()
+        except (RuntimeError, TypeError) as error:
+            said[way] = f"{type(error).__name__}: {error}"
+    with open(f"said.{distributed.get_rank()}", "w", encoding="utf-8") as file:
+        json.dump(said, file)
+    distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -126,6 +126,20 @@ class States(unittest.TestCase):
                 copied = pickle.loads(pickle.dumps(batches))
                 self.assertEqual(copied.position, batches.position)
 
+    def test_who_gives_the_rest_of_a_loaded_epoch_up_is_told(self):
+        whole = sampler(embeddings=embed_all())
+        epochs(whole, whole, 1)
+        state = next(whole.state_dict(consumed=at + 1) for at, _ in enumerate(whole) if at == 4)
+        again = sampler(embeddings=embed_all())
+        again.load_state_dict(state)
+        # As accelerate does in a loader that was not told the epoch.
+        loader = Accelerator(cpu=True).prepare(DataLoader(Indices(), batch_sampler=again))
+        with self.assertWarnsRegex(UserWarning, "in the middle of epoch 1.*given up for epoch 0.*loader.set_epoch"):
+            next(iter(loader))
+        again.load_state_dict(state)
+        loader.set_epoch(1)
+        self.assertEqual(len(epochs(again, loader, 1)), N // B - 5)
+
     def test_at_the_end_of_an_epoch_nothing_must_be_said(self):
         for name, made in loaders().items():
             with self.subTest(name):

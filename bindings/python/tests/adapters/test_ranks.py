@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import json
 import tempfile
 import unittest
 import warnings
@@ -19,31 +19,31 @@ from torch.utils.data import DataLoader
 SCRIPT = Path(__file__).parent / "ranks.py"
 
 
-def said(way):
-    with tempfile.TemporaryDirectory() as folder:
-        torchrun(SCRIPT, way, folder=folder)
-        return [Path(folder, f"said.{rank}").read_text(encoding="utf-8") for rank in range(2)]
-
-
 class TwoProcesses(unittest.TestCase):
-    def test_each_batch_is_one_process_s(self):
-        for way in ("itself", "accelerate", "lightning"):
-            with self.subTest(way):
-                parts = [ast.literal_eval(one.removeprefix("batches ")) for one in said(way)]
-                self.assertEqual([len(part) for part in parts], [10, 10])
-                self.assertEqual(len(set(chain(*parts[0], *parts[1]))), N)
+    def shares(self, program, **refused):
+        """What is right gives each batch to one process, and all others are refused on both."""
+        with tempfile.TemporaryDirectory() as folder:
+            torchrun(SCRIPT, program, folder=folder)
+            said = [json.loads(Path(folder, f"said.{rank}").read_text(encoding="utf-8")) for rank in range(2)]
+        self.assertEqual([len(one["given"]) for one in said], [10, 10])
+        self.assertEqual(len(set(chain(*said[0]["given"], *said[1]["given"]))), N)
+        for one in said:
+            self.assertEqual(set(one), {"given", *(way.replace("_", " ") for way in refused)})
+            for way, message in refused.items():
+                self.assertRegex(str(one[way.replace("_", " ")]), message)
 
-    def test_what_would_not_share_is_refused_with_what_to_do(self):
-        expected = {
-            "too-early": "refused RuntimeError: .*made before torch.distributed.*rank= and num_replicas=",
-            "accelerate-found": "refused RuntimeError: accelerate shares.*rank=0 and num_replicas=1",
-            "lightning-default": "refused TypeError: .*use_distributed_sampler=False.*rank= and num_replicas=",
-            "lightning-too-early": "refused RuntimeError: .*made before torch.distributed",
-        }
-        for way, message in expected.items():
-            with self.subTest(way):
-                for one in said(way):
-                    self.assertRegex(one, message)
+    def test_pytorch(self):
+        self.shares("torch", made_too_early="RuntimeError: .*before torch.distributed.*rank= and num_replicas=")
+
+    def test_accelerate(self):
+        self.shares("accelerate", takes_its_part_too="RuntimeError: accelerate shares.*rank=0 and num_replicas=1")
+
+    def test_lightning(self):
+        self.shares(
+            "lightning",
+            made_too_early="RuntimeError: .*made before torch.distributed",
+            by_default="TypeError: .*use_distributed_sampler=False.*rank= and num_replicas=",
+        )
 
 
 class OneProcess(unittest.TestCase):
