@@ -314,7 +314,7 @@ impl Inner {
         self.warnings.extend(self.sampler.take_warnings().iter().map(ToString::to_string));
         let report = self.sampler.report();
         if report.builds > builds {
-            self.news = report.in_one_line();
+            self.news = self.sampler.in_one_line();
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ class Dial(unittest.TestCase):
 
     def test_what_cannot_be_reached_and_what_is_all_alike_are_said(self):
         known = rows()
-        with self.assertWarnsRegex(UserWarning, "hardness_share = 0.9 is not reached: .* the budget allows"):
+        with self.assertWarnsRegex(UserWarning, "hardness_share = 0.9 is not met: .* the budget allows"):
             next(iter(LookalikeBatchSampler(N, batch_size=B, embeddings=known, hardness_share=0.9, epoch_seconds=1e-6)))
         with self.assertWarnsRegex(UserWarning, "all embeddings are alike"):
             lookalike.plan(np.ones((N, 4), np.float32), B, hardness_share=0.5)

@@ -86,7 +86,7 @@ pub enum SamplingError {
     /// A group has more members than an epoch that is to use each of them has batches.
     #[error(
         "group {group} has {members} members, but an epoch only {batches} batches, and each is to come once and no two \
-         together; smaller batches, smaller groups, or repeat without uniform epochs would do"
+         together; smaller batches, smaller groups, or coverage = \"repeat\" with uniform_epochs = 0 would do"
     )]
     LargeGroup {
         /// The identifier that was given.
@@ -232,6 +232,27 @@ impl From<KernelError> for SamplingError {
     }
 }
 
+/// What keeps candidates from being more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CandidateLimit {
+    /// Nothing.
+    None,
+    /// There are no more instances.
+    Instances,
+    /// The budget allows no more.
+    Budget,
+}
+
+impl std::fmt::Display for CandidateLimit {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::None => "",
+            Self::Instances => ", all others there are",
+            Self::Budget => ", the most that the budget allows; a larger budget would make them harder",
+        })
+    }
+}
+
 /// Something that was put right and that the user should be told.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -258,18 +279,41 @@ pub enum Warning {
     },
     /// Batches are not as hard as was asked for.
     #[error(
-        "hardness_share = {asked} is not reached: batches come to {reached} with {candidates} candidates, {}",
-        if *by_budget { "the most that the budget allows; a larger budget would make them harder" } else { "the most there are" }
+        "hardness_share = {asked} is not met: batches come to {share} with {candidates} candidates{limit}"
     )]
-    ShareNotReached {
+    ShareMissed {
         /// The share asked for.
         asked: String,
         /// The share that batches come to.
-        reached: String,
+        share: String,
         /// Candidates of each instance, M.
         candidates: usize,
-        /// Whether a budget set that number.
-        by_budget: bool,
+        /// What keeps them from being more.
+        limit: CandidateLimit,
+    },
+    /// There are not two batches to compare.
+    #[error(
+        "hardness_share has no meaning here: {embedded} instances do not fill two batches of {batch_size}; smaller batches would be of different \
+         instances"
+    )]
+    OneBatch {
+        /// Instances with an embedding.
+        embedded: usize,
+        /// Instances a batch.
+        batch_size: usize,
+    },
+    /// Many places of batches went to instances that the epoch had already.
+    #[error(
+        "repeated instances fill {members} places of {batches} batches from step {step} on: nobody else was found below the ceiling; a higher \
+         one would let more instances come"
+    )]
+    Repeated {
+        /// Batches consumed before them.
+        step: u64,
+        /// Places.
+        members: u64,
+        /// Batches planned.
+        batches: usize,
     },
     /// No embedding is nearer to one than to another.
     #[error(
@@ -288,6 +332,16 @@ pub enum Warning {
         step: u64,
         /// Edges that were found.
         edges: usize,
+    },
+    /// There is a graph, but nobody of it can come.
+    #[error(
+        "all batches are uniform from step {step} to the next refresh: the {embedded} instances that have an embedding came in this epoch already"
+    )]
+    AllUsed {
+        /// Batches consumed at the time.
+        step: u64,
+        /// Instances with an embedding.
+        embedded: usize,
     },
     /// Some places of batches went to instances that are too similar.
     #[error(

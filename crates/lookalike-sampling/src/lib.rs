@@ -11,7 +11,7 @@ pub mod walk;
 
 pub use compare::{ComparisonOptions, PlanComparison, compare_plans};
 pub use dial::{Calibration, DialInput, HardnessScale, calibrate, hardness_scale};
-pub use error::{SamplingError, Warning};
+pub use error::{CandidateLimit, SamplingError, Warning};
 pub use graph::{
     CandidateDraw, EdgeWeights, GraphOptions, GraphStatistics, PairRows, ProximityGraph, knn_graph,
     pair_percentile, proximity_graph,

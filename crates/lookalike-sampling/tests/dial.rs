@@ -5,8 +5,8 @@
 use lookalike_base::{Matrix, Seed, Silent, Watch};
 use lookalike_kernels::Scoring;
 use lookalike_sampling::{
-    Coverage, DialInput, HardnessShare, PairRows, RestartSchedule, Sampler, SamplerKind, SamplerOptions,
-    Warning, calibrate, hardness_scale,
+    Coverage, DialInput, HardnessShare, PairRows, RankSplit, Ranks, RestartSchedule, RunData, Sampler,
+    SamplerKind, SamplerOptions, Warning, calibrate, hardness_scale,
 };
 
 /// Instances of classes whose members are nearer to each other, in no order.
@@ -120,7 +120,7 @@ fn a_budget_limits_the_candidates_and_what_it_allows_is_said() {
     let found = calibrate(&tight, 0.9, Watch::default()).unwrap();
     let allowed = found.most_candidates.unwrap();
     assert!(found.candidates <= allowed.max(found.neighbors) && found.candidates < free.candidates);
-    assert!(found.is_short() && !free.is_short());
+    assert!(found.is_missed() && !free.is_missed());
 
     let options = SamplerOptions { epoch_seconds: Some(1e-6), ..dialled(0.9, 64) };
     let (mut sampler, _) = Sampler::new(4000, options, Seed(1)).unwrap();
@@ -128,7 +128,7 @@ fn a_budget_limits_the_candidates_and_what_it_allows_is_said() {
     let warnings: Vec<String> = sampler.take_warnings().iter().map(ToString::to_string).collect();
     let said = |part: &str| warnings.iter().any(|warning| warning.contains(part));
     assert!(
-        said("hardness_share = 0.9 is not reached") && said("the most that the budget allows"),
+        said("hardness_share = 0.9 is not met") && said("the most that the budget allows"),
         "{warnings:?}"
     );
 }
@@ -183,4 +183,67 @@ fn what_the_dial_finds_itself_is_refused_beside_it() {
     // An arm of another kind differs in its kind alone.
     let nearest = SamplerOptions { kind: SamplerKind::Nearest, ..dialled(0.5, 10) };
     assert!(nearest.check(1000).is_ok());
+}
+
+#[test]
+fn a_graph_of_those_who_came_already_is_said_to_change_nothing() {
+    let rows = classes(2000, 20, 12);
+    let options = SamplerOptions { refresh_every: 10, ..dialled(0.5, 20) };
+    let (mut sampler, _) = Sampler::new(2000, options, Seed(1)).unwrap();
+    for step in 0..11 {
+        let batch = sampler.next_segment().unwrap().batches.swap_remove(0);
+        let values = batch.iter().flat_map(|member| rows.row(*member as usize)).copied().collect();
+        sampler.record(&batch, Matrix::new(values, 12).unwrap().rows(), step).unwrap();
+        sampler.advance().unwrap();
+    }
+    let warnings = sampler.take_warnings();
+    assert!(warnings.contains(&Warning::AllUsed { step: 10, embedded: 200 }), "{warnings:?}");
+}
+
+#[test]
+fn many_small_classes_are_met_too_though_a_sample_tears_them_apart() {
+    // Classes of 15 in batches of 32, of which a sample has 6 in batches of 13.
+    let rows = classes(20_000, 1333, 32);
+    let nearest = SamplerOptions { kind: SamplerKind::Nearest, hardness_share: None, ..dialled(0.0, 32) };
+    let (hardest, _) = hardness(&rows, nearest);
+    for share in [0.2, 0.5] {
+        let (found, _) = hardness(&rows, dialled(share, 32));
+        assert!((found / hardest - share).abs() < 0.1, "{share} {}", found / hardest);
+    }
+}
+
+#[test]
+fn small_batches_are_met_and_where_there_is_one_batch_it_is_said() {
+    let rows = classes(3000, 300, 16);
+    for size in [2, 3] {
+        let nearest =
+            SamplerOptions { kind: SamplerKind::Nearest, hardness_share: None, ..dialled(0.0, size) };
+        let (hardest, _) = hardness(&rows, nearest);
+        let (found, _) = hardness(&rows, dialled(0.5, size));
+        assert!((found / hardest - 0.5).abs() < 0.1, "{size} {}", found / hardest);
+    }
+    let few = classes(60, 3, 16);
+    let (_, mut sampler) = hardness(&few, dialled(0.5, 40));
+    let warnings = sampler.take_warnings();
+    assert!(warnings.contains(&Warning::OneBatch { embedded: 60, batch_size: 40 }), "{warnings:?}");
+}
+
+#[test]
+fn ranks_do_not_limit_their_candidates_by_their_own_speed() {
+    let options = SamplerOptions { epoch_seconds: Some(5.0), ..dialled(0.5, 10) };
+    let ranks = Ranks { rank: 0, count: 2, split: RankSplit::Batches };
+    let data = RunData { ranks, ..RunData::default() };
+    let error = Sampler::with_data(1000, options, Seed(1), data).unwrap_err().to_string();
+    assert!(error.contains("epoch_seconds does not go with several ranks"), "{error}");
+}
+
+#[test]
+fn graphs_of_rows_that_are_all_alike_are_said_to_be_without_a_dial_too() {
+    let rows = Matrix::new(vec![1.0; 200 * 4], 4).unwrap();
+    for kind in [SamplerKind::Walk, SamplerKind::Nearest] {
+        let options = SamplerOptions { kind, hardness_share: None, ..dialled(0.5, 10) };
+        let (mut sampler, _) = Sampler::new(200, options, Seed(1)).unwrap();
+        sampler.rebuild_from(rows.rows(), &Silent).unwrap();
+        assert_eq!(sampler.take_warnings(), [Warning::AllAlike { step: 0 }], "{kind:?}");
+    }
 }

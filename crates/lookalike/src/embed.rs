@@ -132,7 +132,7 @@ fn of_texts(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Fa
         Failure::usage(format!("{} is the folder of a sentence encoder: give --texts FILE", run.display()))
     })?;
     let lines = out.with_extension("jsonl");
-    check_outputs(&[file], &[out, &lines])?;
+    check_outputs(&[file, run], &[out, &lines])?;
     let precision = encoding.precision.unwrap_or_default();
     let device = options.device.as_deref().unwrap_or("cpu");
     let mut encoder = text::open_encoder(run, device, precision)?;

@@ -294,7 +294,10 @@ impl Arguments {
         labels: Option<&[u32]>,
         cancellation: &Cancellation,
     ) -> Result<String, SamplingError> {
-        if self.batch_size * if self.split == RankSplit::Within { self.num_replicas } else { 1 } < 2 {
+        // What all replicas share is one batch.
+        let parts = if self.split == RankSplit::Within { self.num_replicas } else { 1 };
+        let batch_size = self.batch_size * parts;
+        if batch_size < 2 {
             return Ok("batches of one have no negatives".to_owned());
         }
         let watch = Watch { progress: &Silent, cancellation };
@@ -311,7 +314,7 @@ impl Arguments {
                 present: None,
                 pairs: self.pairs,
                 scoring: self.scoring.unwrap_or_default(),
-                batch_size: sampler.options().batch_size,
+                batch_size,
                 coverage: sampler.options().coverage,
                 seed: Seed(self.seed),
                 build: 0,

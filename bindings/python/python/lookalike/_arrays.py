@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
@@ -118,5 +119,8 @@ def count(name: str, value: Any, least: int = 0) -> int:
 
 def warn(messages: Iterable[str]) -> None:
     """Tells the user what was put right."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] == "lookalike":
+        level, frame = level + 1, frame.f_back
     for message in messages:
-        warnings.warn(message, UserWarning, stacklevel=4)
+        warnings.warn(message, UserWarning, stacklevel=level)

@@ -285,6 +285,7 @@ def plan(
         if given:
             raise ValueError(f"{given[0]} goes with embeddings: give those instead of a graph or a number of instances")
         return _over_graph(graph, size, kind, coverage, restart, temperature, fraction, groups, labels, number, seed)
+    _options.check_read(kind, hardness_share, candidates, neighbors, restart, coverage, labels)
     rows = _arrays.matrix("embeddings", graph, pairs=pairs is not None)
     options = _options.as_json(
         **of_embeddings,

@@ -62,6 +62,32 @@ def schedule(name: str, value: Schedule) -> dict[str, float]:
     return {part: _arrays.number(f"{name}.{part}", number) for part, number in named.items()}
 
 
+def check_read(
+    kind: Kind,
+    hardness_share: float | None,
+    candidates: int | None,
+    neighbors: int | None,
+    restart: Schedule | None,
+    coverage: Coverage | None,
+    labels: ArrayLike | None,
+) -> None:
+    """Refuses what a plan of this kind does not read, as if it had been given for nothing."""
+    if kind == "walk":
+        return
+    cuts = kind in ("gcbs", "clusters")
+    given = {
+        "hardness_share": hardness_share is not None,
+        "candidates": candidates is not None,
+        "neighbors": neighbors is not None and kind != "gcbs",
+        "restart": restart is not None,
+        "labels": labels is not None and (cuts or kind == "uniform"),
+        'coverage = "repeat"': coverage == "repeat" and (cuts or kind == "uniform"),
+    }
+    for option, unread in given.items():
+        if unread:
+            raise ValueError(f"{option} does not go with kind = {kind!r}, which does not read it")
+
+
 def restart_at(value: Schedule | None, epoch: int) -> float:
     """The restart probability in an epoch, by default as published."""
     read = schedule("restart", (0.2, 0.05, 7.5) if value is None else value)

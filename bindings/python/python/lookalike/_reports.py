@@ -255,7 +255,8 @@ class Calibration(Report):
     #: Mean similarity in uniform batches, and in batches of nearest neighbours, which is estimated from a sample.
     uniform: float
     nearest: float
-    #: Instances in that sample.
+    #: Instances that had an embedding, and those of them in the sample.
+    embedded: int
     sampled: int
     #: The most candidates that the budget allows; None where it sets no limit.
     most_candidates: int | None

@@ -113,6 +113,11 @@ class BatchSamplers:
                 f"these are the saved options of a run, {self!r}, without their {' and '.join(self._lost)}, which no file holds; "
                 "make the batch sampler anew"
             )
+        if self._options.get("epoch_seconds") is not None and _processes() > 1:
+            raise ValueError(
+                "epoch_seconds does not go with several processes: each would count the candidates that its own speed allows, "
+                "and plan other batches"
+            )
         training = _frames.training()
         self._install(training)
         size = min(self._options.get("batch_size", batch_size), len(dataset))
@@ -136,8 +141,8 @@ class BatchSamplers:
             options = {**self._options, **fixed, "groups": groups, "embeddings": known if known is not _LATER else None}
             if self._embeddings is not None:
                 options.setdefault("uniform_epochs", 0)
-            if "neighbors" in options or (len(dataset) <= 100 and "hardness_share" not in options):
-                options["neighbors"] = max(1, min(options.get("neighbors", 100), len(dataset) - 1))
+            if "neighbors" in options:
+                options["neighbors"] = max(1, min(options["neighbors"], len(dataset) - 1))
         sampler = self._made(dataset, options)
         if name is not None:
             self.samplers[name], self._datasets[name] = sampler, weakref.ref(dataset)
@@ -210,7 +215,9 @@ class BatchSamplers:
             return _LATER
         else:
             known = _same_for_all(self._embeddings(dataset))
-        rows = known[0] if is_pair(known) else known
+        rows = (
+            None if known is None else _arrays.matrix("embeddings", known, pairs=self._options.get("pairs") is not None)
+        )
         if rows is not None and len(rows) != len(dataset):
             raise ValueError(
                 f"embeddings of {len(rows)} rows do not fit a data set of {len(dataset)}; for several data sets give a function from "
@@ -341,9 +348,17 @@ def _described(embeddings: Any, groups: Any, evaluation: str, record: bool, plan
     return f"lookalike.batch_sampler({', '.join(parts)})"
 
 
+def _processes() -> int:
+    from torch import distributed
+
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1
+
+
 def _word(value: Any) -> str:
     if callable(value):
         return getattr(value, "__qualname__", type(value).__name__)
+    if isinstance(value, Plan):
+        return f"plan{value.batches.shape}".replace(" ", "")
     if _is_small(value):
         return repr(value)
     parts = value if is_pair(value) else [value]

@@ -386,7 +386,7 @@ impl Trainer {
         }
         // Once for the first graph, and again where the dial came to something else.
         let is_new = before.builds == 0 && after.builds > 0 || after.calibrations != before.calibrations;
-        if let Some(line) = after.in_one_line().filter(|_| is_new) {
+        if let Some(line) = self.sampler.in_one_line().filter(|_| is_new) {
             progress.note(&format!("epoch {epoch}: {line}"));
         }
         self.record_segment(epoch, &segment, progress)?;

@@ -82,16 +82,28 @@ pub struct Calibration {
     pub uniform: f64,
     /// Mean similarity in batches of nearest neighbours, estimated from a sample.
     pub nearest: f64,
-    /// Instances in that sample.
+    /// Instances that had an embedding.
+    pub embedded: usize,
+    /// Instances of these in the sample.
     pub sampled: usize,
     /// The most candidates that the budget allows, where it set a limit.
     pub most_candidates: Option<usize>,
 }
 
 impl Calibration {
-    /// Whether the share falls short of what was asked for.
-    pub fn is_short(&self) -> bool {
-        self.asked - self.share > MISSED
+    /// Whether the share is not what was asked for.
+    pub fn is_missed(&self) -> bool {
+        (self.asked - self.share).abs() > MISSED
+    }
+
+    /// The calibration for a second graph, where the first one missed the share and other candidates can meet it: their number goes with the
+    /// share, which is close where the share is small and on the safe side where it is large.
+    pub(crate) fn corrected(&self, neighbors: usize) -> Option<Self> {
+        let factor = (self.asked / self.share.max(1e-3)).clamp(0.5, 2.0);
+        let most = self.most_candidates.unwrap_or(self.embedded - 1);
+        let candidates =
+            ((self.candidates as f64 * factor).round() as usize).clamp(neighbors.min(most), most);
+        (self.is_missed() && candidates != self.candidates).then_some(Self { candidates, neighbors, ..*self })
     }
 
     /// Neighbours that a graph is built with, so that fewer or more of them can be walked.
@@ -184,6 +196,7 @@ pub fn calibrate(input: &DialInput<'_>, asked: f64, watch: Watch<'_>) -> Result<
         restart: RESTART,
         uniform: scale.uniform,
         nearest: scale.nearest,
+        embedded: sample.instances,
         sampled: sample.drawn(),
         most_candidates: limit,
     })

@@ -62,8 +62,10 @@ impl<'a> Sample<'a> {
         let mut stream = input.seed.stream("calibration", input.build, 0, 0);
         let drawn = sampled(total, input.present, count as u32, &mut stream);
         let rows = read(input.rows, &drawn)?;
-        let fitting =
-            |count: usize| scaled(input.batch_size, count, instances).max(SMALLEST_BATCH).min(count);
+        let fitting = |count: usize| {
+            let least = SMALLEST_BATCH.min(input.batch_size);
+            scaled(input.batch_size, count, instances).max(least).min(count)
+        };
         let batch_size = fitting(count);
         let begun = Instant::now();
         let own = HardnessScale {

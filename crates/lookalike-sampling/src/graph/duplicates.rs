@@ -3,9 +3,12 @@
 use crate::graph::ProximityGraph;
 use crate::plan::groups::Groups;
 
+/// Rows are equal where rounding can be all that keeps their similarity from 1.
+const EQUAL: f32 = 1e-6;
+
 impl Groups {
     /// Groups of near duplicates, found in a graph of nearest neighbours: two instances belong together where each is a neighbour of the
-    /// other and their distance is at most `factor` times the median distance of an instance to its nearest neighbour, or where a chain of such
+    /// other, or they are equal, and their distance is at most `factor` times the median distance of an instance to its nearest neighbour, or where a chain of such
     /// pairs ties them. Everybody else is a group alone.
     ///
     /// Distances are those of unit vectors, √(2 − 2s). What counts as near is so measured by the data: where everybody has a neighbour
@@ -27,7 +30,9 @@ impl Groups {
                     if distance(*similarity) > limit {
                         break;
                     }
-                    if *other > own && graph.neighbors(*other).contains(&own) {
+                    // Equal rows name only the first of them as their neighbours.
+                    let equal = *similarity > 1.0 - EQUAL;
+                    if equal || *other > own && graph.neighbors(*other).contains(&own) {
                         sets.join(own, *other);
                     }
                 }
@@ -98,6 +103,17 @@ mod tests {
         assert_eq!(groups.count(), 600 - 100 - 3);
         assert!((0..100).all(|twin| groups.equal(twin, 500 + twin)));
         assert!((201..204).all(|link| groups.equal(200, link)));
+    }
+
+    #[test]
+    fn more_equal_rows_than_an_instance_has_neighbors_are_one_group() {
+        let mut stream = Seed(6).stream("test", 0, 0, 0);
+        let mut rows = Matrix::new((0..500 * 16).map(|_| stream.normal()).collect(), 16).unwrap();
+        let copy = rows.row(3).to_vec();
+        (400..500).for_each(|instance| rows.row_mut(instance).copy_from_slice(&copy));
+        let groups = near_duplicates(&rows, 0.5);
+        assert_eq!(groups.count(), 400);
+        assert!((400..500).all(|instance| groups.equal(3, instance)));
     }
 
     #[test]

@@ -197,6 +197,12 @@ impl<'a> Planner<'a> {
                 return Some((found, false));
             }
         }
+        for _ in 0..MAX_TRIES {
+            let Some(drawn) = self.unused.draw(stream) else { break };
+            if self.fits(drawn, open) {
+                return Some((drawn, false));
+            }
+        }
         let drawn = (0..MAX_TRIES).map(|_| stream.below(self.input.instances as u32));
         let mut free = drawn.filter(|instance| !self.inside.contains(*instance));
         let found = free.find(|instance| self.fits(*instance, open))?;

@@ -361,6 +361,37 @@ impl Sampler {
         }
     }
 
+    /// In one line how much harder than uniform ones the batches of the running epoch are, and what would change that; `None` where nothing
+    /// was measured.
+    pub fn in_one_line(&self) -> Option<String> {
+        let tenths = self.current.hardness;
+        let (sum, batches) =
+            tenths.iter().fold((0.0, 0), |(sum, batches), tenth| (sum + tenth.sum, batches + tenth.batches));
+        let hardness = (batches > 0).then(|| sum / batches as f64)?;
+        let advice = match (&self.options.kind, &self.sets[..]) {
+            (SamplerKind::Walk, [SetState { calibration: Some((_, found)), .. }])
+                if found.nearest > found.uniform =>
+            {
+                let share = hardness / (found.nearest - found.uniform);
+                let (candidates, neighbors, restart) = (found.candidates, found.neighbors, found.restart);
+                format!(
+                    ", a share of {share:.2} of what nearest neighbors have, by M = {candidates}, K = {neighbors}, restart {restart}; \
+                     hardness_share changes it"
+                )
+            }
+            (SamplerKind::Walk, _) if self.options.hardness_share.is_some() => {
+                "; hardness_share changes it".to_owned()
+            }
+            (SamplerKind::Walk, _) => {
+                "; more candidates or fewer neighbors make them harder, and hardness_share sets how hard they are"
+                    .to_owned()
+            }
+            _ => String::new(),
+        };
+        let line = format!("batches are {hardness:.3} more similar than uniform ones{advice}");
+        Some(line)
+    }
+
     /// What was put right since the last call and should be told to the user.
     pub fn take_warnings(&mut self) -> Vec<Warning> {
         std::mem::take(&mut self.warnings)

@@ -261,6 +261,11 @@ impl SamplerOptions {
             let expected = "above 0 and finite";
             return Err(SamplingError::Number { option: "epoch_seconds", value, expected });
         }
+        if self.epoch_seconds.is_some() && self.hardness_share.is_none() {
+            let (option, with) = ("epoch_seconds", "options without hardness_share");
+            let reason = "it limits the candidates that the share finds";
+            return Err(SamplingError::Combination { option, with, reason });
+        }
         let Some(share) = self.hardness_share else { return Ok(()) };
         share.check()?;
         let found = "the share finds candidates, neighbors and restart on the data";

@@ -7,7 +7,7 @@ use lookalike_metrics::PairSum;
 use crate::error::{SamplingError, Warning};
 use crate::plan::ceiling::{Ceiling, Limits};
 use crate::plan::hardness::tally;
-use crate::plan::{PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
+use crate::plan::{BatchOrigins, Coverage, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
 use crate::sampler::Sampler;
 use crate::sampler::options::SamplerKind;
 use crate::sampler::run_data::Avoid;
@@ -57,6 +57,18 @@ impl Sampler {
         if members > 0 {
             let batches = segment.batches.len();
             self.warn(vec![Warning::AboveCeiling { step: self.steps, members, batches }]);
+        }
+        let repeated = segment.origins.iter().map(|origins| origins.repeated).sum::<u64>();
+        let places = segment.origins.iter().map(BatchOrigins::members).sum::<u64>();
+        if repeated * 100 > places && self.options.coverage == Coverage::Cover {
+            let batches = segment.batches.len();
+            self.warn(vec![Warning::Repeated { step: self.steps, members: repeated, batches }]);
+        }
+        let uniform = segment.origins.iter().all(|origins| origins.uniform == origins.members());
+        let mixed = self.options.uniform_fraction >= 1.0;
+        if uniform && !mixed && !self.is_uniform() && self.sets.iter().any(|set| set.graph.edges() > 0) {
+            let embedded = self.store.present.count();
+            self.warn(vec![Warning::AllUsed { step: self.steps, embedded }]);
         }
         Ok(segment)
     }

@@ -3,10 +3,11 @@
 use std::time::Instant;
 
 use lookalike_base::{Progress, RowSource, Silent, Watch};
+use lookalike_metrics::PairSum;
 use lookalike_metrics::UNLABELLED;
 
 use crate::dial::{Calibration, DialInput, calibrate};
-use crate::error::{SamplingError, Warning};
+use crate::error::{CandidateLimit, SamplingError, Warning};
 use crate::graph::weights::EdgeWeights;
 use crate::graph::{ProximityGraph, knn_graph, pair_percentile, proximity_graph};
 use crate::plan::bandwidth::bandwidth_order;
@@ -147,6 +148,9 @@ impl Sampler {
                 warnings.extend(advice);
             }
         }
+        if !options.kind.is_order() && options.pairs.is_none() && options.hardness_share.is_none() {
+            self.check_alike(&built.graph, rows, present, warnings);
+        }
         if let Some(share) = options.edge_percentile {
             built.limit = built.graph.similarity_percentile(share).map(f64::from);
         }
@@ -179,7 +183,11 @@ impl Sampler {
         let asked = share.at(self.epoch);
         let input = self.dial(set, rows, present);
         let silent = Watch { progress: &Silent, cancellation: watch.cancellation };
-        let known = set.calibration.filter(|(epoch, known)| *epoch == self.epoch && known.asked == asked);
+        let embedded = present.map_or(set.instances, InstanceSet::count);
+        // What was found for many fewer embeddings does not hold.
+        let holds =
+            |known: &Calibration| known.asked == asked && embedded <= known.embedded + known.embedded / 10;
+        let known = set.calibration.filter(|(epoch, known)| *epoch == self.epoch && holds(known));
         let mut calibration = match known {
             Some((_, known)) => known,
             None => calibrate(&input, asked, silent)?,
@@ -187,21 +195,69 @@ impl Sampler {
         let neighbors = if known.is_some() { calibration.neighbors } else { calibration.spare_neighbors() };
         let options = self.options.graph(calibration.candidates, neighbors);
         let (graph, _) = proximity_graph(rows, present, &options, set.seed, self.builds, watch)?;
-        built.graph = if known.is_some() { graph } else { calibration.fit(graph, &input, silent)? };
+        built.graph = if known.is_some() {
+            graph
+        } else if embedded + set.instances / 10 < set.instances {
+            // Most of a batch is drawn from outside the graph: whole batches say little about it.
+            graph.truncated(calibration.neighbors)
+        } else {
+            let neighbors = calibration.neighbors;
+            let first = calibration.fit(graph, &input, silent)?;
+            match calibration.corrected(neighbors) {
+                None => first,
+                Some(mut second) => {
+                    let options = self.options.graph(second.candidates, second.spare_neighbors());
+                    let (graph, _) = proximity_graph(rows, present, &options, set.seed, self.builds, watch)?;
+                    let fitted = second.fit(graph, &input, silent)?;
+                    if (second.share - asked).abs() < (calibration.share - asked).abs() {
+                        calibration = second;
+                        fitted
+                    } else {
+                        first
+                    }
+                }
+            }
+        };
         if known.is_none() {
-            if calibration.nearest <= calibration.uniform {
+            if embedded < 2 * input.batch_size {
+                warnings.push(Warning::OneBatch { embedded, batch_size: input.batch_size });
+            } else if calibration.nearest <= calibration.uniform {
                 warnings.push(Warning::AllAlike { step: self.steps });
-            } else if calibration.is_short() {
-                warnings.push(Warning::ShareNotReached {
+            } else if calibration.is_missed() {
+                let Calibration { share, candidates, most_candidates, .. } = calibration;
+                warnings.push(Warning::ShareMissed {
                     asked: format!("{asked}"),
-                    reached: format!("{:.2}", calibration.share),
-                    candidates: calibration.candidates,
-                    by_budget: calibration.most_candidates.is_some(),
+                    share: format!("{share:.2}"),
+                    candidates,
+                    limit: match most_candidates {
+                        Some(most) if candidates >= most => CandidateLimit::Budget,
+                        None if candidates + 1 >= embedded => CandidateLimit::Instances,
+                        _ => CandidateLimit::None,
+                    },
                 });
             }
         }
         built.calibration = Some((self.epoch, calibration));
         Ok(())
+    }
+
+    /// Warns where neighbours are no more similar than any two instances.
+    fn check_alike(
+        &self,
+        graph: &ProximityGraph,
+        rows: &dyn RowSource,
+        present: Option<&InstanceSet>,
+        warnings: &mut Vec<Warning>,
+    ) {
+        let (_, _, similarities) = graph.parts();
+        let sum: f64 = similarities.iter().map(|similarity| f64::from(*similarity)).sum();
+        let everybody =
+            (0..rows.len()).filter(|instance| present.is_none_or(|set| set.contains(*instance as u32)));
+        let uniform = PairSum::of(rows, everybody).mean().unwrap_or_default();
+        let enough = graph.edges() > 0 && graph.instances() > 2;
+        if enough && sum / similarities.len() as f64 - uniform < 1e-6 {
+            warnings.push(Warning::AllAlike { step: self.steps });
+        }
     }
 
     /// What the dial of a data set depends on.

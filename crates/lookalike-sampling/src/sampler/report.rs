@@ -62,25 +62,3 @@ pub struct SamplerReport {
     /// Seconds spent on them by this process.
     pub build_seconds: f64,
 }
-
-impl SamplerReport {
-    /// In one line how much harder than uniform ones the batches of the running epoch are, and what would change that; `None` where nothing
-    /// was measured.
-    pub fn in_one_line(&self) -> Option<String> {
-        let (sum, batches) = self
-            .current
-            .hardness
-            .iter()
-            .fold((0.0, 0), |(sum, batches), tenth| (sum + tenth.sum, batches + tenth.batches));
-        let hardness = (batches > 0).then(|| sum / batches as f64)?;
-        let known = match &self.calibrations[..] {
-            [Some(found)] => format!(
-                ", a share of {:.2} of what nearest neighbors have, by M = {}, K = {}, restart {}; hardness_share changes it",
-                found.share, found.candidates, found.neighbors, found.restart
-            ),
-            found if found.iter().any(Option::is_some) => "; hardness_share changes it".to_owned(),
-            _ => "; more candidates or fewer neighbors make them harder, and hardness_share sets how hard they are".to_owned(),
-        };
-        Some(format!("batches are {hardness:.3} more similar than uniform ones{known}"))
-    }
-}

@@ -107,6 +107,11 @@ impl Ranks {
             let (with, reason) = ("several ranks", "each rank must get as many batches of the same size");
             return Err(SamplingError::Combination { option: "last_batch = \"keep\"", with, reason });
         }
+        if count > 1 && options.epoch_seconds.is_some() {
+            let (option, with) = ("epoch_seconds", "several ranks");
+            let reason = "each would count the candidates that its own speed allows, and plan other batches";
+            return Err(SamplingError::Combination { option, with, reason });
+        }
         if instances / batch_size / count == 0 && count > 1 {
             return invalid(format!(
                 "{instances} instances in batches of {batch_size} do not give each of {count} ranks a batch"
