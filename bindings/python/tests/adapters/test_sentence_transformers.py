@@ -284,6 +284,19 @@ class Plans(WithModel):
             expected = [[tokens[row] for row in batch] for batch in chain(plan, plan[:10])]
             self.assertEqual(trainer.seen, expected)
 
+    def test_a_plan_of_this_package_and_embeddings_of_a_file_are_taken(self):
+        rows = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+        dataset = Dataset.from_dict({"anchor": sentences(40), "positive": sentences(40)})
+        plan = lookalike.plan(rows, 8)
+        batches = batch_sampler(plan=plan)
+        self.assertIn("plan=plan(5,8)", repr(batches))
+        self.assertEqual(list(batches(dataset, 8, True)), plan.batches.tolist())
+        with tempfile.TemporaryDirectory() as folder:
+            np.save(f"{folder}/rows.npy", rows)
+            of_file = batch_sampler(embeddings=f"{folder}/rows.npy", groups=None)(dataset, 8, True)
+            of_array = batch_sampler(embeddings=rows, groups=None)(dataset, 8, True)
+            self.assertEqual(list(of_file), list(of_array))
+
     def test_a_plan_of_something_else_is_refused_by_name(self):
         data = same_twice(sentences(200))
         cases = {
