@@ -58,7 +58,9 @@ def main(n: int = 100_000, d: int = 256) -> None:
             ("StatefulDataLoader, full states", StatefulDataLoader, False, 30),
         ):
             median, mean = milliseconds(n, known, kind, light, batches, update)
-            print(f"{name}{', updated' if update else ''}: median {median:.2f} ms, mean {mean:.2f} ms a batch", flush=True)
+            print(
+                f"{name}{', updated' if update else ''}: median {median:.2f} ms, mean {mean:.2f} ms a batch", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Is a run of sentence-transformers that was killed and goes on the one that was not: ``resume.py MODEL PAIRS.jsonl.gz OUT [ROWS]``.
 
-One epoch over rows of ``page``, ``description``, ``command``, a checkpoint every 50 steps. The losses of each step are compared, and the last
-weights; the process of the second run is killed (SIGKILL) after its second checkpoint.
+One epoch over rows of ``page``, ``description``, ``command``, a checkpoint every 15 steps and a graph every 12. The losses of each step are compared, and the last
+weights; the process of the second run is killed (SIGKILL) after its second checkpoint, when it has trained on some more batches.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ def train(model: str, pairs: str, out: str, rows: int) -> None:
         SentenceTransformerTrainer,
         SentenceTransformerTrainingArguments,
     )
-    from sentence_transformers.sentence_transformer.losses import MultipleNegativesRankingLoss
+    from sentence_transformers.sentence_transformer.losses import (
+        MultipleNegativesRankingLoss,
+    )
 
     encoder = SentenceTransformer(model, device="cpu")
     encoder.max_seq_length = 32
@@ -44,7 +46,7 @@ def train(model: str, pairs: str, out: str, rows: int) -> None:
         return encoder.encode(rows["anchor"]), encoder.encode(rows["positive"])
 
     batches = batch_sampler(
-        embeddings=embed, pairs="mean", candidates=1000, neighbors=20, coverage="cover", refresh_every=40
+        embeddings=embed, pairs="mean", candidates=1000, neighbors=20, coverage="cover", refresh_every=12
     )
     trainer = SentenceTransformerTrainer(
         model=encoder,
@@ -53,7 +55,7 @@ def train(model: str, pairs: str, out: str, rows: int) -> None:
             num_train_epochs=1,
             per_device_train_batch_size=32,
             learning_rate=2e-5,
-            save_steps=50,
+            save_steps=15,
             logging_steps=1,
             batch_sampler=batches,
             use_cpu=True,
@@ -72,14 +74,15 @@ def train(model: str, pairs: str, out: str, rows: int) -> None:
     Path(out, "report.json").write_text(json.dumps(report), encoding="utf-8")
 
 
-def main(model: str, pairs: str, out: str, rows: str = "8000") -> None:
+def main(model: str, pairs: str, out: str, rows: str = "1600") -> None:
     def run(name: str, kill: bool = False) -> None:
         command = [sys.executable, __file__, model, pairs, f"{out}/{name}", rows, "train"]
         process = subprocess.Popen(command)
-        second = Path(out, name, "checkpoint-100", "lookalike_sampler.pt")
+        second = Path(out, name, "checkpoint-30", "lookalike_sampler.pt")
         while kill and process.poll() is None and not second.exists():
             time.sleep(0.05)
         if kill:
+            time.sleep(3)
             os.kill(process.pid, signal.SIGKILL)
         process.wait()
 
@@ -88,9 +91,11 @@ def main(model: str, pairs: str, out: str, rows: str = "8000") -> None:
     run("killed")
     whole, killed = (json.loads(Path(out, name, "report.json").read_text("utf-8")) for name in ("whole", "killed"))
     differing = [step for step, loss in whole["losses"].items() if killed["losses"].get(step) != loss]
-    print(f"{len(whole['losses'])} steps, {whole['builds']} graphs, {whole['seconds']:.0f} s; losses differ at {differing or 'none'}")
+    print(
+        f"{len(whole['losses'])} steps, {whole['builds']} graphs, {whole['seconds']:.0f} s; losses differ at {differing or 'none'}"
+    )
     print(f"sum of the weights {whole['weights']!r} and {killed['weights']!r}")
-    checkpoint = Path(out, "whole", "checkpoint-100")
+    checkpoint = Path(out, "whole", "checkpoint-30")
     for file in ("lookalike_sampler.pt", "training_args.bin", "model.safetensors"):
         print(f"{file}: {(checkpoint / file).stat().st_size} bytes")
 
