@@ -8,7 +8,7 @@
 //! The search happens on a sample of n of the N instances, with batches of b = B·n/N, K and M made smaller alike: what a ball of B of N holds, a
 //! ball of b of n holds too. All pairs of the sample are compared once for its nearest batches, and fewer for each M that is tried, about 2n²
 //! in all. With n = √(500·N) those are as many as the published M = 1000 compares; less than 8192 instances are never drawn, which costs a
-//! fraction of a second. What remains is put right on the graph itself ([`Calibration::fit`]), by walks over fewer of its neighbours.
+//! fraction of a second. What remains is put right on the graph itself, by walks over fewer of its neighbours.
 
 mod sample;
 
