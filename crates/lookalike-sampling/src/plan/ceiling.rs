@@ -92,6 +92,7 @@ struct MemberRows {
 /// The instance that was looked at last.
 #[derive(Default)]
 struct Candidate {
+    instance: Option<u32>,
     compared: Vec<f32>,
     halves: Vec<f32>,
     positive: f64,
@@ -100,7 +101,9 @@ struct Candidate {
 impl<'a> CeilingBatch<'a> {
     pub(crate) fn new(ceiling: Ceiling<'a>) -> Self {
         let (compared, halves) = (ceiling.rows.columns(), ceiling.rows.rows.columns());
-        let candidate = Candidate { compared: vec![0.0; compared], halves: vec![0.0; halves], positive: 0.0 };
+        let (compared_row, halves_row) = (vec![0.0; compared], vec![0.0; halves]);
+        let candidate =
+            Candidate { instance: None, compared: compared_row, halves: halves_row, positive: 0.0 };
         Self {
             ceiling,
             compared: MemberRows { columns: compared, values: Vec::new() },
@@ -160,6 +163,10 @@ impl<'a> CeilingBatch<'a> {
     }
 
     fn read(&self, instance: u32, candidate: &mut Candidate) {
+        // Whoever comes in was looked at just before.
+        if candidate.instance.replace(instance) == Some(instance) {
+            return;
+        }
         if self.ceiling.limits.similarity.is_some() {
             // Rows were found to be finite when the graph was built.
             self.ceiling.rows.read(instance as usize, &mut candidate.compared);
