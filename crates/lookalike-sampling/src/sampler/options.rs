@@ -29,9 +29,19 @@ pub enum SamplerKind {
     Walk,
     /// An instance and its nearest neighbours of all: the paper's kNN baseline.
     Nearest,
+    #[cfg_attr(
+        feature = "clap",
+        value(
+            help = "Stretches of an order in which nearest neighbours stand close: GCBS (Sachidananda et al. 2023)"
+        )
+    )]
     /// Consecutive instances of an order that keeps the neighbours of the nearest-neighbour graph together: GCBS, see
     /// [`bandwidth_order`](crate::bandwidth_order).
     Gcbs,
+    #[cfg_attr(
+        feature = "clap",
+        value(help = "Clusters of B instances, by balanced two-means (NGAME, TAS-B)")
+    )]
     /// Clusters of B instances, see [`cluster_order`](crate::cluster_order).
     Clusters,
 }
