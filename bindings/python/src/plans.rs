@@ -2,13 +2,14 @@
 
 use lookalike_base::{RowSource, Seed, Silent};
 use lookalike_sampling::{
-    self as sampling, Avoid, ComparisonOptions, Groups, Oracle, RunData, Sampler, SamplerOptions,
+    self as sampling, Avoid, ComparisonOptions, Groups, Oracle, PlanComparison, RunData, Sampler,
+    SamplerOptions, Scoring,
 };
 use numpy::{PyArray1, PyReadonlyArray1};
 use pyo3::prelude::*;
 
 use crate::arrays::{matrix, value_error};
-use crate::graph::{Planned, PyGraph};
+use crate::graph::Planned;
 use crate::sampler::{classes, groups as groups_of, origins as origins_of, word};
 use crate::source::Embeddings;
 use crate::work::run_shown;
@@ -67,7 +68,7 @@ pub(crate) fn compare_plans(
         scoring: word("scoring", scoring)?,
         seed: Seed(seed),
     };
-    let found = run_shown(py, "comparing plans", 10, |watch| {
+    let found = run_shown(py, "comparing plans", PlanComparison::MOST, |watch| {
         sampling::compare_plans(&rows, labels.as_deref(), options, watch)
     })?;
     serde_json::to_string(&found.map_err(value_error)?).map_err(value_error)
@@ -77,10 +78,15 @@ pub(crate) fn compare_plans(
 #[pyfunction]
 pub(crate) fn near_duplicates<'py>(
     py: Python<'py>,
-    graph: &PyGraph,
+    embeddings: Embeddings<'_>,
+    pairs: Option<&str>,
     factor: f64,
-) -> Bound<'py, PyArray1<i64>> {
-    let graph = &graph.0;
-    let groups = py.detach(|| Groups::near_duplicates(graph, factor));
-    PyArray1::from_vec(py, groups.first_members().into_iter().map(i64::from).collect())
+) -> PyResult<Bound<'py, PyArray1<i64>>> {
+    let rows = embeddings.source()?;
+    let pairs = pairs.map(|pairs| word("pairs", pairs)).transpose()?;
+    let groups = run_shown(py, "near duplicates", rows.len() as u64, |watch| {
+        Groups::of_near_duplicates(&rows, pairs, Scoring::F32, factor, watch)
+    })?;
+    let groups = groups.map_err(value_error)?;
+    Ok(PyArray1::from_vec(py, groups.first_members().into_iter().map(i64::from).collect()))
 }

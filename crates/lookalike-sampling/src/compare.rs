@@ -31,6 +31,11 @@ pub struct PlanComparison {
     pub plan_seconds: f64,
 }
 
+impl PlanComparison {
+    /// Kinds that [`compare_plans`] compares at most.
+    pub const MOST: u64 = 7 + SHARES.len() as u64;
+}
+
 /// What is compared on the same embeddings.
 #[derive(Debug, Clone, Copy)]
 pub struct ComparisonOptions {

@@ -12,6 +12,14 @@ pub(crate) fn check_instances(instances: usize) -> Result<u32, SamplingError> {
     }
 }
 
+/// Those of `instances` who are `present`; everybody where nothing says who is.
+pub(crate) fn present_of(
+    instances: usize,
+    present: Option<&InstanceSet>,
+) -> impl Iterator<Item = u32> + Clone {
+    (0..instances as u32).filter(move |instance| present.is_none_or(|present| present.contains(*instance)))
+}
+
 /// A set of instances, one bit for each there could be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InstanceSet {

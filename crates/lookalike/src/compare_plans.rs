@@ -10,9 +10,6 @@ use crate::failure::Failure;
 use crate::output::{check_outputs, say, write_json};
 use crate::progress::Terminal;
 
-/// Kinds of batches that are compared, at most.
-const ARMS: u64 = 10;
-
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// One instance a row: a file or folder, as `lookalike sample` takes it
@@ -54,7 +51,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         scoring: arguments.scoring,
         seed: Seed(arguments.seed),
     };
-    let progress = Terminal.start(ARMS, "plans");
+    let progress = Terminal.start(PlanComparison::MOST, "plans");
     let watch = Watch { progress: &*progress, cancellation };
     let found = compare_plans(&embeddings, labels.as_deref(), options, watch);
     let found = found.map_err(|error| interrupted(error, "nothing was written"))?;

@@ -7,7 +7,7 @@ use lookalike_metrics::{false_negative_rate, hardness, pair_hardness};
 use lookalike_sampling::{
     Avoid, BatchOrigins, CandidateDraw, Coverage, DialInput, Groups, HardnessShare, Oracle, PairRows,
     PlanContext, PlanReport, RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind,
-    SamplerOptions, SamplingError, Scoring, hardness_scale, knn_graph, plan_report,
+    SamplerOptions, SamplingError, Scoring, hardness_scale, plan_report,
 };
 
 use crate::embeddings::{Embeddings, classes, integers, interrupted};
@@ -18,9 +18,6 @@ use crate::run::warn;
 
 /// What `--groups` can be beside a file.
 const NEAR_DUPLICATES: &str = "near-duplicates";
-
-/// Two near duplicates are no farther apart than this share of the median distance to the nearest neighbour, among so many neighbours.
-const DUPLICATES: (f64, usize) = (0.5, 16);
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -265,12 +262,15 @@ impl Arguments {
             Some(name) if name.as_os_str() == NEAR_DUPLICATES => {
                 let progress = Terminal.start(instances as u64, "near duplicates");
                 let watch = Watch { progress: &*progress, cancellation };
-                let (factor, neighbors) = (DUPLICATES.0, DUPLICATES.1.min(instances - 1));
-                let scoring = self.scoring.unwrap_or_default();
-                let graph = knn_graph(embeddings, None, neighbors, self.pairs, scoring, watch)
-                    .map_err(|error| interrupted(error, "nothing was written"))?;
+                let groups = Groups::of_near_duplicates(
+                    embeddings,
+                    self.pairs,
+                    self.scoring.unwrap_or_default(),
+                    Groups::DUPLICATE_FACTOR,
+                    watch,
+                )
+                .map_err(|error| interrupted(error, "nothing was written"))?;
                 progress.finish();
-                let groups = Groups::near_duplicates(&graph, factor);
                 eprintln!(
                     "{} of {instances} instances are left, near duplicates counted once",
                     groups.count()

@@ -17,9 +17,6 @@ Pairs = Literal["mean", "cross"]
 #: A number, or one that goes linearly from the first to the second over as many epochs as the third says.
 Schedule = float | tuple[float, float, float]
 
-#: Near duplicates are told by so many nearest neighbours.
-_NEIGHBORS_OF_DUPLICATES = 16
-
 
 def as_json(**options: Any) -> str:
     """The options that were given, checked for their types; those that are None keep their defaults."""
@@ -117,8 +114,7 @@ def near_duplicates(embeddings: ArrayLike, *, factor: float = 0.5, pairs: Pairs 
     if share < 0:
         raise ValueError(f"factor = {share} is out of range: it must be at least 0")
     rows = _arrays.matrix("embeddings", embeddings, pairs=pairs is not None)
-    neighbors = max(1, min(_NEIGHBORS_OF_DUPLICATES, len(rows) - 1))
-    return _lookalike.near_duplicates(_lookalike.knn_graph(rows.native, neighbors, pairs, "f32"), share)
+    return _lookalike.near_duplicates(rows.native, pairs, share)
 
 
 def groups(value: ArrayLike | None, length: int, embeddings: ArrayLike | None, pairs: Pairs | None) -> Integers | None:

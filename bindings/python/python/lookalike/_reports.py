@@ -354,10 +354,10 @@ class SamplerReport(Report):
             finished=None if finished is None else EpochReport.read(finished),
             staleness=None if staleness is None else Staleness(**staleness),
             graph=GraphStatistics.read(found["graph"]),
+            # A sampler of Python's has one data set.
             calibration=Calibration.read(found["calibrations"][0]),
             builds=found["builds"],
             build_seconds=found["build_seconds"],
-            # A sampler of Python's has one data set.
         )
 
     @property

@@ -17,7 +17,7 @@ use lookalike_kernels::Scoring;
 use serde::{Deserialize, Serialize};
 
 use crate::dial::sample::Sample;
-use crate::error::SamplingError;
+use crate::error::{CandidateLimit, SamplingError, Warning};
 use crate::graph::{PairRows, ProximityGraph};
 use crate::plan::Coverage;
 use crate::set::InstanceSet;
@@ -93,7 +93,30 @@ pub struct Calibration {
 impl Calibration {
     /// Whether the share is not what was asked for.
     pub fn is_missed(&self) -> bool {
-        (self.asked - self.share).abs() > MISSED
+        self.off() > MISSED
+    }
+
+    /// How far the share is from what was asked for.
+    pub(crate) fn off(&self) -> f64 {
+        (self.asked - self.share).abs()
+    }
+
+    /// What is to be said of it at `step`, where batches have `batch_size`.
+    pub(crate) fn warning(&self, step: u64, batch_size: usize) -> Option<Warning> {
+        let Self { asked, share, candidates, embedded, most_candidates, .. } = *self;
+        if embedded < 2 * batch_size {
+            return Some(Warning::OneBatch { embedded, batch_size });
+        }
+        if self.nearest <= self.uniform {
+            return Some(Warning::AllAlike { step });
+        }
+        let limit = match most_candidates {
+            Some(most) if candidates >= most => CandidateLimit::Budget,
+            None if candidates + 1 >= embedded => CandidateLimit::Instances,
+            _ => CandidateLimit::None,
+        };
+        let (asked, share) = (asked.to_string(), format!("{share:.2}"));
+        self.is_missed().then_some(Warning::ShareMissed { asked, share, candidates, limit })
     }
 
     /// The calibration for a second graph, where the first one missed the share and other candidates can meet it: their number goes with the
@@ -116,32 +139,33 @@ impl Calibration {
         share(similarity, HardnessScale { uniform: self.uniform, nearest: self.nearest })
     }
 
-    /// Chooses how many of the neighbours of `graph` are walked, by the hardness of whole epochs of batches, and returns the graph of those.
+    /// Chooses how many of the neighbours of `graph` are walked, by the hardness of whole epochs of batches: the graph of those, and what it
+    /// comes to.
     ///
     /// # Errors
     /// [`SamplingError::Cancelled`] where `watch` stopped the work.
     pub(crate) fn fit(
-        &mut self,
+        &self,
         graph: ProximityGraph,
         input: &DialInput<'_>,
         watch: Watch<'_>,
-    ) -> Result<ProximityGraph, SamplingError> {
+    ) -> Result<(ProximityGraph, Self), SamplingError> {
         let (most, instances) = (self.spare_neighbors(), graph.instances());
         if instances > TOO_MANY_TO_FIT || self.nearest <= self.uniform {
-            return Ok(graph.truncated(self.neighbors));
+            return Ok((graph.truncated(self.neighbors), *self));
         }
         // Fewer neighbours than two thirds would be collected from again and again, and with them more false negatives.
         let (mut low, mut high) = ((self.neighbors * 2 / 3).max(1), most);
-        let mut best: Option<(f64, f64, usize, ProximityGraph)> = None;
+        let mut best: Option<(ProximityGraph, Self)> = None;
         let mut neighbors = self.neighbors;
         for _ in 0..5 {
             let walked = graph.truncated(neighbors);
             let share = self.share_of(sample::walked_hardness(&walked, input, watch)?);
-            let off = (share - self.asked).abs();
-            if best.as_ref().is_none_or(|(least, ..)| off < *least) {
-                best = Some((off, share, neighbors, walked));
+            let found = Self { share, neighbors, ..*self };
+            if best.as_ref().is_none_or(|(_, best)| found.off() < best.off()) {
+                best = Some((walked, found));
             }
-            if off <= NEAR || high <= low + 1 {
+            if found.off() <= NEAR || high <= low + 1 {
                 break;
             }
             // Fewer neighbours are nearer ones.
@@ -156,9 +180,7 @@ impl Calibration {
             }
             neighbors = next;
         }
-        let Some((_, share, neighbors, walked)) = best else { return Ok(graph) };
-        (self.share, self.neighbors) = (share, neighbors);
-        Ok(walked)
+        Ok(best.unwrap_or((graph, *self)))
     }
 }
 

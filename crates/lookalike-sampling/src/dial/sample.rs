@@ -4,17 +4,17 @@ use std::ops::Range;
 use std::time::Instant;
 
 use lookalike_base::{Matrix, RowSource, Seed, Watch};
-use lookalike_metrics::PairSum;
 use serde::{Deserialize, Serialize};
 
 use crate::dial::{DialInput, RESTART, share};
 use crate::error::SamplingError;
 use crate::graph::filter::sampled;
+use crate::graph::pairs::pair_sum;
 use crate::graph::{
     CandidateDraw, GraphOptions, PairRows, ProximityGraph, check_row, knn_graph, proximity_graph,
 };
 use crate::plan::{LastBatch, PlanInput, Strategy, plan_segment};
-use crate::set::{InstanceSet, check_instances};
+use crate::set::{InstanceSet, check_instances, present_of};
 use crate::walk::Transition;
 
 /// At least so many instances are drawn, where there are as many.
@@ -73,8 +73,7 @@ impl<'a> Sample<'a> {
             nearest: nearest(&rows, batch_size, input, watch)?,
         };
         let seconds = begun.elapsed().as_secs_f64();
-        let everybody =
-            (0..total).filter(|instance| input.present.is_none_or(|set| set.contains(*instance as u32)));
+        let everybody = present_of(total, input.present).map(|instance| instance as usize);
         let uniform = mean_of(input.rows, input.pairs, everybody).unwrap_or_default();
         // What batches of a sample have too much falls with their size, as 1/b: half a sample tells how fast.
         let excess = if count < instances && fitting(count / 2) < batch_size {
@@ -247,6 +246,5 @@ fn mean_of(
     pairs: Option<PairRows>,
     chosen: impl Iterator<Item = usize>,
 ) -> Option<f64> {
-    let sum = if pairs.is_some() { PairSum::crossed(rows, chosen) } else { PairSum::of(rows, chosen) };
-    sum.mean()
+    pair_sum(rows, pairs.is_some(), chosen).mean()
 }

@@ -1,12 +1,38 @@
 //! Near duplicates: instances that are nearly the same, and false negatives of each other whatever their labels say.
 
-use crate::graph::ProximityGraph;
+use lookalike_base::{RowSource, Watch};
+use lookalike_kernels::Scoring;
+
+use crate::error::SamplingError;
+use crate::graph::{PairRows, ProximityGraph, knn_graph};
 use crate::plan::groups::Groups;
+
+/// Two instances are tied where each is among this many nearest of the other: chains tie larger groups.
+const NEIGHBORS: usize = 16;
 
 /// Rows are equal where rounding can be all that keeps their similarity from 1.
 const EQUAL: f32 = 1e-6;
 
 impl Groups {
+    /// Two near duplicates are no farther apart than this share of the median distance to the nearest neighbour, where nothing else is said.
+    pub const DUPLICATE_FACTOR: f64 = 0.5;
+
+    /// [Near duplicates](Groups::near_duplicates) by the nearest of all.
+    ///
+    /// # Errors
+    /// As [`knn_graph`].
+    pub fn of_near_duplicates(
+        rows: impl RowSource,
+        pairs: Option<PairRows>,
+        scoring: Scoring,
+        factor: f64,
+        watch: Watch<'_>,
+    ) -> Result<Self, SamplingError> {
+        let neighbors = NEIGHBORS.min(rows.len().saturating_sub(1)).max(1);
+        let graph = knn_graph(rows, None, neighbors, pairs, scoring, watch)?;
+        Ok(Self::near_duplicates(&graph, factor))
+    }
+
     /// Groups of near duplicates, found in a graph of nearest neighbours: two instances belong together where each is a neighbour of the
     /// other, or they are equal, and their distance is at most `factor` times the median distance of an instance to its nearest neighbour, or where a chain of such
     /// pairs ties them. Everybody else is a group alone.
@@ -76,9 +102,7 @@ impl DisjointSets {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::knn_graph;
-    use lookalike_base::{Matrix, Seed, Watch};
-    use lookalike_kernels::Scoring;
+    use lookalike_base::{Matrix, Seed};
 
     fn near_duplicates(rows: &Matrix, factor: f64) -> Groups {
         let graph = knn_graph(rows.rows(), None, 5, None, Scoring::F32, Watch::default()).unwrap();

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::error::SamplingError;
 use crate::graph::ProximityGraph;
 use crate::graph::pairs::{PairRows, UnitRows, halves};
-use crate::set::InstanceSet;
+use crate::set::{InstanceSet, present_of};
 
 impl ProximityGraph {
     /// The graph without those edges i–j whose query i is closer to document j than `share` of its similarity to its own, or
@@ -138,9 +138,7 @@ pub(crate) fn sampled(
     count: u32,
     stream: &mut Stream,
 ) -> Vec<u32> {
-    let known: Vec<u32> = (0..instances as u32)
-        .filter(|instance| present.is_none_or(|present| present.contains(*instance)))
-        .collect();
+    let known: Vec<u32> = present_of(instances, present).collect();
     if known.len() <= count as usize {
         return known;
     }

@@ -9,6 +9,7 @@ use lookalike_base::RowSource;
 use lookalike_kernels::{
     Circulant, KernelError, RowReader, Scoring, Stop, TopK, circulant_top_k, crossed_top_k, dot, normalize,
 };
+use lookalike_metrics::PairSum;
 use serde::{Deserialize, Serialize};
 
 use crate::error::SamplingError;
@@ -106,6 +107,11 @@ impl<'a> UnitRows<'a> {
             Some(PairRows::Cross) => crossed_top_k(circulant, order, self.columns(), k, scoring, read, stop),
         }
     }
+}
+
+/// The similarities of some rows, of pairs those of queries to the documents of others, in one sum.
+pub(crate) fn pair_sum(rows: impl RowSource, pairs: bool, chosen: impl Iterator<Item = usize>) -> PairSum {
+    if pairs { PairSum::crossed(rows, chosen) } else { PairSum::of(rows, chosen) }
 }
 
 /// The columns of a query, of rows of `columns` that hold it and its document.

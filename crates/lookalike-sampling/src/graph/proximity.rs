@@ -16,7 +16,7 @@ use crate::error::{SamplingError, Warning};
 use crate::graph::candidates::Candidates;
 use crate::graph::independent;
 use crate::graph::pairs::{PairRows, UnitRows};
-use crate::set::{InstanceSet, check_instances};
+use crate::set::{InstanceSet, check_instances, present_of};
 
 /// How the random candidates of different instances are drawn.
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
@@ -349,8 +349,7 @@ impl<'a> Members<'a> {
         {
             return Err(SamplingError::Rows { rows: total, instances: set.instances() });
         }
-        let instances: Vec<u32> =
-            (0..count).filter(|instance| present.is_none_or(|set| set.contains(*instance))).collect();
+        let instances: Vec<u32> = present_of(count as usize, present).collect();
         check_instances(instances.len())?;
         Ok(Self { instances, embeddings })
     }

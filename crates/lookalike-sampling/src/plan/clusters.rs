@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::error::SamplingError;
 use crate::graph::pairs::{PairRows, UnitRows};
-use crate::set::InstanceSet;
+use crate::set::{InstanceSet, present_of};
 
 /// Two-means stops after this many iterations, or where nobody changes sides.
 const MAX_ITERATIONS: usize = 10;
@@ -39,9 +39,7 @@ pub fn cluster_order(
     watch: Watch<'_>,
 ) -> Result<Vec<u32>, SamplingError> {
     let unit = UnitRows::new(&rows, pairs)?;
-    let members: Vec<u32> = (0..rows.len() as u32)
-        .filter(|instance| present.is_none_or(|present| present.contains(*instance)))
-        .collect();
+    let members: Vec<u32> = present_of(rows.len(), present).collect();
     let columns = unit.columns();
     let mut values = vec![0.0_f32; members.len() * columns];
     for (member, row) in members.iter().zip(values.chunks_exact_mut(columns)) {

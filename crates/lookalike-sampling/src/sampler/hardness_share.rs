@@ -28,8 +28,7 @@ impl HardnessShare {
 
     /// The share in `epoch`, counted from 0.
     pub fn at(&self, epoch: u64) -> f64 {
-        let progress = if self.over_epochs > 0.0 { (epoch as f64 / self.over_epochs).min(1.0) } else { 1.0 };
-        self.from + (self.to - self.from) * progress
+        linear(self.from, self.to, self.over_epochs, epoch)
     }
 
     pub(crate) fn check(&self) -> Result<(), SamplingError> {
@@ -48,6 +47,12 @@ impl HardnessShare {
         }
         Ok(())
     }
+}
+
+/// What goes linearly from one value in epoch 0 to another in epoch `over_epochs`, and stays there.
+pub(crate) fn linear(from: f64, to: f64, over_epochs: f64, epoch: u64) -> f64 {
+    let progress = if over_epochs > 0.0 { (epoch as f64 / over_epochs).min(1.0) } else { 1.0 };
+    from + (to - from) * progress
 }
 
 impl<'de> Deserialize<'de> for HardnessShare {

@@ -8,7 +8,7 @@ use crate::error::{SamplingError, Warning};
 use crate::graph::weights::check_temperature;
 use crate::graph::{CandidateDraw, GraphOptions, PairRows};
 use crate::plan::{Coverage, LastBatch, check_uniform_fraction};
-use crate::sampler::hardness_share::HardnessShare;
+use crate::sampler::hardness_share::{HardnessShare, linear};
 use crate::set::check_instances;
 
 /// Candidates of each instance where none are asked for, M. Paper: 1000.
@@ -85,8 +85,7 @@ impl Default for RestartSchedule {
 impl RestartSchedule {
     /// The restart probability in `epoch`, counted from 0.
     pub fn at(&self, epoch: u64) -> f32 {
-        let progress = if self.over_epochs > 0.0 { (epoch as f64 / self.over_epochs).min(1.0) } else { 1.0 };
-        (self.from + (self.to - self.from) * progress) as f32
+        linear(self.from, self.to, self.over_epochs, epoch) as f32
     }
 
     fn check(&self) -> Result<(), SamplingError> {

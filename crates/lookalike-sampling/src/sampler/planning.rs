@@ -2,9 +2,9 @@
 //! epoch.
 
 use lookalike_base::{Progress, RowSource, Watch};
-use lookalike_metrics::PairSum;
 
 use crate::error::{SamplingError, Warning};
+use crate::graph::pairs::pair_sum;
 use crate::plan::ceiling::{Ceiling, Limits};
 use crate::plan::hardness::tally;
 use crate::plan::{BatchOrigins, Coverage, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
@@ -104,7 +104,7 @@ impl Sampler {
         let (present, pairs) = (&self.store.present, self.options.pairs.is_some());
         let sum = |members: &mut dyn Iterator<Item = usize>| {
             let known = members.filter(|member| present.contains(*member as u32));
-            if pairs { PairSum::crossed(rows, known) } else { PairSum::of(rows, known) }
+            pair_sum(rows, pairs, known)
         };
         let total = self.batches_per_epoch() * self.at_once();
         for set in &self.sets {

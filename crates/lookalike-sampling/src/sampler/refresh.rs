@@ -3,11 +3,11 @@
 use std::time::Instant;
 
 use lookalike_base::{Progress, RowSource, Silent, Watch};
-use lookalike_metrics::PairSum;
 use lookalike_metrics::UNLABELLED;
 
 use crate::dial::{Calibration, DialInput, calibrate};
-use crate::error::{CandidateLimit, SamplingError, Warning};
+use crate::error::{SamplingError, Warning};
+use crate::graph::pairs::pair_sum;
 use crate::graph::weights::EdgeWeights;
 use crate::graph::{ProximityGraph, knn_graph, pair_percentile, proximity_graph};
 use crate::plan::bandwidth::bandwidth_order;
@@ -16,7 +16,7 @@ use crate::sampler::Sampler;
 use crate::sampler::options::SamplerKind;
 use crate::sampler::run_data::Avoid;
 use crate::sampler::sets::{PartProgress, SetState, warning};
-use crate::set::InstanceSet;
+use crate::set::{InstanceSet, present_of};
 
 /// Of all pairs those above this percentile are what GCBS orders instances by, as published.
 const GCBS_PERCENTILE: f64 = 99.9;
@@ -188,56 +188,33 @@ impl Sampler {
         let holds =
             |known: &Calibration| known.asked == asked && embedded <= known.embedded + known.embedded / 10;
         let known = set.calibration.filter(|(epoch, known)| *epoch == self.epoch && holds(known));
-        let mut calibration = match known {
-            Some((_, known)) => known,
-            None => calibrate(&input, asked, silent)?,
+        if let Some((_, calibration)) = known {
+            let options = self.options.graph(calibration.candidates, calibration.neighbors);
+            built.graph = proximity_graph(rows, present, &options, set.seed, self.builds, watch)?.0;
+            built.calibration = known;
+            return Ok(());
+        }
+        let found = calibrate(&input, asked, silent)?;
+        let build = |found: &Calibration| {
+            let options = self.options.graph(found.candidates, found.spare_neighbors());
+            Ok::<_, SamplingError>(proximity_graph(rows, present, &options, set.seed, self.builds, watch)?.0)
         };
-        let neighbors = if known.is_some() { calibration.neighbors } else { calibration.spare_neighbors() };
-        let options = self.options.graph(calibration.candidates, neighbors);
-        let (graph, _) = proximity_graph(rows, present, &options, set.seed, self.builds, watch)?;
-        built.graph = if known.is_some() {
-            graph
-        } else if embedded + set.instances / 10 < set.instances {
+        let graph = build(&found)?;
+        let (graph, calibration) = if embedded + set.instances / 10 < set.instances {
             // Most of a batch is drawn from outside the graph: whole batches say little about it.
-            graph.truncated(calibration.neighbors)
+            (graph.truncated(found.neighbors), found)
         } else {
-            let neighbors = calibration.neighbors;
-            let first = calibration.fit(graph, &input, silent)?;
-            match calibration.corrected(neighbors) {
-                None => first,
-                Some(mut second) => {
-                    let options = self.options.graph(second.candidates, second.spare_neighbors());
-                    let (graph, _) = proximity_graph(rows, present, &options, set.seed, self.builds, watch)?;
-                    let fitted = second.fit(graph, &input, silent)?;
-                    if (second.share - asked).abs() < (calibration.share - asked).abs() {
-                        calibration = second;
-                        fitted
-                    } else {
-                        first
-                    }
+            let (graph, first) = found.fit(graph, &input, silent)?;
+            match first.corrected(found.neighbors) {
+                None => (graph, first),
+                Some(again) => {
+                    let (second_graph, second) = again.fit(build(&again)?, &input, silent)?;
+                    if second.off() < first.off() { (second_graph, second) } else { (graph, first) }
                 }
             }
         };
-        if known.is_none() {
-            if embedded < 2 * input.batch_size {
-                warnings.push(Warning::OneBatch { embedded, batch_size: input.batch_size });
-            } else if calibration.nearest <= calibration.uniform {
-                warnings.push(Warning::AllAlike { step: self.steps });
-            } else if calibration.is_missed() {
-                let Calibration { share, candidates, most_candidates, .. } = calibration;
-                warnings.push(Warning::ShareMissed {
-                    asked: format!("{asked}"),
-                    share: format!("{share:.2}"),
-                    candidates,
-                    limit: match most_candidates {
-                        Some(most) if candidates >= most => CandidateLimit::Budget,
-                        None if candidates + 1 >= embedded => CandidateLimit::Instances,
-                        _ => CandidateLimit::None,
-                    },
-                });
-            }
-        }
-        built.calibration = Some((self.epoch, calibration));
+        warnings.extend(calibration.warning(self.steps, input.batch_size));
+        (built.graph, built.calibration) = (graph, Some((self.epoch, calibration)));
         Ok(())
     }
 
@@ -251,9 +228,8 @@ impl Sampler {
     ) {
         let (_, _, similarities) = graph.parts();
         let sum: f64 = similarities.iter().map(|similarity| f64::from(*similarity)).sum();
-        let everybody =
-            (0..rows.len()).filter(|instance| present.is_none_or(|set| set.contains(*instance as u32)));
-        let uniform = PairSum::of(rows, everybody).mean().unwrap_or_default();
+        let everybody = present_of(rows.len(), present).map(|instance| instance as usize);
+        let uniform = pair_sum(rows, false, everybody).mean().unwrap_or_default();
         let enough = graph.edges() > 0 && graph.instances() > 2;
         if enough && sum / similarities.len() as f64 - uniform < 1e-6 {
             warnings.push(Warning::AllAlike { step: self.steps });
