@@ -8,6 +8,7 @@ mod error;
 pub mod files;
 mod foreign;
 pub mod hash;
+pub mod lock;
 pub mod mapped;
 pub mod matrix;
 pub mod npy;
