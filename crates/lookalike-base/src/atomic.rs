@@ -36,6 +36,14 @@ pub fn write_atomic(
     sync_folder(folder)
 }
 
+/// Whether [`write_atomic`] could write `path`, found out by making its temporary file and removing it again.
+///
+/// # Errors
+/// As [`write_atomic`]; nothing is changed.
+pub fn probe(path: impl AsRef<Path>) -> io::Result<()> {
+    Temporary::create(&resolve(path.as_ref())?).map(drop)
+}
+
 /// Removes from `folder` what [`write_atomic`] left behind in processes of this machine that were killed.
 ///
 /// # Errors
@@ -178,7 +186,13 @@ mod tests {
     #[test]
     fn a_folder_a_device_and_a_missing_folder_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |path: &Path| write_atomic(path, |writer| writer.write_all(b"x")).unwrap_err().kind();
+        let write = |path: &Path| {
+            let error = write_atomic(path, |writer| writer.write_all(b"x")).unwrap_err();
+            assert_eq!(probe(path).unwrap_err().kind(), error.kind());
+            error.kind()
+        };
+        probe(folder.path().join("a")).unwrap();
+        assert!(names(folder.path()).is_empty());
         assert_eq!(write(folder.path()), io::ErrorKind::InvalidInput);
         assert_eq!(write(&folder.path().join("missing/a")), io::ErrorKind::NotFound);
         #[cfg(unix)]

@@ -17,6 +17,7 @@ pub mod source;
 pub mod stream;
 #[cfg(feature = "safetensors")]
 pub mod tensors;
+pub mod words;
 
 pub use arrays::{Array, Arrays, Values};
 pub use encoded::{Element, EncodedRows};

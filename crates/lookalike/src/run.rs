@@ -9,6 +9,7 @@ use lookalike_learn::recipe::{Recipe, ValidRecipe};
 use lookalike_learn::{LearnError, Registry};
 
 use crate::failure::Failure;
+use crate::output::tell;
 use crate::progress::Terminal;
 
 /// What every command that opens data and a device can be told.
@@ -79,6 +80,6 @@ pub(crate) fn open(recipe: ValidRecipe, registry: &Registry) -> Result<Experimen
 /// Prints warnings to standard error.
 pub(crate) fn warn(warnings: &[String]) {
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        tell(format_args!("warning: {warning}"));
     }
 }

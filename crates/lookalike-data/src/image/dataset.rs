@@ -58,6 +58,11 @@ pub trait ImageDataset: Send + Sync {
     /// Names of the classes; empty where the set has no labels.
     fn classes(&self) -> &[String];
 
+    /// What instance `index` is called, as its file within the set; `None` where it has no name, or there is no such instance.
+    fn instance_name(&self, _index: u32) -> Option<String> {
+        None
+    }
+
     /// The name of the set in reports, for instance `cifar10/train`.
     fn name(&self) -> String;
 

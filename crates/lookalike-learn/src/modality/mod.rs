@@ -284,6 +284,16 @@ pub trait Modality: Send + Sync {
     /// Labels of a part.
     fn labels(&self, split: Split) -> Labels;
 
+    /// The names of the classes; empty where they have none.
+    fn class_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What an instance of a part is called, as its file; `None` where it has no name, or there is no such instance.
+    fn instance_name(&self, _split: Split, _instance: u32) -> Option<String> {
+        None
+    }
+
     /// Batches to learn from, with these columns. Of a part other than that to learn from, views to compare.
     ///
     /// # Errors

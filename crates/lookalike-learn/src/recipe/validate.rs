@@ -12,7 +12,7 @@ use crate::modality::text;
 use crate::negatives::{MixingOptions, Pool};
 use crate::options::{Key, Settings, fill, refuse, require};
 use crate::registry::{Choice, Offer, Registry, default_of, quoted};
-use crate::sections::TrainSection;
+use crate::sections::{Keep, TrainSection};
 use crate::train::{OptimizerKind, OptimizerOptions};
 
 /// The settings with the method's own keys filled in, and what they choose.
@@ -204,6 +204,11 @@ fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
         train.evaluate_every.is_none() || settings.value("text.development").is_some(),
         "train.evaluate_every",
         "judges the run by text.development, which is not given",
+    )?;
+    require(
+        train.keep != Some(Keep::Best) || train.evaluate_every.is_some(),
+        "train.keep",
+        "`best` keeps what a development part finds best: name one, and say with train.evaluate_every how often it judges",
     )?;
     let checked = checked(recipe, &choice.encoder)?;
     (choice.modality.check)(settings)?;

@@ -65,8 +65,8 @@ fn a_nan_in_the_data_stops_the_run_with_step_instances_and_last_good_checkpoint(
         fail: move |request: &BatchRequest, _| NoisyViews(values.clone()).batch(request),
     };
     let error = error_of(from_step_7, set(folder.path()));
-    let LearnError::NotFinite { loss, step, instances, .. } = &error else { panic!("{error}") };
-    assert!(loss.is_nan() && *step >= 7 && instances.len() == 8 && instances.contains(&17), "{error}");
+    let LearnError::NotFinite { value, step, instances, .. } = &error else { panic!("{error}") };
+    assert!(value.is_nan() && *step >= 7 && instances.len() == 8 && instances.contains(&17), "{error}");
     let good = step - step % 3;
     assert!(error.to_string().contains(&format!("last good checkpoint is that of step {good}")), "{error}");
     assert!(
@@ -86,7 +86,7 @@ fn a_learning_rate_far_too_high_stops_the_run_and_leaves_no_bad_checkpoint() {
         set.schedule.base = rate;
         let error = error_of(source(), set).to_string();
         assert!(
-            error.contains("step") && error.contains("instances") && error.contains("checkpoint"),
+            error.contains("step") && error.contains("instance") && error.contains("checkpoint"),
             "{error}"
         );
         all_are_finite(folder.path());
