@@ -56,8 +56,7 @@ pub enum LearnError {
     },
     /// A loss or gradient that is NaN or infinite.
     #[error(
-        "{what} is {value} at step {step}; its batch holds {}; {last_good}. A lower learning rate (optimizer.learning_rate), a longer \
-         warm-up (train.warmup_epochs), clipped gradients (optimizer.clip) or a higher loss.temperature is the usual cure",
+        "{what} is {value:e} at step {step}; its batch holds {}; {last_good}. {CURES}",
         members(instances, names)
     )]
     NotFinite {
@@ -101,6 +100,10 @@ pub enum LearnError {
     #[error(transparent)]
     Matrix(#[from] lookalike_base::MatrixError),
 }
+
+/// What helps against numbers that are not finite.
+pub(crate) const CURES: &str = "A lower learning rate (optimizer.learning_rate), a longer warm-up (train.warmup_epochs), clipped gradients \
+                                (optimizer.clip) or a higher loss.temperature is the usual cure";
 
 /// How many members of a batch a message names.
 const NAMED: usize = 8;

@@ -68,8 +68,6 @@ fn a_second_process_is_refused_before_it_touches_a_file_and_a_killed_one_stands_
     // What it may have been writing.
     let torn = run.join(".evaluation.json.4000000000-3.part");
     fs::write(&torn, "{").unwrap();
-    let step = 2 + place.run(&["evaluate", "run", "--no-probe"]).error.matches("step").count();
-    assert!(step > 2);
     let after = place.run(&[
         "train",
         "--resume",
@@ -176,7 +174,7 @@ fn a_finished_run_is_trained_longer_and_keeps_its_results_until_new_ones_stand()
     let model = fs::read(place.path("run/model.safetensors")).unwrap();
     let refused =
         place.run(&["train", "--resume", "run", "--set", "train.epochs=4", "--set", "loss.temperature=0.9"]);
-    assert_eq!(refused.status, Some(1), "{}", refused.error);
+    assert_eq!(refused.status, Some(2), "{}", refused.error);
     for part in ["train.epochs: 4, the run has 2", "loss.temperature: 0.9, the run has 0.5"] {
         assert!(refused.error.contains(part), "{}", refused.error);
     }
@@ -185,7 +183,7 @@ fn a_finished_run_is_trained_longer_and_keeps_its_results_until_new_ones_stand()
     let mut child = place.start(&["train", "--resume", "run", "--set", LONG]);
     let newer = || {
         fs::read_dir(place.path("run/checkpoints"))
-            .is_ok_and(|found| found.flatten().any(|entry| entry.file_name() > "step-000000012".into()))
+            .is_ok_and(|found| found.flatten().any(|entry| entry.file_name() > *"step-000000012"))
     };
     wait(&mut child, newer);
     assert_eq!(fs::read(place.path("run/model.safetensors")).unwrap(), model, "no result is taken away");
@@ -296,7 +294,16 @@ fn embedded_rows_have_their_files_and_classes_beside_them() {
         "--out",
         "plan.npy",
     ]);
-    let wrong = place.run(&["sample", "rows.npy", "--labels", "rows.csv:colour", "--out", "plan.npy"]);
+    let wrong = place.run(&[
+        "sample",
+        "rows.npy",
+        "--labels",
+        "rows.csv:colour",
+        "--batch-size",
+        "8",
+        "--out",
+        "plan.npy",
+    ]);
     assert!(wrong.status != Some(0) && wrong.error.contains("`colour`"), "{}", wrong.error);
 }
 

@@ -214,7 +214,7 @@ fn a_run_does_not_go_on_with_other_images_under_the_same_name() {
     image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([x as u8, y as u8, 0])).save(&image).unwrap();
     let ended = place.run(&further);
     assert!(
-        ended.status == Some(1) && ended.error.contains("the data are not those of the run"),
+        ended.status == Some(2) && ended.error.contains("the data are not those of the run"),
         "{:?} {}",
         ended.status,
         ended.error

@@ -66,6 +66,7 @@ impl Recipe {
         }
         let at_its_place = |Problem { path, reason }: Problem| {
             if let Some(setting) = overrides.iter().rev().find(|setting| concerns(setting, &path)) {
+                let reason = format!("{path}: {reason}");
                 return LearnError::Recipe { place: format!("--set {setting}"), reason };
             }
             let shown = match line_of(text, &path) {

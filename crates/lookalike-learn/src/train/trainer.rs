@@ -24,7 +24,7 @@ use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate, 
 use super::schedule::Schedule;
 use super::window::Window;
 use crate::engine::{Device, Gradients, Precision, Tensor, to_host};
-use crate::error::LearnError;
+use crate::error::{CURES, LearnError};
 use crate::input::{Batch, Source};
 use crate::method::{Method, Outputs, Terms};
 use crate::module::{Module, Pass, Visitor, arrays_of, for_each_tensor, has_buffers, load_arrays};
@@ -153,15 +153,16 @@ fn not_finite(what: String, value: f64, step: u64, instances: &[u32]) -> LearnEr
 /// The norm of all gradients together.
 ///
 /// # Errors
-/// [`LearnError::NotFinite`] names the first parameter whose gradient is not.
+/// [`LearnError::NotFinite`] names the first parameter whose gradient is not, or is so long that its square, which Adam keeps, is not.
 fn finite_norm(gradients: &NamedGradients, step: &Step) -> Result<f64, LearnError> {
+    let holds = |length: f64| length < f64::from(f32::MAX).sqrt();
     let norm = global_norm(gradients);
-    if norm.is_finite() {
+    if holds(norm) {
         return Ok(norm);
     }
     let length = |gradient: &Tensor<1>| squares([gradient].into_iter()).sqrt();
     let bad = gradients.iter().map(|(name, gradient)| (name, length(gradient)));
-    let bad = bad.into_iter().find(|(_, length)| !length.is_finite());
+    let bad = bad.into_iter().find(|(_, length)| !holds(*length));
     let (name, value) =
         bad.map_or((String::from("all parameters"), norm), |(name, value)| (format!("`{name}`"), value));
     Err(not_finite(format!("the length of the gradient of {name}"), value, step.step, &step.instances))
@@ -247,8 +248,8 @@ impl Trainer {
                         .to_owned(),
                 });
             }
-            let refuse = |reason| LearnError::Checkpoint { path: options.run.clone(), reason };
-            longer = relation(&options.identity, &state).map_err(refuse)? == Relation::Longer;
+            let other = |reason: String| refuse(&options.run.display().to_string(), reason);
+            longer = relation(&options.identity, &state).map_err(other)? == Relation::Longer;
             let begins = if longer { state.step } else { state.begins };
             options.schedule = laid_anew(options.schedule, begins)?;
             load_arrays(&mut method, &arrays, "model.", &options.device)?;
@@ -744,9 +745,10 @@ impl Trainer {
         arrays.extend(plan_arrays(&self.plan));
         Checkpoints::of_run(&self.options.run).save(&state, arrays, self.options.kept).map_err(|error| {
             match error {
-                LearnError::Checkpoint { path, reason } => {
-                    LearnError::Checkpoint { path, reason: format!("{reason}; {}", self.last_good()) }
-                }
+                LearnError::Checkpoint { path, reason } => LearnError::Checkpoint {
+                    path,
+                    reason: format!("{reason}; {}. {CURES}", self.last_good()),
+                },
                 other => other,
             }
         })?;

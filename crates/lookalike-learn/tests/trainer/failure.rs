@@ -10,7 +10,10 @@ use lookalike_learn::input::Batch;
 use lookalike_learn::train::{OptimizerKind, TrainOptions, Trainer};
 use lookalike_sampling::{Coverage, SamplerKind};
 
-use crate::common::{NoisyViews, Watched, checkpoints, options, perceptron, points, sampler, series, train};
+use crate::common::{
+    COLUMNS, Mlp, NoisyViews, SEED, Watched, checkpoints, cpu, options, perceptron, points, sampler, series,
+    train, with_head,
+};
 
 const INSTANCES: usize = 40;
 
@@ -90,6 +93,22 @@ fn a_learning_rate_far_too_high_stops_the_run_and_leaves_no_bad_checkpoint() {
             "{error}"
         );
         all_are_finite(folder.path());
+    }
+}
+
+#[test]
+fn gradients_too_long_for_32_bits_stop_the_run_before_they_move_anything() {
+    for kind in [OptimizerKind::Sgd, OptimizerKind::Adam] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut set = set(folder.path());
+        set.optimizer.kind = kind;
+        let encoder = Mlp::new(&[COLUMNS, 32, 16], 0.0, &mut SEED.stream("encoder", 0, 0, 0), &cpu());
+        let method = with_head(encoder, 1e-30);
+        let error = train(method, Arc::new(source()), set, &Cancellation::new()).map(|_| ()).unwrap_err();
+        let LearnError::NotFinite { what, step: 0, .. } = &error else { panic!("{error}") };
+        assert!(what.starts_with("the length of the gradient of `"), "{error}");
+        assert!(error.to_string().contains("loss.temperature"), "{error}");
+        assert!(checkpoints(folder.path()).is_empty());
     }
 }
 
