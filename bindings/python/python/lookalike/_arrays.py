@@ -60,6 +60,11 @@ def identifiers(name: str, value: ArrayLike, length: int | None = None) -> Integ
     return vector
 
 
+def names_file(text: str) -> bool:
+    """Whether a text is the path of numbers, one an instance: an array, or a table and perhaps its column."""
+    return text.lower().endswith((".npy", ".csv")) or ".csv:" in text.lower()
+
+
 def _of_file(name: str, path: str) -> Any:
     file, column = path, "label"
     if not os.path.exists(path) and ":" in path:
