@@ -66,6 +66,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         precision: Precision::F32,
         instances,
         labels: None,
+        left_out: Vec::new(),
         sampler: SamplerOptions {
             kind: SamplerKind::Uniform,
             batch_size: BATCH,

@@ -26,7 +26,7 @@ use crate::train::checkpoint::{Checkpoints, KEPT};
 use crate::train::development::{BEST, Development};
 use crate::train::result::{self, Found, RunResult};
 use crate::train::trainer::{TrainOptions, Trainer, read_plan};
-use crate::train::{Chunk, freeze};
+use crate::train::{Chunk, LeftOut, freeze};
 use crate::weights::Start;
 
 /// What embeddings of a run's rows are called, and their classes.
@@ -59,6 +59,19 @@ impl Experiment {
         registry: &Registry,
         display: Arc<dyn ProgressDisplay>,
     ) -> Result<(Self, Vec<String>), LearnError> {
+        Self::open_of(recipe, registry, display, None)
+    }
+
+    /// As [`Experiment::open`], with the instances that `run` began with: those that cannot be read any more keep their numbers.
+    ///
+    /// # Errors
+    /// As [`Experiment::open`].
+    pub fn open_of(
+        recipe: ValidRecipe,
+        registry: &Registry,
+        display: Arc<dyn ProgressDisplay>,
+        run: Option<&Path>,
+    ) -> Result<(Self, Vec<String>), LearnError> {
         let device = engine::open(recipe.device())?;
         let (modality, warnings) = (recipe.choice().modality.open)(&Opening {
             settings: recipe.settings(),
@@ -66,6 +79,7 @@ impl Experiment {
             display: &*display,
             seed: recipe.seed(),
             loader: recipe.loader(),
+            run,
         })?;
         let recipe = recipe.settled(modality.settled());
         let scores = registry.scores.clone();
@@ -210,6 +224,7 @@ impl Experiment {
             precision: train.precision,
             instances,
             labels,
+            left_out: self.left_out(),
             sampler: sampler.clone(),
             run_data,
             embed_first: train.embed_first,
@@ -231,6 +246,13 @@ impl Experiment {
         let opened = Trainer::open(self.method_from(start.as_ref())?, source, options)?;
         self.modality.keep(run)?;
         Ok(opened)
+    }
+
+    /// The instances to learn from that cannot be read any more.
+    fn left_out(&self) -> Vec<LeftOut> {
+        let name = |instance: &u32| self.modality.instance_name(Split::Train, *instance);
+        let left_out = self.modality.left_out(Split::Train).iter();
+        left_out.map(|instance| (*instance, name(instance).unwrap_or_else(|| instance.to_string()))).collect()
     }
 
     /// The error, with the names that the data have for the instances it is about.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
-use lookalike_base::{Watch, npy};
+use lookalike_base::{Matrix, Watch, npy};
 use lookalike_data::Split;
 use lookalike_data::text::InvalidUtf8;
 use lookalike_learn::engine::Precision;
@@ -112,8 +112,13 @@ pub(crate) fn run(
         None | Some(Layer::Representation) => embedded.representation,
         Some(Layer::Projection) => embedded.projection,
     };
+    let left_out = experiment.data().left_out(split);
+    let kept: Vec<usize> =
+        (0..rows.len()).filter(|row| left_out.binary_search(&(*row as u32)).is_err()).collect();
+    let values = kept.iter().flat_map(|row| rows.row(*row)).copied().collect();
+    let rows = Matrix::new(values, rows.columns())?;
     npy::write_rows(&arguments.out, rows.rows())?;
-    write_names(&names, &experiment.row_names(split), rows.len())?;
+    write_names(&names, &experiment.row_names(split), &kept)?;
     tell(format_args!(
         "wrote {} × {} numbers to {}, and the names and classes of the rows to {}",
         rows.len(),
@@ -137,15 +142,17 @@ pub(crate) fn network(experiment: &Experiment, run: &Path) -> Result<Box<dyn Emb
     Ok(experiment.network(result)?)
 }
 
-/// Writes a line a row: its number, its name, its label as a number and the name of its class; empty is what it does not have.
-fn write_names(path: &Path, rows: &RowNames, count: usize) -> Result<(), Failure> {
-    let RowNames { names, labels, classes } = rows;
+/// Writes a line a row: its number, its name, its label as a number and the name of its class; empty is what it does not have. The rows
+/// are those of the instances `kept`.
+fn write_names(path: &Path, instances: &RowNames, kept: &[usize]) -> Result<(), Failure> {
+    let RowNames { names, labels, classes } = instances;
     let record = |row: usize| {
-        let label = labels.labels.get(row).filter(|label| **label != UNLABELLED);
+        let instance = kept[row];
+        let label = labels.labels.get(instance).filter(|label| **label != UNLABELLED);
         let class = label.and_then(|label| classes.get(*label as usize));
         [
             row.to_string(),
-            names.get(row).cloned().unwrap_or_default(),
+            names.get(instance).cloned().unwrap_or_default(),
             label.map(ToString::to_string).unwrap_or_default(),
             class.cloned().unwrap_or_default(),
         ]
@@ -153,7 +160,7 @@ fn write_names(path: &Path, rows: &RowNames, count: usize) -> Result<(), Failure
     lookalike_base::atomic::write_atomic(path, |writer| {
         let mut writer = csv::Writer::from_writer(writer);
         writer.write_record(["row", "name", "label", "class"])?;
-        (0..count).try_for_each(|row| writer.write_record(record(row)))?;
+        (0..kept.len()).try_for_each(|row| writer.write_record(record(row)))?;
         writer.flush()
     })
     .map_err(|source| LearnError::Io { path: path.to_owned(), source })?;

@@ -40,7 +40,7 @@ pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Fail
     let recipe = place.run_recipe(&arguments.run, registry)?;
     if result::stage(&arguments.run)? == Stage::Unfinished {
         // BatchNorm's statistics are estimated on the data.
-        let experiment = open(recipe, registry)?;
+        let experiment = open(recipe, registry, Some(&arguments.run))?;
         let mut network = network(&experiment, &arguments.run)?;
         experiment.export(&mut *network, &arguments.run, &arguments.out)?;
     } else {

@@ -16,7 +16,9 @@ use crate::failure::Failure;
 /// Where standard output cannot be written. A reader that has closed it has seen enough, which is no error.
 pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("standard output cannot be written").into())
+        }
         _ => Ok(()),
     }
 }

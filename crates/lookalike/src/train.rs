@@ -70,11 +70,11 @@ pub(crate) fn run(
                 run.display()
             ));
         }
-        return train(&open(recipe, registry)?, &folder, other.as_ref(), cancellation);
+        return train(&open(recipe, registry, Some(&run))?, &folder, other.as_ref(), cancellation);
     }
     let recipe = recipe.ok_or_else(|| Failure::usage("give a recipe, or --resume RUN"))?;
     if only_check {
-        return check(&open(options.recipe(&recipe, registry)?, registry)?, cancellation);
+        return check(&open(options.recipe(&recipe, registry)?, registry, None)?, cancellation);
     }
     let valid = options.recipe(&recipe, registry)?;
     let other = other(&valid)?;
@@ -82,7 +82,7 @@ pub(crate) fn run(
     match seeds {
         None => {
             let folder = new_folder()?;
-            train(&open(valid, registry)?, &folder, other.as_ref(), cancellation)
+            train(&open(valid, registry, None)?, &folder, other.as_ref(), cancellation)
         }
         Some(seeds) => {
             let folder = out.clone().map_or_else(|| Ok(new_folder()?.keep()), Ok::<_, Failure>)?;
@@ -130,8 +130,12 @@ fn train_each(
             "{folder} holds a run itself; give another folder with --out, which gets one for each seed"
         )));
     }
-    let open_with = |seed| open(options.recipe(recipe, registry)?.with_seed(seed), registry);
     let run_of = |seed: u64| folder.join(format!("seed-{seed}"));
+    let open_with = |seed| {
+        let run = run_of(seed);
+        let run = run.join(RECIPE).exists().then_some(&*run);
+        open(options.recipe(recipe, registry)?.with_seed(seed), registry, run)
+    };
     // As the runs have it: with what the recipe leaves to the data.
     let first = open_with(seeds.first())?;
     for seed in seeds.each().filter(|seed| run_of(*seed).join(RECIPE).exists()) {

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::checkpoint::State;
 
 /// Keys of a recipe that do not decide the numbers of a run, and sections whose keys all do not.
-pub const ELSEWHERE: [&str; 10] = [
+pub const ELSEWHERE: [&str; 11] = [
     "train.device",
     "train.max_steps",
     "train.loader_threads",
@@ -14,6 +14,8 @@ pub const ELSEWHERE: [&str; 10] = [
     "train.keep",
     "train.log_every",
     "data.root",
+    // Whom it leaves out tells the fingerprint of the data.
+    "data.skip_corrupt",
     "encoder.weights",
     "evaluate",
 ];

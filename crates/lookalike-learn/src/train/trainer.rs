@@ -20,6 +20,7 @@ use super::diagnostics::{Diagnostics, Scalars};
 use super::events::Events;
 use super::gradient_cache::{self, Chunk};
 use super::identity::{Relation, relation};
+use super::left_out::{self, LeftOut};
 use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate, global_norm};
 use super::schedule::Schedule;
 use super::window::Window;
@@ -55,6 +56,8 @@ pub struct TrainOptions {
     pub instances: usize,
     /// Their classes where known, only ever used to report false negatives.
     pub labels: Option<Vec<u32>>,
+    /// Instances that cannot be read any more, in the order of their numbers: they come into no batch.
+    pub left_out: Vec<LeftOut>,
     /// Who shares a batch.
     pub sampler: SamplerOptions,
     /// Who must never share one, and of which data set each batch is.
@@ -224,6 +227,7 @@ impl Trainer {
             chunk.check(&source, options.instances)?;
         }
         require(learns(&mut *method), "train.freeze", "leaves nothing to learn")?;
+        left_out::check(&options.left_out, options.instances, options.sampler.batch_size)?;
         let fail = |source| LearnError::Io { path: options.run.clone(), source };
         std::fs::create_dir_all(&options.run).map_err(fail)?;
         let mut optimizer = Optimizer::new(options.optimizer.clone());
@@ -292,6 +296,11 @@ impl Trainer {
         if longer {
             let Schedule { begins, total, .. } = options.schedule;
             events.record("schedule", step, json!({ "begins": begins, "steps": total }))?;
+        }
+        if !options.left_out.is_empty() {
+            let told = left_out::told(&options.left_out);
+            events.record("warning", step, json!({ "message": told }))?;
+            warnings.push(told);
         }
         development::keep(&options.run, &best)?;
         let (sum, window) = (NamedGradients::new(), Window::new());
@@ -604,7 +613,12 @@ impl Trainer {
 
     fn requests(&self, epoch: u64, segment: Segment) -> Vec<BatchRequest> {
         let numbered = segment.batches.into_iter().zip(self.batches..);
-        numbered.map(|(instances, step)| BatchRequest { instances, epoch, step }).collect()
+        let TrainOptions { left_out, instances, seed, .. } = &self.options;
+        let request = |(mut batch, step): (Vec<u32>, u64)| {
+            left_out::replace(&mut batch, left_out, *instances, (*seed, epoch, step));
+            BatchRequest { instances: batch, epoch, step }
+        };
+        numbered.map(request).collect()
     }
 
     fn record_window(&mut self) -> Result<(), LearnError> {

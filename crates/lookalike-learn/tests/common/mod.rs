@@ -178,6 +178,7 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
         precision: Precision::F32,
         instances,
         labels: None,
+        left_out: Vec::new(),
         sampler,
         run_data: RunData::default(),
         embed_first: false,
