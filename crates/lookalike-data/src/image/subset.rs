@@ -46,8 +46,7 @@ pub fn cut(
         let count = ((members.len() as f64 * share).round() as usize).clamp(most.min(1), most);
         members[..count].iter().for_each(|index| drawn[*index as usize] = true);
     }
-    let (cut, left): (Vec<u32>, Vec<u32>) =
-        (0..set.len() as u32).partition(|index| drawn[*index as usize]);
+    let (cut, left): (Vec<u32>, Vec<u32>) = (0..set.len() as u32).partition(|index| drawn[*index as usize]);
     if cut.is_empty() {
         return Err(refuse("cuts nothing off: no class has two images"));
     }
@@ -85,10 +84,6 @@ impl ImageDataset for Subset {
         self.set.classes()
     }
 
-    fn serves_both(&self) -> bool {
-        self.set.serves_both()
-    }
-
     fn left_out(&self) -> &[u32] {
         &self.left_out
     }
@@ -110,25 +105,31 @@ impl ImageDataset for Subset {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::memory::MemoryImages;
+    use crate::image::memory::{InMemory, PixelFormat};
 
     const KEY: (&str, &str) = ("data.development", "development");
 
-    fn set(labels: &[u32]) -> Arc<dyn ImageDataset> {
+    /// Images of one pixel, each of its own grey.
+    fn set(labels: &[u8]) -> Arc<dyn ImageDataset> {
         let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
-        Arc::new(MemoryImages::of_one_pixel("set", labels, classes))
+        let pixels = (0..labels.len() as u8).collect();
+        Arc::new(InMemory::new("set".to_owned(), (1, 1), PixelFormat::Gray, pixels, labels.to_vec(), classes))
     }
 
     #[test]
     fn each_class_gives_its_share_and_keeps_one() {
-        let labels: Vec<u32> = (0..50).map(|index| u32::from(index >= 40) + u32::from(index == 49)).collect();
+        let labels: Vec<u8> = (0..50).map(|index| u8::from(index >= 40) + u8::from(index == 49)).collect();
         let [left, cut] = cut(&set(&labels), 0.1, KEY).unwrap();
-        let count = |part: &Subset, class| (0..part.len() as u32).filter(|i| part.label(*i) == Some(class)).count();
+        let count =
+            |part: &Subset, class| (0..part.len() as u32).filter(|i| part.label(*i) == Some(class)).count();
         assert_eq!([0, 1, 2].map(|class| count(&cut, class)), [4, 1, 0]);
         assert_eq!([0, 1, 2].map(|class| count(&left, class)), [36, 8, 1]);
         let mut all = [left.members.clone(), cut.members.clone()].concat();
         all.sort_unstable();
         assert_eq!(all, (0..50).collect::<Vec<u32>>());
+        for (index, member) in (0..).zip(&cut.members) {
+            assert_eq!(cut.image(index).unwrap().pixels[0], *member as u8);
+        }
         assert_eq!((left.name(), cut.name()), ("set".to_owned(), "set, development".to_owned()));
         assert_ne!(left.fingerprint().unwrap(), set(&labels).fingerprint().unwrap());
     }
