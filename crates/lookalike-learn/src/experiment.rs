@@ -13,11 +13,11 @@ use lookalike_sampling::{Groups, RunData, Sampler, SamplingError};
 use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
 use crate::error::LearnError;
-use crate::evaluate::embed::{Embedding, embed};
+use crate::evaluate::embed::{Embedding, embed, estimate_statistics};
 use crate::evaluate::{Embedded, Evaluating, Evaluation, Measured, ScoreEntry};
 use crate::method::{Building, Embedder, Method};
 use crate::modality::{Labels, Modality, Opening, Scope};
-use crate::module::{arrays_of, load_arrays};
+use crate::module::{arrays_of, has_buffers, load_arrays};
 use crate::options::{from_table, refuse};
 use crate::recipe::ValidRecipe;
 use crate::registry::Registry;
@@ -284,23 +284,29 @@ impl Experiment {
         let (every, task) = match (every, task) {
             (None, None) => return Ok(None),
             (Some(_), None) => {
-                let reason =
-                    "needs something to score the encoder on: text.development names a set, of texts alone";
+                let reason = "needs something to score the encoder on: of texts text.development names a set, of images data.development \
+                              cuts a part off";
                 return Err(refuse("train.evaluate_every", reason));
             }
             (None, Some(_)) => {
                 return Err(refuse(
-                    "text.development",
-                    "is never scored; say how often with train.evaluate_every",
+                    "train.evaluate_every",
+                    "must say how often the development part is scored",
                 ));
             }
             (Some(every), Some(task)) => (every, task.clone()),
         };
-        let (size, loader) = (self.embedding()?.options.batch_size, self.recipe.loader());
-        let name = task.name.clone();
+        let Embedding { options, seed, loader, .. } = self.embedding()?;
+        let (size, name) = (options.batch_size, task.name.clone());
         let judge = move |network: &mut dyn Embedder, cancellation: &Cancellation| {
             let watch = Watch { cancellation, ..Watch::default() };
-            let mut embed = |part| embed(network, part, size, loader, watch);
+            // What is kept of the step has the statistics of training.
+            let mut network = dyn_clone::clone_box(network);
+            if has_buffers(&mut network) {
+                let batches = options.statistics_batches;
+                estimate_statistics(&mut *network, &task.parts[0], (size, batches), seed, loader)?;
+            }
+            let mut embed = |part| embed(&mut *network, part, size, loader, watch);
             let [one, other] = [embed(&task.parts[0])?, embed(&task.parts[1])?];
             task.score([&one.representation, &other.representation], cancellation)
         };

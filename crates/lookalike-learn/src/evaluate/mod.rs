@@ -35,7 +35,7 @@ use crate::options::{Key, SOME, Settings, Value};
 pub use cross_validation::{Accuracy, CrossValidation};
 pub use embed::{Embedded, embed, estimate_statistics};
 pub use score::Score;
-pub use task::{Task, TaskKind};
+pub use task::{NeighborTask, Task, TaskKind};
 
 crate::options! {
     /// Keys of `[evaluate]` that do not belong to a score.
