@@ -25,8 +25,8 @@ use crate::sections::Keep;
 use crate::train::checkpoint::{Checkpoints, KEPT};
 use crate::train::development::{BEST, Development};
 use crate::train::result::{self, Found, RunResult};
-use crate::train::trainer::{TrainOptions, Trainer, read_plan};
-use crate::train::{Chunk, LeftOut, freeze};
+use crate::train::trainer::{TrainOptions, Trainer};
+use crate::train::{Chunk, LeftOut, freeze, read_plan};
 use crate::weights::Start;
 
 /// What embeddings of a run's rows are called, and their classes.
