@@ -258,6 +258,31 @@ class Unlabelled(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "one class"):
             metrics.false_negative_rate([[0, 3]], np.full(300, -1))
 
+    def test_labels_and_groups_are_read_from_the_table_beside_embeddings(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        table, array = Path(folder.name) / "rows.csv", Path(folder.name) / "labels.npy"
+        names = ["", *"abcde"]
+        lines = [
+            f'{row},"photos, {row}.png",{"" if label < 0 else label},{names[label + 1]}\r\n'
+            for row, label in enumerate(self.some)
+        ]
+        # As spreadsheets write it, with a byte order mark.
+        table.write_bytes(("\ufeffrow,name,label,class\r\n" + "".join(lines)).encode())
+        np.save(array, self.some)
+        plan = lookalike.plan(lookalike.knn_graph(self.rows, 20), 20)
+        expected = metrics.false_negative_rate(plan, self.some)
+        for labels in (table, str(table), f"{table}:label", f"{table}:class", array):
+            self.assertEqual(metrics.false_negative_rate(plan, labels), expected, labels)
+        grouped = lookalike.plan(lookalike.knn_graph(self.rows, 20), 5, groups=f"{table}:name")
+        self.assertEqual(len(grouped.batches), 60)
+        with self.assertRaisesRegex(
+            ValueError, "labels: .*rows.csv has no column 'colour', but row, name, label, class"
+        ):
+            metrics.false_negative_rate(plan, f"{table}:colour")
+        with self.assertRaises(FileNotFoundError):
+            metrics.false_negative_rate(plan, table.with_name("none.csv"))
+
     def test_classifiers_leave_out_who_has_no_label(self):
         kept = self.some >= 0
         rows, labels = self.rows[kept], self.some[kept]

@@ -6,6 +6,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::lock::process_may_live;
+
 const BUFFER: usize = 256 * 1024;
 
 /// Writes the file at `path` through `write`, so that at every moment there is either the old file or the whole new one.
@@ -32,6 +34,42 @@ pub fn write_atomic(
     writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     temporary.rename(&path)?;
     sync_folder(folder)
+}
+
+/// Whether [`write_atomic`] could write `path`, found out by making its temporary file and removing it again.
+///
+/// # Errors
+/// As [`write_atomic`]; nothing is changed.
+pub fn probe(path: impl AsRef<Path>) -> io::Result<()> {
+    Temporary::create(&resolve(path.as_ref())?).map(drop)
+}
+
+/// Removes from `folder` what [`write_atomic`] left behind in processes of this machine that were killed.
+///
+/// # Errors
+/// Whatever the file system returns. A folder that is not there holds nothing.
+pub fn sweep(folder: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let process = name.to_str().and_then(process_of_temporary);
+        if process.is_some_and(|process| !process_may_live(process)) && entry.file_type()?.is_file() {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// The process that wrote a temporary file of this name, `.NAME.PROCESS-NUMBER.part`.
+fn process_of_temporary(name: &str) -> Option<u32> {
+    let (_, written_by) = name.strip_prefix('.')?.strip_suffix(".part")?.rsplit_once('.')?;
+    let (process, number) = written_by.split_once('-')?;
+    number.parse::<u64>().ok()?;
+    process.parse().ok()
 }
 
 /// The path behind links, checked to be free or a regular file.
@@ -148,11 +186,35 @@ mod tests {
     #[test]
     fn a_folder_a_device_and_a_missing_folder_are_refused() {
         let folder = tempfile::tempdir().unwrap();
-        let write = |path: &Path| write_atomic(path, |writer| writer.write_all(b"x")).unwrap_err().kind();
+        let write = |path: &Path| {
+            let error = write_atomic(path, |writer| writer.write_all(b"x")).unwrap_err();
+            assert_eq!(probe(path).unwrap_err().kind(), error.kind());
+            error.kind()
+        };
+        probe(folder.path().join("a")).unwrap();
+        assert!(names(folder.path()).is_empty());
         assert_eq!(write(folder.path()), io::ErrorKind::InvalidInput);
         assert_eq!(write(&folder.path().join("missing/a")), io::ErrorKind::NotFound);
         #[cfg(unix)]
         assert_eq!(write(Path::new("/dev/null")), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn what_killed_processes_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = format!(".model.{}-3.part", std::process::id());
+        let kept =
+            [own.as_str(), "model", "download.part", ".model.part", ".model.x-1.part", ".model.4000000000-1"];
+        for name in kept.iter().chain(&[".model.4000000000-17.part"]) {
+            fs::write(folder.path().join(name), "x").unwrap();
+        }
+        sweep(folder.path()).unwrap();
+        let mut left = names(folder.path());
+        left.sort();
+        let mut expected = kept;
+        expected.sort_unstable();
+        assert_eq!(left, expected);
+        sweep(&folder.path().join("missing")).unwrap();
     }
 
     #[cfg(unix)]

@@ -8,6 +8,7 @@ mod error;
 pub mod files;
 mod foreign;
 pub mod hash;
+pub mod lock;
 pub mod mapped;
 pub mod matrix;
 pub mod npy;
@@ -16,6 +17,7 @@ pub mod source;
 pub mod stream;
 #[cfg(feature = "safetensors")]
 pub mod tensors;
+pub mod words;
 
 pub use arrays::{Array, Arrays, Values};
 pub use encoded::{Element, EncodedRows};

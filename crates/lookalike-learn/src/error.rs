@@ -56,16 +56,20 @@ pub enum LearnError {
     },
     /// A loss or gradient that is NaN or infinite.
     #[error(
-        "the loss is {loss} at step {step}; its batch's instances are {instances:?}; {last_good}. \
-         A lower learning rate (optimizer.learning_rate) or a longer warm-up (train.warmup_epochs) is the usual cure"
+        "{what} is {value:e} at step {step}; its batch holds {}; {last_good}. {CURES}",
+        members(instances, names)
     )]
     NotFinite {
+        /// The loss, or the gradient of which parameter.
+        what: String,
         /// The value.
-        loss: f32,
+        value: f64,
         /// The optimiser step.
         step: u64,
         /// Who was in the batch.
         instances: Vec<u32>,
+        /// What they are called, as by their files, where they have names and these are known.
+        names: Vec<String>,
         /// Where the last good checkpoint is.
         last_good: String,
     },
@@ -95,6 +99,24 @@ pub enum LearnError {
     /// From a matrix.
     #[error(transparent)]
     Matrix(#[from] lookalike_base::MatrixError),
+}
+
+/// What helps against numbers that are not finite.
+pub(crate) const CURES: &str = "A lower learning rate (optimizer.learning_rate), a longer warm-up (train.warmup_epochs), clipped gradients \
+                                (optimizer.clip) or a higher loss.temperature is the usual cure";
+
+/// How many members of a batch a message names.
+const NAMED: usize = 8;
+
+/// The first members of a batch, by name where they have one.
+fn members(instances: &[u32], names: &[String]) -> String {
+    let mut named: Vec<String> = names.iter().take(NAMED).cloned().collect();
+    if named.is_empty() {
+        named = instances.iter().take(NAMED).map(|instance| format!("instance {instance}")).collect();
+    }
+    let more = instances.len().saturating_sub(named.len());
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{more}", named.join(", "))
 }
 
 /// Cancelled work is one variant, wherever it was done.

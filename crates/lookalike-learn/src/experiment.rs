@@ -6,29 +6,38 @@ use std::sync::Arc;
 use lookalike_base::Watch;
 use lookalike_base::arrays::Arrays;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
-use lookalike_base::tensors::{self, TensorFile};
+use lookalike_base::tensors;
 use lookalike_data::Split;
 use lookalike_sampling::{Groups, RunData, Sampler, SamplingError};
 
 use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
 use crate::error::LearnError;
-use crate::evaluate::embed::{Embedding, embed};
-use crate::evaluate::{Embedded, Evaluating, Evaluation, ScoreEntry};
+use crate::evaluate::embed::{Embedding, embed, estimate_statistics};
+use crate::evaluate::{Embedded, Evaluating, Evaluation, Measured, ScoreEntry};
 use crate::method::{Building, Embedder, Method};
-use crate::modality::{Modality, Opening, Scope};
-use crate::module::{arrays_of, load_arrays};
+use crate::modality::{Labels, Modality, Opening, Scope};
+use crate::module::{arrays_of, has_buffers, load_arrays};
 use crate::options::{from_table, refuse};
 use crate::recipe::ValidRecipe;
 use crate::registry::Registry;
-use crate::train::checkpoint::Checkpoints;
+use crate::sections::Keep;
+use crate::train::checkpoint::{Checkpoints, KEPT};
 use crate::train::development::{BEST, Development};
+use crate::train::result::{self, Found, RunResult};
 use crate::train::trainer::{TrainOptions, Trainer, read_plan};
-use crate::train::{Chunk, freeze};
+use crate::train::{Chunk, LeftOut, freeze};
 use crate::weights::Start;
 
-/// The file of a finished run that holds the network, BatchNorm's statistics estimated anew.
-pub const MODEL: &str = "model.safetensors";
+/// What embeddings of a run's rows are called, and their classes.
+pub struct RowNames {
+    /// The name of each row, as its file's; empty where rows have none.
+    pub names: Vec<String>,
+    /// The classes of the rows; empty where there are none.
+    pub labels: Labels,
+    /// The names of the classes; empty where they have none.
+    pub classes: Vec<String>,
+}
 
 /// A recipe with its data and device open.
 pub struct Experiment {
@@ -38,9 +47,6 @@ pub struct Experiment {
     scores: Vec<ScoreEntry>,
     display: Arc<dyn ProgressDisplay>,
 }
-
-/// A network, and the batches of its last epoch.
-pub type Trained = (Box<dyn Embedder>, Vec<Vec<u32>>);
 
 impl Experiment {
     /// Opens device and data; the second value tells what a user should know about the data. `display` shows the progress of
@@ -53,6 +59,19 @@ impl Experiment {
         registry: &Registry,
         display: Arc<dyn ProgressDisplay>,
     ) -> Result<(Self, Vec<String>), LearnError> {
+        Self::open_of(recipe, registry, display, None)
+    }
+
+    /// As [`Experiment::open`], with the instances that `run` began with: those that cannot be read any more keep their numbers.
+    ///
+    /// # Errors
+    /// As [`Experiment::open`].
+    pub fn open_of(
+        recipe: ValidRecipe,
+        registry: &Registry,
+        display: Arc<dyn ProgressDisplay>,
+        run: Option<&Path>,
+    ) -> Result<(Self, Vec<String>), LearnError> {
         let device = engine::open(recipe.device())?;
         let (modality, warnings) = (recipe.choice().modality.open)(&Opening {
             settings: recipe.settings(),
@@ -60,6 +79,7 @@ impl Experiment {
             display: &*display,
             seed: recipe.seed(),
             loader: recipe.loader(),
+            run,
         })?;
         let recipe = recipe.settled(modality.settled());
         let scores = registry.scores.clone();
@@ -198,11 +218,13 @@ impl Experiment {
                 recipe.identity()?,
                 self.modality.fingerprint()?
             ),
+            recipe: Some(recipe.to_toml()?),
             seed: recipe.seed(),
             device: self.device.clone(),
             precision: train.precision,
             instances,
             labels,
+            left_out: self.left_out(),
             sampler: sampler.clone(),
             run_data,
             embed_first: train.embed_first,
@@ -212,15 +234,45 @@ impl Experiment {
             accumulate: train.accumulate,
             chunk: train.chunk.map(Chunk::Instances).or(train.chunk_tokens.map(Chunk::Tokens)),
             checkpoint_every: recipe.checkpoint_every(batches),
+            kept: train.keep.map_or(KEPT, Keep::checkpoints),
+            keep_best: train.keep.is_none_or(|keep| keep == Keep::Best),
             log_every: train.log_every,
             loader: self.modality.loader(recipe.loader()),
             development: self.development()?,
         };
-        self.modality.keep(run)?;
         // A checkpoint replaces all weights.
         let start = if Checkpoints::of_run(run).any()? { None } else { self.start() };
         let source = self.modality.batches(recipe.columns(), Split::Train, recipe.seed())?;
-        Trainer::open(self.method_from(start.as_ref())?, source, options)
+        let opened = Trainer::open(self.method_from(start.as_ref())?, source, options)?;
+        self.modality.keep(run)?;
+        Ok(opened)
+    }
+
+    /// The instances to learn from that cannot be read any more.
+    fn left_out(&self) -> Vec<LeftOut> {
+        let name = |instance: &u32| self.modality.instance_name(Split::Train, *instance);
+        let left_out = self.modality.left_out(Split::Train).iter();
+        left_out.map(|instance| (*instance, name(instance).unwrap_or_else(|| instance.to_string()))).collect()
+    }
+
+    /// The error, with the names that the data have for the instances it is about.
+    pub fn named(&self, error: LearnError) -> LearnError {
+        match error {
+            LearnError::NotFinite { what, value, step, instances, last_good, .. } => {
+                let name = |instance: &u32| self.modality.instance_name(Split::Train, *instance);
+                let names = instances.iter().map_while(name).collect();
+                LearnError::NotFinite { what, value, step, instances, names, last_good }
+            }
+            error => error,
+        }
+    }
+
+    /// What the rows of a part are called.
+    pub fn row_names(&self, split: Split) -> RowNames {
+        let labels = self.modality.labels(split);
+        let name = |instance| self.modality.instance_name(split, instance);
+        let names = (0..u32::MAX).map_while(name).collect();
+        RowNames { names, labels, classes: self.modality.class_names() }
     }
 
     /// How a run is scored while it trains.
@@ -232,23 +284,29 @@ impl Experiment {
         let (every, task) = match (every, task) {
             (None, None) => return Ok(None),
             (Some(_), None) => {
-                let reason =
-                    "needs something to score the encoder on: text.development names a set, of texts alone";
+                let reason = "needs something to score the encoder on: of texts text.development names a set, of images data.development \
+                              cuts a part off";
                 return Err(refuse("train.evaluate_every", reason));
             }
             (None, Some(_)) => {
                 return Err(refuse(
-                    "text.development",
-                    "is never scored; say how often with train.evaluate_every",
+                    "train.evaluate_every",
+                    "must say how often the development part is scored",
                 ));
             }
             (Some(every), Some(task)) => (every, task.clone()),
         };
-        let (size, loader) = (self.embedding()?.options.batch_size, self.recipe.loader());
-        let name = task.name.clone();
+        let Embedding { options, seed, loader, .. } = self.embedding()?;
+        let (size, name) = (options.batch_size, task.name.clone());
         let judge = move |network: &mut dyn Embedder, cancellation: &Cancellation| {
             let watch = Watch { cancellation, ..Watch::default() };
-            let mut embed = |part| embed(network, part, size, loader, watch);
+            // What is kept of the step has the statistics of training.
+            let mut network = dyn_clone::clone_box(network);
+            if has_buffers(&mut network) {
+                let batches = options.statistics_batches;
+                estimate_statistics(&mut *network, &task.parts[0], (size, batches), seed, loader)?;
+            }
+            let mut embed = |part| embed(&mut *network, part, size, loader, watch);
             let [one, other] = [embed(&task.parts[0])?, embed(&task.parts[1])?];
             task.score([&one.representation, &other.representation], cancellation)
         };
@@ -310,29 +368,13 @@ impl Experiment {
         self.embedding()?.embed(network, &part, &*self.display, cancellation)
     }
 
-    /// Measures a trained network; `plan` are the batches of its last epoch.
+    /// Measures what a run has come to, on its own data or others.
     ///
     /// # Errors
     /// Whatever data and metrics report, and [`LearnError::Cancelled`].
     pub fn evaluate(
         &self,
-        network: &(dyn Embedder + 'static),
-        plan: &[Vec<u32>],
-        scope: Scope,
-        cancellation: &Cancellation,
-    ) -> Result<Evaluation, LearnError> {
-        self.evaluate_beside(network, None, plan, scope, cancellation)
-    }
-
-    /// As [`Experiment::evaluate`], with the network at the step that the development part found best, [`Experiment::best`], beside it.
-    ///
-    /// # Errors
-    /// As [`Experiment::evaluate`].
-    pub fn evaluate_beside(
-        &self,
-        network: &(dyn Embedder + 'static),
-        best: Option<&(dyn Embedder + 'static)>,
-        plan: &[Vec<u32>],
+        measured: &Measured<'_>,
         scope: Scope,
         cancellation: &Cancellation,
     ) -> Result<Evaluation, LearnError> {
@@ -349,9 +391,8 @@ impl Experiment {
             cancellation,
             seed: self.recipe.seed(),
             scope,
-            best,
         };
-        evaluating.run(network, &|| self.untrained(), plan)
+        evaluating.run(measured, &|| self.untrained())
     }
 
     /// The network at the step that the development part found best; `None` where nothing was scored while `run` trained.
@@ -368,68 +409,83 @@ impl Experiment {
         Ok(Some(network))
     }
 
-    /// The network as the newest checkpoint of `run` holds it, and the batches of its last epoch.
-    ///
-    /// # Errors
-    /// [`LearnError::Checkpoint`] where there is none, or it is damaged or of another network.
-    pub fn trained(&self, run: &Path) -> Result<Trained, LearnError> {
-        let refuse =
-            |reason: &str| LearnError::Checkpoint { path: run.to_owned(), reason: reason.to_owned() };
-        let newest = Checkpoints::of_run(run).newest()?;
-        let (_, arrays, _) = newest.ok_or_else(|| refuse("it has no checkpoint yet"))?;
-        let mut network = self.build(None, self.recipe.choice().method.kept)?;
-        load_arrays(&mut network, &arrays, "model.", &self.device)?;
-        let plan = read_plan(&arrays).ok_or_else(|| refuse("the epoch's batches are missing or damaged"))?;
-        Ok((network, plan))
-    }
-
-    /// Writes `network` as the result of the run: with statistics estimated anew, under `model.safetensors`.
+    /// Writes `network`, as it is after `step` optimiser steps, as the result of the run: with statistics estimated anew, under
+    /// `model.safetensors`.
     ///
     /// # Errors
     /// [`LearnError::ArrayFile`] where the file cannot be written.
-    pub fn save_model(&self, run: &Path, network: &(dyn Embedder + 'static)) -> Result<(), LearnError> {
+    pub fn save_model(
+        &self,
+        run: &Path,
+        network: &(dyn Embedder + 'static),
+        step: u64,
+    ) -> Result<(), LearnError> {
         let mut estimated = self.embedding()?.with_estimated_statistics(network)?;
-        let file = TensorFile { tensors: arrays_of(&mut estimated), ..TensorFile::default() };
-        Ok(tensors::write(run.join(MODEL), &file)?)
+        result::write(run, arrays_of(&mut estimated), step, &self.modality.fingerprint()?)
     }
 
-    /// The network that [`Experiment::save_model`] wrote.
+    /// What `run` has come to.
     ///
     /// # Errors
-    /// [`LearnError::Checkpoint`] where the run has not finished, [`LearnError::Weights`] where the file is of another
-    /// network.
-    pub fn load_model(&self, run: &Path) -> Result<Box<dyn Embedder>, LearnError> {
-        let mut network = self.build(None, self.recipe.choice().method.kept)?;
-        load_arrays(&mut network, &read_model(run)?, "", &self.device)?;
-        Ok(network)
-    }
-}
-
-/// The tensors of a finished run.
-fn read_model(run: &Path) -> Result<Arrays, LearnError> {
-    let path = run.join(MODEL);
-    if !path.exists() {
-        let reason = match Checkpoints::of_run(run).newest() {
-            Ok(Some((state, ..))) => format!(
-                "the run stands at step {} and has no {MODEL} yet; finish it with `lookalike train --resume`",
-                state.step
-            ),
-            _ => format!("there is no {MODEL}: not a finished run"),
+    /// [`LearnError::Checkpoint`] where there is nothing yet, or it is damaged; [`LearnError::Weights`] where it is of another network.
+    pub fn result(&self, run: &Path) -> Result<RunResult, LearnError> {
+        let Found { checkpoint, model, stage, step, data, problems } = result::find(run)?;
+        let network = |arrays: &Arrays, prefix: &str| {
+            let mut network = self.build(None, self.recipe.choice().method.kept)?;
+            load_arrays(&mut network, arrays, prefix, &self.device)?;
+            Ok::<_, LearnError>(network)
         };
-        return Err(LearnError::Checkpoint { path: run.to_owned(), reason });
+        let trained = checkpoint.as_ref().map(|arrays| network(arrays, "model.")).transpose()?;
+        let plan = checkpoint.as_ref().map_or(Some(Vec::new()), read_plan).ok_or_else(|| {
+            let reason = "the epoch's batches are missing or damaged".to_owned();
+            LearnError::Checkpoint { path: run.to_owned(), reason }
+        })?;
+        let model = model.as_ref().map(|arrays| network(arrays, "")).transpose()?;
+        let own_data = match &data {
+            Some(data) => *data == self.modality.fingerprint()?,
+            None => true,
+        };
+        Ok(RunResult { trained, model, plan, stage, step, own_data, problems })
     }
-    Ok(tensors::read(&path)?.tensors)
+
+    /// The network of a run that is used: its model, or while there is none that of its newest checkpoint, with BatchNorm's statistics
+    /// estimated anew where these are the run's own data.
+    ///
+    /// # Errors
+    /// Whatever the data report.
+    pub fn network(&self, result: RunResult) -> Result<Box<dyn Embedder>, LearnError> {
+        match (result.model, result.trained) {
+            (None, Some(trained)) if result.own_data => {
+                self.embedding()?.with_estimated_statistics(&*trained)
+            }
+            (None, Some(trained)) => Ok(trained),
+            (model, _) => model.ok_or_else(|| LearnError::Evaluation("the run has no network".to_owned())),
+        }
+    }
+
+    /// Writes the encoder of a run as others read it, see [`export`]. `network` is the run's.
+    ///
+    /// # Errors
+    /// As [`export`].
+    pub fn export(&self, network: &mut dyn Embedder, run: &Path, path: &Path) -> Result<(), LearnError> {
+        write_encoder(&self.recipe, arrays_of(network), run, path)
+    }
 }
 
 /// Writes the encoder of a finished run as others read it: under PyTorch's names and layouts, those of torchvision for its networks, with
-/// what `load_state_dict(strict=True)` asks for beside them; an encoder of texts as a folder that sentence-transformers opens.
+/// what `load_state_dict(strict=True)` asks for beside them; an encoder of texts as a folder that sentence-transformers opens. It reads
+/// `model.safetensors` alone, not the data.
 ///
 /// # Errors
-/// As [`Experiment::load_model`]; [`LearnError::ArrayFile`], or of a folder [`LearnError::SentenceEncoder`], where it cannot be written.
+/// [`LearnError::Checkpoint`] where the run has no model; [`LearnError::ArrayFile`], or of a folder [`LearnError::SentenceEncoder`],
+/// where it cannot be written.
 pub fn export(recipe: &ValidRecipe, run: &Path, path: &Path) -> Result<(), LearnError> {
+    write_encoder(recipe, result::read_model(run)?, run, path)
+}
+
+fn write_encoder(recipe: &ValidRecipe, kept: Arrays, run: &Path, path: &Path) -> Result<(), LearnError> {
     let choice = recipe.choice();
-    let kept = read_model(run)?.into_iter();
-    let named = kept.filter_map(|(name, array)| {
+    let named = kept.into_iter().filter_map(|(name, array)| {
         name.strip_prefix(choice.method.exports).map(|name| (name.to_owned(), array))
     });
     let tensors = named.collect();

@@ -1,6 +1,7 @@
 //! Keys of recipes as data: a name, a default, the values that are possible, and a sentence with its source. Validation walks them and
 //! the reference is printed from them, so a key is described once, in the file of what reads it.
 
+use lookalike_base::words::did_you_mean;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value as Toml};
 
@@ -240,17 +241,6 @@ impl Range {
             Self::Free(_) => None,
         }
     }
-}
-
-/// The name that is most like `wrong`.
-fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |name: &&str| strsim::jaro_winkler(wrong, name);
-    names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)))
-}
-
-/// What a message about the `wrong` name ends with: the nearest of `names`, or nothing where there are none.
-pub(crate) fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
-    nearest(wrong, names).map_or(String::new(), |hint| format!("; did you mean `{hint}`?"))
 }
 
 /// A value that cannot be: the path of its key, and why.

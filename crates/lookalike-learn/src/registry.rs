@@ -13,8 +13,9 @@ use crate::method::{self, MethodEntry};
 use crate::modality::{self, ModalityEntry};
 use crate::negatives::mixing::MixingOptions;
 use crate::negatives::{self, NegativesEntry, memory_bank, queue};
-use crate::options::{FLAG, Key, Options, Range, Settings, Value, did_you_mean, refuse};
+use crate::options::{FLAG, Key, Options, Range, Settings, Value, refuse};
 use crate::sections;
+use lookalike_base::words::did_you_mean;
 
 /// The methods that this program brings along.
 const METHODS: &[MethodEntry] = &[

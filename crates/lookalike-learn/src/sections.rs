@@ -1,8 +1,12 @@
 //! The sections that every recipe has: `[sampler]` and `[train]`. (`[optimizer]` stands with the optimisers.)
 
+use serde::{Deserialize, Serialize};
+use toml::Value as Toml;
+
 use crate::engine::Precision;
 use crate::options::{Bounds, COUNT, FLAG, FRACTION, Key, NOT_NEGATIVE, POSITIVE, Range, SHARE, SOME, Value};
 use crate::train::Shape;
+use crate::train::checkpoint::KEPT;
 
 crate::options! {
     /// The `[train]` section.
@@ -36,6 +40,10 @@ crate::options! {
         evaluate_every: Option<u64> = Value::Absent("never"), SOME;
         /// Optimiser steps between checkpoints; 0: those of an epoch.
         checkpoint_every: u64 = Value::Integer(0), COUNT;
+        /// Which checkpoints the run keeps: `last`, the newest and the one before it; a number, so many of the newest; `best`, as `last`, and
+        /// beside them the tensors of the best step as `best.safetensors`, for which there must be a development part
+        /// (`text.development`, `data.development`).
+        keep: Option<Keep> = Value::Absent("`best` where there is a development part, else `last`"), Range::Free("`last`, `best`, or 1 or more");
         /// Optimiser steps between `step` [events](events.md).
         log_every: u64 = Value::Integer(10), SOME;
         /// Where the engine computes: `cpu`, `cuda:0`, `cuda:1`, …, `wgpu`; the latter need a build with `--features cuda` or `wgpu`.
@@ -46,6 +54,52 @@ crate::options! {
         loader_threads: usize = Value::Integer(0), Range::Integer { least: 0, most: 1024 };
         /// Batches that are kept ready at most.
         ahead: usize = Value::Integer(4), Range::Integer { least: 1, most: 1024 };
+    }
+}
+
+/// Which checkpoints a run keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Toml", into = "Toml")]
+pub enum Keep {
+    /// The newest and the one before it.
+    Last,
+    /// The same, and the tensors of the best step.
+    Best,
+    /// So many of the newest.
+    Newest(usize),
+}
+
+impl TryFrom<Toml> for Keep {
+    type Error = String;
+
+    fn try_from(value: Toml) -> Result<Self, String> {
+        let number = value.as_integer().and_then(|number| usize::try_from(number).ok());
+        match (value.as_str(), number) {
+            (Some("last"), _) => Ok(Self::Last),
+            (Some("best"), _) => Ok(Self::Best),
+            (None, Some(number @ 1..)) => Ok(Self::Newest(number)),
+            _ => Err(format!("keep = {value} is neither `last` nor `best` nor a number from 1 on")),
+        }
+    }
+}
+
+impl From<Keep> for Toml {
+    fn from(keep: Keep) -> Self {
+        match keep {
+            Keep::Last => "last".into(),
+            Keep::Best => "best".into(),
+            Keep::Newest(number) => Toml::Integer(number as i64),
+        }
+    }
+}
+
+impl Keep {
+    /// How many checkpoints it keeps.
+    pub fn checkpoints(self) -> usize {
+        match self {
+            Self::Last | Self::Best => KEPT,
+            Self::Newest(number) => number,
+        }
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Step {
     pub step: u64,
     /// Optimiser steps of the whole run.
     pub steps: u64,
+    /// Optimiser steps made before the present schedule begins: 0 but for runs that are trained longer than they were to be.
+    pub begins: u64,
     /// Batches consumed before.
     pub batch: u64,
     /// Whether the parameters have moved since the batch before, or could have: false within a step of several batches.
@@ -26,7 +28,16 @@ pub struct Step {
 impl Default for Step {
     /// The only batch of a run of one step.
     fn default() -> Self {
-        Self { seed: Seed(0), epoch: 0, step: 0, steps: 1, batch: 0, moved: true, instances: Vec::new() }
+        Self {
+            seed: Seed(0),
+            epoch: 0,
+            step: 0,
+            steps: 1,
+            begins: 0,
+            batch: 0,
+            moved: true,
+            instances: Vec::new(),
+        }
     }
 }
 
@@ -37,8 +48,9 @@ impl Step {
         self.seed.stream(purpose, self.epoch, self.batch, row.address())
     }
 
-    /// The share of the run that was made before, by optimiser steps.
+    /// The share of the present schedule that was made before, by optimiser steps.
     pub fn share(&self) -> f64 {
-        self.step as f64 / self.steps.max(1) as f64
+        let [made, all] = [self.step, self.steps].map(|steps| steps.saturating_sub(self.begins));
+        made as f64 / all.max(1) as f64
     }
 }

@@ -157,8 +157,8 @@ fn every_method_on_two_views_and_every_loss_trains_a_graph_network() {
 
 fn evaluate(experiment: &Experiment, run: &Path, scope: Scope) -> Evaluation {
     train(experiment, run);
-    let (network, plan) = experiment.trained(run).unwrap();
-    experiment.evaluate(&*network, &plan, scope, &Cancellation::new()).unwrap()
+    let result = experiment.result(run).unwrap();
+    experiment.evaluate(&result.measured(None), scope, &Cancellation::new()).unwrap()
 }
 
 /// Nothing beside the trained encoder, one draw of folds.
@@ -195,9 +195,9 @@ fn rings_and_stars_are_told_apart_by_encoders_and_not_by_numbers_of_nodes() {
     for key in ["svm_sizes", "svm_labels", "svm_untrained", "svm_training_statistics"] {
         assert!(evaluation.get(key).is_none(), "{key}");
     }
-    let (network, _) = experiment.trained(&run).unwrap();
-    experiment.save_model(&run, &*network).unwrap();
-    let mut model = experiment.load_model(&run).unwrap();
+    let result = experiment.result(&run).unwrap();
+    experiment.save_model(&run, result.trained.as_deref().unwrap(), result.step).unwrap();
+    let mut model = experiment.result(&run).unwrap().model.unwrap();
     let embedded = experiment.embed(&mut *model, Split::Train, &Cancellation::new()).unwrap();
     assert_eq!((embedded.representation.len(), embedded.representation.columns()), (60, 8));
     let error = experiment.embed(&mut *model, Split::Test, &Cancellation::new()).unwrap_err();

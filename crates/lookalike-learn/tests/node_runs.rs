@@ -50,8 +50,8 @@ fn train(experiment: &Experiment, run: &Path) -> Arrays {
 }
 
 fn evaluate(experiment: &Experiment, run: &Path, scope: Scope) -> Evaluation {
-    let (network, plan) = experiment.trained(run).unwrap();
-    experiment.evaluate(&*network, &plan, scope, &Cancellation::new()).unwrap()
+    let result = experiment.result(run).unwrap();
+    experiment.evaluate(&result.measured(None), scope, &Cancellation::new()).unwrap()
 }
 
 /// Accuracy of the probe on the trained encoders, on the untrained and on the features.
@@ -94,9 +94,9 @@ fn nodes_to_test_are_scored_beside_features_and_the_encoder_before_training() {
     let after_training = experiment.recipe().choice().modality.after_training;
     assert!(evaluate(&experiment, &run, after_training).get("linear").is_none());
 
-    let (network, _) = experiment.trained(&run).unwrap();
-    experiment.save_model(&run, &*network).unwrap();
-    let mut model = experiment.load_model(&run).unwrap();
+    let result = experiment.result(&run).unwrap();
+    experiment.save_model(&run, result.trained.as_deref().unwrap(), result.step).unwrap();
+    let mut model = experiment.result(&run).unwrap().model.unwrap();
     let embedded = experiment.embed(&mut *model, Split::Train, &Cancellation::new()).unwrap();
     assert_eq!((embedded.representation.len(), embedded.representation.columns()), (526, 8));
     let error = experiment.embed(&mut *model, Split::Test, &Cancellation::new()).unwrap_err().to_string();

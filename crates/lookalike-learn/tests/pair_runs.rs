@@ -99,9 +99,9 @@ impl Place {
 }
 
 fn evaluate(experiment: &Experiment, run: &Path) -> Evaluation {
-    let (network, plan) = experiment.trained(run).unwrap();
+    let result = experiment.result(run).unwrap();
     let scope = experiment.after_training();
-    experiment.evaluate(&*network, &plan, scope, &Cancellation::new()).unwrap()
+    experiment.evaluate(&result.measured(None), scope, &Cancellation::new()).unwrap()
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn rows_of_one_group_never_share_a_batch() {
     let (experiment, _) = place.open(&["text.group=topic"]).unwrap();
     let groups = experiment.data().groups().unwrap();
     place.train(&["text.group=topic"], "run");
-    let (_, plan) = experiment.trained(&place.run("run")).unwrap();
+    let plan = experiment.result(&place.run("run")).unwrap().plan;
     for batch in plan {
         let mut topics: Vec<u32> = batch.iter().map(|row| groups.rows[*row as usize]).collect();
         topics.sort_unstable();
@@ -190,7 +190,7 @@ fn each_batch_is_from_one_set_and_a_set_in_turn_is_as_long_as_the_smallest() {
         let (experiment, _) = place.open(&settings).unwrap();
         let sizes = experiment.data().sets().unwrap().sizes;
         place.train(&settings, order);
-        let (_, plan) = experiment.trained(&place.run(order)).unwrap();
+        let plan = experiment.result(&place.run(order)).unwrap().plan;
         let set = |row: &u32| usize::from(*row as usize >= sizes[0]);
         let sets: Vec<usize> = plan.iter().map(|batch| set(&batch[0])).collect();
         assert!(plan.iter().all(|batch| batch.iter().all(|row| set(row) == set(&batch[0]))));
@@ -258,10 +258,10 @@ fn the_best_step_of_the_development_part_stands_beside_the_last() {
     assert_eq!(last["best"].as_f64(), Some(best));
     let (experiment, _) = place.open(&settings).unwrap();
     let network = experiment.best(&place.run("whole")).unwrap().unwrap();
-    let (trained, plan) = experiment.trained(&place.run("whole")).unwrap();
+    let result = experiment.result(&place.run("whole")).unwrap();
     let scope = experiment.after_training();
     let evaluation =
-        experiment.evaluate_beside(&*trained, Some(&*network), &plan, scope, &Cancellation::new()).unwrap();
+        experiment.evaluate(&result.measured(Some(&*network)), scope, &Cancellation::new()).unwrap();
     assert!(evaluation.number("pairs.jsonl_ndcg@10_best").is_some());
     assert!(evaluation.number("pairs.jsonl_ndcg@10").is_some());
     for steps in [7, 13] {

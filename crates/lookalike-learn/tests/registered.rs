@@ -17,7 +17,7 @@ use lookalike_data::{BatchRequest, Split};
 use lookalike_learn::encoder::EncoderEntry;
 use lookalike_learn::engine::to_host;
 use lookalike_learn::evaluate::{Evaluation, ScoreEntry};
-use lookalike_learn::experiment::{Experiment, MODEL};
+use lookalike_learn::experiment::Experiment;
 use lookalike_learn::loss::LossEntry;
 use lookalike_learn::method::MethodEntry;
 use lookalike_learn::modality::{ArmKind, Measure, ModalityEntry, Scope};
@@ -27,6 +27,7 @@ use lookalike_learn::options::Settings;
 use lookalike_learn::recipe::{Recipe, ValidRecipe, reference};
 use lookalike_learn::registry::{Entry, Kind};
 use lookalike_learn::step::Step;
+use lookalike_learn::train::result::MODEL;
 use lookalike_learn::{LearnError, Registry};
 use toy::encoder::MLP;
 use toy::loss::TRIPLET;
@@ -60,8 +61,8 @@ fn train(experiment: &Experiment, run: &Path) -> Arrays {
 }
 
 fn evaluate(experiment: &Experiment, run: &Path, scope: Scope) -> Evaluation {
-    let (network, plan) = experiment.trained(run).unwrap();
-    experiment.evaluate(&*network, &plan, scope, &Cancellation::new()).unwrap()
+    let result = experiment.result(run).unwrap();
+    experiment.evaluate(&result.measured(None), scope, &Cancellation::new()).unwrap()
 }
 
 #[test]
@@ -428,11 +429,14 @@ fn a_run_begins_with_the_encoder_of_a_finished_one() {
     let first = experiment(&["train.max_steps=12", "seed=3"]);
     let run = run_of(&place);
     train(&first, &run);
-    let error = first.load_model(&run).err().unwrap().to_string();
-    assert!(error.contains("finish it"), "{error}");
-    let (mut network, _) = first.trained(&run).unwrap();
-    first.save_model(&run, &*network).unwrap();
-    assert_eq!(arrays_of(&mut first.load_model(&run).unwrap()), arrays_of(&mut network));
+    let error =
+        lookalike_learn::experiment::export(first.recipe(), &run, &place.path().join("none")).unwrap_err();
+    assert!(error.to_string().contains("not a finished run"), "{error}");
+    let result = first.result(&run).unwrap();
+    assert!(result.model.is_none() && result.step == 12);
+    let mut network = result.trained.unwrap();
+    first.save_model(&run, &*network, 12).unwrap();
+    assert_eq!(arrays_of(&mut first.result(&run).unwrap().model.unwrap()), arrays_of(&mut network));
     let exported = place.path().join("encoder.safetensors");
     lookalike_learn::experiment::export(first.recipe(), &run, &exported).unwrap();
 

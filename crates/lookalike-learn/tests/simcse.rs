@@ -327,8 +327,8 @@ fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() 
     assert_eq!(trained(&open(place.path(), &keys).unwrap().0, &again), losses, "the same again");
 
     // The head is left behind, and what is exported is what SimCSE starts from.
-    let (network, _) = experiment.trained(&run).unwrap();
-    experiment.save_model(&run, &*network).unwrap();
+    let result = experiment.result(&run).unwrap();
+    experiment.save_model(&run, result.trained.as_deref().unwrap(), result.step).unwrap();
     let folder = place.path().join("folder");
     lookalike_learn::experiment::export(experiment.recipe(), &run, &folder).unwrap();
     let names = tensors::read(folder.join("model.safetensors")).unwrap().tensors;
@@ -347,8 +347,8 @@ fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() 
         let run = place.path().join(format!("simcse {}", keys[4]));
         let losses = trained(&experiment, &run);
         assert!(losses.iter().all(|loss| loss.is_finite() && *loss >= 0.0), "{keys:?}: {losses:?}");
-        let (network, _) = experiment.trained(&run).unwrap();
-        experiment.save_model(&run, &*network).unwrap();
+        let result = experiment.result(&run).unwrap();
+        experiment.save_model(&run, result.trained.as_deref().unwrap(), result.step).unwrap();
         let folder = run.join("folder");
         lookalike_learn::experiment::export(experiment.recipe(), &run, &folder).unwrap();
         let mut encoder = SentenceEncoder::open(&folder, &cpu()).unwrap();

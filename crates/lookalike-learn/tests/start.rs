@@ -9,9 +9,10 @@ use std::sync::Arc;
 use lookalike_base::progress::{Silent, Watch};
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_learn::Registry;
-use lookalike_learn::experiment::{Experiment, MODEL};
+use lookalike_learn::experiment::Experiment;
 use lookalike_learn::module::{arrays_of, for_each_tensor};
 use lookalike_learn::recipe::Recipe;
+use lookalike_learn::train::result::MODEL;
 
 const GRAPHS: &str = "[data]\nname = \"toys\"\n[encoder]\nlayers = 2\nwidth = 8\n[method]\nkind = \"mvgrl\"\n\
     [sampler]\nkind = \"uniform\"\nbatch_size = 8\n[train]\nepochs = 2\nwarmup_epochs = 0.0\n";
@@ -45,7 +46,7 @@ fn both_encoders_of_mvgrl_begin_with_the_weights_of_a_finished_run() {
     let first = open(GRAPHS, folder.path(), &[]).unwrap();
     let (mut trainer, _) = first.trainer(&run).unwrap();
     trainer.run(Watch::default()).unwrap();
-    first.save_model(&run, &*trainer.method.kept()).unwrap();
+    first.save_model(&run, &*trainer.method.kept(), trainer.step()).unwrap();
     let model = run.join(MODEL);
     let begin = [format!("encoder.weights={}", model.display()), "seed=5".to_owned()];
     let second = open(GRAPHS, folder.path(), &begin).unwrap();

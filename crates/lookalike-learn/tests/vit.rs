@@ -15,11 +15,12 @@ use lookalike_base::tensors::{self, TensorFile};
 use lookalike_learn::Registry;
 use lookalike_learn::encoder::vit::{Architecture, Positions, Representation, Vit, VitConfig};
 use lookalike_learn::engine::{Tensor, from_host, to_host};
-use lookalike_learn::experiment::{Experiment, MODEL, export};
+use lookalike_learn::experiment::{Experiment, export};
 use lookalike_learn::module::{Pass, arrays_of};
 use lookalike_learn::recipe::{Recipe, ValidRecipe};
 use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
+use lookalike_learn::train::result::MODEL;
 use lookalike_learn::weights::load_encoder;
 
 type Shapes = BTreeMap<String, Vec<usize>>;
@@ -184,7 +185,7 @@ fn train(settings: &[&str], run: &Path) -> Experiment {
     let experiment = open(settings);
     let (mut trainer, _) = experiment.trainer(run).unwrap();
     trainer.run(Watch::default()).unwrap();
-    experiment.save_model(run, &*trainer.method.kept()).unwrap();
+    experiment.save_model(run, &*trainer.method.kept(), trainer.step()).unwrap();
     experiment
 }
 
@@ -276,7 +277,7 @@ fn an_export_of_vit_small_has_everything_that_timm_loads_strictly() {
     let method = "method={ kind = \"simclr\", projection = { batch_norm = \"none\" } }";
     let settings = [encoder, method, "augment.size=224"];
     let experiment = open(&settings);
-    experiment.save_model(folder.path(), &*experiment.untrained().unwrap()).unwrap();
+    experiment.save_model(folder.path(), &*experiment.untrained().unwrap(), 0).unwrap();
     let path = folder.path().join("exported.safetensors");
     export(&validate(&settings).unwrap(), folder.path(), &path).unwrap();
     let exported = tensors::read(&path).unwrap().tensors;

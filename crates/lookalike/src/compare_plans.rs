@@ -17,8 +17,8 @@ pub(crate) struct Arguments {
     /// Instances a batch, B
     #[arg(long, default_value_t = 256)]
     batch_size: usize,
-    /// A class an instance, integers, for the share of false negatives; −1 for none
-    #[arg(long, value_name = "LABELS.npy")]
+    /// A class an instance, for the share of false negatives; −1 for none. Of a table the column `label`, or FILE.csv:COLUMN
+    #[arg(long, value_name = "LABELS.npy|TABLE.csv")]
     labels: Option<PathBuf>,
     /// How instances are compared that are pairs of a query and a document, whose vectors lie side by side in a row
     #[arg(long, value_enum)]

@@ -1,25 +1,28 @@
 //! `lookalike embed`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
-use lookalike_base::{Watch, npy};
+use lookalike_base::{Matrix, Watch, npy};
 use lookalike_data::Split;
 use lookalike_data::text::InvalidUtf8;
-use lookalike_learn::Registry;
 use lookalike_learn::engine::Precision;
-use lookalike_learn::experiment::MODEL;
+use lookalike_learn::experiment::{Experiment, RowNames};
+use lookalike_learn::method::Embedder;
 use lookalike_learn::sentence::{self, EncodeOptions};
+use lookalike_learn::train::result::{MODEL, Stage};
+use lookalike_learn::{LearnError, Registry};
+use lookalike_sampling::UNLABELLED;
 
 use crate::failure::Failure;
-use crate::output::{check_outputs, write_lines};
+use crate::output::{check_outputs, tell, write_lines};
 use crate::progress::Terminal;
-use crate::run::RunOptions;
+use crate::run::{RunOptions, warn};
 use crate::text;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A finished run, or the folder of a sentence encoder
+    /// A run, or the folder of a sentence encoder
     run: PathBuf,
     /// Data set to embed, with its folder as --data-root; the run's own if not given
     #[arg(long, value_name = "NAME")]
@@ -30,7 +33,8 @@ pub(crate) struct Arguments {
     /// What to write, the representation if not given
     #[arg(long, value_enum)]
     layer: Option<Layer>,
-    /// Where to: float32, one row an instance, in the order of the data set
+    /// Where to: float32, one row an instance, in the order of the data set. Beside it a .csv gets the name, label and class of each row,
+    /// and of texts a .jsonl their lines
     #[arg(long, value_name = "FILE.npy")]
     out: PathBuf,
     /// Of a sentence encoder: the texts, one a line, or a column of a .csv, .tsv, .jsonl or .parquet
@@ -91,11 +95,12 @@ pub(crate) fn run(
         )));
     }
     let of_run = [MODEL, "recipe.toml", "evaluation.json"].map(|name| arguments.run.join(name));
-    check_outputs(&of_run.each_ref().map(PathBuf::as_path), &[&arguments.out])?;
+    let names = arguments.out.with_extension("csv");
+    check_outputs(&of_run.each_ref().map(PathBuf::as_path), &[&arguments.out, &names])?;
     let mut options = arguments.options.clone();
     options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
     let experiment = options.open_run(&arguments.run, registry)?;
-    let mut network = experiment.load_model(&arguments.run)?;
+    let mut network = network(&experiment, &arguments.run)?;
     let split = match arguments.split {
         None | Some(DataPart::Train) => Split::Train,
         Some(DataPart::Test) => Split::Test,
@@ -107,8 +112,58 @@ pub(crate) fn run(
         None | Some(Layer::Representation) => embedded.representation,
         Some(Layer::Projection) => embedded.projection,
     };
+    let left_out = experiment.data().left_out(split);
+    let kept: Vec<usize> =
+        (0..rows.len()).filter(|row| left_out.binary_search(&(*row as u32)).is_err()).collect();
+    let values = kept.iter().flat_map(|row| rows.row(*row)).copied().collect();
+    let rows = Matrix::new(values, rows.columns())?;
     npy::write_rows(&arguments.out, rows.rows())?;
-    eprintln!("wrote {} × {} numbers to {}", rows.len(), rows.columns(), arguments.out.display());
+    write_names(&names, &experiment.row_names(split), &kept)?;
+    tell(format_args!(
+        "wrote {} × {} numbers to {}, and the names and classes of the rows to {}",
+        rows.len(),
+        rows.columns(),
+        arguments.out.display(),
+        names.display()
+    ));
+    Ok(())
+}
+
+/// The network of a run, with a warning where it has not finished.
+pub(crate) fn network(experiment: &Experiment, run: &Path) -> Result<Box<dyn Embedder>, Failure> {
+    let result = experiment.result(run)?;
+    warn(&result.problems);
+    if result.stage == Stage::Unfinished {
+        let (run, step) = (run.display(), result.step);
+        warn(&[format!(
+            "{run} has not finished: the encoder is that of its newest checkpoint, of step {step}"
+        )]);
+    }
+    Ok(experiment.network(result)?)
+}
+
+/// Writes a line a row: its number, its name, its label as a number and the name of its class; empty is what it does not have. The rows
+/// are those of the instances `kept`.
+fn write_names(path: &Path, instances: &RowNames, kept: &[usize]) -> Result<(), Failure> {
+    let RowNames { names, labels, classes } = instances;
+    let record = |row: usize| {
+        let instance = kept[row];
+        let label = labels.labels.get(instance).filter(|label| **label != UNLABELLED);
+        let class = label.and_then(|label| classes.get(*label as usize));
+        [
+            row.to_string(),
+            names.get(instance).cloned().unwrap_or_default(),
+            label.map(ToString::to_string).unwrap_or_default(),
+            class.cloned().unwrap_or_default(),
+        ]
+    };
+    lookalike_base::atomic::write_atomic(path, |writer| {
+        let mut writer = csv::Writer::from_writer(writer);
+        writer.write_record(["row", "name", "label", "class"])?;
+        (0..kept.len()).try_for_each(|row| writer.write_record(record(row)))?;
+        writer.flush()
+    })
+    .map_err(|source| LearnError::Io { path: path.to_owned(), source })?;
     Ok(())
 }
 
@@ -154,12 +209,12 @@ fn of_texts(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Fa
     write_lines(&lines, records)?;
     text::warn_of_length(&encoder, encoded.full);
     let rows = &encoded.rows;
-    eprintln!(
+    tell(format_args!(
         "wrote {} × {} numbers to {}, and their lines to {}",
         rows.len(),
         rows.columns(),
         out.display(),
         lines.display()
-    );
+    ));
     Ok(())
 }

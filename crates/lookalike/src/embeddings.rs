@@ -1,8 +1,11 @@
 //! Embeddings, labels and groups, as commands are given them.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
 
+use lookalike_base::files::split_name;
+use lookalike_base::words::did_you_mean;
 use lookalike_base::{Cancellation, FileRows, ProgressDisplay, RowSource, npy};
 use lookalike_sampling::{PairRows, SamplingError, UNLABELLED};
 
@@ -126,9 +129,18 @@ fn check(embeddings: &FileRows, path: &Path, cancellation: &Cancellation) -> Res
     Ok(())
 }
 
-/// An integer an instance, at least 0; −1 for those that have none.
+/// An integer an instance, at least 0; −1 for those that have none. Of a table (`FILE.csv:COLUMN`, the column `label` if none is named)
+/// these are its numbers, or where it has other texts, a number a text.
 pub(crate) fn integers(path: &Path, instances: usize) -> Result<Vec<i64>, Failure> {
-    let (values, shape) = npy::read_identifiers(path)?;
+    let (file, column) = split_name(path);
+    let is_table = file.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+    let (values, shape) = if is_table {
+        let values = column_of(&file, column.as_deref().unwrap_or("label"))?;
+        let shape = vec![values.len()];
+        (values, shape)
+    } else {
+        npy::read_identifiers(path)?
+    };
     if shape != [instances] {
         let (path, found) = (path.display(), shape);
         return Err(Failure::usage(format!(
@@ -136,6 +148,38 @@ pub(crate) fn integers(path: &Path, instances: usize) -> Result<Vec<i64>, Failur
         )));
     }
     Ok(values)
+}
+
+/// The identifiers in a column of a table with a header.
+fn column_of(file: &Path, column: &str) -> Result<Vec<i64>, Failure> {
+    let shown = file.display();
+    let refuse = |problem: String| Failure::from(anyhow::Error::msg(format!("{shown}: {problem}")));
+    let mut reader = csv::Reader::from_path(file).map_err(|error| refuse(error.to_string()))?;
+    let header = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();
+    let names = || header.iter().map(|name| name.trim_start_matches('\u{feff}'));
+    let Some(place) = names().position(|name| name == column) else {
+        let there: Vec<String> = names().map(|name| format!("`{name}`")).collect();
+        let (hint, there) = (did_you_mean(column, names()), there.join(", "));
+        return Err(refuse(format!("it has no column `{column}`, but {there}{hint}")));
+    };
+    let mut cells = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| refuse(error.to_string()))?;
+        cells.push(record.get(place).unwrap_or_default().trim().to_owned());
+    }
+    let number = |cell: &String| match cell.as_str() {
+        "" => Some(-1),
+        cell => cell.parse().ok().filter(|number| *number >= -1),
+    };
+    if let Some(numbers) = cells.iter().map(number).collect() {
+        return Ok(numbers);
+    }
+    let mut known: HashMap<&str, i64> = HashMap::new();
+    let mut name = |cell| {
+        let next = known.len() as i64;
+        if cell == "" { -1 } else { *known.entry(cell).or_insert(next) }
+    };
+    Ok(cells.iter().map(|cell| name(cell.as_str())).collect())
 }
 
 /// A class an instance.

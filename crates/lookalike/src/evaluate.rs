@@ -1,22 +1,25 @@
 //! `lookalike evaluate`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use lookalike_base::hash::Hasher;
 use lookalike_base::progress::Cancellation;
 use lookalike_learn::Registry;
-use lookalike_learn::experiment::{Experiment, MODEL};
+use lookalike_learn::experiment::Experiment;
 use lookalike_learn::modality::{ArmKind, Beside, Measure, Scope};
 use lookalike_learn::sentence;
+use lookalike_learn::train::result::{MODEL, RunResult, Stage};
+use lookalike_learn::train::trainer::RECIPE;
 
 use crate::failure::Failure;
-use crate::output::{say, write_json};
+use crate::output::{check_outputs, say, write_json};
 use crate::run::{RunOptions, warn};
 use crate::table::Table;
 use crate::text;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A finished run, or the folder of a sentence encoder
+    /// A run, or the folder of a sentence encoder
     run: PathBuf,
     #[command(flatten)]
     data: text::ScoredOn,
@@ -26,6 +29,10 @@ pub(crate) struct Arguments {
     /// What to measure beside the trained encoder
     #[arg(long, value_enum)]
     beside: Option<BesideArgument>,
+    /// Where to write the scores as JSON; of a run `evaluation.json` in its folder if not given, and of other data or an unfinished run
+    /// a file named after these
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
     /// Print one line of JSON instead of a table
     #[arg(long)]
     json: bool,
@@ -91,22 +98,28 @@ pub(crate) fn run(
     if !arguments.run.exists() {
         return Err(Failure::usage(format!("{} is not there", arguments.run.display())));
     }
-    if let Some(data) = &arguments.data.data {
+    if let Some(option) = arguments.data.of_folders_alone() {
         return Err(Failure::usage(format!(
-            "--data {data} goes with the folder of a sentence encoder, and {} is none; `lookalike export` makes one of a run on texts",
+            "{option} goes with the folder of a sentence encoder, and {} is none; `lookalike export` makes one of a run on texts",
             arguments.run.display()
         )));
     }
-    let experiment = arguments.options.open_run(&arguments.run, registry)?;
+    let mut options = arguments.options.clone();
+    options.settings.extend(arguments.data.data.iter().map(|name| format!("data.name={name}")));
+    let experiment = options.open_run(&arguments.run, registry)?;
     let recipe = experiment.recipe();
     let scope = arguments.scope(recipe.choice().modality.kind, recipe.measures())?;
     evaluate(arguments, &experiment, scope, cancellation)
 }
 
 fn of_folder(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
-    let Arguments { run, data, no_probe, beside, json, options } = arguments;
-    let given =
-        [("--no-probe", *no_probe), ("--beside", beside.is_some()), ("--set", !options.settings.is_empty())];
+    let Arguments { run, data, no_probe, beside, out, json, options } = arguments;
+    let given = [
+        ("--no-probe", *no_probe),
+        ("--beside", beside.is_some()),
+        ("--out", out.is_some()),
+        ("--set", !options.settings.is_empty()),
+    ];
     if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
         return Err(Failure::usage(format!(
             "{option} goes with a run, and {} is the folder of a sentence encoder",
@@ -123,18 +136,63 @@ fn evaluate(
     scope: Scope,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
-    let (network, plan) = experiment.trained(&arguments.run)?;
-    if !arguments.run.join(MODEL).exists() {
-        let run = arguments.run.display();
-        warn(&[format!("{run} has not finished: what is scored is its newest checkpoint")]);
+    let run = &arguments.run;
+    let result = experiment.result(run)?;
+    warn(&result.problems);
+    let file = match &arguments.out {
+        Some(out) => out.clone(),
+        None => run.join(file_name(experiment, &result)?),
+    };
+    check_outputs(&[&run.join(MODEL), &run.join(RECIPE)], &[&file])?;
+    warn_of_stage(run, &result, &file);
+    if !result.own_data {
+        warn(&[format!(
+            "{} are not the data that {} learned from: rows about its own batches are left out",
+            experiment.data().name(),
+            run.display()
+        )]);
     }
-    let best = experiment.best(&arguments.run)?;
+    let best = experiment.best(run)?;
     let evaluation = experiment
-        .evaluate_beside(&*network, best.as_deref(), &plan, scope, cancellation)
-        .map_err(Failure::or_interrupted("nothing was written"))?;
-    write_json(&arguments.run.join("evaluation.json"), &evaluation)?;
+        .evaluate(&result.measured(best.as_deref()), scope, cancellation)
+        .map_err(Failure::or_interrupted("nothing was written"))?
+        .at_step(result.step)?;
+    write_json(&file, &evaluation)?;
     if arguments.json {
         return say(serde_json::to_string(&evaluation)?);
     }
     say(Table::of(&evaluation))
+}
+
+/// Tells what a run lacks that has not finished, or whose checkpoints are gone.
+fn warn_of_stage(run: &Path, result: &RunResult, file: &Path) {
+    let (run, file) = (run.display(), file.display());
+    match result.stage {
+        Stage::Finished => {}
+        Stage::Unfinished => warn(&[format!(
+            "{run} has not finished: its newest checkpoint, of step {}, is scored, and the scores go to {file}",
+            result.step
+        )]),
+        Stage::ModelAlone => warn(&[format!(
+            "the checkpoints of {run} are gone: rows about its batches and about the BatchNorm statistics of training are left out"
+        )]),
+    }
+}
+
+/// Where the scores go: those of other data and of unfinished runs have files of their own.
+fn file_name(experiment: &Experiment, result: &RunResult) -> Result<String, Failure> {
+    let mut name = "evaluation".to_owned();
+    if !result.own_data {
+        let data = experiment.data();
+        let mut hasher = Hasher::new();
+        hasher.text(&data.fingerprint()?);
+        let words: Vec<String> =
+            data.name().split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_lowercase).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+        name += &format!("-{}-{:08x}", words.join("-"), hasher.short() >> 32);
+    }
+    if result.stage == Stage::Unfinished {
+        name += &format!("-step-{}", result.step);
+    }
+    Ok(name + ".json")
 }

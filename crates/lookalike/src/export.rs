@@ -3,19 +3,24 @@
 use std::path::PathBuf;
 
 use lookalike_learn::Registry;
-use lookalike_learn::experiment::{MODEL, export};
+use lookalike_learn::experiment::export;
+use lookalike_learn::train::result::{self, MODEL, Stage};
 
+use crate::embed::network;
 use crate::failure::Failure;
-use crate::output::check_outputs;
-use crate::run::RunOptions;
+use crate::output::{check_outputs, tell};
+use crate::run::{RunOptions, open};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// A finished run
+    /// A run; of one that has not finished the newest checkpoint is taken, and its data are read
     run: PathBuf,
     /// Where to write the encoder: a safetensors file; of texts a new folder
     #[arg(value_name = "MODEL.safetensors|FOLDER")]
     out: PathBuf,
+    /// Of a run that has not finished: folder that holds the data set's files
+    #[arg(long, value_name = "DIR")]
+    data_root: Option<PathBuf>,
     /// Set a key of the run's recipe, as encoder.weights=PATH where that has moved; may be repeated
     #[arg(long = "set", value_name = "KEY=VALUE")]
     settings: Vec<String>,
@@ -27,8 +32,20 @@ pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Fail
     if !arguments.out.is_dir() {
         check_outputs(&of_run.each_ref().map(PathBuf::as_path), &[&arguments.out])?;
     }
-    let place = RunOptions { data_root: None, device: None, settings: arguments.settings.clone() };
-    export(&place.run_recipe(&arguments.run, registry)?, &arguments.run, &arguments.out)?;
-    eprintln!("wrote {}", arguments.out.display());
+    let place = RunOptions {
+        data_root: arguments.data_root.clone(),
+        device: None,
+        settings: arguments.settings.clone(),
+    };
+    let recipe = place.run_recipe(&arguments.run, registry)?;
+    if result::stage(&arguments.run)? == Stage::Unfinished {
+        // BatchNorm's statistics are estimated on the data.
+        let experiment = open(recipe, registry, Some(&arguments.run))?;
+        let mut network = network(&experiment, &arguments.run)?;
+        experiment.export(&mut *network, &arguments.run, &arguments.out)?;
+    } else {
+        export(&recipe, &arguments.run, &arguments.out)?;
+    }
+    tell(format_args!("wrote {}", arguments.out.display()));
     Ok(())
 }

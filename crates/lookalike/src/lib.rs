@@ -9,6 +9,7 @@ mod embeddings;
 mod evaluate;
 mod export;
 mod failure;
+mod folder;
 mod mine;
 mod output;
 mod progress;
@@ -16,6 +17,7 @@ mod recipe;
 mod run;
 mod sample;
 mod seeds;
+mod signals;
 mod table;
 mod text;
 mod train;
@@ -61,21 +63,13 @@ enum Command {
 }
 
 /// Runs the command with `arguments`, the program's name first, on what `registry` has to choose from, and gives the exit status: 0, 2
-/// for usage and recipes, 130 after an interrupt, 1 for the rest. An interrupt of the user (Ctrl-C) asks the work to stop; a second one
-/// ends the process.
+/// for usage and recipes, 130 after Ctrl-C, 75 after SIGTERM, SIGUSR1 or SIGHUP, which schedulers send, 1 for the rest. Each of these
+/// signals asks the work to save and stop; a second Ctrl-C ends the process.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, registry: &Registry) -> u8 {
     let cancellation = Cancellation::new();
-    let handler = cancellation.clone();
-    let installed = ctrlc::set_handler(move || {
-        // The second one is meant: whoever presses it does not want to wait for the checkpoint.
-        if handler.is_cancelled() {
-            std::process::exit(i32::from(failure::INTERRUPTED));
-        }
-        handler.cancel();
-    });
-    match installed {
-        Ok(()) => run_until(arguments, registry, &cancellation),
-        Err(error) => Failure::from(error).report(),
+    match signals::listen(&cancellation) {
+        Ok(()) => signals::status(run_until(arguments, registry, &cancellation)),
+        Err(failure) => failure.report(),
     }
 }
 

@@ -16,9 +16,16 @@ use crate::failure::Failure;
 /// Where standard output cannot be written. A reader that has closed it has seen enough, which is no error.
 pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("standard output cannot be written").into())
+        }
         _ => Ok(()),
     }
+}
+
+/// Tells the user something on standard error. Where that is closed or full nobody hears it, and the work goes on.
+pub(crate) fn tell(text: impl Display) {
+    let _unheard = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Writes `value` as JSON, atomically.
@@ -51,8 +58,8 @@ pub(crate) fn write_lines(
     Ok(())
 }
 
-/// Checks before the work begins that `outputs` can be written: their folders are there, none of them is a folder, one of the `inputs`,
-/// a file in a folder among these, or another output. Two names of one file are one file.
+/// Checks before the work begins that `outputs` can be written: their folders are there and take files, none of them is a folder, one of
+/// the `inputs`, a file in a folder among these, or another output. Two names of one file are one file.
 ///
 /// # Errors
 /// [`Failure::usage`] names the file.
@@ -65,6 +72,9 @@ pub(crate) fn check_outputs(inputs: &[&Path], outputs: &[&Path]) -> Result<(), F
             return refuse("it is a folder");
         }
         let Some(own) = place(output) else { return refuse("its folder is not there") };
+        if let Err(error) = lookalike_base::atomic::probe(output) {
+            return refuse(&error.to_string());
+        }
         if inputs.iter().any(|input| is_same(input, output)) {
             return refuse("it is what is read");
         }

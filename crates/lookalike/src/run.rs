@@ -9,6 +9,7 @@ use lookalike_learn::recipe::{Recipe, ValidRecipe};
 use lookalike_learn::{LearnError, Registry};
 
 use crate::failure::Failure;
+use crate::output::tell;
 use crate::progress::Terminal;
 
 /// What every command that opens data and a device can be told.
@@ -61,7 +62,12 @@ impl RunOptions {
 
     /// Opens the experiment of a run folder.
     pub(crate) fn open_run(&self, run: &Path, registry: &Registry) -> Result<Experiment, Failure> {
-        open(self.run_recipe(run, registry)?, registry)
+        let recipe = self.run_recipe(run, registry)?;
+        // Other data have other instances.
+        let other =
+            |setting: &String| setting.starts_with("data.") && !setting.starts_with("data.skip_corrupt");
+        let others = self.data_root.is_some() || self.settings.iter().any(other);
+        open(recipe, registry, Some(run).filter(|_| !others))
     }
 }
 
@@ -69,9 +75,13 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Opens an experiment and tells the user what is to be known about its data.
-pub(crate) fn open(recipe: ValidRecipe, registry: &Registry) -> Result<Experiment, Failure> {
-    let (experiment, warnings) = Experiment::open(recipe, registry, Arc::new(Terminal))?;
+/// Opens an experiment, with the instances of `run` where one is given, and tells the user what is to be known about its data.
+pub(crate) fn open(
+    recipe: ValidRecipe,
+    registry: &Registry,
+    run: Option<&Path>,
+) -> Result<Experiment, Failure> {
+    let (experiment, warnings) = Experiment::open_of(recipe, registry, Arc::new(Terminal), run)?;
     warn(&warnings);
     Ok(experiment)
 }
@@ -79,6 +89,6 @@ pub(crate) fn open(recipe: ValidRecipe, registry: &Registry) -> Result<Experimen
 /// Prints warnings to standard error.
 pub(crate) fn warn(warnings: &[String]) {
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        tell(format_args!("warning: {warning}"));
     }
 }

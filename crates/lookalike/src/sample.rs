@@ -12,7 +12,7 @@ use lookalike_sampling::{
 
 use crate::embeddings::{Embeddings, classes, integers, interrupted};
 use crate::failure::Failure;
-use crate::output::{check_outputs, write_json};
+use crate::output::{check_outputs, tell, write_json};
 use crate::progress::Terminal;
 use crate::run::warn;
 
@@ -97,8 +97,9 @@ pub(crate) struct Arguments {
     /// How replicas share batches
     #[arg(long, value_enum, default_value = "batches")]
     split: RankSplit,
-    /// A class an instance, integers, -1 for those without one: for the false negatives of the report, or for --oracle
-    #[arg(long, value_name = "LABELS.npy")]
+    /// A class an instance, -1 for those without one: for the false negatives of the report, or for --oracle. Of a table, as `lookalike
+    /// embed` writes one beside embeddings, the column `label`, or FILE.csv:COLUMN
+    #[arg(long, value_name = "LABELS.npy|TABLE.csv")]
     labels: Option<PathBuf>,
     /// What to keep walks from by --labels: what would be if false negatives were known, for analysis
     #[arg(long, value_enum, requires = "labels")]
@@ -228,7 +229,10 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     warn(&sampler.take_warnings().iter().map(ToString::to_string).collect::<Vec<String>>());
     arguments.write(&plan)?;
     let said = arguments.in_one_line(&plan, &sampler, &embeddings, labels.as_deref(), cancellation);
-    eprintln!("{}", said.map_err(|error| interrupted(error, "the plan was written, nothing else was"))?);
+    tell(format_args!(
+        "{}",
+        said.map_err(|error| interrupted(error, "the plan was written, nothing else was"))?
+    ));
     if let Some(path) = &arguments.report {
         let graph = sampler.graph();
         let context = PlanContext {
@@ -271,10 +275,10 @@ impl Arguments {
                 )
                 .map_err(|error| interrupted(error, "nothing was written"))?;
                 progress.finish();
-                eprintln!(
+                tell(format_args!(
                     "{} of {instances} instances are left, near duplicates counted once",
                     groups.count()
-                );
+                ));
                 Some(groups)
             }
             Some(path) => Some(Groups::with_none(&integers(path, instances)?)),
@@ -365,7 +369,7 @@ impl Arguments {
             if replicas == 1 { vec![batches, size] } else { vec![batches / replicas, replicas, size] };
         npy::write_integers(&self.out, &shape, &values)?;
         let shared = if replicas == 1 { String::new() } else { format!(" for {replicas} replicas") };
-        eprintln!("wrote {batches} batches of {size}{shared} to {}", self.out.display());
+        tell(format_args!("wrote {batches} batches of {size}{shared} to {}", self.out.display()));
         Ok(())
     }
 }

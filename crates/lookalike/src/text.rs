@@ -26,8 +26,8 @@ const SEVEN: [&str; 7] = ["sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "
 /// What the folder of a sentence encoder is scored on.
 #[derive(clap::Args)]
 pub(crate) struct ScoredOn {
-    /// Of a sentence encoder: what to score it on. `sts` and `senteval` are seven sets each; any other name is that of a set, a path
-    /// that of a folder in BEIR's layout or of a file of pairs
+    /// What to score it on. Of a run: a data set, with its folder as --data-root, instead of its own. Of a sentence encoder: `sts` and
+    /// `senteval` are seven sets each; any other name is that of a set, a path that of a folder in BEIR's layout or of a file of pairs
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: Option<String>,
     /// Of a folder in BEIR's layout: which part of its judgements, test if not given
@@ -48,6 +48,21 @@ pub(crate) struct ScoredOn {
     /// Of a sentence encoder: what linear layers multiply, f32 or bf16
     #[arg(long, value_parser = crate::bench::named::<Precision>, requires = "data")]
     precision: Option<Precision>,
+}
+
+impl ScoredOn {
+    /// An option that is given and goes with the folder of a sentence encoder alone.
+    pub(crate) fn of_folders_alone(&self) -> Option<&'static str> {
+        let given = [
+            ("--split", self.split.is_some()),
+            ("--columns", !self.columns.is_empty()),
+            ("--score", self.score.is_some()),
+            ("--label", self.label.is_some()),
+            ("--invalid-utf8", self.invalid_utf8.is_some()),
+            ("--precision", self.precision.is_some()),
+        ];
+        given.iter().find(|(_, given)| *given).map(|(option, _)| *option)
+    }
 }
 
 /// Opens a sentence encoder, and tells what is to be known about it.

@@ -4,14 +4,19 @@ use std::path::{Path, PathBuf};
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay, Watch};
 use lookalike_learn::cost::peak_memory;
-use lookalike_learn::experiment::{Experiment, MODEL};
-use lookalike_learn::recipe::{ValidRecipe, new_run_folder};
+use lookalike_learn::evaluate::{Measured, STEP};
+use lookalike_learn::experiment::Experiment;
+use lookalike_learn::recipe::ValidRecipe;
+use lookalike_learn::train::checkpoint::Checkpoints;
+use lookalike_learn::train::result::{MODEL, model_step};
+use lookalike_learn::train::trainer::RECIPE;
 use lookalike_learn::train::{Outcome, Trainer};
 use lookalike_learn::{LearnError, Registry};
 
 use crate::beside::OtherRun;
 use crate::failure::Failure;
-use crate::output::{say, write_json};
+use crate::folder::RunFolder;
+use crate::output::{say, tell, write_json};
 use crate::progress::Terminal;
 use crate::run::{RunOptions, open, warn};
 use crate::seeds::{Seeds, summarize};
@@ -41,8 +46,8 @@ pub(crate) struct Arguments {
     options: RunOptions,
 }
 
-/// What a finished run holds beside its checkpoints.
-const RESULTS: [&str; 2] = [MODEL, "evaluation.json"];
+/// The scores of a finished run on its own data.
+const EVALUATION: &str = "evaluation.json";
 
 /// Steps that `--check` times.
 const CHECKED_STEPS: u64 = 10;
@@ -56,27 +61,58 @@ pub(crate) fn run(
     let other =
         |recipe: &ValidRecipe| beside.as_ref().map(|run| OtherRun::open(run, recipe, registry)).transpose();
     if let Some(run) = resume {
+        let folder = RunFolder::resume(&run)?;
         let recipe = options.run_recipe(&run, registry)?;
         let other = other(&recipe)?;
-        return train(&open(recipe, registry)?, &run, other.as_ref(), cancellation);
+        if let Some(step) = finished_without_checkpoints(&run, &recipe, registry)? {
+            return say(format_args!(
+                "{} finished with step {step}, and its checkpoints are gone; nothing is left to do",
+                run.display()
+            ));
+        }
+        return train(&open(recipe, registry, Some(&run))?, &folder, other.as_ref(), cancellation);
     }
     let recipe = recipe.ok_or_else(|| Failure::usage("give a recipe, or --resume RUN"))?;
     if only_check {
-        return check(&open(options.recipe(&recipe, registry)?, registry)?, cancellation);
+        return check(&open(options.recipe(&recipe, registry)?, registry, None)?, cancellation);
     }
-    let run = out.unwrap_or_else(|| new_run_folder(&recipe));
-    if let Some(seeds) = seeds {
-        return train_each(&recipe, &run, seeds, &options, registry, cancellation);
+    let valid = options.recipe(&recipe, registry)?;
+    let other = other(&valid)?;
+    let new_folder = || out.as_deref().map_or_else(|| RunFolder::numbered(&recipe), RunFolder::begin);
+    match seeds {
+        None => {
+            let folder = new_folder()?;
+            train(&open(valid, registry, None)?, &folder, other.as_ref(), cancellation)
+        }
+        Some(seeds) => {
+            let folder = out.clone().map_or_else(|| Ok(new_folder()?.keep()), Ok::<_, Failure>)?;
+            train_each(&recipe, &folder, seeds, &options, registry, cancellation)
+        }
     }
-    if run.join("recipe.toml").exists() {
-        let run = run.display();
-        return Err(Failure::usage(format!(
-            "{run} holds a run already; go on with it by --resume {run}, or give another folder with --out"
-        )));
+}
+
+/// After how many steps a run finished that has a model and no checkpoint: it cannot go on, and needs not.
+///
+/// # Errors
+/// Where it is asked to go on otherwise than it went.
+fn finished_without_checkpoints(
+    run: &Path,
+    recipe: &ValidRecipe,
+    registry: &Registry,
+) -> Result<Option<u64>, Failure> {
+    let step = match model_step(run)? {
+        Some(step) if !Checkpoints::of_run(run).any()? => step,
+        _ => return Ok(None),
+    };
+    let own = RunOptions::default().run_recipe(run, registry)?;
+    if own.identity()? == recipe.identity()? && own.train().max_steps == recipe.train().max_steps {
+        return Ok(Some(step));
     }
-    let recipe = options.recipe(&recipe, registry)?;
-    let other = other(&recipe)?;
-    train(&open(recipe, registry)?, &run, other.as_ref(), cancellation)
+    let run = run.display();
+    Err(Failure::usage(format!(
+        "{run} has a model and no checkpoint, so it cannot be trained further; begin another run from its weights, with --out and --set \
+         encoder.weights={run}/{MODEL}"
+    )))
 }
 
 /// A run for each seed, or what is left of it.
@@ -88,24 +124,33 @@ fn train_each(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
-    if folder.join("recipe.toml").exists() {
+    if folder.join(RECIPE).exists() {
         let folder = folder.display();
         return Err(Failure::usage(format!(
             "{folder} holds a run itself; give another folder with --out, which gets one for each seed"
         )));
     }
-    let open_with = |seed| open(options.recipe(recipe, registry)?.with_seed(seed), registry);
     let run_of = |seed: u64| folder.join(format!("seed-{seed}"));
+    let open_with = |seed| {
+        let run = run_of(seed);
+        let run = run.join(RECIPE).exists().then_some(&*run);
+        open(options.recipe(recipe, registry)?.with_seed(seed), registry, run)
+    };
     // As the runs have it: with what the recipe leaves to the data.
     let first = open_with(seeds.first())?;
-    for seed in seeds.each().filter(|seed| run_of(*seed).join("recipe.toml").exists()) {
+    for seed in seeds.each().filter(|seed| run_of(*seed).join(RECIPE).exists()) {
         refuse_other(&first.recipe().clone().with_seed(seed), &run_of(seed), registry)?;
     }
     let (mut opened, mut runs) = (Some(first), Vec::new());
     for seed in seeds.each() {
         let experiment = opened.take().map_or_else(|| open_with(seed), Ok)?;
         let run = run_of(seed);
-        train(&experiment, &run, None, cancellation)?;
+        let is_there = run.join(RECIPE).exists();
+        let own = if is_there { RunFolder::resume(&run)? } else { RunFolder::begin(&run)? };
+        match model_step(&run)? {
+            Some(_) if is_there && !Checkpoints::of_run(&run).any()? && run.join(EVALUATION).exists() => {}
+            _ => train(&experiment, &own, None, cancellation)?,
+        }
         runs.push(run);
     }
     summarize(folder, &runs, registry)
@@ -130,7 +175,7 @@ fn check(experiment: &Experiment, cancellation: &Cancellation) -> Result<(), Fai
     let (mut trainer, warnings) = experiment.trainer(&folder.0)?;
     warn(&warnings);
     if let Some(report) = experiment.weights_report()? {
-        eprintln!("{report}");
+        tell(report);
     }
     embed_first(&mut trainer, experiment, cancellation)?;
     let progress = Terminal.start(CHECKED_STEPS, "timing steps");
@@ -186,83 +231,77 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// Writes the recipe that the run has from now on: settings given on resuming hold the next time too.
-fn write_recipe(experiment: &Experiment, run: &Path) -> Result<(), Failure> {
-    let (path, text) = (run.join("recipe.toml"), experiment.recipe().to_toml()?);
-    lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(text.as_bytes()))
-        .map_err(|source| LearnError::Io { path, source })?;
-    Ok(())
-}
-
-/// Removes the results of a run that is going on, so that nobody takes them for those of its end.
-fn remove_results(run: &Path) -> Result<(), Failure> {
-    for path in RESULTS.map(|name| run.join(name)) {
-        match std::fs::remove_file(&path) {
-            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                return Err(LearnError::Io { path, source }.into());
-            }
-            _ => {}
-        }
+/// Whether the model and the scores of `run` are those of this step, its last.
+fn results_stand(run: &Path, step: u64) -> Result<bool, Failure> {
+    // Files of a time when these did not say their step are those of the end: going on took them away.
+    if !model_step(run)?.is_some_and(|own| own == step || own == 0) {
+        return Ok(false);
     }
-    Ok(())
+    let scores = std::fs::read_to_string(run.join(EVALUATION)).unwrap_or_default();
+    let scores: Option<serde_json::Value> = serde_json::from_str(&scores).ok();
+    let own = scores.map(|scores| scores.get(STEP).and_then(serde_json::Value::as_u64).unwrap_or(step));
+    Ok(own == Some(step))
 }
 
 fn train(
     experiment: &Experiment,
-    run: &Path,
+    folder: &RunFolder,
     other: Option<&OtherRun>,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
+    let run = folder.path();
     let (mut trainer, warnings) = experiment.trainer(run)?;
     warn(&warnings);
     let begins = trainer.step() == 0;
     let report = if begins { experiment.weights_report()? } else { None };
-    // Not before it is certain that the recipe fits data and run.
-    write_recipe(experiment, run)?;
-    if trainer.step() < trainer.last_step() {
-        remove_results(run)?;
-    }
-    eprintln!(
+    tell(format_args!(
         "{}: {} instances, {} steps of {}, run in {}",
         experiment.data().name(),
         experiment.data().instances(),
         trainer.last_step(),
         trainer.sampler().options().batch_size,
         run.display()
-    );
+    ));
     if let Some(note) = experiment.data().note() {
-        eprintln!("{note}");
+        tell(note);
     }
     if !begins {
-        eprintln!("going on from step {}", trainer.step());
+        tell(format_args!("going on from step {}", trainer.step()));
+    }
+    if trainer.begins() > 0 {
+        tell(format_args!(
+            "trained longer than it was to be: the schedule is laid out anew from step {} to {}",
+            trainer.begins(),
+            trainer.last_step()
+        ));
     }
     if let Some(report) = report {
-        eprintln!("{report}");
+        tell(report);
     }
     embed_first(&mut trainer, experiment, cancellation)?;
     let progress = Terminal.start(trainer.last_step(), "training");
     let outcome = trainer.run(Watch { progress: &*progress, cancellation });
     progress.finish();
     let go_on = format!("go on with `lookalike train --resume {}`", run.display());
-    match outcome? {
+    match outcome.map_err(|error| experiment.named(error))? {
         Outcome::Interrupted => return Err(Failure::Interrupted(go_on)),
-        Outcome::AlreadyFinished if RESULTS.iter().all(|name| run.join(name).exists()) => {
+        Outcome::AlreadyFinished if results_stand(run, trainer.step())? => {
             let (run, steps) = (run.display(), trainer.step());
             return say(format_args!("{run} has made all its {steps} steps; nothing is left to do"));
         }
         Outcome::AlreadyFinished | Outcome::Finished => {}
     }
-    let network = trainer.method.kept();
-    experiment.save_model(run, &*network)?;
-    let scope = experiment.after_training();
+    let (network, step) = (trainer.method.kept(), trainer.step());
+    experiment.save_model(run, &*network, step)?;
     let best = experiment.best(run)?;
+    let measured =
+        Measured { network: &*network, settled: false, best: best.as_deref(), plan: trainer.plan() };
     let evaluation = experiment
-        .evaluate_beside(&*network, best.as_deref(), trainer.plan(), scope, cancellation)
-        .map_err(Failure::or_interrupted(go_on))?;
-    let fields = serde_json::to_value(&evaluation)?;
-    let step = trainer.step();
-    trainer.events().record("evaluation", step, fields)?;
-    write_json(&run.join("evaluation.json"), &evaluation)?;
+        .evaluate(&measured, experiment.after_training(), cancellation)
+        .map_err(Failure::or_interrupted(go_on))?
+        .at_step(step)?;
+    trainer.events().record("evaluation", step, serde_json::to_value(&evaluation)?)?;
+    write_json(&run.join(EVALUATION), &evaluation)?;
     say(other.map_or_else(|| Table::of(&evaluation), |other| other.table(&evaluation)))?;
     let (run, exported) = (run.display(), experiment.recipe().choice().encoder.exported);
     say(format_args!(

@@ -2,78 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
+mod place;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::{Command, Stdio};
 
-const IMAGES: u32 = 40;
-
-/// Two classes of images, and a recipe that learns them in little time.
-struct Place {
-    folder: tempfile::TempDir,
-}
-
-/// How a command ended, and what it printed.
-struct Ended {
-    status: Option<i32>,
-    out: String,
-    error: String,
-}
-
-impl Place {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for index in 0..IMAGES {
-            let class = folder.path().join("photos").join(["dark", "light"][index as usize % 2]);
-            fs::create_dir_all(&class).unwrap();
-            let image = image::RgbImage::from_fn(12, 12, |x, y| {
-                let value = (x * 7 + y * 11 + index * 5) % 64 + 128 * (index % 2);
-                image::Rgb([value as u8, (value / 2) as u8, (255 - value) as u8])
-            });
-            image.save(class.join(format!("{index:02}.png"))).unwrap();
-        }
-        fs::write(
-            folder.path().join("photos.toml"),
-            "[data]\nname = \"folder\"\nroot = \"photos\"\n[augment]\nsize = 8\n[encoder]\nkind = \"small\"\n\
-             [sampler]\nbatch_size = 8\ncandidates = 20\nneighbors = 5\nrefresh_every = 2\n\
-             [train]\nepochs = 2\nwarmup_epochs = 0.0\ncheckpoint_every = 2\n[evaluate]\nprobe_epochs = 2\n",
-        )
-        .unwrap();
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_lookalike"));
-        command.current_dir(self.folder.path()).args(arguments);
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        ended(self.command(arguments).output().unwrap())
-    }
-
-    /// Runs a command that must succeed, and gives what it printed.
-    fn succeed(&self, arguments: &[&str]) -> String {
-        let ended = self.run(arguments);
-        assert_eq!(ended.status, Some(0), "{arguments:?}: {}", ended.error);
-        ended.out
-    }
-
-    fn shape(&self, file: &str) -> (usize, usize) {
-        let rows = lookalike_base::npy::read_rows(self.path(file)).unwrap();
-        (rows.len(), rows.columns())
-    }
-}
-
-fn ended(output: std::process::Output) -> Ended {
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    Ended { status: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
-}
+use place::{IMAGES, Place, ended, has_checkpoint, wait};
 
 #[test]
 fn a_run_is_trained_evaluated_embedded_and_exported() {
@@ -279,7 +214,7 @@ fn a_run_does_not_go_on_with_other_images_under_the_same_name() {
     image::RgbImage::from_fn(40, 40, |x, y| image::Rgb([x as u8, y as u8, 0])).save(&image).unwrap();
     let ended = place.run(&further);
     assert!(
-        ended.status == Some(1) && ended.error.contains("other data"),
+        ended.status == Some(2) && ended.error.contains("the data are not those of the run"),
         "{:?} {}",
         ended.status,
         ended.error
@@ -426,19 +361,6 @@ fn images_without_classes_are_learned_and_their_scores_said_to_be_undefined() {
         "train.max_steps=6",
     ]);
     assert!(table.contains("after training") && table.contains("undefined: "), "{table}");
-}
-
-/// Waits until `holds`, for at most a minute.
-fn wait(child: &mut Child, holds: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !holds() {
-        assert!(begun.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());
-        std::thread::yield_now();
-    }
-}
-
-fn has_checkpoint(run: &Path) -> bool {
-    fs::read_dir(run.join("checkpoints")).is_ok_and(|entries| entries.count() > 1)
 }
 
 #[test]

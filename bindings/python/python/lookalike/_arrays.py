@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,8 +36,11 @@ def integers(name: str, value: ArrayLike, length: int | None = None) -> Integers
 
 
 def identifiers(name: str, value: ArrayLike, length: int | None = None) -> Integers:
-    """A vector of integers of at least 0, and -1 for none; what is missing in `value`, or NaN, is none too."""
-    array = as_numpy(name, value)
+    """A vector of integers of at least 0, and -1 for none; what is missing in `value`, or NaN, is none too.
+
+    A path names a `.npy` file, or a column of a table with a header: `FILE.csv:COLUMN`, without a name the column `label`.
+    """
+    array = _of_file(name, os.fspath(value)) if isinstance(value, (str, os.PathLike)) else as_numpy(name, value)
     if array.dtype == object and array.ndim == 1:
         array = np.asarray([-1 if _is_missing(entry) else entry for entry in array])
     if array.dtype.kind == "f" and array.ndim == 1:
@@ -53,6 +58,29 @@ def identifiers(name: str, value: ArrayLike, length: int | None = None) -> Integ
         at = int(np.argmax(vector < -1))
         raise ValueError(f"{name}[{at}] is {vector[at]}; identifiers must be at least 0, and -1 or NaN means none")
     return vector
+
+
+def names_file(text: str) -> bool:
+    """Whether a text is the path of numbers, one an instance: an array, or a table and perhaps its column."""
+    return text.lower().endswith((".npy", ".csv")) or ".csv:" in text.lower()
+
+
+def _of_file(name: str, path: str) -> Any:
+    file, column = path, "label"
+    if not os.path.exists(path) and ":" in path:
+        file, _, column = path.rpartition(":")
+    if not file.lower().endswith(".csv"):
+        return np.load(path, allow_pickle=False)
+    with open(file, encoding="utf-8-sig", newline="") as table:
+        rows = csv.DictReader(table)
+        if column not in (rows.fieldnames or ()):
+            raise ValueError(f"{name}: {file} has no column {column!r}, but {', '.join(rows.fieldnames or ())}")
+        cells = [(row[column] or "").strip() for row in rows]
+    try:
+        return np.array([int(cell) if cell else -1 for cell in cells], dtype=np.int64)
+    except ValueError:
+        numbers = {text: at for at, text in enumerate(dict.fromkeys(cell for cell in cells if cell))}
+        return np.array([numbers.get(cell, -1) for cell in cells], dtype=np.int64)
 
 
 def _is_missing(entry: Any) -> bool:

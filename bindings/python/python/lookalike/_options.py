@@ -119,9 +119,9 @@ def near_duplicates(embeddings: ArrayLike, *, factor: float = 0.5, pairs: Pairs 
 
 def groups(value: ArrayLike | None, length: int, embeddings: ArrayLike | None, pairs: Pairs | None) -> Integers | None:
     """An identifier an instance, or those of near duplicates."""
-    if isinstance(value, str):
+    if isinstance(value, str) and not _arrays.names_file(value):
         if value != "near-duplicates":
-            raise ValueError(f"groups = {value!r} is neither 'near-duplicates' nor a number an instance")
+            raise ValueError(f"groups = {value!r} is neither 'near-duplicates' nor a file nor a number an instance")
         if embeddings is None:
             raise ValueError("groups = 'near-duplicates' needs embeddings that are known before training: embeddings=")
         return near_duplicates(embeddings, pairs=pairs)

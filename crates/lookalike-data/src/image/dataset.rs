@@ -58,6 +58,17 @@ pub trait ImageDataset: Send + Sync {
     /// Names of the classes; empty where the set has no labels.
     fn classes(&self) -> &[String];
 
+    /// The instances, in the order of their numbers, that are in the set and cannot be read any more; asked for the image of one, the set
+    /// gives that of another.
+    fn left_out(&self) -> &[u32] {
+        &[]
+    }
+
+    /// What instance `index` is called, as its file within the set; `None` where it has no name, or there is no such instance.
+    fn instance_name(&self, _index: u32) -> Option<String> {
+        None
+    }
+
     /// The name of the set in reports, for instance `cifar10/train`.
     fn name(&self) -> String;
 

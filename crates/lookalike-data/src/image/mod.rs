@@ -10,4 +10,5 @@ pub mod glyphs;
 pub mod idx;
 pub mod memory;
 pub mod registry;
+pub mod subset;
 pub mod views;

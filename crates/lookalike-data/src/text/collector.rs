@@ -1,9 +1,10 @@
 //! Gathers rows from a file of any format, and counts what it leaves out.
 
-use super::lines::{did_you_mean, shortened};
+use super::lines::shortened;
 use super::read::ReadOptions;
 use super::text_set::{Column, MAX_TEXTS, Names, TextSet};
 use crate::error::DataError;
+use lookalike_base::words::did_you_mean;
 use std::path::Path;
 
 /// The texts of one column in one row.

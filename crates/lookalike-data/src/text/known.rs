@@ -2,13 +2,14 @@
 
 use super::beir::{Retrieval, open_beir};
 use super::clinc;
-use super::lines::{InvalidUtf8, did_you_mean};
+use super::lines::InvalidUtf8;
 use super::read::{ReadOptions, read, read_columns};
 use super::senteval::{TRANSFER_NAMES, Transfer, transfer};
 use super::sts::{STS_NAMES, Sts, sts, sts_at};
 use super::text_set::TextSet;
 use super::wares;
 use crate::error::DataError;
+use lookalike_base::words::did_you_mean;
 use std::path::Path;
 
 /// A set of texts with a name.

@@ -166,10 +166,3 @@ pub(super) fn shortened(text: &str) -> String {
     let start: String = characters.by_ref().take(40).collect();
     if characters.next().is_some() { format!("{start}…") } else { start }
 }
-
-/// What a message about the `wrong` name ends with: the nearest of `names`.
-pub(super) fn did_you_mean<'a>(wrong: &str, names: impl Iterator<Item = &'a str>) -> String {
-    let likeness = |name: &&str| strsim::jaro_winkler(wrong, name);
-    let nearest = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
-    nearest.map_or(String::new(), |nearest| format!("; did you mean `{nearest}`?"))
-}

@@ -11,9 +11,11 @@ pub const ENTRY: ScoreEntry =
     ScoreEntry { kind: "batches", about: "score of batches", measure, ..ScoreEntry::PLAIN };
 
 /// Mean similarity of anchors to their negatives, less that of uniform batches; the share of negatives of the anchor's own class, and
-/// the same for uniform batches. On projections of the part to learn from.
+/// the same for uniform batches. On projections of the part to learn from. Nothing where the batches are not known.
 fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
-    let Some(projection) = subject.projection else { return Ok(Vec::new()) };
+    let Some(projection) = subject.projection.filter(|_| !subject.plan.is_empty()) else {
+        return Ok(Vec::new());
+    };
     let labels = subject.labels().labels;
     let rate = || false_negative_rate(subject.plan, &labels);
     let hard = hardness(subject.plan, projection.rows(), Watch::default());

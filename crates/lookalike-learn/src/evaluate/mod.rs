@@ -35,7 +35,7 @@ use crate::options::{Key, SOME, Settings, Value};
 pub use cross_validation::{Accuracy, CrossValidation};
 pub use embed::{Embedded, embed, estimate_statistics};
 pub use score::Score;
-pub use task::{Task, TaskKind};
+pub use task::{NeighborTask, Task, TaskKind};
 
 crate::options! {
     /// Keys of `[evaluate]` that do not belong to a score.
@@ -158,6 +158,20 @@ impl Evaluation {
     }
 }
 
+impl Evaluation {
+    /// The same, of a run that has made so many optimiser steps.
+    ///
+    /// # Errors
+    /// As [`Figure::new`].
+    pub fn at_step(mut self, step: u64) -> Result<Self, LearnError> {
+        self.figures.insert(0, Figure::hidden(STEP, &step)?);
+        Ok(self)
+    }
+}
+
+/// After how many optimiser steps an evaluation was made.
+pub const STEP: &str = "step";
+
 impl Serialize for Evaluation {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -210,7 +224,7 @@ pub struct Subject<'a> {
     pub seed: Seed,
     /// Draws of folds at most; the recipe's where absent.
     pub fold_seeds: Option<usize>,
-    /// The batches of the last epoch.
+    /// The batches of the last epoch; none where they are not known.
     pub plan: &'a [Vec<u32>],
     evaluating: &'a Evaluating<'a>,
     network: Option<&'a (dyn Embedder + 'static)>,
@@ -343,21 +357,33 @@ pub struct Evaluating<'a> {
     pub seed: Seed,
     /// How much is measured.
     pub scope: Scope,
+}
+
+/// What a run has come to, to be measured.
+#[derive(Clone, Copy)]
+pub struct Measured<'a> {
+    /// The network.
+    pub network: &'a (dyn Embedder + 'static),
+    /// Whether its BatchNorm statistics are to stay as they are; else they are estimated anew, and the network as training left it stands
+    /// beside.
+    pub settled: bool,
     /// The network at the step that the development part found best.
     pub best: Option<&'a (dyn Embedder + 'static)>,
+    /// The batches of its last epoch; none where they are not known, or are of other data.
+    pub plan: &'a [Vec<u32>],
 }
 
 impl Evaluating<'_> {
-    /// Measures `network`; `untrained` makes the one before its first step, and `plan` are the batches of the last epoch.
+    /// Measures a network; `untrained` makes the one before its first step.
     ///
     /// # Errors
     /// Whatever data and metrics report, and [`LearnError::Cancelled`].
     pub fn run(
         &self,
-        network: &(dyn Embedder + 'static),
+        measured: &Measured<'_>,
         untrained: &dyn Fn() -> Result<Box<dyn Embedder>, LearnError>,
-        plan: &[Vec<u32>],
     ) -> Result<Evaluation, LearnError> {
+        let Measured { network, settled, best, plan } = *measured;
         let mut figures = Figures::default();
         let beside = self.scope.beside;
         let arm = |kind, suffix: &str, title: &str| Arm {
@@ -384,8 +410,12 @@ impl Evaluating<'_> {
             )?;
         }
         let mut copy = dyn_clone::clone_box(network);
-        let has_statistics = has_buffers(&mut copy);
-        let estimated = self.embedding.with_estimated_statistics(network)?;
+        let has_statistics = !settled && has_buffers(&mut copy);
+        let estimated = if has_statistics {
+            self.embedding.with_estimated_statistics(network)?
+        } else {
+            dyn_clone::clone_box(network)
+        };
         self.embedded(&mut figures, &arm(ArmKind::Trained, "", "encoder after training"), estimated, plan)?;
         // Without BatchNorm nothing was estimated anew.
         if has_statistics && self.asks_for(ArmKind::TrainingStatistics) {
@@ -393,7 +423,7 @@ impl Evaluating<'_> {
             let arm = arm(ArmKind::TrainingStatistics, "training_statistics", title);
             self.embedded(&mut figures, &arm, copy, plan)?;
         }
-        if let Some(best) = self.best.filter(|_| self.asks_for(ArmKind::Best)) {
+        if let Some(best) = best.filter(|_| self.asks_for(ArmKind::Best)) {
             let arm = arm(ArmKind::Best, "best", "encoder at the best step of the development part");
             let best = self.embedding.with_estimated_statistics(best)?;
             self.embedded(&mut figures, &arm, best, plan)?;

@@ -1,4 +1,5 @@
-//! What an encoder of texts is worth on sets of its own: pairs whose similarity people scored, and queries with documents that answer them.
+//! What an encoder is worth on sets of its own. Of texts: pairs whose similarity people scored, and queries with documents that answer
+//! them. Of images: a part that is cut off and classified by its neighbours.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -6,7 +7,7 @@ use std::sync::Arc;
 use lookalike_base::Matrix;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::text::{Retrieval, Sts};
-use lookalike_metrics::RetrievalScores;
+use lookalike_metrics::{KnnOptions, RetrievalScores, knn_accuracy};
 
 use super::{Figure, Score, ScoreEntry, Subject};
 use crate::error::LearnError;
@@ -21,7 +22,8 @@ pub struct Task {
     pub name: String,
     /// What is scored.
     pub kind: TaskKind,
-    /// What is embedded: of scored pairs one sentence, and the other; of a search the queries, and the documents.
+    /// What is embedded: of scored pairs one sentence, and the other; of a search the queries, and the documents; of neighbours these, and
+    /// who is classified.
     pub parts: [Part; 2],
 }
 
@@ -32,10 +34,24 @@ pub enum TaskKind {
     Similarity(Arc<Sts>),
     /// A search.
     Retrieval(Arc<Retrieval>),
+    /// The classes of the second part by its neighbours in the first.
+    Neighbors(Arc<NeighborTask>),
+}
+
+/// Instances to be classified by their neighbours.
+#[derive(Debug)]
+pub struct NeighborTask {
+    /// The classes of both parts.
+    pub labels: [Vec<u32>; 2],
+    /// How many classes there are.
+    pub classes: usize,
+    /// How neighbours vote.
+    pub options: KnnOptions,
 }
 
 impl Task {
-    /// The one number by which encoders are compared while they train, larger being better: Spearman's correlation, or nDCG@10.
+    /// The one number by which encoders are compared while they train, larger being better: Spearman's correlation, nDCG@10, or the share of
+    /// classes that neighbours tell.
     ///
     /// # Shapes
     /// A row for each text of its parts.
@@ -46,6 +62,10 @@ impl Task {
         match &self.kind {
             TaskKind::Similarity(sts) => similarity_of(sts, rows),
             TaskKind::Retrieval(data) => Ok(search(data, rows, cancellation)?.ndcg_at_10),
+            TaskKind::Neighbors(task) => {
+                let ([fit, test], [known, truth]) = (rows.map(Matrix::rows), &task.labels);
+                Ok(knn_accuracy(fit, known, test, truth, task.classes, &task.options)?.accuracy)
+            }
         }
     }
 }
@@ -82,6 +102,11 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
                 sets.insert(task.name.split('/').next().unwrap_or_default());
                 let title = subject.title(&format!("{}, Spearman's correlation", task.name));
                 figures.push(Figure::new(subject.key(&task.name), &score, title, score.digits())?);
+            }
+            TaskKind::Neighbors(_) => {
+                let score = Score::of_learning(task.score(rows.each_ref(), subject.cancellation()))?;
+                let title = subject.title(&task.name);
+                figures.push(Figure::new(subject.key(&task.name), &score, title, score.share())?);
             }
             TaskKind::Retrieval(data) => {
                 let scores = search(data, rows.each_ref(), subject.cancellation())?;

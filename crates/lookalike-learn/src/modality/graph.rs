@@ -258,6 +258,15 @@ impl Modality for Graphs {
         Labels { labels: self.set.labels().unwrap_or_default().to_vec(), classes: self.set.classes().len() }
     }
 
+    fn class_names(&self) -> Vec<String> {
+        self.set.classes().to_vec()
+    }
+
+    /// Its number in the files, from 1 on.
+    fn instance_name(&self, _: Split, instance: u32) -> Option<String> {
+        ((instance as usize) < self.set.len()).then(|| format!("graph {}", u64::from(instance) + 1))
+    }
+
     fn batches(&self, columns: &[&str], _: Split, seed: Seed) -> Result<Source, LearnError> {
         let view = || self.augment.clone().ok_or_else(|| no_column(ENTRY.kind, columns));
         let views = match columns {

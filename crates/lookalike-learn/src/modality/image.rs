@@ -196,6 +196,14 @@ impl Modality for Images {
         Labels { labels: labels.unwrap_or_default(), classes: dataset.classes().len() }
     }
 
+    fn class_names(&self) -> Vec<String> {
+        self.train.classes().to_vec()
+    }
+
+    fn instance_name(&self, split: Split, instance: u32) -> Option<String> {
+        self.dataset(split).instance_name(instance)
+    }
+
     fn batches(&self, columns: &[&str], split: Split, seed: Seed) -> Result<Source, LearnError> {
         let views = match columns {
             ["view 1"] => self.views[..1].to_vec(),

@@ -128,6 +128,8 @@ pub struct Opening<'a> {
     pub seed: Seed,
     /// Threads and depth of a loader.
     pub loader: LoaderOptions,
+    /// The folder of a run that was begun with these data: what it keeps of them, [`Modality::keep`], says which instances it has.
+    pub run: Option<&'a Path>,
 }
 
 impl Opening<'_> {
@@ -283,6 +285,22 @@ pub trait Modality: Send + Sync {
 
     /// Labels of a part.
     fn labels(&self, split: Split) -> Labels;
+
+    /// Instances of a part, in the order of their numbers, that the run began with and that cannot be read any more. Where they are asked
+    /// for another stands in.
+    fn left_out(&self, _split: Split) -> &[u32] {
+        &[]
+    }
+
+    /// The names of the classes; empty where they have none.
+    fn class_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// What an instance of a part is called, as its file; `None` where it has no name, or there is no such instance.
+    fn instance_name(&self, _split: Split, _instance: u32) -> Option<String> {
+        None
+    }
 
     /// Batches to learn from, with these columns. Of a part other than that to learn from, views to compare.
     ///

@@ -39,9 +39,9 @@ crate::options! {
 impl Copy for MixingOptions {}
 
 impl MixingOptions {
-    /// Whether mixing has begun.
+    /// Whether mixing has begun. In a run that is trained longer it has, before that.
     pub fn is_on(&self, step: &Step) -> bool {
-        step.step as f64 >= self.warm_up * step.steps as f64
+        step.begins > 0 || step.step as f64 >= self.warm_up * step.steps as f64
     }
 }
 

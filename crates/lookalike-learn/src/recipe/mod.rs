@@ -9,9 +9,10 @@ mod validate;
 
 use std::num::NonZero;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use lookalike_base::Seed;
+use lookalike_base::words::did_you_mean;
 use lookalike_data::loader::LoaderOptions;
 use lookalike_sampling::SamplerOptions;
 use toml::de::{DeTable, DeValue};
@@ -20,8 +21,9 @@ use toml::{Table, Value as Toml};
 use crate::engine::DeviceName;
 use crate::error::LearnError;
 use crate::modality::Measure;
-use crate::options::{Problem, Settings, did_you_mean, unknown};
+use crate::options::{Problem, Settings, unknown};
 use crate::registry::{Choice, Registry};
+use crate::train::identity::ELSEWHERE;
 use crate::train::{OptimizerOptions, Schedule};
 
 pub use crate::sections::TrainSection;
@@ -45,7 +47,8 @@ pub struct ValidRecipe {
 }
 
 impl Recipe {
-    /// Reads a recipe from `text`, after setting the keys that `overrides` name (`train.epochs=5`).
+    /// Reads a recipe from `text`, after setting the keys that `overrides` name (`train.epochs=5`); without a value (`train.max_steps=`)
+    /// the key is taken away.
     ///
     /// # Errors
     /// [`LearnError::Recipe`] with `place`, the line, and for an unknown key or name the nearest known one.
@@ -59,9 +62,13 @@ impl Recipe {
         let mut table: Table =
             text.parse().map_err(|error: toml::de::Error| refuse(error.to_string().trim_end().to_owned()))?;
         for setting in overrides {
-            set(&mut table, setting)?;
+            set(&mut table, setting, registry)?;
         }
         let at_its_place = |Problem { path, reason }: Problem| {
+            if let Some(setting) = overrides.iter().rev().find(|setting| concerns(setting, &path)) {
+                let reason = format!("{path}: {reason}");
+                return LearnError::Recipe { place: format!("--set {setting}"), reason };
+            }
             let shown = match line_of(text, &path) {
                 Some(line) => format!("line {line}: {path}: {reason}"),
                 None => format!("{path}: {reason}"),
@@ -262,17 +269,6 @@ impl ValidRecipe {
     /// # Errors
     /// As [`ValidRecipe::to_toml`].
     pub fn identity(&self) -> Result<String, LearnError> {
-        const ELSEWHERE: [&str; 9] = [
-            "train.device",
-            "train.max_steps",
-            "train.loader_threads",
-            "train.ahead",
-            "train.checkpoint_every",
-            "train.log_every",
-            "data.root",
-            "encoder.weights",
-            "evaluate",
-        ];
         let mut same = self.clone();
         for path in ELSEWHERE {
             same.settings.remove(path);
@@ -286,6 +282,7 @@ impl ValidRecipe {
         let steps =
             |epochs: f64| (epochs * batches_per_epoch as f64 / train.accumulate as f64).floor() as u64;
         Schedule {
+            begins: 0,
             base: self.optimizer.learning_rate,
             warmup: steps(train.warmup_epochs),
             total: steps(train.epochs as f64).max(1),
@@ -318,33 +315,51 @@ impl ValidRecipe {
     }
 }
 
-/// Sets the key that `setting` (`section.key=value`) names.
-fn set(table: &mut Table, setting: &str) -> Result<(), LearnError> {
+/// Whether `setting` (`section.key=value`) gave what stands at `path`.
+fn concerns(setting: &str, path: &str) -> bool {
+    let key = setting.split('=').next().unwrap_or_default().trim();
+    let within = |inner: &str, outer: &str| {
+        inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    !key.is_empty() && (within(path, key) || within(key, path))
+}
+
+/// Sets the key that `setting` (`section.key=value`) names, or takes it away where there is no value.
+fn set(table: &mut Table, setting: &str, registry: &Registry) -> Result<(), LearnError> {
     let refuse =
         |reason: &str| LearnError::Recipe { place: format!("--set {setting}"), reason: reason.to_owned() };
-    let (path, value) = setting.split_once('=').ok_or_else(|| refuse("write it as section.key=value"))?;
-    // A value that is no TOML is a bare string: `--set data.name=cifar10`.
-    let value = format!("value = {value}")
-        .parse::<Table>()
-        .ok()
-        .and_then(|mut parsed| parsed.remove("value"))
-        .unwrap_or_else(|| Toml::String(value.to_owned()));
-    let mut keys: Vec<&str> = path.trim().split('.').collect();
+    let (path, text) = setting.split_once('=').ok_or_else(|| refuse("write it as section.key=value"))?;
+    let (path, text) = (path.trim(), text.trim());
+    let mut keys: Vec<&str> = path.split('.').collect();
     let last = keys.pop().filter(|key| !key.is_empty()).ok_or_else(|| refuse("it names no key"))?;
     let mut here = table;
     for key in keys {
         let entry = here.entry(key).or_insert_with(|| Toml::Table(Table::new()));
         here = entry.as_table_mut().ok_or_else(|| refuse(&format!("`{key}` is a value, not a section")))?;
     }
-    here.insert(last.to_owned(), value);
+    let known = |section: &str, name: &str| {
+        registry.offers().iter().any(|offer| offer.section == section && offer.key.name == name)
+    };
+    match path.split_once('.') {
+        _ if !text.is_empty() => here.insert(last.to_owned(), value_of(path, text, registry)),
+        Some((section, name)) if name != last || name == "kind" || known(section, name) => here.remove(last),
+        // What is not known is told with the nearest name, as it is with a value.
+        _ => here.insert(last.to_owned(), Toml::String(String::new())),
+    };
     Ok(())
 }
 
-/// The path under `runs/` for a run of the recipe at `path`: its name and a number that is not taken.
-pub fn new_run_folder(path: &Path) -> PathBuf {
-    let name = path.file_stem().map_or_else(|| "run".into(), std::ffi::OsStr::to_string_lossy);
-    let numbered = |number: u32| Path::new("runs").join(format!("{name}-{number:03}"));
-    (1..u32::MAX).map(numbered).find(|folder| !folder.exists()).unwrap_or_else(|| numbered(u32::MAX))
+/// The value that `text` is at `path`. What is no TOML is a bare string (`data.name=cifar10`), and so is what could be read as a number
+/// where only a string is possible (`data.root=2024`).
+fn value_of(path: &str, text: &str, registry: &Registry) -> Toml {
+    let string = Toml::String(text.to_owned());
+    let parsed = format!("value = {text}").parse::<Table>().ok();
+    let Some(value) = parsed.and_then(|mut parsed| parsed.remove("value")) else { return string };
+    let offers = registry.offers();
+    let fits = |value: &Toml| {
+        offers.iter().any(|offer| offer.path() == path && offer.key.check(offer.section, value).is_ok())
+    };
+    if !fits(&value) && fits(&string) { string } else { value }
 }
 
 #[cfg(test)]
@@ -410,6 +425,39 @@ mod tests {
         }
         let nesterov = valid(&["optimizer.kind=adam", "optimizer.nesterov=true"]);
         assert!(nesterov.unwrap_err().to_string().contains("nesterov"));
+    }
+
+    #[test]
+    fn what_was_set_on_the_command_line_is_blamed_and_not_the_file() {
+        for (setting, reason) in [
+            ("train.epochs=many", "must be at least 1"),
+            ("train.epocs=", "did you mean `epochs`?"),
+            ("sampler.restart={ form = 0.1 }", "did you mean `from`?"),
+            ("method.kind=byol", "is not one of"),
+            ("epochs", "write it as section.key=value"),
+        ] {
+            let error = parse(GLYPHS, &["seed=3", setting]).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("--set {setting}: ")) && error.contains(reason), "{error}");
+            assert!(!error.contains("did you mean") || reason.contains("did you mean"), "{error}");
+        }
+    }
+
+    #[test]
+    fn where_a_string_is_wanted_a_number_is_one() {
+        let recipe = parse(GLYPHS, &["data.root=2024", "data.name = 7"]).unwrap();
+        let text = |path| recipe.settings().text(path);
+        assert_eq!((text("data.root"), text("data.name")), (Some("2024"), Some("7")));
+        assert_eq!(parse(GLYPHS, &["train.epochs=7"]).unwrap().settings().integer("train.epochs"), Some(7));
+    }
+
+    #[test]
+    fn a_key_without_a_value_is_taken_away() {
+        let text = format!("{GLYPHS}[train]\nmax_steps = 3\n[sampler]\nrestart = {{ from = 0.3 }}\n");
+        let recipe = parse(&text, &["train.max_steps=", "sampler.restart.from="]).unwrap();
+        assert_eq!(recipe.settings().value("train.max_steps"), None);
+        assert_eq!(recipe.settings().value("sampler.restart.from"), None);
+        let valid = recipe.validate(&Registry::standard()).unwrap();
+        assert_eq!(valid.train().max_steps, None);
     }
 
     #[test]

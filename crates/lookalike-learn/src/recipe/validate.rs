@@ -12,7 +12,7 @@ use crate::modality::text;
 use crate::negatives::{MixingOptions, Pool};
 use crate::options::{Key, Settings, fill, refuse, require};
 use crate::registry::{Choice, Offer, Registry, default_of, quoted};
-use crate::sections::TrainSection;
+use crate::sections::{Keep, TrainSection};
 use crate::train::{OptimizerKind, OptimizerOptions};
 
 /// The settings with the method's own keys filled in, and what they choose.
@@ -152,6 +152,9 @@ fn pool(recipe: &ValidRecipe, checked: &Checked<'_>) -> Option<usize> {
     }
 }
 
+/// The keys that name what a run is judged by while it trains.
+const DEVELOPMENT: [&str; 2] = ["text.development", "data.development"];
+
 /// Checks what keys of several parts are together.
 fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
     let ValidRecipe { settings, choice, sampler, optimizer, train, .. } = recipe;
@@ -201,9 +204,14 @@ fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
         "says how much is encoded at a time, as train.chunk does; leave one of them out",
     )?;
     require(
-        train.evaluate_every.is_none() || settings.value("text.development").is_some(),
+        train.evaluate_every.is_none() || DEVELOPMENT.iter().any(|key| settings.value(key).is_some()),
         "train.evaluate_every",
-        "judges the run by text.development, which is not given",
+        format!("judges the run by a development part ({}), which is not given", DEVELOPMENT.join(", ")),
+    )?;
+    require(
+        train.keep != Some(Keep::Best) || train.evaluate_every.is_some(),
+        "train.keep",
+        "`best` keeps what a development part finds best: name one, and say with train.evaluate_every how often it judges",
     )?;
     let checked = checked(recipe, &choice.encoder)?;
     (choice.modality.check)(settings)?;

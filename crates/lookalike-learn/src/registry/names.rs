@@ -2,9 +2,11 @@
 
 use super::{Kind, Registry};
 use crate::error::LearnError;
+use crate::evaluate::STEP;
 use crate::method::MethodEntry;
 use crate::modality::{Measure, ModalityEntry};
-use crate::options::{did_you_mean, refuse};
+use crate::options::refuse;
+use lookalike_base::words::did_you_mean;
 
 impl Registry {
     /// What an evaluation measures on `modality`: what it lists, then the scores that name it themselves.
@@ -20,7 +22,9 @@ impl Registry {
     /// Whether an evaluation tells under `name` with what it measured, and no score.
     pub fn is_circumstance(&self, name: &str) -> bool {
         let mut names = self.scores.iter().flat_map(|score| score.circumstances);
-        names.any(|own| name.strip_prefix(own).is_some_and(|arm| arm.is_empty() || arm.starts_with('_')))
+        name == STEP
+            || names
+                .any(|own| name.strip_prefix(own).is_some_and(|arm| arm.is_empty() || arm.starts_with('_')))
     }
 
     /// Checks that all entries that name others name such as there are.

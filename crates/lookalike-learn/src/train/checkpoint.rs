@@ -1,6 +1,6 @@
 //! Checkpoints: everything from which a run goes on as if it had never stopped.
 //!
-//! A checkpoint is one safetensors file, written under a temporary name, synced and renamed, with a checksum inside. The
+//! A checkpoint is one safetensors file, written under a temporary name, synced and renamed, with a checksum inside. By default the
 //! last two are kept, so that a torn one costs only the steps since the one before it.
 
 use std::path::{Path, PathBuf};
@@ -15,8 +15,8 @@ use super::collapse::CollapseDetector;
 use super::development::Judged;
 use crate::error::LearnError;
 
-/// How many checkpoints a run keeps.
-const KEPT: usize = 2;
+/// How many checkpoints a run keeps that does not say.
+pub const KEPT: usize = 2;
 /// The metadata key under which the small state stands as JSON.
 const STATE: &str = "lookalike.state";
 
@@ -35,6 +35,9 @@ pub struct State {
     pub batches: u64,
     /// Steps of the whole run, by which the schedule is laid out.
     pub total_steps: u64,
+    /// The step from which on it is laid out; 0 but for runs that are trained longer than they were to be.
+    #[serde(default)]
+    pub begins: u64,
     /// What the run is: a run only goes on from a checkpoint of the same identity.
     pub identity: String,
     /// The sampler's small state.
@@ -69,13 +72,13 @@ impl Checkpoints {
         Self { folder: run.join("checkpoints") }
     }
 
-    /// Writes a checkpoint and removes all but it and the one before it.
+    /// Writes a checkpoint and removes all but the last `kept`, of which it is one.
     ///
     /// # Errors
     /// [`LearnError::Checkpoint`] where a tensor is not finite: such a state is never kept. [`LearnError::Io`] and
     /// [`LearnError::ArrayFile`] where the file cannot be written; older checkpoints are untouched then.
-    pub fn save(&self, state: &State, arrays: Arrays) -> Result<PathBuf, LearnError> {
-        let path = self.folder.join(format!("step-{:09}.safetensors", state.step));
+    pub fn save(&self, state: &State, arrays: Arrays, kept: usize) -> Result<PathBuf, LearnError> {
+        let path = self.path(state.step);
         let bad = arrays.iter().find(|(_, array)| {
             array.as_f32().is_some_and(|values| values.iter().any(|value| !value.is_finite()))
         });
@@ -87,19 +90,33 @@ impl Checkpoints {
         }
         std::fs::create_dir_all(&self.folder)
             .map_err(|source| LearnError::Io { path: self.folder.clone(), source })?;
-        let state = serde_json::to_string(state).map_err(|error| LearnError::Checkpoint {
+        let text = serde_json::to_string(state).map_err(|error| LearnError::Checkpoint {
             path: path.clone(),
             reason: format!("the state cannot be written: {error}"),
         })?;
-        let metadata = [(STATE.to_owned(), state)].into();
+        let metadata = [(STATE.to_owned(), text)].into();
         tensors::write(&path, &TensorFile { metadata, tensors: arrays })?;
-        // A later one was torn, or the run would not have come here again: it must not count among those kept.
+        self.prune(state.step, kept)?;
+        Ok(path)
+    }
+
+    /// Where the run is saved.
+    fn path(&self, step: u64) -> PathBuf {
+        self.folder.join(format!("step-{step:09}.safetensors"))
+    }
+
+    /// Removes all but the last `kept` up to `step`, the newest that is whole. A later one was torn, or the run would not stand there.
+    ///
+    /// # Errors
+    /// [`LearnError::Io`] where one cannot be removed.
+    pub fn prune(&self, step: u64, kept: usize) -> Result<(), LearnError> {
+        let newest = self.path(step);
         let (later, earlier): (Vec<PathBuf>, Vec<PathBuf>) =
-            self.list()?.into_iter().rev().partition(|other| *other > path);
-        for old in later.into_iter().chain(earlier.into_iter().skip(KEPT)) {
+            self.list()?.into_iter().rev().partition(|other| *other > newest);
+        for old in later.into_iter().chain(earlier.into_iter().skip(kept.max(1))) {
             std::fs::remove_file(&old).map_err(|source| LearnError::Io { path: old.clone(), source })?;
         }
-        Ok(path)
+        Ok(())
     }
 
     /// The newest checkpoint that is whole, and what was wrong with newer ones. `None` where there is none yet.

@@ -73,18 +73,15 @@ impl Judged {
     }
 }
 
-/// Puts the best step's tensors into the folder `run`, or takes away what is there where there is none.
+/// Puts the best step's tensors into the folder `run`. Where there is none yet, what a killed process left there stays: the same step
+/// comes again, with the same bits.
 ///
 /// # Errors
-/// [`LearnError::ArrayFile`] or [`LearnError::Io`] where the folder cannot be written.
+/// [`LearnError::ArrayFile`] where the folder cannot be written.
 pub(super) fn keep(run: &Path, best: &Arrays) -> Result<(), LearnError> {
-    let path = run.join(BEST);
-    if !best.is_empty() {
-        let file = TensorFile { tensors: best.clone(), ..TensorFile::default() };
-        return Ok(tensors::write(path, &file)?);
+    if best.is_empty() {
+        return Ok(());
     }
-    match std::fs::remove_file(&path) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => Err(LearnError::Io { path, source }),
-        _ => Ok(()),
-    }
+    let file = TensorFile { tensors: best.clone(), ..TensorFile::default() };
+    Ok(tensors::write(run.join(BEST), &file)?)
 }

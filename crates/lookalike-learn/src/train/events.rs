@@ -47,7 +47,8 @@ impl Events {
             event.get("kind").is_some_and(|kind| kind == "checkpoint")
                 && event.get("step").and_then(Value::as_u64) == keep
         };
-        if let Some(last) = kept.iter().rposition(checkpoint) {
+        let last = kept.iter().rposition(checkpoint);
+        if let Some(last) = last {
             let after = kept.split_off(last + 1);
             kept.extend(
                 after.into_iter().filter(|event| event.get("kind").is_some_and(|kind| kind == "evaluation")),
@@ -61,6 +62,10 @@ impl Events {
         let mut events = Self { file, board: TensorBoard::create(run)?, path: path.clone() };
         for event in &kept {
             events.mirror(event)?;
+        }
+        if let (Some(step), None) = (keep, last) {
+            // The process was killed between the checkpoint and its event.
+            events.record("checkpoint", step, Value::Object(Map::new()))?;
         }
         Ok(events)
     }
@@ -125,7 +130,10 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str::<Value>(line).unwrap()["step"].as_u64().unwrap())
             .collect();
-        assert_eq!(steps, [1, 2, 3]);
+        // And the checkpoint at which the run stands, whose event was never written.
+        assert_eq!(steps, [1, 2, 3, 3]);
+        drop(Events::open(run.path(), Some(3)).unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap().matches("checkpoint").count(), 1);
     }
 
     #[test]

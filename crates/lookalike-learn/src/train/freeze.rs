@@ -1,7 +1,7 @@
 //! Layers that do not learn.
 
 use crate::module::{Module, for_each_tensor};
-use crate::options::did_you_mean;
+use lookalike_base::words::did_you_mean;
 
 /// Freezes the tensors of `module` whose names, after one of `prefixes`, begin with one of `layers`: whole parts of a name, so that
 /// `encoder.layer.1` does not name `encoder.layer.10`.

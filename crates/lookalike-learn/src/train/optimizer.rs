@@ -73,7 +73,7 @@ pub fn accumulate(module: &mut dyn Module, mut gradients: Gradients, sum: &mut N
 }
 
 /// The Euclidean length of all gradients together, summed in the order of their names.
-fn global_norm(gradients: &NamedGradients) -> f64 {
+pub(super) fn global_norm(gradients: &NamedGradients) -> f64 {
     squares(gradients.values()).sqrt()
 }
 
@@ -102,9 +102,21 @@ impl Optimizer {
 
     /// Moves every parameter that has a gradient, at learning rate `rate`. Gives the norm of all gradients together before they were
     /// clipped, where they are to be.
-    pub fn step(&mut self, module: &mut dyn Module, mut gradients: NamedGradients, rate: f64) -> Option<f64> {
-        self.updates += 1;
+    pub fn step(&mut self, module: &mut dyn Module, gradients: NamedGradients, rate: f64) -> Option<f64> {
         let norm = self.options.clip.map(|_| global_norm(&gradients));
+        self.step_by(module, gradients, norm.unwrap_or(0.0), rate)
+    }
+
+    /// As [`Optimizer::step`], by gradients of that norm.
+    pub(super) fn step_by(
+        &mut self,
+        module: &mut dyn Module,
+        mut gradients: NamedGradients,
+        norm: f64,
+        rate: f64,
+    ) -> Option<f64> {
+        self.updates += 1;
+        let norm = self.options.clip.map(|_| norm);
         let scale = self.options.clip.zip(norm).map_or(1.0, |(most, norm)| clip_factor(most, norm));
         for_each_tensor(module, &mut |name, role, tensor| {
             if let Some(gradient) = gradients.remove(name) {

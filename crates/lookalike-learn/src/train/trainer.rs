@@ -9,7 +9,7 @@ use lookalike_base::progress::{Progress, Silent, Watch};
 use lookalike_base::{Matrix, Rows, Seed};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
-use lookalike_sampling::{HardnessTally, RunData, Sampler, SamplerOptions, Segment};
+use lookalike_sampling::{HardnessTally, RunData, Sampler, SamplerOptions, SamplingError, Segment};
 use serde_json::json;
 
 use super::checkpoint::{Checkpoints, FORMAT, State, machine};
@@ -19,17 +19,23 @@ use super::development::{self, Best, Development, Judged};
 use super::diagnostics::{Diagnostics, Scalars};
 use super::events::Events;
 use super::gradient_cache::{self, Chunk};
-use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate};
+use super::identity::{Relation, relation};
+use super::left_out::{self, LeftOut};
+use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate, global_norm};
 use super::schedule::Schedule;
 use super::window::Window;
 use crate::engine::{Device, Gradients, Precision, Tensor, to_host};
-use crate::error::LearnError;
+use crate::error::{CURES, LearnError};
 use crate::input::{Batch, Source};
 use crate::method::{Method, Outputs, Terms};
 use crate::module::{Module, Pass, Visitor, arrays_of, for_each_tensor, has_buffers, load_arrays};
 use crate::negatives::{Observer, Unobserved};
+use crate::op::squares;
 use crate::options::{refuse, require};
 use crate::step::Step;
+
+/// The file of a run that holds its recipe.
+pub const RECIPE: &str = "recipe.toml";
 
 /// What a run needs to know beside its method, data and sampler.
 #[derive(Debug)]
@@ -38,6 +44,8 @@ pub struct TrainOptions {
     pub run: PathBuf,
     /// What the run is, for instance its validated recipe as text; a checkpoint of another identity is refused.
     pub identity: String,
+    /// The recipe in full, which the folder is to hold as `recipe.toml` from now on; absent where the run has none.
+    pub recipe: Option<String>,
     /// The run's seed.
     pub seed: Seed,
     /// Where the engine computes, without gradients.
@@ -48,6 +56,8 @@ pub struct TrainOptions {
     pub instances: usize,
     /// Their classes where known, only ever used to report false negatives.
     pub labels: Option<Vec<u32>>,
+    /// Instances that cannot be read any more, in the order of their numbers: they come into no batch.
+    pub left_out: Vec<LeftOut>,
     /// Who shares a batch.
     pub sampler: SamplerOptions,
     /// Who must never share one, and of which data set each batch is.
@@ -68,6 +78,10 @@ pub struct TrainOptions {
     pub chunk: Option<Chunk>,
     /// Optimiser steps between checkpoints.
     pub checkpoint_every: u64,
+    /// How many checkpoints are kept, the newest ones.
+    pub kept: usize,
+    /// Whether the tensors of the best step that was judged are kept.
+    pub keep_best: bool,
     /// Optimiser steps between `step` events.
     pub log_every: u64,
     /// Threads and depth of the loader.
@@ -130,8 +144,31 @@ pub(super) fn finite(terms: &Terms, step: &Step) -> Result<(Tensor<1>, f32), Lea
     if loss.is_finite() {
         return Ok((total, loss));
     }
-    let (instances, last_good) = (step.instances.clone(), String::new());
-    Err(LearnError::NotFinite { loss, step: step.step, instances, last_good })
+    Err(not_finite("the loss".to_owned(), f64::from(loss), step.step, &step.instances))
+}
+
+/// The error, to which the trainer adds where the last good checkpoint is.
+fn not_finite(what: String, value: f64, step: u64, instances: &[u32]) -> LearnError {
+    let (instances, names, last_good) = (instances.to_vec(), Vec::new(), String::new());
+    LearnError::NotFinite { what, value, step, instances, names, last_good }
+}
+
+/// The norm of all gradients together.
+///
+/// # Errors
+/// [`LearnError::NotFinite`] names the first parameter whose gradient is not, or is so long that its square, which Adam keeps, is not.
+fn finite_norm(gradients: &NamedGradients, step: &Step) -> Result<f64, LearnError> {
+    let holds = |length: f64| length < f64::from(f32::MAX).sqrt();
+    let norm = global_norm(gradients);
+    if holds(norm) {
+        return Ok(norm);
+    }
+    let length = |gradient: &Tensor<1>| squares([gradient].into_iter()).sqrt();
+    let bad = gradients.iter().map(|(name, gradient)| (name, length(gradient)));
+    let bad = bad.into_iter().find(|(_, length)| !holds(*length));
+    let (name, value) =
+        bad.map_or((String::from("all parameters"), norm), |(name, value)| (format!("`{name}`"), value));
+    Err(not_finite(format!("the length of the gradient of {name}"), value, step.step, &step.instances))
 }
 
 /// The gradients of a loss.
@@ -141,6 +178,24 @@ pub(super) fn finite(terms: &Terms, step: &Step) -> Result<(Tensor<1>, f32), Lea
 pub(super) fn gradients(loss: &Tensor<1>) -> Result<Gradients, LearnError> {
     require(loss.is_tracked(), "method", "nothing that learns has a part in the loss")?;
     Ok(loss.backward())
+}
+
+/// The schedule over the steps that come after `begins`, those of a run that is trained longer.
+///
+/// # Errors
+/// [`LearnError::Recipe`] where there are none, or not enough for its warm-up.
+fn laid_anew(schedule: Schedule, begins: u64) -> Result<Schedule, LearnError> {
+    let Schedule { total, warmup, .. } = schedule;
+    if begins > 0 {
+        let reason = format!("comes to {total} steps, and the run has made {begins} already");
+        require(total > begins, "train.epochs", reason)?;
+        let reason = format!(
+            "comes to {warmup} steps, and {} are added; give a shorter warm-up for them, as --set train.warmup_epochs=0.0",
+            total - begins
+        );
+        require(warmup <= total - begins, "train.warmup_epochs", reason)?;
+    }
+    Ok(schedule.from_step(begins))
 }
 
 /// Whether any tensor learns.
@@ -172,6 +227,7 @@ impl Trainer {
             chunk.check(&source, options.instances)?;
         }
         require(learns(&mut *method), "train.freeze", "leaves nothing to learn")?;
+        left_out::check(&options.left_out, options.instances, options.sampler.batch_size)?;
         let fail = |source| LearnError::Io { path: options.run.clone(), source };
         std::fs::create_dir_all(&options.run).map_err(fail)?;
         let mut optimizer = Optimizer::new(options.optimizer.clone());
@@ -183,7 +239,9 @@ impl Trainer {
         let (mut step, mut batches, mut plan) = (0, 0, Vec::new());
         let mut watch = CollapseDetector::default();
         let (mut judged, mut best) = (Judged::default(), Arrays::new());
+        let mut options = options;
         let found = Checkpoints::of_run(&options.run).newest()?;
+        let mut longer = false;
         let keep = found.as_ref().map(|(state, ..)| state.step);
         if let Some((state, arrays, problems)) = found {
             if state.format != FORMAT {
@@ -194,13 +252,10 @@ impl Trainer {
                         .to_owned(),
                 });
             }
-            if state.identity != options.identity {
-                return Err(LearnError::Checkpoint {
-                    path: options.run.clone(),
-                    reason: "its checkpoints were made by another recipe, or of other data; give another folder with --out"
-                        .to_owned(),
-                });
-            }
+            let other = |reason: String| refuse(&options.run.display().to_string(), reason);
+            longer = relation(&options.identity, &state).map_err(other)? == Relation::Longer;
+            let begins = if longer { state.step } else { state.begins };
+            options.schedule = laid_anew(options.schedule, begins)?;
             load_arrays(&mut method, &arrays, "model.", &options.device)?;
             optimizer =
                 Optimizer::restore(options.optimizer.clone(), &arrays, "optimizer.", &options.device)?;
@@ -230,8 +285,23 @@ impl Trainer {
                 ));
             }
         }
-        // Opening cuts events: not before it is certain that the run is this one.
-        let events = Events::open(&options.run, keep)?;
+        // Nothing in the folder is touched before it is certain that the run is this one.
+        if let Some(recipe) = &options.recipe {
+            let path = options.run.join(RECIPE);
+            lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(recipe.as_bytes()))
+                .map_err(|source| LearnError::Io { path, source })?;
+        }
+        let mut events = Events::open(&options.run, keep)?;
+        Checkpoints::of_run(&options.run).prune(step, options.kept)?;
+        if longer {
+            let Schedule { begins, total, .. } = options.schedule;
+            events.record("schedule", step, json!({ "begins": begins, "steps": total }))?;
+        }
+        if !options.left_out.is_empty() {
+            let told = left_out::told(&options.left_out);
+            events.record("warning", step, json!({ "message": told }))?;
+            warnings.push(told);
+        }
         development::keep(&options.run, &best)?;
         let (sum, window) = (NamedGradients::new(), Window::new());
         let trainer = Self {
@@ -264,6 +334,11 @@ impl Trainer {
     /// The sampler, for its report.
     pub fn sampler(&self) -> &Sampler {
         &self.sampler
+    }
+
+    /// The step from which on the run is trained longer than it was to be at first; 0 for other runs.
+    pub fn begins(&self) -> u64 {
+        self.options.schedule.begins
     }
 
     /// The events of the run, to add to them.
@@ -379,6 +454,8 @@ impl Trainer {
     /// Plans the batches up to the next refresh, and begins to load them.
     fn segment(&mut self, epoch: u64, progress: &dyn Progress) -> Result<Loader<Batch>, LearnError> {
         let before = self.sampler.report();
+        // The rest of a segment amid which the run was stopped was told when that was planned.
+        let is_told = self.sampler.is_planned();
         let segment = self.sampler.next_segment()?;
         let after = self.sampler.report();
         if let Some(rows) = self.sampler.embeddings().filter(|_| after.builds > before.builds) {
@@ -389,7 +466,9 @@ impl Trainer {
         if let Some(line) = self.sampler.in_one_line().filter(|_| is_new) {
             progress.note(&format!("epoch {epoch}: {line}"));
         }
-        self.record_segment(epoch, &segment, progress)?;
+        if !is_told {
+            self.record_segment(epoch, &segment, progress)?;
+        }
         let requests = self.requests(epoch, segment);
         Ok(Loader::start(Arc::clone(&self.source), requests, self.options.loader)?)
     }
@@ -404,8 +483,9 @@ impl Trainer {
         if stepped {
             let own = self.mean_gradients();
             let gradients = self.collective.mean(own);
+            let norm = finite_norm(&gradients, &step).map_err(|error| self.with_last_good(error))?;
             let rate = self.options.schedule.rate(self.step);
-            self.window.add_step(self.optimizer.step(&mut self.method, gradients, rate));
+            self.window.add_step(self.optimizer.step_by(&mut self.method, gradients, norm, rate));
             self.step += 1;
         }
         self.method.after_step(&outputs, &step);
@@ -413,7 +493,15 @@ impl Trainer {
             let embeddings = self.method.embeddings(&outputs);
             let columns = embeddings.dims()[1];
             let rows = Matrix::new(to_host(embeddings), columns)?;
-            self.sampler.record(&outputs.instances, rows.rows(), self.sampler.steps())?;
+            self.sampler.record(&outputs.instances, rows.rows(), self.sampler.steps()).map_err(|error| {
+                match error {
+                    SamplingError::NotFinite { instance, .. } => {
+                        let what = "an embedding".to_owned();
+                        self.with_last_good(not_finite(what, f64::NAN, step.step, &[instance as u32]))
+                    }
+                    error => error.into(),
+                }
+            })?;
         }
         self.sampler.advance()?;
         self.window.add_batch(loss, step.instances.len());
@@ -456,6 +544,7 @@ impl Trainer {
             epoch,
             step: self.step,
             steps: self.options.schedule.total,
+            begins: self.options.schedule.begins,
             batch: self.batches,
             moved: self.batches.is_multiple_of(self.options.accumulate),
             instances,
@@ -524,7 +613,12 @@ impl Trainer {
 
     fn requests(&self, epoch: u64, segment: Segment) -> Vec<BatchRequest> {
         let numbered = segment.batches.into_iter().zip(self.batches..);
-        numbered.map(|(instances, step)| BatchRequest { instances, epoch, step }).collect()
+        let TrainOptions { left_out, instances, seed, .. } = &self.options;
+        let request = |(mut batch, step): (Vec<u32>, u64)| {
+            left_out::replace(&mut batch, left_out, *instances, (*seed, epoch, step));
+            BatchRequest { instances: batch, epoch, step }
+        };
+        numbered.map(request).collect()
     }
 
     fn record_window(&mut self) -> Result<(), LearnError> {
@@ -563,7 +657,7 @@ impl Trainer {
             )));
         }
         let best = self.judged.take(score, self.step);
-        if best.step == self.step {
+        if best.step == self.step && self.options.keep_best {
             self.best = arrays_of(&mut kept);
             development::keep(&self.options.run, &self.best)?;
         }
@@ -618,11 +712,11 @@ impl Trainer {
         self.events.record("plan", self.step, fields)
     }
 
-    /// The error, and of a loss that is not finite where the run can be looked at before it went wrong.
+    /// The error, and of a number that is not finite where the run can be looked at before it went wrong.
     fn with_last_good(&self, error: LearnError) -> LearnError {
         match error {
-            LearnError::NotFinite { loss, step, instances, .. } => {
-                LearnError::NotFinite { loss, step, instances, last_good: self.last_good() }
+            LearnError::NotFinite { what, value, step, instances, names, .. } => {
+                LearnError::NotFinite { what, value, step, instances, names, last_good: self.last_good() }
             }
             error => error,
         }
@@ -644,6 +738,7 @@ impl Trainer {
             step: self.step,
             batches: self.batches,
             total_steps: self.options.schedule.total,
+            begins: self.options.schedule.begins,
             identity: self.options.identity.clone(),
             sampler,
             collapse: self.watch,
@@ -662,11 +757,14 @@ impl Trainer {
             arrays.extend(part.into_iter().map(|(name, array)| (format!("{prefix}{name}"), array)));
         }
         arrays.extend(plan_arrays(&self.plan));
-        Checkpoints::of_run(&self.options.run).save(&state, arrays).map_err(|error| match error {
-            LearnError::Checkpoint { path, reason } => {
-                LearnError::Checkpoint { path, reason: format!("{reason}; {}", self.last_good()) }
+        Checkpoints::of_run(&self.options.run).save(&state, arrays, self.options.kept).map_err(|error| {
+            match error {
+                LearnError::Checkpoint { path, reason } => LearnError::Checkpoint {
+                    path,
+                    reason: format!("{reason}; {}. {CURES}", self.last_good()),
+                },
+                other => other,
             }
-            other => other,
         })?;
         self.events.record("checkpoint", self.step, json!({}))
     }

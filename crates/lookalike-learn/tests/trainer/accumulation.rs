@@ -43,7 +43,7 @@ fn a_step_of_three_batches_follows_the_mean_of_their_gradients() {
         weight_decay: 0.0,
         ..OptimizerOptions::default()
     };
-    let schedule = Schedule { base: 1.0, warmup: 0, total: 1, shape: Shape::Constant };
+    let schedule = Schedule { base: 1.0, begins: 0, warmup: 0, total: 1, shape: Shape::Constant };
     let set = TrainOptions {
         optimizer,
         schedule,

@@ -10,7 +10,10 @@ use lookalike_learn::input::Batch;
 use lookalike_learn::train::{OptimizerKind, TrainOptions, Trainer};
 use lookalike_sampling::{Coverage, SamplerKind};
 
-use crate::common::{NoisyViews, Watched, checkpoints, options, perceptron, points, sampler, series, train};
+use crate::common::{
+    COLUMNS, Mlp, NoisyViews, SEED, Watched, checkpoints, cpu, options, perceptron, points, sampler, series,
+    train, with_head,
+};
 
 const INSTANCES: usize = 40;
 
@@ -65,8 +68,8 @@ fn a_nan_in_the_data_stops_the_run_with_step_instances_and_last_good_checkpoint(
         fail: move |request: &BatchRequest, _| NoisyViews(values.clone()).batch(request),
     };
     let error = error_of(from_step_7, set(folder.path()));
-    let LearnError::NotFinite { loss, step, instances, .. } = &error else { panic!("{error}") };
-    assert!(loss.is_nan() && *step >= 7 && instances.len() == 8 && instances.contains(&17), "{error}");
+    let LearnError::NotFinite { value, step, instances, .. } = &error else { panic!("{error}") };
+    assert!(value.is_nan() && *step >= 7 && instances.len() == 8 && instances.contains(&17), "{error}");
     let good = step - step % 3;
     assert!(error.to_string().contains(&format!("last good checkpoint is that of step {good}")), "{error}");
     assert!(
@@ -86,10 +89,26 @@ fn a_learning_rate_far_too_high_stops_the_run_and_leaves_no_bad_checkpoint() {
         set.schedule.base = rate;
         let error = error_of(source(), set).to_string();
         assert!(
-            error.contains("step") && error.contains("instances") && error.contains("checkpoint"),
+            error.contains("step") && error.contains("instance") && error.contains("checkpoint"),
             "{error}"
         );
         all_are_finite(folder.path());
+    }
+}
+
+#[test]
+fn gradients_too_long_for_32_bits_stop_the_run_before_they_move_anything() {
+    for kind in [OptimizerKind::Sgd, OptimizerKind::Adam] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut set = set(folder.path());
+        set.optimizer.kind = kind;
+        let encoder = Mlp::new(&[COLUMNS, 32, 16], 0.0, &mut SEED.stream("encoder", 0, 0, 0), &cpu());
+        let method = with_head(encoder, 1e-30);
+        let error = train(method, Arc::new(source()), set, &Cancellation::new()).map(|_| ()).unwrap_err();
+        let LearnError::NotFinite { what, step: 0, .. } = &error else { panic!("{error}") };
+        assert!(what.starts_with("the length of the gradient of `"), "{error}");
+        assert!(error.to_string().contains("loss.temperature"), "{error}");
+        assert!(checkpoints(folder.path()).is_empty());
     }
 }
 

@@ -10,7 +10,7 @@ use lookalike_learn::loss::Alignment;
 use lookalike_learn::method::simclr::InBatchNegatives;
 use lookalike_learn::method::{Network, SimClr};
 use lookalike_learn::negatives::Contrast;
-use lookalike_learn::train::{OptimizerKind, Outcome, TrainOptions, Trainer};
+use lookalike_learn::train::{OptimizerKind, Outcome, Schedule, Shape, TrainOptions, Trainer};
 use lookalike_sampling::{Coverage, LastBatch, SamplerKind};
 
 use crate::common::{
@@ -230,7 +230,7 @@ fn a_run_of_another_recipe_is_refused_and_left_as_it_is() {
     let before = events(&killed);
     let other = TrainOptions { identity: "another".to_owned(), ..walk(&killed) };
     let error = go_on(other).unwrap_err().to_string();
-    assert!(error.contains("another recipe"), "{error}");
+    assert!(error.contains("another run"), "{error}");
     assert_eq!(events(&killed), before);
 }
 
@@ -314,5 +314,93 @@ fn collapse_is_told_once_however_often_a_run_is_resumed() {
         assert_eq!(again[..first.len()], first);
         let messages = |part: &str| again.iter().filter(|(_, message)| message.contains(part)).count();
         assert!(messages("to one point") <= 1 && messages("to few dimensions") <= 1, "{again:?}");
+    }
+}
+
+/// What a run of so many epochs is, of `BATCHES` steps each.
+fn epochs(run: &Path, epochs: u64) -> TrainOptions {
+    let mut set = walk(run);
+    set.identity = format!("seed = 0\n[train]\nepochs = {epochs}\n[data-set]\nfingerprint = \"points\"\n");
+    set.schedule = Schedule { total: epochs * BATCHES, shape: Shape::Cosine, ..set.schedule };
+    set
+}
+
+#[test]
+fn a_finished_run_is_trained_longer_along_a_schedule_of_the_added_steps() {
+    let folder = tempfile::tempdir().unwrap();
+    let [longer, stopped] = ["longer", "stopped"].map(|name| folder.path().join(name));
+    let rates = |run: &Path| series(run, "step", "learning_rate");
+    for run in [&longer, &stopped] {
+        go_on(epochs(run, 1)).unwrap();
+    }
+    let first = rates(&longer);
+    assert_eq!(go_on(epochs(&longer, 3)).unwrap().0, Outcome::Finished);
+    let all = rates(&longer);
+    assert_eq!((all.len() as u64, &all[..first.len()]), (3 * BATCHES, &first[..]));
+    // Warm-up and half a cosine once more, over the steps that were added.
+    let added = Schedule { total: 2 * BATCHES, ..epochs(&longer, 2).schedule };
+    for (step, rate) in all[first.len()..].iter().enumerate() {
+        assert!((rate - added.rate(step as u64)).abs() < 1e-12, "step {step}: {rate}");
+    }
+    let told: Vec<_> = events(&longer).into_iter().filter(|event| event["kind"] == "schedule").collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!([&told[0]["begins"], &told[0]["steps"], &told[0]["step"]], [BATCHES, 3 * BATCHES, BATCHES]);
+
+    // Stopped on the way, before its first checkpoint and after it, it ends with the same bits.
+    for stop in [2, 9] {
+        let cancellation = Cancellation::new();
+        let flag = cancellation.clone();
+        let watched = Watched::new(method(), move |batch| {
+            if batch == stop {
+                flag.cancel();
+            }
+        });
+        let outcome = train(watched, source(), epochs(&stopped, 3), &cancellation).unwrap().1;
+        assert_eq!(outcome, Outcome::Interrupted);
+    }
+    assert_eq!(go_on(epochs(&stopped, 3)).unwrap().0, Outcome::Finished);
+    assert!(newest_bytes(&stopped) == newest_bytes(&longer), "other bits");
+    has_every_step_once(&stopped, 3 * BATCHES);
+    assert_eq!(go_on(epochs(&stopped, 3)).unwrap().0, Outcome::AlreadyFinished);
+}
+
+#[test]
+fn a_run_that_cannot_be_trained_longer_says_why_and_keeps_all_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = folder.path().join("run");
+    let refused = |set: TrainOptions| go_on(set).unwrap_err().to_string();
+    go_on(TrainOptions { max_steps: Some(8), ..epochs(&run, 1) }).unwrap();
+    let early = refused(epochs(&run, 3));
+    assert!(
+        early.contains("train.epochs: 3, the run has 1") && early.contains("stands at step 8"),
+        "{early}"
+    );
+    assert!(early.contains("--set train.max_steps="), "{early}");
+    go_on(epochs(&run, 1)).unwrap();
+    let bytes = newest_bytes(&run);
+    let mut other = epochs(&run, 3);
+    other.identity = other.identity.replace("seed = 0", "seed = 7").replace("points", "others");
+    let other = refused(other);
+    for part in
+        ["seed: 7, the run has 0", "train.epochs: 3, the run has 1", "the data are not those of the run"]
+    {
+        assert!(other.contains(part), "{other}");
+    }
+    let mut long_warm_up = epochs(&run, 2);
+    long_warm_up.schedule.warmup = BATCHES + 1;
+    assert!(refused(long_warm_up).contains("train.warmup_epochs"), "a warm-up of more than what is added");
+    assert!(
+        refused(TrainOptions { schedule: epochs(&run, 1).schedule, ..epochs(&run, 2) })
+            .contains("made 21 already")
+    );
+    assert!(newest_bytes(&run) == bytes);
+}
+
+#[test]
+fn as_many_checkpoints_are_kept_as_are_asked_for() {
+    for kept in [1, 2, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        go_on(TrainOptions { kept, ..walk(folder.path()) }).unwrap();
+        assert_eq!(checkpoints(folder.path()).len(), kept);
     }
 }

@@ -185,6 +185,11 @@ impl Sampler {
         self.steps
     }
 
+    /// Whether the segment of the next batch is planned already: some of its batches were consumed, or it was asked for.
+    pub fn is_planned(&self) -> bool {
+        self.segment.is_some()
+    }
+
     /// Goes to the beginning of `epoch`, whatever is left of the current one; nothing happens where it is there already.
     ///
     /// Steps go on counting what was consumed, so that the graph and its next refresh stay as they are.

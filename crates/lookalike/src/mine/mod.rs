@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
-use crate::output::{check_outputs, say, write_lines};
+use crate::output::{check_outputs, say, tell, write_lines};
 use crate::progress::Terminal;
 use crate::table::Table;
 use input::Input;
@@ -138,7 +138,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     } else {
         say(table(&mined, &found, arguments.negatives))?;
     }
-    eprintln!("wrote {written} pairs to {}", out.display());
+    tell(format_args!("wrote {written} pairs to {}", out.display()));
     Ok(())
 }
 

@@ -209,6 +209,11 @@ impl ImageDataset for ImageFolder {
         self.name.clone()
     }
 
+    fn instance_name(&self, index: u32) -> Option<String> {
+        let file = self.files.get(index as usize)?;
+        Some(file.strip_prefix(&self.root).unwrap_or(file).to_string_lossy().into_owned())
+    }
+
     /// A SHA-256 hash of the names within the folder, the sizes and the classes of all files in their order. It does not depend
     /// on where the folder lies. Files of the same name and size count as the same.
     fn fingerprint(&self) -> Result<String, DataError> {

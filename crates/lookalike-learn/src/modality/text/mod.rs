@@ -108,6 +108,8 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
 /// Texts as tokens.
 struct Texts {
     name: String,
+    /// The set and line of each row to learn from.
+    lines: Vec<String>,
     /// How many rows each part has.
     note: Option<String>,
     /// Rows of each set, which lie one behind another, and the order of their batches.
@@ -251,6 +253,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let texts = Texts {
         note: parts.iter().filter_map(|rows| rows.note.clone()).reduce(|all, note| format!("{all}\n{note}")),
         name: parts.iter().map(|rows| rows.name.as_str()).collect::<Vec<&str>>().join(" + "),
+        lines: parts.iter().flat_map(lines).collect(),
         sets: DataSets { sizes, order: options.order },
         reader: readers[0].clone(),
         columns,
@@ -338,6 +341,11 @@ impl Scored {
         };
         Ok(Self { tasks, development, warnings })
     }
+}
+
+/// The set and line of each row to learn from.
+fn lines(rows: &Rows) -> impl Iterator<Item = String> + '_ {
+    rows.train.places.iter().map(|line| format!("{}:{line}", rows.name))
 }
 
 /// The rows to learn from of all sets, one behind another.
@@ -507,6 +515,14 @@ impl Modality for Texts {
             }
             _ => Labels::default(),
         }
+    }
+
+    fn class_names(&self) -> Vec<String> {
+        self.labels.as_ref().map_or_else(Vec::new, |labels| labels.names.clone())
+    }
+
+    fn instance_name(&self, split: Split, instance: u32) -> Option<String> {
+        self.lines.get(instance as usize).filter(|_| split == Split::Train).cloned()
     }
 
     fn relevance(&self) -> Option<Arc<Relevance>> {

@@ -1,13 +1,14 @@
 //! Rows of texts as a recipe asks for them: read by name or path, in pairs or not, and divided into what is learned from and what is held
 //! out.
 
+use lookalike_base::words::did_you_mean;
 use std::path::Path;
 
 use lookalike_data::text::{self, Held, Names, OpenedTexts, ReadOptions, TextSet, held_out};
 
 use super::TextOptions;
 use crate::error::LearnError;
-use crate::options::{did_you_mean, refuse};
+use crate::options::refuse;
 
 /// The rows of one set.
 pub(super) struct Rows {

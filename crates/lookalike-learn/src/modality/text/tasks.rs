@@ -117,6 +117,8 @@ pub(super) fn overlap(task: &Task, train: &TextSet) -> Option<String> {
             });
             (both.count(), data.judgements.len())
         }
+        // Of images.
+        TaskKind::Neighbors(_) => return None,
     };
     (found > 0).then(|| {
         format!("`{}`: both texts of {found} of its {all} pairs stand in what is learned from; its score is flattered", task.name)

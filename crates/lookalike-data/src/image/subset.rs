@@ -1,0 +1,145 @@
+//! A part of a data set that is cut off another, as a data set of its own.
+
+use std::sync::Arc;
+
+use lookalike_base::Seed;
+
+use super::dataset::{Image, ImageDataset};
+use crate::error::DataError;
+
+/// The seed of the draw: it depends on nothing but the images, so that runs of all seeds are judged on the same.
+const SEED: Seed = Seed(0);
+
+/// Some of the images of a set, in their order.
+pub struct Subset {
+    set: Arc<dyn ImageDataset>,
+    members: Vec<u32>,
+    /// What stands behind the set's name.
+    part: &'static str,
+    left_out: Vec<u32>,
+}
+
+/// Cuts `share` of the images of each class off `set`, rounded, of a class of two or more at least one and never all; images without a
+/// class are drawn as one class. Gives what is left, which keeps the name of the set, and what was cut off, called `part`.
+///
+/// # Errors
+/// [`DataError::Option`], about `key`, where the share does not lie between 0 and 1 or nothing is cut off.
+pub fn cut(
+    set: &Arc<dyn ImageDataset>,
+    share: f64,
+    (key, part): (&str, &'static str),
+) -> Result<[Subset; 2], DataError> {
+    let refuse = |problem: &str| DataError::Option { key: key.to_owned(), problem: problem.to_owned() };
+    if !(share > 0.0 && share < 1.0) {
+        return Err(refuse("must lie above 0 and below 1"));
+    }
+    let classes = set.classes().len();
+    let mut members: Vec<Vec<u32>> = vec![Vec::new(); classes + 1];
+    for index in 0..set.len() as u32 {
+        let class = set.label(index).map_or(classes, |label| label as usize);
+        members[class].push(index);
+    }
+    let mut drawn = vec![false; set.len()];
+    for (class, mut members) in members.into_iter().enumerate() {
+        SEED.stream(part, 0, 0, class as u64).shuffle(&mut members);
+        let most = members.len().saturating_sub(1);
+        let count = ((members.len() as f64 * share).round() as usize).clamp(most.min(1), most);
+        members[..count].iter().for_each(|index| drawn[*index as usize] = true);
+    }
+    let (cut, left): (Vec<u32>, Vec<u32>) = (0..set.len() as u32).partition(|index| drawn[*index as usize]);
+    if cut.is_empty() {
+        return Err(refuse("cuts nothing off: no class has two images"));
+    }
+    Ok([Subset::new(set, left, ""), Subset::new(set, cut, part)])
+}
+
+impl Subset {
+    fn new(set: &Arc<dyn ImageDataset>, members: Vec<u32>, part: &'static str) -> Self {
+        let is_out = |member: &u32| set.left_out().binary_search(member).is_ok();
+        let places = (0..).zip(&members).filter(|(_, member)| is_out(member));
+        let left_out = places.map(|(place, _)| place).collect();
+        Self { set: set.clone(), members, part, left_out }
+    }
+
+    fn member(&self, index: u32) -> Option<u32> {
+        self.members.get(index as usize).copied()
+    }
+}
+
+impl ImageDataset for Subset {
+    fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    fn image(&self, index: u32) -> Result<Image<'_>, DataError> {
+        let missing = || DataError::Index { dataset: self.name(), index, len: self.len() };
+        self.set.image(self.member(index).ok_or_else(missing)?)
+    }
+
+    fn label(&self, index: u32) -> Option<u32> {
+        self.set.label(self.member(index)?)
+    }
+
+    fn classes(&self) -> &[String] {
+        self.set.classes()
+    }
+
+    fn left_out(&self) -> &[u32] {
+        &self.left_out
+    }
+
+    fn instance_name(&self, index: u32) -> Option<String> {
+        self.set.instance_name(self.member(index)?)
+    }
+
+    fn name(&self) -> String {
+        let name = self.set.name();
+        if self.part.is_empty() { name } else { format!("{name}, {}", self.part) }
+    }
+
+    fn fingerprint(&self) -> Result<String, DataError> {
+        Ok(format!("{}, {} of them", self.set.fingerprint()?, self.len()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::memory::{InMemory, PixelFormat};
+
+    const KEY: (&str, &str) = ("data.development", "development");
+
+    /// Images of one pixel, each of its own grey.
+    fn set(labels: &[u8]) -> Arc<dyn ImageDataset> {
+        let classes = ["a", "b", "c"].map(str::to_owned).to_vec();
+        let pixels = (0..labels.len() as u8).collect();
+        Arc::new(InMemory::new("set".to_owned(), (1, 1), PixelFormat::Gray, pixels, labels.to_vec(), classes))
+    }
+
+    #[test]
+    fn each_class_gives_its_share_and_keeps_one() {
+        let labels: Vec<u8> = (0..50).map(|index| u8::from(index >= 40) + u8::from(index == 49)).collect();
+        let [left, cut] = cut(&set(&labels), 0.1, KEY).unwrap();
+        let count =
+            |part: &Subset, class| (0..part.len() as u32).filter(|i| part.label(*i) == Some(class)).count();
+        assert_eq!([0, 1, 2].map(|class| count(&cut, class)), [4, 1, 0]);
+        assert_eq!([0, 1, 2].map(|class| count(&left, class)), [36, 8, 1]);
+        let mut all = [left.members.clone(), cut.members.clone()].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..50).collect::<Vec<u32>>());
+        for (index, member) in (0..).zip(&cut.members) {
+            assert_eq!(cut.image(index).unwrap().pixels[0], *member as u8);
+        }
+        assert_eq!((left.name(), cut.name()), ("set".to_owned(), "set, development".to_owned()));
+        assert_ne!(left.fingerprint().unwrap(), set(&labels).fingerprint().unwrap());
+    }
+
+    #[test]
+    fn a_share_that_cuts_nothing_or_all_is_refused_by_its_key() {
+        for share in [0.0, 1.0, -0.1, f64::NAN] {
+            let error = cut(&set(&[0, 0, 1, 1]), share, KEY).err().unwrap().to_string();
+            assert!(error.contains("data.development") && error.contains("above 0 and below 1"), "{error}");
+        }
+        assert!(cut(&set(&[0, 1, 2]), 0.5, KEY).err().unwrap().to_string().contains("cuts nothing off"));
+    }
+}
