@@ -1,14 +1,16 @@
-"""Writes the seeds that a fuzzer begins with, small files of each format that are good: python make.py
+"""Writes the seeds that a fuzzer begins with, small files of each format that are good: python make.py [CHECKPOINT…]
 
-Needs Pillow (13.0), pyarrow (26.0), NumPy and SciPy; nothing in them is published data. The seeds of `texts` and `tokenizer` were written
+The seeds of `sampler_state` are cut from checkpoints of tiny runs, where such are given (scripts/torture makes some). Needs Pillow (13.0), pyarrow (26.0), NumPy and SciPy; nothing in them is published data. The seeds of `texts` and `tokenizer` were written
 by hand, those of `npy` and `safetensors` are crates/lookalike-base/tests/corpus.
 """
 
 import gzip
 import io
+import json
 import pathlib
 import pickle
 import struct
+import sys
 import tarfile
 import zipfile
 
@@ -157,6 +159,24 @@ def texts():
         seed("text_sets", name, bytes([chosen]) + files[0], *files[1:])
 
 
+def sampler_state(path):
+    content = path.read_bytes()
+    length = struct.unpack("<Q", content[:8])[0]
+    header, data = json.loads(content[8 : 8 + length]), content[8 + length :]
+    state = json.loads(header.pop("__metadata__")["lookalike.state"])["sampler"]
+    kept, arrays = {}, b""
+    for name, entry in header.items():
+        if name.startswith("sampler."):
+            start, end = entry["data_offsets"]
+            kept[name.removeprefix("sampler.")] = {**entry, "data_offsets": [len(arrays), len(arrays) + end - start]}
+            arrays += data[start:end]
+    text = json.dumps(kept).encode()
+    text += b" " * (-len(text) % 8)
+    seed("sampler_state", path.parents[1].name, json.dumps(state).encode(), struct.pack("<Q", len(text)) + text + arrays)
+
+
 if __name__ == "__main__":
+    for checkpoint in sys.argv[1:]:
+        sampler_state(pathlib.Path(checkpoint))
     for make in [images, tables, graphs, planetoid, texts]:
         make()

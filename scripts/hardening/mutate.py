@@ -67,6 +67,33 @@ def mutated(content, others, draw):
     return content
 
 
+VALUES = (
+    ["0", "1", "2", "3", "7", "16", "-1", "0.0", "0.5", "1.5", "-0.1", "1e-30", "1e30", "inf", "nan", "true", "false", '""', "[]", "{}"]
+    + ["[0.1, 1.0]", "[0.0, 0.0, 0.0, 0.0]", '"walk"', '"nearest"', '"gcbs"', '"clusters"', '"uniform"', '"keep"', '"repeat"']
+    + ['"bf16"', '"lars"', '"sgd"', '"linear"', '"small"', '"vit-tiny"', '"gcn"', '"static"', '"moco"', '"mvgrl"', '"pairs"', '"hard"']
+)
+
+
+def recipe(content, others, draw):
+    """A recipe of which a value is another, or a line is missing, there twice, or from another recipe; or any change at all."""
+    if draw.random() < 0.3:
+        return mutated(content, others, draw)
+    lines = content.decode().splitlines()
+    for _ in range(draw.choice([1, 1, 2, 3])):
+        place = draw.randrange(len(lines))
+        key, equals, _ = lines[place].partition("=")
+        kind = draw.randrange(8)
+        if kind == 0:
+            lines.pop(place)
+        elif kind == 1:
+            lines.insert(place, draw.choice(draw.choice(others).decode().splitlines()))
+        elif kind == 2:
+            lines[place] = draw.choice(draw.choice(others).decode().splitlines())
+        elif equals:
+            lines[place] = f"{key}= {draw.choice(VALUES)}"
+    return "\n".join(lines).encode()
+
+
 def with_small_numbers(text):
     """Whole numbers of a recipe cut to four digits: one that asks for a network of gigabytes gets it, which is no finding."""
     return re.sub(rb"(?<![\d.])\d{5,}", lambda number: number[0][:4], text)

@@ -6,7 +6,6 @@ import random
 import shutil
 
 from .command import MEGABYTE
-from .mutate import mutated
 from .readers import every
 
 # Least share of the changed inputs of a reader that must have been refused: else the changes tell nothing.
@@ -17,7 +16,7 @@ def changed(reader, draw):
     """One input with one of its files changed."""
     files = dict(draw.choice(reader.inputs))
     name = draw.choice(sorted(files))
-    files[name] = mutated(files[name], reader.others, draw)
+    files[name] = reader.change(files[name], reader.others, draw)
     return {name: reader.after(content) for name, content in files.items()}
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Callable
 
-from .mutate import with_small_numbers
+from .mutate import mutated, recipe, with_small_numbers
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 SEEDS = REPOSITORY / "fuzz/seeds"
@@ -32,6 +32,8 @@ class Reader:
     base: pathlib.Path | None = None
     # Inputs that are read at once, in files of different names.
     together: int = 1
+    # How a file is changed.
+    change: Callable = staticmethod(mutated)
     # What is done to a changed file before it is written.
     after: Callable = staticmethod(lambda content: content)
     # The folder in which the command runs; that of the files if none is given.
@@ -193,6 +195,7 @@ def of_runs(command, root):
             resume,
             base=begun,
             place=root,
+            change=recipe,
             after=with_small_numbers,
         ),
         Reader("model of a run", [{"model.safetensors": model}], ["embed", "{}", "--out", "{}/e.npy"], base=ended, place=root),
@@ -210,7 +213,7 @@ def of_runs(command, root):
 
 def recipes(root):
     inputs = [{"recipe.toml": path.read_bytes()} for path in sorted(root.glob("*.toml"))]
-    return Reader("recipes", inputs, ["train", "--check", "{}/recipe.toml"], place=root, after=with_small_numbers)
+    return Reader("recipes", inputs, ["train", "--check", "{}/recipe.toml"], place=root, change=recipe, after=with_small_numbers)
 
 
 def texts_of(sentence):

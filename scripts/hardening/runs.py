@@ -26,9 +26,8 @@ class Reference:
 
 
 def files(run):
-    """The names of all files of a run, below its folder. A lock may stay behind, held by nobody."""
-    found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    return {name for name in found if not name.endswith("lock")}
+    """The names of all files of a run, below its folder."""
+    return {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
 
 
 def without_clocks(value):
