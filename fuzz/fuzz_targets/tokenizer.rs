@@ -5,19 +5,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use lookalike_data::text::Tokenizer;
-use std::panic::{set_hook, take_hook};
+use lookalike_fuzz::pass_over_panics_in;
 
-/// Replaces the hook by which libFuzzer aborts at every panic, caught or not.
-fn pass_over_caught_panics() {
-    let abort = take_hook();
-    set_hook(Box::new(move |panic| {
-        if panic.location().is_none_or(|place| !place.file().contains("/tokenizers-")) {
-            abort(panic);
-        }
-    }));
-}
-
-fuzz_target!(init: pass_over_caught_panics(), |bytes: &[u8]| {
+fuzz_target!(init: pass_over_panics_in(&["/tokenizers-"]), |bytes: &[u8]| {
     let mut parts = bytes.splitn(2, |byte| *byte == 0);
     let [json, text] = [(); 2].map(|()| String::from_utf8_lossy(parts.next().unwrap_or_default()));
     if let Ok(tokenizer) = Tokenizer::from_json(&json) {

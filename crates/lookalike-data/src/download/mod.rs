@@ -21,7 +21,7 @@ use ureq::{Agent, Body, Proxy};
 /// Limit of a file whose length is not known, in bytes. The published files are much shorter.
 const MAX_BYTES: u64 = 1 << 30;
 
-/// Limit of the time that one response may take, however steadily its bytes come.
+/// Limit of the time that one response may take.
 const MAX_RESPONSE: Duration = Duration::from_hours(1);
 
 const CHUNK: usize = 64 * 1024;
@@ -34,13 +34,15 @@ struct RequestOptions {
     pause: Duration,
     /// How long a server may be silent.
     timeout: Duration,
+    /// How long one response may take, however steadily its bytes come.
+    longest: Duration,
     proxy: Option<Proxy>,
 }
 
 impl Default for RequestOptions {
     fn default() -> Self {
         let (pause, timeout) = (Duration::from_secs(1), Duration::from_secs(20));
-        Self { attempts: 5, pause, timeout, proxy: Proxy::try_from_env() }
+        Self { attempts: 5, pause, timeout, longest: MAX_RESPONSE, proxy: Proxy::try_from_env() }
     }
 }
 
@@ -96,7 +98,7 @@ fn get_file(
     let partial = PartialFile::open(&path)?;
     let progress = file.bytes.map(|bytes| start(file, bytes, display));
     let mut download =
-        Download { file, url, partial, display, progress, cancellation, agent: agent(options) };
+        Download { file, url, partial, display, progress, cancellation, agent: agent(url, options) };
     let result = download.attempt_all(options);
     if let Some(progress) = &download.progress {
         progress.finish();
@@ -110,14 +112,16 @@ fn start(file: &PublishedFile, bytes: u64, display: &dyn ProgressDisplay) -> Box
     display.start(bytes / 1000, &format!("{} (kB)", file.name))
 }
 
-fn agent(options: &RequestOptions) -> Agent {
+fn agent(url: &str, options: &RequestOptions) -> Agent {
     let config = Agent::config_builder()
+        // A redirect must not lead from a connection that nobody can listen to or change to one that everybody can.
+        .https_only(url.starts_with("https://"))
         // The status tells a refusal from a broken connection.
         .http_status_as_error(false)
         .timeout_connect(Some(options.timeout))
         .timeout_recv_response(Some(options.timeout))
         .timeout_per_read(Some(options.timeout))
-        .timeout_recv_body(Some(MAX_RESPONSE))
+        .timeout_recv_body(Some(options.longest))
         .proxy(options.proxy.clone())
         .user_agent(concat!("lookalike/", env!("CARGO_PKG_VERSION")))
         .accept_encoding("identity");
@@ -226,6 +230,7 @@ impl Download<'_> {
                 error @ (ureq::Error::BadUri(_)
                 | ureq::Error::Http(_)
                 | ureq::Error::HostNotFound
+                | ureq::Error::RequireHttpsOnly(_)
                 | ureq::Error::TooManyRedirects),
             ) => return Err(self.failure(error.to_string())),
             Err(error) => return Ok(RequestEnd::Retry(error.to_string())),

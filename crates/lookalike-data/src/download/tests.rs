@@ -1,3 +1,5 @@
+mod hostile;
+
 use super::*;
 use lookalike_base::Silent;
 use std::io::Write;
@@ -134,6 +136,7 @@ impl Case {
             attempts: 3,
             pause: Duration::from_millis(1),
             timeout: Duration::from_millis(500),
+            longest: Duration::from_millis(500),
             proxy: None,
         };
         get_file(&self.file, url, self.folder.path(), &options, &Silent, &self.cancellation)

@@ -1,0 +1,1 @@
+"""What `scripts/torture` does, one file a section."""

@@ -1,0 +1,121 @@
+"""Runs the command under limits, and says what of its end is no good end."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+
+MEGABYTE = 1 << 20
+
+# Of physical memory. One image may decode to 512 MiB, and a copy of it as RGB stands beside.
+MOST_MEMORY = 1536 * MEGABYTE
+# Of addresses: threads and maps reserve more than they use. What asks for more than this fails to get it, and aborts.
+MOST_ADDRESSES = 6144 * MEGABYTE
+MOST_SECONDS = 60
+
+
+@dataclass
+class End:
+    """How a process ended."""
+
+    arguments: list
+    code: int
+    output: str
+    errors: str
+    peak: int
+    seconds: float
+    stopped: bool
+    pid: int
+
+    def problem(self, codes=(0, 1, 2)):
+        """What is wrong with this end, in words; None where it is a good one."""
+        if self.stopped:
+            return f"it had not ended after {self.seconds:.0f} seconds"
+        if "panicked" in self.errors:
+            return "it panicked"
+        if self.code < 0:
+            return f"it ended by signal {-self.code}"
+        if self.code not in codes:
+            return f"it ended with exit code {self.code}"
+        if self.code and "error: " not in self.errors:
+            return f"it ended with exit code {self.code} and no message"
+        if self.peak > MOST_MEMORY:
+            return f"it held {self.peak / MEGABYTE:.0f} MiB"
+        return None
+
+    def said(self):
+        """The last line that it said, shortened."""
+        lines = (self.errors.strip() or self.output.strip()).splitlines()
+        return lines[-1][:300] if lines else "nothing"
+
+
+class Running:
+    """A process that may be killed by another thread while this one waits for its end."""
+
+    def __init__(self, process):
+        self.process, self.pid = process, process.pid
+        self.ended, self.lock = threading.Event(), threading.Lock()
+
+    def kill(self):
+        with self.lock:
+            # Its number is not another's before it was waited for.
+            if not self.ended.is_set():
+                os.kill(self.pid, signal.SIGKILL)
+
+    def wait(self):
+        """Its exit code, negative for a signal, and its greatest memory in bytes."""
+        os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        with self.lock:
+            self.ended.set()
+            _, status, usage = os.wait4(self.pid, 0)
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        return self.process.returncode, usage.ru_maxrss * 1024
+
+
+class Command:
+    """The command `lookalike` at a path."""
+
+    def __init__(self, path):
+        self.path = str(pathlib.Path(path).absolute())
+
+    def start(self, arguments, folder, out, errors, file_bytes=None):
+        """Starts it in `folder`; files of more than `file_bytes` cannot be written."""
+        limits = f"ulimit -v {MOST_ADDRESSES // 1024}"
+        if file_bytes is not None:
+            # An error of the write, as a full disk gives, instead of a signal.
+            limits += f"; trap '' XFSZ; ulimit -f {file_bytes // 1024}"
+        line = ["bash", "-c", f'{limits}; exec "$@"', "bash", self.path, *map(str, arguments)]
+        # The compiler's checks of a debug build tell where it panicked; nothing else of the environment matters.
+        environment = {**os.environ, "RUST_BACKTRACE": "0", "RAYON_NUM_THREADS": "2"}
+        return subprocess.Popen(
+            line, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=environment, start_new_session=True
+        )
+
+    def run(self, arguments, folder, kill=None, file_bytes=None, seconds=MOST_SECONDS):
+        """Runs it to its end. `kill` is called with it, in a thread of its own, and may kill it."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+            began = time.monotonic()
+            running = Running(self.start(arguments, folder, out, errors, file_bytes))
+            late = threading.Event()
+
+            def stop():
+                late.set()
+                running.kill()
+
+            timer = threading.Timer(seconds, stop)
+            timer.start()
+            killer = threading.Thread(target=kill or (lambda _: None), args=[running])
+            killer.start()
+            code, peak = running.wait()
+            took = time.monotonic() - began
+            timer.cancel()
+            killer.join()
+            texts = []
+            for file in [out, errors]:
+                file.seek(0)
+                texts.append(file.read(1 << 20).decode(errors="replace"))
+            return End(list(map(str, arguments)), code, *texts, peak, took, late.is_set(), running.pid)
