@@ -53,11 +53,28 @@ impl Experiment {
         registry: &Registry,
         display: Arc<dyn ProgressDisplay>,
     ) -> Result<(Self, Vec<String>), LearnError> {
+        Self::open_in(None, recipe, registry, display, &Cancellation::new())
+    }
+
+    /// [`Experiment::open`] in the folder of a run, where it has one, until `cancellation` asks it to stop. What the folder keeps
+    /// of the data is not made again.
+    ///
+    /// # Errors
+    /// As [`Experiment::open`], and [`LearnError::Cancelled`].
+    pub fn open_in(
+        run: Option<&Path>,
+        recipe: ValidRecipe,
+        registry: &Registry,
+        display: Arc<dyn ProgressDisplay>,
+        cancellation: &Cancellation,
+    ) -> Result<(Self, Vec<String>), LearnError> {
         let device = engine::open(recipe.device())?;
         let (modality, warnings) = (recipe.choice().modality.open)(&Opening {
             settings: recipe.settings(),
             columns: recipe.columns(),
             display: &*display,
+            cancellation,
+            run,
             seed: recipe.seed(),
             loader: recipe.loader(),
         })?;

@@ -94,7 +94,7 @@ pub(crate) fn run(
     check_outputs(&of_run.each_ref().map(PathBuf::as_path), &[&arguments.out])?;
     let mut options = arguments.options.clone();
     options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
-    let experiment = options.open_run(&arguments.run, registry)?;
+    let experiment = options.open_run(&arguments.run, registry, cancellation)?;
     let mut network = experiment.load_model(&arguments.run)?;
     let split = match arguments.split {
         None | Some(DataPart::Train) => Split::Train,

@@ -97,7 +97,7 @@ pub(crate) fn run(
             arguments.run.display()
         )));
     }
-    let experiment = arguments.options.open_run(&arguments.run, registry)?;
+    let experiment = arguments.options.open_run(&arguments.run, registry, cancellation)?;
     let recipe = experiment.recipe();
     let scope = arguments.scope(recipe.choice().modality.kind, recipe.measures())?;
     evaluate(arguments, &experiment, scope, cancellation)

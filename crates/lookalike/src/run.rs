@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lookalike_base::progress::Cancellation;
 use lookalike_data::graph::is_path;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::recipe::{Recipe, ValidRecipe};
@@ -60,8 +61,13 @@ impl RunOptions {
     }
 
     /// Opens the experiment of a run folder.
-    pub(crate) fn open_run(&self, run: &Path, registry: &Registry) -> Result<Experiment, Failure> {
-        open(self.run_recipe(run, registry)?, registry)
+    pub(crate) fn open_run(
+        &self,
+        run: &Path,
+        registry: &Registry,
+        cancellation: &Cancellation,
+    ) -> Result<Experiment, Failure> {
+        open(Some(run), self.run_recipe(run, registry)?, registry, cancellation)
     }
 }
 
@@ -69,9 +75,15 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Opens an experiment and tells the user what is to be known about its data.
-pub(crate) fn open(recipe: ValidRecipe, registry: &Registry) -> Result<Experiment, Failure> {
-    let (experiment, warnings) = Experiment::open(recipe, registry, Arc::new(Terminal))?;
+/// Opens an experiment, in the folder of its run where it has one, and tells the user what is to be known about its data.
+pub(crate) fn open(
+    run: Option<&Path>,
+    recipe: ValidRecipe,
+    registry: &Registry,
+    cancellation: &Cancellation,
+) -> Result<Experiment, Failure> {
+    let (experiment, warnings) =
+        Experiment::open_in(run, recipe, registry, Arc::new(Terminal), cancellation)?;
     warn(&warnings);
     Ok(experiment)
 }

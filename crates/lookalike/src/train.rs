@@ -58,11 +58,13 @@ pub(crate) fn run(
     if let Some(run) = resume {
         let recipe = options.run_recipe(&run, registry)?;
         let other = other(&recipe)?;
-        return train(&open(recipe, registry)?, &run, other.as_ref(), cancellation);
+        let experiment = open(Some(&run), recipe, registry, cancellation)?;
+        return train(&experiment, &run, other.as_ref(), cancellation);
     }
     let recipe = recipe.ok_or_else(|| Failure::usage("give a recipe, or --resume RUN"))?;
     if only_check {
-        return check(&open(options.recipe(&recipe, registry)?, registry)?, cancellation);
+        let recipe = options.recipe(&recipe, registry)?;
+        return check(&open(None, recipe, registry, cancellation)?, cancellation);
     }
     let run = out.unwrap_or_else(|| new_run_folder(&recipe));
     if let Some(seeds) = seeds {
@@ -76,7 +78,7 @@ pub(crate) fn run(
     }
     let recipe = options.recipe(&recipe, registry)?;
     let other = other(&recipe)?;
-    train(&open(recipe, registry)?, &run, other.as_ref(), cancellation)
+    train(&open(None, recipe, registry, cancellation)?, &run, other.as_ref(), cancellation)
 }
 
 /// A run for each seed, or what is left of it.
@@ -94,8 +96,11 @@ fn train_each(
             "{folder} holds a run itself; give another folder with --out, which gets one for each seed"
         )));
     }
-    let open_with = |seed| open(options.recipe(recipe, registry)?.with_seed(seed), registry);
     let run_of = |seed: u64| folder.join(format!("seed-{seed}"));
+    let open_with = |seed| {
+        let recipe = options.recipe(recipe, registry)?.with_seed(seed);
+        open(Some(&run_of(seed)), recipe, registry, cancellation)
+    };
     // As the runs have it: with what the recipe leaves to the data.
     let first = open_with(seeds.first())?;
     for seed in seeds.each().filter(|seed| run_of(*seed).join("recipe.toml").exists()) {
