@@ -106,7 +106,7 @@ pub(crate) fn run(
     }
     let mut options = arguments.options.clone();
     options.settings.extend(arguments.data.data.iter().map(|name| format!("data.name={name}")));
-    let experiment = options.open_run(&arguments.run, registry)?;
+    let experiment = options.open_run(&arguments.run, registry, cancellation)?;
     let recipe = experiment.recipe();
     let scope = arguments.scope(recipe.choice().modality.kind, recipe.measures())?;
     evaluate(arguments, &experiment, scope, cancellation)
