@@ -87,7 +87,7 @@ fn check_folder(root: &Path, display: &dyn ProgressDisplay) -> Result<Checked, D
     let warnings = folder.warnings.into_iter().map(|text| check(root.to_owned(), Verdict::Warning(text)));
     let files = warnings.chain(bad).collect();
     let (train, test) = (Arc::new(folder.train), Arc::new(folder.test));
-    let parts = BothParts { train, test, warnings: Vec::new(), note: None };
+    let parts = BothParts { train, test, warnings: Vec::new(), note: None, keep: None };
     Ok(Checked { files, parts, images: Some(folder.files) })
 }
 

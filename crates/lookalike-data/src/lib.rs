@@ -30,7 +30,7 @@ pub use error::DataError;
 #[cfg(feature = "images")]
 pub use image::dataset::{Image, ImageDataset, Split};
 #[cfg(feature = "images")]
-pub use image::registry::{BothParts, DataOptions, DatasetInfo, list, open, open_both};
+pub use image::registry::{BothParts, DataOptions, DatasetInfo, list, open, open_both, open_kept};
 #[cfg(feature = "images")]
 pub use image::views::{ImageBatch, ImageViews, PlainImages};
 pub use loader::{BatchRequest, BatchSource, Loader, LoaderOptions};

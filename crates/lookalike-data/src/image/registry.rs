@@ -45,6 +45,28 @@ pub struct BothParts {
     pub warnings: Vec<String>,
     /// What was made of the files, as a share that was split off.
     pub note: Option<String>,
+    /// Writes which files these are, so that [`open_kept`] finds them again; `None` of sets that are always the same.
+    pub keep: Option<Keep>,
+}
+
+/// Writes the files of a set to the path of a list.
+pub type Keep = Arc<dyn Fn(&Path) -> Result<(), DataError> + Send + Sync>;
+
+/// Opens both parts of a data set as the list at `kept` names its files, where there is one: as many, under the same numbers, those that
+/// cannot be read any more being left out where `options` say so. Other sets are opened as by [`open_both`].
+///
+/// # Errors
+/// As [`open_both`], and what is wrong with the list.
+pub fn open_kept(
+    options: &DataOptions,
+    kept: &Path,
+    display: &dyn ProgressDisplay,
+) -> Result<BothParts, DataError> {
+    if options.name == "folder" && kept.exists() {
+        open_folder(options, Some(kept), display)
+    } else {
+        open_both(options, display)
+    }
 }
 
 /// Opens both parts of a data set, and decodes none of its files twice.
@@ -55,14 +77,14 @@ pub struct BothParts {
 /// be split off of a set that has a part to test on.
 pub fn open_both(options: &DataOptions, display: &dyn ProgressDisplay) -> Result<BothParts, DataError> {
     if options.name == "folder" {
-        return open_folder(options, display);
+        return open_folder(options, None, display);
     }
     if options.test_share.is_some() {
         let problem = format!("goes with `folder`, and {} has images to test on; leave it out", options.name);
         return Err(DataError::Option { key: "data.test_share".to_owned(), problem });
     }
     let [train, test] = [Split::Train, Split::Test].map(|split| open_part(options, split));
-    Ok(BothParts { train: train?, test: test?, warnings: Vec::new(), note: None })
+    Ok(BothParts { train: train?, test: test?, warnings: Vec::new(), note: None, keep: None })
 }
 
 /// Opens one part of a data set. Returns the set and warnings that the user should see.
@@ -75,7 +97,7 @@ pub fn open(
     display: &dyn ProgressDisplay,
 ) -> Result<(Arc<dyn ImageDataset>, Vec<String>), DataError> {
     if options.name == "folder" {
-        let BothParts { train, test, warnings, .. } = open_folder(options, display)?;
+        let BothParts { train, test, warnings, .. } = open_folder(options, None, display)?;
         return Ok((if split == Split::Train { train } else { test }, warnings));
     }
     Ok((open_part(options, split)?, Vec::new()))
@@ -99,13 +121,23 @@ fn open_glyphs(_: &DataOptions, split: Split) -> Result<Arc<dyn ImageDataset>, D
 }
 
 #[cfg(feature = "folder")]
-fn open_folder(options: &DataOptions, display: &dyn ProgressDisplay) -> Result<BothParts, DataError> {
+fn open_folder(
+    options: &DataOptions,
+    kept: Option<&Path>,
+    display: &dyn ProgressDisplay,
+) -> Result<BothParts, DataError> {
     let how = folder::FolderOptions { skip_corrupt: options.skip_corrupt, test_share: options.test_share };
     let root = root(options)?;
-    let folder = folder::open_both(root, &how, display)?;
+    let folder = match kept {
+        None => folder::open_both(root, &how, display)?,
+        Some(list) => folder::kept::open(root, list, &how, display)?,
+    };
     let warnings = folder.all_warnings(root);
     let folder::Folder { train, test, note, .. } = folder;
-    Ok(BothParts { train: Arc::new(train), test: Arc::new(test), warnings, note })
+    let (train, test) = (Arc::new(train), Arc::new(test));
+    let parts = (train.clone(), test.clone());
+    let keep: Keep = Arc::new(move |path| folder::kept::write(&parts.0, &parts.1, path));
+    Ok(BothParts { train, test, warnings, note, keep: Some(keep) })
 }
 
 #[cfg(not(feature = "glyphs"))]
@@ -114,7 +146,11 @@ fn open_glyphs(options: &DataOptions, _: Split) -> Result<Arc<dyn ImageDataset>,
 }
 
 #[cfg(not(feature = "folder"))]
-fn open_folder(options: &DataOptions, _: &dyn ProgressDisplay) -> Result<BothParts, DataError> {
+fn open_folder(
+    options: &DataOptions,
+    _: Option<&Path>,
+    _: &dyn ProgressDisplay,
+) -> Result<BothParts, DataError> {
     Err(DataError::FeatureMissing { name: options.name.clone(), feature: "folder" })
 }
 

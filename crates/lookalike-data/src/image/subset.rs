@@ -10,6 +10,30 @@ use crate::error::DataError;
 /// The seed of the draw: it depends on nothing but the images, so that runs of all seeds are judged on the same.
 const SEED: Seed = Seed(0);
 
+/// Draws `share` of the images of each class, rounded, of a class of two or more at least one and never all; images without a class are
+/// drawn as one class. Draws for different `purposes` have nothing to do with each other.
+pub(super) fn draw(
+    labels: impl Iterator<Item = Option<u32>>,
+    classes: usize,
+    share: f64,
+    purpose: &str,
+) -> Vec<bool> {
+    let mut members: Vec<Vec<usize>> = vec![Vec::new(); classes + 1];
+    let mut count = 0;
+    for label in labels {
+        members[label.map_or(classes, |label| label as usize)].push(count);
+        count += 1;
+    }
+    let mut drawn = vec![false; count];
+    for (class, mut members) in members.into_iter().enumerate() {
+        SEED.stream(purpose, 0, 0, class as u64).shuffle(&mut members);
+        let most = members.len().saturating_sub(1);
+        let count = ((members.len() as f64 * share).round() as usize).clamp(most.min(1), most);
+        members[..count].iter().for_each(|index| drawn[*index] = true);
+    }
+    drawn
+}
+
 /// Some of the images of a set, in their order.
 pub struct Subset {
     set: Arc<dyn ImageDataset>,
@@ -19,8 +43,8 @@ pub struct Subset {
     left_out: Vec<u32>,
 }
 
-/// Cuts `share` of the images of each class off `set`, rounded, of a class of two or more at least one and never all; images without a
-/// class are drawn as one class. Gives what is left, which keeps the name of the set, and what was cut off, called `part`.
+/// Cuts `share` of the images of each class off `set`, see [`draw`]. Gives what is left, which keeps the name of the set, and what was cut
+/// off, called `part`.
 ///
 /// # Errors
 /// [`DataError::Option`], about `key`, where the share does not lie between 0 and 1 or nothing is cut off.
@@ -33,19 +57,8 @@ pub fn cut(
     if !(share > 0.0 && share < 1.0) {
         return Err(refuse("must lie above 0 and below 1"));
     }
-    let classes = set.classes().len();
-    let mut members: Vec<Vec<u32>> = vec![Vec::new(); classes + 1];
-    for index in 0..set.len() as u32 {
-        let class = set.label(index).map_or(classes, |label| label as usize);
-        members[class].push(index);
-    }
-    let mut drawn = vec![false; set.len()];
-    for (class, mut members) in members.into_iter().enumerate() {
-        SEED.stream(part, 0, 0, class as u64).shuffle(&mut members);
-        let most = members.len().saturating_sub(1);
-        let count = ((members.len() as f64 * share).round() as usize).clamp(most.min(1), most);
-        members[..count].iter().for_each(|index| drawn[*index as usize] = true);
-    }
+    let labels = (0..set.len() as u32).map(|index| set.label(index));
+    let drawn = draw(labels, set.classes().len(), share, part);
     let (cut, left): (Vec<u32>, Vec<u32>) = (0..set.len() as u32).partition(|index| drawn[*index as usize]);
     if cut.is_empty() {
         return Err(refuse("cuts nothing off: no class has two images"));

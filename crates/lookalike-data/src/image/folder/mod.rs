@@ -12,6 +12,7 @@
 
 mod decode;
 mod jpeg;
+pub mod kept;
 mod list;
 mod share;
 mod table;
@@ -47,6 +48,10 @@ pub struct ImageFolder {
     classes: Vec<String>,
     /// Whether both parts are these images.
     serves_both: bool,
+    /// Those that cannot be read any more and keep their numbers, sorted.
+    left_out: Vec<u32>,
+    /// The lengths of all files when the run of these images began; empty where none has.
+    bytes: Vec<u64>,
 }
 
 /// How a folder is opened.
@@ -332,19 +337,57 @@ impl Parts {
             found.number_as(&names);
         }
         let serves_both = self.test.is_err();
-        let (folder, stem) = if root.is_dir() {
-            (root, root.file_name())
-        } else {
-            (root.parent().unwrap_or(root), root.file_stem())
-        };
-        let stem = stem.map_or_else(|| "folder".into(), |name| name.to_string_lossy());
         let set = |found: Found, split: Split| {
-            let name = format!("{stem}/{}", split.name());
             let Found { files, labels, classes, .. } = found;
-            ImageFolder { name, root: folder.to_owned(), files, labels, classes, serves_both }
+            ImageFolder {
+                name: part_name(root, split),
+                root: base_of(root).to_owned(),
+                files,
+                labels,
+                classes,
+                serves_both,
+                left_out: Vec::new(),
+                bytes: Vec::new(),
+            }
         };
         let test = self.test.unwrap_or_else(|_| self.train.clone());
         (set(self.train, Split::Train), set(test, Split::Test))
+    }
+}
+
+/// The folder that the paths of a folder or list are within.
+fn base_of(root: &Path) -> &Path {
+    if root.is_dir() { root } else { root.parent().unwrap_or(root) }
+}
+
+/// What a part is called in reports.
+fn part_name(root: &Path, split: Split) -> String {
+    let stem = if root.is_dir() { root.file_name() } else { root.file_stem() };
+    let stem = stem.map_or_else(|| "folder".into(), |name| name.to_string_lossy());
+    format!("{stem}/{}", split.name())
+}
+
+impl ImageFolder {
+    fn is_left_out(&self, index: u32) -> bool {
+        self.left_out.binary_search(&index).is_ok()
+    }
+
+    /// The image that stands in for one that is left out: the next that is not, from the beginning again after the last.
+    fn stand_in(&self, index: u32) -> u32 {
+        let count = self.files.len() as u32;
+        let mut others = (1..count).map(|step| (u64::from(index) + u64::from(step)) % u64::from(count));
+        others.find(|other| !self.is_left_out(*other as u32)).map_or(index, |other| other as u32)
+    }
+
+    /// The lengths of the files in bytes; of those that are left out the lengths that they had.
+    fn sizes(&self) -> Result<Vec<u64>, DataError> {
+        let size = |(index, file): (usize, &PathBuf)| {
+            if self.is_left_out(index as u32) {
+                return Ok(self.bytes[index]);
+            }
+            Ok(std::fs::metadata(file).map_err(DataError::io("read", file))?.len())
+        };
+        self.files.par_iter().enumerate().map(size).collect()
     }
 }
 
@@ -355,7 +398,11 @@ impl ImageDataset for ImageFolder {
 
     fn image(&self, index: u32) -> Result<Image<'_>, DataError> {
         let missing = || DataError::Index { dataset: self.name(), index, len: self.len() };
-        decode::decode(self.files.get(index as usize).ok_or_else(missing)?)
+        let file = self.files.get(index as usize).ok_or_else(missing)?;
+        if self.is_left_out(index) {
+            return decode::decode(&self.files[self.stand_in(index) as usize]);
+        }
+        decode::decode(file)
     }
 
     fn label(&self, index: u32) -> Option<u32> {
@@ -370,6 +417,10 @@ impl ImageDataset for ImageFolder {
         self.serves_both
     }
 
+    fn left_out(&self) -> &[u32] {
+        &self.left_out
+    }
+
     fn name(&self) -> String {
         self.name.clone()
     }
@@ -382,11 +433,7 @@ impl ImageDataset for ImageFolder {
     /// A SHA-256 hash of the names within the folder, the sizes and the classes of all files in their order. It does not depend
     /// on where the folder lies. Files of the same name and size count as the same.
     fn fingerprint(&self) -> Result<String, DataError> {
-        let sizes: Vec<u64> = self
-            .files
-            .par_iter()
-            .map(|file| Ok(std::fs::metadata(file).map_err(DataError::io("read", file))?.len()))
-            .collect::<Result<_, DataError>>()?;
+        let sizes = self.sizes()?;
         let mut sum = Checksum::default();
         for (index, (file, size)) in self.files.iter().zip(sizes).enumerate() {
             let name = file.strip_prefix(&self.root).unwrap_or(file).to_string_lossy();
