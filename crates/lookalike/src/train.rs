@@ -98,6 +98,11 @@ fn train_each(
     let run_of = |seed: u64| folder.join(format!("seed-{seed}"));
     // As the runs have it: with what the recipe leaves to the data.
     let first = open_with(seeds.first())?;
+    if !first.evaluates_after_training() {
+        return Err(Failure::usage(
+            "--seeds gives the mean of evaluations, and evaluate.after_training is false",
+        ));
+    }
     for seed in seeds.each().filter(|seed| run_of(*seed).join("recipe.toml").exists()) {
         refuse_other(&first.recipe().clone().with_seed(seed), &run_of(seed), registry)?;
     }
@@ -213,6 +218,9 @@ fn train(
     other: Option<&OtherRun>,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
+    if other.is_some() && !experiment.evaluates_after_training() {
+        return Err(Failure::usage("--beside shows an evaluation, and evaluate.after_training is false"));
+    }
     let (mut trainer, warnings) = experiment.trainer(run)?;
     warn(&warnings);
     let begins = trainer.step() == 0;
@@ -246,7 +254,7 @@ fn train(
     let go_on = format!("go on with `lookalike train --resume {}`", run.display());
     match outcome? {
         Outcome::Interrupted => return Err(Failure::Interrupted(go_on)),
-        Outcome::AlreadyFinished if RESULTS.iter().all(|name| run.join(name).exists()) => {
+        Outcome::AlreadyFinished if results(experiment).iter().all(|name| run.join(name).exists()) => {
             let (run, steps) = (run.display(), trainer.step());
             return say(format_args!("{run} has made all its {steps} steps; nothing is left to do"));
         }
@@ -254,6 +262,9 @@ fn train(
     }
     let network = trainer.method.kept();
     experiment.save_model(run, &*network)?;
+    if !experiment.evaluates_after_training() {
+        return say_next(experiment, run);
+    }
     let scope = experiment.after_training();
     let best = experiment.best(run)?;
     let evaluation = experiment
@@ -264,6 +275,15 @@ fn train(
     trainer.events().record("evaluation", step, fields)?;
     write_json(&run.join("evaluation.json"), &evaluation)?;
     say(other.map_or_else(|| Table::of(&evaluation), |other| other.table(&evaluation)))?;
+    say_next(experiment, run)
+}
+
+/// What a finished run of the recipe holds beside its checkpoints.
+fn results(experiment: &Experiment) -> &'static [&'static str] {
+    if experiment.evaluates_after_training() { &RESULTS } else { &RESULTS[..1] }
+}
+
+fn say_next(experiment: &Experiment, run: &Path) -> Result<(), Failure> {
     let (run, exported) = (run.display(), experiment.recipe().choice().encoder.exported);
     say(format_args!(
         "next: lookalike evaluate {run}, lookalike embed {run}, lookalike export {run} {exported}"
