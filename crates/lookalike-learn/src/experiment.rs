@@ -8,7 +8,7 @@ use lookalike_base::arrays::Arrays;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::tensors;
 use lookalike_data::Split;
-use lookalike_sampling::{Groups, RunData, Sampler, SamplingError};
+use lookalike_sampling::{Groups, RunData, Sampler, SamplingError, UNLABELLED};
 
 use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
@@ -75,7 +75,7 @@ impl Experiment {
         cancellation: &Cancellation,
     ) -> Result<(Self, Vec<String>), LearnError> {
         let device = engine::open(recipe.device())?;
-        let (modality, warnings) = (recipe.choice().modality.open)(&Opening {
+        let (modality, mut warnings) = (recipe.choice().modality.open)(&Opening {
             settings: recipe.settings(),
             columns: recipe.columns(),
             display: &*display,
@@ -84,7 +84,8 @@ impl Experiment {
             seed: recipe.seed(),
             loader: recipe.loader(),
         })?;
-        let recipe = recipe.settled(modality.settled());
+        let (recipe, fitted) = recipe.settled(modality.settled()).fitted(modality.instances())?;
+        warnings.extend(fitted);
         let scores = registry.scores.clone();
         Ok((Self { recipe, device, modality, scores, display }, warnings))
     }
@@ -97,6 +98,11 @@ impl Experiment {
     /// The data.
     pub fn data(&self) -> &dyn Modality {
         &*self.modality
+    }
+
+    /// Whether training ends with an evaluation.
+    pub fn evaluates_after_training(&self) -> bool {
+        self.recipe.settings().is_set("evaluate.after_training")
     }
 
     /// What is measured when training ends.
@@ -213,7 +219,8 @@ impl Experiment {
         let schedule = recipe.schedule(batches);
         let labels = self.modality.labels(Split::Train).labels;
         let labels = (labels.len() == instances).then_some(labels);
-        recipe.check_with_data(instances, labels.is_some(), schedule.total)?;
+        let labelled = labels.as_ref().is_some_and(|labels| !labels.contains(&UNLABELLED));
+        recipe.check_with_data(instances, labelled, schedule.total)?;
         let options = TrainOptions {
             run: run.to_owned(),
             identity: format!(

@@ -10,7 +10,7 @@ use crate::error::LearnError;
 use crate::evaluate::{self, EvaluateOptions, ScoreEntry};
 use crate::loss::{self, LossEntry, nt_xent};
 use crate::method::{self, MethodEntry};
-use crate::modality::{self, ModalityEntry};
+use crate::modality::{self, ArmKind, ModalityEntry};
 use crate::negatives::mixing::MixingOptions;
 use crate::negatives::{self, NegativesEntry, memory_bank, queue};
 use crate::options::{FLAG, Key, Options, Range, Settings, Value, refuse};
@@ -71,6 +71,7 @@ const MODALITIES: &[ModalityEntry] =
 
 /// Its scores.
 const SCORES: &[ScoreEntry] = &[
+    evaluate::premise::ENTRY,
     evaluate::knn::ENTRY,
     evaluate::linear::ENTRY,
     evaluate::cross_validation::ENTRY,
@@ -407,15 +408,19 @@ impl Registry {
                 }
             }
             if !modality.embedded_at_once {
-                offer("evaluate", &own_keys(|name| name != STATISTICS), &[reader]);
+                offer("evaluate", &own_keys("batch_size"), &[reader]);
+            }
+            if self.measures(modality).iter().any(|measure| measure.arms.contains(&ArmKind::Raw)) {
+                offer("evaluate", &own_keys("raw_input"), &[reader]);
             }
         }
+        offer("evaluate", &own_keys("after_training"), &[]);
         offer("encoder", &[WEIGHTS], &[]);
         for encoder in &self.encoders {
             offer("encoder", encoder.keys, &[(Kind::Encoder, encoder.kind)]);
             if encoder.normalized != Normalized::Nothing {
                 let reader = (Kind::Encoder, encoder.kind);
-                offer("evaluate", &own_keys(|name| name == STATISTICS), &[reader]);
+                offer("evaluate", &own_keys("statistics_batches"), &[reader]);
             }
         }
         for method in &self.methods {
@@ -460,12 +465,9 @@ pub fn default_of(method: &MethodEntry, settings: &Settings, path: &str) -> Opti
     own.find(|default| default.then.0 == path).map(|default| default.then.1)
 }
 
-/// The key of `[evaluate]` that is read where an encoder has BatchNorm; its others are read where there are batches.
-const STATISTICS: &str = "statistics_batches";
-
-/// The keys of `[evaluate]` that do not belong to a score and have such a name.
-fn own_keys(holds: impl Fn(&str) -> bool) -> Vec<Key> {
-    EvaluateOptions::KEYS.iter().filter(|key| holds(key.name)).copied().collect()
+/// The key of `[evaluate]` of that name, which belongs to no score.
+fn own_keys(name: &str) -> Vec<Key> {
+    EvaluateOptions::KEYS.iter().filter(|key| key.name == name).copied().collect()
 }
 
 fn find<'a, T>(

@@ -259,11 +259,19 @@ fn too_few_graphs_of_a_class_for_the_folds_leave_the_score_undefined() {
     let evaluation = evaluate(&experiment, &place.run("few"), Scope::FULL);
     let undefined = field(&evaluation, "svm", "undefined").as_str().unwrap();
     assert!(
-        undefined.contains("class 0, counted from 0, has 9 rows, fewer than the 10 folds"),
+        undefined.contains("no class has as many rows as there are folds, 10; the greatest has 9"),
         "{undefined}"
     );
     assert!(evaluation.rows().any(|(_, shown)| shown.contains(undefined)));
     assert!(evaluation.number("false_negative_rate").is_some());
+    let fewer = place.open(&["train.max_steps=2", "evaluate.folds=3"]).unwrap();
+    let evaluation = evaluate(&fewer, &place.run("few"), Scope::FULL);
+    assert!(
+        field(&evaluation, "svm", "balanced")
+            .as_f64()
+            .is_some_and(|balanced| (0.0..=1.0).contains(&balanced))
+    );
+    assert!(evaluation.rows().any(|(title, _)| title.contains("3 folds")), "{evaluation:?}");
 }
 
 #[test]

@@ -8,50 +8,19 @@
 )]
 
 mod common;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "common/counting.rs"]
+mod counting;
 
 use common::{SEED, cpu, numbers, training};
+use counting::counted;
 use lookalike_learn::engine::from_host;
 use lookalike_learn::loss::{InfoNce, normalize};
 use lookalike_learn::module::Parameter;
 use lookalike_learn::negatives::{Comparison, Contrast, MIXING, MemoryBank, Queue, Unobserved};
 use lookalike_learn::step::Step;
 
-/// The system's allocator, which counts what all threads hold and held at most.
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static MOST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on unchanged to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let held = HELD.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        MOST.fetch_max(held, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
 #[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What `work` gives, the bytes that it still holds, and the most that it held.
-fn counted<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
-    let before = HELD.load(Ordering::Relaxed);
-    MOST.store(before, Ordering::Relaxed);
-    let result = work();
-    let held = HELD.load(Ordering::Relaxed).saturating_sub(before);
-    (result, held, MOST.load(Ordering::Relaxed).saturating_sub(before))
-}
+static ALLOCATOR: counting::Counting = counting::Counting;
 
 const DIMENSION: usize = 128;
 const KEYS: usize = 65_536;

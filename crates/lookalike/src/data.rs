@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf};
 
 use clap::builder::PossibleValuesParser;
 use lookalike_base::progress::Cancellation;
-use lookalike_data::check::{Verdict, check};
+use lookalike_data::check::{FileCheck, Verdict, check};
 use lookalike_data::graph::{self, FeatureRule, Features, GraphSet, NodeLabels, NodeSet};
 use lookalike_data::image::registry::{self, DatasetInfo};
 use lookalike_data::text;
-use lookalike_data::{DataError, DataOptions, Split, download};
+use lookalike_data::{BothParts, DataError, ImageDataset, download};
 
 use crate::failure::Failure;
 use crate::output::say;
@@ -185,34 +185,57 @@ fn check_files(which: &Which) -> Result<(), Failure> {
     let root = which.root()?;
     let mut table = Table::default();
     let mut differing = 0;
-    for found in check(&which.name, root, &Terminal)? {
-        let verdict = match found.verdict {
+    let checked = check(&which.name, root, &Terminal)?;
+    for FileCheck { path, verdict } in &checked.files {
+        let verdict = match verdict {
             Verdict::Published => "as published".to_owned(),
             Verdict::Differs { found, expected } => {
                 differing += 1;
                 format!("NOT as published: its SHA-256 sum is {found}, not {expected}")
             }
             Verdict::Unknown => "read; no published sum is known to compare it with".to_owned(),
+            Verdict::Unreadable(reason) => format!("cannot be read: {reason}"),
             Verdict::Warning(text) => {
-                warn(&[text]);
+                warn(std::slice::from_ref(text));
                 continue;
             }
         };
-        table.row(found.path.display().to_string(), verdict);
+        table.row(path.display().to_string(), verdict);
     }
-    for split in [Split::Train, Split::Test] {
-        let options =
-            DataOptions { name: which.name.clone(), root: which.data_root.clone(), skip_corrupt: false };
-        let (dataset, _) = registry::open(&options, split, &Terminal)?;
-        table
-            .row(dataset.name(), format!("{} instances, {} classes", dataset.len(), dataset.classes().len()));
-    }
+    describe_parts(&checked.parts, &mut table);
     say(table)?;
     if differing > 0 {
         let text = format!("{differing} files are not as published; `lookalike data get` replaces them");
         return Err(Failure::from(anyhow::Error::msg(text)));
     }
+    if let (bad @ 1.., Some(images)) = (checked.unreadable(), checked.images) {
+        let text = format!("{bad} of {images} cannot be decoded; data.skip_corrupt = true leaves them out");
+        return Err(Failure::from(anyhow::Error::msg(text)));
+    }
     Ok(())
+}
+
+/// Tells how many instances both parts have, and each class.
+fn describe_parts(parts: &BothParts, table: &mut Table) {
+    let BothParts { train, test, .. } = parts;
+    let sets = if train.serves_both() { vec![train] } else { vec![train, test] };
+    for set in &sets {
+        table.row(set.name(), format!("{} instances, {} classes", set.len(), set.classes().len()));
+    }
+    let names = sets.iter().map(|set| set.classes()).find(|classes| !classes.is_empty()).unwrap_or_default();
+    let counts: Vec<Vec<usize>> = sets.iter().map(|set| class_counts(&***set, names.len())).collect();
+    for (class, name) in names.iter().enumerate() {
+        let counts: Vec<String> = counts.iter().map(|counts| counts[class].to_string()).collect();
+        table.row(format!("class {name}"), counts.join(" + "));
+    }
+}
+
+fn class_counts(set: &dyn ImageDataset, classes: usize) -> Vec<usize> {
+    let mut counts = vec![0; classes];
+    for label in (0..set.len() as u32).filter_map(|index| set.label(index)) {
+        counts[label as usize] += 1;
+    }
+    counts
 }
 
 fn get(which: &Which, mirror: Option<&str>, cancellation: &Cancellation) -> Result<(), Failure> {

@@ -140,6 +140,11 @@ fn train_each(
     };
     // As the runs have it: with what the recipe leaves to the data.
     let first = open_with(seeds.first())?;
+    if !first.evaluates_after_training() {
+        return Err(Failure::usage(
+            "--seeds gives the mean of evaluations, and evaluate.after_training is false",
+        ));
+    }
     for seed in seeds.each().filter(|seed| run_of(*seed).join(RECIPE).exists()) {
         refuse_other(&first.recipe().clone().with_seed(seed), &run_of(seed), registry)?;
     }
@@ -233,11 +238,14 @@ impl Drop for TemporaryFolder {
     }
 }
 
-/// Whether the model and the scores of `run` are those of this step, its last.
-fn results_stand(run: &Path, step: u64) -> Result<bool, Failure> {
+/// Whether the model of `run`, and the scores where training ends with any, are those of this step, its last.
+fn results_stand(experiment: &Experiment, run: &Path, step: u64) -> Result<bool, Failure> {
     // Files of a time when these did not say their step are those of the end: going on took them away.
     if !model_step(run)?.is_some_and(|own| own == step || own == 0) {
         return Ok(false);
+    }
+    if !experiment.evaluates_after_training() {
+        return Ok(true);
     }
     let scores = std::fs::read_to_string(run.join(EVALUATION)).unwrap_or_default();
     let scores: Option<serde_json::Value> = serde_json::from_str(&scores).ok();
@@ -252,6 +260,9 @@ fn train(
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
     let run = folder.path();
+    if other.is_some() && !experiment.evaluates_after_training() {
+        return Err(Failure::usage("--beside shows an evaluation, and evaluate.after_training is false"));
+    }
     let (mut trainer, warnings) = experiment.trainer(run)?;
     warn(&warnings);
     let begins = trainer.step() == 0;
@@ -287,7 +298,7 @@ fn train(
     let go_on = format!("go on with `lookalike train --resume {}`", run.display());
     match outcome.map_err(|error| experiment.named(error))? {
         Outcome::Interrupted => return Err(Failure::Interrupted(go_on)),
-        Outcome::AlreadyFinished if results_stand(run, trainer.step())? => {
+        Outcome::AlreadyFinished if results_stand(experiment, run, trainer.step())? => {
             let (run, steps) = (run.display(), trainer.step());
             return say(format_args!("{run} has made all its {steps} steps; nothing is left to do"));
         }
@@ -295,6 +306,9 @@ fn train(
     }
     let (network, step) = (trainer.method.kept(), trainer.step());
     experiment.save_model(run, &*network, step)?;
+    if !experiment.evaluates_after_training() {
+        return say_next(experiment, run);
+    }
     let best = experiment.best(run)?;
     let measured =
         Measured { network: &*network, settled: false, best: best.as_deref(), plan: trainer.plan() };
@@ -305,6 +319,10 @@ fn train(
     trainer.events().record("evaluation", step, serde_json::to_value(&evaluation)?)?;
     write_json(&run.join(EVALUATION), &evaluation)?;
     say(other.map_or_else(|| Table::of(&evaluation), |other| other.table(&evaluation)))?;
+    say_next(experiment, run)
+}
+
+fn say_next(experiment: &Experiment, run: &Path) -> Result<(), Failure> {
     let (run, exported) = (run.display(), experiment.recipe().choice().encoder.exported);
     say(format_args!(
         "next: lookalike evaluate {run}, lookalike embed {run}, lookalike export {run} {exported}"

@@ -56,15 +56,27 @@ fn a_set_that_is_drawn_has_nothing_to_fetch() {
 }
 
 #[test]
-fn a_check_counts_what_is_there_and_names_what_is_damaged() {
+fn a_check_counts_what_is_there_and_names_what_is_damaged_once() {
     let root = tempfile::tempdir().unwrap();
     put(&root.path().join("a/good.webp"), WEBP);
     put(&root.path().join("b/good.webp"), WEBP);
     put(&root.path().join("b/bad.png"), HALF_A_PNG);
-    let (status, out, error) = data(&["check", "folder", "--data-root", root.path().to_str().unwrap()]);
+    let folder = root.path().to_str().unwrap();
+    let (status, out, error) = data(&["check", "folder", "--data-root", folder]);
+    assert_eq!(status, Some(1), "{error}");
+    assert_eq!((out.matches("bad.png").count(), error.matches("bad.png").count()), (1, 0), "{out}{error}");
+    assert!(error.contains("1 of 3 cannot be decoded; data.skip_corrupt = true"), "{error}");
+    let shown = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains("2 instances, 2 classes class a 1 class b 1"), "{out}");
+    std::fs::remove_file(root.path().join("b/bad.png")).unwrap();
+    put(&root.path().join("train/a/1.webp"), WEBP);
+    put(&root.path().join("validation/a/1.webp"), WEBP);
+    put(&root.path().join("validation/b/2.webp"), WEBP);
+    let (status, out, error) = data(&["check", "folder", "--data-root", folder]);
     assert_eq!(status, Some(0), "{error}");
-    assert!(error.contains("bad.png"), "{error}");
-    assert!(out.contains("2 classes"), "{out}");
+    assert!(error.contains("ignored are a, b"), "{error}");
+    let shown = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(shown.contains("class a 1 + 1 class b 0 + 1"), "{out}");
 }
 
 #[test]

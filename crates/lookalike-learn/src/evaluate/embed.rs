@@ -115,6 +115,11 @@ pub struct Embedding<'a> {
 }
 
 impl Embedding<'_> {
+    /// Instances a batch: as asked for, or as many as the data say fit into little memory.
+    fn batch_size(&self) -> usize {
+        self.options.batch_size.min(self.modality.most_at_a_time()).max(1)
+    }
+
     /// Embeds a whole part of the data in evaluation mode.
     ///
     /// # Errors
@@ -128,7 +133,7 @@ impl Embedding<'_> {
     ) -> Result<Embedded, LearnError> {
         let progress = display.start(part.instances as u64, &format!("embedding {}", part.name));
         let watch = Watch { progress: &*progress, cancellation };
-        let size = if self.at_once { part.instances.max(1) } else { self.options.batch_size };
+        let size = if self.at_once { part.instances.max(1) } else { self.batch_size() };
         let embedded = embed(network, part, size, self.loader, watch);
         progress.finish();
         embedded
@@ -145,7 +150,10 @@ impl Embedding<'_> {
         let mut copy = dyn_clone::clone_box(network);
         if has_buffers(&mut copy) {
             let part = self.modality.part(self.modality.parts()[0], self.columns)?;
-            let sizes = (self.options.batch_size, self.options.statistics_batches);
+            let EvaluateOptions { batch_size, statistics_batches, .. } = self.options;
+            // As many instances in smaller batches where memory asks for these.
+            let size = self.batch_size();
+            let sizes = (size, statistics_batches.saturating_mul(batch_size).div_ceil(size));
             estimate_statistics(copy.as_mut(), &part, sizes, self.seed, self.loader)?;
         }
         Ok(copy)
@@ -165,7 +173,7 @@ pub(super) fn two_views(
     let source = modality.batches(evaluating.view_columns, *split, Seed(evaluating.seed.0 ^ 1))?;
     let order: Vec<u32> = (0..instances as u32).collect();
     let mut views = [(); 2].map(|()| [Collected::default(), Collected::default()]);
-    for request in requests(&order, evaluating.embedding.options.batch_size) {
+    for request in requests(&order, evaluating.embedding.batch_size()) {
         if evaluating.cancellation.is_cancelled() {
             return Err(LearnError::Cancelled);
         }

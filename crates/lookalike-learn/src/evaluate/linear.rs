@@ -2,7 +2,7 @@
 
 use lookalike_metrics::{ProbeOptions, linear_probe};
 
-use super::{Figure, Score, ScoreEntry, Subject};
+use super::{Figure, ScoreEntry, Subject, right};
 use crate::error::LearnError;
 use crate::modality::ArmKind;
 use crate::options::{Options, SOME, Value, at_least};
@@ -38,7 +38,6 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
         Ok(linear_probe(rows[0], labels[0], rows[1], labels[1], split.classes, &options, watch))
     })?;
     let rate = result.as_ref().ok().map(|probe| probe.rate);
-    let score = Score::of(result.map(|probe| probe.accuracy))?;
     let trained = subject.arm.kind == ArmKind::Trained;
     let mut about = vec![split.about.clone()];
     about.extend(labels_per_class.map(|labels| format!("{labels} labels a class")));
@@ -46,7 +45,7 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
     about.retain(|text| !text.is_empty());
     let about = if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
     let title = subject.title(&format!("linear probe accuracy{about}"));
-    let mut figures = vec![Figure::new(subject.key("linear"), &score, title, score.share())?];
+    let mut figures = right::figures(subject, "linear", title, result.map(|probe| probe.classified))?;
     if trained {
         if let Some(rate) = rate {
             figures.push(Figure::hidden("linear_rate", &rate)?);

@@ -11,10 +11,13 @@ pub mod alignment;
 pub mod batches;
 pub mod cross_validation;
 pub mod embed;
+pub mod figure;
 pub mod geometry;
 pub mod knn;
 pub mod linear;
+pub mod premise;
 pub mod proxy;
+mod right;
 pub mod score;
 pub mod task;
 
@@ -22,28 +25,33 @@ use std::cell::OnceCell;
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay, Watch};
 use lookalike_base::{Matrix, Seed};
-use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
-use serde_json::Value as Json;
+use lookalike_data::Split;
 
 use crate::error::LearnError;
 use crate::method::Embedder;
-use crate::modality::{ArmKind, Beside, FitAndTest, Labels, Measure, Modality, Part, Scope};
+use crate::modality::{
+    ArmKind, BaselineRows, Beside, FitAndTest, Labels, Measure, Modality, Part, ReadRows, Scope,
+};
 use crate::module::has_buffers;
-use crate::options::{Key, SOME, Settings, Value};
+use crate::options::{FLAG, Key, SOME, Settings, Value};
 
 pub use cross_validation::{Accuracy, CrossValidation};
 pub use embed::{Embedded, embed, estimate_statistics};
+pub use figure::{Evaluation, Figure, STEP};
 pub use score::Score;
 pub use task::{NeighborTask, Task, TaskKind};
 
 crate::options! {
     /// Keys of `[evaluate]` that do not belong to a score.
     pub struct EvaluateOptions {
-        /// Instances a batch.
+        /// Instances a batch; fewer of images of more than 104 pixels.
         batch_size: usize = Value::Integer(256), SOME;
         /// Uniform, un-augmented batches on which BatchNorm's running statistics are estimated anew.
         statistics_batches: usize = Value::Integer(50), SOME;
+        /// Whether what needs no encoder is scored beside: pixels; label histograms, numbers of nodes and edges; features.
+        raw_input: bool = Value::Flag(true), FLAG;
+        /// Whether training ends with an evaluation. `lookalike evaluate` makes one at any time.
+        after_training: bool = Value::Flag(true), FLAG;
     }
 }
 
@@ -79,111 +87,6 @@ impl ScoreEntry {
     };
 }
 
-/// A result: under a name in JSON, under a title in a table, or under both.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Figure {
-    key: Option<String>,
-    value: Json,
-    title: Option<String>,
-    text: String,
-}
-
-impl Figure {
-    /// A score under a name and a title, which is shown as `text`.
-    ///
-    /// # Errors
-    /// [`LearnError::Evaluation`] where it cannot be written as JSON.
-    pub fn new(
-        key: impl Into<String>,
-        value: &impl Serialize,
-        title: impl Into<String>,
-        text: impl Into<String>,
-    ) -> Result<Self, LearnError> {
-        let (title, text) = (Some(title.into()), text.into());
-        Ok(Self { title, text, ..Self::hidden(key, value)? })
-    }
-
-    /// What only JSON shows.
-    ///
-    /// # Errors
-    /// As [`Figure::new`].
-    pub fn hidden(key: impl Into<String>, value: &impl Serialize) -> Result<Self, LearnError> {
-        // By way of the text: numbers of 32 bits keep their own digits, 0.1 and not 0.10000000149011612.
-        let text = serde_json::to_string(value).and_then(|text| serde_json::from_str(&text));
-        let value = text.map_err(|error| LearnError::Evaluation(error.to_string()))?;
-        Ok(Self { key: Some(key.into()), value, title: None, text: String::new() })
-    }
-
-    /// What only a table shows.
-    pub fn shown(title: impl Into<String>, text: impl Into<String>) -> Self {
-        Self { key: None, value: Json::Null, title: Some(title.into()), text: text.into() }
-    }
-}
-
-/// All that was measured.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Evaluation {
-    figures: Vec<Figure>,
-}
-
-impl Evaluation {
-    /// The value of that name.
-    pub fn get(&self, key: &str) -> Option<&Json> {
-        self.figures.iter().find(|figure| figure.key.as_deref() == Some(key)).map(|figure| &figure.value)
-    }
-
-    /// The number of that name.
-    pub fn number(&self, key: &str) -> Option<f64> {
-        self.get(key).and_then(Json::as_f64)
-    }
-
-    /// The numbers by name: a score, or the mean of one of several draws.
-    pub fn numbers(&self) -> impl Iterator<Item = (&str, f64)> {
-        self.figures.iter().filter_map(|figure| {
-            let value = &figure.value;
-            Some((figure.key.as_deref()?, value.as_f64().or_else(|| value.get("mean")?.as_f64())?))
-        })
-    }
-
-    /// Rows of a table with their names in JSON: name, title and what is shown beside it.
-    pub fn shown(&self) -> impl Iterator<Item = (Option<&str>, &str, &str)> {
-        self.figures.iter().filter_map(|figure| {
-            Some((figure.key.as_deref(), figure.title.as_deref()?, figure.text.as_str()))
-        })
-    }
-
-    /// Rows of a table: a title and what is shown beside it.
-    pub fn rows(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.shown().map(|(_, title, text)| (title, text))
-    }
-}
-
-impl Evaluation {
-    /// The same, of a run that has made so many optimiser steps.
-    ///
-    /// # Errors
-    /// As [`Figure::new`].
-    pub fn at_step(mut self, step: u64) -> Result<Self, LearnError> {
-        self.figures.insert(0, Figure::hidden(STEP, &step)?);
-        Ok(self)
-    }
-}
-
-/// After how many optimiser steps an evaluation was made.
-pub const STEP: &str = "step";
-
-impl Serialize for Evaluation {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        for figure in &self.figures {
-            if let Some(key) = &figure.key {
-                map.serialize_entry(key, &figure.value)?;
-            }
-        }
-        map.end()
-    }
-}
-
 /// What embeddings are from, and what it is called.
 #[derive(Debug, Clone)]
 pub struct Arm {
@@ -214,8 +117,10 @@ impl Arm {
 pub struct Subject<'a> {
     /// The arm.
     pub arm: &'a Arm,
-    /// Its rows, one matrix a part; none where no score of the arm reads them.
+    /// Its rows, one matrix a part; none where no score of the arm reads them, or where they are read when they are asked for.
     pub rows: &'a [Matrix],
+    /// Reads its rows, where they need not fit into memory.
+    pub read: Option<&'a dyn ReadRows>,
     /// What the loss compares of the first part; absent for rows that need no encoder.
     pub projection: Option<&'a Matrix>,
     /// All that the recipe says.
@@ -259,8 +164,28 @@ impl Subject<'_> {
         if let Some(split) = self.split.get() {
             return Ok(split);
         }
-        let split = self.evaluating.modality.fit_and_test(self.rows)?;
+        let modality = self.evaluating.modality;
+        let split = match self.read {
+            None => modality.fit_and_test(self.rows)?,
+            Some(read) => modality.fit_and_test(&self.read_all(read)?)?,
+        };
         Ok(self.split.get_or_init(|| split))
+    }
+
+    /// All rows of every part, for scores that need them together.
+    fn read_all(&self, read: &dyn ReadRows) -> Result<Vec<Matrix>, LearnError> {
+        let modality = self.evaluating.modality;
+        let whole = |split: &Split| {
+            let instances = modality.part(*split, self.evaluating.columns)?.instances;
+            let all: Vec<u32> = (0..instances as u32).collect();
+            read.matrix(*split, &all, self.cancellation())
+        };
+        modality.parts().iter().map(whole).collect()
+    }
+
+    /// The data.
+    pub fn modality(&self) -> &dyn Modality {
+        self.evaluating.modality
     }
 
     /// Labels of the first part.
@@ -391,14 +316,8 @@ impl Evaluating<'_> {
             suffix: suffix.to_owned(),
             title: title.to_owned(),
         };
-        if beside == Beside::All && self.asks_for(ArmKind::Raw) {
-            for baseline in self.modality.baselines(self.cancellation)? {
-                let arm = arm(ArmKind::Raw, baseline.name, baseline.title);
-                match &baseline.rows {
-                    Ok(rows) => self.measure(&mut figures, &arm, rows, (None, None), plan)?,
-                    Err(reason) => self.leave_undefined(&mut figures, &arm, reason)?,
-                }
-            }
+        if beside == Beside::All && self.embedding.options.raw_input && self.asks_for(ArmKind::Raw) {
+            self.measure_baselines(&mut figures, plan)?;
         }
         if beside != Beside::Nothing && self.asks_for(ArmKind::Untrained) {
             let network = self.embedding.with_estimated_statistics(&*untrained()?)?;
@@ -431,7 +350,20 @@ impl Evaluating<'_> {
         figures.found.sort_by_key(|(place, _)| *place);
         let mut all = vec![Figure::new("layer", &network.layer(), "layer", network.layer())?];
         all.extend(figures.found.into_iter().map(|(_, figure)| figure));
-        Ok(Evaluation { figures: all })
+        Ok(Evaluation::of(all))
+    }
+
+    /// Measures what needs no encoder.
+    fn measure_baselines(&self, figures: &mut Figures, plan: &[Vec<u32>]) -> Result<(), LearnError> {
+        for baseline in self.modality.baselines(self.cancellation)? {
+            let (suffix, title) = (baseline.name.to_owned(), baseline.title.into_owned());
+            let arm = Arm { kind: ArmKind::Raw, suffix, title };
+            match &baseline.rows {
+                Ok(rows) => self.measure(figures, &arm, rows, (None, None), plan)?,
+                Err(reason) => self.leave_undefined(figures, &arm, reason)?,
+            }
+        }
+        Ok(())
     }
 
     /// Whether a score is measured on such an arm.
@@ -460,7 +392,7 @@ impl Evaluating<'_> {
             rows.push(embedded.representation);
             projection.get_or_insert(embedded.projection);
         }
-        self.measure(figures, arm, &rows, (projection.as_ref(), Some(&*network)), plan)
+        self.measure(figures, arm, &BaselineRows::Held(rows), (projection.as_ref(), Some(&*network)), plan)
     }
 
     /// Measures the scores of an arm.
@@ -468,13 +400,18 @@ impl Evaluating<'_> {
         &self,
         figures: &mut Figures,
         arm: &Arm,
-        rows: &[Matrix],
+        rows: &BaselineRows,
         (projection, network): (Option<&Matrix>, Option<&(dyn Embedder + 'static)>),
         plan: &[Vec<u32>],
     ) -> Result<(), LearnError> {
+        let (rows, read) = match rows {
+            BaselineRows::Held(rows) => (&rows[..], None),
+            BaselineRows::Read(read) => (&[][..], Some(&**read)),
+        };
         let subject = Subject {
             arm,
             rows,
+            read,
             projection,
             network,
             settings: self.settings,
@@ -524,20 +461,6 @@ struct Figures {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_written_with_their_own_digits_those_of_32_bits_too() {
-        let figures = [
-            Figure::hidden("single", &0.1_f32).unwrap(),
-            Figure::new("double", &0.1_f64, "double", "").unwrap(),
-            Figure::hidden("widened", &f64::from(0.1_f32)).unwrap(),
-            Figure::hidden("several", &[0.07_f32, 1e-30]).unwrap(),
-            Figure::hidden("count", &3_usize).unwrap(),
-        ];
-        let text = serde_json::to_string(&Evaluation { figures: figures.to_vec() }).unwrap();
-        let expected = "{\"single\":0.1,\"double\":0.1,\"widened\":0.10000000149011612,\"several\":[0.07,1e-30],\"count\":3}";
-        assert_eq!(text, expected);
-    }
 
     #[test]
     fn two_arms_never_have_a_score_under_one_name_and_title() {

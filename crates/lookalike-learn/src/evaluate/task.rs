@@ -64,7 +64,7 @@ impl Task {
             TaskKind::Retrieval(data) => Ok(search(data, rows, cancellation)?.ndcg_at_10),
             TaskKind::Neighbors(task) => {
                 let ([fit, test], [known, truth]) = (rows.map(Matrix::rows), &task.labels);
-                Ok(knn_accuracy(fit, known, test, truth, task.classes, &task.options)?.accuracy)
+                Ok(knn_accuracy(fit, known, test, truth, task.classes, &task.options)?.classified.accuracy)
             }
         }
     }

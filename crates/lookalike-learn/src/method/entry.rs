@@ -218,5 +218,5 @@ impl Building<'_> {
 
 /// What the key at `place` asks for labels that are not there.
 pub fn labels_needed(place: &str) -> LearnError {
-    refuse(place, "needs a label for every instance to train on; the data have none")
+    refuse(place, "needs a label for every instance to train on, and some or all of them have none")
 }

@@ -14,8 +14,8 @@ use lookalike_data::{DataError, Split};
 use toml::Value as Toml;
 
 use super::{
-    ArmKind, Baseline, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part, Scope,
-    Section, no_column,
+    ArmKind, Baseline, BaselineRows, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part,
+    Scope, Section, no_column,
 };
 use crate::error::LearnError;
 use crate::input::{Batch, Input, Source, adapted, of_views, plain};
@@ -297,13 +297,17 @@ impl Modality for Graphs {
 
     /// How many nodes a graph has of each label, and the numbers of its nodes and edges.
     fn baselines(&self, _: &Cancellation) -> Result<Vec<Baseline>, LearnError> {
-        let labels = self.set.label_histograms().map(|histograms| vec![histograms]);
+        let labels = self.set.label_histograms().map(|histograms| BaselineRows::Held(vec![histograms]));
         let sizes = Matrix::new(self.set.sizes().concat(), 2)?;
         Ok(vec![
-            Baseline { name: "sizes", title: "numbers of nodes and edges", rows: Ok(vec![sizes]) },
+            Baseline {
+                name: "sizes",
+                title: "numbers of nodes and edges".into(),
+                rows: Ok(BaselineRows::Held(vec![sizes])),
+            },
             Baseline {
                 name: "labels",
-                title: "label histogram",
+                title: "label histogram".into(),
                 rows: labels.ok_or_else(|| "the set has no labels of nodes".to_owned()),
             },
         ])

@@ -1,19 +1,26 @@
 //! Images: one part to learn from, another to measure on.
 
 use std::num::NonZero;
+use std::path::Path;
 use std::sync::Arc;
 
 use lookalike_base::progress::Cancellation;
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::image::augment::{AugmentOptions, Augmentation};
+use lookalike_data::image::registry::Keep;
+use lookalike_data::image::subset;
 use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
-use lookalike_data::{DataOptions, ImageDataset, ImageViews, PlainImages, Split};
+use lookalike_data::{BothParts, DataOptions, ImageDataset, ImageViews, PlainImages, Split};
+use lookalike_metrics::KnnOptions;
+use lookalike_sampling::UNLABELLED;
 
 use super::{
-    ArmKind, Baseline, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part, Scope,
-    Section, no_column, one_thread,
+    ArmKind, Baseline, BaselineRows, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part,
+    ReadRows, Scope, Section, no_column, one_thread,
 };
 use crate::error::LearnError;
+use crate::evaluate::knn::NeighborOptions;
+use crate::evaluate::{NeighborTask, Task, TaskKind};
 use crate::input::{Source, of_views, plain};
 use crate::options::{Bounds, FLAG, Key, Range, SHARE, Settings, Value, refuse};
 
@@ -77,23 +84,41 @@ const VIEW: [Key; 16] = [
     ),
 ];
 
-const ALL: &[ArmKind] = &[ArmKind::Raw, ArmKind::Untrained, ArmKind::Trained, ArmKind::TrainingStatistics];
+const ALL: &[ArmKind] =
+    &[ArmKind::Raw, ArmKind::Untrained, ArmKind::Trained, ArmKind::TrainingStatistics, ArmKind::Best];
 const TRAINED: &[ArmKind] = &[ArmKind::Trained];
 
 /// Images in a registry.
 pub const ENTRY: ModalityEntry = ModalityEntry {
     kind: "image",
     about: "`glyphs`, `cifar10`, `cifar100`, `mnist`, `fashion-mnist`, `folder`; see [data sets](data.md)",
-    data: &[key(
-        "skip_corrupt",
-        Value::Flag(false),
-        FLAG,
-        "`folder` only: decode every file when the set is opened and leave out, counted and named, those that cannot be; \
-         otherwise the first one stops the run",
-    )],
+    data: &[
+        key(
+            "skip_corrupt",
+            Value::Flag(false),
+            FLAG,
+            "`folder` only: decode every file when the set is opened and leave out, counted and named, those that cannot be; \
+             otherwise the first one stops the run",
+        ),
+        key(
+            "test_share",
+            Value::Absent("none"),
+            Range::Number(Bounds { least: (0.0, false), most: (1.0, false), words: "above 0, below 1" }),
+            "`folder` without a part to test on: share of the images of each class that is split off for testing, the same for every \
+             `seed`",
+        ),
+        key(
+            "development",
+            Value::Absent("none"),
+            Range::Number(Bounds { least: (0.0, false), most: (1.0, false), words: "above 0, below 1" }),
+            "share of the training images of each class that is cut off, the same for every `seed`: by the accuracy of its kNN the run is judged every \
+             `train.evaluate_every` steps. Never the part to test on",
+        ),
+    ],
     sections: &[Section { name: "augment", keys: &VIEW, columns: &[] }],
     methods: &[],
     scores: &[
+        Measure { score: "premise", arms: TRAINED },
         Measure { score: "knn", arms: ALL },
         Measure { score: "linear", arms: TRAINED },
         Measure { score: "alignment", arms: TRAINED },
@@ -113,9 +138,18 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
 struct Images {
     train: Arc<dyn ImageDataset>,
     test: Arc<dyn ImageDataset>,
+    /// What was split off for testing, and for judging the run.
+    note: Option<String>,
+    /// By what a run is judged while it trains.
+    development: Option<Task>,
+    /// Writes which files these are.
+    keep: Option<Keep>,
     views: [Augmentation; 2],
     threads: NonZero<usize>,
 }
+
+/// The file of a run that names its images.
+const FILES: &str = "images.json";
 
 fn views(settings: &Settings) -> Result<[Augmentation; 2], LearnError> {
     let options: AugmentOptions = settings.parse("augment")?.unwrap_or_default();
@@ -128,13 +162,18 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
         name: opening.name().to_owned(),
         root: settings.text("data.root").map(Into::into),
         skip_corrupt: settings.is_set("data.skip_corrupt"),
+        test_share: settings.parse("data.test_share")?,
     };
-    let (train, mut warnings) = lookalike_data::open(&options, Split::Train, opening.display)?;
-    let (test, more) = lookalike_data::open(&options, Split::Test, opening.display)?;
-    warnings.extend(more);
-    warnings.dedup();
-    let threads = opening.loader.threads;
-    Ok((Box::new(Images { train, test, views: views(settings)?, threads }), warnings))
+    let BothParts { train, test, warnings, note, keep } = match opening.run {
+        Some(run) => lookalike_data::open_kept(&options, &run.join(FILES), opening.display)?,
+        None => lookalike_data::open_both(&options, opening.display)?,
+    };
+    let (views, threads) = (views(settings)?, opening.loader.threads);
+    let mut images = Images { train, test, note, development: None, keep, views, threads };
+    if let Some(share) = settings.parse("data.development")? {
+        images.cut_development(share, settings.read("evaluate")?)?;
+    }
+    Ok((Box::new(images), warnings))
 }
 
 impl Images {
@@ -147,25 +186,108 @@ impl Images {
 
     /// The images of a part without augmentation, as the encoder sees them.
     fn plain(&self, split: Split) -> PlainImages {
-        let [view, _] = &self.views;
-        PlainImages::new(self.dataset(split).clone(), view.size(), view.normalization(), self.threads)
+        self.plain_of(self.dataset(split).clone())
     }
 
-    /// The pixels of a part, one image a row.
-    fn pixels(&self, split: Split, cancellation: &Cancellation) -> Result<Matrix, LearnError> {
-        let (source, instances) = (self.plain(split), self.dataset(split).len());
-        let mut values = Vec::new();
-        let order: Vec<u32> = (0..instances as u32).collect();
-        for chunk in order.chunks(1024) {
+    fn plain_of(&self, images: Arc<dyn ImageDataset>) -> PlainImages {
+        let [view, _] = &self.views;
+        PlainImages::new(images, view.size(), view.normalization(), self.threads)
+    }
+
+    /// Cuts a share of the images to learn from off, by which the run is judged.
+    fn cut_development(&mut self, share: f64, options: NeighborOptions) -> Result<(), LearnError> {
+        let [rest, cut] = subset::cut(&self.train, share, ("data.development", "development"))?;
+        let parts: [Arc<dyn ImageDataset>; 2] = [Arc::new(rest), Arc::new(cut)];
+        let labels = parts.each_ref().map(|part| labels_of(&**part));
+        if labels.iter().any(|part| part.labels.is_empty()) {
+            return Err(refuse("data.development", "judges a run by classes, and these images have none"));
+        }
+        let NeighborOptions { knn_k: k, knn_temperature: temperature } = options;
+        let classes = labels[0].classes;
+        let kind = TaskKind::Neighbors(Arc::new(NeighborTask {
+            labels: labels.map(|part| part.labels),
+            classes,
+            options: KnnOptions { k, temperature },
+        }));
+        let [fit, judged] = parts.each_ref().map(|part| Part {
+            source: plain(self.plain_of(part.clone())),
+            instances: part.len(),
+            name: part.name(),
+        });
+        let note =
+            format!("{} of the images to learn from are cut off to judge the run by", judged.instances);
+        self.note = Some(self.note.take().map_or_else(|| note.clone(), |before| format!("{before}\n{note}")));
+        let name = "kNN accuracy of the development part".to_owned();
+        self.development = Some(Task { name, kind, parts: [fit, judged] });
+        [self.train, _] = parts;
+        Ok(())
+    }
+
+    /// The pixels of both parts, reduced where those to test would be too many.
+    fn pixels(&self) -> Pixels {
+        let [view, _] = &self.views;
+        let images = self.test.len().max(1);
+        let side = (MOST_PIXELS as f64 / (3 * images) as f64).sqrt() as usize;
+        let size = side.clamp(1, view.size());
+        let plain =
+            |split| PlainImages::new(self.dataset(split).clone(), size, view.normalization(), self.threads);
+        Pixels { train: plain(Split::Train), test: plain(Split::Test), size }
+    }
+}
+
+/// Values of pixels at most that are held, three a pixel: those of 10,000 images of 32 pixels, and a few more. Larger images, or more of
+/// them, are reduced.
+const MOST_PIXELS: usize = 1 << 25;
+
+/// Values of pixels at most in a batch of an evaluation: 256 images of 104 pixels, 48 of 224.
+const MOST_EMBEDDED: usize = 1 << 23;
+
+/// Values of pixels at most that are read at a time.
+const PIXELS_AT_A_TIME: usize = 1 << 22;
+
+/// The pixels of both parts, read when a score asks for them.
+struct Pixels {
+    train: PlainImages,
+    test: PlainImages,
+    /// Side of an image.
+    size: usize,
+}
+
+impl ReadRows for Pixels {
+    fn read(
+        &self,
+        split: Split,
+        instances: &[u32],
+        cancellation: &Cancellation,
+        take: &mut dyn FnMut(Matrix) -> Result<(), LearnError>,
+    ) -> Result<(), LearnError> {
+        let source = match split {
+            Split::Train => &self.train,
+            Split::Test => &self.test,
+        };
+        let columns = 3 * self.size * self.size;
+        for chunk in instances.chunks((PIXELS_AT_A_TIME / columns).clamp(1, 1024)) {
             if cancellation.is_cancelled() {
                 return Err(LearnError::Cancelled);
             }
             let batch = source.batch(&BatchRequest { instances: chunk.to_vec(), epoch: 0, step: 0 })?;
-            values.extend(batch.values);
+            take(Matrix::new(batch.values, columns)?)?;
         }
-        let columns = values.len() / instances.max(1);
-        Ok(Matrix::new(values, columns)?)
+        Ok(())
     }
+}
+
+/// The labels of a part; images that cannot be read any more have none.
+fn labels_of(part: &dyn ImageDataset) -> Labels {
+    let label = |index| part.label(index).unwrap_or(UNLABELLED);
+    let mut labels: Vec<u32> = (0..part.len() as u32).map(label).collect();
+    for index in part.left_out() {
+        labels[*index as usize] = UNLABELLED;
+    }
+    if labels.iter().all(|label| *label == UNLABELLED) {
+        labels.clear();
+    }
+    Labels { labels, classes: part.classes().len() }
 }
 
 impl Modality for Images {
@@ -186,18 +308,29 @@ impl Modality for Images {
         Ok(self.train.fingerprint()?)
     }
 
+    fn note(&self) -> Option<String> {
+        self.note.clone()
+    }
+
+    /// Which files the images are.
+    fn keep(&self, run: &Path) -> Result<(), LearnError> {
+        self.keep.as_ref().map_or(Ok(()), |keep| Ok(keep(&run.join(FILES))?))
+    }
+
+    fn left_out(&self, split: Split) -> &[u32] {
+        self.dataset(split).left_out()
+    }
+
+    fn development(&self) -> Option<&Task> {
+        self.development.as_ref()
+    }
+
     fn parts(&self) -> &'static [Split] {
         &[Split::Train, Split::Test]
     }
 
     fn labels(&self, split: Split) -> Labels {
-        let dataset = self.dataset(split);
-        let labels: Option<Vec<u32>> = (0..dataset.len() as u32).map(|index| dataset.label(index)).collect();
-        Labels { labels: labels.unwrap_or_default(), classes: dataset.classes().len() }
-    }
-
-    fn class_names(&self) -> Vec<String> {
-        self.train.classes().to_vec()
+        labels_of(&**self.dataset(split))
     }
 
     fn instance_name(&self, split: Split, instance: u32) -> Option<String> {
@@ -217,6 +350,12 @@ impl Modality for Images {
         one_thread(options)
     }
 
+    /// The kernels take images by sixteen.
+    fn most_at_a_time(&self) -> usize {
+        let size = self.views[0].size();
+        (MOST_EMBEDDED / (3 * size * size) / 16 * 16).max(16)
+    }
+
     fn part(&self, split: Split, columns: &[&str]) -> Result<Part, LearnError> {
         if columns != ["plain"] {
             return Err(no_column(ENTRY.kind, columns));
@@ -225,8 +364,26 @@ impl Modality for Images {
         Ok(Part { source: plain(self.plain(split)), instances: dataset.len(), name: dataset.name() })
     }
 
-    fn baselines(&self, cancellation: &Cancellation) -> Result<Vec<Baseline>, LearnError> {
-        let pixels = [self.pixels(Split::Train, cancellation)?, self.pixels(Split::Test, cancellation)?];
-        Ok(vec![Baseline { name: "pixels", title: "pixels", rows: Ok(pixels.into()) }])
+    fn class_names(&self) -> Vec<String> {
+        let sets = [&self.train, &self.test];
+        sets.into_iter()
+            .map(|set| set.classes())
+            .find(|classes| !classes.is_empty())
+            .unwrap_or_default()
+            .to_vec()
+    }
+
+    fn tests_what_it_learns(&self) -> bool {
+        self.test.serves_both()
+    }
+
+    fn baselines(&self, _: &Cancellation) -> Result<Vec<Baseline>, LearnError> {
+        let pixels = self.pixels();
+        let title = if pixels.size < self.views[0].size() {
+            format!("pixels, reduced to {0}×{0}", pixels.size).into()
+        } else {
+            "pixels".into()
+        };
+        Ok(vec![Baseline { name: "pixels", title, rows: Ok(BaselineRows::Read(Box::new(pixels))) }])
     }
 }

@@ -8,6 +8,7 @@ pub mod image;
 pub mod node;
 pub mod text;
 
+use std::borrow::Cow;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::{Matrix, Progress, Seed, Watch};
 use lookalike_data::Split;
 use lookalike_data::loader::LoaderOptions;
-use lookalike_sampling::DataSets;
+use lookalike_sampling::{DataSets, UNLABELLED};
 use toml::Value as Toml;
 
 use crate::error::LearnError;
@@ -158,10 +159,28 @@ pub type Opened = (Box<dyn Modality>, Vec<String>);
 /// Labels of a part of the data.
 #[derive(Debug, Clone, Default)]
 pub struct Labels {
-    /// One an instance; empty where there are none.
+    /// One an instance, [`UNLABELLED`] where that has none; empty where no instance has one.
     pub labels: Vec<u32>,
     /// Number of classes.
     pub classes: usize,
+}
+
+impl Labels {
+    /// The instances that have a label.
+    pub fn known(&self) -> Vec<u32> {
+        let instances = (0..).zip(&self.labels).filter(|(_, label)| **label != UNLABELLED);
+        instances.map(|(instance, _)| instance).collect()
+    }
+
+    /// How many instances have none, where others have one.
+    pub fn unknown(&self) -> usize {
+        self.labels.iter().filter(|label| **label == UNLABELLED).count()
+    }
+
+    /// The labels of the instances that have one.
+    pub fn of_known(&self) -> Vec<u32> {
+        self.labels.iter().copied().filter(|label| *label != UNLABELLED).collect()
+    }
 }
 
 /// A part of the data, not augmented.
@@ -184,6 +203,21 @@ pub struct Labelled {
     pub labels: Vec<u32>,
 }
 
+impl Labelled {
+    /// The rows of the instances that have a label; all of them where none has.
+    ///
+    /// # Errors
+    /// [`LearnError::Matrix`] where rows are missing.
+    pub fn of(rows: &Matrix, labels: Labels) -> Result<Self, LearnError> {
+        if labels.unknown() == 0 {
+            return Ok(Self { rows: rows.clone(), labels: labels.labels });
+        }
+        let known = labels.known();
+        let values = known.iter().flat_map(|row| rows.row(*row as usize)).copied().collect();
+        Ok(Self { rows: Matrix::new(values, rows.columns())?, labels: labels.of_known() })
+    }
+}
+
 /// What a classifier learns from, and what it is scored on.
 #[derive(Debug, Clone)]
 pub struct FitAndTest {
@@ -204,9 +238,54 @@ pub struct Baseline {
     /// Ends the names of its scores.
     pub name: &'static str,
     /// What it is, in words.
-    pub title: &'static str,
-    /// One matrix a part, or why there is none.
-    pub rows: Result<Vec<Matrix>, String>,
+    pub title: Cow<'static, str>,
+    /// Its rows, or why there are none.
+    pub rows: Result<BaselineRows, String>,
+}
+
+/// Where rows that need no encoder are.
+pub enum BaselineRows {
+    /// In memory, one matrix a part.
+    Held(Vec<Matrix>),
+    /// In files, from which they are read when a score asks for them.
+    Read(Box<dyn ReadRows>),
+}
+
+/// Rows that are made when they are read, so that they need not fit into memory together.
+pub trait ReadRows {
+    /// Hands the rows of these instances of a part to `take`, in their order, as many at a time as fit into little memory.
+    ///
+    /// # Errors
+    /// Whatever the data report, [`LearnError::Cancelled`], and those of `take`.
+    fn read(
+        &self,
+        split: Split,
+        instances: &[u32],
+        cancellation: &Cancellation,
+        take: &mut dyn FnMut(Matrix) -> Result<(), LearnError>,
+    ) -> Result<(), LearnError>;
+
+    /// The rows of these instances of a part together.
+    ///
+    /// # Errors
+    /// As [`ReadRows::read`].
+    fn matrix(
+        &self,
+        split: Split,
+        instances: &[u32],
+        cancellation: &Cancellation,
+    ) -> Result<Matrix, LearnError> {
+        let (mut values, mut columns) = (Vec::new(), 1);
+        self.read(split, instances, cancellation, &mut |rows| {
+            if values.is_empty() {
+                columns = rows.columns();
+                values.reserve_exact(instances.len() * columns);
+            }
+            values.extend(rows.into_values());
+            Ok(())
+        })?;
+        Ok(Matrix::new(values, columns)?)
+    }
 }
 
 /// Groups of instances.
@@ -310,6 +389,11 @@ pub trait Modality: Send + Sync {
         None
     }
 
+    /// Whether the part to test is that to learn from, for want of another.
+    fn tests_what_it_learns(&self) -> bool {
+        false
+    }
+
     /// Batches to learn from, with these columns. Of a part other than that to learn from, views to compare.
     ///
     /// # Errors
@@ -319,6 +403,11 @@ pub trait Modality: Send + Sync {
     /// How training's batches are made ahead.
     fn loader(&self, options: LoaderOptions) -> LoaderOptions {
         options
+    }
+
+    /// Instances that an evaluation makes a batch of at most, so that it takes no more memory than training.
+    fn most_at_a_time(&self) -> usize {
+        usize::MAX
     }
 
     /// A part of the data without augmentation, with these columns.
@@ -345,8 +434,7 @@ pub trait Modality: Send + Sync {
         };
         let [own, others] = [*fit, *test].map(|split| self.labels(split));
         let classes = own.classes.max(others.classes);
-        let fit = Labelled { rows: parts[0].clone(), labels: own.labels };
-        let test = Labelled { rows: parts[1].clone(), labels: others.labels };
+        let (fit, test) = (Labelled::of(&parts[0], own)?, Labelled::of(&parts[1], others)?);
         Ok(FitAndTest { fit, test, classes, about: String::new(), counts: Vec::new() })
     }
 }

@@ -10,8 +10,8 @@ use lookalike_data::graph::{Feature, FeatureRule, NodeBatch, NodeGraph, NodeSet,
 
 use super::graph::{DIFFUSION, diffusion, graph_error, lost_mass};
 use super::{
-    ArmKind, Baseline, Beside, FitAndTest, Labelled, Labels, Measure, Modality, ModalityEntry, Opened,
-    Opening, Part, Scope, Section, no_column,
+    ArmKind, Baseline, BaselineRows, Beside, FitAndTest, Labelled, Labels, Measure, Modality, ModalityEntry,
+    Opened, Opening, Part, Scope, Section, no_column,
 };
 use crate::error::LearnError;
 use crate::input::{Batch, Input, NodeInput, Source, adapted};
@@ -158,8 +158,8 @@ impl Modality for Nodes {
 
     /// The features, which see no edges.
     fn baselines(&self, _: &Cancellation) -> Result<Vec<Baseline>, LearnError> {
-        let rows = Ok(vec![self.set.features.clone()]);
-        Ok(vec![Baseline { name: "features", title: "features", rows }])
+        let rows = Ok(BaselineRows::Held(vec![self.set.features.clone()]));
+        Ok(vec![Baseline { name: "features", title: "features".into(), rows }])
     }
 
     fn fit_and_test(&self, parts: &[Matrix]) -> Result<FitAndTest, LearnError> {

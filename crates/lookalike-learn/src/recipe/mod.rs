@@ -44,6 +44,10 @@ pub struct ValidRecipe {
     optimizer: OptimizerOptions,
     train: TrainSection,
     device: DeviceName,
+    /// Whether the size of a batch is the default, which fits itself to the data.
+    fits_batch: bool,
+    /// What fitted itself to the rest of the recipe or to the data, in words.
+    notes: Vec<String>,
 }
 
 impl Recipe {
@@ -235,6 +239,14 @@ impl ValidRecipe {
             self.settings.set(path, value);
         }
         self
+    }
+
+    /// The same recipe with what nobody set fitted to so many instances, and what came of that in words.
+    ///
+    /// # Errors
+    /// [`LearnError::Recipe`] where what is fitted does not go with what was set.
+    pub fn fitted(self, instances: usize) -> Result<(Self, Vec<String>), LearnError> {
+        validate::fit(self, instances)
     }
 
     /// The same recipe from another seed.

@@ -45,6 +45,7 @@ fn fill_section<'a>(
 pub(super) fn validate(settings: &Settings, registry: &Registry) -> Result<ValidRecipe, LearnError> {
     registry.check()?;
     require(settings.text("data.name").is_some(), "data.name", "must name a data set")?;
+    let given = settings;
     let (mut settings, choice) = choose(settings, registry)?;
     let offers = registry.offers();
     refuse_unread(&settings, &choice, &offers)?;
@@ -69,16 +70,67 @@ pub(super) fn validate(settings: &Settings, registry: &Registry) -> Result<Valid
             offer.key.check(offer.section, value)?;
         }
     }
-    let section = |name: &str| Toml::Table(settings.section(name));
-    let sampler: SamplerOptions =
-        section("sampler").try_into().map_err(|error: toml::de::Error| refuse("sampler", error.message()))?;
+    let notes = fit_warm_up(given, &mut settings).into_iter().collect();
+    let sampler = sampler(&settings)?;
     let optimizer: OptimizerOptions = settings.read("optimizer")?;
     let train: TrainSection = settings.read("train")?;
     let device = train.device.parse()?;
     let measures = registry.measures(&choice.modality);
-    let recipe = ValidRecipe { settings, choice, measures, sampler, optimizer, train, device };
+    let fits_batch = given.value(BATCH_SIZE).is_none();
+    let recipe =
+        ValidRecipe { settings, choice, measures, sampler, optimizer, train, device, fits_batch, notes };
     check_together(&recipe)?;
     Ok(recipe)
+}
+
+const BATCH_SIZE: &str = "sampler.batch_size";
+
+/// Batches that an epoch has at least where the size of a batch fits itself to the data.
+const FEWEST_BATCHES: usize = 4;
+
+fn sampler(settings: &Settings) -> Result<SamplerOptions, LearnError> {
+    let section = Toml::Table(settings.section("sampler"));
+    section.try_into().map_err(|error: toml::de::Error| refuse("sampler", error.message()))
+}
+
+/// Shortens a warm-up that nobody set and that is longer than the run to a tenth of it.
+fn fit_warm_up(given: &Settings, settings: &mut Settings) -> Option<String> {
+    const WARM_UP: &str = "train.warmup_epochs";
+    let epochs = settings.integer("train.epochs")? as f64;
+    let default = settings.value(WARM_UP)?.as_float()?;
+    if given.value(WARM_UP).is_some() || default <= epochs {
+        return None;
+    }
+    let fitted = epochs / 10.0;
+    settings.set(WARM_UP, Toml::Float(fitted));
+    Some(format!(
+        "{WARM_UP} is {fitted}, a tenth of train.epochs, as the run is shorter than its default of {default}"
+    ))
+}
+
+/// Takes the largest power of two that leaves [`FEWEST_BATCHES`] batches of `instances`, where the default would leave fewer.
+pub(super) fn fit(
+    mut recipe: ValidRecipe,
+    instances: usize,
+) -> Result<(ValidRecipe, Vec<String>), LearnError> {
+    let mut notes = std::mem::take(&mut recipe.notes);
+    let (default, most) = (recipe.sampler.batch_size, (instances / FEWEST_BATCHES).max(1));
+    if !recipe.fits_batch || default <= most {
+        return Ok((recipe, notes));
+    }
+    // A single instance has no negatives in its batch.
+    let batch = (1 << most.ilog2()).clamp(2, default.max(2)).min(instances.max(1));
+    recipe.settings.set(BATCH_SIZE, Toml::Integer(batch as i64));
+    recipe.sampler = sampler(&recipe.settings)?;
+    check_together(&recipe)?;
+    let mut note =
+        format!("{BATCH_SIZE} is {batch}, as there are {instances} instances; its default is {default}");
+    if recipe.sampler.kind == SamplerKind::Walk && recipe.sampler.hardness_share.is_none() {
+        let (candidates, neighbors) = recipe.sampler.sizes(instances);
+        note.push_str(&format!("; a graph has {neighbors} neighbors of {candidates} candidates"));
+    }
+    notes.push(note);
+    Ok((recipe, notes))
 }
 
 /// Refuses the first key that is given and that nobody chosen reads, unless it says its default.

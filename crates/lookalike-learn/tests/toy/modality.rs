@@ -8,8 +8,8 @@ use lookalike_data::{BatchRequest, BatchSource, DataError, Split};
 use lookalike_learn::LearnError;
 use lookalike_learn::input::{Batch, Source};
 use lookalike_learn::modality::{
-    ArmKind, Baseline, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part, Scope,
-    Section, no_column,
+    ArmKind, Baseline, BaselineRows, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part,
+    Scope, Section, no_column,
 };
 use lookalike_learn::options::{NOT_NEGATIVE, Options, Range, SOME, Value, require};
 
@@ -135,7 +135,11 @@ impl Modality for Clusters {
 
     fn baselines(&self, _: &Cancellation) -> Result<Vec<Baseline>, LearnError> {
         let rows = self.parts.iter().map(|points| points.values.clone()).collect();
-        Ok(vec![Baseline { name: "rows", title: "the rows themselves", rows: Ok(rows) }])
+        Ok(vec![Baseline {
+            name: "rows",
+            title: "the rows themselves".into(),
+            rows: Ok(BaselineRows::Held(rows)),
+        }])
     }
 }
 

@@ -236,7 +236,7 @@ impl SamplerOptions {
     }
 
     /// M and K of walks among `instances`. What was given is taken as it is, and what was not fits itself to the data.
-    pub(crate) fn sizes(&self, instances: usize) -> (usize, usize) {
+    pub fn sizes(&self, instances: usize) -> (usize, usize) {
         let others = instances.saturating_sub(1).max(1);
         let candidates = self.candidates.unwrap_or(CANDIDATES.max(self.neighbors.unwrap_or(0)).min(others));
         (candidates, self.neighbors.unwrap_or(NEIGHBORS.min(candidates).min(others)))
