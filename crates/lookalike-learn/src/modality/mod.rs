@@ -3,6 +3,7 @@
 //! A modality is one file: its options, how it is opened, its views and its plain part, its trivial baselines. What it goes with
 //! stands as data in its [`ModalityEntry`].
 
+mod diffused;
 pub mod graph;
 pub mod image;
 pub mod node;
@@ -157,7 +158,7 @@ pub type Opened = (Box<dyn Modality>, Vec<String>);
 /// Labels of a part of the data.
 #[derive(Debug, Clone, Default)]
 pub struct Labels {
-    /// One an instance; empty where there are none.
+    /// One an instance, [`UNLABELLED`](lookalike_sampling::UNLABELLED) where it has none; empty where no instance has one.
     pub labels: Vec<u32>,
     /// Number of classes.
     pub classes: usize,

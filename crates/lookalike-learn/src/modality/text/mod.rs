@@ -14,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lookalike_base::atomic::write_atomic;
-use lookalike_base::progress::Cancellation;
 use lookalike_base::{Seed, Watch};
 use lookalike_data::Split;
 use lookalike_data::text::{self, InvalidUtf8, Names, TextSet, TokenLists, Tokenizer, vocabulary};
