@@ -4,7 +4,9 @@
 
 use lookalike_base::Seed;
 use lookalike_base::Watch;
-use lookalike_data::graph::{DiffusionOptions, Diffusions, NodeGraph, NodeSet, Subgraphs, planetoid};
+use lookalike_data::graph::{
+    DiffusionOptions, Diffusions, NodeGraph, NodeSet, Solution, Subgraphs, planetoid,
+};
 use lookalike_data::{BatchRequest, BatchSource};
 use lookalike_kernels::sparse::Csr;
 use std::fs;
@@ -217,6 +219,32 @@ fn cora_has_the_published_nodes_edges_and_split() {
     let ones = set.features.rows().values().iter().filter(|value| **value == 1.0).count();
     let zeros = set.features.rows().values().iter().filter(|value| **value == 0.0).count();
     assert_eq!((ones, ones + zeros), (49_216, 2708 * 1433));
+}
+
+#[test]
+fn the_approximate_diffusion_of_cora_keeps_its_bound() {
+    let Some(set) = cora() else { return };
+    let made = |solution, epsilon| {
+        let options = DiffusionOptions { epsilon, solution, ..DiffusionOptions::default() };
+        let made = Diffusions::of_nodes(&set, &options, Watch::default()).unwrap();
+        (made.matrices.into_iter().next().unwrap(), made.lost)
+    };
+    let epsilon = 1e-4;
+    let (exact, _) = made(Solution::Exact, 0.0);
+    let (found, lost) = made(Solution::Approximate, epsilon);
+    let mut most = 0.0_f64;
+    for row in 0..set.edges.len() {
+        let mut missing = vec![0.0; set.edges.len()];
+        exact.row_entries(row).for_each(|(to, value)| missing[to as usize] = f64::from(value));
+        found.row_entries(row).for_each(|(to, value)| missing[to as usize] -= f64::from(value));
+        for (to, missing) in missing.into_iter().enumerate() {
+            let degree = set.edges.row(row).len().min(set.edges.row(to).len()) as f64 + 1.0;
+            let bound = epsilon * degree.sqrt() + epsilon;
+            assert!((-1e-6..bound + 1e-6).contains(&missing), "({row}, {to}): {missing} of {bound}");
+            most = most.max(missing / bound);
+        }
+    }
+    assert!(most > 0.3 && lost < 0.1, "{most} of the bound, {lost} of the mass");
 }
 
 #[test]

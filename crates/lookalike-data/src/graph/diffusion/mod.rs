@@ -254,7 +254,7 @@ impl Diffusions {
     fn counted(matrices: Vec<Csr>, lost: f64, max_lost: f64, options: &DiffusionOptions) -> Self {
         let count = |way| matrices.iter().filter(|matrix| options.way(matrix.len()) == way).count();
         let (truncated, approximate) = (count(Way::Series), count(Way::Push));
-        Self { lost, max_lost, truncated, approximate, matrices }
+        Self { matrices, lost, max_lost, truncated, approximate }
     }
 }
 

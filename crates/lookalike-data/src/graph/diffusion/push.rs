@@ -1,4 +1,4 @@
-//! Personalised `PageRank` of large graphs, by pushing (Andersen, Chung and Lang 2006, *Local Graph Partitioning using PageRank
+//! Personalised `PageRank` of large graphs, by pushing (Andersen, Chung and Lang 2006, *Local Graph Partitioning using `PageRank`
 //! Vectors*, <https://doi.org/10.1109/FOCS.2006.44>, section 3).
 //!
 //! Let πᵢ be row i of α (I − (1 − α) P)⁻¹ with P = D⁻¹ (A + I), so that Sᵢⱼ = √(dᵢ / dⱼ) πᵢ(j). Node after node, what lies on a node u as

@@ -256,7 +256,7 @@ fn pushing_gives_the_same_bits_with_any_number_of_threads() {
 #[test]
 fn large_graphs_are_approximated_unless_the_recipe_says_otherwise() {
     let way =
-        |solution, kind, epsilon, nodes| DiffusionOptions { solution, epsilon, ..options(kind) }.way(nodes);
+        |solution, kind, epsilon, nodes| DiffusionOptions { epsilon, solution, ..options(kind) }.way(nodes);
     for (nodes, expected) in [(1_000, Way::Dense), (10_000, Way::Series), (10_001, Way::Push)] {
         assert_eq!(way(Solution::Auto, PPR, 1e-4, nodes), expected);
         assert_eq!(way(Solution::Approximate, PPR, 1e-4, nodes), Way::Push);
