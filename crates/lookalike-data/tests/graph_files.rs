@@ -192,7 +192,7 @@ fn a_graph_may_have_no_edges_and_where_graphs_are_labelled_no_nodes() {
     assert_eq!((set.len(), set.nodes()), (5, 6));
     let nodes = |set: &GraphSet| (0..set.len()).map(|graph| set.graph(graph).nodes()).collect::<Vec<_>>();
     assert_eq!((nodes(&set), set.labels().unwrap()), (vec![0, 3, 0, 0, 3], &[1, 0, 1, 1, 0][..]));
-    let said = "3 graphs of X have no nodes, the first of them is the 1. of the file; they stay in the set, and nothing tells them apart";
+    let said = "3 graphs of X have no nodes, graph 1 the first; they stay in the set, graphs counted from 1, and nothing tells such graphs apart";
     assert_eq!(warnings, [said]);
     assert_eq!(set.sizes()[2], [0.0, 0.0]);
     assert_refused(&[skipped], &format!("{indicator}4: graph 5 follows graph 2, and 2 graphs have labels"));

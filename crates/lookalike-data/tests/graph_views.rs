@@ -4,7 +4,7 @@
 
 use lookalike_base::{Seed, Watch};
 use lookalike_data::graph::{
-    self, DescribedGraphs, DiffusedGraphs, Diffusion, DiffusionOptions, Diffusions, FeatureRule, Features,
+    self, DescribedGraphs, DiffusedGraphs, DiffusionOptions, Diffusions, FeatureRule, Features,
     GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs,
     Variant,
 };
@@ -109,8 +109,7 @@ fn the_loader_gives_the_same_batches_whatever_its_threads() {
 #[test]
 fn diffusions_follow_their_graphs_into_a_batch() {
     let set = rings();
-    let options =
-        DiffusionOptions { kind: Diffusion::Ppr { alpha: 0.2 }, epsilon: 1e-4, variant: Variant::Paper };
+    let options = DiffusionOptions::default();
     let diffusions = Arc::new(Diffusions::of(&set, &options, Watch::default()).unwrap());
     let batch = DiffusedGraphs::new(described(), Arc::clone(&diffusions))
         .unwrap()

@@ -4,7 +4,9 @@
 
 use lookalike_base::Seed;
 use lookalike_base::Watch;
-use lookalike_data::graph::{DiffusionOptions, NodeGraph, NodeSet, Subgraphs, planetoid};
+use lookalike_data::graph::{
+    DiffusionOptions, Diffusions, NodeGraph, NodeSet, Solution, Subgraphs, planetoid,
+};
 use lookalike_data::{BatchRequest, BatchSource};
 use lookalike_kernels::sparse::Csr;
 use std::fs;
@@ -72,6 +74,44 @@ fn a_missing_file_is_named() {
         fs::remove_file(folder.path().join(format!("ind.tiny.{part}"))).unwrap();
         assert!(refusal(&folder).contains(&format!("ind.tiny.{part}")), "{}", refusal(&folder));
     }
+}
+
+#[test]
+fn pytorch_geometric_s_folders_are_found_whatever_their_capitals() {
+    let root = tempfile::tempdir().unwrap();
+    let raw = root.path().join("TinY/raw");
+    fs::create_dir_all(&raw).unwrap();
+    for part in PARTS.into_iter().filter(|part| *part != "x") {
+        let file = format!("ind.tiny.{part}");
+        fs::copy(fixture().join(&file), raw.join(file)).unwrap();
+    }
+    let whole = planetoid::open("tiny", &fixture()).unwrap().0;
+    for (name, root) in
+        [("tiny", root.path()), ("TinY", root.path()), ("TINY", root.path()), ("Tiny", raw.as_path())]
+    {
+        assert_eq!(planetoid::open(name, root).unwrap().0, whole, "{name}");
+    }
+    let message = planetoid::open("Other", root.path()).unwrap_err().to_string();
+    assert!(message.contains("looked for ind.other.graph"), "{message}");
+}
+
+/// 526 nodes with one list of 500 neighbours are 263,000 edges in 5 kB; a file of 64 MB would name 10¹³.
+#[test]
+fn nodes_that_share_a_long_list_are_refused() {
+    let folder = copy();
+    let mut pickle = b"\x80\x04}(K\x00]\x94(".to_vec();
+    for to in 0..500_u16 {
+        pickle.extend([&b"M"[..], &to.to_le_bytes()].concat());
+    }
+    pickle.push(b'e');
+    for from in 1..526_u16 {
+        pickle.extend([&b"M"[..], &from.to_le_bytes(), b"h\x00"].concat());
+    }
+    pickle.extend(b"u.");
+    fs::write(folder.path().join("ind.tiny.graph"), &pickle).unwrap();
+    let message = refusal(&folder);
+    let wanted = "ind.tiny.graph, byte 0: nodes share lists of neighbours, up to node 3 2000 in all where the file holds 1553 values";
+    assert!(message.contains(wanted), "{message}");
 }
 
 #[test]
@@ -155,6 +195,11 @@ fn a_pickle_that_calls_something_is_data_like_any_other() {
     assert!(refusal(&folder).contains("byte 2: the pickle instruction 0x56 is not supported"));
 }
 
+fn node_graph(set: &NodeSet) -> NodeGraph {
+    let made = Diffusions::of_nodes(set, &DiffusionOptions::default(), Watch::default()).unwrap();
+    NodeGraph::of(set, Arc::new(made)).unwrap()
+}
+
 fn cora() -> Option<NodeSet> {
     let root = real_data::folder("planetoid/ind.cora.graph")?;
     Some(planetoid::open("cora", &root).unwrap().0)
@@ -177,9 +222,35 @@ fn cora_has_the_published_nodes_edges_and_split() {
 }
 
 #[test]
+fn the_approximate_diffusion_of_cora_keeps_its_bound() {
+    let Some(set) = cora() else { return };
+    let made = |solution, epsilon| {
+        let options = DiffusionOptions { epsilon, solution, ..DiffusionOptions::default() };
+        let made = Diffusions::of_nodes(&set, &options, Watch::default()).unwrap();
+        (made.matrices.into_iter().next().unwrap(), made.lost)
+    };
+    let epsilon = 1e-4;
+    let (exact, _) = made(Solution::Exact, 0.0);
+    let (found, lost) = made(Solution::Approximate, epsilon);
+    let mut most = 0.0_f64;
+    for row in 0..set.edges.len() {
+        let mut missing = vec![0.0; set.edges.len()];
+        exact.row_entries(row).for_each(|(to, value)| missing[to as usize] = f64::from(value));
+        found.row_entries(row).for_each(|(to, value)| missing[to as usize] -= f64::from(value));
+        for (to, missing) in missing.into_iter().enumerate() {
+            let degree = set.edges.row(row).len().min(set.edges.row(to).len()) as f64 + 1.0;
+            let bound = epsilon * degree.sqrt() + epsilon;
+            assert!((-1e-6..bound + 1e-6).contains(&missing), "({row}, {to}): {missing} of {bound}");
+            most = most.max(missing / bound);
+        }
+    }
+    assert!(most > 0.3 && lost < 0.1, "{most} of the bound, {lost} of the mass");
+}
+
+#[test]
 fn a_sub_graph_has_the_entries_of_the_whole_and_its_corruption_the_rows_of_other_nodes() {
     let (set, _) = planetoid::open("tiny", &fixture()).unwrap();
-    let graph = Arc::new(NodeGraph::of(&set, &DiffusionOptions::default(), Watch::default()).unwrap());
+    let graph = Arc::new(node_graph(&set));
     let row = |features: &Csr, row: usize| features.row_entries(row).collect::<Vec<_>>();
     for node in 0..graph.nodes() {
         let sum: f32 = row(&graph.features, node).iter().map(|(_, value)| value).sum();
@@ -195,7 +266,7 @@ fn a_sub_graph_has_the_entries_of_the_whole_and_its_corruption_the_rows_of_other
         matrix.row_entries(from).find(|(column, _)| *column == to).map(|(_, value)| value)
     };
     assert_eq!(between(&batch.normalized, 1, 0), between(&graph.normalized, 3, 100));
-    assert_eq!(between(&batch.diffusion, 0, 2), between(&graph.diffusion, 100, 4));
+    assert_eq!(between(&batch.diffusion, 0, 2), between(graph.diffusion(), 100, 4));
     let mut places: Vec<_> = (0..5).map(|place| row(&batch.features, place)).collect();
     let mut corrupted: Vec<_> = (0..5).map(|place| row(&batch.corrupted, place)).collect();
     assert_eq!(places[1], row(&graph.features, 3));

@@ -6,15 +6,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use lookalike_base::Arrays;
 use lookalike_base::progress::{Cancellation, Silent, Watch};
+use lookalike_base::{Arrays, Matrix, npy};
 use lookalike_data::Split;
-use lookalike_learn::Registry;
 use lookalike_learn::evaluate::Evaluation;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::modality::{Beside, Scope};
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::recipe::Recipe;
+use lookalike_learn::{LearnError, Registry};
 use serde_json::Value;
 
 #[path = "../../lookalike-data/tests/common/real_data.rs"]
@@ -120,6 +120,107 @@ fn training_finds_groups_of_nodes_that_features_and_untrained_encoders_do_not() 
     let [trained, untrained, features] = accuracies(&evaluation);
     // 0.73 to 0.75, 0.57 to 0.62 and 0.41 to 0.46 over three seeds.
     assert!(trained > untrained + 0.08 && untrained > features + 0.08 && features > 0.35, "{evaluation:?}");
+}
+
+/// A folder of one's own with the nodes, edges, features and classes of a ring of 1,200, every tenth of which has no class.
+fn own(place: &Path) -> PathBuf {
+    let folder = place.join("ring");
+    std::fs::create_dir(&folder).unwrap();
+    let nodes = 1_200_i64;
+    let edges: Vec<i64> = (0..nodes).flat_map(|node| [node, (node + 1) % nodes]).collect();
+    npy::write_integers(folder.join("edges.npy"), &[1_200, 2], &edges).unwrap();
+    let features = (0..nodes * 4).map(|at| if at % 4 == at / 4 % 4 { 1.0 } else { -0.25 }).collect();
+    npy::write_rows(folder.join("features.npy"), Matrix::new(features, 4).unwrap().rows()).unwrap();
+    let labels: Vec<i64> = (0..nodes).map(|node| if node % 10 == 0 { -1 } else { node % 2 }).collect();
+    npy::write_integers(folder.join("labels.npy"), &[1_200], &labels).unwrap();
+    for (name, nodes) in [("train", 0..100_i64), ("test", 100..300)] {
+        let nodes: Vec<i64> = nodes.collect();
+        npy::write_integers(folder.join(format!("{name}.npy")), &[nodes.len()], &nodes).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn nodes_without_a_class_are_left_out_of_false_negatives_and_accuracies() {
+    let place = tempfile::tempdir().unwrap();
+    own(place.path());
+    let experiment = open(place.path(), TINY, &["data.name=ring", "train.epochs=1"]).unwrap();
+    let labels = experiment.data().labels(Split::Train);
+    assert_eq!((labels.labels.len(), labels.classes), (1_200, 2));
+    let run = place.path().join("run");
+    train(&experiment, &run);
+    let evaluation = evaluate(&experiment, &run, Scope::FULL);
+    let nodes = ["train_nodes", "test_nodes"].map(|key| evaluation.get(key).and_then(Value::as_u64));
+    assert_eq!(nodes, [Some(90), Some(180)]);
+    // Of the 600 even nodes 120 have no class.
+    let (even, odd) = (480.0, 600.0);
+    let uniform = (even * (even - 1.0) + odd * (odd - 1.0)) / ((even + odd) * (even + odd - 1.0));
+    let found = evaluation.number("false_negative_rate_uniform").unwrap();
+    assert!((found - uniform).abs() < 1e-9, "{found} is not {uniform}");
+    assert!((evaluation.number("false_negative_rate").unwrap() - uniform).abs() < 0.05);
+}
+
+#[test]
+fn a_graph_without_classes_and_parts_is_learned_from_and_its_accuracy_is_undefined() {
+    let place = tempfile::tempdir().unwrap();
+    let folder = own(place.path());
+    for file in ["labels", "train", "test"] {
+        std::fs::remove_file(folder.join(format!("{file}.npy"))).unwrap();
+    }
+    let experiment = open(place.path(), TINY, &["data.name=ring", "train.epochs=1"]).unwrap();
+    let run = place.path().join("run");
+    train(&experiment, &run);
+    let evaluation = evaluate(&experiment, &run, Scope::FULL);
+    for key in ["linear", "false_negative_rate"] {
+        assert_eq!(evaluation.number(key), None, "{key}");
+        assert!(evaluation.get(key).unwrap().to_string().contains("label"), "{evaluation:?}");
+    }
+    std::fs::write(folder.join("test.npy"), std::fs::read(folder.join("edges.npy")).unwrap()).unwrap();
+    assert!(
+        open(place.path(), TINY, &["data.name=ring"])
+            .err()
+            .unwrap()
+            .contains("test.npy: the array has the shape")
+    );
+}
+
+#[test]
+fn a_run_keeps_the_diffusion_of_a_large_graph_and_a_damaged_one_is_made_anew() {
+    let place = tempfile::tempdir().unwrap();
+    own(place.path());
+    let opened = |run: &Path, settings: &[&str]| {
+        let registry = Registry::standard();
+        let settings: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let mut recipe = Recipe::parse(TINY, Path::new("nodes.toml"), &settings, &registry).unwrap();
+        recipe.set_path("data.root", Some(place.path()));
+        let recipe = recipe.validate(&registry).unwrap();
+        Experiment::open_in(Some(run), recipe, &registry, Arc::new(Silent), &Cancellation::new()).unwrap()
+    };
+    let run = place.path().join("run");
+    let approximate = ["data.name=ring", "train.max_steps=1", "graphs.diffusion.solution=approximate"];
+    let (experiment, warnings) = opened(&run, &approximate);
+    let count = warnings.len();
+    assert!(experiment.data().note().unwrap().contains("1 graph by an approximate PageRank"));
+    train(&experiment, &run);
+    let file = run.join("diffusion.safetensors");
+    let kept = std::fs::read(&file).unwrap();
+    let (again, warnings) = opened(&run, &approximate);
+    assert_eq!((warnings.len(), again.data().note()), (count, experiment.data().note()));
+    std::fs::write(&file, &kept[..kept.len() / 2]).unwrap();
+    let (_, warnings) = opened(&run, &approximate);
+    assert!(warnings[count].contains("diffusion.safetensors is not used, but made anew: "), "{warnings:?}");
+    assert!(std::fs::read(&file).unwrap() == kept);
+    let (_, warnings) = opened(&run, &["data.name=ring", "graphs.diffusion.solution=exact"]);
+    assert!(warnings[count].ends_with("it is of other graphs, or of another recipe"), "{warnings:?}");
+    let registry = Registry::standard();
+    let settings: Vec<String> = approximate.iter().map(|setting| (*setting).to_owned()).collect();
+    let mut recipe = Recipe::parse(TINY, Path::new("nodes.toml"), &settings, &registry).unwrap();
+    recipe.set_path("data.root", Some(place.path()));
+    let stopped = Cancellation::new();
+    stopped.cancel();
+    let recipe = recipe.validate(&registry).unwrap();
+    let error = Experiment::open_in(None, recipe, &registry, Arc::new(Silent), &stopped).err().unwrap();
+    assert!(matches!(error, LearnError::Cancelled), "{error}");
 }
 
 #[test]

@@ -79,13 +79,15 @@ impl ParsedGraphs {
     fn without_nodes(&self) -> Option<String> {
         let mut empty = self.sizes.iter().zip(1..).filter(|(size, _)| **size == 0).map(|(_, graph)| graph);
         let first: usize = empty.next()?;
-        let others = empty.count();
-        Some(format!(
-            "{} graphs of {} have no nodes, the first of them is the {first}. of the file; they stay in the set, and nothing tells \
-             them apart",
-            others + 1,
-            self.name
-        ))
+        let which = match empty.count() {
+            0 => format!("graph {first} of {} has no nodes; it stays", self.name),
+            others => format!(
+                "{} graphs of {} have no nodes, graph {first} the first; they stay",
+                others + 1,
+                self.name
+            ),
+        };
+        Some(format!("{which} in the set, graphs counted from 1, and nothing tells such graphs apart"))
     }
 }
 

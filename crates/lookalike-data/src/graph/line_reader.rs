@@ -147,7 +147,7 @@ mod tests {
     fn a_byte_order_mark_is_passed_over_and_another_encoding_named() {
         assert_eq!(lines(b"\xef\xbb\xbf1, 2\n\xef\xbb\xbf3\n").0, ["1, 2", "\u{feff}3"]);
         assert_eq!(lines(b"\xef\xbb\xbf"), (Vec::new(), None));
-        for bytes in [&b"\xff\xfe1\0\n\0"[..], b"\xfe\xff\01\0\n"] {
+        for bytes in [&b"\xff\xfe1\0\n\0"[..], b"\xfe\xff\x001\0\n"] {
             assert_eq!(lines(bytes).1.unwrap(), "x.txt, line 1: the file is UTF-16 text; save it as UTF-8");
         }
     }

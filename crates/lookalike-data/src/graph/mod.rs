@@ -27,7 +27,7 @@ pub use augment::{GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, Vari
 pub use batch::{Graph, GraphBatch};
 #[cfg(feature = "diffusion")]
 pub use diffusion::{
-    Diffused, DiffusedBatch, DiffusedGraphs, Diffusion, DiffusionOptions, Diffusions, diffuse,
+    Diffused, DiffusedBatch, DiffusedGraphs, Diffusion, DiffusionOptions, Diffusions, Solution, diffuse,
 };
 pub use features::{Feature, FeatureRule, Features};
 pub use files::is_path;

@@ -172,8 +172,8 @@ fn part(folder: &Path, files: &[&str], nodes: usize) -> Result<Vec<u32>, DataErr
     let found = values.into_iter().map(|number| node(number, nodes));
     let mut found = found.collect::<Result<Vec<u32>, _>>().map_err(|problem| wrong(&path, problem))?;
     found.sort_unstable();
-    if let Some(twice) = found.windows(2).find(|pair| pair[0] == pair[1]) {
-        return Err(wrong(&path, format!("node {} is listed twice", twice[0])));
+    if let Some([twice, ..]) = found.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(wrong(&path, format!("node {twice} is listed twice")));
     }
     Ok(found)
 }

@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use lookalike_base::{Seed, Watch};
+use lookalike_base::Seed;
 use lookalike_kernels::sparse::Csr;
 
 use super::adjacency::normalized;
-use super::diffusion::{DiffusionOptions, diffuse};
+use super::diffusion::Diffusions;
 use super::node_set::NodeSet;
 use crate::error::DataError;
 use crate::loader::{BatchRequest, BatchSource};
@@ -18,26 +18,26 @@ use crate::loader::{BatchRequest, BatchSource};
 pub struct NodeGraph {
     /// Its edges as Ã = D^(−1/2) (A + I) D^(−1/2), n×n.
     pub normalized: Csr,
-    /// Its diffusion, n×n.
-    pub diffusion: Csr,
-    /// n×d, sparse as words of documents are; each row sums to 1, or is 0.
+    /// Its diffusion is the only one.
+    diffusions: Arc<Diffusions>,
+    /// n×d, sparse as words of documents are; the absolute values of each row sum to 1, or are 0.
     pub features: Csr,
-    /// Share of the mass that is left out of the diffusion: the mean over nodes.
-    pub lost: f64,
-    /// The greatest share left out of any node's mass.
-    pub max_lost: f64,
 }
 
 impl NodeGraph {
-    /// The graph of `set` with its diffusion. `watch` counts nodes.
+    /// The graph of `set` with its diffusion, the only one of `diffusions`.
     ///
     /// # Errors
-    /// As [`diffuse`] has.
-    pub fn of(set: &NodeSet, options: &DiffusionOptions, watch: Watch<'_>) -> Result<Self, DataError> {
-        let diffused = diffuse(&set.edges, options, watch)?;
+    /// [`DataError::Graph`] where `diffusions` are of other graphs, or the matrix of edges is not square.
+    pub fn of(set: &NodeSet, diffusions: Arc<Diffusions>) -> Result<Self, DataError> {
+        let nodes = set.edges.len();
+        if !matches!(&diffusions.matrices[..], [only] if only.len() == nodes && only.width() == nodes) {
+            let problem = format!("expected the diffusion of one graph of {nodes} nodes");
+            return Err(DataError::Graph { problem });
+        }
         let rows = (0..set.features.len()).map(|node| {
             let row = set.features.row(node);
-            let sum: f32 = row.iter().sum();
+            let sum: f32 = row.iter().map(|value| value.abs()).sum();
             let share = move |value: f32| if sum == 0.0 { 0.0 } else { value / sum };
             let entries = row.iter().zip(0_u32..).filter(|(value, _)| **value != 0.0);
             entries.map(move |(value, column)| (column, share(*value)))
@@ -45,10 +45,13 @@ impl NodeGraph {
         Ok(Self {
             normalized: normalized(&set.edges)?,
             features: Csr::from_rows(rows, set.features.columns()).map_err(DataError::graph)?,
-            diffusion: diffused.matrix,
-            lost: diffused.lost,
-            max_lost: diffused.max_lost,
+            diffusions,
         })
+    }
+
+    /// Its diffusion, n×n.
+    pub fn diffusion(&self) -> &Csr {
+        &self.diffusions.matrices[0]
     }
 
     /// Number of nodes, n.
@@ -110,7 +113,7 @@ impl BatchSource for Subgraphs {
         Ok(NodeBatch {
             instances: nodes.clone(),
             normalized: graph.normalized.induced(nodes),
-            diffusion: graph.diffusion.induced(nodes),
+            diffusion: graph.diffusion().induced(nodes),
             features,
             corrupted,
         })

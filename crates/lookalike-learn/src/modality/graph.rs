@@ -1,18 +1,19 @@
 //! Graphs: one set, which is learned from without labels and cross-validated with them, as GraphCL and MVGRL are.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use lookalike_base::progress::Cancellation;
-use lookalike_base::{Matrix, Seed};
-use lookalike_data::graph::diffusion::EXACT_NODES;
+use lookalike_base::{Matrix, Seed, Watch};
 use lookalike_data::graph::{
-    self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, DiffusionOptions, Diffusions, FeatureRule,
-    Features, GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews,
-    PlainGraphs, Variant,
+    self, DescribedGraphs, DiffusedBatch, DiffusedGraphs, Diffusions, FeatureRule, Features,
+    GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs,
+    Variant,
 };
 use lookalike_data::{DataError, Split};
 use toml::Value as Toml;
 
+use super::diffused::{self, Kept};
 use super::{
     ArmKind, Baseline, BaselineRows, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part,
     Scope, Section, no_column,
@@ -70,31 +71,6 @@ const AUGMENT: Key = Key {
     about: "how a view is made, of methods that augment",
 };
 
-/// The diffusion of a graph.
-pub(super) const DIFFUSION: Section = Section {
-    name: "graphs",
-    keys: &[Key {
-        name: "diffusion",
-        default: Value::Table,
-        range: Range::Table(&[
-            Key {
-                name: "kind",
-                default: Value::Absent("`{ ppr = { alpha = 0.2 } }`"),
-                range: Range::Free("table"),
-                about: "the second view of `mvgrl`: PageRank, or `{ heat = { time = 5.0 } }`",
-            },
-            Key {
-                name: "epsilon",
-                default: Value::Number(1e-4),
-                range: FRACTION,
-                about: "entries of the diffusion below it are left out",
-            },
-        ]),
-        about: "the second view of MVGRL",
-    }],
-    columns: &["diffusion"],
-};
-
 /// Graphs in a registry.
 pub const ENTRY: ModalityEntry = ModalityEntry {
     kind: "graph",
@@ -103,7 +79,7 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
     sections: &[
         Section { name: "graphs", keys: &[FEATURES], columns: &[] },
         Section { name: "graphs", keys: &[AUGMENT], columns: &["view 1", "view 2"] },
-        DIFFUSION,
+        diffused::SECTION,
     ],
     methods: &[],
     scores: &[
@@ -132,12 +108,11 @@ struct Graphs {
     /// How views are made, of methods that augment.
     augment: Option<GraphAugmentation>,
     /// Of methods that contrast a graph with it.
-    diffusions: Option<Arc<Diffusions>>,
-    epsilon: f64,
+    kept: Option<Kept>,
 }
 
 /// Whom the method follows where a paper and its published code differ.
-fn variant(settings: &Settings) -> Result<Variant, LearnError> {
+pub(super) fn variant(settings: &Settings) -> Result<Variant, LearnError> {
     Ok(settings.parse("method.variant")?.unwrap_or_default())
 }
 
@@ -148,35 +123,15 @@ fn augment(settings: &Settings) -> Result<Option<GraphAugmentation>, LearnError>
     options.validate().map(Some).map_err(|error| refuse("graphs", error.to_string()))
 }
 
-/// The diffusion that the recipe asks for, after the variant that the method follows.
-pub(super) fn diffusion(settings: &Settings) -> Result<DiffusionOptions, LearnError> {
-    let own = DiffusionOptions::default();
-    let kind = settings.parse("graphs.diffusion.kind")?.unwrap_or(own.kind);
-    let epsilon = settings.parse("graphs.diffusion.epsilon")?.unwrap_or(own.epsilon);
-    let options = DiffusionOptions { kind, epsilon, variant: variant(settings)? };
-    options.validate().map_err(|error| refuse("graphs", error.to_string()))?;
-    Ok(options)
-}
-
 fn check(settings: &Settings) -> Result<(), LearnError> {
     augment(settings)?;
-    diffusion(settings)?;
+    diffused::options(settings)?;
     Ok(())
-}
-
-/// What a user should know of the shares of mass that diffusions lost.
-pub(super) fn lost_mass(epsilon: f64, mean: f64, most: f64) -> String {
-    format!(
-        "diffusion: entries below {epsilon} are left out (graphs.diffusion.epsilon), {:.2} % of the mass, {:.2} % of a node's \
-         at most",
-        100.0 * mean,
-        100.0 * most
-    )
 }
 
 fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let settings = opening.settings;
-    let (set, warnings) = graph::open(opening.name(), &opening.root())?;
+    let (set, mut warnings) = graph::open(opening.name(), &opening.root())?;
     let diffuses = opening.columns.contains(&"diffusion");
     let rule = settings
         .parse("graphs.features")?
@@ -184,12 +139,13 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let features = rule.fitted(&set);
     let described = Features::new(&features, &set)?;
     let inputs = described.columns();
-    let options = diffusion(settings)?;
-    let diffusions = if diffuses {
-        let progress = opening.display.start(set.nodes() as u64, "diffusing");
-        let diffusions = Diffusions::of(&set, &options, opening.watch(&*progress));
-        progress.finish();
-        Some(Arc::new(diffusions?))
+    let kept = if diffuses {
+        let options = diffused::options(settings)?;
+        let sizes: Vec<usize> = (0..set.len()).map(|graph| set.graph(graph).nodes()).collect();
+        let make = |watch: Watch<'_>| Diffusions::of(&set, &options, watch);
+        let (kept, reason) = Kept::open(opening, &options, &sizes, &set.fingerprint(), make)?;
+        warnings.extend(reason);
+        Some(kept)
     } else {
         None
     };
@@ -201,8 +157,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
         inputs,
         variant: variant(settings)?,
         augment: augment(settings)?,
-        diffusions,
-        epsilon: options.epsilon,
+        kept,
     };
     Ok((Box::new(graphs), warnings))
 }
@@ -210,8 +165,8 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
 impl Graphs {
     /// Batches of the graphs with their diffusions, which have the same nodes.
     fn diffused(&self) -> Result<Source, LearnError> {
-        let diffusions = self.diffusions.clone().ok_or_else(|| no_column(ENTRY.kind, &["diffusion"]))?;
-        let source = DiffusedGraphs::new(self.described.clone(), diffusions)?;
+        let kept = self.kept.as_ref().ok_or_else(|| no_column(ENTRY.kind, &["diffusion"]))?;
+        let source = DiffusedGraphs::new(self.described.clone(), Arc::clone(&kept.made))?;
         Ok(adapted(source, |batch, _| {
             let DiffusedBatch { instances, graphs, normalized, diffusion } = batch;
             let views =
@@ -240,14 +195,17 @@ impl Modality for Graphs {
     }
 
     fn note(&self) -> Option<String> {
-        let made = self.diffusions.as_ref()?;
-        let series = match made.truncated {
-            0 => String::new(),
-            graphs => {
-                format!("; {graphs} graphs of more than {EXACT_NODES} nodes by a series that is cut off")
-            }
+        let unread = match self.set.unread() {
+            [] => None,
+            files => Some(format!("no encoder here reads what {} says", files.join(" and "))),
         };
-        Some(lost_mass(self.epsilon, made.lost, made.max_lost) + &series)
+        let diffused = self.kept.as_ref().map(Kept::note);
+        let notes: Vec<String> = [unread, diffused].into_iter().flatten().collect();
+        (!notes.is_empty()).then(|| notes.join("\n"))
+    }
+
+    fn keep(&self, run: &Path) -> Result<(), LearnError> {
+        self.kept.as_ref().map_or(Ok(()), |kept| kept.keep(run))
     }
 
     fn settled(&self) -> Vec<(&'static str, Toml)> {

@@ -3,6 +3,7 @@
 //! A modality is one file: its options, how it is opened, its views and its plain part, its trivial baselines. What it goes with
 //! stands as data in its [`ModalityEntry`].
 
+mod diffused;
 pub mod graph;
 pub mod image;
 pub mod node;

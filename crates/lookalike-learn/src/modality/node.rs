@@ -1,14 +1,19 @@
 //! The nodes of one graph: all are learned from without labels, those to train on teach a linear probe, those to test on are
 //! scored, as MVGRL is on citation graphs.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use lookalike_base::progress::Cancellation;
-use lookalike_base::{Matrix, Seed};
+use lookalike_base::{Matrix, Seed, Watch};
 use lookalike_data::Split;
-use lookalike_data::graph::{Feature, FeatureRule, NodeBatch, NodeGraph, NodeSet, Subgraphs, planetoid};
+use lookalike_data::graph::{
+    self, Diffusions, Feature, FeatureRule, NodeBatch, NodeGraph, NodeSet, Subgraphs,
+};
+use lookalike_sampling::UNLABELLED;
 
-use super::graph::{DIFFUSION, diffusion, graph_error, lost_mass};
+use super::diffused::{self, Kept};
+use super::graph::graph_error;
 use super::{
     ArmKind, Baseline, BaselineRows, Beside, FitAndTest, Labelled, Labels, Measure, Modality, ModalityEntry,
     Opened, Opening, Part, Scope, Section, no_column,
@@ -30,9 +35,9 @@ const TRAINED: &[ArmKind] = &[ArmKind::Trained];
 /// The nodes of one graph in a registry.
 pub const ENTRY: ModalityEntry = ModalityEntry {
     kind: "node",
-    about: "`cora` or another of Planetoid; see [graphs](graphs.md#sets)",
+    about: "`cora` or another of Planetoid, or a folder of one's own; see [graphs](graphs.md#one-graph-of-nodes)",
     data: &[],
-    sections: &[Section { name: "graphs", keys: &[FEATURES], columns: &[] }, DIFFUSION],
+    sections: &[Section { name: "graphs", keys: &[FEATURES], columns: &[] }, diffused::SECTION],
     methods: &[],
     scores: &[
         Measure { score: "linear", arms: &[ArmKind::Raw, ArmKind::Untrained, ArmKind::Trained] },
@@ -51,12 +56,12 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
 struct Nodes {
     set: NodeSet,
     graph: Arc<NodeGraph>,
+    kept: Kept,
     seed: Seed,
-    epsilon: f64,
 }
 
 fn check(settings: &Settings) -> Result<(), LearnError> {
-    diffusion(settings)?;
+    diffused::options(settings)?;
     let rule: Option<FeatureRule> = settings.parse("graphs.features")?;
     require(
         rule.is_none_or(|rule| rule == FeatureRule::of(vec![Feature::Attributes])),
@@ -66,17 +71,19 @@ fn check(settings: &Settings) -> Result<(), LearnError> {
 }
 
 fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
-    let (set, warnings) = planetoid::open(opening.name(), &opening.root())?;
-    for (part, nodes) in [("train on", &set.train), ("test", &set.test)] {
-        if nodes.is_empty() {
+    let (set, mut warnings) = graph::open_nodes(opening.name(), &opening.root())?;
+    // Half a split is a slip; a graph without one is learned from all the same.
+    for (part, nodes, other) in [("train on", &set.train, &set.test), ("test", &set.test, &set.train)] {
+        if nodes.is_empty() && !other.is_empty() {
             return Err(graph_error(format!("the split of {} has no nodes to {part}", set.name)));
         }
     }
-    let options = diffusion(opening.settings)?;
-    let progress = opening.display.start(set.features.len() as u64, "diffusing");
-    let graph = NodeGraph::of(&set, &options, opening.watch(&*progress));
-    progress.finish();
-    let nodes = Nodes { set, graph: Arc::new(graph?), seed: opening.seed, epsilon: options.epsilon };
+    let options = diffused::options(opening.settings)?;
+    let make = |watch: Watch<'_>| Diffusions::of_nodes(&set, &options, watch);
+    let (kept, reason) = Kept::open(opening, &options, &[set.features.len()], &set.fingerprint(), make)?;
+    warnings.extend(reason);
+    let graph = Arc::new(NodeGraph::of(&set, Arc::clone(&kept.made))?);
+    let nodes = Nodes { set, graph, kept, seed: opening.seed };
     Ok((Box::new(nodes), warnings))
 }
 
@@ -129,13 +136,20 @@ impl Modality for Nodes {
     }
 
     fn note(&self) -> Option<String> {
-        Some(lost_mass(self.epsilon, self.graph.lost, self.graph.max_lost))
+        Some(self.kept.note())
     }
 
-    /// Empty where a node has no class.
+    fn keep(&self, run: &Path) -> Result<(), LearnError> {
+        self.kept.keep(run)
+    }
+
+    /// Empty where no node has a class.
     fn labels(&self, _: Split) -> Labels {
-        let labels: Option<Vec<u32>> = self.set.labels.iter().copied().collect();
-        Labels { labels: labels.unwrap_or_default(), classes: self.set.classes }
+        if self.set.labels.iter().all(Option::is_none) {
+            return Labels::default();
+        }
+        let labels = self.set.labels.iter().map(|label| label.unwrap_or(UNLABELLED)).collect();
+        Labels { labels, classes: self.set.classes }
     }
 
     fn batches(&self, columns: &[&str], _: Split, seed: Seed) -> Result<Source, LearnError> {

@@ -2,10 +2,14 @@
 //! class are left out before the hardest are chosen, mixed and compared. It needs the labels, so it is no method: it shows
 //! how much false negatives cost.
 
+use lookalike_sampling::UNLABELLED;
+
 /// Whether two instances are of one class; whoever has no label is of no class.
 pub fn same_class(labels: &[u32], one: u32, other: u32) -> bool {
-    match (labels.get(one as usize), labels.get(other as usize)) {
-        (Some(one), Some(other)) => one == other,
-        _ => false,
-    }
+    has_class(labels, one) && labels.get(one as usize) == labels.get(other as usize)
+}
+
+/// Whether an instance has a class.
+pub fn has_class(labels: &[u32], instance: u32) -> bool {
+    labels.get(instance as usize).is_some_and(|label| *label != UNLABELLED)
 }

@@ -238,14 +238,16 @@ impl FalseNegatives<'_> {
         });
     }
 
-    /// The share of those that `show` shows; `None` where it shows nothing.
+    /// The share of those that `show` shows and whose class is known, as the query's is; `None` where there is none.
     fn share(&self, show: Show<'_>) -> Option<f64> {
         let (mut found, mut all) = (0_usize, 0_usize);
         for (query, own) in self.owners.queries.iter().enumerate() {
             show(query, &mut |candidate| {
                 let other = (self.owners.candidate)(query, candidate);
-                all += 1;
-                found += usize::from(oracle::same_class(self.labels, *own, other));
+                if oracle::has_class(self.labels, *own) && oracle::has_class(self.labels, other) {
+                    all += 1;
+                    found += usize::from(oracle::same_class(self.labels, *own, other));
+                }
             });
         }
         (all > 0).then(|| found as f64 / all as f64)

@@ -6,7 +6,9 @@
 //! Σₖ θₖ Ã^k with Σ θₖ = 1, and D^(−1/2) S D^(1/2) is what a random walk does, of which each row sums to 1: that is the mass
 //! of which a share is lost where entries are left out.
 
+mod cache;
 mod dense;
+mod push;
 mod series;
 mod views;
 
@@ -14,6 +16,7 @@ pub use views::{DiffusedBatch, DiffusedGraphs};
 
 use super::augment::Variant;
 use super::graph_set::GraphSet;
+use super::node_set::NodeSet;
 use crate::error::DataError;
 use lookalike_base::Watch;
 use lookalike_kernels::sparse::Csr;
@@ -22,6 +25,31 @@ use serde::{Deserialize, Serialize};
 
 /// The diffusion of a graph of at most this many nodes is computed exactly.
 pub const EXACT_NODES: usize = 1000;
+
+/// Above this many nodes [`Solution::Auto`] takes the approximate `PageRank`: the series takes time by the square of the nodes.
+pub const SERIES_NODES: usize = 10_000;
+
+/// How the diffusion of a graph is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Solution {
+    /// `PageRank` of more than [`SERIES_NODES`] nodes approximately, everything else exactly.
+    #[default]
+    Auto,
+    /// By a solution or by eigenvalues up to [`EXACT_NODES`], above by a series.
+    Exact,
+    /// `PageRank` by pushing. An entry is never above the exact one, and below it by at most ε √d, d being the smaller degree of its two
+    /// nodes, each with an edge to itself.
+    Approximate,
+}
+
+/// What was done for a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Dense,
+    Series,
+    Push,
+}
 
 /// Which diffusion.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -48,6 +76,9 @@ pub struct DiffusionOptions {
     /// Entries of S below ε are left out; by default 10⁻⁴. With 0 all are kept.
     #[serde(default = "default_epsilon")]
     pub epsilon: f64,
+    /// How it is computed.
+    #[serde(default)]
+    pub solution: Solution,
     /// Paper or published code; in recipes `method.variant`. The published code's heat is another function, see [`Diffused`].
     #[serde(skip)]
     pub variant: Variant,
@@ -60,14 +91,15 @@ fn default_epsilon() -> f64 {
 /// `PageRank` with MVGRL's α = 0.2, entries below 10⁻⁴ left out.
 impl Default for DiffusionOptions {
     fn default() -> Self {
-        Self { kind: Diffusion::Ppr { alpha: 0.2 }, epsilon: 1e-4, variant: Variant::Paper }
+        let kind = Diffusion::Ppr { alpha: 0.2 };
+        Self { kind, epsilon: 1e-4, solution: Solution::Auto, variant: Variant::Paper }
     }
 }
 
 /// A diffusion as a sparse matrix.
 ///
 /// Up to [`EXACT_NODES`] nodes it is exact but for the entries left out. Above, it is a truncated series whose rest is below
-/// ε / 1000 of the mass, or 10⁻⁹ where ε is 0. The published code computes heat as exp(t ((A + I) D⁻¹ − 1)) entry by entry,
+/// ε / 1000 of the mass, or 10⁻⁹ where ε is 0, or [approximate](Solution). The published code computes heat as exp(t ((A + I) D⁻¹ − 1)) entry by entry,
 /// which no entry is 0 of; with [`Variant::Original`] so does this, for graphs of up to [`EXACT_NODES`] nodes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Diffused {
@@ -88,15 +120,18 @@ pub struct Diffusions {
     pub lost: f64,
     /// The greatest share left out of any node's mass.
     pub max_lost: f64,
-    /// Graphs above [`EXACT_NODES`] nodes, of which a truncated series was taken.
+    /// Graphs of which a truncated series was taken.
     pub truncated: usize,
+    /// Graphs of which an approximation was taken.
+    pub approximate: usize,
 }
 
 impl DiffusionOptions {
     /// Checks the numbers.
     ///
     /// # Errors
-    /// [`DataError::Option`] where α is not above 0 and below 1, t is not above 0 and at most 100, or ε is not from 0 to below 1.
+    /// [`DataError::Option`] where α is not above 0 and below 1, t is not above 0 and at most 100, ε is not from 0 to below 1, or an
+    /// approximation is asked for of heat, or with ε = 0.
     pub fn validate(&self) -> Result<(), DataError> {
         let (key, value, right, needed) = match self.kind {
             Diffusion::Ppr { alpha } => ("alpha", alpha, alpha > 0.0 && alpha < 1.0, "above 0 and below 1"),
@@ -113,7 +148,30 @@ impl DiffusionOptions {
                 return Err(DataError::Option { key: format!("graphs.diffusion.{key}"), problem });
             }
         }
-        Ok(())
+        let problem = match (self.solution, self.kind) {
+            (Solution::Approximate, Diffusion::Heat { .. }) => {
+                "\"approximate\" is for PageRank; heat is exact"
+            }
+            (Solution::Approximate, _) if self.epsilon == 0.0 => {
+                "\"approximate\" needs an error that is allowed: graphs.diffusion.epsilon above 0"
+            }
+            _ => return Ok(()),
+        };
+        Err(DataError::Option { key: "graphs.diffusion.solution".to_owned(), problem: problem.to_owned() })
+    }
+
+    /// What is to be done for a graph of so many nodes.
+    fn way(&self, nodes: usize) -> Way {
+        let pushes = match self.solution {
+            Solution::Auto => nodes > SERIES_NODES && self.epsilon > 0.0,
+            Solution::Exact => false,
+            Solution::Approximate => true,
+        };
+        match self.kind {
+            Diffusion::Ppr { .. } if pushes => Way::Push,
+            _ if nodes <= EXACT_NODES => Way::Dense,
+            _ => Way::Series,
+        }
     }
 }
 
@@ -134,7 +192,11 @@ pub fn diffuse(edges: &Csr, options: &DiffusionOptions, watch: Watch<'_>) -> Res
         return Err(DataError::Stopped);
     }
     let degrees: Vec<f64> = (0..nodes).map(|node| edges.row(node).len() as f64 + 1.0).collect();
+    let way = options.way(nodes);
     let rows = match (options.kind, options.variant) {
+        (Diffusion::Ppr { alpha }, _) if way == Way::Push => {
+            push::approximate(edges, &degrees, alpha, options.epsilon, watch)?
+        }
         (Diffusion::Heat { .. }, Variant::Original) if nodes > EXACT_NODES => {
             let problem = format!(
                 "the published code's heat has no zeros, so it is computed for at most {EXACT_NODES} nodes; the graph has \
@@ -145,10 +207,10 @@ pub fn diffuse(edges: &Csr, options: &DiffusionOptions, watch: Watch<'_>) -> Res
         (Diffusion::Heat { time }, Variant::Original) => {
             dense::published_heat(edges, &degrees, time, options.epsilon)
         }
-        _ if nodes <= EXACT_NODES => dense::exact(edges, &degrees, options)?,
+        _ if way == Way::Dense => dense::exact(edges, &degrees, options)?,
         _ => series::truncated(edges, &degrees, options, watch)?,
     };
-    if nodes <= EXACT_NODES {
+    if way == Way::Dense {
         watch.progress.advance(nodes as u64);
     }
     let lost = rows.iter().map(|row| row.lost).sum::<f64>() / nodes.max(1) as f64;
@@ -170,16 +232,29 @@ impl Diffusions {
             let edges = Csr::from_rows(rows, graph.nodes()).map_err(DataError::graph)?;
             diffuse(&edges, options, watch)
         });
-        let diffused = diffused.collect::<Result<Vec<_>, _>>()?;
-        let sizes = diffused.iter().map(|diffused| diffused.matrix.len());
-        let truncated = sizes.filter(|nodes| *nodes > EXACT_NODES).count();
+        Ok(Self::joined(diffused.collect::<Result<Vec<_>, _>>()?, options))
+    }
+
+    /// The diffusion of the one graph of `set`. `watch` counts nodes.
+    ///
+    /// # Errors
+    /// As [`diffuse`] has.
+    pub fn of_nodes(set: &NodeSet, options: &DiffusionOptions, watch: Watch<'_>) -> Result<Self, DataError> {
+        Ok(Self::joined(vec![diffuse(&set.edges, options, watch)?], options))
+    }
+
+    fn joined(diffused: Vec<Diffused>, options: &DiffusionOptions) -> Self {
+        let nodes = diffused.iter().map(|diffused| diffused.matrix.len()).sum::<usize>().max(1);
         let lost = diffused.iter().map(|diffused| diffused.lost * diffused.matrix.len() as f64).sum::<f64>();
-        Ok(Self {
-            lost: lost / set.nodes().max(1) as f64,
-            max_lost: diffused.iter().map(|diffused| diffused.max_lost).fold(0.0, f64::max),
-            truncated,
-            matrices: diffused.into_iter().map(|diffused| diffused.matrix).collect(),
-        })
+        let max_lost = diffused.iter().map(|diffused| diffused.max_lost).fold(0.0, f64::max);
+        let matrices = diffused.into_iter().map(|diffused| diffused.matrix).collect();
+        Self::counted(matrices, lost / nodes as f64, max_lost, options)
+    }
+
+    fn counted(matrices: Vec<Csr>, lost: f64, max_lost: f64, options: &DiffusionOptions) -> Self {
+        let count = |way| matrices.iter().filter(|matrix| options.way(matrix.len()) == way).count();
+        let (truncated, approximate) = (count(Way::Series), count(Way::Push));
+        Self { matrices, lost, max_lost, truncated, approximate }
     }
 }
 

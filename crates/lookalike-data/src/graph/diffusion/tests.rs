@@ -23,7 +23,7 @@ fn fixture() -> (Csr, Arrays) {
 }
 
 fn options(kind: Diffusion) -> DiffusionOptions {
-    DiffusionOptions { kind, epsilon: 0.0, variant: Variant::Paper }
+    DiffusionOptions { kind, epsilon: 0.0, ..DiffusionOptions::default() }
 }
 
 const PPR: Diffusion = Diffusion::Ppr { alpha: 0.2 };
@@ -184,4 +184,142 @@ fn a_stop_is_heard_within_a_large_graph_whose_progress_counts_nodes() {
     cancellation.cancel();
     let stopped = diffuse(&star(3), &options(PPR), Watch::silent(&cancellation));
     assert!(matches!(stopped, Err(DataError::Stopped)));
+}
+
+/// Checks that no entry of the approximation is above the exact one by more than rounding, or below it by more than ε √min(dᵢ, dⱼ) and the
+/// ε below which entries are left out. Returns the greatest share of that bound that was needed.
+fn assert_near(edges: &Csr, alpha: f64, epsilon: f64) -> f64 {
+    let kind = Diffusion::Ppr { alpha };
+    let exact =
+        diffused(edges, &DiffusionOptions { solution: Solution::Exact, ..options(kind) }).unwrap().matrix;
+    let approximate = DiffusionOptions { epsilon, solution: Solution::Approximate, ..options(kind) };
+    let found = diffused(edges, &approximate).unwrap();
+    let mut most = 0.0_f64;
+    for row in 0..edges.len() {
+        let mut missing = vec![0.0_f64; edges.len()];
+        exact.row_entries(row).for_each(|(to, value)| missing[to as usize] += f64::from(value));
+        for (to, value) in found.matrix.row_entries(row) {
+            assert!(f64::from(value) >= epsilon, "({row}, {to}) is {value}");
+            missing[to as usize] -= f64::from(value);
+        }
+        for (to, missing) in missing.into_iter().enumerate() {
+            let degree = edges.row(row).len().min(edges.row(to).len()) as f64 + 1.0;
+            let bound = epsilon * degree.sqrt() + epsilon;
+            assert!((-1e-6..bound + 1e-6).contains(&missing), "({row}, {to}): {missing} of {bound}");
+            most = most.max(missing / bound);
+        }
+    }
+    assert_eq!(found.matrix, found.matrix.transpose(), "S is symmetric");
+    assert!(found.lost > 0.0 && found.lost <= found.max_lost && found.max_lost < 1.0, "{found:?}");
+    most
+}
+
+#[test]
+fn pushing_keeps_its_bound_on_graphs_of_every_shape() {
+    let (edges, _) = fixture();
+    for (edges, what) in [(&edges, "small"), (&tree(300), "tree"), (&star(200), "star")] {
+        for alpha in [0.05, 0.2, 0.9] {
+            for epsilon in [1e-2, 1e-3] {
+                let share = assert_near(edges, alpha, epsilon);
+                // A bound that nothing comes near to would say little.
+                assert!(share > 0.05 || alpha > 0.5, "{what}, {alpha}, {epsilon}: {share}");
+            }
+        }
+    }
+}
+
+/// A small ε leaves nothing out: the approximation is the solution.
+#[test]
+fn pushing_with_a_small_error_ends_at_the_solution() {
+    let (edges, arrays) = fixture();
+    let options = DiffusionOptions { epsilon: 1e-9, solution: Solution::Approximate, ..options(PPR) };
+    let found = diffused(&edges, &options).unwrap();
+    assert_is(&found.matrix, arrays["ppr"].as_f32().unwrap(), 1e-6);
+    assert!(found.max_lost < 1e-6, "{}", found.max_lost);
+    let lonely = Csr::new(vec![0, 0, 0], vec![], None, 2).unwrap();
+    assert_is(&diffused(&lonely, &options).unwrap().matrix, &[1.0, 0.0, 0.0, 1.0], 1e-9);
+}
+
+#[test]
+fn pushing_gives_the_same_bits_with_any_number_of_threads() {
+    let edges = tree(2_000);
+    let options = DiffusionOptions { epsilon: 1e-3, solution: Solution::Approximate, ..options(PPR) };
+    let with = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| diffused(&edges, &options).unwrap())
+    };
+    let one = with(1);
+    assert!(one.matrix.entries() > 10_000, "{}", one.matrix.entries());
+    assert_eq!(with(3), one);
+}
+
+#[test]
+fn large_graphs_are_approximated_unless_the_recipe_says_otherwise() {
+    let way =
+        |solution, kind, epsilon, nodes| DiffusionOptions { epsilon, solution, ..options(kind) }.way(nodes);
+    for (nodes, expected) in [(1_000, Way::Dense), (10_000, Way::Series), (10_001, Way::Push)] {
+        assert_eq!(way(Solution::Auto, PPR, 1e-4, nodes), expected);
+        assert_eq!(way(Solution::Approximate, PPR, 1e-4, nodes), Way::Push);
+        assert_ne!(way(Solution::Exact, PPR, 1e-4, nodes), Way::Push);
+        assert_ne!(way(Solution::Auto, HEAT, 1e-4, nodes), Way::Push);
+        assert_ne!(way(Solution::Auto, PPR, 0.0, nodes), Way::Push);
+    }
+    let (edges, _) = fixture();
+    for (kind, epsilon, wanted) in [(HEAT, 1e-4, "is for PageRank"), (PPR, 0.0, "an error that is allowed")] {
+        let options = DiffusionOptions { solution: Solution::Approximate, epsilon, ..options(kind) };
+        let message = diffused(&edges, &options).unwrap_err().to_string();
+        assert!(message.starts_with("graphs.diffusion.solution: \"approximate\" "), "{message}");
+        assert!(message.contains(wanted), "{message}");
+    }
+}
+
+#[test]
+fn a_stop_is_heard_while_pushing_within_one_row() {
+    let edges = star(50_000);
+    let degrees: Vec<f64> = (0..edges.len()).map(|node| edges.row(node).len() as f64 + 1.0).collect();
+    let cancellation = Cancellation::new();
+    cancellation.cancel();
+    let stopped = push::approximate(&edges, &degrees, 0.2, 1e-4, Watch::silent(&cancellation));
+    assert!(matches!(stopped, Err(DataError::Stopped)));
+}
+
+#[test]
+fn diffusions_come_back_from_disk_as_they_were_and_others_do_not() {
+    let options = DiffusionOptions { epsilon: 1e-3, ..options(PPR) };
+    let [one, other] = [tree(30), star(9)].map(|edges| diffused(&edges, &options).unwrap());
+    let empty = diffused(&Csr::new(vec![0], vec![], None, 0).unwrap(), &options).unwrap();
+    let made = Diffusions::joined(vec![one, empty, other], &options);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("diffusion.safetensors");
+    let print = Diffusions::fingerprint("contents", &options);
+    let read = |sizes: &[usize], print: &str| Diffusions::read(&path, print, sizes, &options);
+    assert!(read(&[30, 0, 10], &print).unwrap_err().contains("No such file"));
+    made.write(&path, &print).unwrap();
+    assert_eq!(read(&[30, 0, 10], &print).unwrap(), made);
+    for (sizes, print, wanted) in [
+        (&[30, 0, 10][..], "other", "it is of other graphs, or of another recipe"),
+        (&[30, 0, 11], &print, "it does not hold diffusions of these graphs"),
+        (&[0, 0, 1], &print, "it does not hold"),
+    ] {
+        let reason = read(sizes, print).unwrap_err();
+        assert!(reason.starts_with(wanted), "{reason}");
+    }
+    let other_options = DiffusionOptions { epsilon: 2e-3, ..options };
+    assert_ne!(Diffusions::fingerprint("contents", &other_options), print);
+    assert_ne!(Diffusions::fingerprint("others", &options), print);
+    let whole = std::fs::read(&path).unwrap();
+    for at in (0..whole.len()).step_by(41) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0x10;
+        std::fs::write(&path, &bytes).unwrap();
+        assert!(read(&[30, 0, 10], &print).is_err(), "byte {at} was changed");
+        std::fs::write(&path, &whole[..at]).unwrap();
+        assert!(read(&[30, 0, 10], &print).is_err(), "cut at {at}");
+    }
+    std::fs::write(&path, vec![0; 3 << 20]).unwrap();
+    assert!(
+        read(&[30, 0, 10], &print)
+            .unwrap_err()
+            .starts_with("it has 3145728 bytes, and diffusions of 40 nodes have ")
+    );
 }

@@ -1,4 +1,4 @@
-//! Arrays of NumPy and compressed rows of SciPy within a pickle.
+//! Arrays of NumPy and compressed rows of `SciPy` within a pickle.
 
 use super::{GlobalCall, Pickle, Value};
 
@@ -20,7 +20,7 @@ impl CompressedRows {
     }
 }
 
-/// The matrix of SciPy in compressed rows that a value is, where it is one.
+/// The matrix of `SciPy` in compressed rows that a value is, where it is one.
 pub(in super::super) fn matrix(pickle: &Pickle<'_>, value: Value) -> Option<CompressedRows> {
     let call = pickle.call(value)?;
     if !call.module.starts_with("scipy.sparse") || !matches!(call.name, "csr_matrix" | "csr_array") {

@@ -1,4 +1,4 @@
-//! Python's pickle format, protocols 2 to 5, as far as dictionaries of lists, arrays of NumPy and matrices of SciPy need it
+//! Python's pickle format, protocols 2 to 5, as far as dictionaries of lists, arrays of NumPy and matrices of `SciPy` need it
 //! (<https://github.com/python/cpython/blob/main/Lib/pickletools.py>). It is read as data: nothing is imported and nothing is
 //! called. What Python would make by a call is kept as the call.
 //!
