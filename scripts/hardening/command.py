@@ -92,7 +92,13 @@ class Command:
         # The compiler's checks of a debug build tell where it panicked; nothing else of the environment matters.
         environment = {**os.environ, "RUST_BACKTRACE": "0", "RAYON_NUM_THREADS": "2"}
         return subprocess.Popen(
-            line, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=environment, start_new_session=True
+            line,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,
         )
 
     def run(self, arguments, folder, kill=None, file_bytes=None, seconds=MOST_SECONDS):

@@ -90,5 +90,7 @@ def all_readers(command, root, new_section, count, only):
         torture(command, reader, root, draw, count, section)
         calls = -(-count // reader.together)
         if reader.together == 1 and section.counts["refused"] < LEAST_REFUSED * calls:
-            section.find(f"only {section.counts['refused']} of {calls} changed inputs were refused: the changes tell nothing")
+            section.find(
+                f"only {section.counts['refused']} of {calls} changed inputs were refused: the changes tell nothing"
+            )
         section.close()
