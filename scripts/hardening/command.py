@@ -116,9 +116,14 @@ class Command:
             timer.start()
             killer = threading.Thread(target=kill or (lambda _: None), args=[running])
             killer.start()
-            code, peak = running.wait()
+            try:
+                code, peak = running.wait()
+            except BaseException:
+                running.kill()
+                raise
+            finally:
+                timer.cancel()
             took = time.monotonic() - began
-            timer.cancel()
             killer.join()
             texts = []
             for file in [out, errors]:
