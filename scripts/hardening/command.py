@@ -120,6 +120,7 @@ class Command:
                 code, peak = running.wait()
             except BaseException:
                 running.kill()
+                running.wait()
                 raise
             finally:
                 timer.cancel()
