@@ -5,10 +5,12 @@ use crate::error::DataError;
 use crate::image::cifar::{Cifar, CifarFiles};
 use crate::image::dataset::Split;
 use crate::image::idx::{self, Idx};
-use crate::image::registry::{self, DataOptions};
+use crate::image::registry::{self, BothParts, DataOptions};
 use crate::published::published_sha256;
 use lookalike_base::progress::ProgressDisplay;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "folder")]
+use std::sync::Arc;
 
 /// The result of a check for one file, or a warning about the whole folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,34 +35,60 @@ pub enum Verdict {
     },
     /// No sum of such a file is known, so only reading it shows whether it is right.
     Unknown,
+    /// The file, an image by its name, cannot be read, for this reason.
+    Unreadable(String),
     /// Opening the data set gave this warning.
     Warning(String),
 }
 
-/// Compares the files of data set `name` with the published ones, and opens both splits; of a `folder` every image is
+/// What a check found out of a data set.
+pub struct Checked {
+    /// Its files, where they can be compared or cannot be read, and warnings.
+    pub files: Vec<FileCheck>,
+    /// What can be read of it.
+    pub parts: BothParts,
+    /// How many files of a folder there are, those that cannot be read included.
+    pub images: Option<usize>,
+}
+
+impl Checked {
+    /// How many files cannot be read.
+    pub fn unreadable(&self) -> usize {
+        self.files.iter().filter(|file| matches!(file.verdict, Verdict::Unreadable(_))).count()
+    }
+}
+
+/// Compares the files of data set `name` with the published ones, and opens both parts; of a `folder` every image is
 /// decoded. `root` is what [`DataOptions::root`] would be. `display` shows the progress,
 /// which counts bytes.
 ///
 /// # Errors
-/// As [`registry::open`] has for either split. A sum that differs is a verdict, not an error.
-pub fn check(
-    name: &str,
-    root: Option<&Path>,
-    display: &dyn ProgressDisplay,
-) -> Result<Vec<FileCheck>, DataError> {
-    let options =
-        DataOptions { name: name.to_owned(), root: root.map(Path::to_owned), skip_corrupt: name == "folder" };
-    let mut warnings = Vec::new();
-    for split in [Split::Train, Split::Test] {
-        warnings.extend(registry::open(&options, split, display)?.1);
+/// As [`registry::open_both`] has. A sum that differs, and an image that cannot be decoded among others, is a verdict, not an error.
+pub fn check(name: &str, root: Option<&Path>, display: &dyn ProgressDisplay) -> Result<Checked, DataError> {
+    #[cfg(feature = "folder")]
+    if let Some(root) = root.filter(|root| name == "folder" && root.exists()) {
+        return check_folder(root, display);
     }
-    warnings.dedup();
-    let Some(root) = root else { return Ok(Vec::new()) };
-    let mut checks = compare(files(name, root)?, display)?;
-    checks.extend(
-        warnings.into_iter().map(|text| FileCheck { path: root.into(), verdict: Verdict::Warning(text) }),
-    );
-    Ok(checks)
+    let root_given = root.map(Path::to_owned);
+    let options =
+        DataOptions { name: name.to_owned(), root: root_given, skip_corrupt: false, test_share: None };
+    let parts = registry::open_both(&options, display)?;
+    let files = root.map_or(Ok(Vec::new()), |root| compare(files(name, root)?, display))?;
+    Ok(Checked { files, parts, images: None })
+}
+
+/// Decodes every image of a folder.
+#[cfg(feature = "folder")]
+fn check_folder(root: &Path, display: &dyn ProgressDisplay) -> Result<Checked, DataError> {
+    use crate::image::folder::{self, FolderOptions};
+    let folder = folder::open_both(root, &FolderOptions { skip_corrupt: true, test_share: None }, display)?;
+    let check = |path: PathBuf, verdict| FileCheck { path, verdict };
+    let bad = folder.left_out.into_iter().map(|(path, reason)| check(path, Verdict::Unreadable(reason)));
+    let warnings = folder.warnings.into_iter().map(|text| check(root.to_owned(), Verdict::Warning(text)));
+    let files = warnings.chain(bad).collect();
+    let (train, test) = (Arc::new(folder.train), Arc::new(folder.test));
+    let parts = BothParts { train, test, warnings: Vec::new(), note: None };
+    Ok(Checked { files, parts, images: Some(folder.files) })
 }
 
 /// The files to compare, each with the published sum where one is known.

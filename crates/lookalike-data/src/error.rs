@@ -198,6 +198,18 @@ pub enum DataError {
         /// The partial file.
         path: PathBuf,
     },
+    /// Files of a folder cannot be read, and none is to be left out.
+    #[error("{bad} of {files} files of {} cannot be read; data.skip_corrupt = true leaves them out: {named}", path.display())]
+    Unreadable {
+        /// The folder or list.
+        path: PathBuf,
+        /// How many cannot be read.
+        bad: usize,
+        /// How many there are.
+        files: usize,
+        /// The first of them, each with its reason.
+        named: String,
+    },
     /// A folder holds no images.
     #[error("{} holds no images: {hint}", path.display())]
     NoImages {

@@ -25,12 +25,12 @@ pub mod text;
 pub mod views;
 
 #[cfg(feature = "images")]
-pub use check::{FileCheck, Verdict, check};
+pub use check::{Checked, FileCheck, Verdict, check};
 pub use error::DataError;
 #[cfg(feature = "images")]
 pub use image::dataset::{Image, ImageDataset, Split};
 #[cfg(feature = "images")]
-pub use image::registry::{DataOptions, DatasetInfo, list, open};
+pub use image::registry::{BothParts, DataOptions, DatasetInfo, list, open, open_both};
 #[cfg(feature = "images")]
 pub use image::views::{ImageBatch, ImageViews, PlainImages};
 pub use loader::{BatchRequest, BatchSource, Loader, LoaderOptions};

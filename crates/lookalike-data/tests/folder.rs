@@ -4,7 +4,7 @@
 
 use image::{DynamicImage, GrayAlphaImage, ImageBuffer, ImageFormat, Luma, Rgb, RgbImage, Rgba, RgbaImage};
 use lookalike_base::Silent;
-use lookalike_data::image::folder::{ImageFolder, open};
+use lookalike_data::image::folder::{Folder, FolderOptions, ImageFolder, open, open_both};
 use lookalike_data::{DataError, ImageDataset, Split};
 use proptest::prelude::*;
 use std::fs;
@@ -96,7 +96,7 @@ fn images_directly_in_the_folder_have_no_labels() {
 
 #[test]
 fn train_and_test_are_two_splits_of_the_same_classes() {
-    for test in ["test", "val", "valid"] {
+    for test in ["test", "testing", "val", "valid", "validation", "Test"] {
         let dog = format!("{test}/dog/1.png");
         let root = folder_of(&["train/cat/1.png", "train/dog/1.png", "train/eel/1.png", &dog]);
         let (folder, warnings) = open(root.path(), Split::Test, false, &Silent).unwrap();
@@ -127,9 +127,10 @@ fn a_missing_or_doubtful_split_is_said() {
     let said =
         |names: &[&str]| open(folder_of(names).path(), Split::Test, false, &Silent).unwrap().1.join("; ");
     assert!(said(&["train/1.png"]).contains("both splits are train"));
-    assert!(said(&["test/1.png"]).contains("val and valid are read as classes"));
-    let two = said(&["train/1.png", "test/1.png", "val/1.png"]);
-    assert!(two.contains("test is the test split") && two.contains("val is ignored"), "{two}");
+    let whole = said(&["test/1.png", "valid/2.png"]);
+    assert!(whole.contains("its sub-folders test and valid are read as classes"), "{whole}");
+    let two = said(&["train/1.png", "test/1.png", "val/1.png", "cat/2.png"]);
+    assert!(two.contains("train is the train split and test the test split; ignored are cat, val"), "{two}");
 }
 
 #[test]
@@ -143,6 +144,7 @@ fn what_is_passed_over_is_counted() {
     let warnings = warnings.join("; ");
     assert_eq!(folder.classes(), ["a", "b"]);
     assert!(warnings.contains("3 files in"), "{warnings}");
+    assert!(warnings.contains("1 .csv, 1 .me, 1 .txt"), "{warnings}");
     assert!(warnings.contains("1 images directly in"), "{warnings}");
     assert!(warnings.contains("without images, which are no classes: none"), "{warnings}");
 }
@@ -160,22 +162,33 @@ fn a_link_that_leads_back_does_not_lead_astray() {
 #[test]
 fn a_folder_without_images_is_an_error_that_names_it() {
     let root = tempfile::tempdir().unwrap();
-    for name in ["a/notes.txt", "b.gif"] {
+    for name in ["a/notes.txt", "b.heic"] {
         let message = open(root.path(), Split::Train, false, &Silent).unwrap_err().to_string();
         assert!(message.contains("holds no images") && message.contains(root.path().to_str().unwrap()));
         put(root.path(), name, b"");
     }
+    let message = open(root.path(), Split::Train, false, &Silent).unwrap_err().to_string();
+    assert!(message.contains("it holds 1 .heic, 1 .txt, which are not read: convert them"), "{message}");
     let missing = root.path().join("missing");
     assert!(matches!(open(&missing, Split::Train, false, &Silent), Err(DataError::Io { .. })));
     assert!(matches!(
-        open(&root.path().join("b.gif"), Split::Train, false, &Silent),
+        open(&root.path().join("b.heic"), Split::Train, false, &Silent),
         Err(DataError::Io { .. })
     ));
 }
 
 #[test]
 fn every_format_is_read_whatever_its_name_says() {
-    for (format, name) in [(ImageFormat::Png, "a.jpg"), (ImageFormat::WebP, "a.png")] {
+    for (format, name) in [
+        (ImageFormat::Png, "a.jpg"),
+        (ImageFormat::WebP, "a.png"),
+        (ImageFormat::Tiff, "a.tif"),
+        (ImageFormat::Tiff, "a.gif"),
+        (ImageFormat::Bmp, "a.bmp"),
+        (ImageFormat::Gif, "a.GIF"),
+        (ImageFormat::Pnm, "a.ppm"),
+        (ImageFormat::Pnm, "a.jfif"),
+    ] {
         let image = decoded(name, &encode(picture(), format)).unwrap();
         assert_eq!(image, (3, 2, picture().into_raw()), "{format:?}");
     }
@@ -218,13 +231,52 @@ fn the_camera_s_orientation_is_applied() {
 fn a_file_cut_short_is_refused_wherever_it_was_cut() {
     let noisy =
         RgbImage::from_fn(40, 40, |x, y| Rgb([(x * 77 + y * 31) as u8, (x * y) as u8, (x ^ y) as u8]));
-    for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
+    // What stands behind the last pixel, and can be missing.
+    for (format, spare) in [
+        (ImageFormat::Png, 12),
+        (ImageFormat::Jpeg, 2),
+        (ImageFormat::WebP, 0),
+        (ImageFormat::Bmp, 0),
+        // Its last byte of data may hold no more than the code that ends them.
+        (ImageFormat::Gif, 3),
+        (ImageFormat::Tiff, 0),
+        (ImageFormat::Pnm, 0),
+    ] {
         let bytes = encode(noisy.clone(), format);
         decoded("a.png", &bytes).unwrap();
-        let end = if format == ImageFormat::Png { bytes.len() - 12 } else { bytes.len() };
+        let end = bytes.len() - spare;
         for cut in (0..end).step_by(7).chain([end - 1]) {
             assert!(decoded("a.png", &bytes[..cut]).is_err(), "{format:?} of {cut}/{} bytes", bytes.len());
         }
+    }
+}
+
+/// From `fixtures/progressive.py`.
+const PROGRESSIVE: &[u8] = include_bytes!("fixtures/progressive.jpg");
+
+#[test]
+fn a_jpeg_that_lacks_nothing_but_its_end_marker_is_read() {
+    let smooth =
+        RgbImage::from_fn(64, 48, |x, y| Rgb([(40 + 2 * x) as u8, (40 + 3 * y) as u8, (60 + x + y) as u8]));
+    let flat = RgbImage::from_pixel(40, 40, Rgb([9, 99, 199]));
+    for jpeg in [encode(smooth, ImageFormat::Jpeg), encode(flat, ImageFormat::Jpeg), PROGRESSIVE.to_vec()] {
+        let whole = decoded("a.jpg", &jpeg).unwrap();
+        for missing in [1, 2] {
+            assert_eq!(
+                decoded("a.jpg", &jpeg[..jpeg.len() - missing]).unwrap(),
+                whole,
+                "{missing} bytes less"
+            );
+        }
+    }
+    // Whole scans are missing.
+    let scans: Vec<usize> =
+        (0..PROGRESSIVE.len() - 1).filter(|at| PROGRESSIVE[*at..][..2] == [0xff, 0xda]).collect();
+    assert!(scans.len() > 3);
+    for scan in &scans[1..] {
+        let tables = PROGRESSIVE[..*scan].windows(2).rposition(|pair| pair == [0xff, 0xc4]).unwrap();
+        assert!(refusal("a.jpg", &PROGRESSIVE[..tables.min(*scan)]).contains("cut short"));
+        assert!(refusal("a.jpg", &PROGRESSIVE[..*scan]).contains("cut short"));
     }
 }
 
@@ -242,6 +294,9 @@ fn what_is_no_image_is_told_by_how_it_begins() {
     assert!(refusal("a.png", b"").contains("the file is empty"));
     assert!(refusal("a.png", b"hello, world").contains("[68, 65, 6c"));
     assert!(refusal("a.png", b"BM000000").contains("a.png"));
+    assert!(refusal("a.png", b"\0\0\0\x18ftypheic\0\0\0\0").contains("HEIC"));
+    assert!(refusal("a.jpg", b"\n<!DOCTYPE html><html>").contains("web page"));
+    assert!(refusal("a.jpg", b"version https://git-lfs.github.com/spec/v1\n").contains("git lfs pull"));
 }
 
 #[test]
@@ -295,6 +350,7 @@ fn many_corrupt_files_are_counted_rather_than_all_named() {
     let (folder, warnings) = open(root.path(), Split::Train, true, &Silent).unwrap();
     assert_eq!((folder.len(), folder.label(0)), (1, None));
     assert!(warnings.last().unwrap().contains("5 more"), "{warnings:?}");
+    assert!(warnings.iter().any(|warning| warning.contains("25 of 26 files")), "counted once: {warnings:?}");
 }
 
 #[test]
@@ -302,7 +358,151 @@ fn a_folder_of_nothing_but_corrupt_files_is_an_error() {
     let root = tempfile::tempdir().unwrap();
     put(root.path(), "a/1.png", b"");
     let error = open(root.path(), Split::Train, true, &Silent).unwrap_err();
-    assert!(error.to_string().contains("none of its 1 files can be decoded"), "{error}");
+    let error = error.to_string();
+    assert!(
+        error.contains("none of its files can be decoded") && error.contains("the file is empty"),
+        "{error}"
+    );
+}
+
+/// A folder with links and a pipe under names of images beside two good files.
+#[cfg(unix)]
+fn folder_of_odd_entries() -> tempfile::TempDir {
+    use std::os::unix::fs::symlink;
+    let root = folder_of(&["train/a/1.png", "train/b/2.png", "test/a/1.png", "test/b/2.png"]);
+    let train = root.path().join("train");
+    symlink("/nowhere/object.png", train.join("a/gone.png")).unwrap();
+    symlink("self.png", train.join("a/self.png")).unwrap();
+    symlink("../a", train.join("a/round")).unwrap();
+    symlink("..", train.join("whole")).unwrap();
+    symlink("1.png", train.join("a/good.png")).unwrap();
+    let pipe = std::process::Command::new("mkfifo").arg(train.join("b/pipe.jpg")).status().unwrap();
+    assert!(pipe.success());
+    root
+}
+
+#[cfg(unix)]
+#[test]
+fn links_that_lead_nowhere_and_pipes_are_named_and_left_out_where_that_is_asked_for() {
+    let root = folder_of_odd_entries();
+    let message = open(root.path(), Split::Train, false, &Silent).unwrap_err().to_string();
+    for said in [
+        "3 of 8 files",
+        "data.skip_corrupt = true",
+        "gone.png: is a link to /nowhere/object.png, which is not there",
+        "self.png: is a link to self.png, which cannot be reached",
+        "pipe.jpg: is a pipe",
+    ] {
+        assert!(message.contains(said), "{message}");
+    }
+    let (folder, warnings) = open(root.path(), Split::Train, true, &Silent).unwrap();
+    assert_eq!((folder.len(), folder.classes().len()), (3, 2));
+    assert!(warnings.iter().any(|warning| warning.contains("2 links to folders")), "{warnings:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_became_a_pipe_is_an_error_and_no_wait() {
+    let root = folder_of(&["1.png", "2.png"]);
+    let (folder, _) = open(root.path(), Split::Train, false, &Silent).unwrap();
+    fs::remove_file(root.path().join("1.png")).unwrap();
+    std::process::Command::new("mkfifo").arg(root.path().join("1.png")).status().unwrap();
+    assert!(folder.image(0).unwrap_err().to_string().contains("1.png"));
+    assert!(folder.image(1).is_ok());
+}
+
+/// A list beside the pictures that it may name.
+fn list_of(name: &str, text: &str) -> (tempfile::TempDir, std::path::PathBuf) {
+    let root = folder_of(&["cat/1.png", "cat/2.png", "dog/1.png", "3.png"]);
+    let path = root.path().join(name);
+    fs::write(&path, text).unwrap();
+    (root, path)
+}
+
+#[test]
+fn a_list_names_images_classes_and_parts() {
+    let texts = [
+        ("list.csv", "cat/1.png,cat,train\n3.png,,train\ndog/1.png,dog,train\ncat/2.png,cat,test\n"),
+        (
+            "list.csv",
+            "\u{feff}Path,Label,Split\ncat/1.png,cat,Train\n3.png,,train\n\"dog/1.png\",dog,train\ncat/2.png,cat,val\n",
+        ),
+        (
+            "list.tsv",
+            "split\tclass\tfile\ntrain\tcat\tcat/1.png\ntrain\t\t3.png\ntrain\tdog\tdog/1.png\ntest\tcat\tcat/2.png\n",
+        ),
+        (
+            "list.txt",
+            "cat/1.png;cat;train\r\n3.png;;train\r\ndog/1.png;dog;train\r\ncat/2.png;cat;validation\r\n",
+        ),
+    ];
+    for (name, text) in texts {
+        let (_root, path) = list_of(name, text);
+        let (train, warnings) = open(&path, Split::Train, false, &Silent).unwrap();
+        assert!(warnings.is_empty(), "{warnings:?}");
+        assert_eq!(
+            (train.classes(), labels(&train)),
+            (&["cat".to_owned(), "dog".to_owned()][..], vec![Some(0), None, Some(1)])
+        );
+        assert!(train.image(1).is_ok() && train.name() == "list/train");
+        let (test, _) = open(&path, Split::Test, false, &Silent).unwrap();
+        assert_eq!(labels(&test), [Some(0)]);
+    }
+    let (_root, path) = list_of("list.csv", "3.png\ncat/1.png\n");
+    let (set, warnings) = open(&path, Split::Test, false, &Silent).unwrap();
+    assert_eq!((labels(&set), set.classes().len(), set.serves_both()), (vec![None, None], 0, true));
+    assert!(warnings[0].contains("both splits are the whole list"), "{warnings:?}");
+}
+
+#[test]
+fn a_line_of_a_list_that_names_no_image_is_told() {
+    let message = |text: &str| {
+        let (_root, path) = list_of("list.csv", text);
+        open(&path, Split::Train, false, &Silent).unwrap_err().to_string()
+    };
+    assert!(message("path,label\n,cat\n").contains("line 2: it names no image"));
+    assert!(message("3.png,a\n3.png,b\n").contains("line 2:"));
+    assert!(message("3.png,a,trian\n").contains("its split is \"trian\", and should be train"));
+    let gone = message("3.png,a\ngone.png,a\ncat,a\n");
+    assert!(
+        gone.contains("2 of 3 files")
+            && gone.contains("gone.png: is not there")
+            && gone.contains("cat: is a folder"),
+        "{gone}"
+    );
+    assert!(message("").contains("holds no images"));
+}
+
+#[test]
+fn a_share_is_drawn_from_each_class_and_always_the_same() {
+    let names: Vec<String> =
+        (0..40).map(|i| format!("{}/{i:02}.png", if i < 30 { "many" } else { "few" })).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).chain(["lone/1.png"]).collect();
+    let root = folder_of(&names);
+    let split = || {
+        let options = FolderOptions { skip_corrupt: false, test_share: Some(0.2) };
+        open_both(root.path(), &options, &Silent).unwrap()
+    };
+    let Folder { train, test, warnings, note, .. } = split();
+    let count = |set: &ImageFolder, class| labels(set).iter().filter(|label| **label == Some(class)).count();
+    assert_eq!(train.classes(), ["few", "lone", "many"]);
+    assert_eq!([0, 1, 2].map(|class| (count(&train, class), count(&test, class))), [(8, 2), (1, 0), (24, 6)]);
+    assert!(warnings.is_empty() && !test.serves_both(), "{warnings:?}");
+    assert!(note.unwrap().contains("33 images to train on, 8 to test"));
+    let again = split();
+    assert_eq!(again.test.fingerprint().unwrap(), test.fingerprint().unwrap());
+    assert_ne!(train.fingerprint().unwrap(), test.fingerprint().unwrap());
+}
+
+#[test]
+fn a_share_of_what_has_a_part_to_test_on_is_refused() {
+    let root = folder_of(&["train/a/1.png", "train/a/2.png", "test/a/1.png"]);
+    let message = |share| {
+        let options = FolderOptions { skip_corrupt: false, test_share: Some(share) };
+        open_both(root.path(), &options, &Silent).unwrap_err().to_string()
+    };
+    assert!(message(0.5).starts_with("data.test_share: splits a part off"), "{}", message(0.5));
+    assert!(message(1.0).contains("below 1"));
 }
 
 proptest! {
@@ -310,7 +510,15 @@ proptest! {
 
     #[test]
     fn damage_never_panics(
-        format in prop::sample::select(vec![ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP]),
+        format in prop::sample::select(vec![
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::WebP,
+            ImageFormat::Tiff,
+            ImageFormat::Bmp,
+            ImageFormat::Gif,
+            ImageFormat::Pnm,
+        ]),
         damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
     ) {
         let mut bytes = encode(picture(), format);

@@ -181,18 +181,29 @@ fn doubled_one_way_and_looped_edges_are_mended_and_said() {
 }
 
 #[test]
-fn a_graph_without_edges_is_read_and_one_without_nodes_refused() {
+fn a_graph_may_have_no_edges_and_where_graphs_are_labelled_no_nodes() {
     let (set, _) = opened(&[("_A.txt", "1, 2\n2, 1\n")]).unwrap();
     assert_eq!((set.graph(1).nodes(), set.graph(1).edges()), (3, 0));
     let (set, _) = opened(&[("_A.txt", "\n")]).unwrap();
     assert_eq!(set.edges(), 0);
     let indicator = "X_graph_indicator.txt, line ";
-    let skips = format!("{indicator}4: graph 3 follows graph 1; graph 2 has no nodes");
-    assert_refused(&[("_graph_indicator.txt", "1\n1\n1\n3\n3\n3\n")], &skips);
+    let skipped = ("_graph_indicator.txt", "2\n2\n2\n5\n5\n5\n");
+    let (set, warnings) = opened(&[skipped, ("_graph_labels.txt", "1\n-1\n1\n1\n-1\n")]).unwrap();
+    assert_eq!((set.len(), set.nodes()), (5, 6));
+    let nodes = |set: &GraphSet| (0..set.len()).map(|graph| set.graph(graph).nodes()).collect::<Vec<_>>();
+    assert_eq!((nodes(&set), set.labels().unwrap()), (vec![0, 3, 0, 0, 3], &[1, 0, 1, 1, 0][..]));
+    let said = "3 graphs of X have no nodes, the first of them is the 1. of the file; they stay in the set, and nothing tells them apart";
+    assert_eq!(warnings, [said]);
+    assert_eq!(set.sizes()[2], [0.0, 0.0]);
+    assert_refused(&[skipped], &format!("{indicator}4: graph 5 follows graph 2, and 2 graphs have labels"));
+    let slip = "they have no labels that would tell graphs without nodes from a slip";
     assert_refused(
-        &[("_graph_indicator.txt", "2\n2\n")],
-        &format!("{indicator}1: graph 2 follows graph 0; graph 1 has no nodes"),
+        &[skipped, ("_graph_labels.txt", "")],
+        &format!("{indicator}1: graph 2 begins the file, and {slip}"),
     );
+    let (set, warnings) = gin("3\n1 4\n0 0\n0 5\n1 5\n0 0\n").unwrap();
+    assert_eq!((nodes(&set), warnings.len()), (vec![1, 0, 1], 1));
+    assert_eq!(gin("1\n0 5\n").unwrap_err(), "no graph of X has a node");
 }
 
 #[test]
@@ -204,7 +215,11 @@ fn an_indicator_that_is_not_sorted_or_no_number_is_refused_with_its_line() {
     );
     assert_refused(
         &[("_graph_indicator.txt", "0\n0\n")],
-        &format!("{at}1: graph 0 follows graph 0; nodes must be sorted by graph"),
+        &format!("{at}1: graphs are numbered from 1, and the file begins with 0"),
+    );
+    assert_refused(
+        &[("_graph_indicator.txt", "1\n-1\n")],
+        &format!("{at}2: graph -1 follows graph 1; nodes must be sorted by graph, numbered from 1"),
     );
     assert_refused(
         &[("_graph_indicator.txt", "1\none\n")],
@@ -220,12 +235,19 @@ fn nodes_that_do_not_exist_and_edges_between_graphs_are_refused_with_their_line(
         &[("_A.txt", "1, 2\n7, 6\n")],
         &format!("{at}2: node 7 does not exist; the graph indicator lists nodes 1 to 6"),
     );
-    assert_refused(&[("_A.txt", "1, 2\n0, 1\n")], &format!("{at}2: node 0 does not exist"));
+    for (line, node) in [("0, 1", 0), ("-1, 2", -1)] {
+        assert_refused(
+            &[("_A.txt", &format!("1, 2\n{line}\n"))],
+            &format!(
+                "{at}2: node {node} does not exist; the graph indicator lists nodes 1 to 6, numbered from 1"
+            ),
+        );
+    }
     assert_refused(
         &[("_A.txt", "3, 4\n")],
         &format!("{at}1: the edge joins node 3 of graph 1 and node 4 of graph 2"),
     );
-    for line in ["1 2", "1, 2, 3", "-1, 2", "1.0, 2", "1,", "99999999999999999999, 1"] {
+    for line in ["1 2", "1, 2, 3", "1.5, 2", "1,", "1, 2,,", "99999999999999999999, 1"] {
         assert_refused(
             &[("_A.txt", line)],
             &format!("{at}1: expected an edge as two nodes, `from, to`, found {line:?}"),
@@ -248,8 +270,19 @@ fn too_few_and_too_many_labels_are_refused_with_their_line() {
         "X_node_labels.txt, line 1: the file ends after 1 lines, but there are 6 nodes",
     );
     assert_refused(
-        &[("_node_labels.txt", "3, 0\n")],
-        "X_node_labels.txt, line 1: expected the label of a node alone on the line, found \"3, 0\"",
+        &[("_graph_labels.txt", "1, 2, 3\n-1, 2, 3\n")],
+        "X_graph_labels.txt, line 1: 3 labels a graph; a graph has one label, so keep one column",
+    );
+    for label in ["0.5", "one", "nan", ""] {
+        assert_refused(&[("_node_labels.txt", &format!("0,1\n2,{label}\n"))], "X_node_labels.txt, line 2: ");
+    }
+    assert_refused(
+        &[("_node_labels.txt", "0\n0.5\n")],
+        "X_node_labels.txt, line 2: expected the label of a node, a whole number, found \"0.5\"",
+    );
+    assert_refused(
+        &[("_node_labels.txt", "0, 1\n0\n")],
+        "X_node_labels.txt, line 2: 1 labels, but the first node has 2",
     );
     let at = "X_node_attributes.txt, line ";
     assert_refused(
@@ -323,7 +356,7 @@ fn what_gin_s_format_does_not_allow_is_refused_with_its_line() {
         ("4294967295\n1 0\n0 0\n", "line 3: the file ends after 1 of 4294967295 graphs"),
         ("1\n9000000000 0\n", "line 2: 9000000000 more nodes exceed the limit of 4294967295"),
         ("1\n4000000000 0\n0 0\n", "line 3: the file ends after 1 of 4000000000 nodes"),
-        ("1\n0 0\n", "line 2: graph 0 has 0 nodes"),
+        ("1\n-1 0\n", "line 2: graph 0 has -1 nodes; expected 0 or more"),
         ("1\n1\n0 0\n", "line 2: a graph must begin with two integers"),
         ("1\n2 0\n0 1 1\n0 1 2\n", "line 4: node 2 does not exist; the graph has nodes 0 to 1"),
         ("1\n2 0\n0 2 1\n0 0\n", "line 3: expected a neighbour, found the end of the line"),
@@ -336,6 +369,63 @@ fn what_gin_s_format_does_not_allow_is_refused_with_its_line() {
         let message = gin(text).map_or_else(|message| message, |_| "it was opened".to_owned());
         assert!(message.contains(wanted), "{text:?}: {message}");
     }
+}
+
+#[test]
+fn files_as_other_programs_write_them_say_the_same() {
+    let changed = |change: &dyn Fn(&str) -> String| {
+        let texts: Vec<_> = SMALL.iter().map(|(name, text)| (*name, change(text))).collect();
+        let texts: Vec<_> = texts.iter().map(|(name, text)| (*name, text.as_str())).collect();
+        assert_is_small(&opened(&texts).unwrap().0);
+    };
+    changed(&|text| format!("\u{feff}{text}"));
+    changed(&|text| text.replace('\n', ",\n"));
+    // As NumPy's `savetxt` writes numbers of any kind.
+    let decimal = |field: &str| field.trim().parse::<f64>().map(|value| format!("{value:.18e}")).unwrap();
+    changed(&|text| {
+        let line = |line: &str| line.split(',').map(decimal).collect::<Vec<_>>().join(", ") + "\n";
+        text.lines().map(line).collect()
+    });
+    let (set, _) = gin(&format!("\u{feff}{}", GIN.replace("3 7", "3.0 7.0"))).unwrap();
+    assert_eq!(set, gin(GIN).unwrap().0);
+}
+
+#[test]
+fn labels_of_nodes_in_several_columns_stand_one_hot_side_by_side() {
+    let columns = ("_node_labels.txt", "0, 3\n2, 3\n2, 3\n5, -1\n0, 3\n0, 3\n");
+    let (set, _) = opened(&[columns]).unwrap();
+    let labels = set.node_labels().unwrap();
+    assert_eq!((labels.names.join(" "), labels.columns), ("1:0 1:2 1:5 2:-1 2:3".to_owned(), 2));
+    assert_eq!((labels.of(0), labels.of(3)), (&[0, 4][..], &[2, 3][..]));
+    let rule = rule(&[Feature::NodeLabels]);
+    let features = Features::new(&rule, &set).unwrap();
+    assert_eq!(features.columns(), 5);
+    let expected = [[0.0, 0.0, 1.0, 1.0, 0.0], [1.0, 0.0, 0.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0, 1.0]];
+    assert_eq!(features.of(&set, set.graph(1)), expected.concat());
+    let histograms = [[1.0, 2.0, 0.0, 0.0, 3.0], [2.0, 0.0, 1.0, 1.0, 2.0]];
+    assert_eq!(set.label_histograms().unwrap().rows().values(), histograms.concat());
+    // The labels that a run has columns for are known by their column too.
+    let fitted = rule.fitted(&set);
+    assert_eq!(Features::new(&fitted, &set).unwrap(), features);
+    let (single, _) = opened(&[]).unwrap();
+    let message = Features::new(&fitted, &single).unwrap_err().to_string();
+    assert!(
+        message.contains("X has nodes labelled 0, but none of the 5 columns is for that label"),
+        "{message}"
+    );
+    assert_ne!(set.fingerprint(), single.fingerprint());
+}
+
+#[test]
+fn files_that_say_more_than_is_read_are_named() {
+    let mut all = files(&[]);
+    all.push(("X_edge_labels.txt".to_owned(), "0\n".repeat(8)));
+    let (set, _) = graph::open("X", folder(&all).path()).unwrap();
+    assert_eq!(set.unread(), ["X_edge_labels.txt"]);
+    let root = tempfile::tempdir().unwrap();
+    fs::write(root.path().join("X.zip"), zipped("X/", &all)).unwrap();
+    assert_eq!(graph::open("X", root.path()).unwrap().0.unread(), ["X_edge_labels.txt"]);
+    assert!(opened(&[]).unwrap().0.unread().is_empty());
 }
 
 fn rule(parts: &[Feature]) -> FeatureRule {

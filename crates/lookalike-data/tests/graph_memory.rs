@@ -77,7 +77,14 @@ fn a_hostile_pickle_takes_memory_in_proportion_to_its_length() {
         let file = format!("ind.tiny.{part}");
         fs::copy(fixture.join(&file), folder.path().join(file)).unwrap();
     }
-    let pieces: [(&str, Piece); 9] = [
+    let long = |at: u32| {
+        if at == 0 {
+            [&b"T\x00\x10\x00\x00"[..], &[b'm'; 4096], b"\x94"].concat()
+        } else {
+            b"h\0h\0\x93".to_vec()
+        }
+    };
+    let pieces: [(&str, Piece); 11] = [
         ("lists", |_| b"]".to_vec()),
         ("tuples of one", |at| if at == 0 { b"N".to_vec() } else { b"\x85".to_vec() }),
         ("calls", |_| b"))R".to_vec()),
@@ -86,6 +93,8 @@ fn a_hostile_pickle_takes_memory_in_proportion_to_its_length() {
         ("`None` in a list", |at| if at == 0 { b"]".to_vec() } else { b"Na".to_vec() }),
         ("entries of a dictionary", |at| if at == 0 { b"}".to_vec() } else { b"NNs".to_vec() }),
         ("numbered values", |key| if key == 0 { b"N".to_vec() } else { numbered(key) }),
+        ("values numbered in their order", |at| if at == 0 { b"N".to_vec() } else { b"\x94".to_vec() }),
+        ("long names", long),
         ("lists with numbers", |key| [b"]".to_vec(), numbered(key)].concat()),
     ];
     for (what, piece) in pieces {

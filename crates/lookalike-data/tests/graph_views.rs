@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
-use lookalike_base::{Seed, Silent};
+use lookalike_base::{Seed, Watch};
 use lookalike_data::graph::{
     self, DescribedGraphs, DiffusedGraphs, Diffusion, DiffusionOptions, Diffusions, FeatureRule, Features,
     GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs,
@@ -111,7 +111,7 @@ fn diffusions_follow_their_graphs_into_a_batch() {
     let set = rings();
     let options =
         DiffusionOptions { kind: Diffusion::Ppr { alpha: 0.2 }, epsilon: 1e-4, variant: Variant::Paper };
-    let diffusions = Arc::new(Diffusions::of(&set, &options, &Silent).unwrap());
+    let diffusions = Arc::new(Diffusions::of(&set, &options, Watch::default()).unwrap());
     let batch = DiffusedGraphs::new(described(), Arc::clone(&diffusions))
         .unwrap()
         .batch(&request(&[3, 1], 0))

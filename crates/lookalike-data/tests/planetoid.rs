@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
 use lookalike_base::Seed;
-use lookalike_base::Silent;
+use lookalike_base::Watch;
 use lookalike_data::graph::{DiffusionOptions, NodeGraph, NodeSet, Subgraphs, planetoid};
 use lookalike_data::{BatchRequest, BatchSource};
 use lookalike_kernels::sparse::Csr;
@@ -179,7 +179,7 @@ fn cora_has_the_published_nodes_edges_and_split() {
 #[test]
 fn a_sub_graph_has_the_entries_of_the_whole_and_its_corruption_the_rows_of_other_nodes() {
     let (set, _) = planetoid::open("tiny", &fixture()).unwrap();
-    let graph = Arc::new(NodeGraph::of(&set, &DiffusionOptions::default(), &Silent).unwrap());
+    let graph = Arc::new(NodeGraph::of(&set, &DiffusionOptions::default(), Watch::default()).unwrap());
     let row = |features: &Csr, row: usize| features.row_entries(row).collect::<Vec<_>>();
     for node in 0..graph.nodes() {
         let sum: f32 = row(&graph.features, node).iter().map(|(_, value)| value).sum();

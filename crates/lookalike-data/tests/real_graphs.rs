@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may stop where a promise is broken")]
 
-use lookalike_base::Silent;
+use lookalike_base::Watch;
 use lookalike_data::graph::{
     self, Diffusion, DiffusionOptions, Diffusions, FeatureRule, Features, GraphSet, Variant,
 };
@@ -76,7 +76,7 @@ fn diffusions_of_mutag_keep_nearly_all_of_the_mass() {
     let Some((set, _)) = open("MUTAG") else { return };
     for kind in [Diffusion::Ppr { alpha: 0.2 }, Diffusion::Heat { time: 5.0 }] {
         let options = DiffusionOptions { kind, epsilon: 1e-4, variant: Variant::Paper };
-        let found = Diffusions::of(&set, &options, &Silent).unwrap();
+        let found = Diffusions::of(&set, &options, Watch::default()).unwrap();
         assert_eq!((found.matrices.len(), found.truncated), (188, 0));
         assert!(found.lost < 1e-3 && found.max_lost < 1e-2, "{} {}", found.lost, found.max_lost);
     }

@@ -16,7 +16,8 @@ const FASHION: &str = "fashion-mnist";
 /// The set `name`, whose files are in `folder`.
 fn open(name: &str, folder: &str, split: Split) -> Option<Arc<dyn ImageDataset>> {
     let root = real_data::folder(folder)?;
-    let options = DataOptions { name: name.to_owned(), root: Some(root), skip_corrupt: false };
+    let options =
+        DataOptions { name: name.to_owned(), root: Some(root), skip_corrupt: false, test_share: None };
     let (dataset, warnings) = lookalike_data::open(&options, split, &Silent).unwrap();
     assert_eq!(warnings, Vec::<String>::new());
     Some(dataset)

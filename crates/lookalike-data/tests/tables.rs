@@ -14,7 +14,12 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 fn open(name: &str, root: &Path, split: Split) -> Result<Arc<dyn ImageDataset>, String> {
-    let options = DataOptions { name: name.to_owned(), root: Some(root.to_owned()), skip_corrupt: false };
+    let options = DataOptions {
+        name: name.to_owned(),
+        root: Some(root.to_owned()),
+        skip_corrupt: false,
+        test_share: None,
+    };
     lookalike_data::open(&options, split, &Silent)
         .map(|(dataset, _)| dataset)
         .map_err(|error| error.to_string())

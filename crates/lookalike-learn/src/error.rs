@@ -123,7 +123,9 @@ fn members(instances: &[u32], names: &[String]) -> String {
 impl From<lookalike_data::DataError> for LearnError {
     fn from(error: lookalike_data::DataError) -> Self {
         match error {
-            lookalike_data::DataError::Cancelled { .. } => Self::Cancelled,
+            lookalike_data::DataError::Cancelled { .. } | lookalike_data::DataError::Stopped => {
+                Self::Cancelled
+            }
             error => Self::Data(error),
         }
     }

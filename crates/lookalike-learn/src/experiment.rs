@@ -25,8 +25,8 @@ use crate::sections::Keep;
 use crate::train::checkpoint::{Checkpoints, KEPT};
 use crate::train::development::{BEST, Development};
 use crate::train::result::{self, Found, RunResult};
-use crate::train::trainer::{TrainOptions, Trainer, read_plan};
-use crate::train::{Chunk, LeftOut, freeze};
+use crate::train::trainer::{TrainOptions, Trainer};
+use crate::train::{Chunk, LeftOut, freeze, read_plan};
 use crate::weights::Start;
 
 /// What embeddings of a run's rows are called, and their classes.
@@ -59,27 +59,30 @@ impl Experiment {
         registry: &Registry,
         display: Arc<dyn ProgressDisplay>,
     ) -> Result<(Self, Vec<String>), LearnError> {
-        Self::open_of(recipe, registry, display, None)
+        Self::open_in(None, recipe, registry, display, &Cancellation::new())
     }
 
-    /// As [`Experiment::open`], with the instances that `run` began with: those that cannot be read any more keep their numbers.
+    /// [`Experiment::open`] in the folder of a run, where it has one, until `cancellation` asks it to stop. What the folder keeps
+    /// of the data is not made again, and instances that cannot be read any more keep their numbers.
     ///
     /// # Errors
-    /// As [`Experiment::open`].
-    pub fn open_of(
+    /// As [`Experiment::open`], and [`LearnError::Cancelled`].
+    pub fn open_in(
+        run: Option<&Path>,
         recipe: ValidRecipe,
         registry: &Registry,
         display: Arc<dyn ProgressDisplay>,
-        run: Option<&Path>,
+        cancellation: &Cancellation,
     ) -> Result<(Self, Vec<String>), LearnError> {
         let device = engine::open(recipe.device())?;
         let (modality, warnings) = (recipe.choice().modality.open)(&Opening {
             settings: recipe.settings(),
             columns: recipe.columns(),
             display: &*display,
+            cancellation,
+            run,
             seed: recipe.seed(),
             loader: recipe.loader(),
-            run,
         })?;
         let recipe = recipe.settled(modality.settled());
         let scores = registry.scores.clone();

@@ -49,7 +49,10 @@ pub(crate) fn labels(
 }
 
 /// Checks that a classification score has something to tell apart: rows, labels, and two classes among them.
-pub(crate) fn classifiable(
+///
+/// # Errors
+/// [`MetricError::Undefined`] says which of them there is not.
+pub fn classifiable(
     score: &'static str,
     train_labels: &[u32],
     test_labels: &[u32],

@@ -5,12 +5,13 @@
 //! weight exp(s / τ); the class with the greatest sum wins. Ties of similarity go to the lower train row, ties of the
 //! sum to the lower class.
 
-use lookalike_base::Rows;
-use lookalike_kernels::{NEVER, top_k};
+use lookalike_base::{Cancellation, Matrix, Rows};
+use lookalike_kernels::{NEVER, PiecewiseTopK, TopK, top_k};
 use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::check;
+use crate::classified::Classified;
 use crate::error::MetricError;
 
 /// How neighbours vote. The default, k = 200 and τ = 0.1, is what the demonstration code of MoCo uses on CIFAR-10.
@@ -50,10 +51,12 @@ pub struct KnnPredictions {
 }
 
 /// How often the neighbours are right.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KnnAccuracy {
     /// Share of test rows whose class was predicted, from 0 to 1.
     pub accuracy: f64,
+    /// The same class by class.
+    pub classified: Classified,
     /// Neighbours that voted: what was asked for, or all train rows where there are fewer.
     pub k: usize,
     /// Whether `k` was lowered to the number of train rows.
@@ -87,18 +90,86 @@ pub fn knn_classify(
     let database = check::normalized("train rows", train)?;
     let queries = check::normalized("test rows", test)?;
     let best = top_k(queries.rows().values(), database.rows().values(), train.columns(), k, false, NEVER)?;
-    let labels = best
-        .indices
-        .par_chunks(k)
-        .zip(best.similarities.par_chunks(k))
-        .map_init(
-            || vec![0.0; classes],
-            |votes, (neighbors, similarities)| {
-                vote(neighbors, similarities, train_labels, options.temperature, votes)
-            },
-        )
-        .collect();
-    Ok(KnnPredictions { labels, k })
+    Ok(election(&best, train_labels, classes, options))
+}
+
+/// The classes that the neighbours of each test row vote for.
+fn election(best: &TopK, labels: &[u32], classes: usize, options: &KnnOptions) -> KnnPredictions {
+    let k = best.k;
+    let neighbors = best.indices.par_chunks(k).zip(best.similarities.par_chunks(k));
+    let votes = neighbors.map_init(
+        || vec![0.0; classes],
+        |votes, (neighbors, similarities)| vote(neighbors, similarities, labels, options.temperature, votes),
+    );
+    KnnPredictions { labels: votes.collect(), k }
+}
+
+/// [`knn_classify`] by train rows that come in pieces, so that they need not fit into memory: the same classes as by all of them at
+/// once.
+///
+/// It holds the test rows once, and of a train piece two copies while it is compared.
+pub struct PiecewiseKnn<'a> {
+    search: PiecewiseTopK,
+    columns: usize,
+    labels: &'a [u32],
+    classes: usize,
+    options: KnnOptions,
+    offered: usize,
+}
+
+impl<'a> PiecewiseKnn<'a> {
+    /// A classification of the rows of `test` by train rows with these labels, none of which has come yet.
+    ///
+    /// # Errors
+    /// As [`knn_classify`].
+    pub fn new(
+        mut test: Matrix,
+        labels: &'a [u32],
+        classes: usize,
+        options: &KnnOptions,
+    ) -> Result<Self, MetricError> {
+        options.check()?;
+        check::labels("train rows", labels.len(), labels, classes)?;
+        if labels.is_empty() {
+            return Err(MetricError::undefined("kNN classification", "there are no train rows"));
+        }
+        check::finite("test rows", test.rows())?;
+        test.normalize_rows();
+        let (columns, k) = (test.columns(), options.k.min(labels.len()));
+        let search = PiecewiseTopK::new(test.rows().values(), columns, k)?;
+        Ok(Self { search, columns, labels, classes, options: *options, offered: 0 })
+    }
+
+    /// Compares the test rows with the next train rows.
+    ///
+    /// # Shapes
+    /// As many columns as the test rows; all pieces together as many rows as there are labels.
+    ///
+    /// # Errors
+    /// Where rows do not fit or are not finite; [`MetricError::Cancelled`] where it was asked to stop.
+    pub fn offer(&mut self, mut rows: Matrix, cancellation: &Cancellation) -> Result<(), MetricError> {
+        if rows.columns() != self.columns {
+            let (first_columns, second_columns) = (rows.columns(), self.columns);
+            let (first, second) = ("train rows", "test rows");
+            return Err(MetricError::Dimensions { first, first_columns, second, second_columns });
+        }
+        check::finite("train rows", rows.rows())?;
+        rows.normalize_rows();
+        self.offered += rows.len();
+        Ok(self.search.offer(rows.rows().values(), &|| cancellation.is_cancelled())?)
+    }
+
+    /// The class of each test row.
+    ///
+    /// # Errors
+    /// [`MetricError::Length`] where other than one train row a label came.
+    pub fn finish(self) -> Result<KnnPredictions, MetricError> {
+        if self.offered != self.labels.len() {
+            let (found, expected) = (self.labels.len(), self.offered);
+            return Err(MetricError::Length { what: "labels", found, expected, of: "train rows" });
+        }
+        Ok(election(&self.search.finish()?, self.labels, self.classes, &self.options))
+    }
 }
 
 /// Share of test rows whose class [`knn_classify`] predicts.
@@ -116,8 +187,10 @@ pub fn knn_accuracy(
     check::classifiable("kNN accuracy", train_labels, test_labels)?;
     check::labels("test rows", test.len(), test_labels, classes)?;
     let predicted = knn_classify(train, train_labels, test, classes, options)?;
+    let classified = Classified::of(&predicted.labels, test_labels, classes)?;
     Ok(KnnAccuracy {
-        accuracy: check::share_equal(&predicted.labels, test_labels),
+        accuracy: classified.accuracy,
+        classified,
         k: predicted.k,
         k_lowered: predicted.k < options.k,
         temperature: options.temperature,
@@ -158,6 +231,26 @@ mod tests {
         assert_eq!(classify(0.1), [0]);
         assert_eq!(classify(10.0), [1]);
         assert_eq!(classify(1e-6), [0]);
+    }
+
+    #[test]
+    fn train_rows_in_pieces_give_the_classes_of_all_at_once() {
+        let mut stream = lookalike_base::Seed(3).stream("test", 0, 0, 0);
+        let mut rows = |count: usize| -> Vec<f32> { (0..count * 7).map(|_| stream.normal()).collect() };
+        let (train, test) = (rows(613), rows(91));
+        let labels: Vec<u32> = (0..613).map(|row| row % 5).collect();
+        let [train, test] = [train, test].map(|values| Matrix::new(values, 7).unwrap());
+        for k in [1, 20, 1000] {
+            let options = KnnOptions { k, ..KnnOptions::default() };
+            let at_once = knn_classify(train.rows(), &labels, test.rows(), 5, &options).unwrap();
+            let mut pieces = PiecewiseKnn::new(test.clone(), &labels, 5, &options).unwrap();
+            for piece in train.rows().values().chunks(100 * 7) {
+                pieces.offer(Matrix::new(piece.to_vec(), 7).unwrap(), &Cancellation::new()).unwrap();
+            }
+            assert_eq!(pieces.finish().unwrap(), at_once);
+        }
+        let short = PiecewiseKnn::new(test, &labels, 5, &KnnOptions::default()).unwrap();
+        assert!(matches!(short.finish(), Err(MetricError::Length { .. })));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod bm25;
 mod check;
+pub mod classified;
 #[cfg(feature = "linear-algebra")]
 pub mod collapse;
 mod error;
@@ -24,13 +25,15 @@ pub mod sphere;
 pub mod svm;
 
 pub use bm25::{Bm25, Bm25Options};
+pub use check::classifiable;
+pub use classified::{ClassCount, Classified};
 #[cfg(feature = "linear-algebra")]
 pub use collapse::{Collapse, collapse};
 pub use error::MetricError;
 pub use hardness::{
     FalseNegatives, Hardness, PairSum, UNLABELLED, false_negative_rate, hardness, pair_hardness,
 };
-pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, knn_accuracy, knn_classify};
+pub use knn::{KnnAccuracy, KnnOptions, KnnPredictions, PiecewiseKnn, knn_accuracy, knn_classify};
 #[cfg(feature = "linear-algebra")]
 pub use linear_probe::{LinearProbe, ProbeOptions, RateScore, linear_probe};
 pub use mining::{Mined, MiningInput, MiningOptions, MiningStrategy, mine};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::builder::PossibleValuesParser;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::check::{Verdict, check};
-use lookalike_data::graph::{self, FeatureRule, Features, GraphSet, NodeSet, planetoid};
+use lookalike_data::graph::{self, FeatureRule, Features, GraphSet, NodeLabels, NodeSet};
 use lookalike_data::image::registry::{self, DatasetInfo};
 use lookalike_data::text;
 use lookalike_data::{DataError, DataOptions, Split, download};
@@ -28,7 +28,7 @@ enum Action {
     List,
     /// Read a data set, and compare its files with the published ones; tell what a set of graphs holds
     Check {
-        /// Name of the data set; any other is that of a set of graphs or of a graph in Planetoid's files, or a path to graphs
+        /// Name of the data set; any other is that of a set of graphs or of one graph of nodes, or a path to either
         name: String,
         /// Folder that holds the data set's files
         #[arg(long, value_name = "DIR")]
@@ -84,7 +84,7 @@ fn list() -> Result<(), Failure> {
         let files = if info.is_made() { "no files needed" } else { "your own files" };
         table.row(info.name, format!("{:width$}  {files}", info.description));
     }
-    let graphs = "graphs in TU format, the text format of GIN's code or Planetoid's, by name or path";
+    let graphs = "graphs in TU format, GIN's or Planetoid's, or one's own nodes and edges, by name or path";
     table.row("NAME or PATH", format!("{graphs:width$}  your own files"));
     say(table)
 }
@@ -97,7 +97,7 @@ fn describe(name: &str, root: &Path) -> Result<(), Failure> {
             describe_graphs(&set)
         }
         Err(DataError::NoGraphs { name: set, root: searched, mut wanted }) => {
-            match planetoid::open(name, root) {
+            match graph::open_nodes(name, root) {
                 Ok((set, warnings)) => {
                     warn(&warnings);
                     describe_nodes(&set)
@@ -122,6 +122,10 @@ fn describe_nodes(set: &NodeSet) -> Result<(), Failure> {
         let members = set.labels.iter().filter(|label| **label == Some(class));
         table.row(format!("class {class}"), members.count().to_string());
     }
+    let without = set.labels.iter().filter(|label| label.is_none()).count();
+    if without > 0 {
+        table.row("without a class", without.to_string());
+    }
     table.row("attributes of nodes", set.features.columns().to_string());
     for (part, nodes) in [("train on", &set.train), ("validate on", &set.validation), ("test", &set.test)] {
         table.row(format!("nodes to {part}"), nodes.len().to_string());
@@ -144,9 +148,15 @@ fn describe_graphs(set: &GraphSet) -> Result<(), Failure> {
         table.row("classes", "none: graphs are not labelled");
     }
     let none = || "none".to_owned();
-    table
-        .row("labels of nodes", set.node_labels().map_or_else(none, |labels| labels.names.len().to_string()));
+    let labels = |labels: &NodeLabels| match labels.columns {
+        1 => labels.names.len().to_string(),
+        columns => format!("{}, in {columns} columns", labels.names.len()),
+    };
+    table.row("labels of nodes", set.node_labels().map_or_else(none, labels));
     table.row("attributes of nodes", set.attributes().map_or_else(none, |rows| rows.columns().to_string()));
+    if !set.unread().is_empty() {
+        table.row("left out", format!("{}: nothing here reads them", set.unread().join(", ")));
+    }
     for (method, rule) in [("graphcl", FeatureRule::graphcl(set)), ("mvgrl", FeatureRule::mvgrl(set))] {
         let columns = match Features::new(&rule, set) {
             Ok(features) => format!("{} columns", features.columns()),

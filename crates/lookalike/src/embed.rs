@@ -99,7 +99,7 @@ pub(crate) fn run(
     check_outputs(&of_run.each_ref().map(PathBuf::as_path), &[&arguments.out, &names])?;
     let mut options = arguments.options.clone();
     options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
-    let experiment = options.open_run(&arguments.run, registry)?;
+    let experiment = options.open_run(&arguments.run, registry, cancellation)?;
     let mut network = network(&experiment, &arguments.run)?;
     let split = match arguments.split {
         None | Some(DataPart::Train) => Split::Train,

@@ -175,11 +175,12 @@ fn column_of(file: &Path, column: &str) -> Result<Vec<i64>, Failure> {
         return Ok(numbers);
     }
     let mut known: HashMap<&str, i64> = HashMap::new();
-    let mut name = |cell| {
+    let mut numbers = Vec::with_capacity(cells.len());
+    for cell in &cells {
         let next = known.len() as i64;
-        if cell == "" { -1 } else { *known.entry(cell).or_insert(next) }
-    };
-    Ok(cells.iter().map(|cell| name(cell.as_str())).collect())
+        numbers.push(if cell.is_empty() { -1 } else { *known.entry(cell).or_insert(next) });
+    }
+    Ok(numbers)
 }
 
 /// A class an instance.

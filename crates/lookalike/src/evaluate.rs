@@ -106,7 +106,7 @@ pub(crate) fn run(
     }
     let mut options = arguments.options.clone();
     options.settings.extend(arguments.data.data.iter().map(|name| format!("data.name={name}")));
-    let experiment = options.open_run(&arguments.run, registry)?;
+    let experiment = options.open_run(&arguments.run, registry, cancellation)?;
     let recipe = experiment.recipe();
     let scope = arguments.scope(recipe.choice().modality.kind, recipe.measures())?;
     evaluate(arguments, &experiment, scope, cancellation)
@@ -189,10 +189,10 @@ fn file_name(experiment: &Experiment, result: &RunResult) -> Result<String, Fail
         let words: Vec<String> =
             data.name().split(|c: char| !c.is_ascii_alphanumeric()).map(str::to_lowercase).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
-        name += &format!("-{}-{:08x}", words.join("-"), hasher.short() >> 32);
+        name = format!("{name}-{}-{:08x}", words.join("-"), hasher.short() >> 32);
     }
     if result.stage == Stage::Unfinished {
-        name += &format!("-step-{}", result.step);
+        name = format!("{name}-step-{}", result.step);
     }
     Ok(name + ".json")
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use lookalike_base::progress::Cancellation;
 use lookalike_learn::Registry;
 use lookalike_learn::experiment::export;
 use lookalike_learn::train::result::{self, MODEL, Stage};
@@ -26,7 +27,11 @@ pub(crate) struct Arguments {
     settings: Vec<String>,
 }
 
-pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Failure> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    registry: &Registry,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
     let of_run = [MODEL, "recipe.toml", "evaluation.json"].map(|name| arguments.run.join(name));
     // Of texts a new folder is written, which is refused where it is there already.
     if !arguments.out.is_dir() {
@@ -40,7 +45,7 @@ pub(crate) fn run(arguments: &Arguments, registry: &Registry) -> Result<(), Fail
     let recipe = place.run_recipe(&arguments.run, registry)?;
     if result::stage(&arguments.run)? == Stage::Unfinished {
         // BatchNorm's statistics are estimated on the data.
-        let experiment = open(recipe, registry, Some(&arguments.run))?;
+        let experiment = open(Some(&arguments.run), recipe, registry, cancellation)?;
         let mut network = network(&experiment, &arguments.run)?;
         experiment.export(&mut *network, &arguments.run, &arguments.out)?;
     } else {

@@ -94,7 +94,7 @@ pub fn run_until(
         Command::Train(arguments) => train::run(arguments, registry, cancellation),
         Command::Evaluate(arguments) => evaluate::run(&arguments, registry, cancellation),
         Command::Embed(arguments) => embed::run(&arguments, registry, cancellation),
-        Command::Export(arguments) => export::run(&arguments, registry),
+        Command::Export(arguments) => export::run(&arguments, registry, cancellation),
         Command::Sample(arguments) => sample::run(&arguments, cancellation),
         Command::ComparePlans(arguments) => compare_plans::run(&arguments, cancellation),
         Command::Mine(arguments) => mine::run(&arguments, cancellation),

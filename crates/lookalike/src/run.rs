@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lookalike_base::progress::Cancellation;
 use lookalike_data::graph::is_path;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::recipe::{Recipe, ValidRecipe};
@@ -61,13 +62,18 @@ impl RunOptions {
     }
 
     /// Opens the experiment of a run folder.
-    pub(crate) fn open_run(&self, run: &Path, registry: &Registry) -> Result<Experiment, Failure> {
+    pub(crate) fn open_run(
+        &self,
+        run: &Path,
+        registry: &Registry,
+        cancellation: &Cancellation,
+    ) -> Result<Experiment, Failure> {
         let recipe = self.run_recipe(run, registry)?;
         // Other data have other instances.
         let other =
             |setting: &String| setting.starts_with("data.") && !setting.starts_with("data.skip_corrupt");
         let others = self.data_root.is_some() || self.settings.iter().any(other);
-        open(recipe, registry, Some(run).filter(|_| !others))
+        open(Some(run).filter(|_| !others), recipe, registry, cancellation)
     }
 }
 
@@ -75,13 +81,15 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
-/// Opens an experiment, with the instances of `run` where one is given, and tells the user what is to be known about its data.
+/// Opens an experiment, in the folder of its run where it has one, and tells the user what is to be known about its data.
 pub(crate) fn open(
+    run: Option<&Path>,
     recipe: ValidRecipe,
     registry: &Registry,
-    run: Option<&Path>,
+    cancellation: &Cancellation,
 ) -> Result<Experiment, Failure> {
-    let (experiment, warnings) = Experiment::open_of(recipe, registry, Arc::new(Terminal), run)?;
+    let (experiment, warnings) =
+        Experiment::open_in(run, recipe, registry, Arc::new(Terminal), cancellation)?;
     warn(&warnings);
     Ok(experiment)
 }

@@ -70,11 +70,13 @@ pub(crate) fn run(
                 run.display()
             ));
         }
-        return train(&open(recipe, registry, Some(&run))?, &folder, other.as_ref(), cancellation);
+        let experiment = open(Some(&run), recipe, registry, cancellation)?;
+        return train(&experiment, &folder, other.as_ref(), cancellation);
     }
     let recipe = recipe.ok_or_else(|| Failure::usage("give a recipe, or --resume RUN"))?;
     if only_check {
-        return check(&open(options.recipe(&recipe, registry)?, registry, None)?, cancellation);
+        let recipe = options.recipe(&recipe, registry)?;
+        return check(&open(None, recipe, registry, cancellation)?, cancellation);
     }
     let valid = options.recipe(&recipe, registry)?;
     let other = other(&valid)?;
@@ -82,7 +84,8 @@ pub(crate) fn run(
     match seeds {
         None => {
             let folder = new_folder()?;
-            train(&open(valid, registry, None)?, &folder, other.as_ref(), cancellation)
+            let experiment = open(Some(folder.path()), valid, registry, cancellation)?;
+            train(&experiment, &folder, other.as_ref(), cancellation)
         }
         Some(seeds) => {
             let folder = out.clone().map_or_else(|| Ok(new_folder()?.keep()), Ok::<_, Failure>)?;
@@ -132,9 +135,8 @@ fn train_each(
     }
     let run_of = |seed: u64| folder.join(format!("seed-{seed}"));
     let open_with = |seed| {
-        let run = run_of(seed);
-        let run = run.join(RECIPE).exists().then_some(&*run);
-        open(options.recipe(recipe, registry)?.with_seed(seed), registry, run)
+        let recipe = options.recipe(recipe, registry)?.with_seed(seed);
+        open(Some(&run_of(seed)), recipe, registry, cancellation)
     };
     // As the runs have it: with what the recipe leaves to the data.
     let first = open_with(seeds.first())?;

@@ -82,7 +82,7 @@ fn a_check_of_a_set_of_graphs_tells_what_it_holds() {
     }
     let (status, _, error) = data(&["check", "Y", "--data-root", root]);
     assert_eq!(status, Some(1));
-    assert!(error.contains("Y_A.txt") && error.contains("ind.Y.graph"), "{error}");
+    assert!(error.contains("Y_A.txt") && error.contains("ind.y.graph"), "{error}");
 }
 
 #[test]

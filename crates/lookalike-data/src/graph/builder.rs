@@ -15,8 +15,38 @@ pub(super) struct ParsedGraphs {
     /// Edges as listed: any direction, any number of times. Nodes are numbered through all graphs.
     pub(super) edges: Vec<(u32, u32)>,
     pub(super) labels: Option<Vec<i64>>,
-    pub(super) node_labels: Option<Vec<i64>>,
+    pub(super) node_labels: Option<LabelColumns>,
     pub(super) attributes: Option<Matrix>,
+    /// The names of files that say more of the set than is read.
+    pub(super) unread: Vec<String>,
+}
+
+/// Labels, as many of each node.
+#[derive(Debug, Default)]
+pub(super) struct LabelColumns {
+    /// n×`columns`, row after row.
+    pub(super) values: Vec<i64>,
+    pub(super) columns: usize,
+}
+
+impl LabelColumns {
+    /// The labels numbered, column after column and ascending in each. Where there are several columns, a label is named after its
+    /// own too, which is numbered from 1: `2:7`.
+    fn numbered(self) -> NodeLabels {
+        let Self { values, columns } = self;
+        let (mut labels, mut names) = (vec![0; values.len()], Vec::new());
+        for column in 0..columns {
+            let own: Vec<i64> = values.iter().skip(column).step_by(columns).copied().collect();
+            let (own, found) = numbered(&own);
+            let first = names.len() as u32;
+            for (row, label) in own.into_iter().enumerate() {
+                labels[row * columns + column] = first + label;
+            }
+            let name = |label| if columns == 1 { label } else { format!("{}:{label}", column + 1) };
+            names.extend(found.into_iter().map(name));
+        }
+        NodeLabels { labels, names, columns }
+    }
 }
 
 impl ParsedGraphs {
@@ -28,7 +58,11 @@ impl ParsedGraphs {
             Some(*sum)
         }));
         let (edges, repairs) = undirected(self.sizes.iter().sum(), &self.edges)?;
-        let warnings = repairs.warnings(&self.name);
+        if nodes.last() == Some(&0) {
+            return Err(DataError::Graph { problem: format!("no graph of {} has a node", self.name) });
+        }
+        let mut warnings = repairs.warnings(&self.name);
+        warnings.extend(self.without_nodes());
         let (labels, classes) = match self.labels {
             None => (None, Vec::new()),
             Some(labels) => {
@@ -36,12 +70,22 @@ impl ParsedGraphs {
                 (Some(labels), classes)
             }
         };
-        let node_labels = self.node_labels.map(|labels| {
-            let (labels, names) = numbered(&labels);
-            NodeLabels { labels, names }
-        });
-        let attributes = self.attributes;
-        Ok((GraphSet { name: self.name, edges, nodes, node_labels, attributes, labels, classes }, warnings))
+        let node_labels = self.node_labels.map(LabelColumns::numbered);
+        let Self { name, attributes, unread, .. } = self;
+        Ok((GraphSet { name, edges, nodes, node_labels, attributes, labels, classes, unread }, warnings))
+    }
+
+    /// What a user should know of graphs without nodes.
+    fn without_nodes(&self) -> Option<String> {
+        let mut empty = self.sizes.iter().zip(1..).filter(|(size, _)| **size == 0).map(|(_, graph)| graph);
+        let first: usize = empty.next()?;
+        let others = empty.count();
+        Some(format!(
+            "{} graphs of {} have no nodes, the first of them is the {first}. of the file; they stay in the set, and nothing tells \
+             them apart",
+            others + 1,
+            self.name
+        ))
     }
 }
 

@@ -12,7 +12,7 @@ const MAX_COLUMNS: usize = 1 << 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Feature {
-    /// Its label, one-hot.
+    /// Its label, one-hot; where nodes have several, each.
     NodeLabels,
     /// Its attributes.
     Attributes,
@@ -168,7 +168,9 @@ impl Features {
                 match part {
                     Feature::NodeLabels => {
                         if let Some(labels) = set.node_labels() {
-                            own[self.label_columns[labels.labels[number] as usize]] = 1.0;
+                            for label in labels.of(number) {
+                                own[self.label_columns[*label as usize]] = 1.0;
+                            }
                         }
                     }
                     Feature::Attributes => {

@@ -151,6 +151,15 @@ impl GraphFiles {
         })
     }
 
+    /// The names of those files that are there, each given by its end.
+    pub(super) fn among(&self, ends: &[&str]) -> Result<Vec<String>, DataError> {
+        let mut found = Vec::new();
+        for end in ends {
+            found.extend(self.optional(end, |_| Ok(format!("{}{end}", self.name)))?);
+        }
+        Ok(found)
+    }
+
     /// Reads the file whose name ends in `end`; it must exist.
     ///
     /// # Errors

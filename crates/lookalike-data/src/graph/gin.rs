@@ -3,9 +3,9 @@
 //! graphs; for each graph a line `nodes label`, and for each of its nodes a line
 //! `tag degree neighbours… attributes…`, nodes numbered from 0 within the graph.
 
-use super::builder::ParsedGraphs;
+use super::builder::{LabelColumns, ParsedGraphs};
 use super::files::GraphFiles;
-use super::line_reader::{LineReader, shortened};
+use super::line_reader::{LineReader, shortened, whole};
 use crate::error::DataError;
 use lookalike_base::Matrix;
 
@@ -48,8 +48,9 @@ impl Reader {
             sizes: self.sizes,
             edges: self.edges,
             labels: Some(self.labels),
-            node_labels: several.then_some(self.tags),
+            node_labels: several.then_some(LabelColumns { values: self.tags, columns: 1 }),
             attributes,
+            unread: Vec::new(),
         })
     }
 
@@ -57,14 +58,14 @@ impl Reader {
         let Some(line) = lines.next()? else {
             return Err(lines.wrong(format!("the file ends after {graph} of {graphs} graphs")));
         };
-        let header: Vec<Option<i64>> = line.split_whitespace().map(|field| field.parse().ok()).collect();
+        let header: Vec<Option<i64>> = line.split_whitespace().map(whole).collect();
         let [Some(nodes), Some(label)] = header[..] else {
             return Err(
                 lines.wrong("a graph must begin with two integers, its number of nodes and its label")
             );
         };
-        if nodes < 1 {
-            return Err(lines.wrong(format!("graph {graph} has {nodes} nodes; expected at least one")));
+        if nodes < 0 {
+            return Err(lines.wrong(format!("graph {graph} has {nodes} nodes; expected 0 or more")));
         }
         let first = self.tags.len();
         let number = usize::try_from(nodes).ok().filter(|nodes| u32::try_from(first + nodes).is_ok());
@@ -100,7 +101,7 @@ impl Reader {
         let mut fields = line.split_whitespace();
         let mut integer = |what| {
             let field = fields.next().ok_or_else(|| format!("expected {what}, found the end of the line"))?;
-            field.parse::<i64>().map_err(|_| format!("expected {what}, found {:?}", shortened(field)))
+            whole(field).ok_or_else(|| format!("expected {what}, found {:?}", shortened(field)))
         };
         self.tags.push(integer("the tag of a node")?);
         let degree = integer("the number of neighbours")?;

@@ -16,15 +16,28 @@ pub struct GraphSet {
     pub(super) attributes: Option<Matrix>,
     pub(super) labels: Option<Vec<u32>>,
     pub(super) classes: Vec<String>,
+    pub(super) unread: Vec<String>,
 }
 
-/// A label for each node of a set.
+/// The labels of each node of a set: one, or one of each of several columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeLabels {
-    /// For each node an index into `names`.
+    /// For each node `columns` indices into `names`, one a column.
     pub labels: Vec<u32>,
-    /// The labels as the files write them.
+    /// The labels as the files write them; where there are several columns, each behind the number of its own, from 1: `2:7`.
     pub names: Vec<String>,
+    /// Labels of a node.
+    pub columns: usize,
+}
+
+impl NodeLabels {
+    /// The labels of `node`, one a column.
+    ///
+    /// # Panics
+    /// Where there is no such node, as slices do.
+    pub fn of(&self, node: usize) -> &[u32] {
+        &self.labels[node * self.columns..][..self.columns]
+    }
 }
 
 /// A graph of a set, borrowed.
@@ -86,6 +99,11 @@ impl GraphSet {
         self.attributes.as_ref()
     }
 
+    /// The names of files that say more of the set than is read, such as labels of edges.
+    pub fn unread(&self) -> &[String] {
+        &self.unread
+    }
+
     /// Graph `index`.
     ///
     /// # Panics
@@ -101,6 +119,9 @@ impl GraphSet {
         contents.part("graphs", self.nodes.iter().map(|first| (*first as u64).to_le_bytes()));
         contents.edges(&self.edges);
         if let Some(labels) = &self.node_labels {
+            if labels.columns > 1 {
+                contents.numbers("labels of a node", &[labels.columns as u32]);
+            }
             contents.numbers("labels of nodes", &labels.labels);
             contents.names(&labels.names);
         }
@@ -121,7 +142,7 @@ impl GraphSet {
         let columns = labels.names.len();
         let mut counts = vec![0.0; self.len() * columns];
         for (counts, ends) in counts.chunks_exact_mut(columns).zip(self.nodes.windows(2)) {
-            for label in &labels.labels[ends[0]..ends[1]] {
+            for label in (ends[0]..ends[1]).flat_map(|node| labels.of(node)) {
                 counts[*label as usize] += 1.0;
             }
         }

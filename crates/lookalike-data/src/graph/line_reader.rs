@@ -3,13 +3,15 @@
 use crate::error::DataError;
 use std::io::{BufRead, Read};
 use std::path::PathBuf;
-use std::str::FromStr;
+
+/// What some editors begin a file with.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Longest line, in bytes. The longest of the published files has some ten thousand.
 const MAX_LINE: u64 = 1 << 24;
 
 /// Reads a file line by line. Lines end in LF or CR LF, in any mixture; empty lines may stand only at the
-/// end.
+/// end. A byte order mark is passed over.
 pub(super) struct LineReader<'a> {
     reader: Box<dyn BufRead + 'a>,
     path: PathBuf,
@@ -26,7 +28,12 @@ impl<'a> LineReader<'a> {
 
     /// The error that something is wrong with the line read last.
     pub(super) fn wrong(&self, problem: impl Into<String>) -> DataError {
-        DataError::Line { path: self.path.clone(), line: self.number.max(1), problem: problem.into() }
+        self.wrong_at(self.number.max(1), problem)
+    }
+
+    /// The error that something is wrong with `line`.
+    pub(super) fn wrong_at(&self, line: u64, problem: impl Into<String>) -> DataError {
+        DataError::Line { path: self.path.clone(), line, problem: problem.into() }
     }
 
     /// The next line without its end; `None` where only empty lines follow.
@@ -42,8 +49,7 @@ impl<'a> LineReader<'a> {
             first_empty.get_or_insert(self.number);
         }
         if let Some(line) = first_empty {
-            let problem = "the line is empty, and the file goes on after it".to_owned();
-            return Err(DataError::Line { path: self.path.clone(), line, problem });
+            return Err(self.wrong_at(line, "the line is empty, and the file goes on after it"));
         }
         if self.line.contains(&b'\r') {
             return Err(self.wrong("the line contains a carriage return; lines must end in LF or CR LF"));
@@ -63,6 +69,14 @@ impl<'a> LineReader<'a> {
         if count as u64 > MAX_LINE {
             return Err(self.wrong(format!("the line is longer than {MAX_LINE} bytes, the limit")));
         }
+        if self.number == 1 {
+            if self.line.starts_with(b"\xff\xfe") || self.line.starts_with(b"\xfe\xff") {
+                return Err(self.wrong("the file is UTF-16 text; save it as UTF-8"));
+            }
+            if self.line.starts_with(BYTE_ORDER_MARK) {
+                self.line.drain(..BYTE_ORDER_MARK.len());
+            }
+        }
         for end in [b'\n', b'\r'] {
             if self.line.last() == Some(&end) {
                 self.line.pop();
@@ -71,15 +85,32 @@ impl<'a> LineReader<'a> {
         Ok(count > 0)
     }
 
-    /// The next line as one number; `None` where only empty lines follow.
-    pub(super) fn number_on_next<T: FromStr>(&mut self, what: &str) -> Result<Option<T>, DataError> {
+    /// The next line as one whole number; `None` where only empty lines follow.
+    pub(super) fn number_on_next<T: TryFrom<i64>>(&mut self, what: &str) -> Result<Option<T>, DataError> {
         let Some(line) = self.next()? else { return Ok(None) };
-        if let Ok(number) = line.trim().parse() {
+        let number = whole(line.trim().strip_suffix(',').unwrap_or(line));
+        if let Some(number) = number.and_then(|number| T::try_from(number).ok()) {
             return Ok(Some(number));
         }
         let found = shortened(line);
         Err(self.wrong(format!("expected {what} alone on the line, found {found:?}")))
     }
+}
+
+/// The fields of a line with commas between them; one may stand at its end.
+pub(super) fn fields(line: &str) -> impl Iterator<Item = &str> {
+    let line = line.trim();
+    line.strip_suffix(',').unwrap_or(line).split(',').map(str::trim)
+}
+
+/// The whole number that `text` is, also where it is written as a decimal one, as NumPy's `savetxt` does: `3.0` is 3.
+pub(super) fn whole(text: &str) -> Option<i64> {
+    /// 2⁵³, above which not every whole number is a decimal one of 64 bits.
+    const MOST: f64 = 9_007_199_254_740_992.0;
+    let text = text.trim();
+    let decimal =
+        |text: &str| text.parse().ok().filter(|value: &f64| value.fract() == 0.0 && value.abs() < MOST);
+    text.parse().ok().or_else(|| decimal(text).map(|value| value as i64))
 }
 
 /// The part of `text` that an error quotes: at most 40 characters.
@@ -110,6 +141,34 @@ mod tests {
         let (read, error) = lines(b"1, 2\r\n3\n 4\r\n\n \r\n");
         assert_eq!((read, error), (vec!["1, 2".to_owned(), "3".to_owned(), " 4".to_owned()], None));
         assert_eq!(lines(b"1\n2").0.len(), 2);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_passed_over_and_another_encoding_named() {
+        assert_eq!(lines(b"\xef\xbb\xbf1, 2\n\xef\xbb\xbf3\n").0, ["1, 2", "\u{feff}3"]);
+        assert_eq!(lines(b"\xef\xbb\xbf"), (Vec::new(), None));
+        for bytes in [&b"\xff\xfe1\0\n\0"[..], b"\xfe\xff\01\0\n"] {
+            assert_eq!(lines(bytes).1.unwrap(), "x.txt, line 1: the file is UTF-16 text; save it as UTF-8");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_as_a_decimal_one() {
+        for (text, number) in
+            [("0.0", 0), (" -3", -3), ("1.000000000000000000e+01", 10), ("-0.0", 0), ("7.", 7)]
+        {
+            assert_eq!(whole(text), Some(number), "{text}");
+        }
+        for text in ["0.5", "", "x", "nan", "inf", "1e300", "9007199254740993.0", "1 2"] {
+            assert_eq!(whole(text), None, "{text}");
+        }
+        assert_eq!(whole("9007199254740993"), Some(9_007_199_254_740_993));
+    }
+
+    #[test]
+    fn a_comma_at_the_end_of_a_line_ends_no_further_field() {
+        assert_eq!(fields(" 1, 2 ,").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(fields("1,,").collect::<Vec<_>>(), ["1", ""]);
     }
 
     #[test]

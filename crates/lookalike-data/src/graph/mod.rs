@@ -13,6 +13,7 @@ mod fingerprint;
 mod gin;
 pub mod graph_set;
 mod line_reader;
+mod node_folder;
 pub mod node_set;
 #[cfg(feature = "diffusion")]
 pub mod nodes;
@@ -62,4 +63,22 @@ pub fn open(name: &str, root: &Path) -> Result<(GraphSet, Vec<String>), DataErro
         Format::Gin => gin::read(&files),
     }?
     .build()
+}
+
+/// Reads one graph whose nodes are the instances: `ind.NAME.*` of [`planetoid`], or a folder of one's own that holds `edges.npy`,
+/// `edges.csv` or `edges.txt`, `features.npy`, and where they are known `labels.npy`, `train.npy`, `validation.npy` and `test.npy`.
+/// `name` is the name of either below `root`, or the path of such a folder. Returns the graph and warnings that the user should see.
+///
+/// # Errors
+/// As [`planetoid::open`] has; [`DataError::Graph`] where an array cannot be read or is not about these nodes.
+pub fn open_nodes(name: &str, root: &Path) -> Result<(NodeSet, Vec<String>), DataError> {
+    match planetoid::open(name, root) {
+        Err(DataError::NoGraphs { wanted, .. }) => match node_folder::open(name, root) {
+            Err(DataError::NoGraphs { name, root, wanted: others }) => {
+                Err(DataError::NoGraphs { name, root, wanted: [wanted, others].concat() })
+            }
+            opened => opened,
+        },
+        opened => opened,
+    }
 }

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use lookalike_base::{Progress, Seed};
+use lookalike_base::{Seed, Watch};
 use lookalike_kernels::sparse::Csr;
 
 use super::adjacency::normalized;
@@ -29,12 +29,12 @@ pub struct NodeGraph {
 }
 
 impl NodeGraph {
-    /// The graph of `set` with its diffusion. `progress` advances by one a node.
+    /// The graph of `set` with its diffusion. `watch` counts nodes.
     ///
     /// # Errors
     /// As [`diffuse`] has.
-    pub fn of(set: &NodeSet, options: &DiffusionOptions, progress: &dyn Progress) -> Result<Self, DataError> {
-        let diffused = diffuse(&set.edges, options, progress)?;
+    pub fn of(set: &NodeSet, options: &DiffusionOptions, watch: Watch<'_>) -> Result<Self, DataError> {
+        let diffused = diffuse(&set.edges, options, watch)?;
         let rows = (0..set.features.len()).map(|node| {
             let row = set.features.row(node);
             let sum: f32 = row.iter().sum();

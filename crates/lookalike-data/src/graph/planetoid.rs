@@ -6,11 +6,13 @@
 use super::edges::undirected;
 use super::line_reader::LineReader;
 use super::node_set::NodeSet;
-use super::pickle::{Pickle, Value};
+use super::pickle::{CompressedRows, Pickle, Value, array, integer, matrix};
 use crate::bounded::read_file;
 use crate::error::DataError;
 use lookalike_base::Matrix;
 use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::DirEntry;
 use std::path::{Path, PathBuf};
 
 /// Limit of one file in bytes. Those of `PubMed` have less than ten million.
@@ -22,15 +24,16 @@ const MAX_VALUES: usize = 1 << 28;
 /// Number of nodes to validate on, which follow those to train on.
 const VALIDATION: usize = 500;
 
-/// Reads the files of `name`, for instance `cora`, in `root` or its folders `planetoid`, `NAME`, `NAME/raw`
-/// or `planetoid/NAME/raw`. Returns the graph and warnings that the user should see.
+/// Reads the files of `name`, for instance `cora`, in `root` or its folder `planetoid`, or in a folder `NAME` or `NAME/raw` of either,
+/// as PyTorch Geometric keeps them: capitals make no difference. Returns the graph and warnings that the user should see.
 ///
 /// # Errors
 /// [`DataError::NoGraphs`] where files are missing; [`DataError::Format`] where a pickle holds something else
 /// or more than a file of its length should; [`DataError::Line`] where a line of the list of test nodes is
 /// wrong.
 pub fn open(name: &str, root: &Path) -> Result<(NodeSet, Vec<String>), DataError> {
-    let files = PlanetoidFiles { folder: locate(name, root)?, name };
+    let (folder, name) = &locate(name, root)?;
+    let files = PlanetoidFiles { folder, name };
     let (all, all_labels) = (files.matrix("allx")?, files.labels("ally")?);
     let (tested, tested_labels) = (files.matrix("tx")?, files.labels("ty")?);
     let train = files.labels("y")?.labels.len();
@@ -72,48 +75,38 @@ pub fn open(name: &str, root: &Path) -> Result<(NodeSet, Vec<String>), DataError
     let (train, validation) =
         ((0..train as u32).collect(), (train as u32..(train + VALIDATION) as u32).collect());
     let classes = all_labels.classes;
-    Ok((
-        NodeSet { name: name.to_owned(), edges, features, labels, classes, train, validation, test },
-        warnings,
-    ))
+    Ok((NodeSet { name: name.clone(), edges, features, labels, classes, train, validation, test }, warnings))
 }
 
-fn locate(name: &str, root: &Path) -> Result<PathBuf, DataError> {
-    let file = format!("ind.{name}.graph");
-    let below = root.join("planetoid");
-    let folders = [
-        root.to_owned(),
-        below.clone(),
-        root.join(name),
-        root.join(name).join("raw"),
-        below.join(name).join("raw"),
-    ];
-    let found = folders.into_iter().find(|folder| folder.join(&file).is_file());
-    found.ok_or_else(|| DataError::NoGraphs { name: name.to_owned(), root: root.into(), wanted: vec![file] })
+/// The folder that holds the files, and the name as they write it: as given, or in small letters, as PyTorch Geometric keeps `CiteSeer`.
+fn locate(name: &str, root: &Path) -> Result<(PathBuf, String), DataError> {
+    let small = name.to_lowercase();
+    let mut folders = vec![root.to_owned()];
+    for parent in [root.to_owned(), root.join("planetoid"), root.join("Planetoid")] {
+        let entries = parent.read_dir().into_iter().flatten().flatten();
+        let named =
+            |entry: &DirEntry| entry.file_name().to_str().is_some_and(|own| own.to_lowercase() == small);
+        let mut own: Vec<PathBuf> = entries.filter(named).map(|entry| entry.path()).collect();
+        // Where several are of this name, the one that is spelt so.
+        own.sort_by_key(|folder| (folder.file_name() != Some(OsStr::new(name)), folder.clone()));
+        folders.push(parent);
+        folders.extend(own.into_iter().flat_map(|folder| [folder.join("raw"), folder]));
+    }
+    for folder in folders {
+        for name in [name, &small] {
+            if folder.join(format!("ind.{name}.graph")).is_file() {
+                return Ok((folder, name.to_owned()));
+            }
+        }
+    }
+    let wanted = vec![format!("ind.{small}.graph")];
+    Err(DataError::NoGraphs { name: name.to_owned(), root: root.into(), wanted })
 }
 
 /// The files `ind.NAME.*` of one graph, each named by what follows `ind.NAME.`.
 struct PlanetoidFiles<'a> {
-    folder: PathBuf,
+    folder: &'a Path,
     name: &'a str,
-}
-
-/// A matrix in compressed rows, as `SciPy` keeps it.
-struct CompressedRows {
-    rows: usize,
-    columns: usize,
-    offsets: Vec<i64>,
-    indices: Vec<i64>,
-    values: Vec<f32>,
-}
-
-impl CompressedRows {
-    /// Writes the entries of `row` into `out`, which holds zeros.
-    fn write(&self, row: usize, out: &mut [f32]) {
-        for at in self.offsets[row] as usize..self.offsets[row + 1] as usize {
-            out[self.indices[at] as usize] = self.values[at];
-        }
-    }
 }
 
 /// A class for each row, or none.
@@ -142,7 +135,7 @@ impl PlanetoidFiles<'_> {
             return read_file(&path, MAX_BYTES);
         }
         let wanted = vec![format!("ind.{}.{file}", self.name)];
-        Err(DataError::NoGraphs { name: self.name.to_owned(), root: self.folder.clone(), wanted })
+        Err(DataError::NoGraphs { name: self.name.to_owned(), root: self.folder.into(), wanted })
     }
 
     fn pickle<'a>(&self, file: &str, bytes: &'a [u8]) -> Result<Pickle<'a>, DataError> {
@@ -152,7 +145,7 @@ impl PlanetoidFiles<'_> {
     fn matrix(&self, file: &str) -> Result<CompressedRows, DataError> {
         let bytes = self.bytes(file)?;
         let pickle = self.pickle(file, &bytes)?;
-        matrix(&pickle)
+        matrix(&pickle, pickle.root)
             .ok_or_else(|| self.wrong(file, 0, "the pickle is not a `csr_matrix` of SciPy".to_owned()))
     }
 
@@ -195,14 +188,16 @@ impl PlanetoidFiles<'_> {
         let wrong = |problem| self.wrong("graph", 0, problem);
         let bytes = self.bytes("graph")?;
         let pickle = self.pickle("graph", &bytes)?;
-        let default = || pickle.call(pickle.root).filter(|call| call.function == "collections defaultdict");
+        let default = || {
+            pickle.call(pickle.root).filter(|call| (call.module, call.name) == ("collections", "defaultdict"))
+        };
         let items = pickle.dict(pickle.root).or_else(|| default().map(|call| call.items));
         let items = items.ok_or_else(|| wrong("the pickle is not a dictionary".to_owned()))?;
         if items.len() != nodes {
             return Err(wrong(format!("the file lists {} nodes, but the other files {nodes}", items.len())));
         }
         let node = |value: Value| {
-            let found = value.int().and_then(|node| u32::try_from(node).ok());
+            let found = integer(&pickle, value).and_then(|node| u32::try_from(node).ok());
             let problem = || format!("expected one of the {nodes} nodes, found {}", pickle.describe(value));
             found.filter(|node| (*node as usize) < nodes).ok_or_else(|| wrong(problem()))
         };
@@ -215,73 +210,20 @@ impl PlanetoidFiles<'_> {
                     pickle.describe(*to)
                 ))
             })?;
+            // One list can stand for many nodes, and then a short file names any number of edges.
+            if edges.len() + neighbors.len() > pickle.values {
+                let problem = format!(
+                    "nodes share lists of neighbours, up to node {from} {} in all where the file holds {} values; give each its \
+                     own list",
+                    edges.len() + neighbors.len(),
+                    pickle.values
+                );
+                return Err(wrong(problem));
+            }
             for to in neighbors {
                 edges.push((from, node(*to)?));
             }
         }
         Ok(edges)
     }
-}
-
-/// The matrix that the pickle describes, where it is one.
-fn matrix(pickle: &Pickle<'_>) -> Option<CompressedRows> {
-    let call = pickle.call(pickle.root)?;
-    if !(call.function.starts_with("scipy.sparse") && call.function.ends_with(" csr_matrix")) {
-        return None;
-    }
-    let items = pickle.dict(call.state?)?;
-    let field = |name: &str| {
-        let mut items = items.iter();
-        items.find_map(|(key, value)| (pickle.bytes(*key)? == name.as_bytes()).then_some(*value))
-    };
-    let shape = pickle.tuple(field("_shape").or_else(|| field("shape"))?)?;
-    let shape: Vec<usize> = shape.iter().filter_map(|size| usize::try_from(size.int()?).ok()).collect();
-    let &[rows, columns] = &shape[..] else { return None };
-    let whole =
-        |name| Some(array(pickle, field(name)?)?.1.into_iter().map(|value| value as i64).collect::<Vec<_>>());
-    let (offsets, indices) = (whole("indptr")?, whole("indices")?);
-    let values: Vec<f32> = array(pickle, field("data")?)?.1.into_iter().map(|value| value as f32).collect();
-    let rising = offsets.first() == Some(&0) && offsets.windows(2).all(|pair| pair[0] <= pair[1]);
-    let fits = rising
-        && offsets.len().checked_sub(1) == Some(rows)
-        && offsets.last() == Some(&(indices.len() as i64));
-    let inside = indices.iter().all(|index| (0..columns as i64).contains(index));
-    let finite = values.iter().all(|value| value.is_finite());
-    let matrix = CompressedRows { rows, columns, offsets, indices, values };
-    (fits && inside && finite && columns > 0 && matrix.values.len() == matrix.indices.len()).then_some(matrix)
-}
-
-/// Shape and values of the NumPy array that a value is, where it is one of numbers in C order and
-/// little-endian bytes.
-fn array(pickle: &Pickle<'_>, value: Value) -> Option<(Vec<usize>, Vec<f64>)> {
-    let call = pickle.call(value)?;
-    if !(call.function.starts_with("numpy.") && call.function.ends_with("multiarray _reconstruct")) {
-        return None;
-    }
-    let &[_, shape, kind, fortran, bytes] = pickle.tuple(call.state?)? else { return None };
-    let shape = pickle.tuple(shape)?.iter().map(|size| usize::try_from(size.int()?).ok());
-    let shape = shape.collect::<Option<Vec<_>>>()?;
-    if fortran != Value::Bool(false) {
-        return None;
-    }
-    let call = pickle.call(kind)?;
-    let state = pickle.tuple(call.state?)?;
-    if call.function != "numpy dtype" || pickle.bytes(*state.get(1)?)? != b"<" {
-        return None;
-    }
-    let bytes = pickle.bytes(bytes)?;
-    let values: Vec<f64> = match pickle.bytes(*call.arguments.first()?)? {
-        b"i4" => numbers(bytes, |bytes| f64::from(i32::from_le_bytes(bytes)))?,
-        b"i8" => numbers(bytes, |bytes| i64::from_le_bytes(bytes) as f64)?,
-        b"f4" => numbers(bytes, |bytes| f64::from(f32::from_le_bytes(bytes)))?,
-        b"f8" => numbers(bytes, f64::from_le_bytes)?,
-        _ => return None,
-    };
-    let expected = shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size));
-    (expected == Some(values.len())).then_some((shape, values))
-}
-
-fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Option<Vec<f64>> {
-    let (chunks, rest) = bytes.as_chunks::<N>();
-    rest.is_empty().then(|| chunks.iter().map(|chunk| number(*chunk)).collect())
 }

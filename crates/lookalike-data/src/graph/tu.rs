@@ -1,50 +1,78 @@
 //! The format of the TU Dortmund data sets (Morris et al. 2020, *TU Dataset*,
 //! <https://arxiv.org/abs/2007.08663>): text files `DS_A.txt` (an edge a line, `from, to`),
 //! `DS_graph_indicator.txt` (for each node its graph), and where they exist `DS_graph_labels.txt`,
-//! `DS_node_labels.txt`, `DS_node_attributes.txt`. Nodes and graphs are numbered from 1.
+//! `DS_node_labels.txt` (one label or several, with commas between them), `DS_node_attributes.txt`. Nodes and graphs are numbered
+//! from 1.
 
-use super::builder::ParsedGraphs;
+use super::builder::{LabelColumns, ParsedGraphs};
 use super::files::GraphFiles;
-use super::line_reader::{LineReader, shortened};
+use super::line_reader::{LineReader, fields, shortened, whole};
 use crate::error::DataError;
 use lookalike_base::Matrix;
 use std::iter;
 
+/// Files of the format that nothing here reads.
+const UNREAD: [&str; 3] = ["_edge_labels.txt", "_edge_attributes.txt", "_graph_attributes.txt"];
+
+const GRAPH_LABELS: &str = "_graph_labels.txt";
+
 /// What the files say.
 pub(super) fn read(files: &GraphFiles) -> Result<ParsedGraphs, DataError> {
-    let sizes = files.required("_graph_indicator.txt", sizes)?;
+    let labelled = files.optional(GRAPH_LABELS, count)?;
+    let sizes = files.required("_graph_indicator.txt", |lines| sizes(lines, labelled))?;
     let nodes = sizes.iter().sum();
     let graph_of: Vec<u32> =
         sizes.iter().zip(0..).flat_map(|(size, graph)| iter::repeat_n(graph, *size)).collect();
     let edges = files.required("_A.txt", |lines| edges(lines, &graph_of))?;
-    let labels = files.optional("_graph_labels.txt", |lines| {
-        integers(lines, sizes.len(), "the label of a graph", "graphs")
+    let labels = files.optional(GRAPH_LABELS, |lines| {
+        let labels = read_labels(lines, sizes.len(), "graph")?;
+        if labels.columns > 1 {
+            let problem =
+                format!("{} labels a graph; a graph has one label, so keep one column", labels.columns);
+            return Err(lines.wrong_at(1, problem));
+        }
+        Ok(labels.values)
     })?;
-    let node_labels =
-        files.optional("_node_labels.txt", |lines| integers(lines, nodes, "the label of a node", "nodes"))?;
+    let node_labels = files.optional("_node_labels.txt", |lines| read_labels(lines, nodes, "node"))?;
     let attributes = files.optional("_node_attributes.txt", |lines| attributes(lines, nodes))?;
-    Ok(ParsedGraphs { name: files.name().to_owned(), sizes, edges, labels, node_labels, attributes })
+    let unread = files.among(&UNREAD)?;
+    Ok(ParsedGraphs { name: files.name().to_owned(), sizes, edges, labels, node_labels, attributes, unread })
 }
 
-/// The number of nodes of each graph.
-fn sizes(lines: &mut LineReader<'_>) -> Result<Vec<usize>, DataError> {
+/// How many lines there are.
+fn count(lines: &mut LineReader<'_>) -> Result<usize, DataError> {
+    let mut count = 0;
+    while lines.next()?.is_some() {
+        count += 1;
+    }
+    Ok(count)
+}
+
+/// The number of nodes of each graph. A graph may have none where `labelled` graphs have a label, for then a number left out is no
+/// slip.
+fn sizes(lines: &mut LineReader<'_>, labelled: Option<usize>) -> Result<Vec<usize>, DataError> {
     let mut sizes: Vec<usize> = Vec::new();
     let mut nodes = 0_u32;
     while let Some(graph) = lines.number_on_next::<i64>("the number of a graph")? {
         let last = sizes.len() as i64;
-        if graph == last + 1 {
-            sizes.push(0);
-        } else if graph > last {
-            let problem = format!(
-                "graph {graph} follows graph {last}; graph {} has no nodes, or the nodes are not sorted by graph",
-                last + 1
-            );
-            return Err(lines.wrong(problem));
-        } else if graph < last || last == 0 {
+        if graph < 1 && last == 0 {
+            return Err(lines.wrong(format!("graphs are numbered from 1, and the file begins with {graph}")));
+        }
+        if graph < last || graph < 1 {
             let problem =
                 format!("graph {graph} follows graph {last}; nodes must be sorted by graph, numbered from 1");
             return Err(lines.wrong(problem));
         }
+        if graph > last + 1 && labelled.is_none_or(|labelled| graph > labelled as i64) {
+            let reason = match labelled {
+                None => "they have no labels that would tell graphs without nodes from a slip".to_owned(),
+                Some(labelled) => format!("{labelled} graphs have labels"),
+            };
+            let after =
+                if last == 0 { "begins the file".to_owned() } else { format!("follows graph {last}") };
+            return Err(lines.wrong(format!("graph {graph} {after}, and {reason}")));
+        }
+        sizes.resize(graph as usize, 0);
         if let Some(size) = sizes.last_mut() {
             *size += 1;
         }
@@ -65,8 +93,10 @@ fn edges(lines: &mut LineReader<'_>, graph_of: &[u32]) -> Result<Vec<(u32, u32)>
             let found = shortened(line);
             return Err(lines.wrong(format!("expected an edge as two nodes, `from, to`, found {found:?}")));
         };
-        if let Some(node) = [from, to].into_iter().find(|node| !(1..=nodes as u64).contains(node)) {
-            let problem = format!("node {node} does not exist; the graph indicator lists nodes 1 to {nodes}");
+        if let Some(node) = [from, to].into_iter().find(|node| !(1..=nodes as i64).contains(node)) {
+            let numbered = if node < 1 { ", numbered from 1" } else { "" };
+            let problem =
+                format!("node {node} does not exist; the graph indicator lists nodes 1 to {nodes}{numbered}");
             return Err(lines.wrong(problem));
         }
         let (from, to) = ((from - 1) as u32, (to - 1) as u32);
@@ -84,27 +114,44 @@ fn edges(lines: &mut LineReader<'_>, graph_of: &[u32]) -> Result<Vec<(u32, u32)>
     Ok(edges)
 }
 
-fn pair(line: &str) -> Option<(u64, u64)> {
-    let (from, to) = line.split_once(',')?;
-    Some((from.trim().parse().ok()?, to.trim().parse().ok()?))
+fn pair(line: &str) -> Option<(i64, i64)> {
+    let mut ends = fields(line).map(whole);
+    let (from, to) = (ends.next()??, ends.next()??);
+    ends.next().is_none().then_some((from, to))
 }
 
-/// One integer for each of `count` `things`.
-fn integers(
-    lines: &mut LineReader<'_>,
-    count: usize,
-    what: &str,
-    things: &str,
-) -> Result<Vec<i64>, DataError> {
-    let mut values = Vec::new();
-    while let Some(value) = lines.number_on_next(what)? {
-        if values.len() == count {
-            return Err(lines.wrong(format!("more labels than the {count} {things}")));
+/// Labels of each of `count` things called `thing`, the same number of each.
+fn read_labels(lines: &mut LineReader<'_>, count: usize, thing: &str) -> Result<LabelColumns, DataError> {
+    let mut labels = LabelColumns::default();
+    let mut rows = 0;
+    while let Some(line) = lines.next()? {
+        let before = labels.values.len();
+        let mut wrong = None;
+        for field in fields(line) {
+            match whole(field) {
+                Some(label) => labels.values.push(label),
+                None => wrong = wrong.or_else(|| Some(shortened(field))),
+            }
         }
-        values.push(value);
+        if let Some(field) = wrong {
+            return Err(
+                lines.wrong(format!("expected the label of a {thing}, a whole number, found {field:?}"))
+            );
+        }
+        if rows == count {
+            return Err(lines.wrong(format!("more labels than the {count} {thing}s")));
+        }
+        let found = labels.values.len() - before;
+        if rows == 0 {
+            labels.columns = found;
+        }
+        if found != labels.columns {
+            return Err(lines.wrong(format!("{found} labels, but the first {thing} has {}", labels.columns)));
+        }
+        rows += 1;
     }
-    ends(lines, values.len(), count, things)?;
-    Ok(values)
+    ends(lines, rows, count, &format!("{thing}s"))?;
+    Ok(labels)
 }
 
 /// One row of comma-separated numbers for each node, all of one length.
@@ -113,7 +160,7 @@ fn attributes(lines: &mut LineReader<'_>, nodes: usize) -> Result<Matrix, DataEr
     while let Some(line) = lines.next()? {
         let before = values.len();
         let mut wrong = None;
-        for field in line.split(',').map(str::trim) {
+        for field in fields(line) {
             match field.parse::<f32>() {
                 Ok(value) if value.is_finite() => values.push(value),
                 _ => wrong = wrong.or_else(|| Some(shortened(field))),

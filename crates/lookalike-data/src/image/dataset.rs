@@ -69,6 +69,11 @@ pub trait ImageDataset: Send + Sync {
         None
     }
 
+    /// Whether the same images are learned from and measured on, for want of others.
+    fn serves_both(&self) -> bool {
+        false
+    }
+
     /// The name of the set in reports, for instance `cifar10/train`.
     fn name(&self) -> String;
 

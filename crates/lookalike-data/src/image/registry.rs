@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Which data set to open: the `[data]` section of a recipe.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataOptions {
     /// Name of the data set, one of [`NAMES`].
@@ -27,55 +27,94 @@ pub struct DataOptions {
     /// failing at the first of them later.
     #[serde(default)]
     pub skip_corrupt: bool,
+    /// Share of the images of each class that is split off for testing, of a `folder` without a part to test on.
+    #[serde(default)]
+    pub test_share: Option<f64>,
 }
 
 /// All names that [`open`] knows.
 pub const NAMES: &[&str] = &["glyphs", "cifar10", "cifar100", "mnist", "fashion-mnist", "folder"];
 
-/// A data set, and the warnings that the user should see.
-type Opened = (Arc<dyn ImageDataset>, Vec<String>);
+/// Both parts of a data set.
+pub struct BothParts {
+    /// What to learn from.
+    pub train: Arc<dyn ImageDataset>,
+    /// What to measure on.
+    pub test: Arc<dyn ImageDataset>,
+    /// What the user should see.
+    pub warnings: Vec<String>,
+    /// What was made of the files, as a share that was split off.
+    pub note: Option<String>,
+}
 
-/// Opens one split of a data set. Returns the set and warnings that the user should see.
+/// Opens both parts of a data set, and decodes none of its files twice.
 ///
 /// # Errors
 /// [`DataError::UnknownName`]; [`DataError::FeatureMissing`] where this build lacks the feature `glyphs` or
-/// `folder` of the set with that name; a missing root or file; whatever makes a file unreadable.
-pub fn open(options: &DataOptions, split: Split, display: &dyn ProgressDisplay) -> Result<Opened, DataError> {
-    let dataset: Arc<dyn ImageDataset> = match options.name.as_str() {
+/// `folder` of the set with that name; a missing root or file; whatever makes a file unreadable; [`DataError::Option`] where a share is to
+/// be split off of a set that has a part to test on.
+pub fn open_both(options: &DataOptions, display: &dyn ProgressDisplay) -> Result<BothParts, DataError> {
+    if options.name == "folder" {
+        return open_folder(options, display);
+    }
+    if options.test_share.is_some() {
+        let problem = format!("goes with `folder`, and {} has images to test on; leave it out", options.name);
+        return Err(DataError::Option { key: "data.test_share".to_owned(), problem });
+    }
+    let [train, test] = [Split::Train, Split::Test].map(|split| open_part(options, split));
+    Ok(BothParts { train: train?, test: test?, warnings: Vec::new(), note: None })
+}
+
+/// Opens one part of a data set. Returns the set and warnings that the user should see.
+///
+/// # Errors
+/// As [`open_both`].
+pub fn open(
+    options: &DataOptions,
+    split: Split,
+    display: &dyn ProgressDisplay,
+) -> Result<(Arc<dyn ImageDataset>, Vec<String>), DataError> {
+    if options.name == "folder" {
+        let BothParts { train, test, warnings, .. } = open_folder(options, display)?;
+        return Ok((if split == Split::Train { train } else { test }, warnings));
+    }
+    Ok((open_part(options, split)?, Vec::new()))
+}
+
+fn open_part(options: &DataOptions, split: Split) -> Result<Arc<dyn ImageDataset>, DataError> {
+    Ok(match options.name.as_str() {
         "glyphs" => return open_glyphs(options, split),
-        "folder" => return open_folder(options, split, display),
         "cifar10" => Arc::new(cifar::open(Cifar::Ten, root(options)?, split)?),
         "cifar100" => Arc::new(cifar::open(Cifar::Hundred, root(options)?, split)?),
         "mnist" => Arc::new(idx::open(Idx::Mnist, root(options)?, split)?),
         "fashion-mnist" => Arc::new(idx::open(Idx::FashionMnist, root(options)?, split)?),
         _ => return Err(DataError::UnknownName { name: options.name.clone(), available: NAMES.to_vec() }),
-    };
-    Ok((dataset, Vec::new()))
+    })
 }
 
 #[cfg(feature = "glyphs")]
 #[expect(clippy::unnecessary_wraps, reason = "without the feature it fails")]
-fn open_glyphs(_: &DataOptions, split: Split) -> Result<Opened, DataError> {
-    Ok((Arc::new(glyphs::glyphs(glyphs::SEED, split, glyphs::standard_len(split))), Vec::new()))
+fn open_glyphs(_: &DataOptions, split: Split) -> Result<Arc<dyn ImageDataset>, DataError> {
+    Ok(Arc::new(glyphs::glyphs(glyphs::SEED, split, glyphs::standard_len(split))))
 }
 
 #[cfg(feature = "folder")]
-fn open_folder(
-    options: &DataOptions,
-    split: Split,
-    display: &dyn ProgressDisplay,
-) -> Result<Opened, DataError> {
-    let (folder, warnings) = folder::open(root(options)?, split, options.skip_corrupt, display)?;
-    Ok((Arc::new(folder), warnings))
+fn open_folder(options: &DataOptions, display: &dyn ProgressDisplay) -> Result<BothParts, DataError> {
+    let how = folder::FolderOptions { skip_corrupt: options.skip_corrupt, test_share: options.test_share };
+    let root = root(options)?;
+    let folder = folder::open_both(root, &how, display)?;
+    let warnings = folder.all_warnings(root);
+    let folder::Folder { train, test, note, .. } = folder;
+    Ok(BothParts { train: Arc::new(train), test: Arc::new(test), warnings, note })
 }
 
 #[cfg(not(feature = "glyphs"))]
-fn open_glyphs(options: &DataOptions, _: Split) -> Result<Opened, DataError> {
+fn open_glyphs(options: &DataOptions, _: Split) -> Result<Arc<dyn ImageDataset>, DataError> {
     Err(DataError::FeatureMissing { name: options.name.clone(), feature: "glyphs" })
 }
 
 #[cfg(not(feature = "folder"))]
-fn open_folder(options: &DataOptions, _: Split, _: &dyn ProgressDisplay) -> Result<Opened, DataError> {
+fn open_folder(options: &DataOptions, _: &dyn ProgressDisplay) -> Result<BothParts, DataError> {
     Err(DataError::FeatureMissing { name: options.name.clone(), feature: "folder" })
 }
 
@@ -135,8 +174,9 @@ pub fn list() -> Vec<DatasetInfo> {
              FashionMNIST/raw",
         ),
         _ => (
-            "your own PNG, JPEG and WebP files, with labels or without",
-            "a folder of images, directly or in one sub-folder a class, below train and test or not",
+            "your own PNG, JPEG, WebP, TIFF, BMP and GIF files, with labels or without",
+            "a folder of images, directly or in one sub-folder a class, below train and test or not, or a list of their paths, a csv \
+             or tsv file",
         ),
     };
     let info = |name: &&'static str| {
@@ -152,8 +192,12 @@ mod tests {
     use lookalike_base::Silent;
 
     fn message(name: &str, root: Option<&Path>) -> String {
-        let options =
-            DataOptions { name: name.to_owned(), root: root.map(Path::to_owned), skip_corrupt: false };
+        let options = DataOptions {
+            name: name.to_owned(),
+            root: root.map(Path::to_owned),
+            skip_corrupt: false,
+            test_share: None,
+        };
         match open(&options, Split::Train, &Silent) {
             Ok((dataset, _)) => format!("opened {}", dataset.name()),
             Err(error) => error.to_string(),
@@ -206,7 +250,7 @@ mod tests {
             }
         }
         if cfg!(feature = "folder") {
-            assert!(message("folder", None).ends_with("below train and test or not"));
+            assert!(message("folder", None).ends_with("a csv or tsv file"));
         }
     }
 }

@@ -110,6 +110,9 @@ impl Gcn {
     }
 
     fn of_graphs(&self, input: &GraphBatch, pass: &Pass) -> Features {
+        if input.nodes() == 0 {
+            return Features::of(Tensor::zeros([input.len(), self.dimension()], &self.device));
+        }
         let features = from_host(input.features.clone(), [input.nodes(), input.columns], &self.device);
         let adjacency = SparseMatrix::new(input.edges.clone());
         let layers = self.layers(&adjacency, Nodes::Dense(features), pass);

@@ -109,6 +109,11 @@ impl Outputs {
         self
     }
 
+    /// Whether the instances have parts: those of graphs without nodes have none.
+    pub fn has_parts(&self) -> bool {
+        self.parts.is_some()
+    }
+
     /// Where each instance's parts begin, and behind the last where they end.
     ///
     /// # Panics

@@ -15,6 +15,7 @@
 //! by any loss of a query: [`MvgrlObjective::Softmax`].
 
 use lookalike_base::Stream;
+use lookalike_data::DataError;
 use lookalike_data::graph::Variant;
 
 use super::graphcl::VARIANTS;
@@ -183,6 +184,11 @@ impl Method for Mvgrl {
         let [first, second] = ["graphs of first", "graphs of second"].map(|name| gathered.get(name));
         Ok(match &self.objective {
             MvgrlObjective::JensenShannon => {
+                if !gathered.has_parts() {
+                    let problem =
+                        "no graph of the batch has a node to contrast; larger batches mix them with others";
+                    return Err(DataError::Graph { problem: problem.to_owned() }.into());
+                }
                 let offsets = gathered.parts();
                 let one = local_global(gathered.get("nodes of first"), second, &offsets);
                 let other = local_global(gathered.get("nodes of second"), first, &offsets);

@@ -186,8 +186,8 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let inputs = described.columns();
     let options = diffusion(settings)?;
     let diffusions = if diffuses {
-        let progress = opening.display.start(set.len() as u64, "diffusing");
-        let diffusions = Diffusions::of(&set, &options, &*progress);
+        let progress = opening.display.start(set.nodes() as u64, "diffusing");
+        let diffusions = Diffusions::of(&set, &options, opening.watch(&*progress));
         progress.finish();
         Some(Arc::new(diffusions?))
     } else {

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
-use lookalike_base::{Matrix, Seed};
+use lookalike_base::{Matrix, Progress, Seed, Watch};
 use lookalike_data::Split;
 use lookalike_data::loader::LoaderOptions;
 use lookalike_sampling::DataSets;
@@ -124,18 +124,26 @@ pub struct Opening<'a> {
     pub columns: &'static [&'static str],
     /// Shows the progress of long work.
     pub display: &'a dyn ProgressDisplay,
+    /// Asks long work to stop.
+    pub cancellation: &'a Cancellation,
+    /// The folder of the run, where there is one: what it keeps of the data, [`Modality::keep`], need not be made again, and says which
+    /// instances the run has.
+    pub run: Option<&'a Path>,
     /// The run's seed.
     pub seed: Seed,
     /// Threads and depth of a loader.
     pub loader: LoaderOptions,
-    /// The folder of a run that was begun with these data: what it keeps of them, [`Modality::keep`], says which instances it has.
-    pub run: Option<&'a Path>,
 }
 
 impl Opening<'_> {
     /// `data.name`.
     pub fn name(&self) -> &str {
         self.settings.text("data.name").unwrap_or_default()
+    }
+
+    /// What long work is given that shows its `progress`.
+    pub fn watch<'b>(&'b self, progress: &'b dyn Progress) -> Watch<'b> {
+        Watch { progress, cancellation: self.cancellation }
     }
 
     /// `data.root`, the current folder where it is absent.

@@ -74,7 +74,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     }
     let options = diffusion(opening.settings)?;
     let progress = opening.display.start(set.features.len() as u64, "diffusing");
-    let graph = NodeGraph::of(&set, &options, &*progress);
+    let graph = NodeGraph::of(&set, &options, opening.watch(&*progress));
     progress.finish();
     let nodes = Nodes { set, graph: Arc::new(graph?), seed: opening.seed, epsilon: options.epsilon };
     Ok((Box::new(nodes), warnings))

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use lookalike_base::arrays::{Array, Arrays};
+use lookalike_base::arrays::Arrays;
 use lookalike_base::progress::{Progress, Silent, Watch};
 use lookalike_base::{Matrix, Rows, Seed};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
@@ -19,16 +19,16 @@ use super::development::{self, Best, Development, Judged};
 use super::diagnostics::{Diagnostics, Scalars};
 use super::events::Events;
 use super::gradient_cache::{self, Chunk};
-use super::identity::{Relation, relation};
 use super::left_out::{self, LeftOut};
 use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate, global_norm};
+use super::place::{Place, plan_arrays};
 use super::schedule::Schedule;
 use super::window::Window;
 use crate::engine::{Device, Gradients, Precision, Tensor, to_host};
 use crate::error::{CURES, LearnError};
 use crate::input::{Batch, Source};
 use crate::method::{Method, Outputs, Terms};
-use crate::module::{Module, Pass, Visitor, arrays_of, for_each_tensor, has_buffers, load_arrays};
+use crate::module::{Module, Pass, Visitor, arrays_of, for_each_tensor, has_buffers};
 use crate::negatives::{Observer, Unobserved};
 use crate::op::squares;
 use crate::options::{refuse, require};
@@ -180,24 +180,6 @@ pub(super) fn gradients(loss: &Tensor<1>) -> Result<Gradients, LearnError> {
     Ok(loss.backward())
 }
 
-/// The schedule over the steps that come after `begins`, those of a run that is trained longer.
-///
-/// # Errors
-/// [`LearnError::Recipe`] where there are none, or not enough for its warm-up.
-fn laid_anew(schedule: Schedule, begins: u64) -> Result<Schedule, LearnError> {
-    let Schedule { total, warmup, .. } = schedule;
-    if begins > 0 {
-        let reason = format!("comes to {total} steps, and the run has made {begins} already");
-        require(total > begins, "train.epochs", reason)?;
-        let reason = format!(
-            "comes to {warmup} steps, and {} are added; give a shorter warm-up for them, as --set train.warmup_epochs=0.0",
-            total - begins
-        );
-        require(warmup <= total - begins, "train.warmup_epochs", reason)?;
-    }
-    Ok(schedule.from_step(begins))
-}
-
 /// Whether any tensor learns.
 fn learns(method: &mut dyn Method) -> bool {
     let mut any = false;
@@ -215,7 +197,7 @@ impl Trainer {
     pub fn open(
         mut method: Box<dyn Method>,
         source: Source,
-        options: TrainOptions,
+        mut options: TrainOptions,
     ) -> Result<(Self, Vec<String>), LearnError> {
         if let Some(chunk) = options.chunk {
             let (key, batch_norm) = (chunk.key(), has_buffers(&mut method));
@@ -230,61 +212,13 @@ impl Trainer {
         left_out::check(&options.left_out, options.instances, options.sampler.batch_size)?;
         let fail = |source| LearnError::Io { path: options.run.clone(), source };
         std::fs::create_dir_all(&options.run).map_err(fail)?;
-        let mut optimizer = Optimizer::new(options.optimizer.clone());
-        let (instances, seed) = (options.instances, options.seed);
-        let data = options.run_data.clone();
-        let (mut sampler, advice) =
-            Sampler::with_data(instances, options.sampler.clone(), seed, data.clone())?;
-        let mut warnings: Vec<String> = advice.iter().map(ToString::to_string).collect();
-        let (mut step, mut batches, mut plan) = (0, 0, Vec::new());
-        let mut watch = CollapseDetector::default();
-        let (mut judged, mut best) = (Judged::default(), Arrays::new());
-        let mut options = options;
         let found = Checkpoints::of_run(&options.run).newest()?;
-        let mut longer = false;
         let keep = found.as_ref().map(|(state, ..)| state.step);
-        if let Some((state, arrays, problems)) = found {
-            if state.format != FORMAT {
-                return Err(LearnError::Checkpoint {
-                    path: options.run.clone(),
-                    reason: "its checkpoints are of another version of this program, whose steps draw other random numbers; go on with that \
-                             version, or begin anew with --out"
-                        .to_owned(),
-                });
-            }
-            let other = |reason: String| refuse(&options.run.display().to_string(), reason);
-            longer = relation(&options.identity, &state).map_err(other)? == Relation::Longer;
-            let begins = if longer { state.step } else { state.begins };
-            options.schedule = laid_anew(options.schedule, begins)?;
-            load_arrays(&mut method, &arrays, "model.", &options.device)?;
-            optimizer =
-                Optimizer::restore(options.optimizer.clone(), &arrays, "optimizer.", &options.device)?;
-            method.restore(&strip(&arrays, "method."), &options.device)?;
-            let kept = strip(&arrays, "sampler.");
-            (sampler, _) = Sampler::restore_with_data(
-                instances,
-                options.sampler.clone(),
-                seed,
-                data,
-                &state.sampler,
-                &kept,
-            )?;
-            plan = read_plan(&arrays).ok_or_else(|| LearnError::Checkpoint {
-                path: options.run.clone(),
-                reason: "the epoch's batches are missing or damaged".to_owned(),
-            })?;
-            (step, batches, watch) = (state.step, state.batches, state.collapse);
-            (judged, best) = (state.judged, strip(&arrays, "best."));
-            warnings.extend(problems);
-            let here = machine(options.precision, options.sampler.scoring);
-            if !state.machine.is_empty() && state.machine != here {
-                warnings.push(format!(
-                    "the run was trained on {} and goes on on {here}: from here on its bits differ from those of a run that \
-                     stayed there",
-                    state.machine
-                ));
-            }
-        }
+        let (place, longer) = match found {
+            None => (Place::start(&options)?, false),
+            Some(found) => Place::restore(&mut method, &mut options, found)?,
+        };
+        let Place { sampler, optimizer, step, batches, plan, watch, judged, best, mut warnings } = place;
         // Nothing in the folder is touched before it is certain that the run is this one.
         if let Some(recipe) = &options.recipe {
             let path = options.run.join(RECIPE);
@@ -497,7 +431,7 @@ impl Trainer {
                 match error {
                     SamplingError::NotFinite { instance, .. } => {
                         let what = "an embedding".to_owned();
-                        self.with_last_good(not_finite(what, f64::NAN, step.step, &[instance as u32]))
+                        self.with_last_good(not_finite(what, f64::NAN, step.step, &[instance]))
                     }
                     error => error.into(),
                 }
@@ -791,34 +725,4 @@ fn learn(
     drop(terms);
     accumulate(method, gradients(&total)?, sum);
     Ok((gathered, loss))
-}
-
-/// The arrays whose names begin with `prefix`, without it.
-fn strip(arrays: &Arrays, prefix: &str) -> Arrays {
-    let named = |(name, array): (&String, _)| {
-        name.strip_prefix(prefix).map(|name| (name.to_owned(), Clone::clone(array)))
-    };
-    arrays.iter().filter_map(named).collect()
-}
-
-/// Batches as arrays: all members one after another, and the length of each batch.
-fn plan_arrays(plan: &[Vec<u32>]) -> Arrays {
-    let members = plan.concat();
-    let lengths: Vec<u32> = plan.iter().map(|batch| batch.len() as u32).collect();
-    [("plan.members", members), ("plan.lengths", lengths)]
-        .map(|(name, values)| (name.to_owned(), Array::u32([values.len()], values)))
-        .into()
-}
-
-/// The batches that [`plan_arrays`] wrote.
-pub(crate) fn read_plan(arrays: &Arrays) -> Option<Vec<Vec<u32>>> {
-    let [mut members, lengths] = ["plan.members", "plan.lengths"]
-        .map(|name| arrays.get(name).and_then(Array::as_u32).unwrap_or_default());
-    let mut plan = Vec::with_capacity(lengths.len());
-    for length in lengths {
-        let (batch, rest) = members.split_at_checked(*length as usize)?;
-        plan.push(batch.to_vec());
-        members = rest;
-    }
-    members.is_empty().then_some(plan)
 }

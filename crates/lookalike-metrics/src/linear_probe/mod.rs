@@ -19,6 +19,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::check;
+use crate::classified::Classified;
 use crate::error::MetricError;
 use softmax::{Classifier, Schedule};
 use standardize::Standardizer;
@@ -103,6 +104,8 @@ pub struct RateScore {
 pub struct LinearProbe {
     /// Share of test rows classified rightly by the classifier of the last epoch, from 0 to 1.
     pub accuracy: f64,
+    /// The same class by class.
+    pub classified: Classified,
     /// The learning rate that was chosen: greatest held-out accuracy, among equals the least held-out loss.
     pub rate: f32,
     /// Whether it is the least or greatest on offer of several, so that a better one may lie beyond.
@@ -159,9 +162,11 @@ pub fn linear_probe(
     if watch.is_cancelled() {
         return Err(MetricError::Cancelled);
     }
-    let (accuracy, _) = classifier.score(standardizer.apply(test)?.rows(), test_labels);
+    let (predicted, _) = classifier.classify(standardizer.apply(test)?.rows(), test_labels);
+    let classified = Classified::of(&predicted, test_labels, classes)?;
     Ok(LinearProbe {
-        accuracy,
+        accuracy: classified.accuracy,
+        classified,
         rate: best.rate,
         rate_at_edge: at_edge(best.rate, &options.rates),
         rates,

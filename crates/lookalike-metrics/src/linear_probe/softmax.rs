@@ -2,6 +2,7 @@
 
 use lookalike_base::{Rows, Seed};
 
+use crate::check::share_equal;
 use crate::gram::{columns_by_columns, rows_by_rows};
 
 const MOMENTUM: f32 = 0.9;
@@ -69,8 +70,14 @@ impl Classifier {
 
     /// Share of `rows` classified rightly, and their mean cross-entropy in nats. Ties go to the lower class.
     pub(super) fn score(&self, rows: Rows<'_>, labels: &[u32]) -> (f64, f64) {
+        let (predicted, loss) = self.classify(rows, labels);
+        (share_equal(&predicted, labels), loss)
+    }
+
+    /// The class of each row, and the mean cross-entropy of the true ones.
+    pub(super) fn classify(&self, rows: Rows<'_>, labels: &[u32]) -> (Vec<u32>, f64) {
         let (columns, classes) = (rows.columns(), self.bias.len());
-        let (mut right, mut loss) = (0_usize, 0.0);
+        let (mut predicted, mut loss) = (Vec::with_capacity(labels.len()), 0.0);
         let mut scores = vec![0.0; BLOCK * classes];
         for (rows, labels) in rows.values().chunks(BLOCK * columns).zip(labels.chunks(BLOCK)) {
             let scores = &mut scores[..labels.len() * classes];
@@ -78,11 +85,11 @@ impl Classifier {
             for (scores, label) in scores.chunks_exact(classes).zip(labels) {
                 let best = (0..classes)
                     .reduce(|best, class| if scores[class] > scores[best] { class } else { best });
-                right += usize::from(best == Some(*label as usize));
+                predicted.push(best.unwrap_or(0) as u32);
                 loss += cross_entropy(scores, *label as usize);
             }
         }
-        (right as f64 / labels.len() as f64, loss / labels.len() as f64)
+        (predicted, loss / labels.len() as f64)
     }
 
     fn scores(&self, rows: &[f32], columns: usize, scores: &mut [f32]) {

@@ -5,12 +5,12 @@ use lookalike_base::Seed;
 use crate::error::MetricError;
 
 /// For each row the fold that tests it. Folds get the rows of a class in equal numbers, up to one; the spare ones go to
-/// different folds. Without `seed` they follow the order of the rows, with it they are drawn. This is the allocation of
-/// scikit-learn's `StratifiedKFold`, and without a seed the very same folds.
+/// different folds, so that a class with fewer rows than folds is tested by some of them alone. Without `seed` they follow the order of
+/// the rows, with it they are drawn. This is the allocation of scikit-learn's `StratifiedKFold`, and without a seed the very same folds.
 ///
 /// # Errors
-/// [`MetricError::Option`] below two folds; [`MetricError::Undefined`] for fewer rows than folds or a class with rows but
-/// fewer than folds, of which some folds would know nothing; [`MetricError::Label`] for a label not below `classes`.
+/// [`MetricError::Option`] below two folds; [`MetricError::Undefined`] for fewer rows than folds, or where every class has fewer
+/// rows than folds; [`MetricError::Label`] for a label not below `classes`.
 pub fn stratified_folds(
     labels: &[u32],
     classes: usize,
@@ -36,10 +36,10 @@ pub fn stratified_folds(
         }
         counts[*label as usize] += 1;
     }
-    if let Some(class) = order.iter().copied().filter(|class| counts[*class] < folds).min() {
+    if counts.iter().all(|count| *count < folds) {
+        let most = counts.iter().max().copied().unwrap_or(0);
         let reason = format!(
-            "class {class}, counted from 0, has {} rows, fewer than the {folds} folds; leave the class out, or join it with another",
-            counts[class]
+            "no class has as many rows as there are folds, {folds}; the greatest has {most}; take fewer folds"
         );
         return Err(MetricError::undefined(SCORE, reason));
     }

@@ -17,6 +17,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::check;
+use crate::classified::Classified;
 use crate::error::MetricError;
 pub use folds::stratified_folds;
 use linear::Linear;
@@ -107,6 +108,8 @@ pub struct SvmScore {
     pub accuracy: f64,
     /// Share of the most frequent class: what is to be beaten by looking at nothing.
     pub majority: f64,
+    /// What came of all rows, each predicted once, when its fold tested it.
+    pub classified: Classified,
     /// The folds, in their order.
     pub folds: Vec<SvmFold>,
     /// Fits, inner ones included, that ended before they were within the solver's tolerance.
@@ -123,7 +126,7 @@ pub struct SvmScore {
 /// `embeddings` N×d with N labels below `classes`.
 ///
 /// # Errors
-/// [`MetricError::Undefined`] where labels are missing or of one class, where there are fewer rows than folds, a class has
+/// [`MetricError::Undefined`] where labels are missing or of one class, where there are fewer rows than folds, every class has
 /// fewer rows than folds or inner folds, or there are more than 65,536 rows; other variants where inputs do not fit each
 /// other, are not finite, or an option is impossible; and [`MetricError::Cancelled`] where `watch` said so.
 pub fn svm_accuracy(
@@ -147,19 +150,39 @@ pub fn svm_accuracy(
         SvmKernel::Linear => Box::new(Linear::new(embeddings)),
     };
     let problem = Problem { solver: &*solver, labels, classes, options, watch };
-    let folds: Result<Vec<(SvmFold, usize)>, MetricError> =
+    let tested: Result<Vec<Tested>, MetricError> =
         (0..options.folds as u32).into_par_iter().map(|fold| problem.fold(&fold_of, fold)).collect();
-    let (folds, unfinished): (Vec<SvmFold>, Vec<usize>) = folds?.into_iter().unzip();
-    let mut counts = vec![0_usize; classes];
-    for label in labels {
-        counts[*label as usize] += 1;
+    let tested = tested?;
+    let mut predicted = vec![0; labels.len()];
+    for (row, class) in tested.iter().flat_map(|fold| &fold.predicted) {
+        predicted[*row as usize] = *class;
     }
+    let classified = Classified::of(&predicted, labels, classes)?;
+    let most = classified.classes.iter().map(|count| count.instances).max().unwrap_or(0);
+    let folds: Vec<SvmFold> = tested.iter().map(|fold| fold.fold).collect();
     Ok(SvmScore {
         accuracy: folds.iter().map(|fold| fold.accuracy).sum::<f64>() / folds.len() as f64,
-        majority: counts.into_iter().max().unwrap_or(0) as f64 / labels.len() as f64,
-        unfinished: unfinished.into_iter().sum(),
+        majority: most as f64 / labels.len() as f64,
+        unfinished: tested.iter().map(|fold| fold.unfinished).sum(),
+        classified,
         folds,
     })
+}
+
+/// A fold that was scored.
+struct Tested {
+    fold: SvmFold,
+    /// Its test rows with the classes that were predicted.
+    predicted: Vec<(u32, u32)>,
+    /// Fits that ended before the solver's tolerance.
+    unfinished: usize,
+}
+
+/// What one cost came to.
+struct Outcome {
+    predicted: Vec<u32>,
+    accuracy: f64,
+    finished: bool,
 }
 
 /// Fits and predicts over fixed rows.
@@ -212,29 +235,36 @@ struct Problem<'a> {
 }
 
 impl Problem<'_> {
-    /// Chooses the cost for a fold and scores it; returned with it is the number of unfinished fits.
-    fn fold(&self, fold_of: &[u32], fold: u32) -> Result<(SvmFold, usize), MetricError> {
+    /// Chooses the cost for a fold and scores it.
+    fn fold(&self, fold_of: &[u32], fold: u32) -> Result<Tested, MetricError> {
         let (train, test) = split(fold_of, fold, None);
         let train_labels: Vec<u32> = train.iter().map(|row| self.labels[*row as usize]).collect();
-        let inner_of = stratified_folds(&train_labels, self.classes, self.options.inner_folds, None)?;
-        let inner = (0..self.options.inner_folds as u32).into_par_iter().map(|inner| {
-            let (fitted, held_out) = split(&inner_of, inner, Some(&train));
-            self.score(&fitted, &held_out, &self.options.costs)
-        });
-        let inner: Vec<Vec<(f64, bool)>> = inner.collect::<Result<_, _>>()?;
-        let mean = |cost: usize| inner.iter().map(|fold| fold[cost].0).sum::<f64>() / inner.len() as f64;
-        let means: Vec<f64> = (0..self.options.costs.len()).map(mean).collect();
+        let (means, unfinished) = self.inner_scores(&train, &train_labels)?;
         let best = means.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let chosen = means.iter().position(|mean| *mean == best).unwrap_or(0);
         let cost = self.options.costs[chosen];
-        let (accuracy, finished) = self.score(&train, &test, &[cost])?[0];
-        let unfinished = inner.iter().flatten().filter(|(_, finished)| !finished).count();
+        let Outcome { predicted, accuracy, finished } = self.score(&train, &test, &[cost])?.remove(0);
         let fold = SvmFold { accuracy, cost, inner_accuracy: best, test_rows: test.len() };
-        Ok((fold, unfinished + usize::from(!finished)))
+        let predicted = test.into_iter().zip(predicted).collect();
+        Ok(Tested { fold, predicted, unfinished: unfinished + usize::from(!finished) })
     }
 
-    /// For each cost the share of `test` classified rightly after a fit to `train`, and whether that was finished.
-    fn score(&self, train: &[u32], test: &[u32], costs: &[f64]) -> Result<Vec<(f64, bool)>, MetricError> {
+    /// For each cost the mean accuracy over the inner folds of `train`, and the number of unfinished fits.
+    fn inner_scores(&self, train: &[u32], labels: &[u32]) -> Result<(Vec<f64>, usize), MetricError> {
+        let inner_of = stratified_folds(labels, self.classes, self.options.inner_folds, None)?;
+        let inner = (0..self.options.inner_folds as u32).into_par_iter().map(|inner| {
+            let (fitted, held_out) = split(&inner_of, inner, Some(train));
+            self.score(&fitted, &held_out, &self.options.costs)
+        });
+        let inner: Vec<Vec<Outcome>> = inner.collect::<Result<_, _>>()?;
+        let mean =
+            |cost: usize| inner.iter().map(|fold| fold[cost].accuracy).sum::<f64>() / inner.len() as f64;
+        let unfinished = inner.iter().flatten().filter(|outcome| !outcome.finished).count();
+        Ok(((0..self.options.costs.len()).map(mean).collect(), unfinished))
+    }
+
+    /// What each cost predicts of `test` after a fit to `train`, where that knows one class always this one.
+    fn score(&self, train: &[u32], test: &[u32], costs: &[f64]) -> Result<Vec<Outcome>, MetricError> {
         if self.watch.is_cancelled() {
             return Err(MetricError::Cancelled);
         }
@@ -244,12 +274,21 @@ impl Problem<'_> {
         let mut order: Vec<usize> = (0..costs.len()).collect();
         order.sort_by(|a, b| costs[*a].total_cmp(&costs[*b]));
         let sorted: Vec<f64> = order.iter().map(|place| costs[*place]).collect();
-        let mut scores = vec![(0.0, false); costs.len()];
-        for (place, (predicted, finished)) in order.into_iter().zip(self.solver.predict(&fit, &sorted)) {
-            scores[place] = (check::share_equal(&predicted, &truth), finished);
-        }
+        let found = match fit.present()[..] {
+            [only] => vec![(vec![only; test.len()], true); costs.len()],
+            _ => self.solver.predict(&fit, &sorted),
+        };
+        let mut outcomes: Vec<(usize, Outcome)> = order
+            .into_iter()
+            .zip(found)
+            .map(|(place, (predicted, finished))| {
+                let accuracy = check::share_equal(&predicted, &truth);
+                (place, Outcome { predicted, accuracy, finished })
+            })
+            .collect();
+        outcomes.sort_unstable_by_key(|(place, _)| *place);
         self.watch.progress.advance(1);
-        Ok(scores)
+        Ok(outcomes.into_iter().map(|(_, outcome)| outcome).collect())
     }
 }
 

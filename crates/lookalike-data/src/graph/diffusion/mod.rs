@@ -15,7 +15,7 @@ pub use views::{DiffusedBatch, DiffusedGraphs};
 use super::augment::Variant;
 use super::graph_set::GraphSet;
 use crate::error::DataError;
-use lookalike_base::{Progress, Silent};
+use lookalike_base::Watch;
 use lookalike_kernels::sparse::Csr;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -117,21 +117,21 @@ impl DiffusionOptions {
     }
 }
 
-/// The diffusion of one graph, whose edges go both ways and from no node to itself. `progress` advances by one a node.
+/// The diffusion of one graph, whose edges go both ways and from no node to itself. `watch` counts nodes; a graph of up to
+/// [`EXACT_NODES`] is done before it is asked again.
 ///
 /// # Errors
-/// [`DataError::Option`] where options are impossible; [`DataError::Graph`] where `edges` are not square, or the published
+/// [`DataError::Stopped`] where `watch` asked for it; [`DataError::Option`] where options are impossible; [`DataError::Graph`] where `edges` are not square, or the published
 /// code's heat is asked for of more than [`EXACT_NODES`] nodes.
-pub fn diffuse(
-    edges: &Csr,
-    options: &DiffusionOptions,
-    progress: &dyn Progress,
-) -> Result<Diffused, DataError> {
+pub fn diffuse(edges: &Csr, options: &DiffusionOptions, watch: Watch<'_>) -> Result<Diffused, DataError> {
     options.validate()?;
     let nodes = edges.len();
     if nodes != edges.width() {
         let problem = format!("the matrix of edges is {nodes} × {}; it must be square", edges.width());
         return Err(DataError::Graph { problem });
+    }
+    if watch.is_cancelled() {
+        return Err(DataError::Stopped);
     }
     let degrees: Vec<f64> = (0..nodes).map(|node| edges.row(node).len() as f64 + 1.0).collect();
     let rows = match (options.kind, options.variant) {
@@ -146,10 +146,10 @@ pub fn diffuse(
             dense::published_heat(edges, &degrees, time, options.epsilon)
         }
         _ if nodes <= EXACT_NODES => dense::exact(edges, &degrees, options)?,
-        _ => series::truncated(edges, &degrees, options, progress),
+        _ => series::truncated(edges, &degrees, options, watch)?,
     };
     if nodes <= EXACT_NODES {
-        progress.advance(nodes as u64);
+        watch.progress.advance(nodes as u64);
     }
     let lost = rows.iter().map(|row| row.lost).sum::<f64>() / nodes.max(1) as f64;
     let max_lost = rows.iter().map(|row| row.lost).fold(0.0, f64::max);
@@ -158,23 +158,17 @@ pub fn diffuse(
 }
 
 impl Diffusions {
-    /// The diffusions of the graphs of `set`, several at a time. `progress` advances by one a graph.
+    /// The diffusions of the graphs of `set`, several at a time. `watch` counts nodes.
     ///
     /// # Errors
     /// As [`diffuse`] has.
-    pub fn of(
-        set: &GraphSet,
-        options: &DiffusionOptions,
-        progress: &dyn Progress,
-    ) -> Result<Self, DataError> {
+    pub fn of(set: &GraphSet, options: &DiffusionOptions, watch: Watch<'_>) -> Result<Self, DataError> {
         options.validate()?;
         let diffused = (0..set.len()).into_par_iter().map(|index| {
             let graph = set.graph(index);
             let rows = (0..graph.nodes()).map(|node| graph.neighbors(node).map(|to| (to, 1.0)));
             let edges = Csr::from_rows(rows, graph.nodes()).map_err(DataError::graph)?;
-            let diffused = diffuse(&edges, options, &Silent);
-            progress.advance(1);
-            diffused
+            diffuse(&edges, options, watch)
         });
         let diffused = diffused.collect::<Result<Vec<_>, _>>()?;
         let sizes = diffused.iter().map(|diffused| diffused.matrix.len());

@@ -1,19 +1,20 @@
 //! Diffusions of large graphs: Σₖ θₖ Ã^k up to a rest that is known, node after node, without a dense matrix.
 
 use super::{Diffusion, DiffusionOptions, Row};
-use lookalike_base::progress::Progress;
+use crate::error::DataError;
+use lookalike_base::Watch;
 use lookalike_kernels::sparse::Csr;
 use rayon::prelude::*;
 
 /// Rows of S by the walk from each node: after k steps it is at j with the probability that entry j of e Pᵏ has,
 /// P = D⁻¹ (A + I), and Sᵢⱼ = √(dᵢ / dⱼ) Σₖ θₖ (eᵢ Pᵏ)ⱼ.
-/// `progress` advances by one a row.
+/// `watch` counts rows, and is asked before each step of a walk.
 pub(super) fn truncated(
     edges: &Csr,
     degrees: &[f64],
     options: &DiffusionOptions,
-    progress: &dyn Progress,
-) -> Vec<Row> {
+    watch: Watch<'_>,
+) -> Result<Vec<Row>, DataError> {
     let rest = if options.epsilon > 0.0 { options.epsilon * 1e-3 } else { 1e-9 };
     let coefficients = coefficients(options.kind, rest);
     let scratch = || [(); 3].map(|()| vec![0.0; edges.len()]);
@@ -22,15 +23,18 @@ pub(super) fn truncated(
         here[node] = 1.0;
         sum.fill(0.0);
         for (k, coefficient) in coefficients.iter().enumerate() {
+            if watch.is_cancelled() {
+                return Err(DataError::Stopped);
+            }
             if k > 0 {
                 step(edges, degrees, here, there);
                 std::mem::swap(here, there);
             }
             sum.iter_mut().zip(here.iter()).for_each(|(sum, here)| *sum += coefficient * here);
         }
-        progress.advance(1);
+        watch.progress.advance(1);
         let values = sum.iter().zip(degrees).map(|(sum, degree)| sum * (degrees[node] / degree).sqrt());
-        Row::kept(node, values, degrees, options.epsilon)
+        Ok(Row::kept(node, values, degrees, options.epsilon))
     };
     (0..edges.len()).into_par_iter().map_init(scratch, row).collect()
 }

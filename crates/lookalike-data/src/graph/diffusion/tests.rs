@@ -1,11 +1,12 @@
 use super::*;
 use lookalike_base::Seed;
-use lookalike_base::Silent;
 use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors;
+use lookalike_base::{Cancellation, Progress, Watch};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 fn diffused(edges: &Csr, options: &DiffusionOptions) -> Result<Diffused, DataError> {
-    diffuse(edges, options, &Silent)
+    diffuse(edges, options, Watch::default())
 }
 
 const NODES: usize = 14;
@@ -60,7 +61,7 @@ fn the_series_of_a_large_graph_is_what_a_small_one_s_solution_is() {
     let (edges, arrays) = fixture();
     let degrees: Vec<f64> = (0..NODES).map(|node| edges.row(node).len() as f64 + 1.0).collect();
     for (kind, name) in [(PPR, "ppr"), (HEAT, "heat")] {
-        let rows = series::truncated(&edges, &degrees, &options(kind), &Silent);
+        let rows = series::truncated(&edges, &degrees, &options(kind), Watch::default()).unwrap();
         assert!(rows.iter().all(|row| row.lost < 1.1e-9));
         let found = Csr::from_rows(rows.into_iter().map(|row| row.entries), NODES).unwrap();
         assert_is(&found, arrays[name].as_f32().unwrap(), 1e-6);
@@ -143,4 +144,44 @@ fn impossible_numbers_are_refused() {
     );
     let oblong = Csr::new(vec![0, 1], vec![2], None, 3).unwrap();
     assert!(diffused(&oblong, &options(PPR)).unwrap_err().to_string().contains("must be square"));
+}
+
+/// A graph of one node that all others are tied to, and to nothing else.
+fn star(leaves: u32) -> Csr {
+    let rows = (0..=leaves).map(|node| if node == 0 { (1..=leaves).collect() } else { vec![0] });
+    let rows = rows.map(|row: Vec<u32>| row.into_iter().map(|to| (to, 1.0)));
+    Csr::from_rows(rows, leaves as usize + 1).unwrap().without_values()
+}
+
+/// Asks the work to stop as soon as it has counted a step.
+struct StopsAtOnce(Cancellation, AtomicU64);
+
+impl Progress for StopsAtOnce {
+    fn advance(&self, n: u64) {
+        self.1.fetch_add(n, Ordering::Relaxed);
+        self.0.cancel();
+    }
+    fn set_position(&self, _: u64) {}
+    fn message(&self, _: &str) {}
+    fn note(&self, _: &str) {}
+    fn finish(&self) {}
+}
+
+#[test]
+fn a_stop_is_heard_within_a_large_graph_whose_progress_counts_nodes() {
+    let large = star(EXACT_NODES as u32 + 500);
+    for kind in [PPR, HEAT] {
+        let cancellation = Cancellation::new();
+        let progress = StopsAtOnce(cancellation.clone(), AtomicU64::new(0));
+        let watch = Watch { progress: &progress, cancellation: &cancellation };
+        let stopped = diffuse(&large, &options(kind), watch).unwrap_err();
+        assert!(matches!(stopped, DataError::Stopped), "{stopped}");
+        // Rows that were under way in other threads may end.
+        let counted = progress.1.load(Ordering::Relaxed);
+        assert!((1..=rayon::current_num_threads() as u64).contains(&counted), "{counted} nodes");
+    }
+    let cancellation = Cancellation::new();
+    cancellation.cancel();
+    let stopped = diffuse(&star(3), &options(PPR), Watch::silent(&cancellation));
+    assert!(matches!(stopped, Err(DataError::Stopped)));
 }

@@ -1,5 +1,6 @@
 //! One image file as 8-bit RGB.
 
+use super::jpeg;
 use crate::error::DataError;
 use crate::image::dataset::Image;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, ImageResult, Limits};
@@ -17,42 +18,98 @@ const MAX_DECODED: u64 = 512 << 20;
 /// Limit of the bytes of one file.
 const MAX_FILE: u64 = 256 << 20;
 
-/// Decodes the PNG, JPEG or WebP file at `path`; its contents, not its name, say which.
+/// The formats that are read.
+const FORMATS: [ImageFormat; 7] = [
+    ImageFormat::Png,
+    ImageFormat::Jpeg,
+    ImageFormat::WebP,
+    ImageFormat::Tiff,
+    ImageFormat::Bmp,
+    ImageFormat::Gif,
+    ImageFormat::Pnm,
+];
+
+/// The same in words.
+pub(super) const FORMAT_NAMES: &str = "PNG, JPEG, WebP, TIFF, BMP, GIF or PPM";
+
+/// Decodes the image file at `path`; its contents, not its name, say of which format it is.
 ///
 /// Grey becomes RGB by repetition, 16 bits are rounded to 8, an alpha channel is dropped (not composited), as
 /// torchvision's loader of image folders does. Other than there, the orientation that a camera wrote down
-/// (EXIF) is applied. Of an animation the first frame is taken.
+/// (EXIF) is applied. Of an animation the first frame is taken, of several pages the first.
 ///
 /// # Errors
-/// [`DataError::Io`] where the file cannot be read; [`DataError::Decode`] where it is none of the three
-/// formats, damaged, cut short, or larger than the limits above.
+/// [`DataError::Io`] where the file cannot be read; [`DataError::Decode`] where it is none of the
+/// formats, damaged, cut short, no file but a pipe, or larger than the limits above.
 pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
     let wrong = |source| DataError::Decode { path: path.to_owned(), source };
+    // What is opened to be read must have an end: a pipe waits for whoever writes to it.
+    if !std::fs::metadata(path).map_err(DataError::io("read", path))?.is_file() {
+        return Err(wrong("it is no file that can be read to its end".into()));
+    }
     let file = File::open(path).map_err(DataError::io("read", path))?;
     let mut bytes = Vec::new();
     file.take(MAX_FILE + 1).read_to_end(&mut bytes).map_err(DataError::io("read", path))?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(wrong(format!("the file is longer than {MAX_FILE} bytes, the limit").into()));
     }
-    let format = image::guess_format(&bytes).map_err(|_| wrong(unknown(&bytes).into()))?;
-    if format == ImageFormat::Jpeg && !jpeg_is_complete(&bytes) {
-        return Err(wrong("the JPEG file is cut short: no end-of-image marker follows its data".into()));
-    }
-    if format == ImageFormat::WebP && !webp_is_complete(&bytes) {
-        return Err(wrong("the WebP file is cut short: its header declares more bytes".into()));
-    }
-    let decoded = decode_bytes(&bytes, format).map_err(|error| wrong(error.into()))?.into_rgb8();
+    let decoded = whole(&bytes).map_err(wrong)?.into_rgb8();
     let (width, height) = decoded.dimensions();
     Ok(Image { width, height, pixels: Cow::Owned(decoded.into_raw()) })
 }
 
+/// What `bytes` show, if nothing of it is missing.
+fn whole(bytes: &[u8]) -> Result<DynamicImage, Box<dyn std::error::Error + Send + Sync>> {
+    let format = image::guess_format(bytes).ok().filter(|format| FORMATS.contains(format));
+    let format = format.ok_or_else(|| unknown(bytes))?;
+    match format {
+        ImageFormat::Jpeg => match jpeg::extent(bytes) {
+            jpeg::Extent::Whole => {}
+            jpeg::Extent::WithoutEnd => return without_end(bytes),
+            jpeg::Extent::Cut => {
+                return Err("the JPEG file is cut short: no end-of-image marker follows its data".into());
+            }
+        },
+        ImageFormat::WebP if !webp_is_complete(bytes) => {
+            return Err("the WebP file is cut short: its header declares more bytes".into());
+        }
+        _ => {}
+    }
+    Ok(decode_bytes(bytes, format)?)
+}
+
+/// A JPEG file without its end marker, if only that is missing: then it shows the same whatever follows.
+fn without_end(bytes: &[u8]) -> Result<DynamicImage, Box<dyn std::error::Error + Send + Sync>> {
+    let mut shown = jpeg::endings(bytes).map(|ended| decode_bytes(&ended, ImageFormat::Jpeg));
+    let first = shown.next().ok_or("the JPEG file is empty")??;
+    for other in shown {
+        if other? != first {
+            return Err(
+                "the JPEG file is cut short: its last pixels and its end-of-image marker are missing".into(),
+            );
+        }
+    }
+    Ok(first)
+}
+
+/// What a file is that is no image.
 fn unknown(bytes: &[u8]) -> String {
-    match bytes {
-        [] => "the file is empty".to_owned(),
-        bytes => format!(
-            "the file begins with {:02x?}, which is neither PNG, JPEG nor WebP",
-            &bytes[..bytes.len().min(8)]
-        ),
+    let brand = bytes.get(4..12).unwrap_or_default();
+    let heic: [&[u8]; 6] = [b"ftypheic", b"ftypheix", b"ftypheif", b"ftypmif1", b"ftypavif", b"ftypmsf1"];
+    let text = bytes.trim_ascii_start();
+    let begins =
+        |with: &str| text.get(..with.len()).is_some_and(|own| own.eq_ignore_ascii_case(with.as_bytes()));
+    if bytes.is_empty() {
+        "the file is empty".to_owned()
+    } else if heic.contains(&brand) {
+        "it is a HEIC or AVIF picture, which is not read; convert it, for instance by `magick FILE FILE.jpg`"
+            .to_owned()
+    } else if begins("<!doctype html") || begins("<html") {
+        "it is a web page, as a failed download leaves one".to_owned()
+    } else if begins("version https://git-lfs") {
+        "it is a pointer of Git LFS; `git lfs pull` fetches the image".to_owned()
+    } else {
+        format!("the file begins with {:02x?}, which is no {FORMAT_NAMES}", &bytes[..bytes.len().min(8)])
     }
 }
 
@@ -75,30 +132,6 @@ fn decode_bytes(bytes: &[u8], format: ImageFormat) -> ImageResult<DynamicImage> 
     let mut decoded = DynamicImage::from_decoder(decoder)?;
     decoded.apply_orientation(orientation);
     Ok(decoded)
-}
-
-/// Whether the markers of a JPEG file lead to its end (ITU T.81, annex B). The decoder is lenient here: it
-/// fills what is missing of a file cut short with grey, which an encoder would take for a look-alike of every
-/// other such file.
-fn jpeg_is_complete(bytes: &[u8]) -> bool {
-    const END_OF_IMAGE: u8 = 0xd9;
-    // Each step stands behind the 0xff of a marker, searched for from `at`: in coded data a 0xff that belongs
-    // to the data is followed by 0, one of a restart marker by 0xd0 to 0xd7.
-    let mut at = 2;
-    while let Some(marker) = bytes.get(at..).and_then(|rest| rest.iter().position(|byte| *byte == 0xff)) {
-        at += marker + 1;
-        match bytes.get(at) {
-            Some(0xff) => {}
-            Some(0 | 0x01 | 0xd0..=0xd8) => at += 1,
-            Some(&END_OF_IMAGE) => return true,
-            Some(_) => {
-                let Some(&[high, low]) = bytes.get(at + 1..at + 3) else { return false };
-                at += 1 + usize::from(u16::from_be_bytes([high, low])).max(2);
-            }
-            None => return false,
-        }
-    }
-    false
 }
 
 /// Whether a WebP file is as long as its RIFF header says, of which the decoder only misses what it needs.

@@ -1,34 +1,43 @@
-//! A folder of PNG, JPEG and WebP files as a data set: one sub-folder a class, or images without labels.
+//! Image files as a data set: in one sub-folder a class, directly in a folder, or named by a list.
 //!
 //! ```text
-//! root/train/cat/1.png      root/cat/1.png      root/1.png
-//! root/test/cat/2.png       root/dog/2.jpg      root/2.jpg
+//! root/train/cat/1.png      root/cat/1.png      root/1.png      root.csv: path,label,split
+//! root/test/cat/2.png       root/dog/2.jpg      root/2.jpg                cat/1.png,cat,train
 //! ```
 //!
-//! A sub-folder `train` is the split to train on, and `test`, `val` or `valid` the split to test on. Without `train` both
-//! splits are the whole folder. The classes are the sub-folders that hold images, at any depth, in
-//! either split; sorted by name they have the ids 0, 1, … Names that begin with a dot are passed over. Only names are
-//! kept in memory: each image is decoded when it is asked for, by the thread that asks.
+//! A sub-folder `train` or `training` is the part to train on, and `test`, `testing`, `val`, `valid` or `validation` the part to test
+//! on, in whatever case; a list says so in a column. Without a part to test on both are the whole, unless a share is split off. The
+//! classes are the sub-folders that hold images, at any depth, in either part; sorted by name they have the ids 0, 1, … Names that
+//! begin with a dot are passed over. Only names are kept in memory: each image is decoded when it is asked for, by the thread that asks.
 
 mod decode;
+mod jpeg;
 mod list;
+mod share;
+mod table;
 
 use crate::checksum::Checksum;
 use crate::error::DataError;
 use crate::image::dataset::{Image, ImageDataset, Split};
-use list::Listing;
+use list::Kind;
 use lookalike_base::progress::ProgressDisplay;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
-/// Names of the sub-folder to measure on, the first that is there.
-const TEST_FOLDERS: [&str; 3] = ["test", "val", "valid"];
+/// Names of the folder to learn from, in lower case.
+const TRAIN_FOLDERS: [&str; 2] = ["train", "training"];
 
-/// Limit of the left-out files that are named one by one.
+/// Names of the folder to measure on, the first that is there.
+const TEST_FOLDERS: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+
+/// Limit of the files that cannot be read that a message names one by one.
 const MAX_NAMED: usize = 20;
 
-/// The images of one split of a folder.
-#[derive(Debug)]
+/// The label of an image that has none.
+const UNLABELLED: u32 = u32::MAX;
+
+/// The images of one part of a folder or list.
+#[derive(Debug, Clone)]
 pub struct ImageFolder {
     name: String,
     root: PathBuf,
@@ -36,155 +45,307 @@ pub struct ImageFolder {
     /// One a file, or none at all.
     labels: Vec<u32>,
     classes: Vec<String>,
+    /// Whether both parts are these images.
+    serves_both: bool,
 }
 
-/// Opens one split of the folder `root`; returned with it are warnings the user should see: files that are not images,
-/// one folder serving as both splits, files left out.
+/// How a folder is opened.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FolderOptions {
+    /// Decode every file, in parallel, and leave out those that cannot be. Without it [`ImageDataset::image`] fails on such a file.
+    pub skip_corrupt: bool,
+    /// Share of the images of each class that is split off for testing, where there is no part to test on; above 0, below 1.
+    pub test_share: Option<f64>,
+}
+
+/// Both parts of a folder or list.
+#[derive(Debug)]
+pub struct Folder {
+    /// What to learn from.
+    pub train: ImageFolder,
+    /// What to measure on: of one folder without parts the same.
+    pub test: ImageFolder,
+    /// How many files there are, those that were left out included.
+    pub files: usize,
+    /// Files that were left out, and why.
+    pub left_out: Vec<(PathBuf, String)>,
+    /// What the user should see: files that are not images, one folder serving as both parts.
+    pub warnings: Vec<String>,
+    /// What was split off for testing.
+    pub note: Option<String>,
+}
+
+/// The images of a part before they are opened.
+#[derive(Debug, Default, Clone)]
+struct Found {
+    files: Vec<PathBuf>,
+    /// One a file, or none at all.
+    labels: Vec<u32>,
+    /// Sorted.
+    classes: Vec<String>,
+    /// What has the name of an image and cannot be read, and why.
+    bad: Vec<(PathBuf, String)>,
+    /// The folder or list they are from.
+    place: PathBuf,
+    /// Files that have no name of an image, by ending.
+    passed_over: Option<String>,
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        self.files.is_empty() && self.bad.is_empty()
+    }
+
+    /// Keeps the files for which there is no reason.
+    fn leave_out(&mut self, reasons: Vec<Option<String>>) {
+        let kept: Vec<bool> = reasons.iter().map(Option::is_none).collect();
+        let files = std::mem::take(&mut self.files);
+        for (file, reason) in files.into_iter().zip(reasons) {
+            match reason {
+                None => self.files.push(file),
+                Some(reason) => self.bad.push((file, reason)),
+            }
+        }
+        let mut kept = kept.into_iter();
+        self.labels.retain(|_| kept.next().unwrap_or(true));
+    }
+
+    /// Numbers the classes as `names`, sorted and all of its own among them, do.
+    fn number_as(&mut self, names: &[String]) {
+        let number = |name: &String| names.partition_point(|other| other < name) as u32;
+        let numbers: Vec<u32> = self.classes.iter().map(number).collect();
+        for label in self.labels.iter_mut().filter(|label| **label != UNLABELLED) {
+            *label = numbers[*label as usize];
+        }
+        self.classes = names.to_vec();
+    }
+}
+
+/// The part that a folder or a cell of that name is.
+fn part_of(name: &str) -> Option<Split> {
+    let name = name.to_ascii_lowercase();
+    if TRAIN_FOLDERS.contains(&name.as_str()) {
+        Some(Split::Train)
+    } else {
+        TEST_FOLDERS.contains(&name.as_str()).then_some(Split::Test)
+    }
+}
+
+/// Opens both parts of the folder or list `root`.
 ///
-/// With `skip_corrupt` every file is decoded once, in parallel, and those that cannot be are left out and named in the
-/// warnings. Without it, [`ImageDataset::image`] fails on such a file.
-///
-/// `display` shows the progress of decoding.
+/// `display` shows the progress of decoding, where all files are decoded.
 ///
 /// # Errors
-/// [`DataError::Io`] where a folder cannot be listed or a file not read, [`DataError::NoImages`] where no image is
-/// found, or none that can be decoded.
+/// [`DataError::Io`] where a folder cannot be listed, [`DataError::Line`] for a line of a list that names no image,
+/// [`DataError::NoImages`] where no image is found, or none that can be decoded, [`DataError::Unreadable`] where some cannot be read
+/// and none is to be left out, [`DataError::Option`] for a share of what has a part to test on, or one that is impossible.
+pub fn open_both(
+    root: &Path,
+    options: &FolderOptions,
+    display: &dyn ProgressDisplay,
+) -> Result<Folder, DataError> {
+    let mut warnings = Vec::new();
+    let mut parts = Parts::find(root, &mut warnings)?;
+    let files = parts.each().map(|found| found.files.len() + found.bad.len()).sum();
+    if options.skip_corrupt {
+        for found in parts.each_mut() {
+            let reasons = undecodable(&found.files, display);
+            found.leave_out(reasons);
+        }
+    }
+    let left_out: Vec<_> = parts.each_mut().flat_map(|found| std::mem::take(&mut found.bad)).collect();
+    if !options.skip_corrupt && !left_out.is_empty() {
+        let (path, bad) = (root.to_owned(), left_out.len());
+        return Err(DataError::Unreadable { path, bad, files, named: named(&left_out).join("; ") });
+    }
+    parts.check_filled(&left_out)?;
+    let note = options.test_share.map(|share| parts.split_off(root, share)).transpose()?;
+    if let Err(why) = &parts.test {
+        warnings.push(why.clone());
+    }
+    let (train, test) = parts.opened(root);
+    Ok(Folder { train, test, files, left_out, warnings, note })
+}
+
+/// Opens one part of the folder or list `root`; returned with it are warnings the user should see.
+///
+/// # Errors
+/// As [`open_both`].
 pub fn open(
     root: &Path,
     split: Split,
     skip_corrupt: bool,
     display: &dyn ProgressDisplay,
 ) -> Result<(ImageFolder, Vec<String>), DataError> {
-    let mut warnings = Vec::new();
-    let (listing, classes) = list_split(root, split, &mut warnings)?;
-    let stem = root.file_name().map_or_else(|| "folder".into(), |name| name.to_string_lossy());
-    let name = format!("{stem}/{}", split.name());
-    let mut folder =
-        ImageFolder { name, root: root.to_owned(), files: Vec::new(), labels: Vec::new(), classes };
-    folder.add(listing);
-    if folder.files.is_empty() {
-        let hint = "looked for PNG, JPEG and WebP files directly in it and in one sub-folder a class";
-        return Err(DataError::NoImages { path: root.to_owned(), hint: hint.to_owned() });
-    }
-    if skip_corrupt {
-        folder.leave_out_corrupt(root, &mut warnings, display)?;
-    }
-    Ok((folder, warnings))
+    let folder = open_both(root, &FolderOptions { skip_corrupt, test_share: None }, display)?;
+    let warnings = folder.all_warnings(root);
+    Ok((if split == Split::Train { folder.train } else { folder.test }, warnings))
 }
 
-/// The files of a split, and the names of the classes of both splits.
-fn list_split(
-    root: &Path,
-    split: Split,
-    warnings: &mut Vec<String>,
-) -> Result<(Listing, Vec<String>), DataError> {
-    let train = root.join("train");
-    let mut tests = TEST_FOLDERS.map(|name| root.join(name)).into_iter().filter(|path| path.is_dir());
-    if !train.is_dir() {
-        let listing = list::list(root, warnings)?;
-        let mut warning =
-            format!("{} has no sub-folder train, so both splits are the whole folder", root.display());
-        if tests.next().is_some() {
-            warning.push_str(", and its sub-folders test, val and valid are read as classes");
+impl Folder {
+    /// What the user should see, the files of `root` that were left out named.
+    pub fn all_warnings(&self, root: &Path) -> Vec<String> {
+        let mut warnings = self.warnings.clone();
+        if !self.left_out.is_empty() {
+            let (bad, files, shown) = (self.left_out.len(), self.files, root.display());
+            warnings.push(format!("{bad} of {files} files of {shown} cannot be read and are left out"));
+            warnings.extend(named(&self.left_out).into_iter().map(|file| format!("left out: {file}")));
         }
-        warnings.push(warning);
-        let classes = listing.class_names();
-        return Ok((listing, classes));
+        warnings
     }
-    let (Some(test), second) = (tests.next(), tests.next()) else {
-        let none =
-            format!("{} has no sub-folder test, val or valid, so both splits are train", root.display());
-        warnings.push(none);
-        let listing = list::list(&train, warnings)?;
-        let classes = listing.class_names();
-        return Ok((listing, classes));
-    };
-    if let Some(second) = second {
-        warnings.push(format!("{} is the test split; {} is ignored", test.display(), second.display()));
-    }
-    let (wanted, other) = match split {
-        Split::Train => (&train, &test),
-        Split::Test => (&test, &train),
-    };
-    let listing = list::list(wanted, warnings)?;
-    // The warnings of the other split are given when that one is opened.
-    let other = list::list(other, &mut Vec::new())?;
-    let mut classes = listing.class_names();
-    if !classes.is_empty() {
-        classes.extend(other.class_names());
-        classes.sort_unstable();
-        classes.dedup();
-    }
-    Ok((listing, classes))
 }
 
-impl ImageFolder {
-    /// Adds the files of `listing`, class by class.
-    fn add(&mut self, listing: Listing) {
-        match listing {
-            Listing::Flat(files) => self.files = files,
-            Listing::Classes(classes) => {
-                for (class, files) in classes {
-                    // Every class of a listing is among the sorted names.
-                    let label = self.classes.partition_point(|name| *name < class) as u32;
-                    self.labels.resize(self.labels.len() + files.len(), label);
-                    self.files.extend(files);
+/// The files that were left out as a message names them, one by one up to a limit.
+fn named(left_out: &[(PathBuf, String)]) -> Vec<String> {
+    let each = left_out.iter().take(MAX_NAMED);
+    let mut named: Vec<String> = each.map(|(file, reason)| format!("{}: {reason}", file.display())).collect();
+    if left_out.len() > MAX_NAMED {
+        named.push(format!("{} more", left_out.len() - MAX_NAMED));
+    }
+    named
+}
+
+/// Why each of the files cannot be decoded; nothing of those that can.
+fn undecodable(files: &[PathBuf], display: &dyn ProgressDisplay) -> Vec<Option<String>> {
+    let progress = display.start(files.len() as u64, "checking images");
+    let reason = |file: &PathBuf| {
+        let decoded = decode::decode(file);
+        progress.advance(1);
+        decoded.err().map(|error| match error {
+            DataError::Decode { source, .. } => source.to_string(),
+            DataError::Io { source, .. } => format!("cannot be read: {source}"),
+            error => error.to_string(),
+        })
+    };
+    let reasons = files.par_iter().map(reason).collect();
+    progress.finish();
+    reasons
+}
+
+/// Both parts before they are opened.
+struct Parts {
+    train: Found,
+    /// What to test on, or why both parts are one.
+    test: Result<Found, String>,
+}
+
+impl Parts {
+    /// Looks for both parts, by a list or by the names of folders.
+    fn find(root: &Path, warnings: &mut Vec<String>) -> Result<Self, DataError> {
+        if table::is_list(root) {
+            return table::read(root);
+        }
+        let (mut trains, mut tests, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for entry in list::entries(root)? {
+            if matches!(entry.kind, Kind::Folder | Kind::LinkToFolder) {
+                let name = entry.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                match part_of(&name) {
+                    Some(Split::Train) => trains.push((name, entry.path)),
+                    Some(Split::Test) => tests.push((name, entry.path)),
+                    None => others.push(name),
                 }
             }
         }
+        // In the order in which their names are listed above.
+        let place = |names: &[&str], name: &str| names.iter().position(|own| name.eq_ignore_ascii_case(own));
+        trains.sort_by_key(|(name, _)| place(&TRAIN_FOLDERS, name));
+        tests.sort_by_key(|(name, _)| place(&TEST_FOLDERS, name));
+        let shown = root.display();
+        let Some((train_name, train)) = trains.first() else {
+            let mut why = format!("{shown} has no sub-folder train, so both splits are the whole folder");
+            if !tests.is_empty() {
+                let names: Vec<&str> = tests.iter().map(|(name, _)| name.as_str()).collect();
+                why.push_str(&format!(", and its sub-folders {} are read as classes", names.join(" and ")));
+            }
+            return Ok(Self { train: list::list(root, warnings)?, test: Err(why) });
+        };
+        others.extend(
+            trains[1..].iter().chain(tests.get(1..).unwrap_or_default()).map(|(name, _)| name.clone()),
+        );
+        if !others.is_empty() {
+            let (used, others) = (tests.first().map_or("", |(name, _)| name), others.join(", "));
+            let used = if used.is_empty() { String::new() } else { format!(" and {used} the test split") };
+            warnings.push(format!("of {shown} {train_name} is the train split{used}; ignored are {others}"));
+        }
+        let train = list::list(train, warnings)?;
+        let test = match tests.first() {
+            Some((_, test)) => Ok(list::list(test, warnings)?),
+            None => Err(format!(
+                "{shown} has no sub-folder test, val or validation, so both splits are {train_name}"
+            )),
+        };
+        Ok(Self { train, test })
     }
 
-    fn leave_out_corrupt(
-        &mut self,
-        root: &Path,
-        warnings: &mut Vec<String>,
-        display: &dyn ProgressDisplay,
-    ) -> Result<(), DataError> {
-        let progress = display.start(self.files.len() as u64, "checking images");
-        let reasons: Vec<Option<String>> = self
-            .files
-            .par_iter()
-            .map(|file| {
-                let decoded = decode::decode(file);
-                progress.advance(1);
-                match decoded {
-                    Ok(_) => Ok(None),
-                    Err(DataError::Decode { source, .. }) => Ok(Some(source.to_string())),
-                    // A failing disk must not lead to training on fewer images.
-                    Err(error) => Err(error),
-                }
-            })
-            .collect::<Result<_, _>>()?;
-        progress.finish();
-        let named =
-            self.files.iter().zip(&reasons).filter_map(|(file, reason)| Some((file, reason.as_ref()?)));
-        let bad = named.clone().count();
-        if bad == 0 {
-            return Ok(());
-        }
-        if bad == self.files.len() {
-            let hint = format!("none of its {bad} files can be decoded");
-            return Err(DataError::NoImages { path: root.to_owned(), hint });
-        }
-        let all = self.files.len();
-        warnings
-            .push(format!("{bad} of {all} files in {} cannot be decoded and are left out", root.display()));
-        for (file, reason) in named.take(MAX_NAMED) {
-            warnings.push(format!("left out: {}: {reason}", file.display()));
-        }
-        if bad > MAX_NAMED {
-            warnings.push(format!("left out: {} more", bad - MAX_NAMED));
-        }
-        keep_good(&mut self.files, &reasons);
-        keep_good(&mut self.labels, &reasons);
-        Ok(())
+    fn each(&self) -> impl Iterator<Item = &Found> {
+        std::iter::once(&self.train).chain(self.test.as_ref().ok())
     }
-}
 
-/// Drops the elements for which there is a reason; an empty list stays empty.
-fn keep_good<T>(elements: &mut Vec<T>, reasons: &[Option<String>]) {
-    let mut reasons = reasons.iter();
-    elements.retain(|_| reasons.next().is_none_or(Option::is_none));
+    fn each_mut(&mut self) -> impl Iterator<Item = &mut Found> {
+        std::iter::once(&mut self.train).chain(self.test.as_mut().ok())
+    }
+
+    /// Checks that both parts have images.
+    fn check_filled(&self, left_out: &[(PathBuf, String)]) -> Result<(), DataError> {
+        let Some(empty) = self.each().find(|found| found.files.is_empty()) else { return Ok(()) };
+        let hint = if left_out.is_empty() {
+            let other = empty.passed_over.as_ref().map_or_else(String::new, |endings| {
+                format!("; it holds {endings}, which are not read: convert them, for instance by `magick FILE FILE.png`")
+            });
+            format!("looked for {} files in it and in one sub-folder a class{other}", decode::FORMAT_NAMES)
+        } else {
+            format!("none of its files can be decoded; {}", named(left_out).join("; "))
+        };
+        Err(DataError::NoImages { path: empty.place.clone(), hint })
+    }
+
+    /// Splits a share off for testing, and says what came of it.
+    fn split_off(&mut self, root: &Path, share: f64) -> Result<String, DataError> {
+        let refuse = |problem: String| DataError::Option { key: "data.test_share".to_owned(), problem };
+        let shown = root.display();
+        if !(share > 0.0 && share < 1.0) {
+            return Err(refuse(format!("is {share} and must lie above 0 and below 1")));
+        }
+        if self.test.is_ok() {
+            return Err(refuse(format!(
+                "splits a part off for testing, and {shown} has one; leave the key out"
+            )));
+        }
+        let (train, test) = share::split(std::mem::take(&mut self.train), share);
+        if test.files.is_empty() {
+            return Err(refuse(format!("leaves nothing to test: {shown} has one image a class")));
+        }
+        let (kept, drawn) = (train.files.len(), test.files.len());
+        (self.train, self.test) = (train, Ok(test));
+        Ok(format!(
+            "{shown}: {kept} images to train on, {drawn} to test, drawn from each class (data.test_share = {share}), the same for every \
+             seed"
+        ))
+    }
+
+    /// Both parts as data sets, with one numbering of classes where both have any.
+    fn opened(mut self, root: &Path) -> (ImageFolder, ImageFolder) {
+        let mut names: Vec<String> = self.each().flat_map(|found| found.classes.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for found in self.each_mut().filter(|found| !found.classes.is_empty()) {
+            found.number_as(&names);
+        }
+        let serves_both = self.test.is_err();
+        let (folder, stem) = if root.is_dir() {
+            (root, root.file_name())
+        } else {
+            (root.parent().unwrap_or(root), root.file_stem())
+        };
+        let stem = stem.map_or_else(|| "folder".into(), |name| name.to_string_lossy());
+        let set = |found: Found, split: Split| {
+            let name = format!("{stem}/{}", split.name());
+            let Found { files, labels, classes, .. } = found;
+            ImageFolder { name, root: folder.to_owned(), files, labels, classes, serves_both }
+        };
+        let test = self.test.unwrap_or_else(|_| self.train.clone());
+        (set(self.train, Split::Train), set(test, Split::Test))
+    }
 }
 
 impl ImageDataset for ImageFolder {
@@ -198,11 +359,15 @@ impl ImageDataset for ImageFolder {
     }
 
     fn label(&self, index: u32) -> Option<u32> {
-        self.labels.get(index as usize).copied()
+        self.labels.get(index as usize).copied().filter(|label| *label != UNLABELLED)
     }
 
     fn classes(&self) -> &[String] {
         &self.classes
+    }
+
+    fn serves_both(&self) -> bool {
+        self.serves_both
     }
 
     fn name(&self) -> String {
@@ -225,7 +390,7 @@ impl ImageDataset for ImageFolder {
         let mut sum = Checksum::default();
         for (index, (file, size)) in self.files.iter().zip(sizes).enumerate() {
             let name = file.strip_prefix(&self.root).unwrap_or(file).to_string_lossy();
-            let class = self.labels.get(index).map_or("", |label| &self.classes[*label as usize]);
+            let class = self.label(index as u32).map_or("", |label| &self.classes[label as usize]);
             // Lengths first, so that no two lists of files are the same bytes.
             for text in [name.as_ref(), class] {
                 sum.update((text.len() as u64).to_le_bytes());

@@ -285,8 +285,7 @@ fn tokenized(
     (pairs, [plain, query, document]): (bool, &[Reader; 3]),
 ) -> Result<Tokenized, LearnError> {
     let progress = opening.display.start((train.columns.len() * train.len()) as u64, "tokenising");
-    let cancellation = Cancellation::new();
-    let watch = Watch { progress: &*progress, cancellation: &cancellation };
+    let watch = opening.watch(&*progress);
     let mut tokens = Tokenizing { cache: options.cache.as_deref(), fingerprint: String::new(), watch };
     let mut columns = Vec::new();
     for (column, reader) in train.columns.iter().take(2).zip([query, document]) {
@@ -315,8 +314,7 @@ impl Scored {
         [plain, query, document]: &[Reader; 3],
     ) -> Result<Self, LearnError> {
         let readers = Readers { plain, query, document };
-        let (root, cancellation) = (opening.root(), Cancellation::new());
-        let watch = Watch::silent(&cancellation);
+        let (root, watch) = (opening.root(), Watch::silent(opening.cancellation));
         let (mut tasks, mut warnings) = (Vec::new(), Vec::new());
         for rows in parts {
             if let Some(test) = &rows.test {
@@ -439,8 +437,7 @@ impl Making<'_> {
         }
         let size = self.options.vocabulary.unwrap_or(8192);
         let progress = self.opening.display.start(size as u64, "making a vocabulary");
-        let cancellation = Cancellation::new();
-        let watch = Watch { progress: &*progress, cancellation: &cancellation };
+        let watch = self.opening.watch(&*progress);
         let texts = self.train.columns.iter().flat_map(|column| column.texts.iter());
         let tokens = vocabulary::train(texts, size, watch)?;
         progress.finish();
