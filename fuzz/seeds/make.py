@@ -71,9 +71,40 @@ def images():
         ("plain.tiff", picture, "TIFF", {}),
         ("lzw.tiff", picture, "TIFF", {"compression": "tiff_lzw"}),
         ("deflated.tiff", picture, "TIFF", {"compression": "tiff_adobe_deflate"}),
+        ("plain.ppm", picture, "PPM", {}),
+        ("gray.pgm", gray, "PPM", {}),
+        ("bits.pbm", picture.convert("1"), "PPM", {}),
         ("gray.tiff", gray, "TIFF", {"compression": "packbits"}),
     ]:
         seed("image", name, encoded(image, kind, **options))
+
+
+def image_list():
+    seed("image_list", "header", b"\0path,label,split\na.png,cat,train\nb.png,dog,test\n")
+    seed("image_list", "tabs", b"\1a.png\tcat\nb.png\t\n")
+    seed("image_list", "semicolons", b'\0"a.png";cat\nb.png;dog\n')
+    seed("image_list", "paths", b"\2./a.png\nb.png\n")
+
+
+def array(values):
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def node_folder():
+    features, labels = array(np.eye(4, 3, dtype=np.float32)), array(np.array([0, 1, -1, 1]))
+    edges = np.array([[0, 1], [1, 2], [2, 3]])
+    seed("node_folder", "array", b"\0" + array(edges), features, labels, array(np.array([0, 1])))
+    seed(
+        "node_folder",
+        "across",
+        b"\0" + array(edges.T.astype(np.int32)),
+        features,
+        labels,
+        array(np.array([True, False, True, False])),
+    )
+    seed("node_folder", "lines", b"\1" + b"0,1\n1,2\n2,3\n", features)
 
 
 def tables():
@@ -190,5 +221,5 @@ def sampler_state(path):
 if __name__ == "__main__":
     for checkpoint in sys.argv[1:]:
         sampler_state(pathlib.Path(checkpoint))
-    for make in [images, tables, graphs, planetoid, texts]:
+    for make in [images, image_list, node_folder, tables, graphs, planetoid, texts]:
         make()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Callable
 
+from .inputs import png
 from .mutate import mutated, recipe, with_small_numbers
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -58,13 +59,22 @@ def contents(folder, *patterns):
 
 
 def images():
-    ends = {b"\x89PN": "png", b"\xff\xd8\xff": "jpg", b"RIF": "webp", b"GIF": "gif", b"BM": "bmp"}
+    ends = {b"\x89PN": "png", b"\xff\xd8\xff": "jpg", b"RIF": "webp", b"GIF": "gif", b"BM": "bmp", b"P": "ppm"}
 
     def name(content):
         return next((end for start, end in ends.items() if content.startswith(start)), "tiff")
 
     inputs = [{f"image.{name(content)}": content} for content in seeds("image")]
     return Reader("images", inputs, ["data", "check", "folder", "--data-root", "{}"], together=20)
+
+
+def lists():
+    """Lists of two images, which lie beside them."""
+    inputs = [
+        {"list.csv": content[1:], "a.png": png(2, 2, bytes(12)), "b.png": png(2, 2, bytes(range(12)))}
+        for content in seeds("image_list")
+    ]
+    return Reader("lists of images", inputs, ["data", "check", "folder", "--data-root", "{}/list.csv"])
 
 
 def tables():
@@ -103,12 +113,18 @@ def graphs():
     ends = ["A", "graph_indicator", "graph_labels", "node_labels", "node_attributes", "edge_labels", "edge_attributes"]
     tu = [{f"S_{end}.txt": part for end, part in zip(ends, input.split(END_OF_FILE)) if part} for input in seeds("tu")]
     planetoid = {path.name: path.read_bytes() for path in sorted((FIXTURES / "planetoid").glob("ind.tiny.*"))}
+    parts = ["edges", "features.npy", "labels.npy", "train.npy"]
+    nodes = []
+    for content in seeds("node_folder"):
+        edges = "edges.csv" if content[0] & 1 else "edges.npy"
+        nodes.append({f"g/{name}": part for name, part in zip([edges, *parts[1:]], content[1:].split(END_OF_FILE))})
     root = ["--data-root", "{}"]
     return [
         Reader("TU", tu, ["data", "check", "S", *root]),
         Reader("GIN", [{"S.txt": input} for input in seeds("gin")], ["data", "check", "S", *root]),
         Reader("graphs, zip", [{"S.zip": input} for input in seeds("graph_zip")], ["data", "check", "S", *root]),
         Reader("Planetoid", [planetoid], ["data", "check", "tiny", *root]),
+        Reader("nodes in a folder", nodes, ["data", "check", "{}/g"]),
     ]
 
 
@@ -258,4 +274,4 @@ def texts_of(sentence):
 
 def every(command, root):
     """All readers. Runs that they need are made below `root`."""
-    return [images(), *tables(), *graphs(), *arrays(), recipes(root), *of_runs(command, root)]
+    return [images(), lists(), *tables(), *graphs(), *arrays(), recipes(root), *of_runs(command, root)]
