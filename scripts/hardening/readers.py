@@ -39,6 +39,8 @@ class Reader:
     after: Callable = staticmethod(lambda content: content)
     # The folder in which the command runs; that of the files if none is given.
     place: pathlib.Path | None = None
+    # Seconds after which it is interrupted, where an input may ask for long work; that ends with the exit code 130.
+    patience: float | None = None
     # What the command says of good files where it does not end with 0, as of sets that are not the published ones.
     says: str = ""
     others: list = field(default_factory=list)
@@ -213,6 +215,7 @@ def of_runs(command, root):
             base=begun,
             place=root,
             change=recipe,
+            patience=15,
             after=with_small_numbers,
         ),
         Reader(
@@ -240,7 +243,13 @@ def of_runs(command, root):
 def recipes(root):
     inputs = [{"recipe.toml": path.read_bytes()} for path in sorted(root.glob("*.toml"))]
     return Reader(
-        "recipes", inputs, ["train", "--check", "{}/recipe.toml"], place=root, change=recipe, after=with_small_numbers
+        "recipes",
+        inputs,
+        ["train", "--check", "{}/recipe.toml"],
+        place=root,
+        change=recipe,
+        patience=15,
+        after=with_small_numbers,
     )
 
 
