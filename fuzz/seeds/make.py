@@ -1,7 +1,8 @@
 """Writes the seeds that a fuzzer begins with, small files of each format that are good: python make.py [CHECKPOINT…]
 
-The seeds of `sampler_state` are cut from checkpoints of tiny runs, where such are given (scripts/torture makes some). Needs Pillow (13.0), pyarrow (26.0), NumPy and SciPy; nothing in them is published data. The seeds of `texts` and `tokenizer` were written
-by hand, those of `npy` and `safetensors` are crates/lookalike-base/tests/corpus.
+The seeds of `sampler_state` are cut from checkpoints of tiny runs, where such are given (scripts/torture makes some).
+Needs Pillow (13.0), pyarrow (26.0), NumPy and SciPy; nothing in them is published data. The seeds of `texts` and
+`tokenizer` were written by hand, those of `npy` and `safetensors` are crates/lookalike-base/tests/corpus.
 """
 
 import gzip
@@ -70,9 +71,40 @@ def images():
         ("plain.tiff", picture, "TIFF", {}),
         ("lzw.tiff", picture, "TIFF", {"compression": "tiff_lzw"}),
         ("deflated.tiff", picture, "TIFF", {"compression": "tiff_adobe_deflate"}),
+        ("plain.ppm", picture, "PPM", {}),
+        ("gray.pgm", gray, "PPM", {}),
+        ("bits.pbm", picture.convert("1"), "PPM", {}),
         ("gray.tiff", gray, "TIFF", {"compression": "packbits"}),
     ]:
         seed("image", name, encoded(image, kind, **options))
+
+
+def image_list():
+    seed("image_list", "header", b"\0path,label,split\na.png,cat,train\nb.png,dog,test\n")
+    seed("image_list", "tabs", b"\1a.png\tcat\nb.png\t\n")
+    seed("image_list", "semicolons", b'\0"a.png";cat\nb.png;dog\n')
+    seed("image_list", "paths", b"\2./a.png\nb.png\n")
+
+
+def array(values):
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def node_folder():
+    features, labels = array(np.eye(4, 3, dtype=np.float32)), array(np.array([0, 1, -1, 1]))
+    edges = np.array([[0, 1], [1, 2], [2, 3]])
+    seed("node_folder", "array", b"\0" + array(edges), features, labels, array(np.array([0, 1])))
+    seed(
+        "node_folder",
+        "across",
+        b"\0" + array(edges.T.astype(np.int32)),
+        features,
+        labels,
+        array(np.array([True, False, True, False])),
+    )
+    seed("node_folder", "lines", b"\1" + b"0,1\n1,2\n2,3\n", features)
 
 
 def tables():
@@ -134,7 +166,11 @@ def planetoid():
             seed("planetoid", f"good.{end}", bytes([chosen]) + content)
     matrix = scipy.sparse.csr_matrix(np.eye(3, 5, dtype=np.float32))
     for protocol in range(6):
-        for chosen, name, value in [(0, "matrix", matrix), (3, "labels", np.eye(4, 3, dtype=np.int32)), (5, "graph", {0: [1, 300], 1: [0]})]:
+        for chosen, name, value in [
+            (0, "matrix", matrix),
+            (3, "labels", np.eye(4, 3, dtype=np.int32)),
+            (5, "graph", {0: [1, 300], 1: [0]}),
+        ]:
             seed("planetoid", f"{name}.protocol{protocol}", bytes([chosen]) + pickle.dumps(value, protocol))
 
 
@@ -153,7 +189,12 @@ def texts():
         ("mrpc", b"Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t5\t6\tone\ttwo\n", b"0\t5\t6\tone\ttwo\n"),
         ("sst2", b"a text\t1\n", b"b text\t0\n", b"c text\t1\n"),
         ("clinc", b'{"val":[["one","class"]],"train":[["two","class"]],"test":[["three","other"]]}'),
-        ("beir", b'{"_id":"q","text":"why"}\n', b'{"_id":"d","title":"t","text":"so"}\n', b"query-id\tcorpus-id\tscore\nq\td\t1\n"),
+        (
+            "beir",
+            b'{"_id":"q","text":"why"}\n',
+            b'{"_id":"d","title":"t","text":"so"}\n',
+            b"query-id\tcorpus-id\tscore\nq\td\t1\n",
+        ),
     ]
     for chosen, (name, *files) in enumerate(sets):
         seed("text_sets", name, bytes([chosen]) + files[0], *files[1:])
@@ -172,11 +213,13 @@ def sampler_state(path):
             arrays += data[start:end]
     text = json.dumps(kept).encode()
     text += b" " * (-len(text) % 8)
-    seed("sampler_state", path.parents[1].name, json.dumps(state).encode(), struct.pack("<Q", len(text)) + text + arrays)
+    seed(
+        "sampler_state", path.parents[1].name, json.dumps(state).encode(), struct.pack("<Q", len(text)) + text + arrays
+    )
 
 
 if __name__ == "__main__":
     for checkpoint in sys.argv[1:]:
         sampler_state(pathlib.Path(checkpoint))
-    for make in [images, tables, graphs, planetoid, texts]:
+    for make in [images, image_list, node_folder, tables, graphs, planetoid, texts]:
         make()

@@ -1,6 +1,6 @@
-//! What holds of every set of graphs that was read.
+//! What holds of every set of graphs, and of every graph of nodes, that was read.
 
-use lookalike_data::graph::open;
+use lookalike_data::graph::{NodeSet, open};
 use std::path::Path;
 
 /// Opens the set and goes through its graphs.
@@ -20,5 +20,15 @@ pub fn check(name: &str, root: &Path) {
         })
         .sum();
     assert_eq!(nodes, set.nodes());
+    let _ = set.fingerprint();
+}
+
+/// Checks that what is said of nodes is about nodes that there are.
+pub fn check_nodes(set: &NodeSet) {
+    let nodes = set.labels.len();
+    assert_eq!(set.features.len(), nodes);
+    assert!(set.labels.iter().flatten().all(|label| (*label as usize) < set.classes));
+    let known = set.train.iter().chain(&set.validation).chain(&set.test);
+    assert!(known.into_iter().all(|node| (*node as usize) < nodes));
     let _ = set.fingerprint();
 }

@@ -41,7 +41,7 @@ class End:
             return f"it ended by signal {-self.code}"
         if self.code not in codes:
             return f"it ended with exit code {self.code}"
-        if self.code and "error: " not in self.errors:
+        if self.code in (1, 2) and "error: " not in self.errors:
             return f"it ended with exit code {self.code} and no message"
         if self.peak > MOST_MEMORY:
             return f"it held {self.peak / MEGABYTE:.0f} MiB"
@@ -60,11 +60,14 @@ class Running:
         self.process, self.pid = process, process.pid
         self.ended, self.lock = threading.Event(), threading.Lock()
 
-    def kill(self):
+    def signal(self, number):
         with self.lock:
             # Its number is not another's before it was waited for.
             if not self.ended.is_set():
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, number)
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
 
     def wait(self):
         """Its exit code, negative for a signal, and its greatest memory in bytes."""
@@ -92,11 +95,17 @@ class Command:
         # The compiler's checks of a debug build tell where it panicked; nothing else of the environment matters.
         environment = {**os.environ, "RUST_BACKTRACE": "0", "RAYON_NUM_THREADS": "2"}
         return subprocess.Popen(
-            line, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=errors, env=environment, start_new_session=True
+            line,
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=errors,
+            env=environment,
+            start_new_session=True,
         )
 
     def run(self, arguments, folder, kill=None, file_bytes=None, seconds=MOST_SECONDS):
-        """Runs it to its end. `kill` is called with it, in a thread of its own, and may kill it."""
+        """Runs it to its end. `kill` is called with it, in a thread of its own, and may kill or interrupt it."""
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
             began = time.monotonic()
             running = Running(self.start(arguments, folder, out, errors, file_bytes))
@@ -110,9 +119,15 @@ class Command:
             timer.start()
             killer = threading.Thread(target=kill or (lambda _: None), args=[running])
             killer.start()
-            code, peak = running.wait()
+            try:
+                code, peak = running.wait()
+            except BaseException:
+                running.kill()
+                running.wait()
+                raise
+            finally:
+                timer.cancel()
             took = time.monotonic() - began
-            timer.cancel()
             killer.join()
             texts = []
             for file in [out, errors]:

@@ -10,7 +10,7 @@ from .inputs import RECIPES
 from .runs import RESULTS, finish, next_arguments, remove
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
-# Sizes that are tried of one kind of limit: a run writes some fifty files and lines, each of which one of them should meet.
+# Sizes that are tried of one kind of limit: a run writes some fifty files and lines, each of which one should meet.
 MOST_SIZES = 100
 # Enough for any of the tiny runs.
 ROOMY = 256 << 20
@@ -94,7 +94,7 @@ def sizes(most, share, draw):
 
 
 def pages(run):
-    """An upper bound of the pages that a run has at the same time: its own, and a checkpoint and a file that are being written."""
+    """At most so many pages a run has at one time: its own, and of a checkpoint and a file that are being written."""
     needed = [-(-path.stat().st_size // PAGE) for path in run.rglob("*") if path.is_file()]
     return sum(needed) + 2 * max(needed) + 4
 
@@ -124,7 +124,7 @@ def short_files(command, reference, root, draw, share, section):
 
 
 def after_the_end(command, reference, disk, draw, share, section):
-    """Commands on a finished run whose disk is full: what they are to replace stays, and what they would write is not there by half."""
+    """Commands on a finished run whose disk is full: what they replace stays, what they write is not there by half."""
     export = "encoder" if reference.name in ("lines", "pairs") else "encoder.safetensors"
     for free in sizes(max(4, pages(reference.run) // 4), share, draw):
         for arguments, written in [(["evaluate"], None), (["embed"], "vectors.npy"), (["export"], export)]:

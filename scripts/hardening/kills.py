@@ -42,11 +42,10 @@ def killed_run(command, reference, run, draw, section):
     resumed = set()
     for _ in range(draw.randint(1, MOST_KILLS)):
         amid_writing = draw.random() < 0.5
-        after = draw.uniform(0, 0.9 * reference.seconds)
+        # Rather early than late: the later kills of a run find less of it left.
+        after = 0.9 * reference.seconds * draw.random() ** 2
         left = set(run.rglob("*.part"))
-        end = command.run(
-            next_arguments(reference, run), reference.root, killer(after, run if amid_writing else None)
-        )
+        end = command.run(next_arguments(reference, run), reference.root, killer(after, run if amid_writing else None))
         resumed |= went_on_from(end)
         if end.code == 0:
             section.count("ended before the kill")
@@ -72,7 +71,7 @@ def kills(command, references, root, draw, count, section):
 
 
 def together(command, calls, folder):
-    """Runs several calls at the same time, each begun so many seconds after the first. Returns their ends, in their order."""
+    """Runs several calls at the same time, each begun so many seconds after the first. Returns their ends."""
     ends = [None] * len(calls)
 
     def run(place, wait, arguments, kill):
@@ -99,7 +98,7 @@ def refused(loser, winner):
 
 
 def race(command, reference, run, draw, section):
-    """Two processes that begin one run, or go on with it, at nearly the same moment: one trains, the other is refused."""
+    """Two processes begin one run, or go on with it, at nearly the same moment: one trains, the other is refused."""
     begin = ["train", reference.recipe, "--out", run]
     second = begin
     if draw.random() < 0.5:
@@ -135,7 +134,7 @@ def race(command, reference, run, draw, section):
 def takeover(command, reference, run, draw, section):
     """A process that is killed leaves its folder to the next, which says so."""
     begin = ["train", reference.recipe, "--out", run]
-    end = command.run(begin, reference.root, killer(draw.uniform(0.4, 0.9) * reference.seconds, run))
+    end = command.run(begin, reference.root, killer(draw.uniform(0.3, 0.7) * reference.seconds))
     if end.code == 0 or not (run / "recipe.toml").exists():
         return None
     locked = any(path.name.endswith("lock") for path in run.iterdir())
@@ -144,7 +143,9 @@ def takeover(command, reference, run, draw, section):
     if next_end.code != 0:
         return f"a run whose process was killed: {next_end.said()}"
     if locked and str(end.pid) not in next_end.errors:
-        return f"the lock of the killed process {end.pid} was taken over, and nothing said of it: {next_end.errors[:200]}"
+        return (
+            f"the lock of the killed process {end.pid} was taken over, and nothing said of it: {next_end.errors[:200]}"
+        )
     return difference(run, reference, went_on_from(next_end))
 
 

@@ -68,14 +68,58 @@ def mutated(content, others, draw):
 
 
 VALUES = (
-    ["0", "1", "2", "3", "7", "16", "-1", "0.0", "0.5", "1.5", "-0.1", "1e-30", "1e30", "inf", "nan", "true", "false", '""', "[]", "{}"]
-    + ["[0.1, 1.0]", "[0.0, 0.0, 0.0, 0.0]", '"walk"', '"nearest"', '"gcbs"', '"clusters"', '"uniform"', '"keep"', '"repeat"']
-    + ['"bf16"', '"lars"', '"sgd"', '"linear"', '"small"', '"vit-tiny"', '"gcn"', '"static"', '"moco"', '"mvgrl"', '"pairs"', '"hard"']
+    [
+        "0",
+        "1",
+        "2",
+        "3",
+        "7",
+        "16",
+        "-1",
+        "0.0",
+        "0.5",
+        "1.5",
+        "-0.1",
+        "1e-30",
+        "1e30",
+        "inf",
+        "nan",
+        "true",
+        "false",
+        '""',
+        "[]",
+        "{}",
+    ]
+    + [
+        "[0.1, 1.0]",
+        "[0.0, 0.0, 0.0, 0.0]",
+        '"walk"',
+        '"nearest"',
+        '"gcbs"',
+        '"clusters"',
+        '"uniform"',
+        '"keep"',
+        '"repeat"',
+    ]
+    + [
+        '"bf16"',
+        '"lars"',
+        '"sgd"',
+        '"linear"',
+        '"small"',
+        '"vit-tiny"',
+        '"gcn"',
+        '"static"',
+        '"moco"',
+        '"mvgrl"',
+        '"pairs"',
+        '"hard"',
+    ]
 )
 
 
 def recipe(content, others, draw):
-    """A recipe of which a value is another, or a line is missing, there twice, or from another recipe; or any change at all."""
+    """A recipe of which a value is another, or a line is missing or from another recipe; or any change at all."""
     if draw.random() < 0.3:
         return mutated(content, others, draw)
     lines = content.decode().splitlines()
@@ -95,5 +139,5 @@ def recipe(content, others, draw):
 
 
 def with_small_numbers(text):
-    """Whole numbers of a recipe cut to four digits: one that asks for a network of gigabytes gets it, which is no finding."""
+    """Whole numbers of a recipe cut to four digits: who asks for a network of gigabytes gets it: no finding."""
     return re.sub(rb"(?<![\d.])\d{5,}", lambda number: number[0][:4], text)

@@ -4,6 +4,7 @@ import concurrent.futures
 import os
 import random
 import shutil
+import signal
 
 from .command import MEGABYTE
 from .readers import every
@@ -36,8 +37,13 @@ def one(command, reader, folder, inputs):
     """Lets the command read inputs. Returns its end, and what is wrong with it, in words, or None."""
     write(reader, folder, inputs)
     arguments = [str(argument).replace("{}", str(folder)) for argument in reader.arguments]
-    end = command.run(arguments, reader.place or folder)
-    return end, end.problem()
+
+    def interrupt(running):
+        if not running.ended.wait(reader.patience):
+            running.signal(signal.SIGINT)
+
+    end = command.run(arguments, reader.place or folder, interrupt if reader.patience else None)
+    return end, end.problem(codes=(0, 1, 2, 130) if reader.patience else (0, 1, 2))
 
 
 def control(command, reader, root):
@@ -51,7 +57,7 @@ def control(command, reader, root):
 
 
 def is_refused(reader, end):
-    return end.code != 0 and not (reader.says and reader.says in end.errors)
+    return end.code in (1, 2) and not (reader.says and reader.says in end.errors)
 
 
 def torture(command, reader, root, draw, count, section):
@@ -90,5 +96,7 @@ def all_readers(command, root, new_section, count, only):
         torture(command, reader, root, draw, count, section)
         calls = -(-count // reader.together)
         if reader.together == 1 and section.counts["refused"] < LEAST_REFUSED * calls:
-            section.find(f"only {section.counts['refused']} of {calls} changed inputs were refused: the changes tell nothing")
+            section.find(
+                f"only {section.counts['refused']} of {calls} changed inputs were refused: the changes tell nothing"
+            )
         section.close()

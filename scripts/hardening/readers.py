@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Callable
 
+from .inputs import png
 from .mutate import mutated, recipe, with_small_numbers
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ END_OF_FILE = b"\0\0end\0\0"
 
 @dataclass
 class Reader:
-    """Sets of files of one format, one of which is changed, and how they are read from the folder that they are put into."""
+    """Sets of files of one format, of which one file is changed, and how the command reads them."""
 
     name: str
     # Each a good input: contents by name below the folder.
@@ -38,7 +39,9 @@ class Reader:
     after: Callable = staticmethod(lambda content: content)
     # The folder in which the command runs; that of the files if none is given.
     place: pathlib.Path | None = None
-    # What the command says of good files, where it does not end with 0: sets of another content than the published one, for instance.
+    # Seconds after which it is interrupted, where an input may ask for long work; that ends with the exit code 130.
+    patience: float | None = None
+    # What the command says of good files where it does not end with 0, as of sets that are not the published ones.
     says: str = ""
     others: list = field(default_factory=list)
 
@@ -58,13 +61,22 @@ def contents(folder, *patterns):
 
 
 def images():
-    ends = {b"\x89PN": "png", b"\xff\xd8\xff": "jpg", b"RIF": "webp", b"GIF": "gif", b"BM": "bmp"}
+    ends = {b"\x89PN": "png", b"\xff\xd8\xff": "jpg", b"RIF": "webp", b"GIF": "gif", b"BM": "bmp", b"P": "ppm"}
 
     def name(content):
         return next((end for start, end in ends.items() if content.startswith(start)), "tiff")
 
     inputs = [{f"image.{name(content)}": content} for content in seeds("image")]
     return Reader("images", inputs, ["data", "check", "folder", "--data-root", "{}"], together=20)
+
+
+def lists():
+    """Lists of two images, which lie beside them."""
+    inputs = [
+        {"list.csv": content[1:], "a.png": png(2, 2, bytes(12)), "b.png": png(2, 2, bytes(range(12)))}
+        for content in seeds("image_list")
+    ]
+    return Reader("lists of images", inputs, ["data", "check", "folder", "--data-root", "{}/list.csv"])
 
 
 def tables():
@@ -101,16 +113,20 @@ def tables():
 
 def graphs():
     ends = ["A", "graph_indicator", "graph_labels", "node_labels", "node_attributes", "edge_labels", "edge_attributes"]
-    tu = [
-        {f"S_{end}.txt": part for end, part in zip(ends, input.split(END_OF_FILE)) if part} for input in seeds("tu")
-    ]
+    tu = [{f"S_{end}.txt": part for end, part in zip(ends, input.split(END_OF_FILE)) if part} for input in seeds("tu")]
     planetoid = {path.name: path.read_bytes() for path in sorted((FIXTURES / "planetoid").glob("ind.tiny.*"))}
+    parts = ["edges", "features.npy", "labels.npy", "train.npy"]
+    nodes = []
+    for content in seeds("node_folder"):
+        edges = "edges.csv" if content[0] & 1 else "edges.npy"
+        nodes.append({f"g/{name}": part for name, part in zip([edges, *parts[1:]], content[1:].split(END_OF_FILE))})
     root = ["--data-root", "{}"]
     return [
         Reader("TU", tu, ["data", "check", "S", *root]),
         Reader("GIN", [{"S.txt": input} for input in seeds("gin")], ["data", "check", "S", *root]),
         Reader("graphs, zip", [{"S.zip": input} for input in seeds("graph_zip")], ["data", "check", "S", *root]),
         Reader("Planetoid", [planetoid], ["data", "check", "tiny", *root]),
+        Reader("nodes in a folder", nodes, ["data", "check", "{}/g"]),
     ]
 
 
@@ -132,7 +148,7 @@ def safetensors(tensors, metadata=None):
 
 
 def without_checksum(content):
-    """A file of tensors without the checksum that the command wrote: nothing stands between a change and the reader then."""
+    """A file of tensors without the checksum that the command wrote, which would refuse most changes."""
     length = struct.unpack("<Q", content[:8])[0]
     header = json.loads(content[8 : 8 + length])
     metadata = header.get("__metadata__", {})
@@ -162,7 +178,11 @@ def arrays():
             [{"e.npy": rows["npy"], "labels.npy": labels, "groups.npy": groups}],
             ["sample", "{}/e.npy", "--labels", "{}/labels.npy", "--groups", "{}/groups.npy", *plan],
         ),
-        Reader("safetensors", [{"e.safetensors": tensors}, {"e.safetensors": several}], ["sample", "{}/e.safetensors:a", *plan]),
+        Reader(
+            "safetensors",
+            [{"e.safetensors": tensors}, {"e.safetensors": several}],
+            ["sample", "{}/e.safetensors:a", *plan],
+        ),
     ]
 
 
@@ -185,7 +205,6 @@ def of_runs(command, root):
     resume = ["train", "--resume", "{}", "--set", "train.max_steps=13"]
     model = without_checksum((ended / "model.safetensors").read_bytes())
     weights = ["train", "--check", "images.toml", "--set", "encoder.weights={}/w.safetensors"]
-    texts = ["embed", sentence, "--texts", "{}/lines.txt", "--out", "{}/e.npy"]
     return [
         Reader("checkpoints", [checkpoints, newest], resume, base=alone, place=root),
         Reader("events", [contents(begun, "events.jsonl")], resume, base=begun, place=root),
@@ -196,13 +215,23 @@ def of_runs(command, root):
             base=begun,
             place=root,
             change=recipe,
+            patience=15,
             after=with_small_numbers,
         ),
-        Reader("model of a run", [{"model.safetensors": model}], ["embed", "{}", "--out", "{}/e.npy"], base=ended, place=root),
+        Reader(
+            "model of a run",
+            [{"model.safetensors": model}],
+            ["embed", "{}", "--out", "{}/e.npy"],
+            base=ended,
+            place=root,
+        ),
         Reader("weights to start from", [{"w.safetensors": model}], weights, place=root),
         Reader(
             "sentence encoders",
-            [contents(sentence, "*.json", "*/*.json"), {"model.safetensors": without_checksum((sentence / "model.safetensors").read_bytes())}],
+            [
+                contents(sentence, "*.json", "*/*.json"),
+                {"model.safetensors": without_checksum((sentence / "model.safetensors").read_bytes())},
+            ],
             ["embed", "{}", "--texts", "lines.txt", "--out", "{}.npy"],
             base=sentence,
             place=root,
@@ -213,7 +242,15 @@ def of_runs(command, root):
 
 def recipes(root):
     inputs = [{"recipe.toml": path.read_bytes()} for path in sorted(root.glob("*.toml"))]
-    return Reader("recipes", inputs, ["train", "--check", "{}/recipe.toml"], place=root, change=recipe, after=with_small_numbers)
+    return Reader(
+        "recipes",
+        inputs,
+        ["train", "--check", "{}/recipe.toml"],
+        place=root,
+        change=recipe,
+        patience=15,
+        after=with_small_numbers,
+    )
 
 
 def texts_of(sentence):
@@ -226,7 +263,9 @@ def texts_of(sentence):
         "texts.parquet": (FIXTURES / "text/rows.none.parquet").read_bytes(),
     }
     readers = [
-        Reader(f"texts, {name[6:]}", [{name: content}], ["embed", sentence, "--texts", f"{{}}/{name}", "--out", "{}/e.npy"])
+        Reader(
+            f"texts, {name[6:]}", [{name: content}], ["embed", sentence, "--texts", f"{{}}/{name}", "--out", "{}/e.npy"]
+        )
         for name, content in files.items()
     ]
     beir = {
@@ -244,4 +283,4 @@ def texts_of(sentence):
 
 def every(command, root):
     """All readers. Runs that they need are made below `root`."""
-    return [images(), *tables(), *graphs(), *arrays(), recipes(root), *of_runs(command, root)]
+    return [images(), lists(), *tables(), *graphs(), *arrays(), recipes(root), *of_runs(command, root)]

@@ -50,8 +50,8 @@ def events(run):
 def first_difference(found, wanted, resumed):
     """Where the events differ from those of the undisturbed run; None where they do not.
 
-    A run that goes on amid the batches between two refreshes plans the rest of them again, and says so: one `plan` right behind the
-    checkpoint that it went on from is no difference.
+    A run that goes on amid the batches between two refreshes plans the rest of them again, and says so: one `plan`
+    right behind the checkpoint that it went on from is no difference.
     """
     behind = 0
     for place, event in enumerate(found):

@@ -60,7 +60,12 @@ def soak(command, root, steps, section):
         running = Running(command.start(["train", "soak.toml", "--out", root / "soak"], root, out, errors))
         watcher = threading.Thread(target=watch, args=[running, samples])
         watcher.start()
-        code, _ = running.wait()
+        try:
+            code, _ = running.wait()
+        except BaseException:
+            running.kill()
+            running.wait()
+            raise
         watcher.join()
         errors.seek(0)
         said = errors.read().decode(errors="replace").strip()[-300:]

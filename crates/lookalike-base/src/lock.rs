@@ -6,12 +6,16 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use thiserror::Error;
 
 /// The name of the file.
 pub const FILE: &str = ".lock";
+
+/// How often, and after how long, a lock is looked at again that is held by somebody who has not written down yet who it is.
+const LOOKS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// What is read of a lock file at most: more than any owner writes.
 const MOST: u64 = 4096;
@@ -139,6 +143,7 @@ impl FolderLock {
     pub fn take(folder: &Path) -> Result<(Self, Option<Owner>), LockError> {
         let path = folder.join(FILE);
         let fail = |source| LockError::Io { path: path.clone(), source };
+        let mut looks = 0;
         loop {
             let mut file = OpenOptions::new()
                 .read(true)
@@ -151,6 +156,14 @@ impl FolderLock {
             let before = read(&mut file).ok().and_then(|text| Owner::parse(&text));
             match held {
                 Ok(()) => {}
+                // Its owner has taken it this very moment, and nobody or the one before stands in it.
+                Err(TryLockError::WouldBlock)
+                    if looks < LOOKS && !before.as_ref().is_some_and(Owner::may_live) =>
+                {
+                    looks += 1;
+                    std::thread::sleep(PAUSE);
+                    continue;
+                }
                 Err(TryLockError::WouldBlock) => {
                     return Err(LockError::Taken { folder: folder.to_owned(), owner: before });
                 }
@@ -221,6 +234,34 @@ mod tests {
         drop(lock);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         assert!(FolderLock::take(folder.path()).is_ok());
+    }
+
+    #[test]
+    fn an_owner_who_has_not_signed_yet_is_waited_for_and_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let gone = Owner { process: 4_000_000_000, host: host(), since: 1_764_470_000 };
+        for before in [String::new(), gone.text()] {
+            fs::write(folder.path().join(FILE), before).unwrap();
+            let mut file = OpenOptions::new().write(true).open(folder.path().join(FILE)).unwrap();
+            file.lock().unwrap();
+            let signs = std::thread::spawn(move || {
+                std::thread::sleep(10 * PAUSE);
+                write(&mut file, &Owner::own()).unwrap();
+                file
+            });
+            let refused = FolderLock::take(folder.path()).unwrap_err();
+            assert!(refused.to_string().contains(&format!("process {} on", std::process::id())), "{refused}");
+            drop(signs.join().unwrap());
+        }
+    }
+
+    #[test]
+    fn an_owner_who_never_signs_is_told_of_all_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = File::create(folder.path().join(FILE)).unwrap();
+        file.lock().unwrap();
+        let refused = FolderLock::take(folder.path()).unwrap_err();
+        assert!(matches!(refused, LockError::Taken { owner: None, .. }), "{refused}");
     }
 
     #[test]
