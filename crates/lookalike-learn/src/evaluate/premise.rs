@@ -6,7 +6,6 @@ use super::knn::NeighborOptions;
 use super::{Figure, Score, ScoreEntry, Subject};
 use crate::error::LearnError;
 use crate::modality::{Labels, Modality};
-use crate::options::Options;
 
 /// The premise in a registry.
 pub const ENTRY: ScoreEntry = ScoreEntry {
