@@ -41,13 +41,12 @@ GRAPHS = """
 name = "S"
 root = "graphs"
 [encoder]
-kind = "gin"
+kind = "{encoder}"
 layers = 2
 width = 8
 [method]
-kind = "graphcl"
-[loss]
-temperature = 0.2
+kind = "{method}"
+{loss}
 [sampler]
 kind = "walk"
 batch_size = 8
@@ -126,7 +125,9 @@ RECIPES = {
     "images": IMAGES.format(encoder="vit-tiny", network="patch = 4\nlayers = 1\nwidth = 8\nheads = 1"),
     # Statistics of BatchNorm, and checkpoints of a few hundred kilobytes, which take longer to write.
     "convolutions": IMAGES.format(encoder="small", network='stem = "cifar"'),
-    "graphs": GRAPHS,
+    "graphs": GRAPHS.format(encoder="gin", method="graphcl", loss="[loss]\ntemperature = 0.2"),
+    # Diffusions, which are kept in the run.
+    "diffusions": GRAPHS.format(encoder="gcn", method="mvgrl", loss=""),
     "lines": LINES,
     "pairs": PAIRS,
 }
