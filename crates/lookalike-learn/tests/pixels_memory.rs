@@ -19,7 +19,7 @@ use lookalike_base::progress::Cancellation;
 use lookalike_base::{Seed, Silent};
 use lookalike_learn::Registry;
 use lookalike_learn::evaluate::embed::Embedding;
-use lookalike_learn::evaluate::{Evaluating, Evaluation, knn};
+use lookalike_learn::evaluate::{Evaluating, Evaluation, Measured, knn};
 use lookalike_learn::head::{HeadNorm, Projection, ProjectionOptions};
 use lookalike_learn::method::{Method, Network};
 use lookalike_learn::modality::{ArmKind, Measure, Opening, Scope, image};
@@ -50,11 +50,15 @@ fn folder(root: &Path, images: usize) {
 
 /// kNN accuracy of pixels at this size of views.
 fn of_pixels(root: &Path, size: usize) -> Evaluation {
-    let text = format!("[data]\nname = \"folder\"\nroot = {root:?}\n[augment]\nsize = {size}\n");
+    let text =
+        format!("[data]\nname = \"folder\"\nroot = \"{}\"\n[augment]\nsize = {size}\n", root.display());
     let registry = Registry::standard();
     let recipe =
         Recipe::parse(&text, Path::new("test.toml"), &[], &registry).unwrap().validate(&registry).unwrap();
+    let cancellation = Cancellation::new();
     let opening = Opening {
+        cancellation: &cancellation,
+        run: None,
         settings: recipe.settings(),
         columns: recipe.columns(),
         display: &Silent,
@@ -82,12 +86,12 @@ fn of_pixels(root: &Path, size: usize) -> Evaluation {
             loader: recipe.loader(),
         },
         display: &Silent,
-        cancellation: &Cancellation::new(),
+        cancellation: &cancellation,
         seed: Seed(0),
         scope: Scope::FULL,
-        best: None,
     };
-    evaluating.run(&*network, &|| panic!("no encoder is asked for"), &[]).unwrap()
+    let measured = Measured { network: &*network, settled: false, best: None, plan: &[] };
+    evaluating.run(&measured, &|| panic!("no encoder is asked for")).unwrap()
 }
 
 #[test]

@@ -349,3 +349,76 @@ fn a_full_or_closed_standard_error_stops_nothing() {
     let wrong = place.command(&["train", "none.toml"]).stderr(full()).output().unwrap();
     assert_eq!(wrong.status.code(), Some(1));
 }
+
+#[test]
+fn an_image_that_goes_bad_in_the_middle_is_left_out_from_there_on() {
+    let place = Place::new();
+    place.killed("run");
+    let bad = place.path("photos/dark/04.png");
+    let length = fs::metadata(&bad).unwrap().len() as usize;
+    fs::write(&bad, vec![0; length]).unwrap();
+    let end = ["train", "--resume", "run", "--set", "train.max_steps=100000", "--set"];
+    let stopped = place.run(&[&end[..], &["train.loader_threads=1"]].concat());
+    assert!(stopped.status == Some(1) && stopped.error.contains("04.png"), "{}", stopped.error);
+    // Also where it is gone altogether.
+    fs::remove_file(place.path("photos/light/07.png")).unwrap();
+    let gone = place.run(&["train", "--resume", "run"]);
+    assert!(gone.error.contains("07.png") && gone.error.contains("data.skip_corrupt"), "{}", gone.error);
+    let mut child = place.start(&[&end[..], &["data.skip_corrupt=true"]].concat());
+    let events = || fs::read_to_string(place.path("run/events.jsonl")).unwrap_or_default();
+    let told =
+        || events().find("left out from here on").map(|at| events()[at..].matches("checkpoint").count());
+    wait(&mut child, || told() > Some(1));
+    assert!(
+        std::process::Command::new("kill")
+            .args(["-USR1", &child.id().to_string()])
+            .status()
+            .unwrap()
+            .success()
+    );
+    let ended = ended(child.wait_with_output().unwrap());
+    assert_eq!(ended.status, Some(75), "{}", ended.error);
+    assert!(ended.error.contains("2 instances cannot be read any more"), "{}", ended.error);
+    assert!(ended.error.contains("dark/04.png, light/07.png"), "{}", ended.error);
+    // The other rows keep their names, and those two have none.
+    place.succeed(&["embed", "run", "--out", "rows.npy"]);
+    let names = fs::read_to_string(place.path("rows.csv")).unwrap();
+    assert_eq!((place.shape("rows.npy").0, names.lines().count()), (38, 39));
+    assert!(!names.contains("04.png") && !names.contains("07.png") && names.contains(",dark/06.png,0,dark"));
+    let scored = place.run(&["evaluate", "run", "--no-probe", "--json"]);
+    assert_eq!(scored.status, Some(0), "{}", scored.error);
+    let scores: Value = serde_json::from_str(&scored.out).unwrap();
+    assert!(scores["knn"].is_f64() && scores["hardness"].is_f64(), "{scores}");
+}
+
+#[test]
+fn a_run_on_images_is_judged_by_a_part_that_is_cut_off_and_keeps_the_best_step() {
+    let place = Place::new();
+    let judged =
+        ["--set", "data.development=0.2", "--set", "train.evaluate_every=2", "--set", "train.keep=best"];
+    let trained = place.run(&[&["train", "photos.toml", "--out", "run"], &judged[..]].concat());
+    assert_eq!(trained.status, Some(0), "{}", trained.error);
+    assert!(trained.error.contains("8 of the images to learn from are cut off"), "{}", trained.error);
+    assert!(
+        trained.error.contains("32 instances") && trained.out.contains("at the best step"),
+        "{}",
+        trained.out
+    );
+    assert!(place.path("run/best.safetensors").exists());
+    let events = fs::read_to_string(place.path("run/events.jsonl")).unwrap();
+    assert_eq!(events.matches("\"kind\":\"development\"").count(), 4);
+    for (settings, said) in [
+        (&["train.keep=best"][..], "train.keep"),
+        (&["data.development=0.2"], "train.evaluate_every"),
+        (&["data.development=1.5", "train.evaluate_every=2"], "data.development"),
+        (&["train.keep=first"], "neither `last` nor `best`"),
+    ] {
+        let settings: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
+        let refused = place.run(&[&["train", "photos.toml", "--out", "other"], &settings[..]].concat());
+        assert!(refused.status == Some(2) && refused.error.contains(said), "{}", refused.error);
+        assert!(!place.path("other").exists());
+    }
+    let kept = ["train", "photos.toml", "--out", "last", "--set", "train.keep=1"];
+    place.succeed(&kept);
+    assert_eq!(fs::read_dir(place.path("last/checkpoints")).unwrap().count(), 1);
+}

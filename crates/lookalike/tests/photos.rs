@@ -26,9 +26,9 @@ fn train(folder: &Path, recipe: &str, settings: &[&str]) -> (String, String, Opt
     let _none = fs::remove_dir_all(folder.join("run"));
     let mut command = Command::new(env!("CARGO_BIN_EXE_lookalike"));
     command.current_dir(folder).args(["train", "photos.toml", "--out", "run"]);
-    settings.iter().for_each(|setting| {
+    for setting in settings {
         command.args(["--set", setting]);
-    });
+    }
     let output = command.output().unwrap();
     let [out, error] = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap());
     assert!(output.status.success(), "{error}");
@@ -101,7 +101,7 @@ fn images_of_a_list_without_a_label_are_left_out_of_accuracies_and_counted() {
         let part = if index < 8 { "train" } else { "test" };
         for class in ["dark", "light"] {
             let label = if index == 3 { "" } else { class };
-            list.push_str(&format!("photos/{class}/{index:02}.png,{label},{part}\n"));
+            list = format!("{list}photos/{class}/{index:02}.png,{label},{part}\n");
         }
     }
     fs::write(folder.path().join("list.csv"), list).unwrap();

@@ -77,7 +77,9 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
 fn notes(protocol: &CrossValidation<'_>, unknown: usize, names: &[String]) -> Vec<String> {
     let Labels { labels, classes } = protocol.labels;
     let mut counts = vec![0_usize; *classes];
-    labels.iter().for_each(|label| counts[*label as usize] += 1);
+    for label in labels {
+        counts[*label as usize] += 1;
+    }
     let small = counts.iter().enumerate().filter(|(_, count)| (1..protocol.folds).contains(*count));
     let mut notes: Vec<String> = small
         .map(|(class, count)| {

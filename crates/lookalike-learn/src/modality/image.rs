@@ -171,7 +171,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     let (views, threads) = (views(settings)?, opening.loader.threads);
     let mut images = Images { train, test, note, development: None, keep, views, threads };
     if let Some(share) = settings.parse("data.development")? {
-        images.cut_development(share, settings.read("evaluate")?)?;
+        images.cut_development(share, &settings.read("evaluate")?)?;
     }
     Ok((Box::new(images), warnings))
 }
@@ -195,14 +195,14 @@ impl Images {
     }
 
     /// Cuts a share of the images to learn from off, by which the run is judged.
-    fn cut_development(&mut self, share: f64, options: NeighborOptions) -> Result<(), LearnError> {
+    fn cut_development(&mut self, share: f64, options: &NeighborOptions) -> Result<(), LearnError> {
         let [rest, cut] = subset::cut(&self.train, share, ("data.development", "development"))?;
         let parts: [Arc<dyn ImageDataset>; 2] = [Arc::new(rest), Arc::new(cut)];
         let labels = parts.each_ref().map(|part| labels_of(&**part));
         if labels.iter().any(|part| part.labels.is_empty()) {
             return Err(refuse("data.development", "judges a run by classes, and these images have none"));
         }
-        let NeighborOptions { knn_k: k, knn_temperature: temperature } = options;
+        let NeighborOptions { knn_k: k, knn_temperature: temperature } = *options;
         let classes = labels[0].classes;
         let kind = TaskKind::Neighbors(Arc::new(NeighborTask {
             labels: labels.map(|part| part.labels),

@@ -127,7 +127,7 @@ pub(super) fn fit(
         format!("{BATCH_SIZE} is {batch}, as there are {instances} instances; its default is {default}");
     if recipe.sampler.kind == SamplerKind::Walk && recipe.sampler.hardness_share.is_none() {
         let (candidates, neighbors) = recipe.sampler.sizes(instances);
-        note.push_str(&format!("; a graph has {neighbors} neighbors of {candidates} candidates"));
+        note = format!("{note}; a graph has {neighbors} neighbors of {candidates} candidates");
     }
     notes.push(note);
     Ok((recipe, notes))

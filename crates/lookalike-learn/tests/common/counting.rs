@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The system's allocator, which counts what all threads hold and held at most.
-pub struct Counting;
+pub(crate) struct Counting;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
@@ -26,7 +26,7 @@ unsafe impl GlobalAlloc for Counting {
 }
 
 /// What `work` gives, the bytes that it still holds, and the most that it held.
-pub fn counted<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
+pub(crate) fn counted<T>(work: impl FnOnce() -> T) -> (T, usize, usize) {
     let before = HELD.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);
     let result = work();

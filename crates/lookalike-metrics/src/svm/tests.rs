@@ -3,6 +3,7 @@ use serde_json::Value;
 use super::linear::Newton;
 use super::smo::Smo;
 use super::*;
+use crate::classified::ClassCount;
 use lookalike_base::{Cancellation, Watch};
 
 /// What scikit-learn says, from `tests/fixtures/svm.py`.
@@ -85,7 +86,7 @@ fn a_rare_class_is_scored_and_counts_as_a_class() {
         let score = run(kernel, &rows, &labels, 4).unwrap();
         let counts = &score.classified.classes;
         assert_eq!((counts[2].instances, counts[3].instances, counts[3].right), (2, 1, 0));
-        let expected = counts.iter().filter_map(|count| count.accuracy()).sum::<f64>() / 4.0;
+        let expected = counts.iter().filter_map(ClassCount::accuracy).sum::<f64>() / 4.0;
         assert!((score.classified.balanced - expected).abs() < 1e-12);
         assert!(score.classified.balanced < 0.8 && score.accuracy > 0.9, "{score:?}");
     }
@@ -175,7 +176,7 @@ fn the_same_costs_are_chosen_and_the_same_shares_right_as_in_scikit_learn() {
             watch: Watch::silent(&flag),
         };
         for fold in 0..10 {
-            let (found, unfinished) = problem.fold(&fold_of, fold).unwrap();
+            let Tested { fold: found, unfinished, .. } = problem.fold(&fold_of, fold).unwrap();
             let expected = numbers(&fixture.expected["chosen"][name][fold as usize]);
             assert_eq!((found.cost, unfinished), (expected[0], 0), "{name}, fold {fold}");
             assert!((found.inner_accuracy - expected[1]).abs() < 1e-9, "{name}, fold {fold}: {found:?}");

@@ -82,7 +82,7 @@ pub fn open(
     let mut left_out = Vec::new();
     let serves_both = kept.test.is_none();
     let mut part = |files: Vec<KeptFile>, split| {
-        let (folder, bad) = part_of(root, files, (split, serves_both), &kept.classes, options, display)?;
+        let (folder, bad) = part_of(root, &files, (split, serves_both), &kept.classes, options, display)?;
         left_out.extend(bad);
         Ok::<_, DataError>(folder)
     };
@@ -118,7 +118,7 @@ fn read(list: &Path) -> Result<KeptFolder, DataError> {
 /// A part, and its files that cannot be read, with the reasons.
 fn part_of(
     root: &Path,
-    files: Vec<KeptFile>,
+    files: &[KeptFile],
     (split, serves_both): (Split, bool),
     classes: &[String],
     options: &FolderOptions,

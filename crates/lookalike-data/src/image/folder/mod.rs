@@ -260,7 +260,7 @@ impl Parts {
             let mut why = format!("{shown} has no sub-folder train, so both splits are the whole folder");
             if !tests.is_empty() {
                 let names: Vec<&str> = tests.iter().map(|(name, _)| name.as_str()).collect();
-                why.push_str(&format!(", and its sub-folders {} are read as classes", names.join(" and ")));
+                why = format!("{why}, and its sub-folders {} are read as classes", names.join(" and "));
             }
             return Ok(Self { train: list::list(root, warnings)?, test: Err(why) });
         };

@@ -5,6 +5,7 @@ use crate::error::DataError;
 use crate::image::dataset::Split;
 use csv::{ByteRecord, ReaderBuilder};
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -35,7 +36,7 @@ struct Row {
 
 /// Whether `root` is a list by its name.
 pub(super) fn is_list(root: &Path) -> bool {
-    let ending = root.extension().map(|ending| ending.to_ascii_lowercase());
+    let ending = root.extension().map(OsStr::to_ascii_lowercase);
     root.is_file() && ending.is_some_and(|ending| ending == "csv" || ending == "tsv" || ending == "txt")
 }
 
