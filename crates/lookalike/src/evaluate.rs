@@ -98,6 +98,12 @@ pub(crate) fn run(
     if !arguments.run.exists() {
         return Err(Failure::usage(format!("{} is not there", arguments.run.display())));
     }
+    if !arguments.run.join(RECIPE).exists() {
+        return Err(Failure::usage(format!(
+            "{} is neither a run, for it has no {RECIPE}, nor the folder of a sentence encoder",
+            arguments.run.display()
+        )));
+    }
     if let Some(option) = arguments.data.of_folders_alone() {
         return Err(Failure::usage(format!(
             "{option} goes with the folder of a sentence encoder, and {} is none; `lookalike export` makes one of a run on texts",

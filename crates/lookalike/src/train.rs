@@ -316,7 +316,7 @@ fn train(
         .evaluate(&measured, experiment.after_training(), cancellation)
         .map_err(Failure::or_interrupted(go_on))?
         .at_step(step)?;
-    trainer.events().record("evaluation", step, serde_json::to_value(&evaluation)?)?;
+    trainer.events().record_anew("evaluation", step, serde_json::to_value(&evaluation)?)?;
     write_json(&run.join(EVALUATION), &evaluation)?;
     say(other.map_or_else(|| Table::of(&evaluation), |other| other.table(&evaluation)))?;
     say_next(experiment, run)

@@ -174,7 +174,7 @@ fn mistakes_are_named_and_nothing_is_written() {
         ("evaluate @bert --data scored.csv --columns left right --score right", 1, &["line 2", "score"]),
         ("evaluate @bert --data beir --beside all", 2, &["--beside", "sentence encoder"]),
         ("evaluate @bert --data beir --set seed=1", 2, &["--set"]),
-        ("evaluate beir --data sts", 2, &["--data", "sentence encoder"]),
+        ("evaluate beir --data sts", 2, &["neither a run", "sentence encoder"]),
         ("evaluate nowhere --data sts", 2, &["nowhere is not there"]),
         ("embed nowhere --texts texts.txt --out e.npy", 2, &["nowhere is not there"]),
         ("embed @bert --texts texts.txt --column words --out e.npy", 1, &["words", "`text`"]),

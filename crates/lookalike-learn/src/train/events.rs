@@ -89,6 +89,31 @@ impl Events {
         self.mirror(&event)
     }
 
+    /// As [`Events::record`], in the place of events of that kind at the same step: of those that a process wrote which was killed before what
+    /// it tells was done.
+    ///
+    /// # Errors
+    /// As [`Events::record`].
+    pub fn record_anew(&mut self, kind: &str, step: u64, fields: Value) -> Result<(), LearnError> {
+        let fail = |source| LearnError::Io { path: self.path.clone(), source };
+        let text = std::fs::read_to_string(&self.path).map_err(fail)?;
+        let same = |line: &&str| {
+            let event: Option<Map<String, Value>> = serde_json::from_str(line).ok();
+            event.is_some_and(|event| {
+                event.get("kind").is_some_and(|own| own == kind)
+                    && event.get("step").and_then(Value::as_u64) == Some(step)
+            })
+        };
+        if text.lines().any(|line| same(&line)) {
+            lookalike_base::atomic::write_atomic(&self.path, |writer| {
+                text.lines().filter(|line| !same(line)).try_for_each(|line| writeln!(writer, "{line}"))
+            })
+            .map_err(fail)?;
+            self.file = OpenOptions::new().append(true).open(&self.path).map_err(fail)?;
+        }
+        self.record(kind, step, fields)
+    }
+
     /// Writes the event's numbers, named `kind/field`, to TensorBoard's file.
     fn mirror(&mut self, event: &Map<String, Value>) -> Result<(), LearnError> {
         let text = |key: &str| event.get(key).and_then(Value::as_str).unwrap_or("event");
@@ -134,6 +159,20 @@ mod tests {
         assert_eq!(steps, [1, 2, 3, 3]);
         drop(Events::open(run.path(), Some(3)).unwrap());
         assert_eq!(std::fs::read_to_string(&path).unwrap().matches("checkpoint").count(), 1);
+    }
+
+    #[test]
+    fn what_is_told_anew_stands_once() {
+        let run = tempfile::tempdir().unwrap();
+        let mut events = Events::open(run.path(), None).unwrap();
+        events.record("evaluation", 2, json!({"knn": 0.5})).unwrap();
+        events.record("evaluation", 4, json!({"knn": 0.6})).unwrap();
+        events.record_anew("evaluation", 4, json!({"knn": 0.6})).unwrap();
+        events.record("checkpoint", 4, json!({})).unwrap();
+        let text = std::fs::read_to_string(run.path().join("events.jsonl")).unwrap();
+        let kinds: Vec<Value> =
+            text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["kind"].clone()).collect();
+        assert_eq!(kinds, ["evaluation", "evaluation", "checkpoint"]);
     }
 
     #[test]

@@ -128,6 +128,10 @@ fn decode_bytes(bytes: &[u8], format: ImageFormat) -> ImageResult<DynamicImage> 
         let empty = std::io::Error::other(format!("the image is {width} pixels wide and {height} high"));
         return Err(ImageError::IoError(empty));
     }
+    // Grey and palettes become three bytes a pixel.
+    if 3 * u64::from(width) * u64::from(height) > MAX_DECODED {
+        limits.reserve(MAX_DECODED + 1)?;
+    }
     let orientation = decoder.orientation()?;
     let mut decoded = DynamicImage::from_decoder(decoder)?;
     decoded.apply_orientation(orientation);
