@@ -99,7 +99,7 @@ def node_folder():
     seed(
         "node_folder",
         "across",
-        b"\0" + array(edges.T.astype(np.int32)),
+        b"\0" + array(np.ascontiguousarray(edges.T.astype(np.int32))),
         features,
         labels,
         array(np.array([True, False, True, False])),

@@ -1,5 +1,6 @@
 //! What the targets share.
 
+#[cfg(feature = "data")]
 pub mod graphs;
 
 use std::panic::{set_hook, take_hook};

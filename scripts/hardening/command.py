@@ -4,7 +4,6 @@ import os
 import pathlib
 import signal
 import subprocess
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
@@ -106,31 +105,37 @@ class Command:
 
     def run(self, arguments, folder, kill=None, file_bytes=None, seconds=MOST_SECONDS):
         """Runs it to its end. `kill` is called with it, in a thread of its own, and may kill or interrupt it."""
-        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-            began = time.monotonic()
-            running = Running(self.start(arguments, folder, out, errors, file_bytes))
-            late = threading.Event()
+        began = time.monotonic()
+        # Through pipes: a limit of the length of files would hold for files of messages too.
+        running = Running(self.start(arguments, folder, subprocess.PIPE, subprocess.PIPE, file_bytes))
+        texts = [b"", b""]
 
-            def stop():
-                late.set()
-                running.kill()
+        def read(place, pipe):
+            texts[place] = pipe.read()
+            pipe.close()
 
-            timer = threading.Timer(seconds, stop)
-            timer.start()
-            killer = threading.Thread(target=kill or (lambda _: None), args=[running])
-            killer.start()
-            try:
-                code, peak = running.wait()
-            except BaseException:
-                running.kill()
-                running.wait()
-                raise
-            finally:
-                timer.cancel()
-            took = time.monotonic() - began
-            killer.join()
-            texts = []
-            for file in [out, errors]:
-                file.seek(0)
-                texts.append(file.read(1 << 20).decode(errors="replace"))
-            return End(list(map(str, arguments)), code, *texts, peak, took, late.is_set(), running.pid)
+        pipes = [running.process.stdout, running.process.stderr]
+        threads = [threading.Thread(target=read, args=call) for call in enumerate(pipes)]
+        threads.append(threading.Thread(target=kill or (lambda _: None), args=[running]))
+        late = threading.Event()
+
+        def stop():
+            late.set()
+            running.kill()
+
+        timer = threading.Timer(seconds, stop)
+        for thread in [timer, *threads]:
+            thread.start()
+        try:
+            code, peak = running.wait()
+        except BaseException:
+            running.kill()
+            running.wait()
+            raise
+        finally:
+            timer.cancel()
+        took = time.monotonic() - began
+        for thread in threads:
+            thread.join()
+        said = [text.decode(errors="replace") for text in texts]
+        return End(list(map(str, arguments)), code, *said, peak, took, late.is_set(), running.pid)

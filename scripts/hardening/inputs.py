@@ -126,7 +126,7 @@ RECIPES = {
     # Statistics of BatchNorm, and checkpoints of a few hundred kilobytes, which take longer to write.
     "convolutions": IMAGES.format(encoder="small", network='stem = "cifar"'),
     "graphs": GRAPHS.format(encoder="gin", method="graphcl", loss="[loss]\ntemperature = 0.2"),
-    # Diffusions, which are kept in the run.
+    # Two encoders, of graphs and of their diffusions.
     "diffusions": GRAPHS.format(encoder="gcn", method="mvgrl", loss=""),
     "lines": LINES,
     "pairs": PAIRS,

@@ -188,7 +188,7 @@ def arrays():
 
 def of_runs(command, root):
     """Readers of what the command wrote itself: runs, weights, sentence encoders."""
-    for name in ["images", "lines", "diffusions"]:
+    for name in ["images", "lines"]:
         for steps, run in [(12, f"begun-{name}"), (13, f"ended-{name}")]:
             end = command.run(["train", f"{name}.toml", "--out", run, "--set", f"train.max_steps={steps}"], root)
             if end.code != 0:
@@ -197,7 +197,6 @@ def of_runs(command, root):
     if end.code != 0:
         raise SystemExit(f"error: a run could not be exported: {end.said()}")
     begun, ended, sentence = root / "begun-images", root / "ended-images", root / "sentence"
-    diffused = root / "begun-diffusions"
     checkpoints = contents(begun, "checkpoints/*")
     newest = {max(checkpoints): without_checksum(checkpoints[max(checkpoints)])}
     alone = root / "begun-without-checkpoints"
@@ -218,13 +217,6 @@ def of_runs(command, root):
             change=recipe,
             patience=15,
             after=with_small_numbers,
-        ),
-        Reader(
-            "diffusions of a run",
-            [{"diffusion.safetensors": without_checksum((diffused / "diffusion.safetensors").read_bytes())}],
-            resume,
-            base=diffused,
-            place=root,
         ),
         Reader(
             "model of a run",
