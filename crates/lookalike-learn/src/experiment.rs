@@ -301,7 +301,7 @@ impl Experiment {
             (None, Some(_)) => {
                 return Err(refuse(
                     "train.evaluate_every",
-                    "must say how often the development part is scored",
+                    "must say how often the development part (text.development, data.development) judges the run",
                 ));
             }
             (Some(every), Some(task)) => (every, task.clone()),

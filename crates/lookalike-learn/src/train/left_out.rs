@@ -17,7 +17,7 @@ pub(super) fn check(left_out: &[LeftOut], instances: usize, batch_size: usize) -
     let reason = format!(
         "with {batch_size} a batch is larger than the {left} instances that can still be read, of {instances} with which the run began"
     );
-    require(left >= batch_size, "sampler.batch_size", reason)
+    require(left_out.is_empty() || left >= batch_size, "sampler.batch_size", reason)
 }
 
 /// What a message says of them.
