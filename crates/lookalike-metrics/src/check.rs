@@ -74,6 +74,7 @@ pub(crate) fn one_class(labels: &[u32]) -> bool {
 }
 
 /// Share of `predicted` that equals `labels`.
+#[cfg(feature = "linear-algebra")]
 pub(crate) fn share_equal(predicted: &[u32], labels: &[u32]) -> f64 {
     let equal = predicted.iter().zip(labels).filter(|(predicted, label)| predicted == label).count();
     equal as f64 / labels.len() as f64

@@ -43,7 +43,7 @@ pub struct Subset {
     left_out: Vec<u32>,
 }
 
-/// Cuts `share` of the images of each class off `set`, see [`draw`]. Gives what is left, which keeps the name of the set, and what was cut
+/// Cuts `share` of the images of each class off `set`, of a class of two or more at least one and never all. Gives what is left, which keeps the name of the set, and what was cut
 /// off, called `part`.
 ///
 /// # Errors
