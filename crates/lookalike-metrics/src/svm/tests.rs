@@ -175,7 +175,7 @@ fn the_same_costs_are_chosen_and_the_same_shares_right_as_in_scikit_learn() {
             watch: Watch::silent(&flag),
         };
         for fold in 0..10 {
-            let (found, unfinished) = problem.fold(&fold_of, fold).unwrap();
+            let Tested { fold: found, unfinished, .. } = problem.fold(&fold_of, fold).unwrap();
             let expected = numbers(&fixture.expected["chosen"][name][fold as usize]);
             assert_eq!((found.cost, unfinished), (expected[0], 0), "{name}, fold {fold}");
             assert!((found.inner_accuracy - expected[1]).abs() < 1e-9, "{name}, fold {fold}: {found:?}");
