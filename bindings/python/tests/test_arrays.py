@@ -153,6 +153,12 @@ class Metrics(unittest.TestCase):
         probe = metrics.linear_probe(self.rows[:150], self.labels[:150], self.rows[150:], self.labels[150:], epochs=20)
         self.assertGreater(probe.accuracy, 0.7)
         self.assertEqual((len(probe.rates), probe.labelled_rows, probe.epochs), (7, 150, 20))
+        # Ten rows of one class, and one that is wrongly said to be of another: both classes count as much.
+        own = 150 + np.flatnonzero(self.labels[150:] == 20)
+        tested = np.append(own, 151)
+        said = np.append(self.labels[own], 40)
+        uneven = metrics.linear_probe(self.rows[:150], self.labels[:150], self.rows[tested], said, epochs=20)
+        self.assertAlmostEqual(uneven.balanced_accuracy, uneven.accuracy * 11 / 10 / 2)
 
     def test_geometry_is_that_of_its_definitions(self):
         first, second = self.rows, self.rows[::-1].copy()

@@ -87,6 +87,8 @@ class LinearProbe(Report):
 
     #: Share of test rows classified rightly by the classifier of the last epoch.
     accuracy: float
+    #: Mean over the classes of the share of their test rows classified rightly.
+    balanced_accuracy: float
     #: The learning rate that was chosen on held-out train rows.
     rate: float
     #: Whether it is the least or greatest on offer, so that a better one may lie beyond.
@@ -220,7 +222,8 @@ def linear_probe(
         )
     )
     scores = tuple(RateScore(**score) for score in probe["rates"])
-    return LinearProbe(**{**probe, "rates": scores, "test_rows": len(expected)})
+    balanced = probe.pop("classified")["balanced"]
+    return LinearProbe(**{**probe, "rates": scores, "test_rows": len(expected), "balanced_accuracy": balanced})
 
 
 def alignment(first: ArrayLike, second: ArrayLike) -> float:
