@@ -531,3 +531,13 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_chunk_that_says_it_is_longer_than_the_file_is_refused_before_anything_is_allocated_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    // Found by a fuzzer: an EXIF chunk of 1.3 GB in a file of a few hundred bytes.
+    put(folder.path(), "a.webp", include_bytes!("fixtures/long_chunk.webp"));
+    let (set, _) = open(folder.path(), Split::Train, false, &Silent).unwrap();
+    let error = set.image(0).unwrap_err().to_string();
+    assert!(error.contains("a.webp"), "{error}");
+}

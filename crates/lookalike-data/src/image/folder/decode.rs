@@ -138,8 +138,22 @@ fn decode_bytes(bytes: &[u8], format: ImageFormat) -> ImageResult<DynamicImage> 
     Ok(decoded)
 }
 
-/// Whether a WebP file is as long as its RIFF header says, of which the decoder only misses what it needs.
+/// Whether a WebP file is as long as its RIFF header and each of its chunks say: of the first the decoder only misses what it needs, and of
+/// a chunk it allocates as many bytes as that says.
 fn webp_is_complete(bytes: &[u8]) -> bool {
-    let size = bytes.get(4..8).and_then(|size| size.try_into().ok()).map(u32::from_le_bytes);
-    size.is_some_and(|size| bytes.len() as u64 >= u64::from(size) + 8)
+    let length_at = |at: usize| {
+        let length = bytes.get(at..at + 4)?.try_into().ok()?;
+        Some(u32::from_le_bytes(length) as usize)
+    };
+    let Some(end) = length_at(4).map(|length| length + 8).filter(|end| *end <= bytes.len()) else {
+        return false;
+    };
+    let mut chunk = 12;
+    while let Some(length) = length_at(chunk + 4).filter(|_| chunk + 8 <= end) {
+        if length > bytes.len() - (chunk + 8) {
+            return false;
+        }
+        chunk += 8 + length + length % 2;
+    }
+    true
 }
