@@ -69,5 +69,5 @@ environment() {
 }
 
 pip_install() {
-  "$python" -m pip --quiet --disable-pip-version-check --no-input install "$@"
+  "$python" -m pip --quiet --disable-pip-version-check --no-input --no-cache-dir install "$@"
 }
