@@ -307,6 +307,11 @@ fn parquet_holds_texts_lists_and_numbers() {
     assert!(error.ends_with("did you mean `query`?"), "{error}");
     assert_eq!(read(&path, &ReadOptions::default()).unwrap().0.columns.len(), 1);
 
+    // The header of a page in a file of 561 bytes, which the fuzzer came up with: its size has more than 32 bits, of which the lower ones are
+    // 1.4 GB.
+    let error = read(&folder.join("gigabytes.parquet"), &ReadOptions::default()).unwrap_err().to_string();
+    assert!(error.ends_with("column `query`: the page at byte 4: a size is below 0"), "{error}");
+
     // Damaged in every way, it is an error or another table, and never a panic.
     let good = std::fs::read(&path).unwrap();
     let files = Files::new();

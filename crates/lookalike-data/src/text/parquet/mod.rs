@@ -1,5 +1,7 @@
 //! Parquet files, row by row.
 
+mod pages;
+
 use super::collector::{Cell, Collector, Fields, Row};
 use super::read::{ReadOptions, stem};
 use super::text_set::TextSet;
@@ -41,6 +43,12 @@ fn read_rows(path: &Path, options: &ReadOptions) -> Result<(TextSet, Vec<String>
     places.dedup();
     let chosen: Vec<Arc<Type>> = places.iter().map(|place| schema.get_fields()[*place].clone()).collect();
     let projection = Type::group_type_builder(schema.name()).with_fields(chosen).build().map_err(failed)?;
+
+    let is_read = |root: &str| places.iter().any(|place| names[*place] == root);
+    let file = File::open(path).map_err(DataError::io("open", path))?;
+    pages::check(&file, reader.metadata(), is_read).map_err(|problem| {
+        DataError::text_file(path, format!("it is no readable Parquet file: {problem}"))
+    })?;
 
     let mut collector = Collector::new(path, &fields.names, "row");
     for (number, row) in reader.get_row_iter(Some(projection)).map_err(failed)?.enumerate() {
