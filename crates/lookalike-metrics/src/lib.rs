@@ -3,6 +3,7 @@
 pub mod bm25;
 mod check;
 pub mod classified;
+pub mod clustering;
 #[cfg(feature = "linear-algebra")]
 pub mod collapse;
 mod error;
@@ -27,6 +28,9 @@ pub mod svm;
 pub use bm25::{Bm25, Bm25Options};
 pub use check::classifiable;
 pub use classified::{ClassCount, Classified};
+pub use clustering::{
+    ClusteringScores, Contingency, Kmeans, KmeansOptions, assignment, clustering_scores, kmeans,
+};
 #[cfg(feature = "linear-algebra")]
 pub use collapse::{Collapse, collapse};
 pub use error::MetricError;
