@@ -312,6 +312,11 @@ fn parquet_holds_texts_lists_and_numbers() {
     let error = read(&folder.join("gigabytes.parquet"), &ReadOptions::default()).unwrap_err().to_string();
     assert!(error.ends_with("column `query`: the page at byte 4: a size is below 0"), "{error}");
 
+    // A list of flags in the description of a file whose members would take hours to pass; the fuzzer came up with it too.
+    let error =
+        read(&folder.join("list_without_end.parquet"), &ReadOptions::default()).unwrap_err().to_string();
+    assert!(error.contains("no readable Parquet file: its description: "), "{error}");
+
     // Damaged in every way, it is an error or another table, and never a panic.
     let good = std::fs::read(&path).unwrap();
     let files = Files::new();

@@ -1,6 +1,7 @@
 //! Parquet files, row by row.
 
 mod pages;
+mod thrift;
 
 use super::collector::{Cell, Collector, Fields, Row};
 use super::read::{ReadOptions, stem};
@@ -27,6 +28,9 @@ fn read_rows(path: &Path, options: &ReadOptions) -> Result<(TextSet, Vec<String>
         DataError::text_file(path, format!("it is no readable Parquet file: {error}"))
     };
     let file = File::open(path).map_err(DataError::io("open", path))?;
+    let claims =
+        |problem: String| DataError::text_file(path, format!("it is no readable Parquet file: {problem}"));
+    pages::check_description(&file).map_err(claims)?;
     let reader = SerializedFileReader::new(file).map_err(failed)?;
     let schema = reader.metadata().file_metadata().schema().clone();
     let names: Vec<String> = schema.get_fields().iter().map(|field| field.name().to_owned()).collect();
@@ -46,9 +50,7 @@ fn read_rows(path: &Path, options: &ReadOptions) -> Result<(TextSet, Vec<String>
 
     let is_read = |root: &str| places.iter().any(|place| names[*place] == root);
     let file = File::open(path).map_err(DataError::io("open", path))?;
-    pages::check(&file, reader.metadata(), is_read).map_err(|problem| {
-        DataError::text_file(path, format!("it is no readable Parquet file: {problem}"))
-    })?;
+    pages::check(&file, reader.metadata(), is_read).map_err(claims)?;
 
     let mut collector = Collector::new(path, &fields.names, "row");
     for (number, row) in reader.get_row_iter(Some(projection)).map_err(failed)?.enumerate() {
