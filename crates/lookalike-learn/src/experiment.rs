@@ -18,9 +18,10 @@ use crate::evaluate::{Embedded, Evaluating, Evaluation, Measured, ScoreEntry};
 use crate::method::{Building, Embedder, Method};
 use crate::modality::{Labels, Modality, Opening, Scope};
 use crate::module::{arrays_of, has_buffers, load_arrays};
+use crate::negatives::Known;
 use crate::options::{from_table, refuse};
 use crate::recipe::ValidRecipe;
-use crate::registry::Registry;
+use crate::registry::{Choice, Registry};
 use crate::sections::Keep;
 use crate::train::checkpoint::{Checkpoints, KEPT};
 use crate::train::development::{BEST, Development};
@@ -107,13 +108,15 @@ impl Experiment {
 
     /// What is measured when training ends.
     pub fn after_training(&self) -> Scope {
-        self.modality.after_training(self.recipe.choice().modality.after_training)
+        let Choice { modality, method, .. } = self.recipe.choice();
+        Scope { also: Some(method.scores), ..self.modality.after_training(modality.after_training) }
     }
 
     /// Calls `build` with what a method is built from.
     fn build<R>(
         &self,
         weights: Option<&Start>,
+        known: Option<Known>,
         build: impl FnOnce(&Building<'_>) -> Result<R, LearnError>,
     ) -> Result<R, LearnError> {
         let (recipe, choice) = (&self.recipe, self.recipe.choice());
@@ -136,6 +139,7 @@ impl Experiment {
             loss: choice.loss.build.map(|build| build(settings)).transpose()?,
             instances,
             labels: (labels.len() == instances).then(|| Arc::new(labels)),
+            known,
             relevance: self.modality.relevance(),
             inputs: self.modality.inputs(),
             seed: recipe.seed(),
@@ -148,7 +152,7 @@ impl Experiment {
     /// # Errors
     /// [`LearnError::Recipe`] where the data do not have what the method needs, [`LearnError::Weights`] where its weights do not fit.
     pub fn method(&self) -> Result<Box<dyn Method>, LearnError> {
-        self.method_from(self.start().as_ref())
+        self.method_from(self.start().as_ref(), None)
     }
 
     /// What `encoder.weights` names.
@@ -156,8 +160,12 @@ impl Experiment {
         self.recipe.settings().text("encoder.weights").map(|path| Start::new(Path::new(path)))
     }
 
-    fn method_from(&self, weights: Option<&Start>) -> Result<Box<dyn Method>, LearnError> {
-        let mut method = self.build(weights, self.recipe.choice().method.build)?;
+    fn method_from(
+        &self,
+        weights: Option<&Start>,
+        known: Option<Known>,
+    ) -> Result<Box<dyn Method>, LearnError> {
+        let mut method = self.build(weights, known, self.recipe.choice().method.build)?;
         self.freeze(&mut *method)?;
         Ok(method)
     }
@@ -176,7 +184,7 @@ impl Experiment {
             );
             return Err(refuse("encoder.weights", reason));
         }
-        self.build(start.as_ref(), self.recipe.choice().method.kept)
+        self.build(start.as_ref(), None, self.recipe.choice().method.kept)
     }
 
     /// What became of `encoder.weights`, in words; `None` where the recipe names none.
@@ -185,7 +193,7 @@ impl Experiment {
     /// As [`Experiment::method`].
     pub fn weights_report(&self) -> Result<Option<String>, LearnError> {
         let Some(start) = self.start() else { return Ok(None) };
-        self.build(Some(&start), self.recipe.choice().method.kept)?;
+        self.build(Some(&start), None, self.recipe.choice().method.kept)?;
         Ok(start.into_report().map(|report| report.to_string()))
     }
 
@@ -249,11 +257,13 @@ impl Experiment {
             log_every: train.log_every,
             loader: self.modality.loader(recipe.loader()),
             development: self.development()?,
+            oracle: recipe.oracle(),
         };
         // A checkpoint replaces all weights.
         let start = if Checkpoints::of_run(run).any()? { None } else { self.start() };
         let source = self.modality.batches(recipe.columns(), Split::Train, recipe.seed())?;
-        let opened = Trainer::open(self.method_from(start.as_ref())?, source, options)?;
+        let known = options.oracle.as_ref().and_then(|oracle| oracle.known.clone());
+        let opened = Trainer::open(self.method_from(start.as_ref(), known)?, source, options)?;
         self.modality.keep(run)?;
         Ok(opened)
     }
@@ -414,7 +424,7 @@ impl Experiment {
         if !path.exists() {
             return Ok(None);
         }
-        let mut network = self.build(None, self.recipe.choice().method.kept)?;
+        let mut network = self.build(None, None, self.recipe.choice().method.kept)?;
         load_arrays(&mut network, &tensors::read(&path)?.tensors, "", &self.device)?;
         Ok(Some(network))
     }
@@ -441,7 +451,7 @@ impl Experiment {
     pub fn result(&self, run: &Path) -> Result<RunResult, LearnError> {
         let Found { checkpoint, model, stage, step, data, problems } = result::find(run)?;
         let network = |arrays: &Arrays, prefix: &str| {
-            let mut network = self.build(None, self.recipe.choice().method.kept)?;
+            let mut network = self.build(None, None, self.recipe.choice().method.kept)?;
             load_arrays(&mut network, arrays, prefix, &self.device)?;
             Ok::<_, LearnError>(network)
         };

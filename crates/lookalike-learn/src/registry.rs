@@ -20,6 +20,7 @@ use lookalike_base::words::did_you_mean;
 /// The methods that this program brings along.
 const METHODS: &[MethodEntry] = &[
     method::simclr::ENTRY,
+    method::contrastive_clustering::ENTRY,
     method::direct_clr::ENTRY,
     method::end_to_end::ENTRY,
     method::instance_discrimination::ENTRY,
@@ -80,6 +81,7 @@ const SCORES: &[ScoreEntry] = &[
     evaluate::proxy::ENTRY,
     evaluate::geometry::ENTRY,
     evaluate::batches::ENTRY,
+    evaluate::clustering::ENTRY,
 ];
 
 /// What there is to choose from.

@@ -5,8 +5,8 @@ use toml::Value as Toml;
 
 use crate::engine::Precision;
 use crate::options::{Bounds, COUNT, FLAG, FRACTION, Key, NOT_NEGATIVE, POSITIVE, Range, SHARE, SOME, Value};
-use crate::train::Shape;
 use crate::train::checkpoint::KEPT;
+use crate::train::{OracleOptions, Shape};
 
 crate::options! {
     /// The `[train]` section.
@@ -40,6 +40,9 @@ crate::options! {
         evaluate_every: Option<u64> = Value::Absent("never"), SOME;
         /// Optimiser steps between checkpoints; 0: those of an epoch.
         checkpoint_every: u64 = Value::Integer(0), COUNT;
+        /// Whom batches and losses take to be of one class, so that they are no negatives of each other: by the labels, or by clusters that the run finds
+        /// itself. `negatives.oracle` is the labels for the loss from the first step on.
+        oracle: Option<OracleOptions> = Value::Absent("none"), Range::Table(OracleOptions::KEYS);
         /// Which checkpoints the run keeps: `last`, the newest and the one before it; a number, so many of the newest; `best`, as `last`, and
         /// beside them the tensors of the best step as `best.safetensors`, for which there must be a development part
         /// (`text.development`, `data.development`).
@@ -259,6 +262,13 @@ pub const SAMPLER: &[Key] = &[
         "first epochs, whose batches are uniform while they gather embeddings; below `train.epochs`",
     ),
     key(
+        "uniform_every",
+        Value::Absent("none"),
+        Range::Integer { least: 2, most: i64::MAX },
+        "every so many epochs, from epoch 0 on, one is uniform too, for losses that need batches of all kinds of instances \
+         (`contrastive-clustering` with `columns = \"uniform\"`)",
+    ),
+    key(
         "last_batch",
         Value::Text("drop"),
         Range::OneOf(&["drop", "keep"]),
@@ -292,7 +302,7 @@ mod tests {
             let value = match key.name {
                 "reshuffle" => Toml::Boolean(true),
                 "pairs" => Toml::String("mean".to_owned()),
-                "candidates" | "neighbors" => Toml::Integer(7),
+                "candidates" | "neighbors" | "uniform_every" => Toml::Integer(7),
                 "restart" => Toml::Table(Table::new()),
                 _ => Toml::Float(0.5),
             };

@@ -21,6 +21,8 @@ pub struct Step {
     pub batch: u64,
     /// Whether the parameters have moved since the batch before, or could have: false within a step of several batches.
     pub moved: bool,
+    /// Whether the batch was drawn uniformly, as are those of uniform epochs.
+    pub uniform: bool,
     /// The batch's instances, in the order of the plan.
     pub instances: Vec<u32>,
 }
@@ -36,6 +38,7 @@ impl Default for Step {
             begins: 0,
             batch: 0,
             moved: true,
+            uniform: true,
             instances: Vec::new(),
         }
     }

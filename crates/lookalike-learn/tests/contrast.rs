@@ -338,7 +338,7 @@ fn the_diagnostics_see_what_can_be_counted_by_hand() {
     let comparison = Comparison::with_dictionary(query, positive, (&[0, 1], 0), pool, false);
     let labels = Arc::new(vec![0, 1, 0, 1, 1, 1]);
     let contrast = |oracle: bool| {
-        let oracle = oracle.then(|| labels.clone());
+        let oracle = oracle.then(|| labels.clone().into());
         Contrast { oracle, ..Contrast::plain(InfoNce { temperature: 0.1 }) }
     };
     let scalars = |oracle| seen(&contrast(oracle), &comparison, &Step::default(), Some(&labels)).1;
@@ -449,7 +449,7 @@ fn units_without_an_instance_are_compared_by_nt_xent_and_have_neither_oracle_nor
     let labels = vec![0; 100];
     let contrast = Contrast {
         mixing: Some(MixingOptions { hardest: 4, between: 3, with_query: 2, warm_up: 0.0 }),
-        oracle: Some(Arc::new(labels.clone())),
+        oracle: Some(Arc::new(labels.clone()).into()),
         ..Contrast::plain(InfoNce { temperature: 0.5 })
     };
     let mut diagnostics = Diagnostics::new(Some(&labels));

@@ -39,7 +39,7 @@ fn root() -> PathBuf {
 type Names = &'static [&'static str];
 
 /// What the methods go with: encoders, negatives and losses.
-const COMBINATIONS: [(&str, Names, Names, Names); 13] = {
+const COMBINATIONS: [(&str, Names, Names, Names); 14] = {
     const IMAGES: &[&str] = &["resnet18", "resnet34", "resnet50", "small", "vit-small", "vit-tiny"];
     const ANY: &[&str] =
         &["resnet18", "resnet34", "resnet50", "small", "vit-small", "vit-tiny", "gin", "bert", "static"];
@@ -47,6 +47,7 @@ const COMBINATIONS: [(&str, Names, Names, Names); 13] = {
     const BATCH: &[&str] = &["batch"];
     [
         ("simclr", ANY, BATCH, &["nt-xent", "debiased", "hard", "info-nce", "alignment"]),
+        ("contrastive-clustering", ANY, BATCH, &["nt-xent", "debiased", "hard"]),
         ("direct-clr", ANY, BATCH, ALL),
         ("end-to-end", ANY, BATCH, ALL),
         ("instance-discrimination", ANY, &["bank"], &["info-nce", "debiased", "hard", "noise-contrastive"]),
@@ -134,10 +135,11 @@ fn validate_choice(
 const MOCO: &str = "method.kind=moco";
 const MIXING: &str = "negatives.mixing={ hardest = 64, between = 8 }";
 const SUPERVISED: &str = "method.kind=supervised";
+const CLUSTERS: &str = "method.kind=contrastive-clustering";
 
 #[test]
 fn impossible_inert_and_self_defeating_settings_are_refused_by_key() {
-    let cases: [(&[&str], &str); 28] = [
+    let cases: [(&[&str], &str); 41] = [
         (&[MOCO, "negatives.size=255"], "negatives.size"),
         (&[MOCO, "negatives.size=511", "method.symmetric=true"], "negatives.size"),
         (&[MOCO, "negatives.size=512", "negatives.mixing={ hardest = 513 }"], "negatives.mixing.hardest"),
@@ -175,6 +177,28 @@ fn impossible_inert_and_self_defeating_settings_are_refused_by_key() {
         (&[MOCO, "method.batch_norm_groups=7"], "method.batch_norm_groups"),
         (&[MOCO, "method.batch_norm_groups=1"], "method.shuffle"),
         (&["train.epochs=1", "train.warmup_epochs=0.0"], "sampler.uniform_epochs"),
+        (&[CLUSTERS, "method.clusters=1"], "method.clusters"),
+        (&[CLUSTERS, "method.columns=\"uniform\""], "sampler.uniform_every"),
+        (&["sampler.uniform_every=1"], "sampler.uniform_every"),
+        (&["train.oracle={}"], "train.oracle.clusters: must say how many"),
+        (&["train.oracle={ kind = \"head\" }"], "train.oracle.kind: `head` asks a cluster head"),
+        (&["train.oracle={ kind = \"labels\", clusters = 3 }"], "train.oracle.clusters: is not read"),
+        (&["train.oracle={ clusters = 3, confidence = 0.5 }"], "train.oracle.confidence: is not read"),
+        (&["train.oracle={ clusters = 3 }", "negatives.oracle=true"], "leave one of them out"),
+        (
+            &["train.oracle={ clusters = 3, to = \"sampler\" }", "sampler.kind=uniform"],
+            "train.oracle.to: `sampler` keeps",
+        ),
+        (
+            &["train.oracle={ clusters = 3, to = \"negatives\" }", "loss.kind=alignment"],
+            "train.oracle.to: `negatives` leaves some out of a softmax",
+        ),
+        (
+            &["train.oracle={ clusters = 3 }", "loss.kind=alignment", "sampler.kind=uniform"],
+            "train.oracle: is heeded by nobody",
+        ),
+        (&["train.oracle={ clusters = 3, begins = 1.5 }"], "train.oracle.begins"),
+        (&["train.oracle={ cluster = 3 }"], "did you mean `clusters`?"),
     ];
     for (settings, place) in cases {
         let error = validate(settings).expect_err(&format!("{settings:?} is accepted"));
@@ -182,6 +206,27 @@ fn impossible_inert_and_self_defeating_settings_are_refused_by_key() {
     }
     assert!(validate(&[MOCO, "method.batch_norm_groups=1", "method.shuffle=false"]).is_ok());
     assert!(validate(&["negatives.mixing={ hardest = 510 }"]).is_ok());
+    for settings in [
+        &[CLUSTERS, "method.columns=\"uniform\"", "sampler.uniform_every=2"][..],
+        &[CLUSTERS, "method.columns=\"uniform\"", "sampler.kind=uniform"],
+        &[CLUSTERS, "train.oracle={}"],
+        &[CLUSTERS, "train.oracle={ kind = \"head\", confidence = 0.9 }"],
+        &["train.oracle={ clusters = 3 }", "sampler.kind=uniform"],
+        &["train.oracle={ clusters = 3 }", "loss.kind=alignment"],
+    ] {
+        validate(settings).unwrap();
+    }
+}
+
+#[test]
+fn a_batch_that_is_too_small_for_its_clusters_is_advised_against() {
+    let advised = |settings: &[&str]| validate(settings).unwrap().fitted(10_000).unwrap().1.concat();
+    let advice = advised(&[CLUSTERS, "method.clusters=11"]);
+    assert!(advice.contains("batch of 256") && advice.contains("sampler.batch_size = 275"), "{advice}");
+    assert_eq!(advised(&[CLUSTERS]), "");
+    // What fits itself to the data is advised by what it came to.
+    let fitted = validate(&[CLUSTERS]).unwrap().fitted(400).unwrap().1;
+    assert!(fitted.iter().any(|note| note.contains("batch of 64")), "{fitted:?}");
 }
 
 #[test]
@@ -200,6 +245,9 @@ fn what_depends_on_the_data_is_refused_once_they_are_known() {
     };
     assert!(check(&["negatives.oracle=true"], false).unwrap_err().contains("label"));
     assert!(check(&["negatives.oracle=true"], true).is_ok());
+    assert!(check(&["train.oracle={ kind = \"labels\" }"], false).unwrap_err().contains("train.oracle.kind"));
+    assert!(check(&["train.oracle={ clusters = 9 }"], false).is_ok());
+    assert!(check(&[CLUSTERS, "method.clusters=1001"], false).unwrap_err().contains("method.clusters"));
     let unlabelled = check(&[SUPERVISED], false).unwrap_err();
     assert!(unlabelled.contains("method.kind") && unlabelled.contains("label"), "{unlabelled}");
     assert!(check(&[SUPERVISED], true).is_ok());

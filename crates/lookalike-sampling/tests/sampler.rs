@@ -7,8 +7,9 @@ mod common;
 use common::{are_distinct, clustered, embeddings, sorted, train, with_threads};
 use lookalike_base::{Array, Cancellation, Matrix, Seed, Watch};
 use lookalike_sampling::{
-    CandidateDraw, Coverage, GraphOptions, HardnessShare, LastBatch, RestartSchedule, Sampler, SamplerKind,
-    SamplerOptions, SamplerState, SamplingError, Scoring, Warning, check_agreement, proximity_graph,
+    Avoid, CandidateDraw, Coverage, GraphOptions, HardnessShare, LastBatch, Oracle, RestartSchedule, RunData,
+    Sampler, SamplerKind, SamplerOptions, SamplerState, SamplingError, Scoring, Warning, check_agreement,
+    proximity_graph,
 };
 use proptest::prelude::*;
 
@@ -35,7 +36,7 @@ proptest! {
         kind in prop::sample::select(vec![SamplerKind::Uniform, SamplerKind::Walk, SamplerKind::Nearest]),
         (keep, cover) in (any::<bool>(), any::<bool>()),
         refresh_every in 1_u64..12,
-        uniform_epochs in 0_u64..3,
+        (uniform_epochs, uniform_every) in (0_u64..3, prop::option::of(2_u64..4)),
         stop in 0_u64..40,
         (planned_before_saving, weighted, light) in (any::<bool>(), any::<bool>(), any::<bool>()),
         uniform_fraction in prop::sample::select(vec![0.0, 0.3, 1.0]),
@@ -49,6 +50,7 @@ proptest! {
             neighbors: Some(5),
             refresh_every,
             uniform_epochs,
+            uniform_every: uniform_every.filter(|_| kind != SamplerKind::Uniform),
             temperature: (weighted && kind == SamplerKind::Walk).then_some(0.1),
             uniform_fraction: if kind == SamplerKind::Uniform { 0.0 } else { uniform_fraction },
             ..SamplerOptions::default()
@@ -357,6 +359,7 @@ const CHANGES: [(&str, Change); 21] = [
     }),
     ("refresh_every", |options| options.refresh_every = 6),
     ("uniform_epochs", |options| options.uniform_epochs = 2),
+    ("uniform_every", |options| options.uniform_every = Some(3)),
     ("last_batch", |options| options.last_batch = LastBatch::Keep),
     ("reshuffle", |options| options.reshuffle = Some(false)),
 ];
@@ -475,6 +478,59 @@ fn without_reshuffling_uniform_batches_are_those_of_the_first_epoch_and_walks_ar
     let walked = plan(SamplerKind::Walk, Some(false));
     assert_eq!((&walked[0], &walked[1]), (&anew[0], &anew[0]));
     assert_ne!(walked[2], anew[0]);
+}
+
+#[test]
+fn every_so_many_epochs_one_is_uniform_too() {
+    let options = SamplerOptions { uniform_every: Some(3), ..options(SamplerKind::Walk, Coverage::Cover) };
+    let (mut sampler, _) = Sampler::new(60, options.clone(), Seed(3)).unwrap();
+    for epoch in 0..7 {
+        assert_eq!(sampler.is_uniform(), epoch % 3 == 0, "{epoch}");
+        train(&mut sampler, 5);
+        let origins = sampler.report().finished.unwrap();
+        let uniform: u64 = origins.deciles.iter().map(|origins| origins.uniform).sum();
+        assert_eq!(uniform == 60, epoch % 3 == 0, "{epoch}: {uniform} of 60");
+    }
+    for every in [0, 1] {
+        let error =
+            Sampler::new(60, SamplerOptions { uniform_every: Some(every), ..options.clone() }, Seed(3));
+        assert!(error.unwrap_err().to_string().contains("uniform_every"));
+    }
+    let of_uniform = SamplerOptions { kind: SamplerKind::Uniform, ..options };
+    assert!(Sampler::new(60, of_uniform, Seed(3)).unwrap_err().to_string().contains("uniform_every"));
+}
+
+#[test]
+fn an_oracle_that_changes_is_heeded_from_the_next_segment_on() {
+    let asked =
+        SamplerOptions { uniform_epochs: 0, refresh_every: 5, ..options(SamplerKind::Walk, Coverage::Cover) };
+    let (mut sampler, _) = Sampler::new(60, asked, Seed(3)).unwrap();
+    let everybody: Vec<u32> = (0..60).collect();
+    sampler.record(&everybody, embeddings(&everybody, 0).rows(), 0).unwrap();
+    let labels: Vec<u32> = everybody.iter().map(|instance| instance % 5).collect();
+    let oracle = |labels| Some(Oracle { labels, avoid: Avoid::Members });
+    assert!(sampler.set_oracle(oracle(vec![0; 59])).is_err());
+    assert_eq!(sampler.data().oracle, None, "what is refused changes nothing");
+    let first = train(&mut sampler, 5);
+    assert!(sampler.is_refresh_due());
+    sampler.set_oracle(oracle(labels.clone())).unwrap();
+    let second = train(&mut sampler, 5);
+    let share = |batches: &[Vec<u32>]| {
+        let same = |batch: &Vec<u32>| {
+            batch[1..].iter().filter(|other| labels[**other as usize] == labels[batch[0] as usize]).count()
+        };
+        batches.iter().map(same).sum::<usize>()
+    };
+    assert!(share(&first) > 0);
+    assert_eq!(share(&second[..3]), 0);
+    // A state is restored with the oracle that it was saved under, and with no other.
+    let (state, arrays) = sampler.state();
+    let restore = |oracle| {
+        let data = RunData { oracle, ..RunData::default() };
+        Sampler::restore_with_data(60, sampler.options().clone(), Seed(3), data, &state, &arrays)
+    };
+    assert!(restore(oracle(labels.clone())).is_ok());
+    assert!(restore(None).is_err());
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn sets_of(batches: &[Vec<u32>], sizes: &[usize]) -> Vec<usize> {
 #[test]
 fn one_data_set_is_sampled_as_without_any() {
     for kind in [SamplerKind::Uniform, SamplerKind::Walk, SamplerKind::Nearest] {
-        for order in [SetOrder::Proportional, SetOrder::RoundRobin] {
+        for order in [SetOrder::Proportional, SetOrder::RoundRobin, SetOrder::OneByOne] {
             let groups = || Some(Groups::new(&(0..100).map(|instance| instance / 3).collect::<Vec<u64>>()));
             let run = |sets| {
                 let data = RunData { sets, groups: groups(), ..RunData::default() };
@@ -107,6 +107,24 @@ fn in_turn_each_set_has_one_batch_until_the_smallest_is_used_up() {
 }
 
 #[test]
+fn one_by_one_all_batches_of_a_set_come_before_those_of_the_next() {
+    let sizes = [30, 60, 12];
+    for kind in [SamplerKind::Uniform, SamplerKind::Walk] {
+        let of = data(&sizes, SetOrder::OneByOne);
+        assert_eq!(of.sets.as_ref().unwrap().batches_per_epoch(BATCH, LastBatch::Drop), 17);
+        let (mut sampler, _) = Sampler::with_data(102, options(kind), Seed(1), of).unwrap();
+        for _ in 0..3 {
+            let batches = train(&mut sampler, 17);
+            assert_eq!(
+                sets_of(&batches, &sizes),
+                [[0; 5].to_vec(), [1; 10].to_vec(), [2; 2].to_vec()].concat()
+            );
+            assert_eq!(sorted(batches.concat()), (0..102).collect::<Vec<u32>>());
+        }
+    }
+}
+
+#[test]
 fn each_set_has_a_graph_of_its_own_with_candidates_of_its_own() {
     let sizes = [40, 40];
     let asked = SamplerOptions { uniform_epochs: 0, refresh_every: 1000, ..options(SamplerKind::Walk) };
@@ -149,7 +167,7 @@ proptest! {
         seed in any::<u64>(),
         sizes in prop::collection::vec(14_usize..50, 1..5),
         kind in prop::sample::select(vec![SamplerKind::Uniform, SamplerKind::Walk, SamplerKind::Nearest]),
-        order in prop::sample::select(vec![SetOrder::Proportional, SetOrder::RoundRobin]),
+        order in prop::sample::select(vec![SetOrder::Proportional, SetOrder::RoundRobin, SetOrder::OneByOne]),
         (keep, cover, weighted) in (any::<bool>(), any::<bool>(), any::<bool>()),
         (refresh_every, uniform_epochs) in (1_u64..12, 0_u64..3),
         stop in 0_u64..40,

@@ -83,7 +83,7 @@ impl Arguments {
                 "--beside all and --beside untrained need a score that is measured beside the trained encoder: {how}"
             )));
         }
-        Ok(Scope { beside, without, fold_seeds: None })
+        Ok(Scope { beside, without, ..Scope::FULL })
     }
 }
 

@@ -8,6 +8,7 @@ pub mod folder;
 #[cfg(feature = "glyphs")]
 pub mod glyphs;
 pub mod idx;
+pub mod joined;
 pub mod memory;
 pub mod registry;
 pub mod subset;

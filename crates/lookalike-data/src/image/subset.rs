@@ -1,8 +1,9 @@
-//! A part of a data set that is cut off another, as a data set of its own.
+//! A part of a data set as a data set of its own: what is cut off another, what is of some classes, or all of it in another order.
 
 use std::sync::Arc;
 
 use lookalike_base::Seed;
+use lookalike_base::words::did_you_mean;
 
 use super::dataset::{Image, ImageDataset};
 use crate::error::DataError;
@@ -41,6 +42,8 @@ pub struct Subset {
     /// What stands behind the set's name.
     part: &'static str,
     left_out: Vec<u32>,
+    /// Where classes are numbered otherwise: their names, and the new number of each of the set's.
+    classes: Option<(Vec<String>, Vec<Option<u32>>)>,
 }
 
 /// Cuts `share` of the images of each class off `set`, of a class of two or more at least one and never all. Gives what is left, which keeps the name of the set, and what was cut
@@ -66,12 +69,46 @@ pub fn cut(
     Ok([Subset::new(set, left, ""), Subset::new(set, cut, part)])
 }
 
+/// The images of the classes of these names, which are numbered by them from 0 on.
+///
+/// # Errors
+/// [`DataError::Option`], about `key`, where there is no such class, or a name comes twice or there is none.
+pub fn of_classes(set: &Arc<dyn ImageDataset>, names: &[String], key: &str) -> Result<Subset, DataError> {
+    let refuse = |problem: String| DataError::Option { key: key.to_owned(), problem };
+    if names.is_empty() {
+        return Err(refuse("names no class; leave it out for all of them".to_owned()));
+    }
+    let all = set.classes();
+    let mut numbers = vec![None; all.len()];
+    for (number, name) in (0..).zip(names) {
+        let place = all.iter().position(|class| class == name).ok_or_else(|| {
+            let hint = did_you_mean(name, all.iter().map(String::as_str));
+            refuse(format!("{} has no class `{name}`{hint}", set.name()))
+        })?;
+        if numbers[place].replace(number).is_some() {
+            return Err(refuse(format!("names the class `{name}` twice")));
+        }
+    }
+    let is_chosen = |index: &u32| set.label(*index).is_some_and(|label| numbers[label as usize].is_some());
+    let members = (0..set.len() as u32).filter(is_chosen).collect();
+    Ok(Subset { classes: Some((names.to_vec(), numbers)), ..Subset::new(set, members, "") })
+}
+
+/// All images, those without a label first, and how many these are.
+pub fn unlabelled_first(set: &Arc<dyn ImageDataset>) -> (Subset, usize) {
+    let (labelled, mut members): (Vec<u32>, Vec<u32>) =
+        (0..set.len() as u32).partition(|index| set.label(*index).is_some());
+    let unlabelled = members.len();
+    members.extend(labelled);
+    (Subset::new(set, members, "unlabelled first"), unlabelled)
+}
+
 impl Subset {
     fn new(set: &Arc<dyn ImageDataset>, members: Vec<u32>, part: &'static str) -> Self {
         let is_out = |member: &u32| set.left_out().binary_search(member).is_ok();
         let places = (0..).zip(&members).filter(|(_, member)| is_out(member));
         let left_out = places.map(|(place, _)| place).collect();
-        Self { set: set.clone(), members, part, left_out }
+        Self { set: set.clone(), members, part, left_out, classes: None }
     }
 
     fn member(&self, index: u32) -> Option<u32> {
@@ -90,11 +127,12 @@ impl ImageDataset for Subset {
     }
 
     fn label(&self, index: u32) -> Option<u32> {
-        self.set.label(self.member(index)?)
+        let label = self.set.label(self.member(index)?)?;
+        self.classes.as_ref().map_or(Some(label), |(_, numbers)| numbers[label as usize])
     }
 
     fn classes(&self) -> &[String] {
-        self.set.classes()
+        self.classes.as_ref().map_or(self.set.classes(), |(names, _)| names)
     }
 
     fn left_out(&self) -> &[u32] {
@@ -111,7 +149,9 @@ impl ImageDataset for Subset {
     }
 
     fn fingerprint(&self) -> Result<String, DataError> {
-        Ok(format!("{}, {} of them", self.set.fingerprint()?, self.len()))
+        let of =
+            self.classes.as_ref().map_or_else(String::new, |(names, _)| format!(" of {}", names.join(", ")));
+        Ok(format!("{}, {} of them{of}", self.set.fingerprint()?, self.len()))
     }
 }
 
@@ -145,6 +185,26 @@ mod tests {
         }
         assert_eq!((left.name(), cut.name()), ("set".to_owned(), "set, development".to_owned()));
         assert_ne!(left.fingerprint().unwrap(), set(&labels).fingerprint().unwrap());
+    }
+
+    #[test]
+    fn some_classes_are_numbered_as_they_are_named() {
+        let named = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            of_classes(&set(&[0, 1, 2, 2, 1]), &names, "data.classes")
+        };
+        let chosen = named(&["c", "a"]).unwrap();
+        let labels: Vec<Option<u32>> = (0..4).map(|index| chosen.label(index)).collect();
+        assert_eq!(labels, [Some(1), Some(0), Some(0), None]);
+        assert_eq!(chosen.classes(), ["c", "a"]);
+        assert_eq!(chosen.image(2).unwrap().pixels[0], 3);
+        assert_ne!(chosen.fingerprint().unwrap(), named(&["a", "c"]).unwrap().fingerprint().unwrap());
+        for (names, problem) in
+            [(&["d"][..], "no class `d`"), (&["a", "a"], "`a` twice"), (&[], "names no class")]
+        {
+            let error = named(names).err().unwrap().to_string();
+            assert!(error.contains("data.classes") && error.contains(problem), "{error}");
+        }
     }
 
     #[test]

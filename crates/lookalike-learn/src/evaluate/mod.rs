@@ -9,6 +9,7 @@
 
 pub mod alignment;
 pub mod batches;
+pub mod clustering;
 pub mod cross_validation;
 pub mod embed;
 pub mod figure;
@@ -70,6 +71,8 @@ pub struct ScoreEntry {
     pub circumstances: &'static [&'static str],
     /// Whether it reads embeddings of the parts of the data, which need not be made where no score does.
     pub of_parts: bool,
+    /// Whether it is measured when training ends; if not, only by `lookalike evaluate` and where the method asks for it.
+    pub ends_training: bool,
     /// Measures an arm.
     pub measure: fn(&Subject<'_>) -> Result<Vec<Figure>, LearnError>,
 }
@@ -83,6 +86,7 @@ impl ScoreEntry {
         modalities: &[],
         circumstances: &[],
         of_parts: true,
+        ends_training: true,
         measure: |_| Ok(Vec::new()),
     };
 }
@@ -231,6 +235,19 @@ impl Subject<'_> {
         Ok([embed(&parts[0])?, embed(&parts[1])?])
     }
 
+    /// How likely each of these representations is of each cluster of the network's cluster head; `None` where it has none.
+    ///
+    /// # Errors
+    /// [`LearnError::Matrix`] where rows are missing.
+    pub fn assigned<'b>(
+        &self,
+        parts: impl Iterator<Item = &'b Matrix>,
+    ) -> Result<Option<Vec<Matrix>>, LearnError> {
+        let Some(network) = self.network else { return Ok(None) };
+        let mut network = dyn_clone::clone_box(network);
+        parts.map(|rows| network.assign(rows)).collect()
+    }
+
     /// Shows the progress of long work.
     pub fn display(&self) -> &dyn ProgressDisplay {
         self.evaluating.display
@@ -372,7 +389,11 @@ impl Evaluating<'_> {
     }
 
     fn measures_on(&self, measure: &Measure, kind: ArmKind) -> bool {
-        measure.arms.contains(&kind) && !self.scope.without.contains(&measure.score)
+        let Scope { without, also, .. } = self.scope;
+        let own = self.scores.iter().find(|score| score.kind == measure.score);
+        let asked =
+            |also: &[&str]| also.contains(&measure.score) || own.is_none_or(|score| score.ends_training);
+        measure.arms.contains(&kind) && !without.contains(&measure.score) && also.is_none_or(asked)
     }
 
     /// Measures the embeddings that `network` makes.

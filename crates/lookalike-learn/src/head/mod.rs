@@ -1,5 +1,6 @@
 //! Heads: what stands between an encoder's representation and the loss, and is thrown away afterwards.
 
+pub mod clusters;
 pub mod masked;
 pub mod projection;
 pub mod tanh;
@@ -9,6 +10,7 @@ use dyn_clone::DynClone;
 use crate::engine::Tensor;
 use crate::module::{Module, Pass, Visitor};
 
+pub use clusters::ClusterHead;
 pub use masked::{MaskedHead, Told};
 pub use projection::{HeadNorm, Projection, ProjectionOptions};
 pub use tanh::TanhLayer;

@@ -6,6 +6,7 @@
 //! compares parts with wholes, and takes these; [`cross_entropy`] compares with nothing but takes a classifier's outputs.
 
 pub mod alignment;
+pub mod clusters;
 pub mod cross_entropy;
 pub mod debiased;
 pub mod decoupled;

@@ -11,7 +11,7 @@ use crate::error::LearnError;
 use crate::head::{MaskedHead, Projection, ProjectionOptions};
 use crate::loss::QueryLoss;
 use crate::module::Module;
-use crate::negatives::{Contrast, MixingOptions, Relevance};
+use crate::negatives::{Contrast, Known, MixingOptions, Relevance};
 use crate::options::{Key, Settings, Value, When, refuse};
 use crate::weights::Start;
 
@@ -46,12 +46,16 @@ pub struct MethodEntry {
     pub exports: &'static str,
     /// Before which the layers of its encoders that learn stand among its tensors, for `train.freeze`.
     pub learns: &'static [&'static str],
+    /// Scores that its runs end with, though the modality leaves them to `lookalike evaluate`.
+    pub scores: &'static [&'static str],
     /// Candidates for a query's negatives in a batch.
     pub in_batch: fn(&Checked<'_>) -> usize,
     /// Checks what its keys and those of others are together.
     pub check: fn(&Checked<'_>) -> Result<(), LearnError>,
     /// Checks what needs the number of instances.
     pub check_data: fn(&Checked<'_>, usize) -> Result<(), LearnError>,
+    /// What a user should know of a recipe that is possible, once its batches are settled.
+    pub advise: fn(&Checked<'_>) -> Option<String>,
     /// The method before its first step.
     pub build: fn(&Building<'_>) -> Result<Box<dyn Method>, LearnError>,
     /// What is kept of it, before the first step: no queue, no bank.
@@ -81,9 +85,11 @@ impl MethodEntry {
         needs_labels: false,
         exports: "encoder.",
         learns: &["encoder."],
+        scores: &[],
         in_batch: |checked| checked.batch_size.saturating_sub(1),
         check: |_| Ok(()),
         check_data: |_, _| Ok(()),
+        advise: |_| None,
         build: |_| Err(refuse("method.kind", "this method cannot be built")),
         kept: |building| Ok(Box::new(building.network("encoder", "projection")?)),
     };
@@ -136,8 +142,10 @@ pub struct Building<'a> {
     pub loss: Option<Arc<dyn QueryLoss>>,
     /// Number of instances, for a memory bank.
     pub instances: usize,
-    /// Their classes, where known.
+    /// Their classes, where known; [`UNLABELLED`](lookalike_sampling::UNLABELLED) of instances without one.
     pub labels: Option<Arc<Vec<u32>>>,
+    /// What is known of their classes while the run goes on, where the loss heeds that.
+    pub known: Option<Known>,
     /// Which document answers which query, where the instances are pairs of these and false negatives are to be left out by it.
     pub relevance: Option<Arc<Relevance>>,
     /// Values that describe an instance or a part of it, as the data have them.
@@ -162,9 +170,9 @@ impl Building<'_> {
         let loss = self.loss.clone().ok_or_else(|| refuse("loss.kind", "is no loss of a query"))?;
         let mixing: Option<MixingOptions> = self.settings.parse("negatives.mixing")?;
         let oracle = if self.settings.is_set("negatives.oracle") {
-            Some(self.labels.clone().ok_or_else(|| labels_needed("negatives.oracle"))?)
+            Some(self.labels.clone().ok_or_else(|| labels_needed("negatives.oracle"))?.into())
         } else {
-            None
+            self.known.clone()
         };
         Ok(Contrast { loss, mixing, oracle, relevance: self.relevance.clone() })
     }

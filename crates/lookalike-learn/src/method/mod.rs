@@ -6,6 +6,7 @@
 //! | file | query | positive | negatives |
 //! |---|---|---|---|
 //! | [`simclr`] | each view, by the encoder | the other view, by the same encoder | all other views of the batch |
+//! | [`contrastive_clustering`] | the same, and each cluster's column of assignments | the other view | all other views; all other clusters |
 //! | [`direct_clr`] | the same, without a head: the first coordinates of the representation | | |
 //! | [`graphcl`] | each view of a graph; in its published code the graph as it is, alone | the other view | other graphs' views |
 //! | [`end_to_end`] | view 1, by the encoder | view 2, by a second encoder, also trained | keys of the batch |
@@ -19,6 +20,7 @@
 //! | [`simcse`] | a text through dropout, or a premise | the same text through dropout, or its entailment | others of the batch, the row's contradiction |
 //! | [`supervised`] | view 1, by the encoder and a classifier | its class | the other classes |
 
+pub mod contrastive_clustering;
 pub mod direct_clr;
 pub mod end_to_end;
 pub mod entry;
@@ -39,8 +41,8 @@ pub mod supervised;
 use std::sync::Arc;
 
 use dyn_clone::DynClone;
-use lookalike_base::Rows;
 use lookalike_base::arrays::Arrays;
+use lookalike_base::{Matrix, Rows};
 
 use crate::engine::{Device, Tensor};
 use crate::error::LearnError;
@@ -50,6 +52,7 @@ use crate::module::{Module, Pass};
 use crate::negatives::Observer;
 use crate::step::Step;
 
+pub use contrastive_clustering::ContrastiveClustering;
 pub use direct_clr::DirectClr;
 pub use end_to_end::EndToEnd;
 pub use entry::{Building, Checked, MethodEntry};
@@ -210,6 +213,13 @@ impl Terms {
         self
     }
 
+    /// With those of `others`.
+    #[must_use]
+    pub fn with(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
     /// The sum of all terms; `None` where there is none.
     pub fn total(&self) -> Option<Tensor<1>> {
         self.0.iter().map(|(_, term)| term.clone()).reduce(|sum, term| sum + term)
@@ -252,6 +262,15 @@ pub trait Method: Module {
     /// The embeddings by which the sampler finds look-alikes, without gradient: one row an instance, in the order of the outputs.
     fn embeddings(&self, outputs: &Outputs) -> Tensor<2>;
 
+    /// How likely each instance is of each cluster, without gradient, in the order of the outputs; `None` of methods that tell no
+    /// clusters.
+    ///
+    /// # Shapes
+    /// `[N, C]`.
+    fn assignments(&self, _outputs: &Outputs) -> Option<Tensor<2>> {
+        None
+    }
+
     /// A copy of what is evaluated and kept.
     fn kept(&self) -> Box<dyn Embedder>;
 
@@ -274,6 +293,17 @@ pub trait Embedder: Module + DynClone + Send {
     /// # Errors
     /// [`LearnError::Input`] where the batch does not have the columns that it reads.
     fn embed(&mut self, batch: &Batch, pass: &mut Pass) -> Result<Embeddings, LearnError>;
+
+    /// How likely each of these representations is of each cluster, as `embed` makes them; `None` where there is no cluster head.
+    ///
+    /// # Shapes
+    /// N×d → N×C.
+    ///
+    /// # Errors
+    /// [`LearnError::Matrix`] where rows are missing.
+    fn assign(&mut self, _representations: &Matrix) -> Result<Option<Matrix>, LearnError> {
+        Ok(None)
+    }
 
     /// What the representation is, in words.
     fn layer(&self) -> &'static str;

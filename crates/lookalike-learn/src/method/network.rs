@@ -2,15 +2,16 @@
 
 use std::num::NonZero;
 
-use lookalike_base::Stream;
+use lookalike_base::{Matrix, Stream};
 
+use super::contrastive_clustering::CLUSTERS;
 use super::{Embedder, Embeddings};
 use crate::encoder::{Encoder, Features};
-use crate::engine::Tensor;
+use crate::engine::{Tensor, from_host, to_host};
 use crate::error::LearnError;
 use crate::head::{Head, Leading};
 use crate::input::{Batch, Column, RowId};
-use crate::module::{Module, Pass, Visitor};
+use crate::module::{Module, Pass, Visitor, for_each_tensor};
 use crate::op::select_rows;
 
 /// The name of the head through which the loss sees a representation.
@@ -145,6 +146,24 @@ impl Embedder for Network {
     /// Of the first column.
     fn embed(&mut self, batch: &Batch, pass: &mut Pass) -> Result<Embeddings, LearnError> {
         self.project(batch.column(0)?, pass)
+    }
+
+    fn assign(&mut self, representations: &Matrix) -> Result<Option<Matrix>, LearnError> {
+        /// Rows at a time.
+        const PIECE: usize = 4096;
+        let found = self.heads.iter_mut().find(|(name, _)| *name == CLUSTERS);
+        let Some((_, head)) = found else { return Ok(None) };
+        let mut device = None;
+        for_each_tensor(head, &mut |_, _, tensor| device = Some(tensor.flat().device()));
+        let device = device.unwrap_or_default();
+        let (columns, mut values, mut clusters) = (representations.columns(), Vec::new(), 1);
+        for piece in representations.rows().values().chunks(PIECE * columns) {
+            let rows = from_host(piece.to_vec(), [piece.len() / columns, columns], &device);
+            let assigned = head.forward(rows, &Pass::evaluation());
+            clusters = assigned.dims()[1];
+            values.extend(to_host(assigned));
+        }
+        Ok(Some(Matrix::new(values, clusters)?))
     }
 
     fn layer(&self) -> &'static str {

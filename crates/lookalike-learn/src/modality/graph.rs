@@ -90,7 +90,7 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
         Measure { score: "geometry", arms: &[ArmKind::Trained] },
         Measure { score: "batches", arms: &[ArmKind::Trained] },
     ],
-    after_training: Scope { beside: Beside::Nothing, without: &[], fold_seeds: Some(1) },
+    after_training: Scope { beside: Beside::Nothing, fold_seeds: Some(1), ..Scope::FULL },
     embedded_at_once: false,
     divisible: true,
     finds_paths: true,

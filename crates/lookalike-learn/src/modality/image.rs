@@ -7,15 +7,16 @@ use std::sync::Arc;
 use lookalike_base::progress::Cancellation;
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::image::augment::{AugmentOptions, Augmentation};
+use lookalike_data::image::joined::Joined;
 use lookalike_data::image::registry::Keep;
 use lookalike_data::image::subset;
 use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
 use lookalike_data::{BothParts, DataOptions, ImageDataset, ImageViews, PlainImages, Split};
 use lookalike_metrics::KnnOptions;
-use lookalike_sampling::UNLABELLED;
+use lookalike_sampling::{DataSets, SetOrder, UNLABELLED};
 
 use super::{
-    ArmKind, Baseline, BaselineRows, Beside, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part,
+    ArmKind, Baseline, BaselineRows, Labels, Measure, Modality, ModalityEntry, Opened, Opening, Part,
     ReadRows, Scope, Section, no_column, one_thread,
 };
 use crate::error::LearnError;
@@ -108,6 +109,25 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
              `seed`",
         ),
         key(
+            "classes",
+            Value::Absent("all"),
+            Range::Texts("names of classes"),
+            "classes whose images are taken, numbered in this order; all others are left out",
+        ),
+        key(
+            "together",
+            Value::Absent("`false`"),
+            FLAG,
+            "whether images to test on are learned from too, as clustering is published; accuracies are then of images that were learned from",
+        ),
+        key(
+            "unlabelled",
+            Value::Absent("`mixed`"),
+            Range::OneOf(&["mixed", "apart"]),
+            "where images without a label are in an epoch: among all others, or in batches of their own before all others, as in the two passes \
+             of Contrastive Clustering over STL-10 (`method.columns = \"labelled\"`)",
+        ),
+        key(
             "development",
             Value::Absent("none"),
             Range::Number(Bounds { least: (0.0, false), most: (1.0, false), words: "above 0, below 1" }),
@@ -126,7 +146,7 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
         Measure { score: "geometry", arms: TRAINED },
         Measure { score: "batches", arms: TRAINED },
     ],
-    after_training: Scope { beside: Beside::All, without: &["linear"], fold_seeds: None },
+    after_training: Scope { without: &["linear"], ..Scope::FULL },
     embedded_at_once: false,
     divisible: true,
     finds_paths: false,
@@ -142,10 +162,28 @@ struct Images {
     note: Option<String>,
     /// By what a run is judged while it trains.
     development: Option<Task>,
+    /// The images without a label, and those with one, where the first have batches of their own.
+    sets: Option<DataSets>,
+    /// Whether images to test on are learned from too.
+    together: bool,
     /// Writes which files these are.
     keep: Option<Keep>,
     views: [Augmentation; 2],
     threads: NonZero<usize>,
+}
+
+/// The images of the classes that `data.classes` names.
+fn chosen(
+    parts: [Arc<dyn ImageDataset>; 2],
+    settings: &Settings,
+) -> Result<[Arc<dyn ImageDataset>; 2], LearnError> {
+    const KEY: &str = "data.classes";
+    if settings.value(KEY).is_none() {
+        return Ok(parts);
+    }
+    let names = settings.texts(KEY);
+    let [train, test] = parts.map(|part| subset::of_classes(&part, &names, KEY));
+    Ok([Arc::new(train?), Arc::new(test?)])
 }
 
 /// The file of a run that names its images.
@@ -169,9 +207,16 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
         None => lookalike_data::open_both(&options, opening.display)?,
     };
     let (views, threads) = (views(settings)?, opening.loader.threads);
-    let mut images = Images { train, test, note, development: None, keep, views, threads };
+    let [train, test] = chosen([train, test], settings)?;
+    let together = settings.is_set("data.together");
+    let train = if together { Arc::new(Joined::new(train, test.clone())) } else { train };
+    let mut images =
+        Images { train, test, note, development: None, sets: None, together, keep, views, threads };
     if let Some(share) = settings.parse("data.development")? {
         images.cut_development(share, &settings.read("evaluate")?)?;
+    }
+    if settings.text("data.unlabelled") == Some("apart") {
+        images.set_apart()?;
     }
     Ok((Box::new(images), warnings))
 }
@@ -220,6 +265,19 @@ impl Images {
         let name = "kNN accuracy of the development part".to_owned();
         self.development = Some(Task { name, kind, parts: [fit, judged] });
         [self.train, _] = parts;
+        Ok(())
+    }
+
+    /// Gives images without a label batches of their own, before those of the others.
+    fn set_apart(&mut self) -> Result<(), LearnError> {
+        let (ordered, unlabelled) = subset::unlabelled_first(&self.train);
+        let sizes = vec![unlabelled, ordered.len() - unlabelled];
+        if sizes.contains(&0) {
+            let reason = "`apart` needs images with a label and images without one, and here all are alike";
+            return Err(refuse("data.unlabelled", reason));
+        }
+        self.train = Arc::new(ordered);
+        self.sets = Some(DataSets { sizes, order: SetOrder::OneByOne });
         Ok(())
     }
 
@@ -321,6 +379,10 @@ impl Modality for Images {
         self.dataset(split).left_out()
     }
 
+    fn sets(&self) -> Option<DataSets> {
+        self.sets.clone()
+    }
+
     fn development(&self) -> Option<&Task> {
         self.development.as_ref()
     }
@@ -374,7 +436,7 @@ impl Modality for Images {
     }
 
     fn tests_what_it_learns(&self) -> bool {
-        self.test.serves_both()
+        self.together || self.test.serves_both()
     }
 
     fn baselines(&self, _: &Cancellation) -> Result<Vec<Baseline>, LearnError> {

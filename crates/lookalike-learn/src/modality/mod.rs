@@ -98,13 +98,15 @@ pub struct Scope {
     pub beside: Beside,
     /// Scores that are left out.
     pub without: &'static [&'static str],
+    /// Scores that are measured though they are left to `lookalike evaluate`; absent: all of them.
+    pub also: Option<&'static [&'static str]>,
     /// Draws of folds at most, where folds are drawn; the recipe's where absent.
     pub fold_seeds: Option<usize>,
 }
 
 impl Scope {
     /// Everything.
-    pub const FULL: Self = Self { beside: Beside::All, without: &[], fold_seeds: None };
+    pub const FULL: Self = Self { beside: Beside::All, without: &[], also: None, fold_seeds: None };
 }
 
 /// What stands beside the scores of a trained encoder and does not come from training.

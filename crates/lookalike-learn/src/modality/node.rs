@@ -44,7 +44,7 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
         Measure { score: "geometry", arms: TRAINED },
         Measure { score: "batches", arms: TRAINED },
     ],
-    after_training: Scope { beside: Beside::Nothing, without: &["linear"], fold_seeds: None },
+    after_training: Scope { beside: Beside::Nothing, without: &["linear"], ..Scope::FULL },
     embedded_at_once: true,
     divisible: false,
     finds_paths: true,

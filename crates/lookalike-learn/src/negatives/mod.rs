@@ -25,6 +25,7 @@ pub use entry::{NegativesEntry, Pool};
 pub use memory_bank::MemoryBank;
 pub use mixing::MixingOptions;
 pub use observer::{Compared, Observer, Owners, Unobserved};
+pub use oracle::Known;
 pub use queue::Queue;
 pub use relevance::Relevance;
 
@@ -44,7 +45,7 @@ pub struct Contrast {
     /// Harder negatives mixed from those there are.
     pub mixing: Option<MixingOptions>,
     /// Classes of the instances, by which candidates of the query's class are left out, see [`oracle`].
-    pub oracle: Option<Arc<Vec<u32>>>,
+    pub oracle: Option<Known>,
     /// What the data say of pairs, by which candidates of rows whose document answers the query are left out, see [`relevance`].
     pub relevance: Option<Arc<Relevance>>,
 }
@@ -58,9 +59,27 @@ impl Contrast {
     /// The similarities of a comparison, without candidates that are known to be false negatives.
     fn similarities(&self, comparison: &Comparison) -> Similarities {
         let Some(ids) = &comparison.ids else { return comparison.similarities(Vec::new()) };
-        let by_class = self.oracle.as_ref().map(|labels| ids.of_class(labels));
+        let by_class = self.classes().map(|classes| ids.of_class(&classes));
         let by_data = self.relevance.as_ref().map(|relevance| ids.related(relevance));
         comparison.similarities(by_class.into_iter().chain(by_data).collect())
+    }
+
+    /// The classes by which candidates are left out; `None` as long as nothing is known.
+    fn classes(&self) -> Option<Arc<Vec<u32>>> {
+        self.oracle.as_ref().map(Known::classes).filter(|classes| !classes.is_empty())
+    }
+
+    /// Tells what leaving out candidates by class costs, of `plain`, where they are.
+    fn tell_cost(&self, comparison: &Comparison, plain: &Similarities, observer: &mut dyn Observer) {
+        if self.classes().is_none() {
+            return;
+        }
+        let cost = || {
+            let before = Self { oracle: None, ..self.clone() }.similarities(comparison);
+            oracle::cost(&plain.negatives, before.mask.as_ref(), plain.mask.as_ref())
+        };
+        observer.number("hardness_lost", &|| cost()[0]);
+        observer.number("oracle_share", &|| cost()[1]);
     }
 
     /// The mean loss of queries over several lists of candidates in one softmax, `[1]`. The comparisons have the same queries, positives
@@ -93,6 +112,7 @@ impl Contrast {
         observer: &mut dyn Observer,
     ) -> Tensor<1> {
         let plain = self.similarities(comparison);
+        self.tell_cost(comparison, &plain, observer);
         let mixing = self.mixing.filter(|mixing| mixing.is_on(step)).zip(comparison.ids.as_ref());
         let draw = mixing.map(|(mixing, ids)| {
             mixing::draw(&plain, &mixing, |query| step.stream(purpose, ids.queries[query]))

@@ -14,17 +14,18 @@ use std::path::Path;
 use lookalike_base::Seed;
 use lookalike_base::words::did_you_mean;
 use lookalike_data::loader::LoaderOptions;
-use lookalike_sampling::SamplerOptions;
+use lookalike_sampling::{SamplerKind, SamplerOptions};
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value as Toml};
 
 use crate::engine::DeviceName;
 use crate::error::LearnError;
 use crate::modality::Measure;
+use crate::negatives::Known;
 use crate::options::{Problem, Settings, unknown};
 use crate::registry::{Choice, Registry};
 use crate::train::identity::ELSEWHERE;
-use crate::train::{OptimizerOptions, Schedule};
+use crate::train::{Heeding, OptimizerOptions, OracleSetup, Schedule};
 
 pub use crate::sections::TrainSection;
 
@@ -254,6 +255,19 @@ impl ValidRecipe {
     pub fn with_seed(mut self, seed: u64) -> Self {
         self.settings.set("seed", Toml::Integer(seed as i64));
         self
+    }
+
+    /// Whom its batches and losses take to be of one class; `None` where they do not ask.
+    pub fn oracle(&self) -> Option<OracleSetup> {
+        let options = self.train.oracle.clone()?;
+        let heeds = |who| options.to == Heeding::All || options.to == who;
+        let own = self.settings.integer("method.clusters").map(|clusters| clusters as usize);
+        Some(OracleSetup {
+            known: (heeds(Heeding::Negatives) && self.choice.loss.softmax).then(Known::default),
+            walks: heeds(Heeding::Sampler) && self.sampler.kind != SamplerKind::Uniform,
+            clusters: options.clusters.or(own).unwrap_or(0),
+            options,
+        })
     }
 
     /// Where it is to run.

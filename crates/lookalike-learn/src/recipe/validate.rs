@@ -13,7 +13,7 @@ use crate::negatives::{MixingOptions, Pool};
 use crate::options::{Key, Settings, fill, refuse, require};
 use crate::registry::{Choice, Offer, Registry, default_of, quoted};
 use crate::sections::{Keep, TrainSection};
-use crate::train::{OptimizerKind, OptimizerOptions};
+use crate::train::{Heeding, OptimizerKind, OptimizerOptions, OracleKind, OracleOptions, OracleSetup};
 
 /// The settings with the method's own keys filled in, and what they choose.
 pub(super) fn choose(settings: &Settings, registry: &Registry) -> Result<(Settings, Choice), LearnError> {
@@ -114,8 +114,12 @@ pub(super) fn fit(
     instances: usize,
 ) -> Result<(ValidRecipe, Vec<String>), LearnError> {
     let mut notes = std::mem::take(&mut recipe.notes);
+    let advice = |recipe: &ValidRecipe| {
+        Ok::<_, LearnError>((recipe.choice.method.advise)(&checked(recipe, &recipe.choice.encoder)?))
+    };
     let (default, most) = (recipe.sampler.batch_size, (instances / FEWEST_BATCHES).max(1));
     if !recipe.fits_batch || default <= most {
+        notes.extend(advice(&recipe)?);
         return Ok((recipe, notes));
     }
     // A single instance has no negatives in its batch.
@@ -130,6 +134,7 @@ pub(super) fn fit(
         note = format!("{note}; a graph has {neighbors} neighbors of {candidates} candidates");
     }
     notes.push(note);
+    notes.extend(advice(&recipe)?);
     Ok((recipe, notes))
 }
 
@@ -265,6 +270,7 @@ fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
         "train.keep",
         "`best` keeps what a development part finds best: name one, and say with train.evaluate_every how often it judges",
     )?;
+    check_oracle(recipe)?;
     let checked = checked(recipe, &choice.encoder)?;
     (choice.modality.check)(settings)?;
     (choice.method.check)(&checked)?;
@@ -291,6 +297,53 @@ fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
     )
 }
 
+/// Checks that an oracle has what it needs, and that somebody heeds it.
+fn check_oracle(recipe: &ValidRecipe) -> Result<(), LearnError> {
+    let ValidRecipe { settings, choice, .. } = recipe;
+    let Some(OracleSetup { options, known, walks, clusters }) = recipe.oracle() else { return Ok(()) };
+    let place = "train.oracle";
+    require(
+        !settings.is_set("negatives.oracle"),
+        place,
+        "and negatives.oracle both say whom the loss leaves out; leave one of them out",
+    )?;
+    require(
+        options.kind != OracleKind::Kmeans || clusters > 0,
+        "train.oracle.clusters",
+        "must say how many clusters k-means looks for",
+    )?;
+    require(
+        options.kind != OracleKind::Head || settings.value("method.clusters").is_some(),
+        "train.oracle.kind",
+        format!("`head` asks a cluster head, and method `{}` has none; take `kmeans`", choice.method.kind),
+    )?;
+    require(
+        walks || options.to != Heeding::Sampler,
+        "train.oracle.to",
+        "`sampler` keeps instances of one class out of batches of look-alikes, and sampler.kind = \"uniform\" makes none",
+    )?;
+    require(
+        known.is_some() || options.to != Heeding::Negatives,
+        "train.oracle.to",
+        format!("`negatives` leaves some out of a softmax, and loss `{}` has none", choice.loss.kind),
+    )?;
+    require(
+        walks || known.is_some(),
+        place,
+        format!(
+            "is heeded by nobody: batches are uniform, and loss `{}` has no softmax over negatives",
+            choice.loss.kind
+        ),
+    )?;
+    let own = ("confidence", options.confidence != OracleOptions::default().confidence, OracleKind::Head);
+    let found = ("clusters", options.clusters.is_some(), OracleKind::Kmeans);
+    for (key, given, reader) in [own, found] {
+        let reason = "is not read by this kind of oracle; leave it out";
+        require(!given || options.kind == reader, &format!("{place}.{key}"), reason)?;
+    }
+    Ok(())
+}
+
 pub(super) fn check_with_data(
     recipe: &ValidRecipe,
     instances: usize,
@@ -312,6 +365,10 @@ pub(super) fn check_with_data(
     for (asked, place) in [
         (settings.is_set("negatives.oracle"), "negatives.oracle"),
         (choice.method.needs_labels, "method.kind"),
+        (
+            recipe.oracle().is_some_and(|oracle| oracle.options.kind == OracleKind::Labels),
+            "train.oracle.kind",
+        ),
     ] {
         if asked && !labelled {
             return Err(labels_needed(place));

@@ -37,7 +37,13 @@ impl Registry {
                 .map(|kind| self.names(kind));
         let scores: Vec<&str> = self.scores.iter().map(|score| score.kind).collect();
         for MethodEntry {
-            kind, losses: own, negatives: pools, encoders: trained, modalities: data, ..
+            kind,
+            losses: own,
+            negatives: pools,
+            encoders: trained,
+            modalities: data,
+            scores: ending,
+            ..
         } in &self.methods
         {
             let place = format!("method `{kind}`");
@@ -45,6 +51,7 @@ impl Registry {
             known(&place, "negatives", pools, &negatives)?;
             known(&place, "encoders", trained, &encoders)?;
             known(&place, "modalities", data, &modalities)?;
+            known(&place, "scores", ending, &scores)?;
         }
         for loss in &self.losses {
             known(&format!("loss `{}`", loss.kind), "methods", loss.methods, &methods)?;

@@ -8,6 +8,7 @@ use super::collapse::CollapseDetector;
 use super::development::Judged;
 use super::identity::{Relation, relation};
 use super::optimizer::Optimizer;
+use super::oracle::Oracle;
 use super::schedule::Schedule;
 use super::trainer::TrainOptions;
 use crate::error::LearnError;
@@ -25,6 +26,7 @@ pub(super) struct Place {
     pub(super) watch: CollapseDetector,
     pub(super) judged: Judged,
     pub(super) best: Arrays,
+    pub(super) oracle: Option<Oracle>,
     pub(super) warnings: Vec<String>,
 }
 
@@ -46,6 +48,7 @@ impl Place {
             watch: CollapseDetector::default(),
             judged: Judged::default(),
             best: Arrays::new(),
+            oracle: options.oracle.clone().map(|setup| Oracle::new(setup, *instances)),
             warnings: advice.iter().map(ToString::to_string).collect(),
         })
     }
@@ -76,6 +79,12 @@ impl Place {
             Optimizer::restore(options.optimizer.clone(), &arrays, "optimizer.", &options.device)?;
         method.restore(&strip(&arrays, "method."), &options.device)?;
         let begun = Self::start(options)?;
+        let oracle = begun.oracle.map(|oracle| {
+            let restored = oracle.restored(&strip(&arrays, "oracle."));
+            restored.ok_or_else(|| damaged("what the oracle knew is damaged"))
+        });
+        let oracle = oracle.transpose()?;
+        options.run_data.oracle = oracle.as_ref().and_then(Oracle::of_walks);
         let (sampler, _) = Sampler::restore_with_data(
             options.instances,
             options.sampler.clone(),
@@ -95,7 +104,7 @@ impl Place {
         }
         let State { step, batches, collapse: watch, judged, .. } = state;
         let best = strip(&arrays, "best.");
-        Ok((Self { sampler, optimizer, step, batches, plan, watch, judged, best, warnings }, longer))
+        Ok((Self { sampler, optimizer, step, batches, plan, watch, judged, best, oracle, warnings }, longer))
     }
 }
 

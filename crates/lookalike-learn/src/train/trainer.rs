@@ -21,6 +21,7 @@ use super::events::Events;
 use super::gradient_cache::{self, Chunk};
 use super::left_out::{self, LeftOut};
 use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate, global_norm};
+use super::oracle::{Oracle, OracleSetup};
 use super::place::{Place, plan_arrays};
 use super::schedule::Schedule;
 use super::window::Window;
@@ -88,6 +89,8 @@ pub struct TrainOptions {
     pub loader: LoaderOptions,
     /// How the run is judged while it trains, where it is.
     pub development: Option<Development>,
+    /// Whom batches and losses take to be of one class, where they do.
+    pub oracle: Option<OracleSetup>,
 }
 
 /// How a run ended.
@@ -125,6 +128,7 @@ pub struct Trainer {
     judged: Judged,
     /// The tensors of the best step that was judged; none where there is none.
     best: Arrays,
+    oracle: Option<Oracle>,
 }
 
 /// What compares the outputs of a batch.
@@ -218,7 +222,8 @@ impl Trainer {
             None => (Place::start(&options)?, false),
             Some(found) => Place::restore(&mut method, &mut options, found)?,
         };
-        let Place { sampler, optimizer, step, batches, plan, watch, judged, best, mut warnings } = place;
+        let Place { sampler, optimizer, step, batches, plan, watch, judged, best, oracle, mut warnings } =
+            place;
         // Nothing in the folder is touched before it is certain that the run is this one.
         if let Some(recipe) = &options.recipe {
             let path = options.run.join(RECIPE);
@@ -256,6 +261,7 @@ impl Trainer {
             watch,
             judged,
             best,
+            oracle,
         };
         Ok((trainer, warnings))
     }
@@ -390,6 +396,7 @@ impl Trainer {
         let before = self.sampler.report();
         // The rest of a segment amid which the run was stopped was told when that was planned.
         let is_told = self.sampler.is_planned();
+        self.refresh_oracle(epoch, progress)?;
         let segment = self.sampler.next_segment()?;
         let after = self.sampler.report();
         if let Some(rows) = self.sampler.embeddings().filter(|_| after.builds > before.builds) {
@@ -405,6 +412,27 @@ impl Trainer {
         }
         let requests = self.requests(epoch, segment);
         Ok(Loader::start(Arc::clone(&self.source), requests, self.options.loader)?)
+    }
+
+    /// Looks for the oracle's classes anew where a graph is due, or an epoch begins.
+    fn refresh_oracle(&mut self, epoch: u64, progress: &dyn Progress) -> Result<(), LearnError> {
+        let due = self.sampler.is_refresh_due() || self.sampler.position() == 0;
+        let step = self.next_step(epoch, Vec::new());
+        let Some(oracle) = self.oracle.as_mut().filter(|_| due && !self.sampler.is_planned()) else {
+            return Ok(());
+        };
+        let begins = oracle.of_walks().is_none();
+        let seed = Seed(step.seed.stream("oracle", epoch, step.batch, 0).bits());
+        let labels = self.options.labels.as_deref();
+        let told = oracle.refresh(step.share(), labels, self.sampler.embeddings(), seed, Watch::default())?;
+        let Some(told) = told else { return Ok(()) };
+        if let Some(oracle) = oracle.of_walks() {
+            self.sampler.set_oracle(Some(oracle))?;
+        }
+        if begins {
+            progress.note(&format!("epoch {epoch}: {}", told.line()));
+        }
+        self.events.record("oracle", self.step, json!(told))
     }
 
     /// One batch: encode, gather, compare, descend, remember. Returns whether the parameters moved.
@@ -437,10 +465,23 @@ impl Trainer {
                 }
             })?;
         }
+        self.show_oracle(&outputs)?;
         self.sampler.advance()?;
         self.window.add_batch(loss, step.instances.len());
         self.remember(step.instances)?;
         Ok(stepped)
+    }
+
+    /// Shows the oracle what was made of a batch.
+    fn show_oracle(&mut self, outputs: &Outputs) -> Result<(), LearnError> {
+        let Some(oracle) = &mut self.oracle else { return Ok(()) };
+        oracle.look(&*self.method, outputs);
+        if oracle.needs_rows() && !self.sampler.needs_embeddings() {
+            let embeddings = self.method.embeddings(outputs);
+            let columns = embeddings.dims()[1];
+            oracle.record(&outputs.instances, Rows::new(&to_host(embeddings), columns)?)?;
+        }
+        Ok(())
     }
 
     /// Encodes and compares a batch, and adds its gradients to the sum. Returns the outputs of all processes and the loss.
@@ -481,6 +522,7 @@ impl Trainer {
             begins: self.options.schedule.begins,
             batch: self.batches,
             moved: self.batches.is_multiple_of(self.options.accumulate),
+            uniform: self.sampler.is_uniform(),
             instances,
         }
     }
@@ -686,6 +728,7 @@ impl Trainer {
             ("optimizer.", self.optimizer.arrays()),
             ("sampler.", sampler_arrays),
             ("best.", self.best.clone()),
+            ("oracle.", self.oracle.as_ref().map(Oracle::arrays).unwrap_or_default()),
         ];
         for (prefix, part) in parts {
             arrays.extend(part.into_iter().map(|(name, array)| (format!("{prefix}{name}"), array)));

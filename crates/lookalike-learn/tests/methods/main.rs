@@ -5,6 +5,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod contrastive_clustering;
 mod end_to_end;
 mod memory_bank;
 mod moco;
@@ -162,6 +163,7 @@ fn build(
         loss: Some(Arc::new(LOSS)),
         instances: INSTANCES as usize,
         labels: labels.map(Arc::new),
+        known: None,
         relevance: None,
         inputs: COLUMNS,
         seed: SEED,

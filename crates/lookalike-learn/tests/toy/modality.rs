@@ -54,7 +54,7 @@ pub const VECTORS: ModalityEntry = ModalityEntry {
     // Methods that know nothing of it.
     methods: &["simclr", "moco"],
     scores: &[Measure { score: "knn", arms: ALL }, Measure { score: "linear", arms: ALL }],
-    after_training: Scope { beside: Beside::Untrained, without: &["linear"], fold_seeds: None },
+    after_training: Scope { beside: Beside::Untrained, without: &["linear"], ..Scope::FULL },
     embedded_at_once: false,
     divisible: true,
     finds_paths: false,

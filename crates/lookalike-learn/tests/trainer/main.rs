@@ -13,4 +13,5 @@ mod dropout;
 mod embeddings;
 mod events;
 mod failure;
+mod oracle;
 mod resume;

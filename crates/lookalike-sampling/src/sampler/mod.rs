@@ -217,6 +217,27 @@ impl Sampler {
         self.cancellation = cancellation;
     }
 
+    /// Whether the next segment begins with a new graph.
+    pub fn is_refresh_due(&self) -> bool {
+        let due =
+            self.refreshed_at.is_none_or(|at| at.saturating_add(self.options.refresh_every) <= self.steps);
+        !self.is_uniform() && self.segment.is_none() && (due || self.graphless)
+    }
+
+    /// Avoids by `oracle` from the next segment on, and in the next graph; `None` for nothing. A state that was saved under an oracle is
+    /// restored with it.
+    ///
+    /// # Errors
+    /// [`SamplingError::Length`] for labels that are not one an instance, [`SamplingError::Combination`] where batches are uniform.
+    pub fn set_oracle(&mut self, oracle: Option<Oracle>) -> Result<(), SamplingError> {
+        let before = std::mem::replace(&mut self.data.oracle, oracle);
+        let checked = self.data.check_oracle(self.instances, &self.options);
+        if checked.is_err() {
+            self.data.oracle = before;
+        }
+        checked
+    }
+
     /// The run's seed.
     pub fn seed(&self) -> Seed {
         self.seed

@@ -155,6 +155,8 @@ pub struct SamplerOptions {
     pub refresh_every: u64,
     /// First epochs, whose batches are uniform while they gather embeddings. Published program: 1.
     pub uniform_epochs: u64,
+    /// Every so many epochs, from epoch 0 on, one is uniform too; 2 or more. For losses that need batches of all kinds of instances.
+    pub uniform_every: Option<u64>,
     /// What happens to the instances that do not fill a batch.
     pub last_batch: LastBatch,
     /// Whether uniform batches are drawn anew every epoch, as where absent; otherwise they are those of epoch 0 in every epoch, as in
@@ -185,6 +187,7 @@ impl Default for SamplerOptions {
             similarity_to_positive: None,
             refresh_every: 100,
             uniform_epochs: 1,
+            uniform_every: None,
             last_batch: LastBatch::Drop,
             reshuffle: None,
         }
@@ -209,6 +212,10 @@ impl SamplerOptions {
         }
         if self.refresh_every == 0 {
             return Err(SamplingError::Zero { option: "refresh_every" });
+        }
+        if let Some(every @ 0..=1) = self.uniform_every {
+            let (option, expected) = ("uniform_every", "2 or more: with 1 all epochs would be uniform");
+            return Err(SamplingError::Number { option, value: every as f64, expected });
         }
         self.restart().check()?;
         check_uniform_fraction(self.uniform_fraction)?;
@@ -358,11 +365,12 @@ impl SamplerOptions {
         use SamplerKind::{Clusters, Uniform, Walk};
         let independent = self.candidate_draw == CandidateDraw::Independent;
         // What only walks have, what only graphs have, and what all kinds but uniform batches have.
-        let given: [(&str, bool, Reads); 7] = [
+        let given: [(&str, bool, Reads); 8] = [
             ("candidate_draw", independent, |kind| kind == Walk),
             ("temperature", self.temperature.is_some(), |kind| kind == Walk),
             ("edge_percentile", self.edge_percentile.is_some(), |kind| !matches!(kind, Uniform | Clusters)),
             ("uniform_fraction", self.uniform_fraction > 0.0, |kind| kind != Uniform),
+            ("uniform_every", self.uniform_every.is_some(), |kind| kind != Uniform),
             ("similarity_ceiling", self.similarity_ceiling.is_some(), |kind| kind != Uniform),
             ("pair_percentile", self.pair_percentile.is_some(), |kind| kind != Uniform),
             ("similarity_to_positive", self.similarity_to_positive.is_some(), |kind| kind != Uniform),
@@ -387,7 +395,7 @@ impl SamplerOptions {
     }
 
     /// Every option by name. A new one must be named here: the pattern has no rest.
-    fn values(&self) -> [(&'static str, String); 24] {
+    fn values(&self) -> [(&'static str, String); 25] {
         let Self {
             kind,
             batch_size,
@@ -409,6 +417,7 @@ impl SamplerOptions {
             similarity_to_positive,
             refresh_every,
             uniform_epochs,
+            uniform_every,
             last_batch,
             reshuffle,
         } = self;
@@ -436,6 +445,7 @@ impl SamplerOptions {
             ("similarity_to_positive", shown(similarity_to_positive.as_ref())),
             ("refresh_every", refresh_every.to_string()),
             ("uniform_epochs", uniform_epochs.to_string()),
+            ("uniform_every", shown(uniform_every.as_ref())),
             ("last_batch", format!("{last_batch:?}")),
             ("reshuffle", reshuffle.unwrap_or(true).to_string()),
         ]

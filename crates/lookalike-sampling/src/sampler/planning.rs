@@ -9,7 +9,7 @@ use crate::plan::ceiling::{Ceiling, Limits};
 use crate::plan::hardness::tally;
 use crate::plan::{BatchOrigins, Coverage, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
 use crate::sampler::Sampler;
-use crate::sampler::options::SamplerKind;
+use crate::sampler::options::{SamplerKind, SamplerOptions};
 use crate::sampler::run_data::Avoid;
 use crate::sampler::sets::{SetOrder, SetState};
 use crate::walk::Transition;
@@ -119,8 +119,10 @@ impl Sampler {
     }
 
     /// Whether this epoch's batches are uniform.
-    pub(crate) fn is_uniform(&self) -> bool {
-        self.options.kind == SamplerKind::Uniform || self.epoch < self.options.uniform_epochs
+    pub fn is_uniform(&self) -> bool {
+        let SamplerOptions { kind, uniform_epochs, uniform_every, .. } = self.options;
+        let in_turn = uniform_every.is_some_and(|every| self.epoch.is_multiple_of(every));
+        kind == SamplerKind::Uniform || self.epoch < uniform_epochs || in_turn
     }
 
     /// The epoch by which random numbers are drawn.

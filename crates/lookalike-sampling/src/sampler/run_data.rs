@@ -170,7 +170,8 @@ impl RunData {
         let last = if options.last_batch == LastBatch::Keep { instances - (total - 1) * size } else { size };
         let covers = options.coverage == Coverage::Cover
             || options.kind == SamplerKind::Uniform
-            || options.uniform_epochs > 0;
+            || options.uniform_epochs > 0
+            || options.uniform_every.is_some();
         groups.check(instances, size, covers.then_some((total, last)))
     }
 }

@@ -35,6 +35,8 @@ pub enum SetOrder {
     Proportional,
     /// One batch of each set in turn, until the smallest one is used up: S times as many as that has.
     RoundRobin,
+    /// All batches of the first set, then all of the next.
+    OneByOne,
 }
 
 /// One of the data sets.
@@ -117,6 +119,7 @@ impl SetOrder {
         }
         match self {
             Self::RoundRobin => (0..self.rounds(rounds)).map(|round| round % sets).collect(),
+            Self::OneByOne => (0..sets).flat_map(|set| std::iter::repeat_n(set, rounds[set])).collect(),
             Self::Proportional => {
                 let mut order: Vec<usize> =
                     (0..sets).flat_map(|set| std::iter::repeat_n(set, rounds[set])).collect();
@@ -130,7 +133,7 @@ impl SetOrder {
     pub(crate) fn rounds(self, rounds: &[usize]) -> usize {
         match self {
             Self::RoundRobin => rounds.iter().min().map_or(0, |least| least * rounds.len()),
-            Self::Proportional => rounds.iter().sum(),
+            Self::Proportional | Self::OneByOne => rounds.iter().sum(),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Options mean what they mean in scikit-learn. Rows are compared in 32 bits after their mean was taken off; sums are in 64 bits and in
 //! an order of their own. So neither does the result depend on the number of threads, nor precision on where the origin lies.
 
+mod assign;
 mod lloyd;
 mod points;
 mod seeding;
