@@ -265,14 +265,23 @@ fn what_depends_on_the_data_is_refused_once_they_are_known() {
 }
 
 /// Keys of methods, negatives and losses, and who reads them.
-const READERS: [(&str, Kind, &[&str]); 15] = {
+const READERS: [(&str, Kind, &[&str]); 16] = {
     use Kind::{Loss, Method, Negatives};
-    const HEADS: &[&str] = &["simclr", "end-to-end", "instance-discrimination", "moco", "moco-v3", "graphcl"];
+    const HEADS: &[&str] = &[
+        "simclr",
+        "contrastive-clustering",
+        "end-to-end",
+        "instance-discrimination",
+        "moco",
+        "moco-v3",
+        "graphcl",
+    ];
     const WITH_TEMPERATURE: &[&str] =
         &["nt-xent", "info-nce", "decoupled", "debiased", "hard", "noise-contrastive"];
     [
         ("method.projection", Method, HEADS),
         ("method.predictor", Method, &["moco-v3"]),
+        ("method.clusters", Method, &["contrastive-clustering"]),
         ("method.momentum", Method, &["moco", "moco-v3"]),
         ("method.momentum_schedule", Method, &["moco", "moco-v3"]),
         ("method.symmetric", Method, &["moco", "simcse"]),
@@ -374,6 +383,7 @@ fn a_key_that_nobody_chosen_reads_is_refused_and_every_other_accepted() {
                         let apart: &[&str] = match [choice[0], choice[1]] {
                             ["moco", "gin"] => &["method.batch_norm_groups", "method.shuffle"],
                             ["simcse", "static"] => &["method.mlm"],
+                            ["contrastive-clustering", _] => &["method.columns"],
                             _ => &[],
                         };
                         let apart = apart.contains(&path.as_str());

@@ -60,9 +60,9 @@ crate::options! {
         begins: f64 = Value::Number(1.0 / 3.0), SHARE;
         /// Probability from which on the head is sure of a cluster; SCAN, TCL: 0.99. Instances it is not sure of have no class.
         confidence: f32 = Value::Number(0.99), SHARE;
-        /// What walks avoid. `members`: instances of the class of the walk's start are not collected; `edges`: edges within a class are not
-        /// walked.
-        avoid: Avoid = Value::Text("members"), Range::OneOf(&["members", "edges"]);
+        /// What walks avoid. `edges`: edges within a class are not walked; `members`: instances of the class of the walk's start are not
+        /// collected, those of another class may be several.
+        avoid: Avoid = Value::Text("edges"), Range::OneOf(&["edges", "members"]);
     }
 }
 
@@ -98,7 +98,7 @@ pub(super) struct Oracle {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Told {
     /// Whose classes it knows.
-    kind: OracleKind,
+    by: OracleKind,
     /// How many classes it has.
     classes: usize,
     /// Share of the instances that have one.
@@ -219,7 +219,7 @@ impl Oracle {
         distinct.sort_unstable();
         distinct.dedup();
         Told {
-            kind: self.setup.options.kind,
+            by: self.setup.options.kind,
             classes: distinct.len(),
             known,
             precision: agreement.and_then(|agreement| agreement.precision()),

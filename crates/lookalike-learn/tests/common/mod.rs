@@ -267,6 +267,10 @@ impl Method for Watched {
         (self.watch)(self.batch);
     }
 
+    fn assignments(&self, outputs: &Outputs) -> Option<Tensor<2>> {
+        self.method.assignments(outputs)
+    }
+
     fn embeddings(&self, outputs: &Outputs) -> Tensor<2> {
         self.method.embeddings(outputs)
     }
