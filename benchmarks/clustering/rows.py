@@ -24,7 +24,7 @@ def cifar(folder: pathlib.Path) -> np.ndarray:
     rng = np.random.default_rng(0)
     layer = rng.standard_normal((3072, 512)).astype(np.float32) / np.sqrt(3072)
     rows = np.maximum(pixels @ layer, 0)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def main() -> None:
