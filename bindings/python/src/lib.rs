@@ -24,8 +24,8 @@ mod _lookalike {
     use crate::graph::{PyGraph, knn_graph, plan, plan_report, proximity_graph, random_walks, top_k};
     #[pymodule_export]
     use crate::metrics::{
-        alignment, collapse, effective_rank, false_negative_rate, hardness, knn_classify, linear_probe,
-        paired, rank_me, spectrum, uniformity,
+        alignment, clustering_scores, collapse, effective_rank, false_negative_rate, hardness, kmeans,
+        knn_classify, linear_probe, paired, rank_me, spectrum, uniformity,
     };
     #[pymodule_export]
     use crate::mining::mine;

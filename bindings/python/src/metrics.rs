@@ -2,8 +2,8 @@
 
 use lookalike_base::{RowSource, Rows, Seed, Watch};
 use lookalike_metrics::spectrum::Centering;
-use lookalike_metrics::{KnnOptions, ProbeOptions, UniformityOptions};
-use numpy::{PyReadonlyArray1, PyReadonlyArray2};
+use lookalike_metrics::{Kmeans, KmeansOptions, KnnOptions, ProbeOptions, UniformityOptions};
+use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
 use crate::arrays::{batches, rows, value_error};
@@ -72,6 +72,40 @@ pub(crate) fn linear_probe(
         )
     })?;
     json(&probe.map_err(value_error)?)
+}
+
+#[pyfunction]
+pub(crate) fn clustering_scores(
+    py: Python<'_>,
+    labels: PyReadonlyArray1<'_, i64>,
+    clusters: PyReadonlyArray1<'_, i64>,
+) -> PyResult<String> {
+    let (labels, clusters) = (classes(&labels)?, classes(&clusters)?);
+    json(&run(py, |_| lookalike_metrics::clustering_scores(&labels, &clusters))?.map_err(value_error)?)
+}
+
+/// Clusters, centres, inertia and iterations.
+type Clustering<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArrayDyn<f32>>, f64, usize);
+
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "called by keyword from one place")]
+pub(crate) fn kmeans<'py>(
+    py: Python<'py>,
+    points: PyReadonlyArray2<'_, f32>,
+    clusters: usize,
+    restarts: usize,
+    iterations: usize,
+    tolerance: f64,
+    seed: u64,
+) -> PyResult<Clustering<'py>> {
+    let rows = rows(&points)?;
+    let options = KmeansOptions { clusters, restarts, iterations, tolerance, seed: Seed(seed) };
+    let cluster = |watch: Watch<'_>| lookalike_metrics::kmeans(rows, &options, watch);
+    let found = run_shown(py, "clustering", restarts as u64, cluster)?.map_err(value_error)?;
+    let Kmeans { clusters, centers, inertia, iterations } = found;
+    let shape = vec![centers.len(), centers.columns()];
+    let clusters = PyArray1::from_vec(py, clusters.into_iter().map(i64::from).collect());
+    Ok((clusters, PyArray1::from_vec(py, centers.into_values()).reshape(shape)?, inertia, iterations))
 }
 
 #[pyfunction]

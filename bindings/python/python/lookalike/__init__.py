@@ -1,8 +1,8 @@
 """Mini-batches of look-alikes for contrastive learning, and what embeddings are worth.
 
 `LookalikeBatchSampler` chooses who shares a batch, for PyTorch's ``DataLoader`` or any other loop. Beside it stand graphs, walks
-and plans (`proximity_graph`, `knn_graph`, `top_k`, `random_walks`, `plan`, `plan_report`, `compare_plans`, `near_duplicates`), hard negatives (`mine`), and scores in
-`lookalike.metrics`.
+and plans (`proximity_graph`, `knn_graph`, `top_k`, `random_walks`, `plan`, `plan_report`, `compare_plans`, `near_duplicates`), hard negatives (`mine`), clusters (`kmeans`), and
+scores in `lookalike.metrics`.
 
 Embeddings are matrices with one instance a row, of any floating-point type. They may be
 
@@ -31,6 +31,7 @@ from lookalike._graphs import (
     random_walks,
     top_k,
 )
+from lookalike._kmeans import Kmeans, kmeans
 from lookalike._lookalike import __version__
 from lookalike._mining import Mined, mine
 from lookalike._options import near_duplicates
@@ -41,6 +42,7 @@ __all__ = [
     "Calibration",
     "Graph",
     "GraphStatistics",
+    "Kmeans",
     "LookalikeBatchSampler",
     "Mined",
     "Plan",
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "check_agreement",
     "compare_plans",
+    "kmeans",
     "knn_graph",
     "metrics",
     "mine",

@@ -17,11 +17,13 @@ __all__ = [
     "__version__",
     "alignment",
     "check_agreement",
+    "clustering_scores",
     "collapse",
     "compare_plans",
     "effective_rank",
     "false_negative_rate",
     "hardness",
+    "kmeans",
     "knn_classify",
     "knn_graph",
     "linear_probe",
@@ -181,6 +183,10 @@ def mine(
     random: bool,
     seed: int,
 ) -> tuple[_Integers, _Integers, _Floats, _Integers, _Floats, str]: ...
+def clustering_scores(labels: _Integers, clusters: _Integers) -> str: ...
+def kmeans(
+    points: _Floats, clusters: int, restarts: int, iterations: int, tolerance: float, seed: int
+) -> tuple[_Integers, _Floats, float, int]: ...
 def alignment(first: _Floats, second: _Floats) -> float: ...
 def uniformity(embeddings: _Floats, t: float, most_rows: int, seed: int) -> str: ...
 def spectrum(embeddings: _Floats, centered: bool) -> list[float]: ...

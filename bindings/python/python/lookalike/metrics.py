@@ -20,6 +20,7 @@ from lookalike._reports import FalseNegatives, Hardness, Report
 
 __all__ = [
     "alignment",
+    "clustering_scores",
     "collapse",
     "effective_rank",
     "false_negative_rate",
@@ -50,6 +51,28 @@ class KnnAccuracy(Report):
     test_rows: int
     #: Train rows without a label, which have no vote.
     unlabelled: int
+
+
+@dataclass(frozen=True, slots=True)
+class ClusteringScores(Report):
+    """How well clusters fit classes; each score is 1 where they are the same partition."""
+
+    #: Mutual information by the arithmetic mean of the entropies, 0 to 1: what is meant by NMI today.
+    nmi: float
+    #: The same by their geometric mean, which older papers report.
+    nmi_geometric: float
+    #: Adjusted Rand index: 0 is expected by chance; it may be negative.
+    ari: float
+    #: Geometric mean of precision and recall over pairs of instances, 0 to 1.
+    fowlkes_mallows: float
+    #: Share of instances whose cluster is mapped to their class by the best one-to-one map; those of clusters left over are wrong.
+    accuracy: float
+    #: Classes that occur.
+    classes: int
+    #: Clusters that occur.
+    clusters: int
+    #: Instances with a label: those that are scored.
+    instances: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +247,24 @@ def linear_probe(
     scores = tuple(RateScore(**score) for score in probe["rates"])
     balanced = probe.pop("classified")["balanced"]
     return LinearProbe(**{**probe, "rates": scores, "test_rows": len(expected), "balanced_accuracy": balanced})
+
+
+def clustering_scores(labels: ArrayLike, clusters: ArrayLike) -> ClusteringScores:
+    """How well clusters fit classes, whatever the numbers of either are.
+
+    Args:
+        labels: (N,) integers; instances with -1 or NaN have no label and are left out.
+        clusters: (N,) integers of at least 0.
+
+    """
+    (numbers,), _ = _arrays.labels({"labels": (labels, None)})
+    given = _arrays.identifiers("clusters", clusters, len(numbers))
+    if (given < 0).any():
+        at = int(np.argmax(given < 0))
+        raise ValueError(f"clusters[{at}] is missing or -1; each instance must be in a cluster")
+    _, places = np.unique(given, return_inverse=True)
+    places = np.ascontiguousarray(places.reshape(-1), dtype=np.int64)
+    return ClusteringScores(**json.loads(_lookalike.clustering_scores(numbers, places)))
 
 
 def alignment(first: ArrayLike, second: ArrayLike) -> float:

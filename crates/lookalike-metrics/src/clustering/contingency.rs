@@ -108,8 +108,13 @@ impl Contingency {
     pub fn mutual_information(&self) -> f64 {
         let instances = self.instances as f64;
         let term = |cell: &Cell| {
-            let expected = self.class_sizes[cell.class] as f64 * self.cluster_sizes[cell.cluster] as f64;
-            let count = cell.count as f64;
+            let (class, cluster) = (self.class_sizes[cell.class], self.cluster_sizes[cell.cluster]);
+            // As many as chance would put there tell nothing, not even a rounding error.
+            if u128::from(cell.count) * u128::from(self.instances) == u128::from(class) * u128::from(cluster)
+            {
+                return 0.0;
+            }
+            let (count, expected) = (cell.count as f64, class as f64 * cluster as f64);
             count / instances * ((count.ln() - instances.ln()) + (2.0 * instances.ln() - expected.ln()))
         };
         // What rounding leaves of information that is not there is none.

@@ -7,6 +7,8 @@
 mod assignment;
 mod contingency;
 mod kmeans;
+#[cfg(test)]
+mod tests;
 
 use serde::Serialize;
 

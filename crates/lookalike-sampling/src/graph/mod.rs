@@ -5,11 +5,13 @@ mod duplicates;
 pub(crate) mod filter;
 mod independent;
 pub(crate) mod pairs;
+mod partitions;
 mod proximity;
 pub(crate) mod weights;
 
 pub use filter::pair_percentile;
 pub use pairs::PairRows;
+pub use partitions::{communities, connected_components};
 pub use proximity::{
     CandidateDraw, GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph,
 };

@@ -143,6 +143,11 @@ impl ProximityGraph {
         Ok(graph)
     }
 
+    /// A graph from where each instance's neighbours begin, with the end of the last, and the edges, which are those of a graph.
+    pub(super) fn of_parts(offsets: Vec<usize>, neighbors: Vec<u32>, similarities: Vec<f32>) -> Self {
+        Self { offsets, neighbors, similarities }
+    }
+
     /// Instances, in the graph or not, N.
     pub fn instances(&self) -> usize {
         self.offsets.len() - 1

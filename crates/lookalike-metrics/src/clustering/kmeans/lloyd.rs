@@ -5,6 +5,7 @@
 //! meet are compared, as a product of matrices. Sums change by the rows that changed their cluster.
 
 use lookalike_base::{Matrix, Watch};
+use lookalike_kernels::squared_norm;
 use rayon::prelude::*;
 
 use super::points::{Points, products};
@@ -167,14 +168,16 @@ impl<'a> Lloyd<'a> {
         }
     }
 
-    /// Squared distances of rows from their centres, in 64 bits.
+    /// Squared distances of rows from their centres, summed in 64 bits.
     fn distances(&self) -> Vec<f64> {
         let (points, centers) = (self.points, &self.centers);
-        let of_row = |(row, cluster): (usize, &u32)| {
+        let of_row = |difference: &mut Vec<f32>, (row, cluster): (usize, &u32)| {
             let pairs = points.row(row).iter().zip(centers.row(*cluster as usize));
-            pairs.map(|(value, center)| (f64::from(*value) - f64::from(*center)).powi(2)).sum()
+            difference.clear();
+            difference.extend(pairs.map(|(value, center)| value - center));
+            squared_norm(difference)
         };
-        self.clusters.par_iter().enumerate().with_min_len(BLOCK).map(of_row).collect()
+        self.clusters.par_iter().enumerate().with_min_len(BLOCK).map_init(Vec::new, of_row).collect()
     }
 }
 
@@ -262,8 +265,8 @@ impl Centers {
     }
 
     fn measure(&mut self) {
-        let square = |row: &[f32]| row.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>();
-        self.halves = self.values.chunks_exact(self.columns).map(|row| (square(row) / 2.0) as f32).collect();
+        self.halves =
+            self.values.chunks_exact(self.columns).map(|row| (squared_norm(row) / 2.0) as f32).collect();
         self.longest = self.halves.iter().copied().fold(0.0, f32::max);
         let (products, halves) = (products(&self.values, &self.values, self.columns), &self.halves);
         let halfway = |(cluster, products): (usize, &[f32])| {

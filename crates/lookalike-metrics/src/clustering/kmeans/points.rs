@@ -3,12 +3,13 @@
 use lookalike_base::Rows;
 use lookalike_kernels::map::Precision;
 use lookalike_kernels::product::{Operand, multiply};
+use lookalike_kernels::squared_norm;
 use rayon::prelude::*;
 
 /// Rows that are summed by one task.
 const BLOCK: usize = 4096;
 
-/// Rows less their mean, in units of a power of two that makes the greatest value about 1: squares neither overflow nor vanish.
+/// Rows less their mean, in units of a power of two by which no value was above 1: squares neither overflow nor vanish.
 pub(super) struct Points {
     values: Vec<f32>,
     columns: usize,
@@ -24,17 +25,18 @@ impl Points {
     pub(super) fn new(rows: Rows<'_>) -> Self {
         let columns = rows.columns();
         let mean = mean(rows);
-        let greatest = rows.values().par_chunks(BLOCK * columns).map(|rows| greatest(rows, &mean));
-        let greatest = greatest.reduce(|| 0.0, f64::max);
-        let unit = if greatest > 0.0 { greatest.log2().ceil().exp2() } else { 1.0 };
+        let greatest = rows.values().par_chunks(BLOCK * columns).map(greatest).reduce(|| 0.0, f32::max);
+        let unit = if greatest > 0.0 { f64::from(greatest).log2().ceil().exp2() } else { 1.0 };
+        // The inverse of a power of two is exact.
+        let inverse = 1.0 / unit;
         let mut values = vec![0.0; rows.values().len()];
         let mut squares = vec![0.0; rows.len()];
         let work = values.par_chunks_mut(columns).zip(rows.values().par_chunks(columns)).zip(&mut squares);
         work.with_min_len(BLOCK / 16).for_each(|((into, row), square)| {
             for ((into, value), mean) in into.iter_mut().zip(row).zip(&mean) {
-                *into = ((f64::from(*value) - mean) / unit) as f32;
+                *into = ((f64::from(*value) - mean) * inverse) as f32;
             }
-            *square = into.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>() as f32;
+            *square = squared_norm(into) as f32;
         });
         let variance = squares.iter().copied().map(f64::from).sum::<f64>() / rows.values().len() as f64;
         Self { values, columns, squares, mean, unit, variance }
@@ -99,10 +101,8 @@ fn mean(rows: Rows<'_>) -> Vec<f64> {
     mean
 }
 
-/// The greatest distance from the mean along a column.
-fn greatest(rows: &[f32], mean: &[f64]) -> f64 {
-    let of_row = |row: &[f32]| {
-        row.iter().zip(mean).map(|(value, mean)| (f64::from(*value) - mean).abs()).fold(0.0, f64::max)
-    };
-    rows.chunks_exact(mean.len()).map(of_row).fold(0.0, f64::max)
+/// The greatest magnitude.
+fn greatest(values: &[f32]) -> f32 {
+    // Numbers without their signs are ordered as their bits are, which compare faster.
+    f32::from_bits(values.iter().map(|value| value.abs().to_bits()).max().unwrap_or(0))
 }
