@@ -10,7 +10,7 @@ const SUMMED: usize = 4096;
 
 /// `other` + `factor` · (`value` − `other`), truncated and clipped to 0 … 255.
 #[inline]
-fn blend(other: f32, value: u8, factor: f32) -> u8 {
+pub(super) fn blend(other: f32, value: u8, factor: f32) -> u8 {
     truncate(other + factor * (f32::from(value) - other))
 }
 
