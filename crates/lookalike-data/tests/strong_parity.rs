@@ -128,13 +128,24 @@ impl Picture {
         let pixels = self.planes.len() / 3;
         let mut bytes = vec![0; channels * pixels];
         for (channel, plane) in self.planes.chunks_exact(pixels).take(channels).enumerate() {
-            bytes.iter_mut().skip(channel).step_by(channels).zip(plane).for_each(|(byte, level)| *byte = *level);
+            bytes
+                .iter_mut()
+                .skip(channel)
+                .step_by(channels)
+                .zip(plane)
+                .for_each(|(byte, level)| *byte = *level);
         }
         crc.update(&bytes);
     }
 
     /// Adds what a magnitude makes of the picture, with either sign where there is one.
-    fn add_both_signs(&self, at: (Kind, usize), channels: usize, (space, sampling): (Space, Sampling), crc: &mut Crc) {
+    fn add_both_signs(
+        &self,
+        at: (Kind, usize),
+        channels: usize,
+        (space, sampling): (Space, Sampling),
+        crc: &mut Crc,
+    ) {
         let (kind, bin) = at;
         let side = if kind == Kind::TranslateY { self.height() } else { self.width };
         for negative in [false, true] {
@@ -169,10 +180,18 @@ fn magnitudes_are_those_of_torchvision() {
                 let kind = kind(operation);
                 let side = if kind == Kind::TranslateY { height } else { width };
                 let magnitudes = magnitudes.as_array().unwrap();
-                assert_eq!(magnitudes.len(), if kind.has_magnitude() { space.bins() } else { 1 }, "{name} {operation}");
+                assert_eq!(
+                    magnitudes.len(),
+                    if kind.has_magnitude() { space.bins() } else { 1 },
+                    "{name} {operation}"
+                );
                 for (bin, magnitude) in magnitudes.iter().enumerate() {
                     let ours = space.magnitude(kind, bin, side);
-                    assert_eq!(f64::from(ours), magnitude.as_f64().unwrap(), "{name} {operation} {bin}, side {side}");
+                    assert_eq!(
+                        f64::from(ours),
+                        magnitude.as_f64().unwrap(),
+                        "{name} {operation} {bin}, side {side}"
+                    );
                 }
             }
         }
@@ -188,8 +207,7 @@ fn every_operation_at_every_magnitude_equals_torchvision() {
             for (operation, crcs) in entries(table) {
                 for (bin, expected) in crcs.as_array().unwrap().iter().enumerate() {
                     let at = (kind(operation), bin);
-                    let found =
-                        checksum(|crc| picture.add_both_signs(at, channels, space(space_name), crc));
+                    let found = checksum(|crc| picture.add_both_signs(at, channels, space(space_name), crc));
                     if found != expected.as_u64().unwrap() {
                         wrong.push(format!("{name} {space_name} {operation} {bin}"));
                     }

@@ -29,7 +29,7 @@ pub mod table;
 pub use crop::{CropBox, RandomResizedCrop};
 pub use jitter::{ColorJitter, JitterStep};
 pub use normalize::Normalization;
-pub use options::{AugmentOptions, Preset};
+pub use options::{AugmentOptions, Preset, StrongName};
 
 use crate::image::dataset::Image;
 use lookalike_base::stream::Stream;

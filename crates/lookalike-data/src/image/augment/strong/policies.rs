@@ -1,8 +1,8 @@
 //! The three policies of AutoAugment: 25 pairs of operations each, with probability and magnitude.
 
 use super::Kind::{
-    self, AutoContrast, Brightness, Color, Contrast, Equalize, Invert, Posterize, Rotate, Sharpness, ShearX, ShearY,
-    Solarize, TranslateX, TranslateY,
+    self, AutoContrast, Brightness, Color, Contrast, Equalize, Invert, Posterize, Rotate, Sharpness, ShearX,
+    ShearY, Solarize, TranslateX, TranslateY,
 };
 use super::Step;
 

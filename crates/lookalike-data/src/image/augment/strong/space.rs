@@ -134,7 +134,9 @@ impl Space {
             Kind::ShearX | Kind::ShearY => self.spaced(0.0, self.shear, bin),
             Kind::TranslateX | Kind::TranslateY => self.spaced(0.0, translation, bin),
             Kind::Rotate => self.spaced(0.0, self.degrees, bin),
-            Kind::Brightness | Kind::Color | Kind::Contrast | Kind::Sharpness => self.spaced(0.0, self.change, bin),
+            Kind::Brightness | Kind::Color | Kind::Contrast | Kind::Sharpness => {
+                self.spaced(0.0, self.change, bin)
+            }
             Kind::Posterize => 8.0 - (bin as f32 / ((self.bins - 1) as f32 / self.bits)).round_ties_even(),
             Kind::Solarize => self.spaced(255.0, 0.0, bin),
             Kind::Identity | Kind::AutoContrast | Kind::Equalize | Kind::Invert => 0.0,
