@@ -32,9 +32,11 @@ pub struct Sampling {
 #[derive(Debug, Default)]
 pub struct AffineScratch {
     /// The three planes as they were.
-    source: Vec<u8>,
-    /// Where each pixel of a row comes from.
-    places: Vec<u32>,
+    planes: Vec<u8>,
+    /// The pixels as they were, red in the lowest byte: one look instead of three.
+    pixels: Vec<u32>,
+    /// Pixels of a row of the result.
+    row: Vec<u32>,
 }
 
 /// (a, b, c, d, e, f): the pixel at (x, y) of the result comes from (a·x + b·y + c, d·x + e·y + f).
@@ -43,7 +45,18 @@ type Matrix = [f64; 6];
 /// Moves each row sideways by `slope` times its distance from the top: to the left where it is positive.
 pub fn shear_x(image: Rgb<'_>, width: usize, slope: f64, sampling: Sampling, scratch: &mut AffineScratch) {
     let tangent = angle_of(slope).tan();
-    transform(image, width, [1.0, tangent, 0.0, 0.0, 1.0, 0.0], sampling, scratch);
+    if sampling.interpolation == Interpolation::Bilinear {
+        return bilinear(image, width, [1.0, tangent, 0.0, 0.0, 1.0, 0.0], sampling.fill, &mut scratch.planes);
+    }
+    // The nearest pixels of a row lie side by side.
+    for (plane, fill) in image.into_iter().zip(sampling.fill) {
+        let mut place = fixed(0.5 + tangent * 0.5);
+        for row in plane.chunks_exact_mut(width) {
+            let left = place >> FRACTION;
+            shift(row, (left.unsigned_abs() as usize).min(width), left < 0, fill);
+            place += fixed(tangent);
+        }
+    }
 }
 
 /// Moves each column up by `slope` times its distance from the left; down where it is negative.
@@ -132,45 +145,47 @@ fn quarter_turn(plane: &mut [u8], side: usize, counter_clockwise: bool) {
 }
 
 fn transform(image: Rgb<'_>, width: usize, matrix: Matrix, sampling: Sampling, scratch: &mut AffineScratch) {
-    scratch.source.clear();
-    image.iter().for_each(|plane| scratch.source.extend_from_slice(plane));
     match sampling.interpolation {
         Interpolation::Nearest => nearest(image, width, matrix, sampling.fill, scratch),
-        Interpolation::Bilinear => bilinear(image, width, matrix, sampling.fill, &scratch.source),
+        Interpolation::Bilinear => bilinear(image, width, matrix, sampling.fill, &mut scratch.planes),
     }
 }
 
-/// Bits of the fraction of a place.
+/// Bits of the fraction of a place in fixed point.
 const FRACTION: u32 = 16;
+
+/// A place or step in fixed point, rounded.
+fn fixed(number: f64) -> i32 {
+    (number * f64::from(1 << FRACTION) + 0.5).floor() as i32
+}
 
 fn nearest(image: Rgb<'_>, width: usize, matrix: Matrix, fill: [u8; 3], scratch: &mut AffineScratch) {
     let [a, b, c, d, e, f] = matrix;
-    let fixed = |number: f64| (number * f64::from(1 << FRACTION) + 0.5).floor() as i32;
     let [across, down] = [[fixed(a), fixed(b)], [fixed(d), fixed(e)]];
     let (mut x, mut y) = (fixed(c + a * 0.5 + b * 0.5), fixed(f + d * 0.5 + e * 0.5));
 
-    let AffineScratch { source, places } = scratch;
-    let pixels = source.len() / 3;
-    let limits = [width, pixels / width].map(|side| (side as i32) << FRACTION);
+    let AffineScratch { pixels, row: found, .. } = scratch;
     let [red, green, blue] = image;
+    let packed = red.iter().zip(&*green).zip(&*blue);
+    pixels.clear();
+    pixels.extend(packed.map(|((r, g), b)| u32::from(*r) | u32::from(*g) << 8 | u32::from(*b) << 16));
+    let limits = [width, pixels.len() / width].map(|side| (side as i32) << FRACTION);
     let rows =
         red.chunks_exact_mut(width).zip(green.chunks_exact_mut(width)).zip(blue.chunks_exact_mut(width));
     for ((red, green), blue) in rows {
         let inside = within(x, across[0], limits[0], width);
         let other = within(y, down[0], limits[1], width);
-        let (from, to) = (inside.0.max(other.0), inside.1.min(other.1).max(inside.0.max(other.0)));
-        let place = |column: usize| {
-            let step = column as i32;
-            let (x, y) = (x + step * across[0], y + step * down[0]);
-            (y >> FRACTION) as u32 * width as u32 + (x >> FRACTION) as u32
-        };
-        places.clear();
-        places.extend((from..to).map(place));
-        for ((row, plane), fill) in [red, green, blue].into_iter().zip(source.chunks_exact(pixels)).zip(fill)
-        {
+        let from = inside.0.max(other.0);
+        let to = inside.1.min(other.1).max(from);
+        found.clear();
+        found.extend((from as i32..to as i32).map(|column| {
+            let (x, y) = (x + column * across[0], y + column * down[0]);
+            pixels[(y >> FRACTION) as usize * width + (x >> FRACTION) as usize]
+        }));
+        for ((row, bits), fill) in [red, green, blue].into_iter().zip([0, 8, 16]).zip(fill) {
             row[..from].fill(fill);
             row[to..].fill(fill);
-            row[from..to].iter_mut().zip(&*places).for_each(|(value, place)| *value = plane[*place as usize]);
+            row[from..to].iter_mut().zip(&*found).for_each(|(value, pixel)| *value = (pixel >> bits) as u8);
         }
         x += across[1];
         y += down[1];
@@ -195,7 +210,9 @@ fn up(number: i64, divisor: i64) -> i64 {
     -(-number).div_euclid(divisor)
 }
 
-fn bilinear(image: Rgb<'_>, width: usize, matrix: Matrix, fill: [u8; 3], source: &[u8]) {
+fn bilinear(image: Rgb<'_>, width: usize, matrix: Matrix, fill: [u8; 3], source: &mut Vec<u8>) {
+    source.clear();
+    image.iter().for_each(|plane| source.extend_from_slice(plane));
     let [a, b, c, d, e, f] = matrix;
     let pixels = source.len() / 3;
     let height = pixels / width;

@@ -4,7 +4,7 @@
 use super::Rgb;
 
 /// What becomes of each of the 256 levels.
-type Table = [u8; 256];
+pub(super) type Table = [u8; 256];
 
 /// Keeps the upper `bits` (0 to 8) of each level.
 pub fn posterize(image: Rgb<'_>, bits: u8) {
@@ -82,6 +82,7 @@ fn histogram(plane: &[u8]) -> [u32; 256] {
     std::array::from_fn(|level| counts.iter().map(|counts| counts[level]).sum())
 }
 
-fn look_up(plane: &mut [u8], table: &Table) {
+/// Replaces each level by what the table has for it.
+pub(super) fn look_up(plane: &mut [u8], table: &Table) {
     plane.iter_mut().for_each(|value| *value = table[usize::from(*value)]);
 }
