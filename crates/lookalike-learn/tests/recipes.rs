@@ -137,7 +137,7 @@ const SUPERVISED: &str = "method.kind=supervised";
 
 #[test]
 fn impossible_inert_and_self_defeating_settings_are_refused_by_key() {
-    let cases: [(&[&str], &str); 28] = [
+    let cases: [(&[&str], &str); 33] = [
         (&[MOCO, "negatives.size=255"], "negatives.size"),
         (&[MOCO, "negatives.size=511", "method.symmetric=true"], "negatives.size"),
         (&[MOCO, "negatives.size=512", "negatives.mixing={ hardest = 513 }"], "negatives.mixing.hardest"),
@@ -175,6 +175,20 @@ fn impossible_inert_and_self_defeating_settings_are_refused_by_key() {
         (&[MOCO, "method.batch_norm_groups=7"], "method.batch_norm_groups"),
         (&[MOCO, "method.batch_norm_groups=1"], "method.shuffle"),
         (&["train.epochs=1", "train.warmup_epochs=0.0"], "sampler.uniform_epochs"),
+        (&["augment.strong_probability=0.5"], "augment.strong_probability: read only with a policy"),
+        (
+            &["augment.strong=trivialaugment", "augment.randaugment_magnitude=9"],
+            "augment.randaugment_magnitude: read only with strong = \"randaugment\"",
+        ),
+        (
+            &["augment.strong=randaugment", "augment.second_view={ blur = 0.5 }"],
+            "augment.second_view.blur: the policy of strong takes its place",
+        ),
+        (
+            &["augment.strong=randaugment", "augment.randaugment_magnitude=31"],
+            "augment.randaugment_magnitude",
+        ),
+        (&["augment.strong=autoaugment"], "`autoaugment` is not one of `none`"),
     ];
     for (settings, place) in cases {
         let error = validate(settings).expect_err(&format!("{settings:?} is accepted"));
@@ -337,7 +351,8 @@ fn a_key_that_nobody_chosen_reads_is_refused_and_every_other_accepted() {
                             ["simcse", "static"] => &["method.mlm"],
                             _ => &[],
                         };
-                        let apart = apart.contains(&path.as_str()) || BESIDE_A_POLICY.contains(&path.as_str());
+                        let apart =
+                            apart.contains(&path.as_str()) || BESIDE_A_POLICY.contains(&path.as_str());
                         assert!(apart && !error.contains("is not read"), "{choice:?} {setting}: {error}");
                     }
                     Err(error) => {

@@ -46,7 +46,13 @@ type Matrix = [f64; 6];
 pub fn shear_x(image: Rgb<'_>, width: usize, slope: f64, sampling: Sampling, scratch: &mut AffineScratch) {
     let tangent = angle_of(slope).tan();
     if sampling.interpolation == Interpolation::Bilinear {
-        return bilinear(image, width, [1.0, tangent, 0.0, 0.0, 1.0, 0.0], sampling.fill, &mut scratch.planes);
+        return bilinear(
+            image,
+            width,
+            [1.0, tangent, 0.0, 0.0, 1.0, 0.0],
+            sampling.fill,
+            &mut scratch.planes,
+        );
     }
     // The nearest pixels of a row lie side by side.
     for (plane, fill) in image.into_iter().zip(sampling.fill) {
