@@ -109,7 +109,9 @@ pub fn rotate(image: Rgb<'_>, width: usize, degrees: f64, sampling: Sampling, sc
     if degrees == 180.0 {
         image.into_iter().for_each(<[u8]>::reverse);
     } else if width == height && (degrees == 90.0 || degrees == 270.0) {
-        image.into_iter().for_each(|plane| quarter_turn(plane, width, degrees == 90.0));
+        for plane in image {
+            quarter_turn(plane, width, degrees == 90.0);
+        }
     } else if degrees != 0.0 {
         transform(image, width, rotation(degrees, width, height), sampling, scratch);
     }
@@ -218,7 +220,9 @@ fn up(number: i64, divisor: i64) -> i64 {
 
 fn bilinear(image: Rgb<'_>, width: usize, matrix: Matrix, fill: [u8; 3], source: &mut Vec<u8>) {
     source.clear();
-    image.iter().for_each(|plane| source.extend_from_slice(plane));
+    for plane in &image {
+        source.extend_from_slice(plane);
+    }
     let [a, b, c, d, e, f] = matrix;
     let pixels = source.len() / 3;
     let height = pixels / width;

@@ -23,7 +23,9 @@ pub fn brightness(image: Rgb<'_>, factor: f32) {
 /// Blends with one level, which is looked up faster than computed.
 fn blend_with_level(image: Rgb<'_>, other: f32, factor: f32) {
     let table: Table = std::array::from_fn(|level| blend(other, level as u8, factor));
-    image.into_iter().for_each(|plane| look_up(plane, &table));
+    for plane in image {
+        look_up(plane, &table);
+    }
 }
 
 /// Blends with a flat gray at the image's mean luma (rounded): `factor` 0 is that gray, 1 the image itself.

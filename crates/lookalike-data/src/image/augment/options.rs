@@ -212,17 +212,15 @@ impl AugmentOptions {
     }
 
     /// Adds what a policy takes the place of.
-    fn add_weak(&self, always: Augmentation, table: &str) -> Result<Augmentation, DataError> {
-        Ok(Augmentation {
-            jitter: self.color_jitter(table)?,
-            grayscale: probability(self.grayscale, table, "grayscale")?,
-            blur: self.gaussian_blur(always.size, table)?,
-            solarize: Chance {
-                probability: probability(self.solarize, table, "solarize")?,
-                operation: self.solarize_threshold.unwrap_or(128),
-            },
-            ..always
-        })
+    fn add_weak(&self, mut always: Augmentation, table: &str) -> Result<Augmentation, DataError> {
+        always.jitter = self.color_jitter(table)?;
+        always.grayscale = probability(self.grayscale, table, "grayscale")?;
+        always.blur = self.gaussian_blur(always.size, table)?;
+        always.solarize = Chance {
+            probability: probability(self.solarize, table, "solarize")?,
+            operation: self.solarize_threshold.unwrap_or(128),
+        };
+        Ok(always)
     }
 
     fn crop(&self, table: &str) -> Result<Option<RandomResizedCrop>, DataError> {

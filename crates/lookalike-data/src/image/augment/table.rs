@@ -10,14 +10,18 @@ pub(super) type Table = [u8; 256];
 pub fn posterize(image: Rgb<'_>, bits: u8) {
     let mask = (0xff00_u16 >> bits) as u8;
     for plane in image {
-        plane.iter_mut().for_each(|value| *value &= mask);
+        for value in plane {
+            *value &= mask;
+        }
     }
 }
 
 /// Replaces each level by 255 − level.
 pub fn invert(image: Rgb<'_>) {
     for plane in image {
-        plane.iter_mut().for_each(|value| *value = !*value);
+        for value in plane {
+            *value = !*value;
+        }
     }
 }
 
@@ -78,11 +82,15 @@ fn histogram(plane: &[u8]) -> [u32; 256] {
             counts[usize::from(*level)] += 1;
         }
     }
-    rest.iter().for_each(|level| counts[0][usize::from(*level)] += 1);
+    for level in rest {
+        counts[0][usize::from(*level)] += 1;
+    }
     std::array::from_fn(|level| counts.iter().map(|counts| counts[level]).sum())
 }
 
 /// Replaces each level by what the table has for it.
 pub(super) fn look_up(plane: &mut [u8], table: &Table) {
-    plane.iter_mut().for_each(|value| *value = table[usize::from(*value)]);
+    for value in plane {
+        *value = table[usize::from(*value)];
+    }
 }

@@ -1,4 +1,4 @@
-//! The three policies of AutoAugment: 25 pairs of operations each, with probability and magnitude.
+//! The three policies of `AutoAugment`: 25 pairs of operations each, with probability and magnitude.
 
 use super::Kind::{
     self, AutoContrast, Brightness, Color, Contrast, Equalize, Invert, Posterize, Rotate, Sharpness, ShearX,
