@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Views a second of one thread, ours beside torchvision's, in interleaved rounds so that whatever else the machine does
-# meets both alike. Prints the medians and their ratio; keeps every line of every round.
+# Views a second of processor time of one thread, ours beside torchvision's, in interleaved rounds so that whatever else the
+# machine does meets both alike. Prints the medians and their ratio; keeps every line of every round.
 #
 #   benchmarks/augmentation/run.sh OUT_FOLDER [ROUNDS] [SECONDS]
 #
@@ -15,7 +15,7 @@ python=${PYTHON:-python3}
 target=${CARGO_TARGET_DIR:-$here/../../target}
 export OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-cargo build --release --quiet --manifest-path "$here/../../Cargo.toml" -p lookalike-data --example augment_speed
+cargo build --release --quiet --manifest-path "$here/../../Cargo.toml" -p lookalike-data --features images --example augment_speed
 mkdir -p "$out"
 {
     lscpu | grep -E '^(Model name|CPU\(s\))' | sed 's/: */: /'

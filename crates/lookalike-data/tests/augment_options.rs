@@ -108,6 +108,10 @@ fn impossible_values_are_refused_by_key() {
         ("blur = 0.5\nblur_kernel = 4", "augment.blur_kernel"),
         ("blur = 0.5\nblur_kernel = 99", "augment.blur_kernel"),
         ("solarize = 1.1", "augment.solarize"),
+        ("strong = \"randaugment\"\nstrong_probability = 1.5", "augment.strong_probability"),
+        ("strong = \"randaugment\"\nrandaugment_operations = 0", "augment.randaugment_operations"),
+        ("strong = \"randaugment\"\nrandaugment_operations = 9", "augment.randaugment_operations"),
+        ("strong = \"randaugment\"\nrandaugment_magnitude = 31", "augment.randaugment_magnitude"),
         ("mean = [nan, 0.0, 0.0]", "augment.mean"),
         ("std = [0.0, 1.0, 1.0]", "augment.std"),
         ("[second_view]\nflip = 7.0", "augment.second_view.flip"),
@@ -126,4 +130,76 @@ fn options_that_would_have_no_effect_are_refused() {
     // A tenth of 16 pixels is a kernel of one tap, which blurs nothing.
     let blur = refusal("size = 16\nblur = 0.5");
     assert!(blur.starts_with("augment.blur_kernel: give an odd length from 3 to 31"), "{blur}");
+}
+
+#[test]
+fn policies_go_by_their_names_and_each_view_has_its_own() {
+    let plain = parse("").validate().unwrap();
+    let mut seen = vec![plain[0].clone()];
+    for name in
+        ["autoaugment-imagenet", "autoaugment-cifar10", "autoaugment-svhn", "randaugment", "trivialaugment"]
+    {
+        let text = format!("strong = {name:?}\nstrong_probability = 0.5\n[second_view]\nstrong = \"none\"");
+        let [first, second] = parse(&text).validate().unwrap();
+        assert!(!seen.contains(&first), "{name} is another one's policy");
+        assert_eq!(second, plain[1], "{name}");
+        seen.push(first);
+    }
+}
+
+#[test]
+fn what_is_not_said_of_a_policy_is_as_published() {
+    let alike =
+        |one: &str, other: &str| assert_eq!(parse(one).validate().unwrap(), parse(other).validate().unwrap());
+    alike(
+        "strong = \"randaugment\"",
+        "strong = \"randaugment\"\nstrong_probability = 1.0\nrandaugment_operations = 2\nrandaugment_magnitude = 9\n\
+         strong_interpolation = \"nearest\"\nstrong_fill = [0, 0, 0]",
+    );
+    alike("strong = \"trivialaugment\"\nstrong_probability = 0.0", "");
+}
+
+#[test]
+fn keys_of_policies_that_nothing_reads_are_refused() {
+    let policy = "read only with a policy; give strong too";
+    let rand = "read only with strong = \"randaugment\"";
+    let weak = "the policy of strong takes its place in every view; leave it out, or give a strong_probability below 1";
+    for (text, key, problem) in [
+        ("strong_probability = 0.5", "strong_probability", policy),
+        ("strong = \"none\"\nstrong_fill = [1, 2, 3]", "strong_fill", policy),
+        ("strong_interpolation = \"bilinear\"", "strong_interpolation", policy),
+        ("randaugment_magnitude = 9", "randaugment_magnitude", rand),
+        ("strong = \"trivialaugment\"\nrandaugment_operations = 2", "randaugment_operations", rand),
+        ("strong = \"randaugment\"\njitter = [0.4, 0.4, 0.4, 0.1]", "jitter", weak),
+        ("strong = \"randaugment\"\nsolarize = 0.2", "solarize", weak),
+        ("strong = \"randaugment\"\n[second_view]\nblur = 0.2", "second_view.blur", weak),
+        ("[second_view]\nstrong_fill = [0, 0, 0]", "second_view.strong_fill", policy),
+        (
+            "strong = \"randaugment\"\njitter_probability = 0.5\n[second_view]\npreset = \"simclr-cifar\"",
+            "jitter_probability",
+            weak,
+        ),
+    ] {
+        assert_eq!(refusal(text), format!("augment.{key}: {problem}"), "{text}");
+    }
+}
+
+#[test]
+fn a_second_view_may_read_what_the_first_does_not() {
+    for text in [
+        "strong = \"randaugment\"\njitter = [0.8, 0.8, 0.8, 0.2]\n[second_view]\nstrong = \"none\"",
+        "randaugment_magnitude = 20\n[second_view]\nstrong = \"randaugment\"",
+        // Nothing is blurred, so that a view too small for SimCLR's kernel needs none of its own.
+        "preset = \"simclr\"\nsize = 16\nstrong = \"randaugment\"",
+    ] {
+        parse(text).validate().unwrap();
+    }
+}
+
+#[test]
+fn a_policy_without_a_name_or_with_an_impossible_colour_is_refused() {
+    let unreadable = |text: &str| toml::from_str::<AugmentOptions>(text).unwrap_err().to_string();
+    assert!(unreadable("strong = \"autoaugment\"").contains("`autoaugment-imagenet`"));
+    assert!(unreadable("strong_fill = [0, 0, 256]").contains("256"));
+    assert!(unreadable("strong_interpolation = \"bicubic\"").contains("`bilinear`"));
 }

@@ -31,6 +31,8 @@ const CHANNELS: Range =
     Range::Numbers(3, Bounds { least: (f64::MIN, true), most: (f64::MAX, true), words: "any" });
 const STRENGTHS: Range =
     Range::Numbers(4, Bounds { least: (0.0, true), most: (f64::MAX, true), words: "0 or more" });
+const LEVELS: Range =
+    Range::Numbers(3, Bounds { least: (0.0, true), most: (255.0, true), words: "whole, 0 … 255" });
 const PRESET: Value = Value::Absent("the preset's");
 
 /// A key of `[augment]`.
@@ -39,7 +41,7 @@ const fn key(name: &'static str, default: Value, range: Range, about: &'static s
 }
 
 /// Keys of `[augment]` that both views have.
-const VIEW: [Key; 16] = [
+const VIEW: [Key; 22] = [
     key(
         "preset",
         Value::Absent("`simclr-cifar`"),
@@ -50,6 +52,49 @@ const VIEW: [Key; 16] = [
     key("crop_scale", PRESET, PAIR, "least and most share of the area that a crop shows, at most 1"),
     key("crop_ratio", Value::Absent("`[3/4, 4/3]`"), PAIR, "least and most width / height of a crop"),
     key("flip", PRESET, SHARE, "probability of a horizontal flip"),
+    key(
+        "strong",
+        Value::Absent("`none`"),
+        Range::OneOf(&[
+            "none",
+            "autoaugment-imagenet",
+            "autoaugment-cifar10",
+            "autoaugment-svhn",
+            "randaugment",
+            "trivialaugment",
+        ]),
+        "the policy whose operations take the place of jitter, grayscale, blur and solarise, see below",
+    ),
+    key(
+        "strong_probability",
+        Value::Absent("`1`"),
+        SHARE,
+        "probability that they do; a view gets either these or those. Where it is 1, keys of those are refused",
+    ),
+    key(
+        "randaugment_operations",
+        Value::Absent("`2`"),
+        Range::Integer { least: 1, most: 8 },
+        "operations of a view, under `strong = \"randaugment\"`",
+    ),
+    key(
+        "randaugment_magnitude",
+        Value::Absent("`9`"),
+        Range::Integer { least: 0, most: 30 },
+        "how strong they are, the same",
+    ),
+    key(
+        "strong_interpolation",
+        Value::Absent("`nearest`"),
+        Range::OneOf(&["nearest", "bilinear"]),
+        "how shear and rotation find what lies between pixels",
+    ),
+    key(
+        "strong_fill",
+        Value::Absent("`[0, 0, 0]`"),
+        LEVELS,
+        "levels of red, green and blue that shear, translation and rotation bring in from outside",
+    ),
     key(
         "jitter",
         PRESET,

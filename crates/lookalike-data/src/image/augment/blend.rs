@@ -4,22 +4,27 @@
 use super::Rgb;
 use super::grayscale::luma;
 use super::levels::truncate;
+use super::table::{Table, look_up};
 
 /// Pixels whose luma is summed in 32 bits, four at a time where 64 bits would be two.
 const SUMMED: usize = 4096;
 
 /// `other` + `factor` · (`value` − `other`), truncated and clipped to 0 … 255.
 #[inline]
-fn blend(other: f32, value: u8, factor: f32) -> u8 {
+pub(super) fn blend(other: f32, value: u8, factor: f32) -> u8 {
     truncate(other + factor * (f32::from(value) - other))
 }
 
 /// Blends with black: `factor` 0 is black, 1 the image itself.
 pub fn brightness(image: Rgb<'_>, factor: f32) {
+    blend_with_level(image, 0.0, factor);
+}
+
+/// Blends with one level, which is looked up faster than computed.
+fn blend_with_level(image: Rgb<'_>, other: f32, factor: f32) {
+    let table: Table = std::array::from_fn(|level| blend(other, level as u8, factor));
     for plane in image {
-        for value in plane {
-            *value = blend(0.0, *value, factor);
-        }
+        look_up(plane, &table);
     }
 }
 
@@ -32,11 +37,7 @@ pub fn contrast(image: Rgb<'_>, factor: f32) {
     };
     let blocks = red.chunks(SUMMED).zip(green.chunks(SUMMED)).zip(blue.chunks(SUMMED));
     let mean = (blocks.map(sum).sum::<u64>() as f64 / red.len() as f64 + 0.5).floor() as f32;
-    for plane in image {
-        for value in plane {
-            *value = blend(mean, *value, factor);
-        }
-    }
+    blend_with_level(image, mean, factor);
 }
 
 /// Blends with the image's grayscale: `factor` 0 is gray, 1 the image itself.

@@ -4,11 +4,13 @@
 //! The reference is torchvision applied to Pillow images: every operation rounds to whole levels, and for
 //! fixed [`Parameters`] each agrees with it to at most two levels of 255 (most exactly). The order is that of
 //! the papers: crop and resize, flip, colour jitter, grayscale, blur, solarise, normalise. (MoCo flips last,
-//! which gives the same pixels: no operation in between tells left from right.)
+//! which gives the same pixels: no operation in between tells left from right.) With [`strong`] augmentation a view
+//! gets, with a probability, the operations of a policy in the place of everything between flip and normalise.
 //!
 //! A recipe's [`AugmentOptions`], once validated, become an [`Augmentation`], which draws [`Parameters`] from
 //! a stream and renders them. A view is a pure function of image and stream.
 
+pub mod affine;
 pub mod blend;
 pub mod blur;
 pub mod crop;
@@ -19,16 +21,20 @@ mod levels;
 pub mod normalize;
 mod options;
 pub mod resize;
+pub mod sharpness;
 pub mod solarize;
+pub mod strong;
+pub mod table;
 
 pub use crop::{CropBox, RandomResizedCrop};
 pub use jitter::{ColorJitter, JitterStep};
 pub use normalize::Normalization;
-pub use options::{AugmentOptions, Preset};
+pub use options::{AugmentOptions, Preset, StrongName};
 
 use crate::image::dataset::Image;
 use lookalike_base::stream::Stream;
 use resize::Axis;
+use strong::{Operations, Strong, StrongScratch};
 
 /// Red, green and blue planes of an image being changed in place, all of one length.
 pub type Rgb<'a> = [&'a mut [u8]; 3];
@@ -39,6 +45,7 @@ pub struct Augmentation {
     size: usize,
     crop: Option<RandomResizedCrop>,
     flip: f32,
+    strong: Option<Chance<Strong>>,
     jitter: Chance<ColorJitter>,
     grayscale: f32,
     blur: Chance<GaussianBlur>,
@@ -67,6 +74,8 @@ pub struct Parameters {
     pub crop: Option<CropBox>,
     /// Whether left and right are exchanged.
     pub flip: bool,
+    /// Operations of a policy in order; where it has been drawn, nothing below takes place.
+    pub strong: Operations,
     /// Changes of colour in order.
     pub jitter: [Option<JitterStep>; 4],
     /// Whether colour is removed.
@@ -82,6 +91,7 @@ pub struct Parameters {
 pub struct Scratch {
     planes: Vec<u8>,
     resize: resize::ResizeScratch,
+    strong: StrongScratch,
     blur: blur::BlurScratch,
 }
 
@@ -93,6 +103,7 @@ impl Augmentation {
             size,
             crop: None,
             flip: 0.0,
+            strong: None,
             jitter: Chance {
                 probability: 0.0,
                 operation: ColorJitter { brightness: 0.0, contrast: 0.0, saturation: 0.0, hue: 0.0 },
@@ -128,10 +139,21 @@ impl Augmentation {
 
     /// Draws what to do to a `width` × `height` image.
     pub fn draw(&self, width: u32, height: u32, stream: &mut Stream) -> Parameters {
+        let crop = self.crop.map(|crop| crop.draw(width, height, stream));
+        let shown = Parameters { crop, flip: stream.chance(self.flip), ..Parameters::default() };
+        // Without a policy nothing is drawn for it: what a seed gave before there were policies, it gives still.
+        match &self.strong {
+            Some(strong) if stream.chance(strong.probability) => {
+                Parameters { strong: strong.operation.policy.draw(self.size, stream), ..shown }
+            }
+            _ => self.draw_weak(shown, stream),
+        }
+    }
+
+    /// Draws everything between flip and normalise but for a policy.
+    fn draw_weak(&self, shown: Parameters, stream: &mut Stream) -> Parameters {
         let [sigma_low, sigma_high] = self.blur.operation.sigma;
         Parameters {
-            crop: self.crop.map(|crop| crop.draw(width, height, stream)),
-            flip: stream.chance(self.flip),
             jitter: if stream.chance(self.jitter.probability) {
                 self.jitter.operation.draw(stream)
             } else {
@@ -140,6 +162,7 @@ impl Augmentation {
             grayscale: stream.chance(self.grayscale),
             blur: stream.chance(self.blur.probability).then(|| stream.range(sigma_low, sigma_high)),
             solarize: stream.chance(self.solarize.probability),
+            ..shown
         }
     }
 
@@ -157,6 +180,10 @@ impl Augmentation {
         let (across, down) = self.axes(image, parameters);
         scratch.planes.resize(3 * pixels, 0);
         resize::resize(image, &across, &down, &mut scratch.resize, &mut scratch.planes);
+        let sampling = self.strong.map(|strong| strong.operation.sampling).unwrap_or_default();
+        for operation in parameters.strong.into_iter().flatten() {
+            operation.apply(split(&mut scratch.planes), self.size, sampling, &mut scratch.strong);
+        }
         for step in parameters.jitter.into_iter().flatten() {
             step.apply(split(&mut scratch.planes));
         }

@@ -1,5 +1,10 @@
 //! What a recipe says about augmentation, and the lists of the papers.
 
+mod strong;
+
+pub use strong::StrongName;
+
+use super::affine::Interpolation;
 use super::{Augmentation, Chance, ColorJitter, GaussianBlur, Normalization, RandomResizedCrop};
 use crate::error::DataError;
 use serde::{Deserialize, Serialize};
@@ -35,6 +40,18 @@ pub struct AugmentOptions {
     pub crop_ratio: Option<[f64; 2]>,
     /// Probability of a horizontal flip.
     pub flip: Option<f32>,
+    /// The policy whose operations take the place of jitter, grayscale, blur and solarise.
+    pub strong: Option<StrongName>,
+    /// Probability that they do, else the view gets those; 1 where not given.
+    pub strong_probability: Option<f32>,
+    /// Operations of `RandAugment` on a view, 1 to 8; 2 where not given.
+    pub randaugment_operations: Option<usize>,
+    /// Magnitude of `RandAugment`'s operations, 0 to 30; 9 where not given.
+    pub randaugment_magnitude: Option<usize>,
+    /// How shear and rotation find a pixel between pixels; the nearest where not given.
+    pub strong_interpolation: Option<Interpolation>,
+    /// Levels of red, green and blue that shear, translation and rotation move in from outside; black where not given.
+    pub strong_fill: Option<[u8; 3]>,
     /// Strengths of the jitter of brightness, contrast, saturation and hue.
     pub jitter: Option<[f32; 4]>,
     /// Probability of colour jitter.
@@ -85,6 +102,12 @@ impl Preset {
             crop_scale: crop,
             crop_ratio: crop.map(|_| [3.0 / 4.0, 4.0 / 3.0]),
             flip: Some(on(0.5)),
+            strong: None,
+            strong_probability: None,
+            randaugment_operations: None,
+            randaugment_magnitude: None,
+            strong_interpolation: None,
+            strong_fill: None,
             jitter: Some(jitter),
             jitter_probability: Some(on(0.8)),
             grayscale: Some(on(0.2)),
@@ -109,7 +132,9 @@ impl AugmentOptions {
     pub fn validate(&self) -> Result<[Augmentation; 2], DataError> {
         let base = self.preset.unwrap_or_default().options();
         let first = self.over(&base);
-        let views = [first.build("augment.")?, self.second_options(&first)?.build("augment.second_view.")?];
+        let second = self.second_options(&first)?;
+        let views = [first.build("augment.")?, second.build("augment.second_view.")?];
+        self.refuse_unread(&first, &second)?;
         if views[0].size != views[1].size {
             return Err(refuse("augment.second_view.", "size", "both views must have the same size"));
         }
@@ -136,6 +161,12 @@ impl AugmentOptions {
             crop_scale: self.crop_scale.or(base.crop_scale),
             crop_ratio: self.crop_ratio.or(base.crop_ratio),
             flip: self.flip.or(base.flip),
+            strong: self.strong.or(base.strong),
+            strong_probability: self.strong_probability.or(base.strong_probability),
+            randaugment_operations: self.randaugment_operations.or(base.randaugment_operations),
+            randaugment_magnitude: self.randaugment_magnitude.or(base.randaugment_magnitude),
+            strong_interpolation: self.strong_interpolation.or(base.strong_interpolation),
+            strong_fill: self.strong_fill.or(base.strong_fill),
             jitter: self.jitter.or(base.jitter),
             jitter_probability: self.jitter_probability.or(base.jitter_probability),
             grayscale: self.grayscale.or(base.grayscale),
@@ -171,18 +202,25 @@ impl AugmentOptions {
             "std",
             "deviations are above 0 (white being 1)",
         )?;
-        Ok(Augmentation {
+        let always = Augmentation {
             crop: self.crop(table)?,
             flip: probability(self.flip, table, "flip")?,
-            jitter: self.color_jitter(table)?,
-            grayscale: probability(self.grayscale, table, "grayscale")?,
-            blur: self.gaussian_blur(size, table)?,
-            solarize: Chance {
-                probability: probability(self.solarize, table, "solarize")?,
-                operation: self.solarize_threshold.unwrap_or(128),
-            },
+            strong: self.strong(table)?,
             ..Augmentation::plain(size, normalization)
-        })
+        };
+        if self.is_always_strong() { Ok(always) } else { self.add_weak(always, table) }
+    }
+
+    /// Adds what a policy takes the place of.
+    fn add_weak(&self, mut always: Augmentation, table: &str) -> Result<Augmentation, DataError> {
+        always.jitter = self.color_jitter(table)?;
+        always.grayscale = probability(self.grayscale, table, "grayscale")?;
+        always.blur = self.gaussian_blur(always.size, table)?;
+        always.solarize = Chance {
+            probability: probability(self.solarize, table, "solarize")?,
+            operation: self.solarize_threshold.unwrap_or(128),
+        };
+        Ok(always)
     }
 
     fn crop(&self, table: &str) -> Result<Option<RandomResizedCrop>, DataError> {
