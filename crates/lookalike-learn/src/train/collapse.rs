@@ -8,6 +8,8 @@ use super::diagnostics::{Scalar, Scalars};
 const DEVIATION: f64 = 0.1;
 /// Below this share of the rank that there could be, the embeddings count as dimensionally collapsed.
 const RANK: f64 = 0.1;
+/// Below this share of the clusters that there could be, a cluster head counts as collapsed: 1 being the least.
+const CLUSTERS: f64 = 0.25;
 /// Share of the run that passes before anything is said: an untrained encoder's embeddings are close together too.
 const SPARED: f64 = 0.05;
 
@@ -18,6 +20,9 @@ pub struct CollapseDetector {
     complete: bool,
     /// Whether dimensional collapse has been told.
     dimensional: bool,
+    /// Whether the collapse of a cluster head has been told.
+    #[serde(default)]
+    clusters: bool,
 }
 
 impl CollapseDetector {
@@ -43,6 +48,14 @@ impl CollapseDetector {
         {
             warnings.push(format!(
                 "the embeddings collapse to few dimensions: their effective rank is {rank:.1} of {dimension:.0}"
+            ));
+        }
+        if let (Some(used), Some(clusters)) = (figure("clusters_in_use"), figure("clusters"))
+            && used < 1.0 + CLUSTERS * (clusters - 1.0)
+            && !std::mem::replace(&mut self.clusters, true)
+        {
+            warnings.push(format!(
+                "the cluster head collapses: its assignments are spread as over {used:.1} of {clusters:.0} clusters"
             ));
         }
         warnings
@@ -72,5 +85,21 @@ mod tests {
         let told = watch.look(&scalars(0.01, 1.5), 0.6);
         assert!(told.len() == 1 && told[0].contains("1.5 of 32"), "{told:?}");
         assert!(watch.look(&scalars(0.01, 1.5), 0.7).is_empty());
+    }
+
+    #[test]
+    fn a_cluster_head_that_uses_few_of_its_clusters_is_told_once() {
+        let used = |used, clusters| {
+            let numbers = [("clusters_in_use", used), ("clusters", clusters)];
+            Scalars::from(numbers.map(|(name, number)| (name, Scalar::Number(number))))
+        };
+        let mut watch = CollapseDetector::default();
+        // Two clusters of unlike size, and ten of which some are small, are as they should be.
+        assert!(watch.look(&used(1.6, 2.0), 0.5).is_empty());
+        assert!(watch.look(&used(5.0, 10.0), 0.5).is_empty());
+        assert!(watch.look(&used(1.1, 10.0), 0.01).is_empty());
+        let told = watch.look(&used(1.1, 10.0), 0.5);
+        assert!(told.len() == 1 && told[0].contains("1.1 of 10 clusters"), "{told:?}");
+        assert!(watch.look(&used(1.0, 10.0), 0.6).is_empty());
     }
 }
