@@ -38,10 +38,10 @@ rates = {}
 for line in open(sys.argv[1]):
     who, case, rate = line.split()
     rates.setdefault(case, {}).setdefault(who, []).append(float(rate))
-print(f"{'case':24} {'lookalike':>12} {'torchvision':>12} {'ratio':>7} {'lowest round':>13}")
+print(f"{'case':34} {'lookalike':>12} {'torchvision':>12} {'ratio':>7} {'lowest round':>13}")
 for case, by in rates.items():
     ours, theirs = by["lookalike"], by["torchvision"]
     lowest = min(o / t for o, t in zip(ours, theirs))
     medians = statistics.median(ours), statistics.median(theirs)
-    print(f"{case:24} {medians[0]:12.0f} {medians[1]:12.1f} {medians[0] / medians[1]:7.1f} {lowest:13.1f}")
+    print(f"{case:34} {medians[0]:12.0f} {medians[1]:12.1f} {medians[0] / medians[1]:7.1f} {lowest:13.1f}")
 PYTHON

@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test may stop where its options are refused")]
 
 use lookalike_base::{Seed, Stream};
+use lookalike_data::Image;
 use lookalike_data::image::augment::affine::{Interpolation, Sampling};
 use lookalike_data::image::augment::strong::policies::{CIFAR10, IMAGENET, SVHN};
 use lookalike_data::image::augment::strong::{Kind, Operation, Operations, Policy, Space, StrongScratch};
-use lookalike_data::image::augment::{AugmentOptions, Parameters, Preset, StrongName, split};
+use lookalike_data::image::augment::{
+    AugmentOptions, CropBox, Parameters, Preset, Scratch, StrongName, split,
+};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
@@ -196,6 +200,36 @@ fn after(planes: &[u8], width: usize, operation: Operation, sampling: Sampling) 
     let mut planes = planes.to_vec();
     operation.apply(split(&mut planes), width, sampling, &mut StrongScratch::default());
     planes
+}
+
+#[test]
+fn a_view_gets_its_operations_after_crop_and_flip_and_the_fill_that_the_recipe_says() {
+    let sampling = Sampling { interpolation: Interpolation::Bilinear, fill: [200, 10, 90] };
+    let options = AugmentOptions {
+        size: Some(24),
+        strong: Some(StrongName::Trivialaugment),
+        strong_interpolation: Some(sampling.interpolation),
+        strong_fill: Some(sampling.fill),
+        mean: Some([0.0; 3]),
+        std: Some([1.0; 3]),
+        ..AugmentOptions::default()
+    };
+    let [augmentation, _] = options.validate().unwrap();
+    let pixels = gray(40, 40).iter().map(|level| level.wrapping_mul(3)).collect::<Vec<u8>>();
+    let image = Image { width: 40, height: 40, pixels: Cow::Owned(pixels) };
+    let levels = |parameters: &Parameters| -> Vec<u8> {
+        let mut out = vec![0.0; 3 * 24 * 24];
+        augmentation.render(&image, parameters, &mut Scratch::default(), &mut out);
+        out.iter().map(|value| (value * 255.0).round() as u8).collect()
+    };
+    let crop = CropBox { left: 3, top: 5, width: 31, height: 22 };
+    let shown = Parameters { crop: Some(crop), flip: true, ..Parameters::default() };
+    let operations = [Operation::Rotate(30.0), Operation::Invert];
+    let found = levels(&Parameters { strong: list(&operations.map(Some)), ..shown });
+    let expected = operations.iter().fold(levels(&shown), |planes, step| after(&planes, 24, *step, sampling));
+    assert_eq!(found, expected);
+    // The corner that the rotation brings in, inverted.
+    assert_eq!([0, 1, 2].map(|plane| found[plane * 576]), [55, 245, 165]);
 }
 
 #[test]
