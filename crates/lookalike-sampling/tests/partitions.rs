@@ -1,4 +1,5 @@
 //! Components and communities against `SciPy` and networkx; `fixtures/partitions.py` made the numbers.
+#![expect(clippy::unwrap_used, reason = "a helper of tests fails by panicking, as the tests themselves do")]
 
 use lookalike_base::Seed;
 use lookalike_sampling::{ProximityGraph, communities, connected_components};
@@ -8,7 +9,7 @@ use serde::Deserialize;
 #[derive(Deserialize)]
 struct Fixture {
     components: Vec<Components>,
-    communities: Vec<Communities>,
+    communities: Vec<Tied>,
 }
 
 #[derive(Deserialize)]
@@ -19,7 +20,7 @@ struct Components {
 }
 
 #[derive(Deserialize)]
-struct Communities {
+struct Tied {
     neighbors: Vec<Vec<u32>>,
     communities: Vec<u32>,
     modularity: f64,

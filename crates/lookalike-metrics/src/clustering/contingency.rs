@@ -125,7 +125,7 @@ impl Contingency {
     /// Mutual information divided by the arithmetic mean of the entropies: scikit-learn's `normalized_mutual_info_score`. 1 where there
     /// is one class and one cluster, 0 where class and cluster tell nothing about each other.
     pub fn nmi(&self) -> f64 {
-        self.normalized(|classes, clusters| f64::midpoint(classes, clusters))
+        self.normalized(f64::midpoint)
     }
 
     /// Mutual information divided by the geometric mean of the entropies, as scikit-learn had it before 0.22.

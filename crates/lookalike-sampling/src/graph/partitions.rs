@@ -15,7 +15,9 @@ impl ProximityGraph {
         let mut incoming = vec![Vec::new(); self.instances()];
         for own in 0..self.instances() as u32 {
             // By ascending instance, so that each list is sorted.
-            self.neighbors(own).iter().for_each(|other| incoming[*other as usize].push(own));
+            for other in self.neighbors(own) {
+                incoming[*other as usize].push(own);
+            }
         }
         let (mut offsets, mut neighbors, mut similarities) = (vec![0], Vec::new(), Vec::new());
         for own in 0..self.instances() as u32 {
@@ -76,7 +78,9 @@ pub fn communities(graph: &ProximityGraph, seed: Seed) -> Vec<u32> {
     for depth in 0.. {
         let order = seed.stream("communities", depth, 0, 0).permutation(level.len() as u32);
         let (joined, count) = renumbered(&level.local_optimum(&order));
-        found.iter_mut().for_each(|community| *community = joined[*community as usize]);
+        for community in &mut found {
+            *community = joined[*community as usize];
+        }
         if count == level.len() {
             break;
         }
@@ -172,7 +176,9 @@ impl Level {
                 sizes[best as usize] += degree;
                 community[*group as usize] = best;
                 moved |= best != own;
-                near.drain(..).for_each(|community| weights[community as usize] = 0);
+                for community in near.drain(..) {
+                    weights[community as usize] = 0;
+                }
             }
         }
         community

@@ -61,7 +61,9 @@ impl Points {
     /// Writes these rows one after another.
     pub(super) fn gather(&self, rows: &[u32], into: &mut Vec<f32>) {
         into.clear();
-        rows.iter().for_each(|row| into.extend_from_slice(self.row(*row as usize)));
+        for row in rows {
+            into.extend_from_slice(self.row(*row as usize));
+        }
     }
 
     /// A row as it was given.
@@ -97,7 +99,9 @@ fn mean(rows: Rows<'_>) -> Vec<f64> {
     for block in blocks {
         mean.iter_mut().zip(block).for_each(|(mean, sum)| *mean += sum);
     }
-    mean.iter_mut().for_each(|mean| *mean /= rows.len() as f64);
+    for mean in &mut mean {
+        *mean /= rows.len() as f64;
+    }
     mean
 }
 
