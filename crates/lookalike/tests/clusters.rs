@@ -103,12 +103,13 @@ fn some_classes_all_images_together_and_those_without_a_label_apart() {
     assert!(found["head_accuracy"].is_number() && found["head_accuracy_test"].is_null(), "{found}");
 
     // Every other image has no label.
-    let mut list = "path,label\n".to_owned();
-    for index in 0..IMAGES {
+    let line = |index: u32| {
         let class = ["dark", "light"][index as usize % 2];
         let label = if index % 4 < 2 { class } else { "" };
-        list += &format!("photos/{class}/{index:02}.png,{label}\n");
-    }
+        format!("photos/{class}/{index:02}.png,{label}")
+    };
+    let lines: Vec<String> = (0..IMAGES).map(line).collect();
+    let list = format!("path,label\n{}\n", lines.join("\n"));
     fs::write(place.path("list.csv"), list).unwrap();
     let apart =
         ["data.root=list.csv", "data.unlabelled=apart", "method.columns=labelled", "sampler.batch_size=10"];

@@ -1,8 +1,8 @@
 //! Contrastive Clustering (Li et al. 2021, algorithm 1, <https://arxiv.org/abs/2009.09687>): [SimCLR](super::simclr) of the rows, and the
 //! same contrast of the columns of a second head, which tells clusters.
 //!
-//! L = ℓ(Zᵃ, Zᵇ) + ℓ(Yᵃᵀ, Yᵇᵀ) + Σ_views (ln C − H(Y)), equation 8, with NT-Xent ℓ at τ_I = 0.5 of the rows of the projections Z and at
-//! τ_C = 1 of the columns of the assignments Y. See [`clusters`](crate::loss::clusters) for the entropy H.
+//! L = ℓ(Zᵃ, Zᵇ) + ℓ(Yᵃᵀ, Yᵇᵀ) + Σ over views (ln C − H(Y)), equation 8, with NT-Xent ℓ at τ = 0.5 of the rows of the projections Z and at
+//! τ = 1 of the columns of the assignments Y. See [`clusters`](crate::loss::clusters) for the entropy H.
 //!
 //! The entropy term asks each batch to be of all clusters alike, and so it contradicts batches of look-alikes, which are of few
 //! classes. `columns = "uniform"` splits the two: rows are contrasted in every batch, columns in those of uniform epochs alone, which
@@ -42,7 +42,7 @@ crate::options! {
     pub struct ClusteringOptions {
         /// C, the number of clusters; the paper takes that of the classes, 10 for CIFAR-10.
         clusters: usize = Value::Integer(10), Range::Integer { least: 2, most: 65_536 };
-        /// τ_C, of the contrast of columns.
+        /// τ of the contrast of columns; the paper: 1.
         cluster_temperature: f32 = Value::Number(1.0), POSITIVE;
         /// In which batches columns are contrasted: `all`, as published; `uniform`, those of uniform epochs alone (`sampler.uniform_epochs`,
         /// `sampler.uniform_every`), so that others can be of look-alikes; `labelled`, those whose instances all have a label, which is not

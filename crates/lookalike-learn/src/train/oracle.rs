@@ -113,18 +113,14 @@ impl Told {
     /// In one line.
     pub(super) fn line(&self) -> String {
         let share = |share: f64| format!("{:.1} %", 100.0 * share);
-        let mut line = format!(
-            "the oracle has {} classes, and knows that of {} of the instances",
-            self.classes,
-            share(self.known)
-        );
-        if let (Some(precision), Some(recall)) = (self.precision, self.recall) {
-            let (precision, recall) = (share(precision), share(recall));
-            line += &format!(
-                "; of the pairs it counts as one class {precision} are, and it counts {recall} of those that are"
-            );
-        }
-        line
+        let known = share(self.known);
+        let known =
+            format!("the oracle has {} classes, and knows that of {known} of the instances", self.classes);
+        let (Some(precision), Some(recall)) = (self.precision, self.recall) else { return known };
+        let (precision, recall) = (share(precision), share(recall));
+        format!(
+            "{known}; of the pairs it counts as one class {precision} are, and it counts {recall} of those that are"
+        )
     }
 }
 

@@ -25,10 +25,10 @@ impl Kmeans {
         let columns = rows.columns();
         // Distances do not change with the origin, and are compared most exactly from amid the centres.
         let mut middle = vec![0.0_f64; columns];
-        for center in self.centers.rows().iter() {
+        for center in self.centers.rows() {
             middle.iter_mut().zip(center).for_each(|(sum, value)| *sum += f64::from(*value));
         }
-        middle.iter_mut().for_each(|sum| *sum /= self.centers.len() as f64);
+        let middle: Vec<f64> = middle.into_iter().map(|sum| sum / self.centers.len() as f64).collect();
         let moved = |rows: &[f32]| -> Vec<f32> {
             let middles = middle.iter().cycle();
             rows.iter().zip(middles).map(|(value, middle)| (f64::from(*value) - middle) as f32).collect()
