@@ -8,6 +8,7 @@ mod common;
 mod accumulation;
 mod chunks;
 mod clipping;
+mod clusters;
 mod development;
 mod dropout;
 mod embeddings;
