@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 from .inputs import RECIPES
-from .runs import RESULTS, finish, next_arguments, remove
+from .runs import RESULTS, difference, finish, next_arguments, remove
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 # Sizes that are tried of one kind of limit: a run writes some fifty files and lines, each of which one should meet.
@@ -76,7 +76,7 @@ def starved(command, reference, run, section, enlarge, file_bytes=None):
     if problem := refusal(first, place):
         return problem
     if first.code == 0:
-        return None
+        return difference(run, reference, set())
     section.count("writes that failed")
     before = kept(run)
     again = command.run(next_arguments(reference, run), reference.root, file_bytes=file_bytes)
@@ -123,26 +123,69 @@ def short_files(command, reference, root, draw, share, section):
         remove(place)
 
 
+def pages_of(path):
+    return -(-path.stat().st_size // PAGE)
+
+
+def below(folder):
+    """Every file and folder below a folder, files with their bytes."""
+    return {str(path.relative_to(folder)): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+
+
+def fill(folder, free):
+    """Leaves so many pages of a disk free."""
+    disk = os.statvfs(folder)
+    (folder / "filler").write_bytes(bytes(disk.f_bavail * disk.f_frsize - free * PAGE))
+    left = os.statvfs(folder)
+    if left.f_bavail * left.f_frsize != free * PAGE:
+        raise SystemExit(f"error: {free} pages were to be left free on {folder}, and {left.f_bavail} are")
+
+
+def changed(before, after):
+    """What is not as it was, in words, or None."""
+    for name in sorted(before.keys() | after.keys()):
+        if name not in before:
+            return f"{name} was left"
+        if before[name] != after.get(name):
+            return f"{name} was lost or changed"
+    return None
+
+
+def written_pages(command, reference, disk, line):
+    """How many pages a command writes that has space, which must end well: those of files that were not there, or are others."""
+    with disk.mounted(f"size={ROOMY}") as folder:
+        shutil.copytree(reference.run, folder / "run")
+        before = {path: path.stat().st_ino for path in folder.rglob("*")}
+        end = command.run(line(folder), reference.root)
+        if end.code != 0:
+            raise SystemExit(f"error: {line(folder)[0]} of {reference.name} failed with space: {end.said()}")
+        new = [path for path in folder.rglob("*") if path.is_file() and path.stat().st_ino != before.get(path)]
+        return sum(map(pages_of, new))
+
+
 def after_the_end(command, reference, disk, draw, share, section):
-    """Commands on a finished run whose disk is full: what they replace stays, what they write is not there by half."""
+    """Commands on a finished run whose disk has less space than they write: they end so, and nothing is other than it was."""
     export = "encoder" if reference.name in ("lines", "pairs") else "encoder.safetensors"
-    for free in sizes(max(4, pages(reference.run) // 4), share, draw):
-        for arguments, written in [(["evaluate"], None), (["embed"], "vectors.npy"), (["export"], export)]:
-            size = sum(-(-path.stat().st_size // PAGE) for path in reference.run.rglob("*") if path.is_file()) + 4
-            with disk.mounted(f"size={(size + free) * PAGE},nr_inodes=1000") as folder:
-                run = folder / "run"
-                shutil.copytree(reference.run, run)
-                before = kept(run)
-                line = [*arguments, run]
-                if written:
-                    line += ["--out", folder / written] if arguments == ["embed"] else [folder / written]
-                end = command.run(line, reference.root)
-                section.count("commands")
-                problem = refusal(end, folder) or (lost(before, kept(run)) if end.code else None)
-                if not problem and end.code == 1 and written and (folder / written).is_file():
-                    problem = f"{written} is there, though it could not be written whole"
+    lines = [
+        lambda folder: ["evaluate", folder / "run"],
+        lambda folder: ["embed", folder / "run", "--out", folder / "vectors.npy"],
+        lambda folder: ["export", folder / "run", folder / export],
+    ]
+    for line in lines:
+        written = written_pages(command, reference, disk, line)
+        needed = sum(pages_of(path) for path in reference.run.rglob("*") if path.is_file())
+        for free in sizes(written - 1, share, draw):
+            with disk.mounted(f"size={(needed + free + 4) * PAGE},nr_inodes=1000") as folder:
+                shutil.copytree(reference.run, folder / "run")
+                fill(folder, free)
+                before = below(folder)
+                end = command.run(line(folder), reference.root)
+                section.count("commands without space")
+                problem = refusal(end, folder) or changed(before, below(folder))
+                if end.code == 0:
+                    problem = f"it ended with exit code 0, and writes {written} pages"
                 if problem:
-                    section.find(f"{arguments[0]} of {reference.name}, {free} pages free: {problem}", folder)
+                    section.find(f"{line(folder)[0]} of {reference.name}, {free} pages free: {problem}", folder)
 
 
 def full(command, references, root, draw, share, section):

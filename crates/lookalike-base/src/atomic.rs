@@ -23,17 +23,46 @@ pub fn write_atomic(
     path: impl AsRef<Path>,
     write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
 ) -> io::Result<()> {
-    let path = resolve(path.as_ref())?;
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let (temporary, file) = Temporary::create(&path)?;
-    let mut writer = BufWriter::with_capacity(BUFFER, file);
-    write(&mut writer)?;
-    writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-    temporary.rename(&path)?;
-    sync_folder(folder)
+    Staged::write(path, write)?.publish()
+}
+
+/// A file that is written, flushed and synced, and does not stand at its place yet: dropped, it is gone. So several files are written
+/// before the first of them appears.
+#[derive(Debug)]
+pub struct Staged {
+    temporary: Temporary,
+    path: PathBuf,
+}
+
+impl Staged {
+    /// Writes what is to stand at `path`; [`Staged::publish`] puts it there.
+    ///
+    /// # Errors
+    /// As [`write_atomic`]; nothing is left then.
+    pub fn write(
+        path: impl AsRef<Path>,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let path = resolve(path.as_ref())?;
+        let (temporary, file) = Temporary::create(&path)?;
+        let mut writer = BufWriter::with_capacity(BUFFER, file);
+        write(&mut writer)?;
+        writer.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+        Ok(Self { temporary, path })
+    }
+
+    /// Puts it at its place, over what stands there.
+    ///
+    /// # Errors
+    /// Whatever the file system returns; what stood there before is then untouched.
+    pub fn publish(self) -> io::Result<()> {
+        self.temporary.rename(&self.path)?;
+        let folder = match self.path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        sync_folder(folder)
+    }
 }
 
 /// Whether [`write_atomic`] could write `path`, found out by making its temporary file and removing it again.
@@ -85,6 +114,7 @@ fn resolve(path: &Path) -> io::Result<PathBuf> {
 }
 
 /// A file that is removed again unless it was renamed.
+#[derive(Debug)]
 struct Temporary {
     path: Option<PathBuf>,
 }
@@ -158,6 +188,21 @@ mod tests {
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(names(folder.path()), ["a"]);
+    }
+
+    #[test]
+    fn files_that_belong_together_appear_when_all_are_written_or_none_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+        let staged = || Staged::write(&one, |writer| writer.write_all(b"new"));
+        let first = staged().unwrap();
+        let full = Staged::write(&two, |_| Err(io::ErrorKind::StorageFull.into()));
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        assert!(!one.exists() && !two.exists());
+        drop(first);
+        assert_eq!(names(folder.path()), [] as [OsString; 0]);
+        staged().unwrap().publish().unwrap();
+        assert_eq!(fs::read_to_string(&one).unwrap(), "new");
     }
 
     #[test]

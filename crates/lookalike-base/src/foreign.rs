@@ -1,5 +1,7 @@
 //! Files of other formats, known by their first bytes, so that a message can say what a file is and what to do about it.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::ArrayFileError;
@@ -24,7 +26,7 @@ const KNOWN: [(&[u8], &str, &str); 11] = [
     (b"\x28\xb5\x2f\xfd", "compressed by zstd", "decompress it with unzstd"),
     (b"BZh", "compressed by bzip2", "decompress it with bunzip2"),
     (b"\xfd7zXZ", "compressed by xz", "decompress it with unxz"),
-    (b"\x93NUMPY", "a .npy file", "give it a name that ends in .npy"),
+    (b"\x93NUMPY", NPY, "give it a name that ends in .npy"),
     (
         b"version https://git-lfs",
         "a pointer of Git LFS, not the file itself",
@@ -36,17 +38,35 @@ const KNOWN: [(&[u8], &str, &str); 11] = [
 
 /// The refusal of a file that begins with `start`, where it is known what it is.
 pub(crate) fn refusal(path: &Path, start: &[u8]) -> Option<ArrayFileError> {
+    let (what, advice) = told(start)?;
+    Some(ArrayFileError::unsupported(path, format!("it is {what}"), advice))
+}
+
+/// What the file at `path` is, where its first bytes tell.
+///
+/// # Errors
+/// Whatever the system says where it cannot be read.
+pub fn kind_of(path: &Path) -> io::Result<Option<&'static str>> {
+    let mut start = Vec::new();
+    File::open(path)?.take(TELLING as u64).read_to_end(&mut start)?;
+    Ok(told(&start).map(|(what, _)| what))
+}
+
+/// What [`kind_of`] calls a `.npy` file.
+pub const NPY: &str = "a .npy file";
+/// What [`kind_of`] calls a safetensors file.
+pub const SAFETENSORS: &str = "a safetensors file";
+
+fn told(start: &[u8]) -> Told {
     let start = &start[..start.len().min(TELLING)];
     let known = KNOWN.iter().find(|(magic, ..)| start.starts_with(magic));
-    let (what, advice) = match known {
-        Some((_, what, advice)) => (*what, *advice),
-        None => archive(start)
-            .or_else(|| arrow_stream(start))
-            .or_else(|| pickle(start))
-            .or_else(|| safetensors(start))
-            .or_else(|| text(start))?,
-    };
-    Some(ArrayFileError::unsupported(path, format!("it is {what}"), advice))
+    known
+        .map(|(_, what, advice)| (*what, *advice))
+        .or_else(|| archive(start))
+        .or_else(|| arrow_stream(start))
+        .or_else(|| pickle(start))
+        .or_else(|| safetensors(start))
+        .or_else(|| text(start))
 }
 
 type Told = Option<(&'static str, &'static str)>;
@@ -95,7 +115,7 @@ fn pickle(start: &[u8]) -> Told {
 fn safetensors(start: &[u8]) -> Told {
     let (size, rest) = start.split_first_chunk::<8>()?;
     let plausible = u64::from_le_bytes(*size) < 100_000_000 && rest.starts_with(b"{\"");
-    plausible.then_some(("a safetensors file", "give it a name that ends in .safetensors"))
+    plausible.then_some((SAFETENSORS, "give it a name that ends in .safetensors"))
 }
 
 fn text(start: &[u8]) -> Told {
@@ -122,7 +142,7 @@ fn text(start: &[u8]) -> Told {
 mod tests {
     use super::*;
 
-    fn told(start: &[u8]) -> String {
+    fn message(start: &[u8]) -> String {
         refusal(Path::new("e.npy"), start).map_or_else(String::new, |error| error.to_string())
     }
 
@@ -130,10 +150,10 @@ mod tests {
     fn files_of_other_programs_are_named() {
         let mut zip =
             b"PK\x03\x04\x14\0\0\0\0\0\0\0!\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\0archive/data.pkl".to_vec();
-        assert!(told(&zip).contains("a file of PyTorch"), "{}", told(&zip));
+        assert!(message(&zip).contains("a file of PyTorch"), "{}", message(&zip));
         zip.splice(26..28, [9, 0]);
         zip.splice(30.., *b"arr_0.npy");
-        assert!(told(&zip).contains("an .npz archive"), "{}", told(&zip));
+        assert!(message(&zip).contains("an .npz archive"), "{}", message(&zip));
         for (start, what) in [
             (&b"PAR1\x15\0"[..], "e.npy: it is a Parquet file; read its column"),
             (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
@@ -147,16 +167,16 @@ mod tests {
             (b"0.1,0.2\n", "text"),
             (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
         ] {
-            assert!(told(start).contains(what), "{what}: {}", told(start));
+            assert!(message(start).contains(what), "{what}: {}", message(start));
         }
     }
 
     #[test]
     fn what_nobody_knows_is_not_named() {
         for start in [&b""[..], &[0; 80], &[0xff; 64], b"\x93NUMP", b"\xfe\xfa\x01\x02"] {
-            assert_eq!(told(start), "", "{start:?}");
+            assert_eq!(message(start), "", "{start:?}");
         }
         let cut = [b"a".repeat(TELLING - 1), "é".as_bytes().to_vec()].concat();
-        assert!(told(&cut).contains("text"));
+        assert!(message(&cut).contains("text"));
     }
 }

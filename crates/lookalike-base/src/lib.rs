@@ -6,7 +6,7 @@ mod bytes;
 pub mod encoded;
 mod error;
 pub mod files;
-mod foreign;
+pub mod foreign;
 pub mod hash;
 pub mod lock;
 pub mod mapped;

@@ -117,6 +117,12 @@ pub enum LockError {
         /// Who had it last.
         owner: Owner,
     },
+    /// A link, a pipe or whatever else stands where the file should be, which is not written through.
+    #[error("{} is no plain file, as a link or a pipe is none, and cannot be the lock of its folder; remove it if no process trains there", path.display())]
+    NoFile {
+        /// What stands there.
+        path: PathBuf,
+    },
     /// The file cannot be made or read.
     #[error("{}: {source}", path.display())]
     Io {
@@ -139,12 +145,16 @@ impl FolderLock {
     /// Takes a folder that is there. The second value is the owner before, where that ended without giving it back.
     ///
     /// # Errors
-    /// [`LockError::Taken`] where another process has it; nothing in the folder is touched then.
+    /// [`LockError::Taken`] where another process has it, [`LockError::NoFile`] where the lock is a link or a pipe; nothing in the folder is
+    /// touched then.
     pub fn take(folder: &Path) -> Result<(Self, Option<Owner>), LockError> {
         let path = folder.join(FILE);
         let fail = |source| LockError::Io { path: path.clone(), source };
         let mut looks = 0;
         loop {
+            if !may_be_opened(&path) {
+                return Err(LockError::NoFile { path });
+            }
             let mut file = OpenOptions::new()
                 .read(true)
                 .write(true)
@@ -183,6 +193,22 @@ impl FolderLock {
     }
 }
 
+/// The process that has `folder` at this moment; `None` where none has, or none that can be told.
+pub fn owner_of(folder: &Path) -> Option<Owner> {
+    let path = folder.join(FILE);
+    if !may_be_opened(&path) {
+        return None;
+    }
+    let mut file = File::open(path).ok()?;
+    let held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    Owner::parse(&read(&mut file).ok()?).filter(|owner| held && owner.may_live())
+}
+
+/// Whether nothing stands at `path`, or a plain file: a link would be followed to a file of somebody else, and a pipe waited for.
+fn may_be_opened(path: &Path) -> bool {
+    fs::symlink_metadata(path).map_or(true, |found| found.is_file())
+}
+
 impl Drop for FolderLock {
     fn drop(&mut self) {
         // What cannot be removed is taken over next time, as the lock of a killed process is.
@@ -203,13 +229,13 @@ fn write(file: &mut File, owner: &Owner) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Whether the open file is what stands at `path`.
+/// Whether the open file is what stands at `path`, which no link does.
 #[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let number = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let own = file.metadata().map(number);
-    fs::metadata(path).map(number).is_ok_and(|there| own.is_ok_and(|own| own == there))
+    fs::symlink_metadata(path).map(number).is_ok_and(|there| own.is_ok_and(|own| own == there))
 }
 
 /// Whether the open file is what stands at `path`: here an open file cannot be removed.
@@ -231,8 +257,10 @@ mod tests {
         let LockError::Taken { owner: Some(owner), .. } = &refused else { panic!("{refused}") };
         assert_eq!((owner.process, &owner.host), (std::process::id(), &host()));
         assert!(refused.to_string().contains(&format!("process {} on", std::process::id())), "{refused}");
+        assert_eq!(owner_of(folder.path()).as_ref(), Some(owner));
         drop(lock);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert_eq!(owner_of(folder.path()), None);
         assert!(FolderLock::take(folder.path()).is_ok());
     }
 
@@ -271,6 +299,26 @@ mod tests {
         fs::write(folder.path().join(FILE), gone.text()).unwrap();
         let (_lock, before) = FolderLock::take(folder.path()).unwrap();
         assert_eq!(before, Some(gone));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_or_a_pipe_in_place_of_the_lock_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (lock, other) = (folder.path().join(FILE), folder.path().join("other"));
+        let refused = || FolderLock::take(folder.path()).unwrap_err();
+        std::os::unix::fs::symlink(&other, &lock).unwrap();
+        assert!(matches!(refused(), LockError::NoFile { .. }) && !other.exists(), "{}", refused());
+        fs::write(&other, "other").unwrap();
+        assert!(refused().to_string().contains("is no plain file"), "{}", refused());
+        assert_eq!(fs::read_to_string(&other).unwrap(), "other");
+        fs::remove_file(&lock).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&lock).status().unwrap().success());
+        assert!(matches!(refused(), LockError::NoFile { .. }));
+        assert_eq!(owner_of(folder.path()), None);
+        fs::remove_file(&lock).unwrap();
+        fs::create_dir(&lock).unwrap();
+        assert!(matches!(refused(), LockError::NoFile { .. }));
     }
 
     #[test]

@@ -75,6 +75,31 @@ impl Experiment {
         display: Arc<dyn ProgressDisplay>,
         cancellation: &Cancellation,
     ) -> Result<(Self, Vec<String>), LearnError> {
+        Self::open_with((run, run), recipe, registry, display, cancellation)
+    }
+
+    /// [`Experiment::open`] of other data for the encoder of `run`: nothing that its folder keeps of its own data is used, but what its
+    /// encoder takes data apart by is, as its vocabulary.
+    ///
+    /// # Errors
+    /// As [`Experiment::open_in`].
+    pub fn open_others(
+        run: &Path,
+        recipe: ValidRecipe,
+        registry: &Registry,
+        display: Arc<dyn ProgressDisplay>,
+        cancellation: &Cancellation,
+    ) -> Result<(Self, Vec<String>), LearnError> {
+        Self::open_with((None, Some(run)), recipe, registry, display, cancellation)
+    }
+
+    fn open_with(
+        (run, encoder_of): (Option<&Path>, Option<&Path>),
+        recipe: ValidRecipe,
+        registry: &Registry,
+        display: Arc<dyn ProgressDisplay>,
+        cancellation: &Cancellation,
+    ) -> Result<(Self, Vec<String>), LearnError> {
         let device = engine::open(recipe.device())?;
         let (modality, mut warnings) = (recipe.choice().modality.open)(&Opening {
             settings: recipe.settings(),
@@ -82,6 +107,7 @@ impl Experiment {
             display: &*display,
             cancellation,
             run,
+            encoder_of,
             seed: recipe.seed(),
             loader: recipe.loader(),
         })?;

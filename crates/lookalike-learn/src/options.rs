@@ -206,14 +206,13 @@ impl Range {
             Self::Flag => must(value.is_bool(), "true or false"),
             Self::Integer { least, most } => {
                 let holds = value.as_integer().is_some_and(|value| (*least..=*most).contains(&value));
-                let what = match (*least, *most) {
-                    (0, i64::MAX) => "an integer, 0 or more".to_owned(),
+                let bounds = match (*least, *most) {
+                    (0, i64::MAX) => "0 or more".to_owned(),
                     (least, i64::MAX) => format!("at least {least}"),
-                    (least, most) => {
-                        format!("at least {least} and at most {most}")
-                    }
+                    (least, most) => format!("at least {least} and at most {most}"),
                 };
-                must(holds, &what)
+                let whole = if value.is_integer() { "" } else { "a whole number, " };
+                must(holds, &format!("{whole}{bounds}"))
             }
             Self::Number(bounds) => must(number(value).is_some_and(|value| bounds.hold(value)), bounds.words),
             Self::Numbers(count, bounds) => {
@@ -567,6 +566,7 @@ mod tests {
             ("name = \"twoo\"", "s.name", "did you mean `two`?"),
             ("name = 3", "s.name", "3 is not one of"),
             ("inner = { count = 0 }", "s.inner.count", "at least 1"),
+            ("inner = { count = 2.5 }", "s.inner.count", "a whole number, at least 1"),
             ("inner = { cont = 1 }", "s.inner.cont", "did you mean `count`?"),
             ("inner = 1", "s.inner", "a table"),
         ] {

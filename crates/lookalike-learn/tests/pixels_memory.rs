@@ -59,6 +59,7 @@ fn of_pixels(root: &Path, size: usize) -> Evaluation {
     let opening = Opening {
         cancellation: &cancellation,
         run: None,
+        encoder_of: None,
         settings: recipe.settings(),
         columns: recipe.columns(),
         display: &Silent,

@@ -91,6 +91,12 @@ fn list() -> Result<(), Failure> {
 
 /// Reads a set of graphs, or one graph whose nodes have classes, and tells what it holds.
 fn describe(name: &str, root: &Path) -> Result<(), Failure> {
+    if !root.exists() {
+        let root = root.display();
+        return Err(Failure::usage(format!(
+            "{root} (--data-root) is not there; it should be the folder of {name}'s files"
+        )));
+    }
     match graph::open(name, root) {
         Ok((set, warnings)) => {
             warn(&warnings);

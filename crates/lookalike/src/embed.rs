@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use lookalike_base::atomic::Staged;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::{Matrix, Watch, npy};
 use lookalike_data::Split;
@@ -10,13 +11,14 @@ use lookalike_learn::engine::Precision;
 use lookalike_learn::experiment::{Experiment, RowNames};
 use lookalike_learn::method::Embedder;
 use lookalike_learn::sentence::{self, EncodeOptions};
-use lookalike_learn::train::result::{MODEL, Stage};
+use lookalike_learn::train::result::Stage;
 use lookalike_learn::{LearnError, Registry};
 use lookalike_sampling::UNLABELLED;
 
 use crate::failure::Failure;
-use crate::output::{check_outputs, tell, write_lines};
+use crate::output::{publish, stage_lines, tell};
 use crate::progress::Terminal;
+use crate::results::{COLUMNS, Kind, Sources};
 use crate::run::{RunOptions, warn};
 use crate::text;
 
@@ -94,12 +96,12 @@ pub(crate) fn run(
             arguments.run.display()
         )));
     }
-    let of_run = [MODEL, "recipe.toml", "evaluation.json"].map(|name| arguments.run.join(name));
-    let names = arguments.out.with_extension("csv");
-    check_outputs(&of_run.each_ref().map(PathBuf::as_path), &[&arguments.out, &names])?;
+    let (out, names) = (&arguments.out, arguments.out.with_extension("csv"));
     let mut options = arguments.options.clone();
     options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
-    let experiment = options.open_run(&arguments.run, registry, cancellation)?;
+    let recipe = options.run_recipe(&arguments.run, registry)?;
+    Sources::of(&recipe).check(&[(out, Kind::Matrix), (&names, Kind::Table)])?;
+    let experiment = options.open_run(&arguments.run, recipe, registry, cancellation)?;
     let mut network = network(&experiment, &arguments.run)?;
     let split = match arguments.split {
         None | Some(DataPart::Train) => Split::Train,
@@ -117,13 +119,21 @@ pub(crate) fn run(
         (0..rows.len()).filter(|row| left_out.binary_search(&(*row as u32)).is_err()).collect();
     let values = kept.iter().flat_map(|row| rows.row(*row)).copied().collect();
     let rows = Matrix::new(values, rows.columns())?;
-    npy::write_rows(&arguments.out, rows.rows())?;
-    write_names(&names, &experiment.row_names(split), &kept)?;
+    let instances = experiment.row_names(split);
+    let matrix = npy::stage_rows(out, rows.rows())?;
+    let table = stage_names(&names, &instances, &kept)?;
+    publish([(matrix, out.as_path()), (table, &names)])?;
+    let told = match (instances.names.is_empty(), instances.labels.labels.is_empty()) {
+        (false, false) => "names and classes",
+        (false, true) => "names",
+        (true, false) => "classes",
+        (true, true) => "numbers",
+    };
     tell(format_args!(
-        "wrote {} × {} numbers to {}, and the names and classes of the rows to {}",
+        "wrote {} × {} numbers to {}, and the {told} of the rows to {}",
         rows.len(),
         rows.columns(),
-        arguments.out.display(),
+        out.display(),
         names.display()
     ));
     Ok(())
@@ -142,9 +152,9 @@ pub(crate) fn network(experiment: &Experiment, run: &Path) -> Result<Box<dyn Emb
     Ok(experiment.network(result)?)
 }
 
-/// Writes a line a row: its number, its name, its label as a number and the name of its class; empty is what it does not have. The rows
+/// Makes a line a row: its number, its name, its label as a number and the name of its class; empty is what it does not have. The rows
 /// are those of the instances `kept`.
-fn write_names(path: &Path, instances: &RowNames, kept: &[usize]) -> Result<(), Failure> {
+fn stage_names(path: &Path, instances: &RowNames, kept: &[usize]) -> Result<Staged, Failure> {
     let RowNames { names, labels, classes } = instances;
     let record = |row: usize| {
         let instance = kept[row];
@@ -157,14 +167,13 @@ fn write_names(path: &Path, instances: &RowNames, kept: &[usize]) -> Result<(), 
             class.cloned().unwrap_or_default(),
         ]
     };
-    lookalike_base::atomic::write_atomic(path, |writer| {
+    let staged = Staged::write(path, |writer| {
         let mut writer = csv::Writer::from_writer(writer);
-        writer.write_record(["row", "name", "label", "class"])?;
+        writer.write_record(COLUMNS)?;
         (0..kept.len()).try_for_each(|row| writer.write_record(record(row)))?;
         writer.flush()
-    })
-    .map_err(|source| LearnError::Io { path: path.to_owned(), source })?;
-    Ok(())
+    });
+    Ok(staged.map_err(|source| LearnError::Io { path: path.to_owned(), source })?)
 }
 
 /// Embeds the texts of a file, and writes beside the vectors which line each is of.
@@ -187,7 +196,7 @@ fn of_texts(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Fa
         Failure::usage(format!("{} is the folder of a sentence encoder: give --texts FILE", run.display()))
     })?;
     let lines = out.with_extension("jsonl");
-    check_outputs(&[file, run], &[out, &lines])?;
+    Sources::of_texts(file, run).check(&[(out, Kind::Matrix), (&lines, Kind::Lines)])?;
     let precision = encoding.precision.unwrap_or_default();
     let device = options.device.as_deref().unwrap_or("cpu");
     let mut encoder = text::open_encoder(run, device, precision)?;
@@ -204,9 +213,10 @@ fn of_texts(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Fa
     let encoded = encoder.encode(&all, &EncodeOptions { prompt, precision }, watch);
     progress.finish();
     let encoded = encoded.map_err(Failure::or_interrupted("nothing was written"))?;
-    npy::write_rows(out, encoded.rows.rows())?;
+    let matrix = npy::stage_rows(out, encoded.rows.rows())?;
     let records = places.zip(&all).map(|(line, text)| serde_json::json!({ "line": line, "text": text }));
-    write_lines(&lines, records)?;
+    let texts = stage_lines(&lines, records)?;
+    publish([(matrix, out.as_path()), (texts, &lines)])?;
     text::warn_of_length(&encoder, encoded.full);
     let rows = &encoded.rows;
     tell(format_args!(

@@ -8,12 +8,13 @@ use lookalike_learn::Registry;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::modality::{ArmKind, Beside, Measure, Scope};
 use lookalike_learn::sentence;
-use lookalike_learn::train::result::{MODEL, RunResult, Stage};
+use lookalike_learn::train::result::{RunResult, Stage};
 use lookalike_learn::train::trainer::RECIPE;
 
 use crate::failure::Failure;
-use crate::output::{check_outputs, say, write_json};
-use crate::run::{RunOptions, warn};
+use crate::output::{check_writable, is_same, say, write_json};
+use crate::results::{Kind, Sources};
+use crate::run::{RunOptions, no_run, warn};
 use crate::table::Table;
 use crate::text;
 
@@ -99,10 +100,8 @@ pub(crate) fn run(
         return Err(Failure::usage(format!("{} is not there", arguments.run.display())));
     }
     if !arguments.run.join(RECIPE).exists() {
-        return Err(Failure::usage(format!(
-            "{} is neither a run, for it has no {RECIPE}, nor the folder of a sentence encoder",
-            arguments.run.display()
-        )));
+        let what = format!("is neither a run, for it has no {RECIPE}, nor the folder of a sentence encoder");
+        return Err(no_run(&arguments.run, &what));
     }
     if let Some(option) = arguments.data.of_folders_alone() {
         return Err(Failure::usage(format!(
@@ -112,7 +111,8 @@ pub(crate) fn run(
     }
     let mut options = arguments.options.clone();
     options.settings.extend(arguments.data.data.iter().map(|name| format!("data.name={name}")));
-    let experiment = options.open_run(&arguments.run, registry, cancellation)?;
+    let recipe = options.run_recipe(&arguments.run, registry)?;
+    let experiment = options.open_run(&arguments.run, recipe, registry, cancellation)?;
     let recipe = experiment.recipe();
     let scope = arguments.scope(recipe.choice().modality.kind, recipe.measures())?;
     evaluate(arguments, &experiment, scope, cancellation)
@@ -145,11 +145,13 @@ fn evaluate(
     let run = &arguments.run;
     let result = experiment.result(run)?;
     warn(&result.problems);
-    let file = match &arguments.out {
-        Some(out) => out.clone(),
-        None => run.join(file_name(experiment, &result)?),
-    };
-    check_outputs(&[&run.join(MODEL), &run.join(RECIPE)], &[&file])?;
+    let own = run.join(file_name(experiment, &result)?);
+    let file = arguments.out.as_ref().filter(|out| !is_same(out, &own)).unwrap_or(&own).clone();
+    if file == own {
+        check_writable(&file)?;
+    } else {
+        Sources::of(experiment.recipe()).check(&[(&file, Kind::Scores)])?;
+    }
     warn_of_stage(run, &result, &file);
     if !result.own_data {
         warn(&[format!(

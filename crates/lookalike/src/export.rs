@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use lookalike_base::progress::Cancellation;
 use lookalike_learn::Registry;
 use lookalike_learn::experiment::export;
-use lookalike_learn::train::result::{self, MODEL, Stage};
+use lookalike_learn::train::result::{self, Stage};
 
 use crate::embed::network;
 use crate::failure::Failure;
-use crate::output::{check_outputs, tell};
+use crate::output::tell;
+use crate::results::{Kind, Sources};
 use crate::run::{RunOptions, open};
 
 #[derive(clap::Args)]
@@ -32,17 +33,16 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
-    let of_run = [MODEL, "recipe.toml", "evaluation.json"].map(|name| arguments.run.join(name));
-    // Of texts a new folder is written, which is refused where it is there already.
-    if !arguments.out.is_dir() {
-        check_outputs(&of_run.each_ref().map(PathBuf::as_path), &[&arguments.out])?;
-    }
     let place = RunOptions {
         data_root: arguments.data_root.clone(),
         device: None,
         settings: arguments.settings.clone(),
     };
     let recipe = place.run_recipe(&arguments.run, registry)?;
+    // Of texts a new folder is written, which is refused where it is there already.
+    if !arguments.out.is_dir() {
+        Sources::of(&recipe).check(&[(&arguments.out, Kind::Weights)])?;
+    }
     if result::stage(&arguments.run)? == Stage::Unfinished {
         // BatchNorm's statistics are estimated on the data.
         let experiment = open(Some(&arguments.run), recipe, registry, cancellation)?;

@@ -10,7 +10,7 @@ use lookalike_learn::LearnError;
 use lookalike_learn::train::trainer::RECIPE;
 
 use crate::failure::Failure;
-use crate::run::warn;
+use crate::run::{no_run, warn};
 
 /// A folder that is this process's own until this value is dropped.
 pub(crate) struct RunFolder {
@@ -32,6 +32,13 @@ impl RunFolder {
         }
         let made = match fs::create_dir(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => false,
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let what = if path.exists() { "is no folder" } else { "is a link to what is not there" };
+                return Err(Failure::usage(format!(
+                    "{} {what}, and a run needs one; give a new folder with --out",
+                    path.display()
+                )));
+            }
             made => made.map(|()| true).map_err(io)?,
         };
         let folder = Self::own(path, made)?;
@@ -78,7 +85,7 @@ impl RunFolder {
     /// Where another process has it, or it holds no run.
     pub(crate) fn resume(path: &Path) -> Result<Self, Failure> {
         if !path.join(RECIPE).exists() {
-            return Err(Failure::usage(format!("{} is not a run: it has no {RECIPE}", path.display())));
+            return Err(no_run(path, &format!("is not a run: it has no {RECIPE}")));
         }
         Self::own(path, false)
     }

@@ -14,6 +14,7 @@ mod mine;
 mod output;
 mod progress;
 mod recipe;
+mod results;
 mod run;
 mod sample;
 mod seeds;

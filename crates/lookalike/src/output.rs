@@ -4,8 +4,13 @@ use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use lookalike_base::atomic::Staged;
 use lookalike_base::files::split_name;
 use lookalike_learn::LearnError;
+use lookalike_learn::train::checkpoint::CHECKPOINTS;
+use lookalike_learn::train::events::EVENTS;
+use lookalike_learn::train::result::{MODEL, keeps};
+use lookalike_learn::train::trainer::RECIPE;
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -47,34 +52,48 @@ pub(crate) fn write_lines(
     path: &Path,
     values: impl IntoIterator<Item = impl Serialize>,
 ) -> Result<(), Failure> {
+    publish([(stage_lines(path, values)?, path)])
+}
+
+/// [`write_lines`] up to the moment in which the file appears.
+///
+/// # Errors
+/// As [`write_json`].
+pub(crate) fn stage_lines(
+    path: &Path,
+    values: impl IntoIterator<Item = impl Serialize>,
+) -> Result<Staged, Failure> {
     let mut values = values.into_iter();
-    lookalike_base::atomic::write_atomic(path, |writer| {
+    let staged = Staged::write(path, |writer| {
         values.try_for_each(|value| {
             serde_json::to_writer(&mut *writer, &value)?;
             writeln!(writer)
         })
-    })
-    .map_err(|source| LearnError::Io { path: path.to_owned(), source })?;
+    });
+    Ok(staged.map_err(|source| LearnError::Io { path: path.to_owned(), source })?)
+}
+
+/// Lets files appear that belong together, all of which are written.
+///
+/// # Errors
+/// As [`write_json`].
+pub(crate) fn publish<'a>(files: impl IntoIterator<Item = (Staged, &'a Path)>) -> Result<(), Failure> {
+    for (staged, path) in files {
+        staged.publish().map_err(|source| LearnError::Io { path: path.to_owned(), source })?;
+    }
     Ok(())
 }
 
 /// Checks before the work begins that `outputs` can be written: their folders are there and take files, none of them is a folder, one of
-/// the `inputs`, a file in a folder among these, or another output. Two names of one file are one file.
+/// the `inputs`, a file in a folder among these, something that a run keeps, or another output. Two names of one file are one file.
 ///
 /// # Errors
 /// [`Failure::usage`] names the file.
 pub(crate) fn check_outputs(inputs: &[&Path], outputs: &[&Path]) -> Result<(), Failure> {
     let inputs: Vec<PathBuf> = inputs.iter().map(|input| split_name(input).0).collect();
     for (index, output) in outputs.iter().enumerate() {
-        let refuse =
-            |problem: &str| Err(Failure::usage(format!("{} cannot be written: {problem}", output.display())));
-        if output.is_dir() {
-            return refuse("it is a folder");
-        }
-        let Some(own) = place(output) else { return refuse("its folder is not there") };
-        if let Err(error) = lookalike_base::atomic::probe(output) {
-            return refuse(&error.to_string());
-        }
+        let own = check_writable(output)?;
+        let refuse = |problem: &str| Err(unwritable(output, problem));
         if inputs.iter().any(|input| is_same(input, output)) {
             return refuse("it is what is read");
         }
@@ -83,6 +102,9 @@ pub(crate) fn check_outputs(inputs: &[&Path], outputs: &[&Path]) -> Result<(), F
         if inputs.iter().any(within) {
             return refuse("it lies in the folder that is read");
         }
+        if let Some(run) = keeper(&own) {
+            return refuse(&format!("the run {} keeps a file of its own there", run.display()));
+        }
         if outputs[..index].iter().any(|other| is_same(other, output)) {
             return refuse("another result is to be written there");
         }
@@ -90,8 +112,38 @@ pub(crate) fn check_outputs(inputs: &[&Path], outputs: &[&Path]) -> Result<(), F
     Ok(())
 }
 
+/// Checks that a file can be written at `output`, and says where that is.
+///
+/// # Errors
+/// [`Failure::usage`] names the file.
+pub(crate) fn check_writable(output: &Path) -> Result<PathBuf, Failure> {
+    if output.is_dir() {
+        return Err(unwritable(output, "it is a folder"));
+    }
+    if output.is_symlink() && !output.exists() {
+        return Err(unwritable(output, "it is a link to what is not there"));
+    }
+    let own = place(output).ok_or_else(|| unwritable(output, "its folder is not there"))?;
+    lookalike_base::atomic::probe(output).map_err(|error| unwritable(output, &error.to_string()))?;
+    Ok(own)
+}
+
+fn unwritable(output: &Path, problem: &str) -> Failure {
+    Failure::usage(format!("{} cannot be written: {problem}", output.display()))
+}
+
+/// The run that keeps something at this place, now or later in its life.
+fn keeper(own: &Path) -> Option<&Path> {
+    let is_run = |folder: &&Path| {
+        folder.join(RECIPE).exists()
+            && [EVENTS, CHECKPOINTS, MODEL].iter().any(|name| folder.join(name).exists())
+    };
+    let mut folders = own.ancestors().skip(1).filter(is_run);
+    folders.find(|folder| own.strip_prefix(folder).is_ok_and(keeps))
+}
+
 /// Where a file is, or will be: two ways of writing it down are one place, and what is not there yet is told by its folder.
-fn place(path: &Path) -> Option<PathBuf> {
+pub(crate) fn place(path: &Path) -> Option<PathBuf> {
     path.canonicalize().ok().or_else(|| {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         Some(folder.canonicalize().ok()?.join(path.file_name()?))
@@ -100,7 +152,7 @@ fn place(path: &Path) -> Option<PathBuf> {
 
 /// Whether two paths are one file: by its place, and of files that are there also by their number, which hard links share and names
 /// that differ in case where case does not count.
-fn is_same(a: &Path, b: &Path) -> bool {
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;

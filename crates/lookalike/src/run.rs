@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lookalike_base::lock::owner_of;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::graph::is_path;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::recipe::{Recipe, ValidRecipe};
+use lookalike_learn::train::trainer::RECIPE;
 use lookalike_learn::{LearnError, Registry};
 
 use crate::failure::Failure;
@@ -54,27 +56,43 @@ impl RunOptions {
 
     /// The recipe of a run folder.
     pub(crate) fn run_recipe(&self, run: &Path, registry: &Registry) -> Result<ValidRecipe, Failure> {
-        let path = run.join("recipe.toml");
+        let path = run.join(RECIPE);
         if !path.exists() {
-            return Err(Failure::usage(format!("{} is not a run: it has no recipe.toml", run.display())));
+            return Err(no_run(run, &format!("is not a run: it has no {RECIPE}")));
         }
         Ok(self.recipe(&path, registry)?)
     }
 
-    /// Opens the experiment of a run folder.
+    /// Opens the experiment of a run folder, whose recipe with these options is given.
     pub(crate) fn open_run(
         &self,
         run: &Path,
+        recipe: ValidRecipe,
         registry: &Registry,
         cancellation: &Cancellation,
     ) -> Result<Experiment, Failure> {
-        let recipe = self.run_recipe(run, registry)?;
         // Other data have other instances.
         let other =
             |setting: &String| setting.starts_with("data.") && !setting.starts_with("data.skip_corrupt");
         let others = self.data_root.is_some() || self.settings.iter().any(other);
-        open(Some(run).filter(|_| !others), recipe, registry, cancellation)
+        if !others {
+            return open(Some(run), recipe, registry, cancellation);
+        }
+        let (experiment, warnings) =
+            Experiment::open_others(run, recipe, registry, Arc::new(Terminal), cancellation)?;
+        warn(&warnings);
+        Ok(experiment)
     }
+}
+
+/// The refusal of a folder without a recipe: `what` it is, or who has just taken it.
+pub(crate) fn no_run(run: &Path, what: &str) -> Failure {
+    let shown = run.display();
+    // Who has just taken a folder for a new run writes the recipe once the data are open.
+    if let Some(owner) = owner_of(run) {
+        return Failure::usage(format!("{shown} holds no run yet: {owner}, has just begun one there"));
+    }
+    Failure::usage(format!("{shown} {what}"))
 }
 
 fn absolute(path: &Path) -> PathBuf {

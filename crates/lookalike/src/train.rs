@@ -8,7 +8,7 @@ use lookalike_learn::evaluate::{Measured, STEP};
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::recipe::ValidRecipe;
 use lookalike_learn::train::checkpoint::Checkpoints;
-use lookalike_learn::train::result::{MODEL, model_step};
+use lookalike_learn::train::result::{MODEL, model_is_damaged, model_step};
 use lookalike_learn::train::trainer::RECIPE;
 use lookalike_learn::train::{Outcome, Trainer};
 use lookalike_learn::{LearnError, Registry};
@@ -103,10 +103,10 @@ fn finished_without_checkpoints(
     recipe: &ValidRecipe,
     registry: &Registry,
 ) -> Result<Option<u64>, Failure> {
-    let step = match model_step(run)? {
-        Some(step) if !Checkpoints::of_run(run).any()? => step,
-        _ => return Ok(None),
-    };
+    if Checkpoints::of_run(run).any()? {
+        return Ok(None);
+    }
+    let Some(step) = model_step(run)? else { return Ok(None) };
     let own = RunOptions::default().run_recipe(run, registry)?;
     if own.identity()? == recipe.identity()? && own.train().max_steps == recipe.train().max_steps {
         return Ok(Some(step));
@@ -154,9 +154,9 @@ fn train_each(
         let run = run_of(seed);
         let is_there = run.join(RECIPE).exists();
         let own = if is_there { RunFolder::resume(&run)? } else { RunFolder::begin(&run)? };
-        match model_step(&run)? {
-            Some(_) if is_there && !Checkpoints::of_run(&run).any()? && run.join(EVALUATION).exists() => {}
-            _ => train(&experiment, &own, None, cancellation)?,
+        let is_scored = is_there && run.join(EVALUATION).exists() && !Checkpoints::of_run(&run).any()?;
+        if !is_scored || model_step(&run)?.is_none() {
+            train(&experiment, &own, None, cancellation)?;
         }
         runs.push(run);
     }
@@ -241,7 +241,11 @@ impl Drop for TemporaryFolder {
 /// Whether the model of `run`, and the scores where training ends with any, are those of this step, its last.
 fn results_stand(experiment: &Experiment, run: &Path, step: u64) -> Result<bool, Failure> {
     // Files of a time when these did not say their step are those of the end: going on took them away.
-    if !model_step(run)?.is_some_and(|own| own == step || own == 0) {
+    let own = model_step(run).unwrap_or_else(|error| {
+        warn(&[model_is_damaged(&error)]);
+        None
+    });
+    if !own.is_some_and(|own| own == step || own == 0) {
         return Ok(false);
     }
     if !experiment.evaluates_after_training() {

@@ -4,12 +4,10 @@
 
 mod place;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 use std::process::{Child, Stdio};
 
-use place::{IMAGES, Place, ended, has_checkpoint, wait};
+use place::{IMAGES, Place, contents, ended, has_checkpoint, wait};
 use serde_json::Value;
 
 const LONG: &str = "train.epochs=100000";
@@ -30,20 +28,6 @@ impl Place {
     fn json(&self, file: &str) -> Value {
         serde_json::from_str(&fs::read_to_string(self.path(file)).unwrap()).unwrap()
     }
-}
-
-/// Every file below a folder with its bytes.
-fn contents(folder: &Path) -> BTreeMap<std::path::PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(contents(&path));
-        } else {
-            found.insert(path.clone(), fs::read(path).unwrap());
-        }
-    }
-    found
 }
 
 #[test]

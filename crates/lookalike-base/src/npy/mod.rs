@@ -10,7 +10,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use crate::arrays::element_count;
-use crate::atomic::write_atomic;
+use crate::atomic::Staged;
 use crate::bytes::{bf16_to_f32, encode, f16_to_f32, f64_to_f32};
 use crate::encoded::Element;
 use crate::error::ArrayFileError;
@@ -135,8 +135,17 @@ fn integers(mut array: Opened<'_>) -> Result<(Vec<i64>, Vec<usize>), ArrayFileEr
 /// # Errors
 /// [`ArrayFileError::Io`] where the file cannot be written; what stood there before is then untouched.
 pub fn write_rows(path: impl AsRef<Path>, rows: Rows<'_>) -> Result<(), ArrayFileError> {
+    let path = path.as_ref();
+    stage_rows(path, rows)?.publish().map_err(ArrayFileError::write(path))
+}
+
+/// [`write_rows`] up to the moment in which the file appears, for files that are to appear together.
+///
+/// # Errors
+/// As [`write_rows`].
+pub fn stage_rows(path: impl AsRef<Path>, rows: Rows<'_>) -> Result<Staged, ArrayFileError> {
     let header = header::encode("<f4", &[rows.len(), rows.columns()]);
-    write(path.as_ref(), &header, |writer| encode(rows.values(), f32::to_le_bytes, writer))
+    stage(path.as_ref(), &header, |writer| encode(rows.values(), f32::to_le_bytes, writer))
 }
 
 /// Writes integers as `int64`, atomically.
@@ -150,15 +159,17 @@ pub fn write_integers(path: impl AsRef<Path>, shape: &[usize], values: &[i64]) -
         let problem = format!("{} values do not fill the shape {shape:?}", values.len());
         return Err(ArrayFileError::unwritable(path, problem));
     }
-    write(path, &header::encode("<i8", shape), |writer| encode(values, i64::to_le_bytes, writer))
+    let header = header::encode("<i8", shape);
+    let staged = stage(path, &header, |writer| encode(values, i64::to_le_bytes, writer))?;
+    staged.publish().map_err(ArrayFileError::write(path))
 }
 
-fn write(
+fn stage(
     path: &Path,
     header: &[u8],
     data: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
-) -> Result<(), ArrayFileError> {
-    write_atomic(path, |writer| {
+) -> Result<Staged, ArrayFileError> {
+    Staged::write(path, |writer| {
         writer.write_all(header)?;
         data(writer)
     })

@@ -110,6 +110,13 @@ fn open_part(options: &DataOptions, split: Split) -> Result<Arc<dyn ImageDataset
         "cifar100" => Arc::new(cifar::open(Cifar::Hundred, root(options)?, split)?),
         "mnist" => Arc::new(idx::open(Idx::Mnist, root(options)?, split)?),
         "fashion-mnist" => Arc::new(idx::open(Idx::FashionMnist, root(options)?, split)?),
+        name if Path::new(name).exists() => {
+            let problem = format!(
+                "`{name}` is a path, and images of one's own have the name `folder`: their folder or list is data.root, so give --data folder \
+                 --data-root {name}"
+            );
+            return Err(DataError::Option { key: "data.name".to_owned(), problem });
+        }
         _ => return Err(DataError::UnknownName { name: options.name.clone(), available: NAMES.to_vec() }),
     })
 }

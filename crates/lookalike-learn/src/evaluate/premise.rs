@@ -1,5 +1,6 @@
 //! What accuracies rest on: what predicting the most frequent class gives, and what a reader should know of who is compared with whom.
 
+use lookalike_data::Split;
 use lookalike_metrics::Classified;
 
 use super::knn::NeighborOptions;
@@ -11,34 +12,79 @@ use crate::modality::{Labels, Modality};
 pub const ENTRY: ScoreEntry = ScoreEntry {
     kind: "premise",
     about: "premise of accuracies",
-    circumstances: &["unlabelled_train", "unlabelled_test"],
+    circumstances: &["unlabelled_train", "unlabelled_test", "unreadable_train", "unreadable_test"],
     measure,
     of_parts: false,
     ..ScoreEntry::PLAIN
 };
 
-/// Classes named in a note at most.
+/// Classes, or instances, named in a note at most.
 const MOST_NAMED: usize = 5;
 
 fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
     let modality = subject.modality();
     let [train, test] = modality.parts() else { return Ok(Vec::new()) };
-    let [train, test] = [*train, *test].map(|split| modality.labels(split));
-    let mut figures = most_frequent(&train, &test, &modality.class_names())?;
+    let parts = [*train, *test].map(|split| Judged { labels: modality.labels(split), split });
+    let [train, test] = &parts;
+    let mut figures = most_frequent(&train.labels, &test.labels, &modality.class_names())?;
     let NeighborOptions { knn_k, .. } = subject.settings.read("evaluate")?;
-    let notes = notes(modality, &train, &test, knn_k);
+    let notes = notes(modality, &parts, knn_k);
     for note in &notes {
         figures.push(Figure::shown("note", note));
     }
     if !notes.is_empty() {
         figures.push(Figure::hidden("notes", &notes)?);
     }
-    for (key, labels) in [("unlabelled_train", &train), ("unlabelled_test", &test)] {
-        if labels.unknown() > 0 {
-            figures.push(Figure::hidden(key, &labels.unknown())?);
+    for (part, [unlabelled, unreadable]) in
+        [(train, ["unlabelled_train", "unreadable_train"]), (test, ["unlabelled_test", "unreadable_test"])]
+    {
+        for (key, count) in
+            [(unlabelled, part.unlabelled(modality)), (unreadable, modality.left_out(part.split).len())]
+        {
+            if count > 0 {
+                figures.push(Figure::hidden(key, &count)?);
+            }
         }
     }
     Ok(figures)
+}
+
+/// A part of the data with its labels.
+struct Judged {
+    labels: Labels,
+    split: Split,
+}
+
+impl Judged {
+    /// How many instances have no label, beside those that cannot be read any more, which have none either.
+    fn unlabelled(&self, modality: &dyn Modality) -> usize {
+        self.labels.unknown().saturating_sub(modality.left_out(self.split).len())
+    }
+
+    /// What a reader should know of the instances that accuracies leave out.
+    fn notes(&self, modality: &dyn Modality, part: &str) -> Vec<String> {
+        let (mut notes, all) = (Vec::new(), self.labels.labels.len());
+        let without = self.unlabelled(modality);
+        if without > 0 {
+            notes.push(format!(
+                "{without} of {all} {part} instances have no label and are left out of accuracies"
+            ));
+        }
+        let gone = modality.left_out(self.split);
+        if !gone.is_empty() {
+            let name = |instance: &u32| {
+                modality.instance_name(self.split, *instance).unwrap_or_else(|| instance.to_string())
+            };
+            let named: Vec<String> = gone.iter().take(MOST_NAMED).map(name).collect();
+            let more = if gone.len() > MOST_NAMED { ", …" } else { "" };
+            notes.push(format!(
+                "{} of {all} {part} instances cannot be read any more and are left out of accuracies: {}{more}",
+                gone.len(),
+                named.join(", ")
+            ));
+        }
+        notes
+    }
 }
 
 /// How many instances each class has.
@@ -79,9 +125,9 @@ fn most_frequent(train: &Labels, test: &Labels, names: &[String]) -> Result<Vec<
 }
 
 /// What a reader of accuracies should know.
-fn notes(modality: &dyn Modality, train: &Labels, test: &Labels, k: usize) -> Vec<String> {
+fn notes(modality: &dyn Modality, [train, test]: &[Judged; 2], k: usize) -> Vec<String> {
     let mut notes = Vec::new();
-    let (known, tested) = (train.known().len(), test.known().len());
+    let (known, tested) = (train.labels.known().len(), test.labels.known().len());
     if known == 0 || tested == 0 {
         return notes;
     }
@@ -100,15 +146,9 @@ fn notes(modality: &dyn Modality, train: &Labels, test: &Labels, k: usize) -> Ve
              evaluate.knn_k = {fewer} asks the nearest alone"
         ));
     }
-    for (labels, part) in [(train, "training"), (test, "test")] {
-        if labels.unknown() > 0 {
-            let (without, all) = (labels.unknown(), labels.labels.len());
-            notes.push(format!(
-                "{without} of {all} {part} instances have no label and are left out of accuracies"
-            ));
-        }
-    }
-    notes.extend(untaught(train, test, &modality.class_names()));
+    notes.extend(train.notes(modality, "training"));
+    notes.extend(test.notes(modality, "test"));
+    notes.extend(untaught(&train.labels, &test.labels, &modality.class_names()));
     notes
 }
 

@@ -15,7 +15,7 @@ use crate::error::LearnError;
 use crate::options::{FRACTION, Key, Range, Settings, Value, refuse};
 
 /// The file of a run that keeps diffusions which took longer than the file takes to read.
-const FILE: &str = "diffusion.safetensors";
+pub(crate) const FILE: &str = "diffusion.safetensors";
 
 /// The diffusion of a graph.
 pub(super) const SECTION: Section = Section {

@@ -232,7 +232,7 @@ fn chosen(
 }
 
 /// The file of a run that names its images.
-const FILES: &str = "images.json";
+pub(crate) const FILES: &str = "images.json";
 
 fn views(settings: &Settings) -> Result<[Augmentation; 2], LearnError> {
     let options: AugmentOptions = settings.parse("augment")?.unwrap_or_default();

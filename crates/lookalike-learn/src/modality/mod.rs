@@ -3,7 +3,7 @@
 //! A modality is one file: its options, how it is opened, its views and its plain part, its trivial baselines. What it goes with
 //! stands as data in its [`ModalityEntry`].
 
-mod diffused;
+pub(crate) mod diffused;
 pub mod graph;
 pub mod image;
 pub mod node;
@@ -133,6 +133,9 @@ pub struct Opening<'a> {
     /// The folder of the run, where there is one: what it keeps of the data, [`Modality::keep`], need not be made again, and says which
     /// instances the run has.
     pub run: Option<&'a Path>,
+    /// The folder of the run whose encoder reads the data, be they its own or others: what the encoder takes them apart by, as a
+    /// vocabulary, is what that folder keeps, not what would be made of the data.
+    pub encoder_of: Option<&'a Path>,
     /// The run's seed.
     pub seed: Seed,
     /// Threads and depth of a loader.

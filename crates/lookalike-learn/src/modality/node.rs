@@ -152,6 +152,11 @@ impl Modality for Nodes {
         Labels { labels, classes: self.set.classes }
     }
 
+    /// Its number in the files, from 0 on as edges name it.
+    fn instance_name(&self, _: Split, instance: u32) -> Option<String> {
+        ((instance as usize) < self.graph.nodes()).then(|| format!("node {instance}"))
+    }
+
     fn batches(&self, columns: &[&str], _: Split, seed: Seed) -> Result<Source, LearnError> {
         match columns {
             ["graph", "diffusion", "corrupted graph", "corrupted diffusion"] => Ok(self.source(true, seed)),

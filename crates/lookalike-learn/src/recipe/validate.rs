@@ -265,10 +265,20 @@ fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
         "train.evaluate_every",
         format!("judges the run by a development part ({}), which is not given", DEVELOPMENT.join(", ")),
     )?;
+    let named = DEVELOPMENT.iter().find(|key| settings.value(key).is_some());
+    let lacking = match named {
+        Some(key) => {
+            format!("what the part of {key} finds best: say with train.evaluate_every how often it judges")
+        }
+        None => format!(
+            "what a development part finds best: give one ({}), and say with train.evaluate_every how often it judges",
+            DEVELOPMENT.join(", ")
+        ),
+    };
     require(
         train.keep != Some(Keep::Best) || train.evaluate_every.is_some(),
         "train.keep",
-        "`best` keeps what a development part finds best: name one, and say with train.evaluate_every how often it judges",
+        format!("`best` keeps {lacking}"),
     )?;
     check_oracle(recipe)?;
     let checked = checked(recipe, &choice.encoder)?;

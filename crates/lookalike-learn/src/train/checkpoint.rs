@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use lookalike_base::arrays::Arrays;
+use lookalike_base::foreign;
 use lookalike_base::tensors::{self, TensorFile};
 use lookalike_kernels::Scoring;
 use lookalike_kernels::map::Precision;
@@ -17,6 +18,8 @@ use crate::error::LearnError;
 
 /// How many checkpoints a run keeps that does not say.
 pub const KEPT: usize = 2;
+/// The folder of a run that holds them.
+pub const CHECKPOINTS: &str = "checkpoints";
 /// The metadata key under which the small state stands as JSON.
 const STATE: &str = "lookalike.state";
 
@@ -69,13 +72,13 @@ pub struct Checkpoints {
 impl Checkpoints {
     /// The checkpoints of a run folder.
     pub fn of_run(run: &Path) -> Self {
-        Self { folder: run.join("checkpoints") }
+        Self { folder: run.join(CHECKPOINTS) }
     }
 
     /// Writes a checkpoint and removes all but the last `kept`, of which it is one.
     ///
     /// # Errors
-    /// [`LearnError::Checkpoint`] where a tensor is not finite: such a state is never kept. [`LearnError::Io`] and
+    /// [`LearnError::Checkpoint`] where a tensor is not finite: such a state is never kept; and where another file stands there. [`LearnError::Io`] and
     /// [`LearnError::ArrayFile`] where the file cannot be written; older checkpoints are untouched then.
     pub fn save(&self, state: &State, arrays: Arrays, kept: usize) -> Result<PathBuf, LearnError> {
         let path = self.path(state.step);
@@ -87,6 +90,10 @@ impl Checkpoints {
                 path,
                 reason: format!("not written: `{name}` is not finite"),
             });
+        }
+        if let Some(what) = foreign_kind(&path) {
+            let reason = format!("not written: {what} stands there, which is no checkpoint; move it away");
+            return Err(LearnError::Checkpoint { path, reason });
         }
         std::fs::create_dir_all(&self.folder)
             .map_err(|source| LearnError::Io { path: self.folder.clone(), source })?;
@@ -105,7 +112,8 @@ impl Checkpoints {
         self.folder.join(format!("step-{step:09}.safetensors"))
     }
 
-    /// Removes all but the last `kept` up to `step`, the newest that is whole. A later one was torn, or the run would not stand there.
+    /// Removes all but the last `kept` up to `step`, the newest that is whole. A later one was torn, or the run would not stand there. What
+    /// is no checkpoint at all stays.
     ///
     /// # Errors
     /// [`LearnError::Io`] where one cannot be removed.
@@ -113,7 +121,8 @@ impl Checkpoints {
         let newest = self.path(step);
         let (later, earlier): (Vec<PathBuf>, Vec<PathBuf>) =
             self.list()?.into_iter().rev().partition(|other| *other > newest);
-        for old in later.into_iter().chain(earlier.into_iter().skip(kept.max(1))) {
+        let old = later.into_iter().chain(earlier.into_iter().skip(kept.max(1)));
+        for old in old.filter(|path| foreign_kind(path).is_none()) {
             std::fs::remove_file(&old).map_err(|source| LearnError::Io { path: old.clone(), source })?;
         }
         Ok(())
@@ -126,6 +135,10 @@ impl Checkpoints {
     pub fn newest(&self) -> Result<Option<(State, Arrays, Vec<String>)>, LearnError> {
         let mut problems = Vec::new();
         for path in self.list()?.iter().rev() {
+            if let Some(what) = foreign_kind(path) {
+                problems.push(format!("{} is {what} and no checkpoint; it is left alone", path.display()));
+                continue;
+            }
             match read(path) {
                 Ok((state, arrays)) => return Ok(Some((state, arrays, problems))),
                 Err(error) => problems.push(error.to_string()),
@@ -157,13 +170,28 @@ impl Checkpoints {
         for entry in entries {
             let path = entry.map_err(fail)?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if name.starts_with("step-") && name.ends_with(".safetensors") {
+            let step = name.strip_prefix("step-").and_then(|name| name.strip_suffix(".safetensors"));
+            if step.is_some_and(|step| step.len() >= 9 && step.bytes().all(|letter| letter.is_ascii_digit()))
+            {
                 paths.push(path);
             }
         }
         paths.sort();
         Ok(paths)
     }
+}
+
+/// What another program or a person has put where a checkpoint would be; `None` of checkpoints, torn ones too.
+fn foreign_kind(path: &Path) -> Option<&'static str> {
+    let Ok(found) = std::fs::metadata(path) else { return None };
+    if !found.is_file() {
+        return Some("no plain file");
+    }
+    foreign::kind_of(path)
+        .ok()
+        .flatten()
+        .filter(|kind| *kind != foreign::SAFETENSORS)
+        .map(|kind| if kind == "text" { "a text" } else { kind })
 }
 
 /// Reads one checkpoint.

@@ -12,6 +12,9 @@ use serde_json::{Map, Value};
 use super::tensorboard::TensorBoard;
 use crate::error::LearnError;
 
+/// The file of the events.
+pub const EVENTS: &str = "events.jsonl";
+
 /// The event files of a run.
 #[derive(Debug)]
 pub struct Events {
@@ -26,7 +29,7 @@ impl Events {
     /// # Errors
     /// [`LearnError::Io`] where a file cannot be read or written.
     pub fn open(run: &Path, keep: Option<u64>) -> Result<Self, LearnError> {
-        let path = run.join("events.jsonl");
+        let path = run.join(EVENTS);
         let fail = |source| LearnError::Io { path: path.clone(), source };
         let old = match (keep, std::fs::read_to_string(&path)) {
             (None, _) => String::new(),

@@ -57,7 +57,8 @@ impl Place {
     /// value says whether the run is finished and trained longer from here on.
     ///
     /// # Errors
-    /// [`LearnError::Checkpoint`] where it is damaged or of another version, [`LearnError::Recipe`] where it is of another run.
+    /// [`LearnError::Checkpoint`] where it is damaged or of another version, [`LearnError::Recipe`] where it is of another run,
+    /// or has made more steps than are asked for.
     pub(super) fn restore(
         method: &mut Box<dyn Method>,
         options: &mut TrainOptions,
@@ -94,6 +95,13 @@ impl Place {
             &strip(&arrays, "sampler."),
         )?;
         options.schedule = laid_anew(options.schedule, if longer { state.step } else { state.begins })?;
+        if let Some(most) = options.max_steps {
+            let reason = format!(
+                "ends the run after {most} steps, and it has made {} already; give at least as many, or none by --set train.max_steps=",
+                state.step
+            );
+            require(most >= state.step, "train.max_steps", reason)?;
+        }
         let mut warnings = [begun.warnings, problems].concat();
         let here = machine(options.precision, options.sampler.scoring);
         if !state.machine.is_empty() && state.machine != here {

@@ -3,13 +3,20 @@
 use std::path::Path;
 
 use lookalike_base::arrays::Arrays;
+use lookalike_base::lock;
 use lookalike_base::tensors::{self, TensorFile};
 use toml::Table;
 
-use super::checkpoint::{Checkpoints, State};
+use super::checkpoint::{CHECKPOINTS, Checkpoints, State};
+use super::development::BEST;
+use super::events::EVENTS;
+use super::tensorboard;
+use super::trainer::RECIPE;
+use crate::encoder::text::entry::TOKENIZER;
 use crate::error::LearnError;
 use crate::evaluate::Measured;
 use crate::method::Embedder;
+use crate::modality;
 
 /// The file of a finished run that holds the network, BatchNorm's statistics estimated anew.
 pub const MODEL: &str = "model.safetensors";
@@ -123,10 +130,11 @@ pub fn stage(run: &Path) -> Result<Stage, LearnError> {
 /// # Errors
 /// [`LearnError::Checkpoint`] where there is nothing, or nothing that is whole.
 pub(crate) fn find(run: &Path) -> Result<Found, LearnError> {
-    let model = read(run)?;
-    let (newest, mut problems) = match (Checkpoints::of_run(run).newest(), &model) {
-        (Err(LearnError::Checkpoint { reason, .. }), Some(_)) => (None, vec![reason]),
-        (newest, _) => (newest?, Vec::new()),
+    let (newest, model) = (Checkpoints::of_run(run).newest(), read(run));
+    let (newest, model, mut problems) = match (newest, model) {
+        (Err(LearnError::Checkpoint { reason, .. }), Ok(Some(model))) => (None, Some(model), vec![reason]),
+        (Ok(newest @ Some(_)), Err(error)) => (newest, None, vec![model_is_damaged(&error)]),
+        (newest, model) => (newest?, model?, Vec::new()),
     };
     let model_data = model.as_ref().and_then(|model| model.metadata.get(DATA).cloned());
     let Some((state, arrays, torn)) = newest else {
@@ -148,6 +156,35 @@ pub(crate) fn find(run: &Path) -> Result<Found, LearnError> {
     };
     Ok(Found { checkpoint, model, stage, step, data, problems })
 }
+
+/// What a user should know where the model of a run is damaged and a checkpoint is whole.
+pub fn model_is_damaged(error: &LearnError) -> String {
+    format!(
+        "{error}; the newest checkpoint stands in for it, and `lookalike train --resume` writes the model anew"
+    )
+}
+
+/// Whether a run keeps something at this path below its folder, now or later in its life.
+pub fn keeps(path: &Path) -> bool {
+    let mut parts = path.components();
+    let (Some(first), rest) = (parts.next(), parts.next()) else { return true };
+    let name = first.as_os_str();
+    name == CHECKPOINTS || rest.is_none() && OWN.iter().any(|own| name == *own)
+}
+
+/// The files that a run keeps, beside its checkpoints.
+const OWN: [&str; 10] = [
+    lock::FILE,
+    RECIPE,
+    EVENTS,
+    tensorboard::FILE,
+    MODEL,
+    BEST,
+    "evaluation.json",
+    modality::image::FILES,
+    modality::diffused::FILE,
+    TOKENIZER,
+];
 
 /// What tells the data of a run from others.
 fn data_of(state: &State) -> Option<String> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use crate::error::LearnError;
 
 /// The file's name; one run has one, rewritten from `events.jsonl` on resume.
-const FILE: &str = "events.out.tfevents.lookalike";
+pub(crate) const FILE: &str = "events.out.tfevents.lookalike";
 
 /// A TensorBoard file of scalars, open for writing.
 #[derive(Debug)]

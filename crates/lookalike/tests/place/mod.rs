@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -74,6 +75,22 @@ impl Place {
 pub fn ended(output: std::process::Output) -> Ended {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     Ended { status: output.status.code(), out: text(output.stdout), error: text(output.stderr) }
+}
+
+/// Every file below a folder with its bytes, and every link with what it points to.
+pub fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_symlink() {
+            found.insert(path.clone(), fs::read_link(path).unwrap().into_os_string().into_encoded_bytes());
+        } else if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.insert(path.clone(), fs::read(path).unwrap());
+        }
+    }
+    found
 }
 
 /// Waits until `holds`, for at most a minute.

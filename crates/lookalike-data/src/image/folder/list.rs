@@ -221,11 +221,12 @@ pub(super) fn problem(path: &Path) -> Option<String> {
         Ok(Kind::Folder | Kind::LinkToFolder) => Some("is a folder".to_owned()),
         Ok(Kind::Bad(reason)) => Some(reason),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Some("is not there".to_owned()),
-        Err(error) => Some(format!("cannot be read: {error}")),
+        Err(error) => Some(error.to_string()),
     }
 }
 
-pub(super) fn is_image(path: &Path) -> bool {
+/// Whether a file is an image by its name.
+pub fn is_image(path: &Path) -> bool {
     let extension = path.extension().and_then(OsStr::to_str).map(str::to_ascii_lowercase);
     extension.is_some_and(|extension| EXTENSIONS.contains(&extension.as_str()))
 }

@@ -25,6 +25,8 @@ use lookalike_base::progress::ProgressDisplay;
 use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 
+pub use list::is_image;
+
 /// Names of the folder to learn from, in lower case.
 const TRAIN_FOLDERS: [&str; 2] = ["train", "training"];
 
@@ -218,7 +220,7 @@ fn undecodable(files: &[PathBuf], display: &dyn ProgressDisplay) -> Vec<Option<S
         progress.advance(1);
         decoded.err().map(|error| match error {
             DataError::Decode { source, .. } => source.to_string(),
-            DataError::Io { source, .. } => format!("cannot be read: {source}"),
+            DataError::Io { source, .. } => source.to_string(),
             error => error.to_string(),
         })
     };

@@ -429,10 +429,23 @@ impl Making<'_> {
         ])
     }
 
+    /// That of the run, where one is open: its encoder knows tokens by the numbers that they have there.
     fn tokenizer(&self) -> Result<Tokenizer, LearnError> {
+        let Opening { run: own_data, encoder_of, .. } = self.opening;
+        if let Some(run) = encoder_of.filter(|run| run.join(TOKENIZER).exists()) {
+            return Ok(Tokenizer::open(run)?);
+        }
         let place = self.options.tokenizer.clone();
         if let Some(place) = place.or_else(|| self.folder.map(|folder| folder.weights.clone())) {
             return Ok(Tokenizer::open(&place)?);
+        }
+        if let (None, Some(run)) = (own_data, encoder_of) {
+            let reason = format!(
+                "is that of the run's own texts, which {} does not keep any more ({TOKENIZER}); one of other texts has other numbers. \
+                 `lookalike train --resume` with the run's own texts writes it again",
+                run.display()
+            );
+            return Err(refuse("text.vocabulary", reason));
         }
         let size = self.options.vocabulary.unwrap_or(8192);
         let progress = self.opening.display.start(size as u64, "making a vocabulary");
