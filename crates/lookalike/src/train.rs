@@ -239,22 +239,22 @@ impl Drop for TemporaryFolder {
 }
 
 /// Whether the model of `run`, and the scores where training ends with any, are those of this step, its last.
-fn results_stand(experiment: &Experiment, run: &Path, step: u64) -> Result<bool, Failure> {
+fn results_stand(experiment: &Experiment, run: &Path, step: u64) -> bool {
     // Files of a time when these did not say their step are those of the end: going on took them away.
     let own = model_step(run).unwrap_or_else(|error| {
         warn(&[model_is_damaged(&error)]);
         None
     });
     if !own.is_some_and(|own| own == step || own == 0) {
-        return Ok(false);
+        return false;
     }
     if !experiment.evaluates_after_training() {
-        return Ok(true);
+        return true;
     }
     let scores = std::fs::read_to_string(run.join(EVALUATION)).unwrap_or_default();
     let scores: Option<serde_json::Value> = serde_json::from_str(&scores).ok();
     let own = scores.map(|scores| scores.get(STEP).and_then(serde_json::Value::as_u64).unwrap_or(step));
-    Ok(own == Some(step))
+    own == Some(step)
 }
 
 fn train(
@@ -302,7 +302,7 @@ fn train(
     let go_on = format!("go on with `lookalike train --resume {}`", run.display());
     match outcome.map_err(|error| experiment.named(error))? {
         Outcome::Interrupted => return Err(Failure::Interrupted(go_on)),
-        Outcome::AlreadyFinished if results_stand(experiment, run, trainer.step())? => {
+        Outcome::AlreadyFinished if results_stand(experiment, run, trainer.step()) => {
             let (run, steps) = (run.display(), trainer.step());
             return say(format_args!("{run} has made all its {steps} steps; nothing is left to do"));
         }

@@ -107,12 +107,13 @@ fn no_result_is_written_over_data_a_run_or_a_file_of_another_kind() {
 #[test]
 fn a_list_or_a_graph_that_is_read_is_no_place_for_the_names_of_rows() {
     let place = Place::new();
-    let lines: String = (0..IMAGES)
+    let lines: Vec<String> = (0..IMAGES)
         .map(|index| {
             let class = ["dark", "light"][index as usize % 2];
             format!("photos/{class}/{index:02}.png,{class}\n")
         })
         .collect();
+    let lines = lines.concat();
     place.write("photos.csv", &format!("path,label\n{lines}"));
     let of_list = ["train", "photos.toml", "--data-root", "photos.csv", "--out", "listed"];
     place.succeed(&[&of_list[..], &["--set", "train.max_steps=6"]].concat());
@@ -122,7 +123,8 @@ fn a_list_or_a_graph_that_is_read_is_no_place_for_the_names_of_rows() {
         "photos.csv cannot be written: it is what is read",
     );
 
-    let edges: String = (0..40).map(|node| format!("{node},{}\n", (node + 1) % 40)).collect();
+    let edges: Vec<String> = (0..40).map(|node| format!("{node},{}\n", (node + 1) % 40)).collect();
+    let edges = edges.concat();
     place.write("ring/edges.csv", &edges);
     let features: Vec<f32> = (0..160).map(|value| (value % 7) as f32).collect();
     let features = lookalike_base::Matrix::new(features, 4).unwrap();
