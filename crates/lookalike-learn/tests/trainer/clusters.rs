@@ -9,7 +9,7 @@ use lookalike_learn::head::{ClusterHead, HeadNorm, Projection, ProjectionOptions
 use lookalike_learn::input::Batch;
 use lookalike_learn::loss::InfoNce;
 use lookalike_learn::method::contrastive_clustering::{CLUSTERS, Columns};
-use lookalike_learn::method::{ContrastiveClustering, Embedder, Method, Network};
+use lookalike_learn::method::{ContrastiveClustering, Embedder, Network};
 use lookalike_learn::module::Pass;
 use lookalike_learn::negatives::Contrast;
 use lookalike_metrics::clustering_scores;
@@ -72,6 +72,5 @@ fn accuracy(pure: bool, columns: Columns) -> f64 {
 fn columns_contrasted_in_batches_of_one_class_split_it_over_all_clusters() {
     let uniform = accuracy(false, Columns::OfAll);
     let pure = accuracy(true, Columns::OfAll);
-    println!("uniform {uniform}, of one class {pure}");
     assert!(uniform > 0.9 && pure < uniform - 0.3, "uniform {uniform}, of one class {pure}");
 }
