@@ -11,7 +11,7 @@ use std::path::Path;
 
 use lookalike_base::lock::FolderLock;
 use lookalike_base::npy;
-use place::{Ended, IMAGES, Place, contents, has_checkpoint, wait};
+use place::{Ended, IMAGES, Place, contents, wait};
 use serde_json::Value;
 
 impl Place {
@@ -222,28 +222,32 @@ fn vectors_and_their_lines_appear_together_or_not_at_all() {
 
 #[test]
 fn fewer_steps_than_a_run_has_made_are_refused() {
-    let place = Place::trained();
+    let place = Place::new();
+    place.succeed(&["train", "photos.toml", "--out", "run", "--set", "train.max_steps=8"]);
     let resume = |steps: &str| ["train", "--resume", "run", "--set", steps].map(str::to_owned);
     let refused = |steps: &str, made: &str| {
         let line = resume(steps);
         place.refused(&line.each_ref().map(String::as_str), 2, made);
     };
-    refused("train.max_steps=4", "train.max_steps: ends the run after 4 steps, and it has made 6 already");
-    let same = place.succeed(&["train", "--resume", "run", "--set", "train.max_steps=6"]);
-    assert!(same.contains("all its 6 steps"), "{same}");
-    let long = ["train", "--resume", "run", "--set", "train.max_steps=8"];
+    refused("train.max_steps=7", "train.max_steps: ends the run after 7 steps, and it has made 8 already");
+    let same = place.succeed(&["train", "--resume", "run", "--set", "train.max_steps=8"]);
+    assert!(same.contains("all its 8 steps"), "{same}");
+    let long = ["train", "--resume", "run", "--set", "train.max_steps=9"];
     place.succeed(&long);
     // An unfinished one.
     let mut child = place
         .command(&["train", "photos.toml", "--out", "killed", "--set", "train.epochs=100000"])
         .spawn()
         .unwrap();
-    wait(&mut child, || has_checkpoint(&place.path("killed")));
+    wait(&mut child, || {
+        let entries = fs::read_dir(place.path("killed/checkpoints"));
+        entries.is_ok_and(|found| found.flatten().any(|entry| entry.file_name() > *"step-000000009"))
+    });
     child.kill().unwrap();
     child.wait().unwrap();
     fs::remove_file(place.path("killed/.lock")).unwrap();
-    let killed = ["train", "--resume", "killed", "--set", "train.max_steps=1"];
-    place.refused(&killed, 2, "train.max_steps: ends the run after 1 steps");
+    let killed = ["train", "--resume", "killed", "--set", "train.max_steps=7"];
+    place.refused(&killed, 2, "train.max_steps: ends the run after 7 steps");
 }
 
 #[test]
