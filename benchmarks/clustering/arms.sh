@@ -27,6 +27,8 @@ arm() {
     mochi) printf '%s\n' "${moco[@]}" --set 'negatives.mixing={ hardest = 256, between = 256, with_query = 32, warm_up = 0.05 }' ;;
     split) printf '%s\n' "${split[@]}" ;;
     everywhere) printf '%s\n' "${look_alikes[@]}" ;;
+    # At this length the head is sure of nobody at 0.99: then nothing is left out, to the bit.
+    oracle-head) printf '%s\n' "${split[@]}" --set 'train.oracle={ kind = "head", confidence = 0.5 }' ;;
     oracle-*) printf '%s\n' "${split[@]}" --set "train.oracle={ kind = \"${1#oracle-}\" }" ;;
   esac
 }

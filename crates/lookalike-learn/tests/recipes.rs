@@ -195,7 +195,7 @@ fn impossible_inert_and_self_defeating_settings_are_refused_by_key() {
         ),
         (
             &["train.oracle={ clusters = 3 }", "loss.kind=alignment", "sampler.kind=uniform"],
-            "train.oracle: is heeded by nobody",
+            "train.oracle: changes nothing",
         ),
         (&["train.oracle={ clusters = 3, begins = 1.5 }"], "train.oracle.begins"),
         (&["train.oracle={ cluster = 3 }"], "did you mean `clusters`?"),

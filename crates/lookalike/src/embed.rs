@@ -77,6 +77,8 @@ enum Layer {
     Representation,
     /// What the projection head makes of it
     Projection,
+    /// How likely a row is of each cluster, of a run with a cluster head
+    Clusters,
 }
 
 pub(crate) fn run(
@@ -97,8 +99,7 @@ pub(crate) fn run(
         )));
     }
     let (out, names) = (&arguments.out, arguments.out.with_extension("csv"));
-    let mut options = arguments.options.clone();
-    options.settings.extend(arguments.data.iter().map(|name| format!("data.name={name}")));
+    let options = arguments.options.clone().on(arguments.data.as_deref());
     let recipe = options.run_recipe(&arguments.run, registry)?;
     Sources::of(&recipe).check(&[(out, Kind::Matrix), (&names, Kind::Table)])?;
     let experiment = options.open_run(&arguments.run, recipe, registry, cancellation)?;
@@ -113,6 +114,11 @@ pub(crate) fn run(
     let rows = match arguments.layer {
         None | Some(Layer::Representation) => embedded.representation,
         Some(Layer::Projection) => embedded.projection,
+        Some(Layer::Clusters) => network.assign(&embedded.representation)?.ok_or_else(|| {
+            Failure::usage(
+                "--layer clusters: the run has no cluster head, as `contrastive-clustering` has".to_owned(),
+            )
+        })?,
     };
     let left_out = experiment.data().left_out(split);
     let kept: Vec<usize> =

@@ -109,8 +109,7 @@ pub(crate) fn run(
             arguments.run.display()
         )));
     }
-    let mut options = arguments.options.clone();
-    options.settings.extend(arguments.data.data.iter().map(|name| format!("data.name={name}")));
+    let options = arguments.options.clone().on(arguments.data.data.as_deref());
     let recipe = options.run_recipe(&arguments.run, registry)?;
     let experiment = options.open_run(&arguments.run, recipe, registry, cancellation)?;
     let recipe = experiment.recipe();

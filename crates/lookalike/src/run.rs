@@ -54,6 +54,17 @@ impl RunOptions {
         recipe.validate(registry)
     }
 
+    /// The same on other data, where these are named: their classes and parts are their own.
+    #[must_use]
+    pub(crate) fn on(mut self, data: Option<&str>) -> Self {
+        const OWN: [&str; 3] = ["data.classes=", "data.together=", "data.unlabelled="];
+        if let Some(name) = data {
+            self.settings.splice(0..0, OWN.map(str::to_owned));
+            self.settings.push(format!("data.name={name}"));
+        }
+        self
+    }
+
     /// The recipe of a run folder.
     pub(crate) fn run_recipe(&self, run: &Path, registry: &Registry) -> Result<ValidRecipe, Failure> {
         let path = run.join(RECIPE);

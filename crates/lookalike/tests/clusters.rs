@@ -55,14 +55,19 @@ fn a_run_ends_with_clusters_of_the_head_beside_those_of_k_means_on_every_arm() {
     // By their brightness the classes lie apart.
     assert_eq!(found["kmeans_accuracy_pixels"], 1.0);
     assert_eq!((&found["kmeans_clusters"], &found["head_clusters"]), (&2.into(), &2.into()));
-    let rows: Vec<&str> = ended.out.lines().filter(|line| line.starts_with("clusters of ")).collect();
-    assert_eq!(rows.len(), 12, "{}", ended.out);
+    let rows: Vec<&str> =
+        ended.out.lines().filter(|line| line.starts_with("accuracy, NMI, ARI of ")).collect();
+    assert_eq!(rows.len(), 10, "{}", ended.out);
+    place.succeed(&["embed", "run", "--layer", "clusters", "--out", "clusters.npy"]);
+    assert_eq!(place.shape("clusters.npy"), (30, 2));
     // Of a method without a cluster head training ends without; asked for, k-means is there.
     place.succeed(&["train", "photos.toml", "--out", "other", "--set", "data.test_share=0.25"]);
     assert!(evaluation(&place, "other")["kmeans_accuracy"].is_null());
     place.succeed(&["evaluate", "other"]);
     let other = evaluation(&place, "other");
     assert!(other["kmeans_accuracy"].is_number() && other["head_accuracy"].is_null(), "{other}");
+    let none = place.run(&["embed", "other", "--layer", "clusters", "--out", "none.npy"]);
+    assert!(none.status == Some(2) && none.error.contains("the run has no cluster head"), "{}", none.error);
 }
 
 #[test]
@@ -95,6 +100,10 @@ fn some_classes_all_images_together_and_those_without_a_label_apart() {
     place.succeed(&train("chosen", &["data.classes=[\"light\"]", "sampler.batch_size=10", "train.epochs=1"]));
     let few = place.run(&["embed", "chosen", "--out", "chosen.npy"]);
     assert_eq!((few.status, place.shape("chosen.npy").0), (Some(0), IMAGES as usize / 2), "{}", few.error);
+    // Other data have classes of their own.
+    let glyphs = ["evaluate", "chosen", "--data", "glyphs", "--no-probe", "--beside", "nothing"];
+    let other = place.run(&glyphs);
+    assert_eq!(other.status, Some(0), "{}", other.error);
 
     let together = place.run(&train("together", &["data.test_share=0.25", "data.together=true"]));
     assert!(together.error.contains("40 instances"), "{}", together.error);
@@ -121,6 +130,44 @@ fn some_classes_all_images_together_and_those_without_a_label_apart() {
     let columns =
         events.filter(|event| event["kind"] == "diagnostics").map(|event| event["clusters"].is_number());
     assert_eq!(columns.collect::<Vec<bool>>(), [false, false, true, true, false, false, true, true]);
+}
+
+#[test]
+fn without_a_label_the_head_is_looked_at_all_the_same() {
+    let place = Place::new();
+    let lines: Vec<String> = (0..IMAGES)
+        .map(|index| format!("photos/{}/{index:02}.png", ["dark", "light"][index as usize % 2]))
+        .collect();
+    fs::write(place.path("list.txt"), lines.join("\n")).unwrap();
+    let out = place.succeed(&train("run", &["data.root=list.txt", "train.epochs=1"]));
+    assert!(out.contains("clusters of the head in use"), "{out}");
+    let found = evaluation(&place, "run");
+    assert!(found["head_clusters_used"].is_number() && found["head_accuracy"].is_null(), "{found}");
+}
+
+#[test]
+fn an_oracle_that_nobody_would_hear_of_is_refused_or_told() {
+    let place = Place::new();
+    let with = |oracle: &str, more: &[&str]| {
+        let oracle = format!("train.oracle={oracle}");
+        let mut arguments = vec!["train", "photos.toml", "--out", "run", "--set", &oracle];
+        more.iter().for_each(|setting| arguments.extend(["--set", *setting]));
+        place.run(&arguments)
+    };
+    let many = with("{ clusters = 41 }", &[]);
+    assert!(many.error.contains("train.oracle.clusters: must be at most 40"), "{}", many.error);
+    // Uniform batches are looked at when an epoch begins, and the second one is the last.
+    let late = with("{ clusters = 2, begins = 0.6 }", &["sampler.kind=uniform"]);
+    assert!(
+        late.status == Some(2) && late.error.contains("before the oracle begins with step"),
+        "{}",
+        late.error
+    );
+    let avoid = with("{ clusters = 2, avoid = \"members\" }", &["sampler.kind=uniform"]);
+    assert!(avoid.error.contains("train.oracle.avoid: says what walks avoid"), "{}", avoid.error);
+    let head = "train.oracle={ kind = \"head\" }";
+    let unsure = place.run(&train("unsure", &["sampler.kind=walk", "train.epochs=4", head]));
+    assert!(unsure.error.contains("warning: the oracle knows the class of no instance"), "{}", unsure.error);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use lookalike_metrics::{ClusteringScores, KmeansOptions, MetricError, clustering
 
 use super::{Figure, Score, ScoreEntry, Subject};
 use crate::error::LearnError;
+use crate::method::contrastive_clustering::likeliest;
 use crate::modality::{ArmKind, Labels, ReadRows};
 use crate::options::{Options, Range, SOME, Value};
 
@@ -24,13 +25,15 @@ crate::options! {
 }
 
 const ARMS: &[ArmKind] = &[ArmKind::Raw, ArmKind::Untrained, ArmKind::Trained, ArmKind::Best];
+/// Texts have no rows without an encoder.
+const OF_TEXTS: &[ArmKind] = &[ArmKind::Untrained, ArmKind::Trained, ArmKind::Best];
 
 /// Clusters in a registry.
 pub const ENTRY: ScoreEntry = ScoreEntry {
     kind: "clustering",
     about: "score of clusters",
     keys: ClusterOptions::KEYS,
-    modalities: &[("image", ARMS), ("graph", ARMS), ("text", ARMS), ("node", ARMS)],
+    modalities: &[("image", ARMS), ("graph", ARMS), ("text", OF_TEXTS), ("node", ARMS)],
     circumstances: &["kmeans_clusters", "kmeans_sample", "head_clusters"],
     ends_training: false,
     measure,
@@ -42,44 +45,56 @@ const MOST_VALUES: usize = 1 << 25;
 
 fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
     let ClusterOptions { clusters, kmeans_restarts: restarts } = subject.settings.read("evaluate")?;
-    let Some(parts) = parts(subject)? else { return Ok(Vec::new()) };
-    let assigned = subject.assigned(parts.iter().map(|part| &part.rows))?;
-    let head = assigned.as_ref().map(|assigned| assigned[0].columns());
-    let classes = parts.iter().map(|part| part.labels.classes).max().unwrap_or(0);
-    let clusters = clusters.or(head).unwrap_or(classes);
+    let parts = parts(subject)?;
     let mut figures = Vec::new();
-    let options = KmeansOptions { restarts, seed: subject.seed, ..KmeansOptions::new(clusters) };
-    match fitted(subject, &parts, &options)? {
-        Err(error) => {
-            let score = Score::of(Err(error))?;
-            let title = subject.title("clusters of k-means");
-            figures.push(Figure::new(subject.key("kmeans_accuracy"), &score, title, score.share())?);
-        }
-        Ok(found) => {
-            for (part, found) in parts.iter().zip(&found) {
-                figures.extend(part.scored(subject, ("kmeans", &format!("k-means, {clusters}")), found)?);
+    if let Some(classes) = parts.iter().map(|part| part.labels.classes).max() {
+        let own = subject.settings.integer("method.clusters").map(|clusters| clusters as usize);
+        let clusters = clusters.or(own).unwrap_or(classes);
+        let options = KmeansOptions { restarts, seed: subject.seed, ..KmeansOptions::new(clusters) };
+        figures.extend(of_kmeans(subject, &parts, &options)?);
+        if subject.arm.kind == ArmKind::Trained {
+            figures.push(Figure::hidden("kmeans_clusters", &clusters)?);
+            if clusters < classes {
+                let note = format!(
+                    "{classes} classes cannot all have a cluster of their own among {clusters}: some are wrong whatever is found"
+                );
+                figures.push(Figure::shown("note", note));
             }
         }
     }
-    if let (Some(assigned), Some(head)) = (&assigned, head) {
-        for (part, assigned) in parts.iter().zip(assigned) {
-            figures.extend(part.scored(
-                subject,
-                ("head", &format!("the head, {head}")),
-                &likeliest(assigned),
-            )?);
+    // Of data without labels the head can be looked at, and no more.
+    if let Some(assigned) = subject.assigned(parts.iter().map(|part| &part.rows))? {
+        for (part, assigned) in parts.iter().zip(&assigned) {
+            let by = format!("the head ({} clusters)", assigned.columns());
+            figures.extend(part.scored(subject, ("head", &by), &likeliest_of(assigned))?);
         }
-        figures.extend(shares(subject, &assigned[0])?);
-        figures.push(Figure::hidden(subject.key("head_clusters"), &head)?);
     }
-    if subject.arm.kind == ArmKind::Trained {
-        figures.push(Figure::hidden("kmeans_clusters", &clusters)?);
-        if clusters < classes {
-            let note = format!(
-                "{classes} classes cannot all have a cluster of their own among {clusters}: some are wrong whatever is found"
-            );
-            figures.push(Figure::shown("note", note));
+    if let Some(assigned) = subject.assigned(subject.rows.first().into_iter())?.and_then(|mut all| all.pop())
+    {
+        figures.extend(shares(subject, &assigned)?);
+        figures.push(Figure::hidden(subject.key("head_clusters"), &assigned.columns())?);
+    }
+    Ok(figures)
+}
+
+/// The scores of k-means on every part.
+fn of_kmeans(
+    subject: &Subject<'_>,
+    parts: &[Clustered],
+    options: &KmeansOptions,
+) -> Result<Vec<Figure>, LearnError> {
+    let by = format!("k-means ({} clusters)", options.clusters);
+    let found = match fitted(subject, parts, options)? {
+        Ok(found) => found,
+        Err(error) => {
+            let score = Score::of(Err(error))?;
+            let title = subject.title(&by);
+            return Ok(vec![Figure::new(subject.key("kmeans_accuracy"), &score, title, score.share())?]);
         }
+    };
+    let mut figures = Vec::new();
+    for (part, found) in parts.iter().zip(&found) {
+        figures.extend(part.scored(subject, ("kmeans", &by), found)?);
     }
     Ok(figures)
 }
@@ -119,7 +134,7 @@ impl Clustered {
         clusters: &[u32],
     ) -> Result<Vec<Figure>, LearnError> {
         let key = |score: &str| subject.key(&format!("{name}_{score}{}", self.suffix));
-        let title = subject.title(&format!("clusters of {by}, on {}: accuracy, NMI, ARI", self.about));
+        let title = subject.title(&format!("accuracy, NMI, ARI of {by}, {}", self.about));
         let scores = match clustering_scores(&self.labels.labels, clusters) {
             Ok(scores) => scores,
             Err(error) => {
@@ -137,27 +152,27 @@ impl Clustered {
     }
 }
 
-/// The parts that have labels, the one to learn from first; `None` where none has any.
-fn parts(subject: &Subject<'_>) -> Result<Option<Vec<Clustered>>, LearnError> {
+/// The parts that have labels, the one to learn from first; none where that has none.
+fn parts(subject: &Subject<'_>) -> Result<Vec<Clustered>, LearnError> {
     let modality = subject.modality();
     let mut parts = Vec::new();
     for (place, split) in modality.parts().iter().enumerate() {
         let labels = modality.labels(*split);
         if labels.known().is_empty() || (place > 0 && modality.tests_what_it_learns()) {
             if place == 0 {
-                return Ok(None);
+                return Ok(parts);
             }
             continue;
         }
         let (suffix, what) = match place {
-            0 => ("", "what is learned from"),
-            _ => ("_test", "the rest"),
+            0 => ("", "training instances"),
+            _ => ("_test", "test instances"),
         };
         let (rows, labels, drawn) = rows(subject, place, *split, labels)?;
         let about = drawn.map_or_else(|| what.to_owned(), |drawn| format!("{drawn} of {what}"));
         parts.push(Clustered { suffix, about, rows, labels });
     }
-    Ok(Some(parts))
+    Ok(parts)
 }
 
 /// The rows of a part and their labels, and how many were drawn where they are too many.
@@ -189,19 +204,15 @@ fn most_rows(subject: &Subject<'_>, read: &dyn ReadRows, split: Split) -> Result
 }
 
 /// The likeliest cluster of each row, the first of several.
-fn likeliest(assigned: &Matrix) -> Vec<u32> {
-    let likeliest = |row: &[f32]| {
-        let best = (0..row.len()).reduce(|best, column| if row[column] > row[best] { column } else { best });
-        best.unwrap_or(0) as u32
-    };
-    (0..assigned.len()).map(|row| likeliest(assigned.row(row))).collect()
+fn likeliest_of(assigned: &Matrix) -> Vec<u32> {
+    (0..assigned.len()).map(|row| likeliest(assigned.row(row)) as u32).collect()
 }
 
 /// How many clusters are in use, and how sure the head is.
 fn shares(subject: &Subject<'_>, assigned: &Matrix) -> Result<Vec<Figure>, LearnError> {
     let rows = Rows::len(&assigned.rows()).max(1) as f64;
     let mut counts = vec![0_usize; assigned.columns()];
-    for cluster in likeliest(assigned) {
+    for cluster in likeliest_of(assigned) {
         counts[cluster as usize] += 1;
     }
     let used = counts.iter().filter(|count| **count > 0).count();

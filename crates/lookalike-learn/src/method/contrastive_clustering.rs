@@ -44,8 +44,8 @@ crate::options! {
         clusters: usize = Value::Integer(10), Range::Integer { least: 2, most: 65_536 };
         /// τ of the contrast of columns; the paper: 1.
         cluster_temperature: f32 = Value::Number(1.0), POSITIVE;
-        /// In which batches columns are contrasted: `all`, as published; `uniform`, those of uniform epochs alone (`sampler.uniform_epochs`,
-        /// `sampler.uniform_every`), so that others can be of look-alikes; `labelled`, those whose instances all have a label, which is not
+        /// In which batches columns are contrasted: `all`, as published; `uniform`, those of uniform epochs alone, which
+        /// `sampler.uniform_every` sets among the others, so that these can be of look-alikes; `labelled`, those whose instances all have a label, which is not
         /// looked at: the two passes over STL-10, with `data.unlabelled = "apart"`.
         columns: String = Value::Text("all"), Range::OneOf(COLUMNS);
         /// The projection head of the rows.
@@ -90,16 +90,25 @@ fn check_data(checked: &Checked<'_>, instances: usize) -> Result<(), LearnError>
     require(clusters <= instances, "method.clusters", reason)
 }
 
-/// A warning where clusters are likely to be missing from a batch.
-fn advise(checked: &Checked<'_>) -> Option<String> {
-    let ClusteringOptions { clusters, .. } = checked.settings.read("method").ok()?;
+/// What makes columns worse than they could be: too few rows a cluster, or labelled instances amid others.
+fn advise(checked: &Checked<'_>) -> Vec<String> {
+    let Ok(ClusteringOptions { clusters, columns, .. }) = checked.settings.read("method") else {
+        return Vec::new();
+    };
     let (batch, asked) = (checked.batch_size, ROWS_A_CLUSTER * clusters);
-    (batch < asked).then(|| {
+    let few = (batch < asked).then(|| {
         format!(
             "a batch of {batch} has fewer than {ROWS_A_CLUSTER} instances for each of {clusters} clusters, so that clusters are missing from \
              batches and their columns are noise; take sampler.batch_size = {asked} or more, or fewer clusters"
         )
-    })
+    });
+    let mixed = columns == "labelled" && checked.settings.text("data.unlabelled") != Some("apart");
+    let mixed = mixed.then(|| {
+        "columns are contrasted in batches whose instances all have a label, and where others are mixed in there may be none; \
+         data.unlabelled = \"apart\" gives these batches of their own"
+            .to_owned()
+    });
+    few.into_iter().chain(mixed).collect()
 }
 
 fn network(building: &Building<'_>, options: &ClusteringOptions) -> Result<Network, LearnError> {
@@ -232,11 +241,23 @@ impl Method for ContrastiveClustering {
     }
 }
 
-/// e^H of the mean assignment: as many clusters of equal size would have its entropy.
+/// e^H of the shares of rows that have a cluster as their likeliest: as many clusters of equal size would have its entropy.
 fn in_use(assignments: Tensor<2>) -> f64 {
     let clusters = assignments.dims()[1];
-    let gap: f32 = entropy_gap(assignments.inner()).into_scalar();
-    (clusters as f64) / f64::from(gap).exp()
+    let mut counts = vec![0.0_f64; clusters];
+    let values = to_host(assignments.inner());
+    for row in values.chunks_exact(clusters) {
+        counts[likeliest(row)] += 1.0;
+    }
+    let all: f64 = counts.iter().sum();
+    let entropy: f64 =
+        counts.iter().filter(|count| **count > 0.0).map(|count| -count / all * (count / all).ln()).sum();
+    entropy.exp()
+}
+
+/// The likeliest cluster of a row, the first of several.
+pub(crate) fn likeliest(row: &[f32]) -> usize {
+    (0..row.len()).reduce(|best, other| if row[other] > row[best] { other } else { best }).unwrap_or(0)
 }
 
 /// The mean of each row's largest probability.

@@ -55,7 +55,7 @@ pub struct MethodEntry {
     /// Checks what needs the number of instances.
     pub check_data: fn(&Checked<'_>, usize) -> Result<(), LearnError>,
     /// What a user should know of a recipe that is possible, once its batches are settled.
-    pub advise: fn(&Checked<'_>) -> Option<String>,
+    pub advise: fn(&Checked<'_>) -> Vec<String>,
     /// The method before its first step.
     pub build: fn(&Building<'_>) -> Result<Box<dyn Method>, LearnError>,
     /// What is kept of it, before the first step: no queue, no bank.
@@ -89,7 +89,7 @@ impl MethodEntry {
         in_batch: |checked| checked.batch_size.saturating_sub(1),
         check: |_| Ok(()),
         check_data: |_, _| Ok(()),
-        advise: |_| None,
+        advise: |_| Vec::new(),
         build: |_| Err(refuse("method.kind", "this method cannot be built")),
         kept: |building| Ok(Box::new(building.network("encoder", "projection")?)),
     };

@@ -89,6 +89,7 @@ impl Contrast {
             comparisons.iter().map(|comparison| self.similarities(comparison)).collect();
         let joined = Similarities::joined(&all);
         let first = &comparisons[0];
+        self.tell_cost(first, &all[0], observer);
         observer.compared(&Compared {
             query: &first.query,
             positive: &first.positive,

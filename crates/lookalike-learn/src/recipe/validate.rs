@@ -315,7 +315,7 @@ fn check_oracle(recipe: &ValidRecipe) -> Result<(), LearnError> {
     require(
         !settings.is_set("negatives.oracle"),
         place,
-        "and negatives.oracle both say whom the loss leaves out; leave one of them out",
+        "stands beside negatives.oracle, and both say whom the loss leaves out; leave one of them out",
     )?;
     require(
         options.kind != OracleKind::Kmeans || clusters > 0,
@@ -341,9 +341,14 @@ fn check_oracle(recipe: &ValidRecipe) -> Result<(), LearnError> {
         walks || known.is_some(),
         place,
         format!(
-            "is heeded by nobody: batches are uniform, and loss `{}` has no softmax over negatives",
+            "changes nothing: batches are uniform, and loss `{}` has no softmax over negatives",
             choice.loss.kind
         ),
+    )?;
+    require(
+        walks || options.avoid == OracleOptions::default().avoid,
+        "train.oracle.avoid",
+        "says what walks avoid, and no walk heeds the oracle; leave it out",
     )?;
     let own = ("confidence", options.confidence != OracleOptions::default().confidence, OracleKind::Head);
     let found = ("clusters", options.clusters.is_some(), OracleKind::Kmeans);
@@ -384,6 +389,12 @@ pub(super) fn check_with_data(
             return Err(labels_needed(place));
         }
     }
+    let clusters = recipe.oracle().filter(|oracle| oracle.options.kind == OracleKind::Kmeans);
+    require(
+        clusters.is_none_or(|oracle| oracle.clusters <= instances),
+        "train.oracle.clusters",
+        format!("must be at most {instances}, the number of instances"),
+    )?;
     check_length(recipe, instances, steps)?;
     let mixing: Option<MixingOptions> = settings.parse("negatives.mixing")?;
     require(
@@ -419,6 +430,14 @@ fn check_length(recipe: &ValidRecipe, instances: usize, steps: u64) -> Result<()
         let kind = settings.text("sampler.kind").unwrap_or_default();
         let what = format!("batches of look-alikes (sampler.kind = \"{kind}\") begin");
         return late("sampler.uniform_epochs", &what, uniform / train.accumulate);
+    }
+    if let Some(setup) = recipe.oracle() {
+        // In uniform batches it looks at the beginning of an epoch.
+        let made = (setup.options.begins * steps as f64).ceil() as u64 * train.accumulate;
+        let begins = if setup.walks { made } else { made.div_ceil(batches) * batches } / train.accumulate;
+        if begins >= last {
+            return late("train.oracle.begins", "the oracle begins", begins);
+        }
     }
     let mixing: Option<MixingOptions> = settings.parse("negatives.mixing")?;
     let begins = mixing.map(|mixing| (mixing.warm_up * steps as f64).ceil() as u64);

@@ -18,7 +18,7 @@ use crate::engine::to_host;
 use crate::error::LearnError;
 use crate::method::{Method, Outputs};
 use crate::negatives::Known;
-use crate::options::{Range, SHARE, Value};
+use crate::options::{FRACTION, Range, Value};
 
 /// Whose classes an oracle knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -57,9 +57,9 @@ crate::options! {
         /// Clusters of `kmeans`.
         clusters: Option<usize> = Value::Absent("`method.clusters`"), Range::Integer { least: 2, most: 65_536 };
         /// Share of the run that passes before it is heeded: early clusters are wrong.
-        begins: f64 = Value::Number(1.0 / 3.0), SHARE;
-        /// Probability from which on the head is sure of a cluster; SCAN, TCL: 0.99. Instances it is not sure of have no class.
-        confidence: f32 = Value::Number(0.99), SHARE;
+        begins: f64 = Value::Number(1.0 / 3.0), FRACTION;
+        /// Probability above which the head is sure of a cluster; SCAN, TCL: 0.99. Instances it is not sure of have no class.
+        confidence: f32 = Value::Number(0.99), FRACTION;
         /// What walks avoid. `edges`: edges within a class are not walked; `members`: instances of the class of the walk's start are not
         /// collected, those of another class may be several.
         avoid: Avoid = Value::Text("edges"), Range::OneOf(&["edges", "members"]);
@@ -110,6 +110,14 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// What a user should know where nobody has a class.
+    pub(super) fn warning(&self) -> Option<String> {
+        (self.classes == 0).then(|| {
+            "the oracle knows the class of no instance, so nobody is left out; with `head` a lower train.oracle.confidence makes it sure of some"
+                .to_owned()
+        })
+    }
+
     /// In one line.
     pub(super) fn line(&self) -> String {
         let share = |share: f64| format!("{:.1} %", 100.0 * share);
@@ -137,6 +145,11 @@ impl Oracle {
     pub(super) fn of_walks(&self) -> Option<lookalike_sampling::Oracle> {
         let labels = self.classes.clone().filter(|_| self.setup.walks)?;
         Some(lookalike_sampling::Oracle { labels, avoid: self.setup.options.avoid })
+    }
+
+    /// Whether it has begun.
+    pub(super) fn has_begun(&self) -> bool {
+        self.classes.is_some()
     }
 
     /// Whether it needs embeddings that the sampler does not keep.
@@ -298,7 +311,10 @@ struct Agreement {
 impl Agreement {
     fn of(classes: &[u32], labels: &[u32]) -> Self {
         let pairs = |counts: HashMap<(u32, u32), u64>| -> f64 {
-            counts.values().map(|count| (*count as f64) * (*count as f64 - 1.0) / 2.0).sum()
+            counts
+                .values()
+                .map(|count| (*count as f64) * (*count as f64 - 1.0) / 2.0)
+                .fold(0.0, |sum, pairs| sum + pairs)
         };
         let count = |key: &dyn Fn(u32, u32) -> Option<(u32, u32)>| {
             let mut counts: HashMap<(u32, u32), u64> = HashMap::new();

@@ -349,7 +349,13 @@ impl Trainer {
         }
         while self.step < self.last_step() {
             let epoch = self.sampler.epoch();
-            let mut loader = self.segment(epoch, watch.progress)?;
+            let mut loader = match self.segment(epoch, watch) {
+                Err(LearnError::Cancelled) => {
+                    self.save()?;
+                    return Ok(Outcome::Interrupted);
+                }
+                loader => loader?,
+            };
             while self.step < self.last_step() {
                 let waited = loader.waited();
                 let Some(batch) = loader.next().transpose()? else { break };
@@ -375,7 +381,8 @@ impl Trainer {
         let mut begun = Instant::now();
         while self.step < last {
             let epoch = self.sampler.epoch();
-            let mut loader = self.segment(epoch, &Silent)?;
+            let silent = Watch { progress: &Silent, cancellation: watch.cancellation };
+            let mut loader = self.segment(epoch, silent)?;
             while self.step < last {
                 if watch.is_cancelled() {
                     return Err(LearnError::Cancelled);
@@ -392,11 +399,12 @@ impl Trainer {
     }
 
     /// Plans the batches up to the next refresh, and begins to load them.
-    fn segment(&mut self, epoch: u64, progress: &dyn Progress) -> Result<Loader<Batch>, LearnError> {
+    fn segment(&mut self, epoch: u64, watch: Watch<'_>) -> Result<Loader<Batch>, LearnError> {
+        let progress = watch.progress;
         let before = self.sampler.report();
         // The rest of a segment amid which the run was stopped was told when that was planned.
         let is_told = self.sampler.is_planned();
-        self.refresh_oracle(epoch, progress)?;
+        self.refresh_oracle(epoch, watch)?;
         let segment = self.sampler.next_segment()?;
         let after = self.sampler.report();
         if let Some(rows) = self.sampler.embeddings().filter(|_| after.builds > before.builds) {
@@ -415,22 +423,27 @@ impl Trainer {
     }
 
     /// Looks for the oracle's classes anew where a graph is due, or an epoch begins.
-    fn refresh_oracle(&mut self, epoch: u64, progress: &dyn Progress) -> Result<(), LearnError> {
+    fn refresh_oracle(&mut self, epoch: u64, watch: Watch<'_>) -> Result<(), LearnError> {
         let due = self.sampler.is_refresh_due() || self.sampler.position() == 0;
         let step = self.next_step(epoch, Vec::new());
         let Some(oracle) = self.oracle.as_mut().filter(|_| due && !self.sampler.is_planned()) else {
             return Ok(());
         };
-        let begins = oracle.of_walks().is_none();
+        let begins = !oracle.has_begun();
         let seed = Seed(step.seed.stream("oracle", epoch, step.batch, 0).bits());
         let labels = self.options.labels.as_deref();
-        let told = oracle.refresh(step.share(), labels, self.sampler.embeddings(), seed, Watch::default())?;
+        let silent = Watch { progress: &Silent, cancellation: watch.cancellation };
+        let told = oracle.refresh(step.share(), labels, self.sampler.embeddings(), seed, silent)?;
         let Some(told) = told else { return Ok(()) };
         if let Some(oracle) = oracle.of_walks() {
             self.sampler.set_oracle(Some(oracle))?;
         }
         if begins {
-            progress.note(&format!("epoch {epoch}: {}", told.line()));
+            watch.progress.note(&format!("epoch {epoch}: {}", told.line()));
+        }
+        if let Some(warning) = told.warning().filter(|_| begins) {
+            watch.progress.note(&format!("warning: {warning}"));
+            self.events.record("warning", self.step, json!({ "message": warning }))?;
         }
         self.events.record("oracle", self.step, json!(told))
     }
