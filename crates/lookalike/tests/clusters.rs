@@ -151,7 +151,9 @@ fn an_oracle_that_nobody_would_hear_of_is_refused_or_told() {
     let with = |oracle: &str, more: &[&str]| {
         let oracle = format!("train.oracle={oracle}");
         let mut arguments = vec!["train", "photos.toml", "--out", "run", "--set", &oracle];
-        more.iter().for_each(|setting| arguments.extend(["--set", *setting]));
+        for setting in more {
+            arguments.extend(["--set", *setting]);
+        }
         place.run(&arguments)
     };
     let many = with("{ clusters = 41 }", &[]);
