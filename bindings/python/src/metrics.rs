@@ -88,7 +88,6 @@ pub(crate) fn clustering_scores(
 type Clustering<'py> = (Bound<'py, PyArray1<i64>>, Bound<'py, PyArrayDyn<f32>>, f64, usize);
 
 #[pyfunction]
-#[expect(clippy::too_many_arguments, reason = "called by keyword from one place")]
 pub(crate) fn kmeans<'py>(
     py: Python<'py>,
     points: PyReadonlyArray2<'_, f32>,
