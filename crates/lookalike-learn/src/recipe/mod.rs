@@ -456,7 +456,7 @@ mod tests {
     #[test]
     fn what_was_set_on_the_command_line_is_blamed_and_not_the_file() {
         for (setting, reason) in [
-            ("train.epochs=many", "must be at least 1"),
+            ("train.epochs=many", "must be a whole number, at least 1"),
             ("train.epocs=", "did you mean `epochs`?"),
             ("sampler.restart={ form = 0.1 }", "did you mean `from`?"),
             ("method.kind=byol", "is not one of"),
