@@ -46,7 +46,7 @@ def main():
     for decade in range(0, lowest - 1, -1):
         y = TOP + decade / lowest * PLOT
         parts.append(f'<line x1="{LEFT}" y1="{y}" x2="{WIDTH - 160}" y2="{y}" stroke="#ccc"/>')
-        parts.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">10{"⁰ ⁻¹ ⁻² ⁻³".split()[-decade]}</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="{y + 4}" text-anchor="end">10{["⁰", "⁻¹", "⁻²", "⁻³"][-decade]}</text>')
     ranks = [scores(run)["effective_rank"] for _, run in arms]
     for place, ((name, run), color) in enumerate(zip(arms, COLORS)):
         y, own = TOP + PLOT + 44 + 34 * place, scores(run)

@@ -22,6 +22,7 @@ moco=(--set method.kind=moco --set method.clusters= --set method.momentum=0.99 -
 arm() {
   case $1 in
     uniform) ;;
+    longer) printf '%s\n' --set train.epochs=60 ;;
     simclr) printf '%s\n' --set method.kind=simclr --set method.clusters= --set 'method.projection={ batch_norm = "hidden" }' ;;
     moco) printf '%s\n' "${moco[@]}" ;;
     mochi) printf '%s\n' "${moco[@]}" --set 'negatives.mixing={ hardest = 256, between = 256, with_query = 32, warm_up = 0.05 }' ;;
@@ -48,7 +49,7 @@ run() {
 }
 
 for seed in 0 1 2; do
-  for name in uniform everywhere split simclr oracle-kmeans oracle-labels moco mochi oracle-head; do
+  for name in uniform everywhere split simclr oracle-kmeans oracle-labels moco mochi oracle-head longer; do
     while (($(jobs -rp | wc -l) >= ${AT_A_TIME:-2})); do wait -n; done
     run "$name" "$seed" &
   done
