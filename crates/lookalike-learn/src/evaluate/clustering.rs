@@ -4,7 +4,9 @@
 //! [`clustering_scores`]. Clusters are found in the part to learn from, as published for clustering; where there is another part to test,
 //! its rows go to the clusters found there, which is the honest figure.
 
-use lookalike_base::{Matrix, Rows};
+use std::borrow::Cow;
+
+use lookalike_base::Matrix;
 use lookalike_data::Split;
 use lookalike_metrics::{ClusteringScores, KmeansOptions, MetricError, clustering_scores, kmeans};
 
@@ -34,7 +36,7 @@ pub const ENTRY: ScoreEntry = ScoreEntry {
     about: "score of clusters",
     keys: ClusterOptions::KEYS,
     modalities: &[("image", ARMS), ("graph", ARMS), ("text", OF_TEXTS), ("node", ARMS)],
-    circumstances: &["kmeans_clusters", "kmeans_sample", "head_clusters"],
+    circumstances: &["kmeans_clusters", "head_clusters"],
     ends_training: false,
     measure,
     ..ScoreEntry::PLAIN
@@ -63,15 +65,14 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
         }
     }
     // Of data without labels the head can be looked at, and no more.
-    if let Some(assigned) = subject.assigned(parts.iter().map(|part| &part.rows))? {
-        for (part, assigned) in parts.iter().zip(&assigned) {
-            let by = format!("the head ({} clusters)", assigned.columns());
-            figures.extend(part.scored(subject, ("head", &by), &likeliest_of(assigned))?);
-        }
+    let assigned = subject.assigned()?;
+    for part in &parts {
+        let Some(assigned) = assigned.get(part.place) else { break };
+        let by = format!("the head ({} clusters)", assigned.columns());
+        figures.extend(part.scored(subject, ("head", &by), &likeliest_of(assigned))?);
     }
-    if let Some(assigned) = subject.assigned(subject.rows.first().into_iter())?.and_then(|mut all| all.pop())
-    {
-        figures.extend(shares(subject, &assigned)?);
+    if let Some(assigned) = assigned.first() {
+        figures.extend(shares(subject, assigned)?);
         figures.push(Figure::hidden(subject.key("head_clusters"), &assigned.columns())?);
     }
     Ok(figures)
@@ -80,7 +81,7 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
 /// The scores of k-means on every part.
 fn of_kmeans(
     subject: &Subject<'_>,
-    parts: &[Clustered],
+    parts: &[Clustered<'_>],
     options: &KmeansOptions,
 ) -> Result<Vec<Figure>, LearnError> {
     let by = format!("k-means ({} clusters)", options.clusters);
@@ -102,7 +103,11 @@ fn of_kmeans(
 /// The clusters of the rows of every part, by k-means on the first.
 type Found = Result<Vec<Vec<u32>>, MetricError>;
 
-fn fitted(subject: &Subject<'_>, parts: &[Clustered], options: &KmeansOptions) -> Result<Found, LearnError> {
+fn fitted(
+    subject: &Subject<'_>,
+    parts: &[Clustered<'_>],
+    options: &KmeansOptions,
+) -> Result<Found, LearnError> {
     let first = &parts[0].rows;
     subject.watched(options.restarts as u64, &format!("k-means: {}", subject.arm.title), |watch| {
         let found = match kmeans(first.rows(), options, watch) {
@@ -116,16 +121,18 @@ fn fitted(subject: &Subject<'_>, parts: &[Clustered], options: &KmeansOptions) -
 }
 
 /// Rows of a part with their classes.
-struct Clustered {
+struct Clustered<'a> {
+    /// Which of the parts it is.
+    place: usize,
     /// Ends the names of its scores; empty for the part to learn from.
     suffix: &'static str,
     /// What they are, in words.
     about: String,
-    rows: Matrix,
+    rows: Cow<'a, Matrix>,
     labels: Labels,
 }
 
-impl Clustered {
+impl Clustered<'_> {
     /// The scores of clusters of these rows: `name` begins their names in JSON, `by` says whose clusters they are.
     fn scored(
         &self,
@@ -153,7 +160,7 @@ impl Clustered {
 }
 
 /// The parts that have labels, the one to learn from first; none where that has none.
-fn parts(subject: &Subject<'_>) -> Result<Vec<Clustered>, LearnError> {
+fn parts<'a>(subject: &Subject<'a>) -> Result<Vec<Clustered<'a>>, LearnError> {
     let modality = subject.modality();
     let mut parts = Vec::new();
     for (place, split) in modality.parts().iter().enumerate() {
@@ -170,31 +177,33 @@ fn parts(subject: &Subject<'_>) -> Result<Vec<Clustered>, LearnError> {
         };
         let (rows, labels, drawn) = rows(subject, place, *split, labels)?;
         let about = drawn.map_or_else(|| what.to_owned(), |drawn| format!("{drawn} of {what}"));
-        parts.push(Clustered { suffix, about, rows, labels });
+        parts.push(Clustered { place, suffix, about, rows, labels });
     }
     Ok(parts)
 }
 
 /// The rows of a part and their labels, and how many were drawn where they are too many.
-fn rows(
-    subject: &Subject<'_>,
+fn rows<'a>(
+    subject: &Subject<'a>,
     place: usize,
     split: Split,
     labels: Labels,
-) -> Result<(Matrix, Labels, Option<usize>), LearnError> {
-    let Some(read) = subject.read else { return Ok((subject.rows[place].clone(), labels, None)) };
+) -> Result<(Cow<'a, Matrix>, Labels, Option<usize>), LearnError> {
+    let Some(read) = subject.read else {
+        return Ok((Cow::Borrowed(&subject.rows[place]), labels, None));
+    };
     let instances = labels.labels.len();
     let most = most_rows(subject, read, split)?;
     if instances <= most {
         let all: Vec<u32> = (0..instances as u32).collect();
-        return Ok((read.matrix(split, &all, subject.cancellation())?, labels, None));
+        return Ok((Cow::Owned(read.matrix(split, &all, subject.cancellation())?), labels, None));
     }
     let mut drawn = subject.seed.stream("clustered rows", place as u64, 0, 0).permutation(instances as u32);
     drawn.truncate(most);
     drawn.sort_unstable();
     let rows = read.matrix(split, &drawn, subject.cancellation())?;
     let labels = Labels { labels: drawn.iter().map(|row| labels.labels[*row as usize]).collect(), ..labels };
-    Ok((rows, labels, Some(most)))
+    Ok((Cow::Owned(rows), labels, Some(most)))
 }
 
 /// As many rows as k-means reads at most.
@@ -210,7 +219,7 @@ fn likeliest_of(assigned: &Matrix) -> Vec<u32> {
 
 /// How many clusters are in use, and how sure the head is.
 fn shares(subject: &Subject<'_>, assigned: &Matrix) -> Result<Vec<Figure>, LearnError> {
-    let rows = Rows::len(&assigned.rows()).max(1) as f64;
+    let rows = assigned.len().max(1) as f64;
     let mut counts = vec![0_usize; assigned.columns()];
     for cluster in likeliest_of(assigned) {
         counts[cluster as usize] += 1;

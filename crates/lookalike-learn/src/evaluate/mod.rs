@@ -235,17 +235,15 @@ impl Subject<'_> {
         Ok([embed(&parts[0])?, embed(&parts[1])?])
     }
 
-    /// How likely each of these representations is of each cluster of the network's cluster head; `None` where it has none.
+    /// How likely each row of each part is of each cluster of the network's cluster head; none where it has no such head.
     ///
     /// # Errors
     /// [`LearnError::Matrix`] where rows are missing.
-    pub fn assigned<'b>(
-        &self,
-        parts: impl Iterator<Item = &'b Matrix>,
-    ) -> Result<Option<Vec<Matrix>>, LearnError> {
-        let Some(network) = self.network else { return Ok(None) };
+    pub fn assigned(&self) -> Result<Vec<Matrix>, LearnError> {
+        let Some(network) = self.network else { return Ok(Vec::new()) };
         let mut network = dyn_clone::clone_box(network);
-        parts.map(|rows| network.assign(rows)).collect()
+        let assigned = self.rows.iter().map(|rows| network.assign(rows));
+        Ok(assigned.collect::<Result<Option<Vec<Matrix>>, LearnError>>()?.unwrap_or_default())
     }
 
     /// Shows the progress of long work.

@@ -217,6 +217,16 @@ impl Batch {
         Ok([self.column(0)?, self.column(1)?])
     }
 
+    /// The rows of the first two columns, one column behind the other, and how many each has.
+    ///
+    /// # Errors
+    /// As [`Batch::column`], and as [`Column::join`].
+    pub fn joined_pair(&self) -> Result<(Column, [usize; 2]), LearnError> {
+        let pair = self.pair()?;
+        let counts = pair.map(|column| column.rows.len());
+        Ok((Column::join(&pair.map(Clone::clone))?, counts))
+    }
+
     /// The size of each instance, all of its rows in all columns together, in the order of the plan.
     pub fn sizes(&self) -> Vec<usize> {
         let mut sizes: HashMap<u32, usize> = HashMap::new();

@@ -14,13 +14,13 @@ use std::sync::Arc;
 use lookalike_sampling::UNLABELLED;
 
 use super::simclr::InBatchNegatives;
-use super::{Building, Checked, Embedder, Method, MethodEntry, Network, Outputs, Terms};
+use super::{Building, Checked, Embedder, Method, MethodEntry, Network, Outputs, Terms, parted};
 use crate::engine::{Tensor, to_host};
 use crate::error::LearnError;
 use crate::head::ClusterHead;
 use crate::head::ProjectionOptions;
 use crate::head::projection::WITHOUT_NORM;
-use crate::input::{Batch, Column};
+use crate::input::Batch;
 use crate::loss::clusters::entropy_gap;
 use crate::loss::{InfoNce, QueryLoss};
 use crate::module::{Module, Pass, Visitor};
@@ -194,18 +194,14 @@ impl Module for ContrastiveClustering {
 
 impl Method for ContrastiveClustering {
     fn encode(&mut self, batch: &Batch, _: &Step, pass: &mut Pass) -> Result<Outputs, LearnError> {
-        let [first, second] = batch.pair()?;
-        let counts = [first, second].map(|column| column.rows.len());
-        let both = Column::join(&[first.clone(), second.clone()])?;
+        let (both, counts) = batch.joined_pair()?;
         let embeddings = self.network.project(&both, pass)?;
         let assignments = self.network.head(CLUSTERS, embeddings.representation, pass);
-        let views = [("first", "clusters of first", 0), ("second", "clusters of second", 1)];
-        let tensors = views.into_iter().flat_map(|(row, column, view)| {
-            let part =
-                |all: &Tensor<2>| all.clone().narrow(0, if view == 0 { 0 } else { counts[0] }, counts[view]);
-            [(row, part(&embeddings.projection)), (column, part(&assignments))]
-        });
-        Ok(Outputs::new(batch.instances.clone(), tensors.collect()))
+        let [first, second] = parted(&embeddings.projection, counts);
+        let [of_first, of_second] = parted(&assignments, counts);
+        let rows = vec![("first", first), ("second", second)];
+        let columns = vec![("clusters of first", of_first), ("clusters of second", of_second)];
+        Ok(Outputs::new(batch.instances.clone(), rows).and(columns))
     }
 
     fn loss(

@@ -68,6 +68,11 @@ pub use simclr::SimClr;
 pub use simcse::SimCse;
 pub use supervised::Supervised;
 
+/// What [`Batch::joined_pair`] became, column by column.
+fn parted(both: &Tensor<2>, [first, second]: [usize; 2]) -> [Tensor<2>; 2] {
+    [(0, first), (first, second)].map(|(start, count)| both.clone().narrow(0, start, count))
+}
+
 /// What a method made of one batch: tensors of one row an instance, or of one a part, and whose rows they are.
 #[derive(Debug, Clone)]
 pub struct Outputs {

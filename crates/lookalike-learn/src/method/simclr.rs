@@ -4,11 +4,11 @@
 //! Both views go through the encoder together, as in the published program: BatchNorm's statistics are those of all 2B images. SimCSE
 //! without supervision is the same method with both views made inside the encoder by dropout.
 
-use super::{Embedder, Method, MethodEntry, Network, Outputs, Terms};
+use super::{Embedder, Method, MethodEntry, Network, Outputs, Terms, parted};
 use crate::engine::Tensor;
 use crate::error::LearnError;
 use crate::head::ProjectionOptions;
-use crate::input::{Batch, Column};
+use crate::input::Batch;
 use crate::module::{Module, Pass, Visitor};
 use crate::negatives::{Comparison, Contrast, MIXING, Observer};
 use crate::options::{Options, Range, Value, When};
@@ -121,13 +121,9 @@ impl Module for SimClr {
 
 impl Method for SimClr {
     fn encode(&mut self, batch: &Batch, _: &Step, pass: &mut Pass) -> Result<Outputs, LearnError> {
-        let [first, second] = batch.pair()?;
-        let counts = [first, second].map(|column| column.rows.len());
-        let both = Column::join(&[first.clone(), second.clone()])?;
-        let both = self.network.project(&both, pass)?.projection;
-        let views = [("first", 0, counts[0]), ("second", counts[0], counts[1])];
-        let views = views.map(|(name, start, count)| (name, both.clone().narrow(0, start, count)));
-        Ok(Outputs::new(batch.instances.clone(), views.into()))
+        let (both, counts) = batch.joined_pair()?;
+        let [first, second] = parted(&self.network.project(&both, pass)?.projection, counts);
+        Ok(Outputs::new(batch.instances.clone(), vec![("first", first), ("second", second)]))
     }
 
     fn loss(

@@ -12,6 +12,7 @@ pub mod oracle;
 pub mod queue;
 pub mod relevance;
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use lookalike_base::{Matrix, Stream};
@@ -74,9 +75,13 @@ impl Contrast {
         if self.classes().is_none() {
             return;
         }
+        // Once for both numbers, and only where one is asked for.
+        let found = OnceCell::new();
         let cost = || {
-            let before = Self { oracle: None, ..self.clone() }.similarities(comparison);
-            oracle::cost(&plain.negatives, before.mask.as_ref(), plain.mask.as_ref())
+            *found.get_or_init(|| {
+                let before = Self { oracle: None, ..self.clone() }.similarities(comparison);
+                oracle::cost(&plain.negatives, before.mask.as_ref(), plain.mask.as_ref())
+            })
         };
         observer.number("hardness_lost", &|| cost()[0]);
         observer.number("oracle_share", &|| cost()[1]);
