@@ -28,7 +28,7 @@ use lookalike_learn::options::{Options, from_table};
 use lookalike_learn::recipe::Recipe;
 use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
-use lookalike_learn::train::{Optimizer, OptimizerOptions, Schedule, Shape};
+use lookalike_learn::train::{Drops, Optimizer, OptimizerOptions, Schedule, Shape};
 use serde_json::Value;
 
 #[test]
@@ -274,7 +274,14 @@ fn twenty_steps_of_every_optimizer_are_those_of_pytorch() {
 #[test]
 fn the_learning_rate_is_that_of_pytorchs_warm_up_and_cosine() {
     let file = tensors::read(fixture("optimizers.safetensors")).unwrap();
-    let schedule = Schedule { base: 0.3, begins: 0, warmup: 5, total: 30, shape: Shape::Cosine };
+    let schedule = Schedule {
+        base: 0.3,
+        begins: 0,
+        warmup: 5,
+        total: 30,
+        shape: Shape::Cosine,
+        drops: Drops::default(),
+    };
     for (step, expected) in (0..).zip(values(&file, "schedule")) {
         let found = schedule.rate(step);
         assert!((found - f64::from(*expected)).abs() < 1e-7, "step {step}: {found}, not {expected}");
@@ -284,7 +291,14 @@ fn the_learning_rate_is_that_of_pytorchs_warm_up_and_cosine() {
 #[test]
 fn the_learning_rate_falls_linearly_as_that_of_transformers() {
     let file = tensors::read(fixture("optimizers.safetensors")).unwrap();
-    let schedule = Schedule { base: 0.3, begins: 0, warmup: 5, total: 30, shape: Shape::Linear };
+    let schedule = Schedule {
+        base: 0.3,
+        begins: 0,
+        warmup: 5,
+        total: 30,
+        shape: Shape::Linear,
+        drops: Drops::default(),
+    };
     // Their first step does not move: in the warm-up our step t has their rate of step t + 1.
     for (step, expected) in
         (0..).zip(&values(&file, "linear")[1..6]).chain((5..).zip(&values(&file, "linear")[5..]))
