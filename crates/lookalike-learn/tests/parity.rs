@@ -137,6 +137,9 @@ fn a_step_of_simclr_has_pytorchs_features_loss_gradients_and_running_statistics(
     assert_eq!(parameters, 33);
 }
 
+/// About as many values of a map are compared.
+const SAMPLE: usize = 500;
+
 /// Names and shapes of torchvision's state dicts.
 fn torchvision(name: &str) -> BTreeMap<String, Vec<usize>> {
     let text = std::fs::read_to_string(fixture("torchvision.json")).unwrap();
@@ -169,6 +172,14 @@ fn residual_networks_have_torchvisions_names_shapes_and_features() {
         }
         fill(&mut ours);
         let images: Tensor<4> = from_host(numbers(4 * 3 * 64 * 64, 2000), [4, 3, 64, 64], &cpu());
+        let maps = ours.features(images.clone(), &Pass { maps: true, ..Pass::evaluation() }).maps;
+        assert_eq!(maps.len(), 4, "{name}");
+        for (map, stage) in maps.into_iter().zip(1..) {
+            let found = to_host(map);
+            let found: Vec<f32> = found.iter().step_by(found.len() / SAMPLE).copied().collect();
+            let error = relative(&found, values(&file, &format!("{name}.layer{stage}")));
+            assert!(error <= 1e-5, "{name}, stage {stage}: {error:e}");
+        }
         for (mode, pass) in
             [("evaluation", Pass::evaluation()), ("training", Pass { gradient: false, ..training() })]
         {
