@@ -41,7 +41,7 @@ crate::options! {
         /// Patches that are asked for the class of another (Balažević et al. 2023: 30).
         segmentation_neighbors: usize = Value::Integer(30), SOME;
         /// Patches that are kept to be asked, drawn from all.
-        segmentation_patches: usize = Value::Integer(32_768), Range::Integer { least: 1, most: 1 << 24 };
+        segmentation_patches: usize = Value::Integer(10_240), Range::Integer { least: 1, most: 1 << 24 };
     }
 }
 
