@@ -190,7 +190,7 @@ fn a_classifier_on_a_frozen_encoder_leaves_all_of_it_as_it_is() {
     // Other data have other classes: the classifier says so, and all else is scored.
     let glyphs = ["evaluate", "linear", "--data", "glyphs", "--no-probe", "--beside", "nothing"];
     let out = place.succeed(&glyphs);
-    assert!(out.contains("it tells 2 classes, and glyphs has 62"), "{out}");
+    assert!(out.contains("it tells 2 classes, and glyphs/train has 62"), "{out}");
 }
 
 #[test]
