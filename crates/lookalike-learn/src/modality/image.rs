@@ -134,6 +134,8 @@ const VIEW: [Key; 22] = [
 const ALL: &[ArmKind] =
     &[ArmKind::Raw, ArmKind::Untrained, ArmKind::Trained, ArmKind::TrainingStatistics, ArmKind::Best];
 const TRAINED: &[ArmKind] = &[ArmKind::Trained];
+/// What a linear probe is trained on.
+const PROBED: &[ArmKind] = &[ArmKind::Untrained, ArmKind::Trained];
 
 /// Images in a registry.
 pub const ENTRY: ModalityEntry = ModalityEntry {
@@ -193,7 +195,7 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
     scores: &[
         Measure { score: "premise", arms: TRAINED },
         Measure { score: "knn", arms: ALL },
-        Measure { score: "linear", arms: TRAINED },
+        Measure { score: "linear", arms: PROBED },
         Measure { score: "alignment", arms: TRAINED },
         Measure { score: "proxy", arms: TRAINED },
         Measure { score: "geometry", arms: TRAINED },
