@@ -71,8 +71,6 @@ impl Program {
 pub(super) struct Described {
     /// Texts under their names, for the file's header.
     pub(super) metadata: BTreeMap<String, String>,
-    /// Its kind in recipes.
-    pub(super) kind: String,
     /// Side of the images that it was trained on.
     pub(super) size: usize,
     /// How their channels were normalised.
@@ -97,7 +95,7 @@ impl Described {
         let kind = settings.text("encoder.kind").unwrap_or_default().to_owned();
         let data = data_name(settings);
         let all = [
-            ("architecture", kind.clone()),
+            ("architecture", kind),
             ("color_order", "RGB".to_owned()),
             ("mean", listed(normalization.mean)),
             ("std", listed(normalization.std)),
@@ -107,7 +105,7 @@ impl Described {
             ("data", data.clone()),
         ];
         let metadata = all.into_iter().chain(own).map(|(name, value)| (name.to_owned(), value)).collect();
-        Ok(Self { metadata, kind, size, normalization, data })
+        Ok(Self { metadata, size, normalization, data })
     }
 
     /// Writes `tensors` with what is said of them.
