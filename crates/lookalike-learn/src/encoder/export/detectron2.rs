@@ -139,8 +139,8 @@ const FPN: &str = "\
 ";
 
 const ALL: &str = "\
-# Images of red, green and blue with the mean and deviation of training; all stages and all normalisations learn, as frozen ones turn the
-# comparison round. naiveSyncBN is what MoCo's authors have; SyncBN is PyTorch's. For 16 images a batch on 8 GPUs; with fewer halve
+# Images of red, green and blue with the mean and deviation of training; all stages and all normalisations learn: frozen ones
+# have turned published comparisons round. naiveSyncBN is what MoCo's authors have; SyncBN is PyTorch's. For 16 images a batch on 8 GPUs; with fewer halve
 # IMS_PER_BATCH and BASE_LR and double the iterations. WEIGHTS is looked for in the folder where detectron2 is started.
 ";
 

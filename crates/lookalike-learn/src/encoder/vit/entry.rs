@@ -171,6 +171,7 @@ fn arguments(of_timm: &OfTimm, config: &VitConfig) -> Map<String, Json> {
         all.insert("mlp_ratio".to_owned(), json!(ratio));
     }
     if config.representation == Representation::Mean {
+        all.insert("global_pool".to_owned(), json!("avg"));
         // Otherwise timm normalises after the mean instead of before.
         all.insert("fc_norm".to_owned(), json!(false));
     }
