@@ -188,6 +188,11 @@ impl ImageDataset for Subset {
         &self.left_out
     }
 
+    /// Of what is cut off a set nothing is known of another part; of some classes both are what they are of all.
+    fn serves_both(&self) -> bool {
+        self.classes.is_some() && self.set.serves_both()
+    }
+
     fn instance_name(&self, index: u32) -> Option<String> {
         self.set.instance_name(self.member(index)?)
     }

@@ -139,9 +139,9 @@ const FPN: &str = "\
 ";
 
 const ALL: &str = "\
-# Images of red, green and blue with the mean and deviation of training; all stages and all normalisations learn: frozen ones
-# have turned published comparisons round. naiveSyncBN is what MoCo's authors have; SyncBN is PyTorch's. For 16 images a batch on 8 GPUs; with fewer halve
-# IMS_PER_BATCH and BASE_LR and double the iterations. WEIGHTS is looked for in the folder where detectron2 is started.
+# Images of red, green and blue with the mean and deviation of training. All stages and all normalisations learn: frozen ones have turned
+# published comparisons round. naiveSyncBN is what MoCo's authors have; SyncBN is PyTorch's. For 16 images a batch on 8 GPUs: with fewer
+# halve IMS_PER_BATCH and BASE_LR and double the iterations. WEIGHTS is looked for in the folder where detectron2 is started.
 ";
 
 /// The text of a configuration for the weights called `weights`.
@@ -151,7 +151,7 @@ fn configuration(task: Task, Depth(depth): Depth, described: &Described, weights
             Task::Voc => VOC,
             Task::Coco => COCO,
         };
-    let weights_text = serde_json::Value::from(weights);
+    let weights = serde_json::Value::from(weights);
     let [mean, std] = described.channels(255.0);
     let (heads, why) = if depth == 50 { (C4_HEADS, C4) } else { (FPN_HEADS, FPN) };
     let resnet = if depth == 50 {
@@ -162,7 +162,7 @@ fn configuration(task: Task, Depth(depth): Depth, described: &Described, weights
     let mut text = format!("{FIRST_WORDS} for {weights}.\n{about}{why}{ALL}");
     let _never_fails = write!(
         text,
-        "VERSION: 2\nMODEL:\n  META_ARCHITECTURE: \"GeneralizedRCNN\"\n  WEIGHTS: {weights_text}\n  MASK_ON: {masks}\n  PIXEL_MEAN: {mean:?}\n  \
+        "VERSION: 2\nMODEL:\n  META_ARCHITECTURE: \"GeneralizedRCNN\"\n  WEIGHTS: {weights}\n  MASK_ON: {masks}\n  PIXEL_MEAN: {mean:?}\n  \
          PIXEL_STD: {std:?}\n  RESNETS:\n    DEPTH: {depth}\n    NORM: \"naiveSyncBN\"\n    STRIDE_IN_1X1: False\n{resnet}{heads}    \
          NUM_CLASSES: {classes}\nINPUT:\n  FORMAT: \"RGB\"\n  MIN_SIZE_TRAIN: {sides}\n  MIN_SIZE_TEST: 800\nDATASETS:\n  TRAIN: {train}\n  \
          TEST: {test}\nSOLVER:\n  IMS_PER_BATCH: 16\n  BASE_LR: 0.02\n  STEPS: {steps}\n  MAX_ITER: {most}\n  WARMUP_ITERS: {warm_up}\nTEST:\n  \
