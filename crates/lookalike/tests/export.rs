@@ -112,6 +112,11 @@ fn a_file_says_what_encoder_it_holds_and_a_run_starts_from_it() {
     let ended = start("cifar");
     let said = "encoder.weights: its first convolution is 7×7, that of the stem `imagenet`, and encoder.stem is `cifar`";
     assert!(ended.status == Some(2) && ended.error.contains(said), "{}", ended.error);
+    let other = "encoder={ kind = \"resnet34\", stem = \"imagenet\", weights = \"for.safetensors\" }";
+    let ended =
+        exports.0.run(&["train", "photos.toml", "--check", "--set", other, "--set", "sampler.kind=uniform"]);
+    let said = "for.safetensors says that it holds a `resnet18`";
+    assert!(ended.status != Some(0) && ended.error.contains(said), "{}", ended.error);
 }
 
 #[test]

@@ -27,6 +27,9 @@ pub enum Program {
     Detectron2,
 }
 
+/// The name under which a file says what encoder it holds.
+pub const ARCHITECTURE: &str = "architecture";
+
 /// What a refusal of a program is about.
 const PLACE: &str = "--for";
 
@@ -95,7 +98,7 @@ impl Described {
         let kind = settings.text("encoder.kind").unwrap_or_default().to_owned();
         let data = data_name(settings);
         let all = [
-            ("architecture", kind),
+            (ARCHITECTURE, kind),
             ("color_order", "RGB".to_owned()),
             ("mean", listed(normalization.mean)),
             ("std", listed(normalization.std)),
