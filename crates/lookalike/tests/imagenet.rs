@@ -63,8 +63,8 @@ const SMALL: [&str; 7] = [
     "train.loader_threads=2",
 ];
 
-/// A recipe of one of the lists, with what is set beside [`SMALL`].
-fn runs(name: &str, list: &str, settings: &[&str]) {
+/// A recipe of one of the lists, with what is set beside [`SMALL`]; the folder of the run.
+fn runs(name: &str, list: &str, settings: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     imagenet(folder.path());
     let path = recipe(name);
@@ -90,23 +90,36 @@ fn runs(name: &str, list: &str, settings: &[&str]) {
     let exported = lookalike_base::tensors::read(folder.path().join("model.safetensors")).unwrap();
     let said = |name: &str| exported.metadata[name].as_str();
     assert_eq!((said("data"), said("stem"), said("step"), said("size")), (&*data, "imagenet", "2", "64"));
+    folder
 }
 
 #[test]
-fn simclr_makes_two_steps_on_cmcs_classes() {
-    runs("simclr-imagenet100", PUBLISHED[0], &["encoder.kind=resnet18"]);
+fn the_linear_protocol_makes_two_steps_and_leaves_the_encoder_as_it_is() {
+    let pretrained = runs("simclr-imagenet100", PUBLISHED[0], &["encoder.kind=resnet18"]);
+    let weights = pretrained.path().join("run/model.safetensors");
+    let start = format!("encoder.weights={}", weights.display());
+    let folder = runs("linear-imagenet100", PUBLISHED[0], &["encoder.kind=resnet18", &start]);
+    let read = |path: &Path| lookalike_base::tensors::read(path).unwrap().tensors;
+    let (before, after) = (read(&weights), read(&folder.path().join("run/model.safetensors")));
+    let own: Vec<&String> = after.keys().filter(|name| name.starts_with("encoder.")).collect();
+    assert!(own.len() >= 100 && own.into_iter().all(|name| before[name] == after[name]));
+    assert_eq!(after["classifier.weight"].shape, [100, 512]);
+    let evaluation = fs::read_to_string(folder.path().join("run/evaluation.json")).unwrap();
+    let evaluation: Value = serde_json::from_str(&evaluation).unwrap();
+    assert!(evaluation["classifier"].is_number(), "{evaluation}");
 }
 
 #[test]
 fn moco_v2_makes_two_steps_on_cmcs_classes() {
-    runs("moco-v2-imagenet100", PUBLISHED[0], &["method.batch_norm_groups=2", "negatives.size=16"]);
+    let _run =
+        runs("moco-v2-imagenet100", PUBLISHED[0], &["method.batch_norm_groups=2", "negatives.size=16"]);
 }
 
 #[test]
 fn mochi_makes_two_steps_on_cmcs_classes() {
     let mixing = "negatives.mixing={ hardest = 8, between = 8, with_query = 4, warm_up = 0.0 }";
     let settings = ["encoder.kind=resnet18", "method.batch_norm_groups=2", "negatives.size=16", mixing];
-    runs("mochi-imagenet100", PUBLISHED[0], &settings);
+    let _run = runs("mochi-imagenet100", PUBLISHED[0], &settings);
 }
 
 #[test]
@@ -118,7 +131,7 @@ fn batchsampler_makes_two_steps_on_kaggles_classes() {
         "sampler.uniform_epochs=0",
         "sampler.refresh_every=1",
     ];
-    runs("batchsampler-imagenet100", PUBLISHED[1], &settings);
+    let _run = runs("batchsampler-imagenet100", PUBLISHED[1], &settings);
 }
 
 #[test]
