@@ -12,7 +12,7 @@ use serde_json::Value;
 
 const SIDE: u32 = 80;
 
-/// A folder as ImageNet's: two training images and one to test on of each class of both lists.
+/// A folder as ImageNet's: an image to train and one to test on of each class of both lists.
 fn imagenet(folder: &Path) {
     let mut classes: Vec<String> =
         PUBLISHED.iter().flat_map(|name| ClassList::named(name, "data.classes").unwrap().classes).collect();
@@ -20,17 +20,15 @@ fn imagenet(folder: &Path) {
     classes.dedup();
     assert_eq!(classes.len(), 192);
     for (number, class) in (0..).zip(&classes) {
-        for (part, count) in [("train", 2), ("val", 1)] {
+        for (index, part) in (0..).zip(["train", "val"]) {
             let place = folder.join("imagenet").join(part).join(class);
             fs::create_dir_all(&place).unwrap();
-            for index in 0..count {
-                let image = image::RgbImage::from_fn(SIDE, SIDE, |x, y| {
-                    let value = (x * (3 + number % 5) + y * (1 + number % 7) + 40 * index) % 256;
-                    image::Rgb([value as u8, (number % 200) as u8, (255 - value) as u8])
-                });
-                let file = fs::File::create(place.join(format!("{class}_{index}.JPEG"))).unwrap();
-                JpegEncoder::new_with_quality(file, 80).encode_image(&image).unwrap();
-            }
+            let image = image::RgbImage::from_fn(SIDE, SIDE, |x, y| {
+                let value = (x * (3 + number % 5) + y * (1 + number % 7) + 40 * index) % 256;
+                image::Rgb([value as u8, (number % 200) as u8, (255 - value) as u8])
+            });
+            let file = fs::File::create(place.join(format!("{class}_{index}.JPEG"))).unwrap();
+            JpegEncoder::new_with_quality(file, 80).encode_image(&image).unwrap();
         }
     }
 }
@@ -53,15 +51,17 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// Sizes that a test can pay for, and an evaluation without what takes long.
-const SMALL: [&str; 7] = [
+const SMALL: [&str; 6] = [
     "train.max_steps=2",
     "sampler.batch_size=4",
     "augment.size=64",
-    "evaluate.statistics_batches=1",
     "evaluate.raw_input=false",
     "evaluate.knn_k=5",
     "train.loader_threads=2",
 ];
+
+/// The same of encoders with BatchNorm.
+const OF_RESNETS: &str = "evaluate.statistics_batches=1";
 
 /// A recipe of one of the lists, with what is set beside [`SMALL`]; the folder of the run.
 fn runs(name: &str, list: &str, settings: &[&str]) -> tempfile::TempDir {
@@ -69,11 +69,11 @@ fn runs(name: &str, list: &str, settings: &[&str]) -> tempfile::TempDir {
     imagenet(folder.path());
     let path = recipe(name);
     let arguments = ["train", path.to_str().unwrap(), "--out", "run", "--data-root", "imagenet"];
-    let ended = lookalike(folder.path(), &arguments, &[&SMALL[..], settings].concat());
+    let ended = lookalike(folder.path(), &arguments, &[&SMALL[..], &[OF_RESNETS], settings].concat());
     let (out, error) = (text(&ended.stdout), text(&ended.stderr));
     assert!(ended.status.success(), "{name}: {error}");
     let data = format!("imagenet ({list})");
-    let title = format!("kNN accuracy (k = 5, t = 0.07) on {data}: encoder after training");
+    let title = format!("kNN accuracy (k = 5, t = 0.1) on {data}: encoder after training");
     assert!(out.contains(&title), "{name} prints no `{title}`: {out}");
     let evaluation: Value =
         serde_json::from_str(&fs::read_to_string(folder.path().join("run/evaluation.json")).unwrap())
@@ -111,8 +111,8 @@ fn the_linear_protocol_makes_two_steps_and_leaves_the_encoder_as_it_is() {
 
 #[test]
 fn moco_v2_makes_two_steps_on_cmcs_classes() {
-    let _run =
-        runs("moco-v2-imagenet100", PUBLISHED[0], &["method.batch_norm_groups=2", "negatives.size=16"]);
+    let settings = ["encoder.kind=resnet18", "method.batch_norm_groups=2", "negatives.size=16"];
+    let _run = runs("moco-v2-imagenet100", PUBLISHED[0], &settings);
 }
 
 #[test]
@@ -126,8 +126,8 @@ fn mochi_makes_two_steps_on_cmcs_classes() {
 fn batchsampler_makes_two_steps_on_kaggles_classes() {
     let settings = [
         "encoder.kind=resnet18",
-        "sampler.candidates=20",
-        "sampler.neighbors=5",
+        "sampler.candidates=3",
+        "sampler.neighbors=2",
         "sampler.uniform_epochs=0",
         "sampler.refresh_every=1",
     ];
@@ -158,9 +158,9 @@ fn moco_v3_makes_two_steps_with_either_encoder() {
         assert!(ended.status.success(), "{run}: {}", text(&ended.stderr));
     }
     // No list has a part in it.
-    let ended = lookalike(folder.path(), &["export", "vit", "vit"], &[]);
+    let ended = lookalike(folder.path(), &["export", "vit", "vit.safetensors"], &[]);
     assert!(ended.status.success(), "{}", text(&ended.stderr));
-    let exported = lookalike_base::tensors::read(folder.path().join("vit")).unwrap();
+    let exported = lookalike_base::tensors::read(folder.path().join("vit.safetensors")).unwrap();
     assert_eq!(exported.metadata["data"], "imagenet");
 }
 
@@ -181,7 +181,7 @@ fn lists_that_miss_classes_name_them_and_a_file_takes_their_place() {
         assert!(!error.contains("panicked"), "{error}");
     };
     let mine = folder.path().join("mine.txt");
-    fs::write(&mine, "# two\n\nn01558993\nn02123045\n").unwrap();
+    fs::write(&mine, "# four\n\nn01558993\nn02123045\nn01692333\nn01729322\n").unwrap();
     assert!(train(&["data.classes=mine.txt"]).status.success());
     fs::write(&mine, "n01558993\nn09999999\nn09999998\n").unwrap();
     refused(
@@ -193,7 +193,6 @@ fn lists_that_miss_classes_name_them_and_a_file_takes_their_place() {
     fs::write(&mine, "n01558993\nn01558993\n").unwrap();
     refused(&["data.classes=mine.txt"], "mine.txt, line 2: the class `n01558993` stands in line 1 already");
     refused(&["data.classes=imagenet100-cm"], "did you mean `imagenet100-cmc`?");
-    refused(&["data.classes=7"], "data.classes: must be a string, or a list of strings");
     // Of a class there is nothing to test on.
     fs::remove_dir_all(folder.path().join("imagenet/val/n01558993")).unwrap();
     refused(&["data.classes=imagenet100-cmc"], "imagenet/test has no image of the class `n01558993`");
