@@ -36,9 +36,9 @@ pub(crate) struct Arguments {
 
 #[derive(Clone, Copy, clap::ValueEnum)]
 enum ProgramName {
-    /// A safetensors file that load_state_dict(strict=True) takes
+    /// A safetensors file that its networks load as it is
     Torchvision,
-    /// A folder for timm.create_model("local-dir:FOLDER", pretrained=True)
+    /// A folder that it opens as local-dir:FOLDER
     Timm,
     /// Renamed tensors in a pickle, and configurations of MoCo's protocol on VOC and COCO
     Detectron2,

@@ -80,14 +80,14 @@ fn maps_are_scored_beside_what_needs_no_encoder() {
     for arm in ["", "_untrained", "_pixels"] {
         for kind in ["segmentation", "patches"] {
             // Brightness tells the squares apart.
-            let miou = score(&format!("{kind}_../scenes{arm}"));
+            let miou = score(&format!("{kind}_scenes{arm}"));
             assert!(miou > 0.6 && miou <= 1.0, "{kind}{arm}: {miou}");
         }
     }
     // The ground is most of the image: its IoU, and 0 of the square, over two classes.
-    let majority = score("segmentation_../scenes_majority");
+    let majority = score("segmentation_scenes_majority");
     assert!(majority > 0.4 && majority < 0.5, "{majority}");
-    let classes = found["segmentation_../scenes_by_class"].as_array().unwrap();
+    let classes = found["segmentation_scenes_by_class"].as_array().unwrap();
     assert_eq!(classes[2]["class"], "nowhere");
     assert!(classes[1]["iou"].is_number() && classes[2]["iou"].is_null(), "{classes:?}");
     assert!(out.contains("of 2 of 3 classes"), "{out}");

@@ -79,7 +79,15 @@ const PATCH: usize = 4;
 pub fn open(settings: &crate::options::Settings) -> Result<Vec<SegmentedSet>, LearnError> {
     let names = settings.texts("evaluate.segmentation");
     let root = settings.text("data.root").unwrap_or(".");
-    names.iter().map(|name| Ok(SegmentedSet::open(name, root.as_ref())?)).collect()
+    let mut sets: Vec<SegmentedSet> = Vec::new();
+    for name in &names {
+        let set = SegmentedSet::open(name, root.as_ref())?;
+        if sets.iter().any(|other| other.name() == set.name()) {
+            return Err(refuse("evaluate.segmentation", format!("two sets are called `{}`", set.name())));
+        }
+        sets.push(set);
+    }
+    Ok(sets)
 }
 
 fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {

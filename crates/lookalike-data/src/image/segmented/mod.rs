@@ -53,15 +53,21 @@ pub struct Segmented {
 }
 
 impl SegmentedSet {
-    /// Opens a set by its name, or the folder at that path below `root`. No file is decoded.
+    /// Opens a set by its name, or the folder at that path below `root`; the path of a known set may end with its name, as `../data/nuclei`. No
+    /// file is decoded.
     ///
     /// # Errors
     /// [`DataError::Option`] where there is neither; [`DataError::NoImages`] where a part has no image; [`DataError::Unpaired`] for an image
     /// without a mask and a mask without an image; [`DataError::Line`] for a line of `classes.txt`; [`DataError::Io`].
     pub fn open(name: &str, root: &Path) -> Result<Self, DataError> {
-        let (folder, masks, classes) = match KNOWN.iter().find(|known| known.name == name) {
-            Some(known) => (root.join(known.folder), known.masks, Some(known.classes())),
-            None => (root.join(name), "masks", None),
+        const LIST: &str = "classes.txt";
+        let path = root.join(name);
+        let last = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        // A folder may be called as a known set is.
+        let known = KNOWN.iter().find(|known| known.name == last && !path.join(LIST).exists());
+        let (folder, masks, classes) = match known {
+            Some(known) => (path.with_file_name(known.folder), known.masks, Some(known.classes())),
+            None => (path, "masks", None),
         };
         if !folder.is_dir() {
             let names = KNOWN.iter().map(|known| known.name);
@@ -73,17 +79,12 @@ impl SegmentedSet {
             );
             return Err(DataError::Option { key: KEY.to_owned(), problem });
         }
-        let classes = classes.map_or_else(|| Classes::read(&folder.join("classes.txt")), Ok)?;
+        let classes = classes.map_or_else(|| Classes::read(&folder.join(LIST)), Ok)?;
         let pairs = |split| pairs(&folder.join("images"), &folder.join(masks), split);
-        Ok(Self {
-            name: name.trim_end_matches('/').to_owned(),
-            classes,
-            train: pairs(Split::Train)?,
-            test: pairs(Split::Test)?,
-        })
+        Ok(Self { name: last, classes, train: pairs(Split::Train)?, test: pairs(Split::Test)? })
     }
 
-    /// Its name, or its path as it was given.
+    /// Its name, that of its folder where it is none of those that are known.
     pub fn name(&self) -> &str {
         &self.name
     }

@@ -56,6 +56,15 @@ fn values_and_places_in_a_palette_are_classes() {
     let set = SegmentedSet::open("set", folder.path()).unwrap();
     assert_eq!((set.len(Split::Train), set.len(Split::Test), set.name()), (1, 1, "set"));
     assert_eq!(set.classes(), ["background", "cat", "dog"]);
+    // Named by a path, and called as a known set is.
+    fs::rename(folder.path().join("set"), folder.path().join("nuclei")).unwrap();
+    for (name, root) in [("nuclei", folder.path()), ("../nuclei/", &folder.path().join("nuclei"))] {
+        let set = SegmentedSet::open(name, root).unwrap();
+        assert_eq!((set.name(), set.classes().len()), ("nuclei", 3));
+    }
+    fs::remove_file(folder.path().join("nuclei/classes.txt")).unwrap();
+    let error = SegmentedSet::open("nuclei", folder.path()).unwrap_err().to_string();
+    assert!(error.contains("nuclei/instances"), "{error}");
 }
 
 #[test]
