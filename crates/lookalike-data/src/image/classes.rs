@@ -91,7 +91,7 @@ mod tests {
 
     const KEY: &str = "data.classes";
 
-    /// Identifiers, numbers of WordNet with their zeros, counted in the published files.
+    /// Identifiers are an n and eight digits; that the lists share eight was counted in the published files.
     #[test]
     fn the_published_lists_have_a_hundred_classes_each_and_share_eight() {
         let lists = PUBLISHED.map(|name| ClassList::named(name, KEY).unwrap());
