@@ -65,6 +65,35 @@ impl Staged {
     }
 }
 
+/// Makes the new folder `path`, which `fill` fills under another name beside it, so that it appears whole or not at all. `about` makes an
+/// error of what the system says of a path.
+///
+/// # Errors
+/// Those of `fill`, and whatever the file system returns: where something stands at `path` already, or its folder is not there. Nothing is
+/// left then.
+pub fn new_folder<E>(
+    path: &Path,
+    about: impl Fn(&Path, io::Error) -> E,
+    fill: impl FnOnce(&Path) -> Result<(), E>,
+) -> Result<(), E> {
+    let refuse = |kind, problem: &str| Err(about(path, io::Error::new(kind, problem)));
+    if path.symlink_metadata().is_ok() {
+        return refuse(io::ErrorKind::AlreadyExists, "it is there already; a new folder is made");
+    }
+    let Some(name) = path.file_name() else {
+        return refuse(io::ErrorKind::InvalidInput, "it has no name");
+    };
+    let unfinished = path.with_file_name(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
+    fs::create_dir(&unfinished).map_err(|error| about(path, error))?;
+    let written =
+        fill(&unfinished).and_then(|()| fs::rename(&unfinished, path).map_err(|error| about(path, error)));
+    if written.is_err() {
+        // What cannot be removed is left under its name of an unfinished folder.
+        let _left = fs::remove_dir_all(&unfinished);
+    }
+    written
+}
+
 /// Whether [`write_atomic`] could write `path`, found out by making its temporary file and removing it again.
 ///
 /// # Errors
@@ -203,6 +232,29 @@ mod tests {
         assert_eq!(names(folder.path()), [] as [OsString; 0]);
         staged().unwrap().publish().unwrap();
         assert_eq!(fs::read_to_string(&one).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_folder_appears_whole_or_not_at_all_and_never_over_another() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new");
+        let make = |path: &Path, fails: bool| {
+            new_folder(
+                path,
+                |_, error| error.kind(),
+                |within| {
+                    fs::write(within.join("a"), "x").unwrap();
+                    if fails { Err(io::ErrorKind::StorageFull) } else { Ok(()) }
+                },
+            )
+        };
+        assert_eq!(make(&path, true), Err(io::ErrorKind::StorageFull));
+        assert_eq!(names(folder.path()), [] as [OsString; 0]);
+        assert_eq!(make(&folder.path().join("no/new"), false), Err(io::ErrorKind::NotFound));
+        make(&path, false).unwrap();
+        assert_eq!(names(&path), ["a"]);
+        assert_eq!(make(&path, false), Err(io::ErrorKind::AlreadyExists));
+        assert_eq!(names(folder.path()), ["new"]);
     }
 
     #[test]

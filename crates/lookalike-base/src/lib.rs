@@ -12,6 +12,8 @@ pub mod lock;
 pub mod mapped;
 pub mod matrix;
 pub mod npy;
+#[cfg(feature = "safetensors")]
+pub mod pickle;
 pub mod progress;
 pub mod source;
 pub mod stream;

@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use lookalike_base::Watch;
 use lookalike_base::arrays::Arrays;
+use lookalike_base::hash::Hasher;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::tensors;
 use lookalike_data::Split;
 use lookalike_sampling::{Groups, RunData, Sampler, SamplingError, UNLABELLED};
 
+use crate::encoder::Program;
 use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
 use crate::error::LearnError;
@@ -515,31 +517,61 @@ impl Experiment {
         }
     }
 
-    /// Writes the encoder of a run as others read it, see [`export`]. `network` is the run's.
+    /// Writes the encoder of a run as others read it, see [`export`]. `network` is the run's after `step` optimiser steps.
     ///
     /// # Errors
     /// As [`export`].
-    pub fn export(&self, network: &mut dyn Embedder, run: &Path, path: &Path) -> Result<(), LearnError> {
-        write_encoder(&self.recipe, arrays_of(network), run, path)
+    pub fn export(
+        &self,
+        (network, step): (&mut dyn Embedder, u64),
+        run: &Path,
+        path: &Path,
+        program: Option<Program>,
+    ) -> Result<(), LearnError> {
+        write_encoder(&self.recipe, (arrays_of(network), step), run, path, program)
     }
 }
 
 /// Writes the encoder of a finished run as others read it: under PyTorch's names and layouts, those of torchvision for its networks, with
-/// what `load_state_dict(strict=True)` asks for beside them; an encoder of texts as a folder that sentence-transformers opens. It reads
-/// `model.safetensors` alone, not the data.
+/// what `load_state_dict(strict=True)` asks for beside them; an encoder of texts as a folder that sentence-transformers opens. For a
+/// `program` it is written as that program opens it. It reads `model.safetensors` alone, not the data.
 ///
 /// # Errors
-/// [`LearnError::Checkpoint`] where the run has no model; [`LearnError::ArrayFile`], or of a folder [`LearnError::SentenceEncoder`],
-/// where it cannot be written.
-pub fn export(recipe: &ValidRecipe, run: &Path, path: &Path) -> Result<(), LearnError> {
-    write_encoder(recipe, result::read_model(run)?, run, path)
+/// As [`check_export`]; [`LearnError::Checkpoint`] where the run has no model; [`LearnError::ArrayFile`], [`LearnError::Io`], or of a
+/// folder of texts [`LearnError::SentenceEncoder`], where it cannot be written.
+pub fn export(
+    recipe: &ValidRecipe,
+    run: &Path,
+    path: &Path,
+    program: Option<Program>,
+) -> Result<(), LearnError> {
+    check_export(recipe, program)?;
+    write_encoder(recipe, result::read_model(run)?, run, path, program)
 }
 
-fn write_encoder(recipe: &ValidRecipe, kept: Arrays, run: &Path, path: &Path) -> Result<(), LearnError> {
+/// Checks that the encoder of a recipe can be written for `program`.
+///
+/// # Errors
+/// [`LearnError::Recipe`] with the reason, and what to do.
+pub fn check_export(recipe: &ValidRecipe, program: Option<Program>) -> Result<(), LearnError> {
+    program.map_or(Ok(()), |program| (recipe.choice().encoder.suits)(recipe.settings(), program))
+}
+
+fn write_encoder(
+    recipe: &ValidRecipe,
+    (kept, step): (Arrays, u64),
+    run: &Path,
+    path: &Path,
+    program: Option<Program>,
+) -> Result<(), LearnError> {
+    check_export(recipe, program)?;
     let choice = recipe.choice();
     let named = kept.into_iter().filter_map(|(name, array)| {
         name.strip_prefix(choice.method.exports).map(|name| (name.to_owned(), array))
     });
-    let tensors = named.collect();
-    (choice.encoder.export)(Exporting { settings: recipe.settings(), tensors, run, path })
+    let (settings, tensors) = (recipe.settings(), named.collect());
+    let mut hasher = Hasher::new();
+    hasher.text(&recipe.identity()?);
+    let recipe = format!("sha256:{}", hasher.hex());
+    (choice.encoder.export)(Exporting { settings, tensors, run, path, program, step, recipe })
 }

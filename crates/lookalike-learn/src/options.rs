@@ -61,6 +61,8 @@ pub enum Range {
     Text(&'static str),
     /// A list of strings of that kind.
     Texts(&'static str),
+    /// A string, or a list of strings, in these words.
+    TextOrTexts(&'static str),
     /// A table with these keys.
     Table(&'static [Key]),
     /// What its reader says, in these words.
@@ -193,7 +195,7 @@ impl Range {
             Self::OneOf(names) => {
                 names.iter().map(|name| format!("`{name}`")).collect::<Vec<String>>().join(", ")
             }
-            Self::Text(words) | Self::Free(words) => (*words).to_owned(),
+            Self::Text(words) | Self::TextOrTexts(words) | Self::Free(words) => (*words).to_owned(),
             Self::Texts(words) => format!("list of {words}"),
             Self::Table(_) => "table".to_owned(),
         }
@@ -235,6 +237,10 @@ impl Range {
             Self::Texts(words) => {
                 let all = |values: &Vec<Toml>| values.iter().all(Toml::is_str);
                 must(value.as_array().is_some_and(all), &format!("a list of {words}"))
+            }
+            Self::TextOrTexts(_) => {
+                let all = |values: &Vec<Toml>| values.iter().all(Toml::is_str);
+                must(value.is_str() || value.as_array().is_some_and(all), "a string, or a list of strings")
             }
             Self::Table(_) => must(value.is_table(), "a table"),
             Self::Free(_) => None,

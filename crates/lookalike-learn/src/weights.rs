@@ -11,6 +11,7 @@ use lookalike_base::arrays::Arrays;
 use lookalike_base::tensors;
 
 use crate::encoder::Encoder;
+use crate::encoder::export::ARCHITECTURE;
 use crate::engine::Device;
 use crate::error::LearnError;
 use crate::module::{Module, for_each_tensor, load_arrays};
@@ -60,7 +61,7 @@ impl Start {
     /// # Errors
     /// As [`load`], of the file.
     pub fn arrays(&self) -> Result<Arrays, LearnError> {
-        read(&self.path)
+        Ok(read(&self.path)?.0)
     }
 
     /// Loads all tensors of `module`, see [`load`].
@@ -105,8 +106,15 @@ pub fn load(module: &mut dyn Module, path: &Path, device: &Device) -> Result<Rep
 /// As [`load`] and [`Encoder::adopt`].
 pub fn load_encoder(encoder: &mut dyn Encoder, path: &Path, device: &Device) -> Result<Report, LearnError> {
     let found = Found::of(encoder, path)?;
+    let architecture = found.architecture.clone();
     let arrays = encoder.adopt(found.arrays)?;
-    Found { arrays, ..found }.load(encoder, path, device)
+    Found { arrays, ..found }.load(encoder, path, device).map_err(|error| match (error, architecture) {
+        (LearnError::Weights { name, reason }, Some(architecture)) => {
+            let reason = format!("{reason}; {} says that it holds a `{architecture}`", path.display());
+            LearnError::Weights { name, reason }
+        }
+        (error, _) => error,
+    })
 }
 
 /// The tensors of a file.
@@ -117,13 +125,15 @@ struct Found {
     arrays: Arrays,
     /// The names of the others.
     left: Vec<String>,
+    /// The encoder that the file says it holds, as an export does.
+    architecture: Option<String>,
 }
 
 impl Found {
     /// Those of the file at `path`, of which `module` has its own.
     fn of(module: &mut dyn Module, path: &Path) -> Result<Self, LearnError> {
         const ENCODER: &str = "encoder.";
-        let (all, own) = (read(path)?, names_of(module));
+        let ((all, architecture), own) = (read(path)?, names_of(module));
         let found = |prefix: &str| own.iter().any(|name| all.contains_key(&format!("{prefix}{name}")));
         let prefix = if !found("") && found(ENCODER) { ENCODER } else { "" };
         let (mut arrays, mut left) = (Arrays::new(), Vec::new());
@@ -133,7 +143,7 @@ impl Found {
                 None => left.push(name),
             }
         }
-        Ok(Self { prefix, arrays, left })
+        Ok(Self { prefix, arrays, left, architecture })
     }
 
     fn load(mut self, module: &mut dyn Module, path: &Path, device: &Device) -> Result<Report, LearnError> {
@@ -152,14 +162,14 @@ fn names_of(module: &mut dyn Module) -> Vec<String> {
     names
 }
 
-/// The tensors of a file, or of the folder of a sentence encoder.
-fn read(path: &Path) -> Result<Arrays, LearnError> {
+/// The tensors of a file, or of the folder of a sentence encoder, and the encoder that the file says it holds.
+fn read(path: &Path) -> Result<(Arrays, Option<String>), LearnError> {
     if path.is_dir() {
-        return sentence::read_tensors(&SentenceFolder::read(path)?);
+        return Ok((sentence::read_tensors(&SentenceFolder::read(path)?)?, None));
     }
     let file = tensors::read(path)
         .map_err(|error| if is_pickled(path) { to_convert(path) } else { LearnError::from(error) })?;
-    Ok(file.tensors)
+    Ok((file.tensors, file.metadata.get(ARCHITECTURE).cloned()))
 }
 
 /// Whether a file that is no safetensors file is one of PyTorch's own, by its ending or its first bytes: a zip archive, or a bare pickle.

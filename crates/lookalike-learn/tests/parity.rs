@@ -204,7 +204,7 @@ fn an_export_has_everything_that_torchvision_loads_strictly() {
     let recipe = Recipe::parse(text, Path::new("test.toml"), &[], &registry).unwrap();
     let recipe = recipe.validate(&registry).unwrap();
     let path = folder.path().join("exported.safetensors");
-    export(&recipe, folder.path(), &path).unwrap();
+    export(&recipe, folder.path(), &path, None).unwrap();
 
     let exported = tensors::read(&path).unwrap().tensors;
     for (name, array) in &exported {

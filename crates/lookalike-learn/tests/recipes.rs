@@ -348,7 +348,7 @@ fn values(key: &Key) -> Vec<Value> {
         Range::Number(_) => [0.25, 0.75, 3.0].map(Value::from).into(),
         Range::Numbers(count, _) => vec![Value::from(vec![0.25; count])],
         Range::OneOf(names) => names.iter().copied().map(Value::from).collect(),
-        Range::Text(_) | Range::Free(_) => vec![Value::from("other")],
+        Range::Text(_) | Range::TextOrTexts(_) | Range::Free(_) => vec![Value::from("other")],
         Range::Texts(_) => vec![Value::from(vec!["other"])],
         Range::Table(keys) => {
             let of_key = |key: &Key| {

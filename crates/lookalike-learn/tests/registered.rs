@@ -429,8 +429,8 @@ fn a_run_begins_with_the_encoder_of_a_finished_one() {
     let first = experiment(&["train.max_steps=12", "seed=3"]);
     let run = run_of(&place);
     train(&first, &run);
-    let error =
-        lookalike_learn::experiment::export(first.recipe(), &run, &place.path().join("none")).unwrap_err();
+    let error = lookalike_learn::experiment::export(first.recipe(), &run, &place.path().join("none"), None)
+        .unwrap_err();
     assert!(error.to_string().contains("not a finished run"), "{error}");
     let result = first.result(&run).unwrap();
     assert!(result.model.is_none() && result.step == 12);
@@ -438,7 +438,7 @@ fn a_run_begins_with_the_encoder_of_a_finished_one() {
     first.save_model(&run, &*network, 12).unwrap();
     assert_eq!(arrays_of(&mut first.result(&run).unwrap().model.unwrap()), arrays_of(&mut network));
     let exported = place.path().join("encoder.safetensors");
-    lookalike_learn::experiment::export(first.recipe(), &run, &exported).unwrap();
+    lookalike_learn::experiment::export(first.recipe(), &run, &exported, None).unwrap();
 
     let drawn = arrays_of(&mut experiment(&[]).method().unwrap());
     for (path, left) in [(run.join(MODEL), ", left projection.linear1.bias, "), (exported, ".safetensors")] {

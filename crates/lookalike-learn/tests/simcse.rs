@@ -330,7 +330,7 @@ fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() 
     let result = experiment.result(&run).unwrap();
     experiment.save_model(&run, result.trained.as_deref().unwrap(), result.step).unwrap();
     let folder = place.path().join("folder");
-    lookalike_learn::experiment::export(experiment.recipe(), &run, &folder).unwrap();
+    lookalike_learn::experiment::export(experiment.recipe(), &run, &folder, None).unwrap();
     let names = tensors::read(folder.join("model.safetensors")).unwrap().tensors;
     assert!(names.keys().all(|name| !name.starts_with("cls.")), "{:?}", names.keys());
     let weights = format!("encoder.weights={}", folder.display());
@@ -350,7 +350,7 @@ fn an_encoder_is_made_of_nothing_but_texts_and_simcse_goes_on_from_its_folder() 
         let result = experiment.result(&run).unwrap();
         experiment.save_model(&run, result.trained.as_deref().unwrap(), result.step).unwrap();
         let folder = run.join("folder");
-        lookalike_learn::experiment::export(experiment.recipe(), &run, &folder).unwrap();
+        lookalike_learn::experiment::export(experiment.recipe(), &run, &folder, None).unwrap();
         let mut encoder = SentenceEncoder::open(&folder, &cpu()).unwrap();
         let cancellation = Cancellation::new();
         let vectors =

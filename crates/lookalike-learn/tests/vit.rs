@@ -249,7 +249,7 @@ fn what_is_frozen_stays_and_an_export_or_run_is_read_again() {
         assert_eq!(begun[name] == *array, frozen.contains(&name.as_str()), "{name}");
     }
     let exported = folder.path().join("exported.safetensors");
-    export(&validate(&settings).unwrap(), &run, &exported).unwrap();
+    export(&validate(&settings).unwrap(), &run, &exported, None).unwrap();
     for (path, left) in
         [(run.join(MODEL), ", left 10: projection.bn1"), (exported, ", left head.bias, head.weight")]
     {
@@ -279,7 +279,7 @@ fn an_export_of_vit_small_has_everything_that_timm_loads_strictly() {
     let experiment = open(&settings);
     experiment.save_model(folder.path(), &*experiment.untrained().unwrap(), 0).unwrap();
     let path = folder.path().join("exported.safetensors");
-    export(&validate(&settings).unwrap(), folder.path(), &path).unwrap();
+    export(&validate(&settings).unwrap(), folder.path(), &path, None).unwrap();
     let exported = tensors::read(&path).unwrap().tensors;
     let found: Shapes = exported.iter().map(|(name, array)| (name.clone(), array.shape.clone())).collect();
     let mut expected = shapes("vit_small_patch16_224");

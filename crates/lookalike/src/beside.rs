@@ -28,7 +28,14 @@ impl OtherRun {
             )));
         }
         let other = RunOptions::default().run_recipe(run, registry)?;
-        for key in ["data.name", "text.further", "text.columns", "text.hold_out", "evaluate.scored_on"] {
+        for key in [
+            "data.name",
+            "data.classes",
+            "text.further",
+            "text.columns",
+            "text.hold_out",
+            "evaluate.scored_on",
+        ] {
             let [theirs, own] = [&other, recipe].map(|recipe| {
                 recipe.settings().value(key).map_or_else(|| "nothing".to_owned(), ToString::to_string)
             });

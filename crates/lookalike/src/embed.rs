@@ -104,7 +104,7 @@ pub(crate) fn run(
     let recipe = options.run_recipe(&arguments.run, registry)?;
     Sources::of(&recipe).check(&[(out, Kind::Matrix), (&names, Kind::Table)])?;
     let experiment = options.open_run(&arguments.run, recipe, registry, cancellation)?;
-    let mut network = network(&experiment, &arguments.run)?;
+    let (mut network, _) = network(&experiment, &arguments.run)?;
     let split = match arguments.split {
         None | Some(DataPart::Train) => Split::Train,
         Some(DataPart::Test) => Split::Test,
@@ -146,8 +146,8 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// The network of a run, with a warning where it has not finished.
-pub(crate) fn network(experiment: &Experiment, run: &Path) -> Result<Box<dyn Embedder>, Failure> {
+/// The network of a run and the step that it is of, with a warning where the run has not finished.
+pub(crate) fn network(experiment: &Experiment, run: &Path) -> Result<(Box<dyn Embedder>, u64), Failure> {
     let result = experiment.result(run)?;
     warn(&result.problems);
     if result.stage == Stage::Unfinished {
@@ -156,7 +156,8 @@ pub(crate) fn network(experiment: &Experiment, run: &Path) -> Result<Box<dyn Emb
             "{run} has not finished: the encoder is that of its newest checkpoint, of step {step}"
         )]);
     }
-    Ok(experiment.network(result)?)
+    let step = result.step;
+    Ok((experiment.network(result)?, step))
 }
 
 /// Makes a line a row: its number, its name, its label as a number and the name of its class; empty is what it does not have. The rows

@@ -1,25 +1,31 @@
 //! `lookalike export`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use lookalike_base::progress::Cancellation;
 use lookalike_learn::Registry;
-use lookalike_learn::experiment::export;
+use lookalike_learn::encoder::Program;
+use lookalike_learn::experiment::{check_export, export};
+use lookalike_learn::recipe::ValidRecipe;
 use lookalike_learn::train::result::{self, Stage};
 
 use crate::embed::network;
 use crate::failure::Failure;
 use crate::output::tell;
 use crate::results::{Kind, Sources};
-use crate::run::{RunOptions, open};
+use crate::run::{RunOptions, open, warn};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// A run; of one that has not finished the newest checkpoint is taken, and its data are read
     run: PathBuf,
-    /// Where to write the encoder: a safetensors file; of texts a new folder
-    #[arg(value_name = "MODEL.safetensors|FOLDER")]
+    /// Where to write the encoder: a safetensors file; for timm, and of texts, a new folder; for detectron2 a file that ends in .pkl,
+    /// beside which two .yaml files are written
+    #[arg(value_name = "MODEL.safetensors|FOLDER|MODEL.pkl")]
     out: PathBuf,
+    /// Of an encoder of images: the program that is to open it; if not given, a file with torchvision's names, of Vision Transformers timm's
+    #[arg(long = "for", value_enum, value_name = "PROGRAM")]
+    program: Option<ProgramName>,
     /// Of a run that has not finished: folder that holds the data set's files
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
@@ -28,29 +34,76 @@ pub(crate) struct Arguments {
     settings: Vec<String>,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum ProgramName {
+    /// A safetensors file that its networks load as it is
+    Torchvision,
+    /// A folder that it opens as local-dir:FOLDER
+    Timm,
+    /// Renamed tensors in a pickle, and configurations of MoCo's protocol on VOC and COCO
+    Detectron2,
+}
+
+impl From<ProgramName> for Program {
+    fn from(name: ProgramName) -> Self {
+        match name {
+            ProgramName::Torchvision => Self::Torchvision,
+            ProgramName::Timm => Self::Timm,
+            ProgramName::Detectron2 => Self::Detectron2,
+        }
+    }
+}
+
 pub(crate) fn run(
     arguments: &Arguments,
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
+    let Arguments { run, out, program, .. } = arguments;
+    let program = program.map(Program::from);
     let place = RunOptions {
         data_root: arguments.data_root.clone(),
         device: None,
         settings: arguments.settings.clone(),
     };
-    let recipe = place.run_recipe(&arguments.run, registry)?;
-    // Of texts a new folder is written, which is refused where it is there already.
-    if !arguments.out.is_dir() {
-        Sources::of(&recipe).check(&[(&arguments.out, Kind::Weights)])?;
+    let recipe = place.run_recipe(run, registry)?;
+    check_export(&recipe, program)?;
+    let written = check_place(&recipe, out, program)?;
+    if program.is_none() && recipe.settings().text("encoder.stem") == Some("cifar") {
+        warn(&["the stem is `cifar`, and that of torchvision, timm and detectron2 is `imagenet`: its conv1 and maxpool must be replaced \
+                before these weights are loaded into another program, and its maps are four times as wide and high"
+            .to_owned()]);
     }
-    if result::stage(&arguments.run)? == Stage::Unfinished {
+    if result::stage(run)? == Stage::Unfinished {
         // BatchNorm's statistics are estimated on the data.
-        let experiment = open(Some(&arguments.run), recipe, registry, cancellation)?;
-        let mut network = network(&experiment, &arguments.run)?;
-        experiment.export(&mut *network, &arguments.run, &arguments.out)?;
+        let experiment = open(Some(run), recipe, registry, cancellation)?;
+        let (mut network, step) = network(&experiment, run)?;
+        experiment.export((&mut *network, step), run, out, program)?;
     } else {
-        export(&recipe, &arguments.run, &arguments.out)?;
+        export(&recipe, run, out, program)?;
     }
-    tell(format_args!("wrote {}", arguments.out.display()));
+    let written: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+    tell(format_args!("wrote {}", written.join(", ")));
     Ok(())
+}
+
+/// Checks that the encoder can be written at `out` and nothing is lost by it, and says which files that are.
+fn check_place(recipe: &ValidRecipe, out: &Path, program: Option<Program>) -> Result<Vec<PathBuf>, Failure> {
+    let files = program.map_or_else(|| Ok(vec![out.to_owned()]), |program| program.files(out))?;
+    let kinds: &[Kind] = match program {
+        Some(Program::Detectron2) => &[Kind::Pickle, Kind::Configuration, Kind::Configuration],
+        // A new folder is made.
+        Some(Program::Timm) if out.exists() => {
+            let problem = "it is there already, and a new folder is made for timm";
+            return Err(Failure::usage(format!("{} cannot be written: {problem}", out.display())));
+        }
+        _ => &[Kind::Weights],
+    };
+    // Of texts a new folder is written, which is refused where it is there already.
+    if !out.is_dir() || program.is_some() {
+        let outputs: Vec<(&Path, Kind)> =
+            files.iter().map(PathBuf::as_path).zip(kinds.iter().copied()).collect();
+        Sources::of(recipe).check(&outputs)?;
+    }
+    Ok(files)
 }

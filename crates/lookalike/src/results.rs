@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use lookalike_base::foreign;
 use lookalike_data::image::folder;
+use lookalike_learn::encoder::export::detectron2::{FIRST_BYTES, FIRST_WORDS};
 use lookalike_learn::evaluate::STEP;
 use lookalike_learn::recipe::ValidRecipe;
 use serde_json::{Map, Value};
@@ -24,6 +25,10 @@ pub(crate) enum Kind {
     Lines,
     /// An encoder.
     Weights,
+    /// An encoder for detectron2.
+    Pickle,
+    /// How detectron2 is to learn with it.
+    Configuration,
     /// What an evaluation measured.
     Scores,
 }
@@ -43,6 +48,8 @@ impl Kind {
             Self::Table => "a table of rows that `lookalike embed` wrote",
             Self::Lines => "a list of texts that `lookalike embed` wrote",
             Self::Weights => "a safetensors file",
+            Self::Pickle => "a file for detectron2 that `lookalike export` wrote",
+            Self::Configuration => "a configuration that `lookalike export` wrote",
             Self::Scores => "a file of scores that `lookalike evaluate` wrote",
         }
     }
@@ -61,6 +68,8 @@ impl Kind {
         Ok(match self {
             Self::Matrix => foreign::kind_of(path)? == Some(foreign::NPY),
             Self::Weights => foreign::kind_of(path)? == Some(foreign::SAFETENSORS),
+            Self::Pickle => begins(path, FIRST_BYTES)?,
+            Self::Configuration => begins(path, FIRST_WORDS.as_bytes())?,
             Self::Table => line()?.trim_ascii_end() == COLUMNS.join(",").as_bytes(),
             Self::Lines => {
                 let object = object(&line()?);
@@ -73,6 +82,13 @@ impl Kind {
             }
         })
     }
+}
+
+/// Whether the file at `path` begins with `first`.
+fn begins(path: &Path, first: &[u8]) -> std::io::Result<bool> {
+    let mut start = Vec::new();
+    File::open(path)?.take(first.len() as u64).read_to_end(&mut start)?;
+    Ok(start == first)
 }
 
 /// What a command reads beside the run.
@@ -107,8 +123,10 @@ impl Sources {
                 found.files.push(root);
             }
         }
-        if let Some(weights) = settings.text("encoder.weights") {
-            found.add(weights.into());
+        for key in ["encoder.weights", "data.classes"] {
+            if let Some(path) = settings.text(key) {
+                found.add(path.into());
+            }
         }
         found
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lookalike_base::lock::owner_of;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::graph::is_path;
+use lookalike_data::image::classes::PUBLISHED;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::recipe::{Recipe, ValidRecipe};
 use lookalike_learn::train::trainer::RECIPE;
@@ -48,6 +49,9 @@ impl RunOptions {
         recipe.set_path("data.root", root.map(|root| absolute(&root)).as_deref());
         let weights = recipe.settings().text("encoder.weights").map(|path| absolute(Path::new(path)));
         recipe.set_path("encoder.weights", weights.as_deref());
+        let classes = recipe.settings().text("data.classes").filter(|name| !PUBLISHED.contains(name));
+        let classes = classes.map(|path| absolute(Path::new(path)));
+        recipe.set_path("data.classes", classes.as_deref());
         if let Some(device) = &self.device {
             recipe.set("train.device", device.clone());
         }

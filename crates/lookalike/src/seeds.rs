@@ -76,10 +76,11 @@ pub(crate) fn summarize(
     runs: &[std::path::PathBuf],
     registry: &Registry,
 ) -> Result<(), Failure> {
-    let mut scores: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+    let (mut scores, mut data): (BTreeMap<String, Vec<f64>>, _) = (BTreeMap::new(), None);
     for run in runs {
         let text = std::fs::read_to_string(run.join("evaluation.json"))?;
         let evaluation: BTreeMap<String, Value> = serde_json::from_str(&text)?;
+        data = data.or_else(|| evaluation.get("data")?.as_str().map(str::to_owned));
         for (name, value) in evaluation.into_iter().filter(|(name, _)| !registry.is_circumstance(name)) {
             if let Some(number) = value.as_f64().or_else(|| value.get("mean")?.as_f64()) {
                 scores.entry(name).or_default().push(number);
@@ -92,6 +93,9 @@ pub(crate) fn summarize(
         scores.into_iter().map(|(name, seeds)| (name, Summary::of(seeds))).collect();
     write_json(&folder.join("seeds.json"), &summary)?;
     let mut table = Table::default();
+    if let Some(data) = data {
+        table.row("data", data);
+    }
     for (name, Summary { mean, deviation, .. }) in &summary {
         let deviation = deviation.map_or(String::new(), |deviation| format!(" ± {deviation:.4}"));
         let seeds = if runs.len() == 1 { "seed" } else { "seeds" };

@@ -2,6 +2,7 @@
 
 pub mod augment;
 pub mod cifar;
+pub mod classes;
 pub mod dataset;
 #[cfg(feature = "folder")]
 pub mod folder;

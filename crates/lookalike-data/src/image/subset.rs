@@ -1,11 +1,13 @@
 //! A part of a data set as a data set of its own: what is cut off another, what is of some classes, or all of it in another order.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use lookalike_base::Seed;
 use lookalike_base::words::did_you_mean;
 
+use super::classes::ClassList;
 use super::dataset::{Image, ImageDataset};
 use crate::error::DataError;
 
@@ -42,6 +44,8 @@ pub struct Subset {
     members: Vec<u32>,
     /// What stands behind the set's name.
     part: Cow<'static, str>,
+    /// The list by which classes were chosen, where it has a name.
+    list: Option<String>,
     left_out: Vec<u32>,
     /// Where classes are numbered otherwise: their names, and the new number of each of the set's.
     classes: Option<(Vec<String>, Vec<Option<u32>>)>,
@@ -93,29 +97,74 @@ fn divide(
     Ok((left, cut))
 }
 
-/// The images of the classes of these names, which are numbered by them from 0 on.
+/// The images of the classes of `list`, which are numbered in its order from 0 on. The name of a list stands behind that of the set.
 ///
 /// # Errors
-/// [`DataError::Option`], about `key`, where there is no such class, or a name comes twice or there is none.
-pub fn of_classes(set: &Arc<dyn ImageDataset>, names: &[String], key: &str) -> Result<Subset, DataError> {
+/// [`DataError::Option`], about `key`, where a class of the list is none of the set's or has no image, or a name comes twice or there is
+/// none.
+pub fn of_classes(set: &Arc<dyn ImageDataset>, list: &ClassList, key: &str) -> Result<Subset, DataError> {
     let refuse = |problem: String| DataError::Option { key: key.to_owned(), problem };
+    let names = &list.classes;
     if names.is_empty() {
         return Err(refuse("names no class; leave it out for all of them".to_owned()));
     }
-    let all = set.classes();
-    let mut numbers = vec![None; all.len()];
+    let of_set: HashMap<&str, usize> =
+        set.classes().iter().map(String::as_str).enumerate().map(|(place, class)| (class, place)).collect();
+    let mut numbers: Vec<Option<u32>> = vec![None; set.classes().len()];
     for (number, name) in (0..).zip(names) {
-        let place = all.iter().position(|class| class == name).ok_or_else(|| {
-            let hint = did_you_mean(name, all.iter().map(String::as_str));
-            refuse(format!("{} has no class `{name}`{hint}", set.name()))
-        })?;
-        if numbers[place].replace(number).is_some() {
+        let Some(place) = of_set.get(name.as_str()) else { continue };
+        if numbers[*place].replace(number).is_some() {
             return Err(refuse(format!("names the class `{name}` twice")));
         }
     }
-    let is_chosen = |index: &u32| set.label(*index).is_some_and(|label| numbers[label as usize].is_some());
-    let members = (0..set.len() as u32).filter(is_chosen).collect();
-    Ok(Subset { classes: Some((names.to_vec(), numbers)), ..Subset::new(set, members, "") })
+    let (mut members, mut has_images) = (Vec::new(), vec![false; names.len()]);
+    for index in 0..set.len() as u32 {
+        if let Some(class) = set.label(index).and_then(|label| numbers[label as usize]) {
+            has_images[class as usize] = true;
+            members.push(index);
+        }
+    }
+    let missing: Vec<&str> =
+        names.iter().zip(has_images).filter(|(_, there)| !there).map(|(name, _)| name.as_str()).collect();
+    if !missing.is_empty() {
+        return Err(refuse(without(&**set, list, &missing)));
+    }
+    let classes = Some((names.clone(), numbers));
+    Ok(Subset { classes, list: list.name.clone(), ..Subset::new(set, members, "") })
+}
+
+/// Says which classes of a list have no image in a set.
+fn without(set: &dyn ImageDataset, list: &ClassList, missing: &[&str]) -> String {
+    const NAMED: usize = 8;
+    let (name, all) = (set.name(), list.classes.len());
+    let named = |classes: &[&str]| {
+        let more = classes.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("{}{more}", classes[..classes.len().min(NAMED)].join(", "))
+    };
+    let own: Vec<&str> = set.classes().iter().map(String::as_str).collect();
+    if own.is_empty() {
+        return format!(
+            "takes classes, and the images of {name} have none: a class is a sub-folder, or a column of a list"
+        );
+    }
+    let of_list = list.name.as_ref().map_or_else(String::new, |list| format!(" of {list}"));
+    if missing.len() == all && all > 1 {
+        return format!(
+            "none of the {all} classes{of_list} has an image in {name}, whose classes are {}",
+            named(&own)
+        );
+    }
+    if let [class] = missing {
+        let (no, hint) = if own.contains(class) {
+            ("no image of the class", String::new())
+        } else {
+            ("no class", did_you_mean(class, own.iter().copied()))
+        };
+        return format!("{name} has {no} `{class}`{hint}");
+    }
+    let missing_of = missing.len();
+    format!("{name} has no image of {missing_of} of the {all} classes{of_list}: {}", named(missing))
 }
 
 /// All images, those without a label first, and how many these are.
@@ -132,7 +181,7 @@ impl Subset {
         let is_out = |member: &u32| set.left_out().binary_search(member).is_ok();
         let places = (0..).zip(&members).filter(|(_, member)| is_out(member));
         let left_out = places.map(|(place, _)| place).collect();
-        Self { set: set.clone(), members, part: part.into(), left_out, classes: None }
+        Self { set: set.clone(), members, part: part.into(), list: None, left_out, classes: None }
     }
 
     fn member(&self, index: u32) -> Option<u32> {
@@ -163,12 +212,20 @@ impl ImageDataset for Subset {
         &self.left_out
     }
 
+    /// Of what is cut off a set nothing is known of another part; of some classes both are what they are of all.
+    fn serves_both(&self) -> bool {
+        self.classes.is_some() && self.set.serves_both()
+    }
+
     fn instance_name(&self, index: u32) -> Option<String> {
         self.set.instance_name(self.member(index)?)
     }
 
     fn name(&self) -> String {
-        let name = self.set.name();
+        let mut name = self.set.name();
+        if let Some(list) = &self.list {
+            name = format!("{name} ({list})");
+        }
         if self.part.is_empty() { name } else { format!("{name}, {}", self.part) }
     }
 
@@ -225,10 +282,7 @@ mod tests {
 
     #[test]
     fn some_classes_are_numbered_as_they_are_named() {
-        let named = |names: &[&str]| {
-            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            of_classes(&set(&[0, 1, 2, 2, 1]), &names, "data.classes")
-        };
+        let named = |names: &[&str]| of_classes(&set(&[0, 1, 2, 2, 1]), &list(None, names), "data.classes");
         let chosen = named(&["c", "a"]).unwrap();
         let labels: Vec<Option<u32>> = (0..4).map(|index| chosen.label(index)).collect();
         assert_eq!(labels, [Some(1), Some(0), Some(0), None]);
@@ -240,6 +294,30 @@ mod tests {
         {
             let error = named(names).err().unwrap().to_string();
             assert!(error.contains("data.classes") && error.contains(problem), "{error}");
+        }
+    }
+
+    fn list(name: Option<&str>, classes: &[&str]) -> ClassList {
+        let classes = classes.iter().map(|class| (*class).to_owned()).collect();
+        ClassList { name: name.map(str::to_owned), classes }
+    }
+
+    #[test]
+    fn a_list_is_told_with_the_set_and_what_it_misses_is_counted_and_named() {
+        // Nothing is of the class `c`.
+        let set = set(&[0, 1, 1]);
+        let taken = |classes: &[&str]| of_classes(&set, &list(Some("mine"), classes), "data.classes");
+        assert_eq!(taken(&["b", "a"]).unwrap().name(), "set (mine)");
+        let many: Vec<String> = (0..12).map(|class| format!("n{class:08}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for (classes, said) in [
+            (&many[..], "none of the 12 classes of mine has an image in set, whose classes are a, b, c"),
+            (&["c"], "set has no image of the class `c`"),
+            (&["a", "x", "c"], "set has no image of 2 of the 3 classes of mine: x, c"),
+            (&[&["a"], &many[..]].concat(), "n00000007 and 4 more"),
+        ] {
+            let error = taken(classes).err().unwrap().to_string();
+            assert!(error.contains(said) && error.starts_with("data.classes: "), "{error}");
         }
     }
 

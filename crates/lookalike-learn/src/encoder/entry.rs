@@ -6,7 +6,7 @@ use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_base::tensors::{self, TensorFile};
 
-use super::Encoder;
+use super::{Encoder, Program};
 use crate::engine::Device;
 use crate::error::LearnError;
 use crate::options::{Key, Range, Settings};
@@ -34,7 +34,9 @@ pub struct EncoderEntry {
     pub build: BuildEncoder,
     /// How what is exported may be called: a file, or `FOLDER`.
     pub exported: &'static str,
-    /// Writes the encoder of a finished run as others read it.
+    /// Whether it can be written for a program, see [`Program::has_no_such`] of one that cannot be written for any.
+    pub suits: fn(&Settings, Program) -> Result<(), LearnError>,
+    /// Writes the encoder of a run as others read it.
     pub export: fn(Exporting<'_>) -> Result<(), LearnError>,
 }
 
@@ -48,6 +50,12 @@ pub struct Exporting<'a> {
     pub run: &'a Path,
     /// What is to be written.
     pub path: &'a Path,
+    /// The program it is written for, one of those that the entry suits; the encoder's own form where there is none.
+    pub program: Option<Program>,
+    /// Optimiser steps after which it is as it is.
+    pub step: u64,
+    /// A hash of what decides the numbers of the run.
+    pub recipe: String,
 }
 
 impl Exporting<'_> {

@@ -49,6 +49,7 @@ pub const ENTRY: EncoderEntry = EncoderEntry {
         Ok(Box::new(Gcn::new(inputs, layers, width, stream, device)))
     },
     exported: "model.safetensors",
+    suits: |settings, program| program.has_no_such(settings),
     export: |exporting| exporting.write(|_| {}),
 };
 

@@ -51,6 +51,7 @@ pub const ENTRY: EncoderEntry = EncoderEntry {
         Ok(Box::new(Gin::new(inputs, &settings.read("encoder")?, stream, device)))
     },
     exported: "model.safetensors",
+    suits: |settings, program| program.has_no_such(settings),
     export: |exporting| exporting.write(add_counters),
 };
 

@@ -1,6 +1,7 @@
 //! Encoders: what turns an input into one vector an instance, and where it has them into vectors of its parts.
 
 pub mod entry;
+pub mod export;
 pub mod gcn;
 pub mod gin;
 pub mod pooling;
@@ -19,6 +20,7 @@ use crate::input::Input;
 use crate::module::{Module, Pass};
 
 pub use entry::{EncoderEntry, Normalized};
+pub use export::Program;
 pub use pooling::Pooling;
 
 /// What an encoder makes of N instances.

@@ -5,14 +5,16 @@ use lookalike_base::arrays::{Array, Arrays};
 use lookalike_data::ImageBatch;
 use serde::{Deserialize, Serialize};
 
-use super::entry::{EncoderEntry, Normalized, add_counters};
-use super::{Encoder, Features};
+use super::entry::{EncoderEntry, Exporting, Normalized, add_counters};
+use super::export::detectron2::{self, Depth};
+use super::export::{Described, timm};
+use super::{Encoder, Features, Program};
 use crate::engine::{Device, Tensor, from_host};
 use crate::error::LearnError;
 use crate::input::Input;
 use crate::layer::{BatchNorm, Conv2d, FeatureMap};
 use crate::module::{Module, Pass, Visitor};
-use crate::options::{Options, Range, Settings, Value};
+use crate::options::{Options, Range, Settings, Value, refuse};
 
 crate::options! {
     /// What a recipe says of residual networks.
@@ -34,7 +36,8 @@ const RESNET: EncoderEntry = EncoderEntry {
     dimension: |_| Ok(512),
     build: |settings, _, stream, device| build(Architecture::ResNet18, settings, stream, device),
     exported: "model.safetensors",
-    export: |exporting| exporting.write(|exported| add_classifier(exported, 512)),
+    suits,
+    export: |exporting| export(Architecture::ResNet18, exporting),
 };
 
 /// ResNet-18.
@@ -44,6 +47,7 @@ pub const RESNET18: EncoderEntry = EncoderEntry { kind: "resnet18", ..RESNET };
 pub const RESNET34: EncoderEntry = EncoderEntry {
     kind: "resnet34",
     build: |settings, _, stream, device| build(Architecture::ResNet34, settings, stream, device),
+    export: |exporting| export(Architecture::ResNet34, exporting),
     ..RESNET
 };
 
@@ -52,7 +56,7 @@ pub const RESNET50: EncoderEntry = EncoderEntry {
     kind: "resnet50",
     dimension: |_| Ok(2048),
     build: |settings, _, stream, device| build(Architecture::ResNet50, settings, stream, device),
-    export: |exporting| exporting.write(|exported| add_classifier(exported, 2048)),
+    export: |exporting| export(Architecture::ResNet50, exporting),
     ..RESNET
 };
 
@@ -62,7 +66,8 @@ pub const SMALL: EncoderEntry = EncoderEntry {
     about: "blocks of 16, 32 and 64 channels, for CPUs",
     dimension: |_| Ok(64),
     build: |settings, _, stream, device| build(Architecture::Small, settings, stream, device),
-    export: |exporting| exporting.write(add_counters),
+    suits: |settings, program| program.has_no_such(settings),
+    export: |exporting| export(Architecture::Small, exporting),
     ..RESNET
 };
 
@@ -76,10 +81,53 @@ fn build(
     Ok(Box::new(ResNet::new(architecture, stem, stream, device)))
 }
 
-/// What torchvision's `load_state_dict(strict=True)` asks for and training does not have: a classifier `fc` of 1000 classes, all zeros,
-/// and the counters of BatchNorm.
+/// Other programs have the stem for large images alone.
+fn suits(settings: &Settings, program: Program) -> Result<(), LearnError> {
+    let ResNetOptions { stem } = settings.read("encoder")?;
+    if stem == Stem::ImageNet {
+        return Ok(());
+    }
+    Err(program.refuse(format_args!(
+        "its networks begin with a 7×7 convolution of stride 2 and a pooling, and this encoder, with encoder.stem = \"cifar\", with a 3×3 \
+         convolution alone. Its maps are four times as wide and high on the same images, 16 times the work, and its first weights fit no \
+         other stem. Train with encoder.stem = \"imagenet\", or leave --for out and replace conv1 and maxpool before loading"
+    )))
+}
+
+/// Writes the encoder for the program that is asked for, or else under torchvision's names.
+fn export(architecture: Architecture, exporting: Exporting<'_>) -> Result<(), LearnError> {
+    let ResNetOptions { stem } = exporting.settings.read("encoder")?;
+    let described = Described::of(&exporting, [("stem", stem.name().to_owned())])?;
+    let Exporting { mut tensors, path, program, .. } = exporting;
+    add_counters(&mut tensors);
+    // Of one that other programs do not have, neither name nor depth.
+    let Some((name, depth, dimension)) = architecture.published() else {
+        return described.write(tensors, path);
+    };
+    match program {
+        None | Some(Program::Torchvision) => {
+            add_classifier(&mut tensors, dimension);
+            described.write(tensors, path)
+        }
+        Some(Program::Detectron2) => detectron2::write(Depth(depth), &described, &tensors, path),
+        Some(Program::Timm) => {
+            let network = timm::Network {
+                architecture: name,
+                arguments: serde_json::Map::new(),
+                features: dimension,
+                pool: "avg",
+                ends: ["conv1", "fc"],
+                map: Some(described.size.div_ceil(32)),
+                note: "BatchNorm's statistics were estimated anew after training, on images without augmentation.",
+            };
+            timm::write(&network, &described, tensors, path)
+        }
+    }
+}
+
+/// What torchvision's `load_state_dict(strict=True)` asks for and training does not have beside the counters of BatchNorm: a classifier `fc` of
+/// 1000 classes, all zeros.
 fn add_classifier(exported: &mut Arrays, dimension: usize) {
-    add_counters(exported);
     exported.insert("fc.weight".to_owned(), Array::f32([1000, dimension], vec![0.0; 1000 * dimension]));
     exported.insert("fc.bias".to_owned(), Array::f32([1000], vec![0.0; 1000]));
 }
@@ -98,6 +146,18 @@ pub enum Architecture {
     ResNet50,
 }
 
+impl Architecture {
+    /// The name by which other programs have it, its layers and the length of its vectors.
+    fn published(self) -> Option<(&'static str, usize, usize)> {
+        match self {
+            Self::Small => None,
+            Self::ResNet18 => Some(("resnet18", 18, 512)),
+            Self::ResNet34 => Some(("resnet34", 34, 512)),
+            Self::ResNet50 => Some(("resnet50", 50, 2048)),
+        }
+    }
+}
+
 /// What stands before the first block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -106,6 +166,24 @@ pub enum Stem {
     Cifar,
     /// 7×7 convolution with stride 2 and 3×3 max pooling with stride 2: for images of 224 px.
     ImageNet,
+}
+
+impl Stem {
+    /// Its name in recipes.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cifar => "cifar",
+            Self::ImageNet => "imagenet",
+        }
+    }
+
+    /// Rows of the first convolution's kernel.
+    fn kernel(self) -> usize {
+        match self {
+            Self::Cifar => 3,
+            Self::ImageNet => 7,
+        }
+    }
 }
 
 /// A residual network without its classifier.
@@ -128,11 +206,8 @@ impl ResNet {
             Architecture::ResNet34 => (&[3, 4, 6, 3], 64, false),
             Architecture::ResNet50 => (&[3, 4, 6, 3], 64, true),
         };
-        let (kernel, stride) = match stem {
-            Stem::Cifar => (3, 1),
-            Stem::ImageNet => (7, 2),
-        };
-        let conv1 = Conv2d::new([3, first], kernel, stride, stream, device);
+        let stride = if stem == Stem::Cifar { 1 } else { 2 };
+        let conv1 = Conv2d::new([3, first], stem.kernel(), stride, stream, device);
         let mut channels = first;
         let mut stages = Vec::new();
         for (stage, depth) in depths.iter().enumerate() {
@@ -198,6 +273,26 @@ impl Encoder for ResNet {
 
     fn dimension(&self) -> usize {
         self.dimension
+    }
+
+    /// The file's, whose stem must be its own.
+    ///
+    /// # Errors
+    /// [`LearnError::Recipe`] where the first convolution is that of the other stem.
+    fn adopt(&self, arrays: Arrays) -> Result<Arrays, LearnError> {
+        let kernel = |arrays: &Arrays| arrays.get("conv1.weight")?.shape.get(2).copied();
+        let other = if self.stem == Stem::Cifar { Stem::ImageNet } else { Stem::Cifar };
+        if kernel(&arrays) == Some(other.kernel()) {
+            let reason = format!(
+                "its first convolution is {0}×{0}, that of the stem `{1}`, and encoder.stem is `{2}`; set encoder.stem = \"{1}\", or take \
+                 weights with the other stem",
+                other.kernel(),
+                other.name(),
+                self.stem.name()
+            );
+            return Err(refuse("encoder.weights", reason));
+        }
+        Ok(arrays)
     }
 }
 

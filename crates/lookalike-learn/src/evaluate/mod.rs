@@ -156,9 +156,10 @@ impl Subject<'_> {
 
     /// The title that a score of this arm has in a table, beside those of others.
     pub fn title(&self, score: &str) -> String {
+        let on = self.modality().listed().map_or_else(String::new, |data| format!(" on {data}"));
         match self.arm.kind {
             ArmKind::TrainingStatistics => format!("  {}", self.arm.title),
-            _ => format!("{score}: {}", self.arm.title),
+            _ => format!("{score}{on}: {}", self.arm.title),
         }
     }
 
@@ -371,6 +372,9 @@ impl Evaluating<'_> {
         }
         figures.found.sort_by_key(|(place, _)| *place);
         let mut all = vec![Figure::new("layer", &network.layer(), "layer", network.layer())?];
+        if let Some(data) = self.modality.listed() {
+            all.push(Figure::new("data", &data, "data", data)?);
+        }
         all.extend(figures.found.into_iter().map(|(_, figure)| figure));
         Ok(Evaluation::of(all))
     }

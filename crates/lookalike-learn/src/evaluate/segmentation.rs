@@ -114,7 +114,7 @@ fn of_set(subject: &Subject<'_>, set: &SegmentedSet) -> Result<Vec<Figure>, Lear
         Ok(learned) => learned,
         Err(LearnError::Metrics(error)) => {
             let score = Score::of(Err(error))?;
-            let title = subject.title(&format!("{}, mean IoU", set.name()));
+            let title = format!("{}, mean IoU: {}", set.name(), subject.arm.title);
             let key = subject.key(&format!("segmentation_{}", set.name()));
             return Ok(vec![Figure::new(key, &score, title, score.share())?]);
         }

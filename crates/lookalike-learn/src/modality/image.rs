@@ -7,6 +7,7 @@ use std::sync::Arc;
 use lookalike_base::progress::Cancellation;
 use lookalike_base::{Matrix, Seed};
 use lookalike_data::image::augment::{AugmentOptions, Augmentation};
+use lookalike_data::image::classes::ClassList;
 use lookalike_data::image::joined::Joined;
 use lookalike_data::image::registry::Keep;
 use lookalike_data::image::segmented::SegmentedSet;
@@ -159,8 +160,11 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
         key(
             "classes",
             Value::Absent("all"),
-            Range::Texts("names of classes"),
-            "classes whose images are taken, numbered in this order; all others are left out",
+            Range::TextOrTexts(
+                "`imagenet100-cmc`, `imagenet100-ambityga`, a file, or list of names of classes",
+            ),
+            "classes whose images are taken, numbered in this order; all others are left out. A file, relative to the current folder, has one a line, see \
+             [data sets](data.md)",
         ),
         key(
             "share",
@@ -223,24 +227,43 @@ struct Images {
     sets: Option<DataSets>,
     /// Whether images to test on are learned from too.
     together: bool,
+    /// What they are called beside scores, where classes were taken by a list with a name.
+    listed: Option<String>,
     /// Writes which files these are.
     keep: Option<Keep>,
     views: [Augmentation; 2],
     threads: NonZero<usize>,
 }
 
+const CLASSES: &str = "data.classes";
+
 /// The images of the classes that `data.classes` names.
 fn chosen(
     parts: [Arc<dyn ImageDataset>; 2],
     settings: &Settings,
 ) -> Result<[Arc<dyn ImageDataset>; 2], LearnError> {
-    const KEY: &str = "data.classes";
-    if settings.value(KEY).is_none() {
+    if settings.value(CLASSES).is_none() {
         return Ok(parts);
     }
-    let names = settings.texts(KEY);
-    let [train, test] = parts.map(|part| subset::of_classes(&part, &names, KEY));
+    let list = match settings.text(CLASSES) {
+        Some(name) => ClassList::named(name, CLASSES)?,
+        None => ClassList { name: None, classes: settings.texts(CLASSES) },
+    };
+    let [train, test] = parts.map(|part| subset::of_classes(&part, &list, CLASSES));
     Ok([Arc::new(train?), Arc::new(test?)])
+}
+
+/// What a data set is called where what was learned from it is told: its name, or that of its folder, and the list of classes that were
+/// taken of it, where it has a name.
+pub(crate) fn data_name(settings: &Settings) -> String {
+    let last = |path: &str| Path::new(path).file_name().map(|name| name.to_string_lossy().into_owned());
+    let root = settings.text("data.root").and_then(last);
+    let name = settings.text("data.name").unwrap_or_default().to_owned();
+    let name = if name == "folder" { root.unwrap_or(name) } else { name };
+    match settings.text(CLASSES) {
+        Some(list) => format!("{name} ({})", last(list).unwrap_or_else(|| list.to_owned())),
+        None => name,
+    }
 }
 
 /// The file of a run that names its images.
@@ -272,10 +295,11 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     };
     let together = settings.is_set("data.together");
     let train = if together { Arc::new(Joined::new(train, test.clone())) } else { train };
+    let listed = settings.text(CLASSES).map(|_| data_name(settings));
     let segmented = segmentation::open(settings)?;
     let (development, sets) = (None, None);
     let mut images =
-        Images { train, test, note, development, segmented, sets, together, keep, views, threads };
+        Images { train, test, note, development, segmented, sets, together, listed, keep, views, threads };
     if let Some(share) = settings.parse("data.development")? {
         images.cut_development(share, &settings.read("evaluate")?)?;
     }
@@ -326,7 +350,8 @@ impl Images {
         let note =
             format!("{} of the images to learn from are cut off to judge the run by", judged.instances);
         self.note = Some(self.note.take().map_or_else(|| note.clone(), |before| format!("{before}\n{note}")));
-        let name = "kNN accuracy of the development part".to_owned();
+        let on = self.listed.as_ref().map_or_else(String::new, |data| format!(" of {data}"));
+        let name = format!("kNN accuracy of the development part{on}");
         self.development = Some(Task { name, kind, parts: [fit, judged] });
         [self.train, _] = parts;
         Ok(())
@@ -428,6 +453,10 @@ impl Modality for Images {
 
     fn fingerprint(&self) -> Result<String, LearnError> {
         Ok(self.train.fingerprint()?)
+    }
+
+    fn listed(&self) -> Option<&str> {
+        self.listed.as_deref()
     }
 
     fn note(&self) -> Option<String> {

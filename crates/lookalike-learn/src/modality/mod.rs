@@ -323,6 +323,11 @@ pub trait Modality: Send + Sync {
     /// [`LearnError::Data`] where a file cannot be looked at.
     fn fingerprint(&self) -> Result<String, LearnError>;
 
+    /// What they are called beside scores, where a list that has a name chose their classes: scores on others are not on one scale.
+    fn listed(&self) -> Option<&str> {
+        None
+    }
+
     /// What a user should know of what was made of them.
     fn note(&self) -> Option<String> {
         None

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use lookalike_base::arrays::Arrays;
+use lookalike_base::atomic::new_folder;
 use lookalike_base::tensors::{self, TensorFile};
 use serde_json::{Value, json};
 
@@ -35,21 +36,8 @@ pub fn save(encoder: &mut SentenceEncoder, source: Option<&Path>, path: &Path) -
     if path.exists() {
         return Err(refuse(path, "it is there already; an encoder is written to a new folder"));
     }
-    let name = path.file_name().ok_or_else(|| refuse(path, "it has no name"))?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let unfinished = parent.join(format!(".{}.{}.part", name.to_string_lossy(), std::process::id()));
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| LearnError::Io { path, source }
-    };
-    fs::create_dir(&unfinished).map_err(io(path))?;
-    let written = write_all(encoder, source, &unfinished)
-        .and_then(|()| fs::rename(&unfinished, path).map_err(io(path)));
-    if written.is_err() {
-        // What cannot be removed is left under its name of an unfinished folder.
-        let _left = fs::remove_dir_all(&unfinished);
-    }
-    written
+    let io = |path: &Path, source| LearnError::Io { path: path.to_owned(), source };
+    new_folder(path, io, |unfinished| write_all(encoder, source, unfinished))
 }
 
 /// A folder in the making.

@@ -5,7 +5,7 @@ use toml::{Table, Value};
 use super::checkpoint::State;
 
 /// Keys of a recipe that do not decide the numbers of a run, and sections whose keys all do not.
-pub const ELSEWHERE: [&str; 11] = [
+pub const ELSEWHERE: [&str; 12] = [
     "train.device",
     "train.max_steps",
     "train.loader_threads",
@@ -16,6 +16,8 @@ pub const ELSEWHERE: [&str; 11] = [
     "data.root",
     // Whom it leaves out tells the fingerprint of the data.
     "data.skip_corrupt",
+    // Where a list of classes lies; which they are tells the fingerprint too.
+    "data.classes",
     "encoder.weights",
     "evaluate",
 ];

@@ -99,14 +99,16 @@ fn step_of(model: &TensorFile) -> Option<u64> {
     model.metadata.get(STEP)?.parse().ok()
 }
 
-/// The tensors of a run that has a model.
+/// The tensors of a run that has a model, and after how many steps it was written, 0 where it does not say.
 ///
 /// # Errors
 /// [`LearnError::Checkpoint`] where it has none.
-pub(crate) fn read_model(run: &Path) -> Result<Arrays, LearnError> {
+pub(crate) fn read_model(run: &Path) -> Result<(Arrays, u64), LearnError> {
     let reason = || format!("there is no {MODEL}: not a finished run");
     let none = || LearnError::Checkpoint { path: run.to_owned(), reason: reason() };
-    Ok(read(run)?.ok_or_else(none)?.tensors)
+    let model = read(run)?.ok_or_else(none)?;
+    let step = step_of(&model).unwrap_or(0);
+    Ok((model.tensors, step))
 }
 
 /// After how many steps the model of `run` was written, 0 where it does not say; `None` where there is none.

@@ -31,5 +31,6 @@ pub const MLP: EncoderEntry = EncoderEntry {
         Ok(Box::new(Mlp::new(&[inputs, width, length], dropout, stream, device)))
     },
     exported: "model.safetensors",
+    suits: |settings, program| program.has_no_such(settings),
     export: |exporting| exporting.write(|_| {}),
 };

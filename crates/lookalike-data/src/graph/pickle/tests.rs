@@ -174,3 +174,35 @@ fn what_is_referred_to_again_is_not_copied() {
     assert_eq!(pickle.list(pickle.root).unwrap().len(), 2);
     assert_eq!((pickle.objects.len(), pickle.values), (levels as usize + 1, 3 * levels as usize + 1));
 }
+
+/// What `lookalike_base::pickle` writes for others.
+#[test]
+fn arrays_that_are_written_for_others_are_read_again() {
+    use lookalike_base::pickle::{Object as Written, write};
+    use lookalike_base::{Array, Values};
+
+    let values: Vec<f32> = (0..24).map(|value| value as f32 * -1.7e-3 + 0.01).collect();
+    let arrays = [
+        ("weight", Array::f32([2, 3, 4], values.clone())),
+        ("count", Array::i64([], vec![-3])),
+        ("none", Array::f32([0], Vec::new())),
+        ("bytes", Array { shape: vec![3], values: Values::U8(vec![0, 127, 255]) }),
+    ];
+    let entries = arrays.iter().map(|(name, array)| (*name, Written::Array(array))).collect();
+    let mut bytes = Vec::new();
+    write(&Written::Dict(vec![("model", Written::Dict(entries)), ("flag", Written::Flag(true))]), &mut bytes)
+        .unwrap();
+    let pickle = Pickle::read(&bytes).unwrap();
+    let top = pickle.dict(pickle.root).unwrap();
+    assert_eq!((top.len(), pickle.bytes(top[1].0), top[1].1), (2, Some(&b"flag"[..]), Value::Bool(true)));
+    let model = pickle.dict(top[0].1).unwrap();
+    let read = |place: usize, name: &str| {
+        assert_eq!(pickle.bytes(model[place].0), Some(name.as_bytes()));
+        array(&pickle, model[place].1).unwrap()
+    };
+    let expected = values.iter().map(|value| f64::from(*value)).collect();
+    assert_eq!(read(0, "weight"), (vec![2, 3, 4], expected));
+    assert_eq!(read(1, "count"), (vec![], vec![-3.0]));
+    assert_eq!(read(2, "none"), (vec![0], vec![]));
+    assert_eq!(read(3, "bytes"), (vec![3], vec![0.0, 127.0, 255.0]));
+}

@@ -64,6 +64,11 @@ pub const BERT: EncoderEntry = EncoderEntry {
         Ok(Box::new(bert_encoder(settings, inputs, Some(stream), device)?))
     },
     exported: "FOLDER",
+    suits: |_, program| {
+        Err(program.refuse(
+            "an encoder of texts is written as a folder that sentence-transformers opens; leave --for out",
+        ))
+    },
     export,
 };
 
@@ -278,7 +283,7 @@ pub(crate) fn longest(
 }
 
 /// Writes the folder of a sentence encoder.
-fn export(Exporting { settings, tensors, run, path }: Exporting<'_>) -> Result<(), LearnError> {
+fn export(Exporting { settings, tensors, run, path, .. }: Exporting<'_>) -> Result<(), LearnError> {
     let text = std::fs::read_to_string(run.join(TOKENIZER))
         .map_err(|source| LearnError::Io { path: run.join(TOKENIZER), source })?;
     let tokenizer = Tokenizer::from_json(&text)?;

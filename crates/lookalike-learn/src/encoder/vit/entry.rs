@@ -3,10 +3,12 @@
 use lookalike_base::Stream;
 use lookalike_base::arrays::{Array, Arrays};
 use lookalike_data::image::augment::AugmentOptions;
+use serde_json::{Map, Value as Json, json};
 
 use super::{Positions, Representation, Vit, VitConfig};
-use crate::encoder::Encoder;
 use crate::encoder::entry::{EncoderEntry, Exporting, LAYERS, Normalized, WIDTH};
+use crate::encoder::export::{Described, timm};
+use crate::encoder::{Encoder, Program};
 use crate::engine::Device;
 use crate::error::LearnError;
 use crate::options::{FLAG, Key, Options, Range, Settings, Value, refuse};
@@ -58,7 +60,8 @@ pub const SMALL: EncoderEntry = EncoderEntry {
     dimension: |settings| config(settings).map(|config| config.width),
     build: |settings, _, stream, device| build(settings, stream, device),
     exported: "model.safetensors",
-    export,
+    suits,
+    export: |exporting| export(&SMALL_OF_TIMM, exporting),
 };
 
 /// The network for images of 32 pixels on CPUs.
@@ -66,6 +69,7 @@ pub const TINY: EncoderEntry = EncoderEntry {
     kind: "vit-tiny",
     about: "a Vision Transformer of 0.7 million parameters for images of 32 pixels, for CPUs",
     keys: TINY_KEYS,
+    export: |exporting| export(&TINY_OF_TIMM, exporting),
     ..SMALL
 };
 
@@ -94,9 +98,84 @@ fn build(settings: &Settings, stream: &mut Stream, device: &Device) -> Result<Bo
     Ok(Box::new(Vit::new(config(settings)?, stream, device)?))
 }
 
-fn export(exporting: Exporting<'_>) -> Result<(), LearnError> {
-    let VitOptions { width, .. } = exporting.settings.read("encoder")?;
-    exporting.write(|exported| add_classifier(exported, width))
+/// What timm means by a name: patches of 16 pixels of images of 224, 12 blocks, an inner layer of four times the width.
+struct OfTimm {
+    name: &'static str,
+    width: usize,
+    heads: usize,
+}
+
+const SMALL_OF_TIMM: OfTimm = OfTimm { name: "vit_small_patch16_224", width: 384, heads: 6 };
+const TINY_OF_TIMM: OfTimm = OfTimm { name: "vit_tiny_patch16_224", width: 192, heads: 3 };
+
+/// timm alone has their like, and opens any sizes.
+fn suits(_: &Settings, program: Program) -> Result<(), LearnError> {
+    match program {
+        Program::Timm => Ok(()),
+        Program::Torchvision => Err(program.refuse(
+            "its Vision Transformers are larger, and their tensors have other names; --for timm writes a folder that timm opens, and without \
+             --for a file has timm's names",
+        )),
+        Program::Detectron2 => Err(program.refuse(
+            "MoCo's protocol has residual networks, resnet18, resnet34 or resnet50; --for timm writes a folder that timm opens",
+        )),
+    }
+}
+
+/// Writes the encoder for timm, or else as a file under timm's names.
+fn export(of_timm: &OfTimm, exporting: Exporting<'_>) -> Result<(), LearnError> {
+    let config = config(exporting.settings)?;
+    let own = [("patch", config.patch), ("heads", config.heads)];
+    let described = Described::of(&exporting, own.map(|(name, value)| (name, value.to_string())))?;
+    let Exporting { mut tensors, path, program, .. } = exporting;
+    if program.is_none() {
+        add_classifier(&mut tensors, config.width);
+        return described.write(tensors, path);
+    }
+    let network = timm::Network {
+        architecture: of_timm.name,
+        arguments: arguments(of_timm, &config),
+        features: config.width,
+        pool: if config.representation == Representation::Token { "token" } else { "avg" },
+        ends: ["patch_embed.proj", "head"],
+        map: None,
+        note: match config.positions {
+            Positions::SinCos => {
+                "Its positions, `pos_embed`, are sines and cosines that stayed fixed in training; timm trains them with the rest unless \
+                 `encoder.pos_embed.requires_grad = False`."
+            }
+            Positions::Learned => "Its positions were learned, for images of that size.",
+        },
+    };
+    timm::write(&network, &described, tensors, path)
+}
+
+/// In what a network differs from what timm means by the name.
+fn arguments(of_timm: &OfTimm, config: &VitConfig) -> Map<String, Json> {
+    let mut ratio = config.inner as f64 / config.width as f64;
+    if (ratio * config.width as f64) as usize != config.inner {
+        // timm rounds the product down.
+        ratio = (config.inner as f64 + 0.5) / config.width as f64;
+    }
+    let differing = [
+        ("img_size", config.image, 224),
+        ("patch_size", config.patch, 16),
+        ("embed_dim", config.width, of_timm.width),
+        ("depth", config.layers, 12),
+        ("num_heads", config.heads, of_timm.heads),
+    ];
+    let differing = differing.into_iter().filter(|(_, own, theirs)| own != theirs);
+    let mut all: Map<String, Json> =
+        differing.map(|(name, own, _)| (name.to_owned(), Json::from(own))).collect();
+    if config.inner != 4 * config.width {
+        all.insert("mlp_ratio".to_owned(), json!(ratio));
+    }
+    if config.representation == Representation::Mean {
+        all.insert("global_pool".to_owned(), json!("avg"));
+        // Otherwise timm normalises after the mean instead of before.
+        all.insert("fc_norm".to_owned(), json!(false));
+    }
+    all
 }
 
 /// What timm's `load_state_dict(strict=True)` asks for and training does not have: a classifier `head` of 1000 classes, all zeros.
