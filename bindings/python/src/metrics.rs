@@ -108,7 +108,7 @@ pub(crate) fn voc_average_precision(
     let (truth_images, truth_classes) = (classes(&truth_images)?, classes(&truth_classes)?);
     let (found_images, found_classes) = (classes(&found_images)?, classes(&found_classes)?);
     let (truth_boxes, found_boxes) = (boxes(&truth_boxes)?, boxes(&found_boxes)?);
-    let score = |_: &std::sync::atomic::AtomicBool| {
+    let score = || {
         let truth = GroundTruth {
             images: &truth_images,
             classes: &truth_classes,
@@ -123,7 +123,7 @@ pub(crate) fn voc_average_precision(
         };
         lookalike_metrics::voc_average_precision(truth, found, images)
     };
-    json(&run(py, score)?.map_err(value_error)?)
+    json(&run(py, |_| score())?.map_err(value_error)?)
 }
 
 /// Clusters, centres, inertia and iterations.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,7 @@ __all__ = [
     "rank_me",
     "spectrum",
     "uniformity",
+    "voc_average_precision",
 ]
 
 
@@ -73,6 +75,48 @@ class ClusteringScores(Report):
     clusters: int
     #: Instances with a label: those that are scored.
     instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class VocAveragePrecision(Report):
+    """Average precision by PASCAL VOC's rules, each from 0 to 1."""
+
+    #: Mean over the thresholds .50, .55, … .95: what is called AP on VOC. It is not COCO's AP.
+    ap: float
+    #: At an overlap above .5: VOC's own score.
+    ap50: float
+    #: At an overlap above .75.
+    ap75: float
+    #: At each of the ten thresholds.
+    thresholds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VocClass(Report):
+    """Average precision of one class."""
+
+    #: Its number.
+    label: int
+    #: Boxes that are to be found: those that are not difficult.
+    boxes: int
+    difficult: int
+    detections: int
+    #: By 11 points; None where there is no box to be found.
+    eleven_points: VocAveragePrecision | None
+    #: By all points.
+    all_points: VocAveragePrecision | None
+
+
+@dataclass(frozen=True, slots=True)
+class VocScores(Report):
+    """Average precision by PASCAL VOC's rules over a set of images."""
+
+    #: Mean over the classes by 11 points (VOC 2007).
+    eleven_points: VocAveragePrecision
+    #: Mean over the classes by all points (VOC 2010 and later).
+    all_points: VocAveragePrecision
+    #: Each class that occurs; those without a box to be found are no part of the means.
+    classes: tuple[VocClass, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +309,88 @@ def clustering_scores(labels: ArrayLike, clusters: ArrayLike) -> ClusteringScore
     _, places = np.unique(given, return_inverse=True)
     places = np.ascontiguousarray(places.reshape(-1), dtype=np.int64)
     return ClusteringScores(**json.loads(_lookalike.clustering_scores(numbers, places)))
+
+
+def voc_average_precision(
+    truth_images: ArrayLike,
+    truth_classes: ArrayLike,
+    truth_boxes: ArrayLike,
+    found_images: ArrayLike,
+    found_classes: ArrayLike,
+    found_scores: ArrayLike,
+    found_boxes: ArrayLike,
+    *,
+    images: int,
+    difficult: ArrayLike | None = None,
+) -> VocScores:
+    """Average precision of detections by the rules of PASCAL VOC, by 11 points and by all, class by class.
+
+    A detection belongs to the box that it overlaps most, taken or not; it must overlap it by more than the threshold; a pixel is one wide, so
+    that a box is xmax - xmin + 1 wide. Detections of equal score are taken in the order in which they are given.
+
+    Args:
+        truth_images, truth_classes: (G,) integers of at least 0: the image and the class of each box that is to be found.
+        truth_boxes: (G, 4) xmin, ymin, xmax, ymax in pixels, all inclusive.
+        found_images, found_classes: (D,) the same of the detections.
+        found_scores: (D,) how sure the detector is.
+        found_boxes: (D, 4), with pixels counted from the same number as in `truth_boxes`.
+        images: how many images there are, those without boxes too; they are numbered from 0.
+        difficult: (G,) whether a box counts neither for nor against the detector; by default none.
+
+    """
+    boxes, found = _boxes("truth_boxes", truth_boxes), _boxes("found_boxes", found_boxes)
+    marks = np.zeros(len(boxes), bool) if difficult is None else _arrays.as_numpy("difficult", difficult)
+    scores = _arrays.as_numpy("found_scores", found_scores)
+    for name, vector in (("difficult", marks), ("found_scores", scores)):
+        if vector.ndim != 1:
+            raise ValueError(f"{name} of shape {vector.shape} is no vector")
+    scored = json.loads(
+        _lookalike.voc_average_precision(
+            images=_arrays.count("images", images),
+            truth_images=_numbers("truth_images", truth_images, len(boxes)),
+            truth_classes=_numbers("truth_classes", truth_classes, len(boxes)),
+            truth_boxes=boxes,
+            difficult=[bool(mark) for mark in marks],
+            found_images=_numbers("found_images", found_images, len(found)),
+            found_classes=_numbers("found_classes", found_classes, len(found)),
+            found_scores=[float(score) for score in scores],
+            found_boxes=found,
+        )
+    )
+    classes = tuple(
+        VocClass(one["class"], one["boxes"], one["difficult"], one["detections"], *map(_voc_points, _both(one)))
+        for one in scored["classes"]
+    )
+    eleven, every = (_voc_points(points) for points in _both(scored))
+    assert eleven is not None and every is not None
+    return VocScores(eleven, every, classes)
+
+
+def _both(scored: dict[str, Any]) -> tuple[Any, Any]:
+    return scored["eleven_points"], scored["all_points"]
+
+
+def _voc_points(found: dict[str, Any] | None) -> VocAveragePrecision | None:
+    return None if found is None else VocAveragePrecision(**{**found, "thresholds": tuple(found["thresholds"])})
+
+
+def _boxes(name: str, value: ArrayLike) -> npt.NDArray[np.float64]:
+    array = _arrays.as_numpy(name, value)
+    if array.size == 0:
+        array = np.empty((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} of shape {array.shape} and type {array.dtype} is no matrix of boxes; expected (N, 4)")
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _numbers(name: str, value: ArrayLike, length: int) -> Integers:
+    """A vector of integers from 0 to 2^32 - 1, one a box."""
+    numbers = _arrays.integers(name, value, length)
+    wrong = (numbers < 0) | (numbers >= 2**32)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ValueError(f"{name}[{at}] is {numbers[at]}; it must be at least 0 and below 2^32")
+    return numbers
 
 
 def alignment(first: ArrayLike, second: ArrayLike) -> float:
