@@ -19,10 +19,12 @@ pub mod paired;
 pub mod proxy;
 pub mod rank_correlation;
 pub mod retrieval;
+pub mod segmentation;
 #[cfg(feature = "linear-algebra")]
 pub mod spectrum;
 #[cfg(feature = "linear-algebra")]
 pub mod sphere;
+mod standardize;
 #[cfg(feature = "linear-algebra")]
 pub mod svm;
 
@@ -49,6 +51,10 @@ pub use paired::{Paired, paired};
 pub use proxy::{ProxyAccuracy, ProxyNegatives, Synthetic, proxy_accuracy};
 pub use rank_correlation::{pearson, spearman};
 pub use retrieval::{Judgements, QueryScores, Ranking, RetrievalScores};
+pub use segmentation::{
+    Confusion, DenseImage, IGNORED, PatchOptions, PatchSearch, SegmentationOptions, SegmentationProbe,
+    SegmentationScores,
+};
 #[cfg(feature = "linear-algebra")]
 pub use spectrum::{Centering, Spectrum, rank_me, spectrum};
 #[cfg(feature = "linear-algebra")]

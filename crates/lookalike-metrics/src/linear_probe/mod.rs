@@ -12,7 +12,6 @@
 
 mod softmax;
 mod split;
-mod standardize;
 
 use lookalike_base::{Matrix, Rows, Seed, Watch};
 use rayon::prelude::*;
@@ -21,8 +20,8 @@ use serde::Serialize;
 use crate::check;
 use crate::classified::Classified;
 use crate::error::MetricError;
+use crate::standardize::Standardizer;
 use softmax::{Classifier, Schedule};
-use standardize::Standardizer;
 
 const SCORE: &str = "linear-probe accuracy";
 
@@ -150,7 +149,7 @@ pub fn linear_probe(
 
     let labelled = split::labelled(train_labels, classes, options)?;
     let (fitted, held_out) = split::hold_out(&labelled, train_labels, classes, options)?;
-    let standardizer = Standardizer::of(train);
+    let standardizer = Standardizer::of(&[train]);
     let problem =
         Problem { features: standardizer.apply(train)?, labels: train_labels, classes, options, watch };
     let rates = problem.try_rates(&fitted, &held_out);

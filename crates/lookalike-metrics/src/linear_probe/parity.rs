@@ -22,7 +22,7 @@ fn rows<'a>(inputs: &'a TensorFile, name: &str) -> Rows<'a> {
 
 fn fit(inputs: &TensorFile, schedule: Schedule) -> (Classifier, Matrix) {
     let train = rows(inputs, "train");
-    let features = Standardizer::of(train).apply(train).unwrap();
+    let features = Standardizer::of(&[train]).apply(train).unwrap();
     let labels = inputs.tensors["train_labels"].as_u32().unwrap();
     let all: Vec<u32> = (0..labels.len() as u32).collect();
     let classifier = Classifier::fit(features.rows(), labels, 4, &all, schedule, Seed(0), || true);
@@ -44,7 +44,7 @@ fn thirty_steps_over_all_rows_end_where_pytorch_s_do() {
     assert!(difference(&classifier.weights, &expected, "/steps/weights") < 1e-5);
     assert!(difference(&classifier.bias, &expected, "/steps/bias") < 1e-5);
     let (train, test) = (rows(&inputs, "train"), rows(&inputs, "test"));
-    let test = Standardizer::of(train).apply(test).unwrap();
+    let test = Standardizer::of(&[train]).apply(test).unwrap();
     let (_, loss) = classifier.score(test.rows(), inputs.tensors["test_labels"].as_u32().unwrap());
     assert!((loss - expected["steps"]["test_loss"].as_f64().unwrap()).abs() < 1e-5, "{loss}");
 }

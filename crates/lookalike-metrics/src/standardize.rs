@@ -8,25 +8,26 @@ use crate::error::MetricError;
 const CONSTANT: f64 = 1e-6;
 
 /// Mean and inverse deviation of each dimension.
-pub(super) struct Standardizer {
-    means: Vec<f64>,
+pub(crate) struct Standardizer {
+    pub(crate) means: Vec<f64>,
     /// 0 for a constant dimension, which is thereby left out.
-    scales: Vec<f64>,
+    pub(crate) scales: Vec<f64>,
 }
 
 impl Standardizer {
-    /// The statistics of `rows`, with the population's variance as in BatchNorm.
-    pub(super) fn of(rows: Rows<'_>) -> Self {
-        let (count, columns) = (rows.len() as f64, rows.columns());
+    /// The statistics of all rows of `parts` together, with the population's variance as in BatchNorm.
+    pub(crate) fn of(parts: &[Rows<'_>]) -> Self {
+        let count = parts.iter().map(Rows::len).sum::<usize>() as f64;
+        let columns = parts.first().map_or(0, Rows::columns);
         let (mut means, mut variances, mut greatest) =
             (vec![0.0; columns], vec![0.0; columns], vec![0.0; columns]);
-        for row in rows {
+        for row in parts.iter().flat_map(Rows::iter) {
             for (j, value) in row.iter().enumerate() {
                 means[j] += f64::from(*value) / count;
                 greatest[j] = f64::max(greatest[j], f64::from(value.abs()));
             }
         }
-        for row in rows {
+        for row in parts.iter().flat_map(Rows::iter) {
             for (j, value) in row.iter().enumerate() {
                 variances[j] += (f64::from(*value) - means[j]).powi(2) / count;
             }
@@ -40,7 +41,7 @@ impl Standardizer {
     }
 
     /// The rows, standardised.
-    pub(super) fn apply(&self, rows: Rows<'_>) -> Result<Matrix, MetricError> {
+    pub(crate) fn apply(&self, rows: Rows<'_>) -> Result<Matrix, MetricError> {
         let mut values = Vec::with_capacity(rows.values().len());
         for row in rows {
             let statistics = self.means.iter().zip(&self.scales);
@@ -63,7 +64,7 @@ mod tests {
     fn dimensions_come_out_with_mean_zero_and_deviation_one_whatever_their_scale() {
         let values = [1e-6, 5.0, 7.0, 3e-6, 5.0, 9.0, 5e-6, 5.0, 11.0];
         let rows = Rows::new(&values, 3).unwrap();
-        let matrix = Standardizer::of(rows).apply(rows).unwrap();
+        let matrix = Standardizer::of(&[rows]).apply(rows).unwrap();
         let outer = 1.5_f32.sqrt();
         for (row, expected) in matrix.rows().iter().zip([-outer, 0.0, outer]) {
             assert!((row[0] - expected).abs() < 1e-5 && (row[2] - expected).abs() < 1e-5, "{row:?}");
