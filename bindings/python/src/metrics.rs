@@ -2,8 +2,9 @@
 
 use lookalike_base::{RowSource, Rows, Seed, Watch};
 use lookalike_metrics::detection::{Detections, GroundTruth};
+use lookalike_metrics::segmentation::Confusion;
 use lookalike_metrics::spectrum::Centering;
-use lookalike_metrics::{Kmeans, KmeansOptions, KnnOptions, ProbeOptions, UniformityOptions};
+use lookalike_metrics::{Kmeans, KmeansOptions, KnnOptions, MetricError, ProbeOptions, UniformityOptions};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
@@ -122,6 +123,29 @@ pub(crate) fn voc_average_precision(
             boxes: &found_boxes,
         };
         lookalike_metrics::voc_average_precision(truth, found, images)
+    };
+    json(&run(py, |_| score())?.map_err(value_error)?)
+}
+
+#[pyfunction]
+pub(crate) fn segmentation_scores(
+    py: Python<'_>,
+    truth: Vec<PyReadonlyArray1<'_, u8>>,
+    predicted: Vec<PyReadonlyArray1<'_, u8>>,
+    classes: usize,
+) -> PyResult<String> {
+    let slices = |arrays: &[PyReadonlyArray1<'_, u8>]| -> PyResult<Vec<Vec<u8>>> {
+        arrays.iter().map(|array| Ok(array.as_slice().map_err(value_error)?.to_vec())).collect()
+    };
+    let (truth, predicted) = (slices(&truth)?, slices(&predicted)?);
+    let score = || {
+        let mut confusion = Confusion::new(classes)?;
+        for (at, (truth, predicted)) in truth.iter().zip(&predicted).enumerate() {
+            let of_image =
+                |error: MetricError| MetricError::Entry { what: "image", at, problem: error.to_string() };
+            confusion.add(truth, predicted).map_err(of_image)?;
+        }
+        confusion.scores()
     };
     json(&run(py, |_| score())?.map_err(value_error)?)
 }

@@ -37,6 +37,7 @@ __all__ = [
     "random_walks",
     "rank_me",
     "read_rows",
+    "segmentation_scores",
     "spectrum",
     "top_k",
     "uniformity",
@@ -195,6 +196,9 @@ def voc_average_precision(
     found_classes: _Integers,
     found_scores: list[float],
     found_boxes: npt.NDArray[np.float64],
+) -> str: ...
+def segmentation_scores(
+    truth: list[npt.NDArray[np.uint8]], predicted: list[npt.NDArray[np.uint8]], classes: int
 ) -> str: ...
 def kmeans(
     points: _Floats, clusters: int, restarts: int, iterations: int, tolerance: float, seed: int

@@ -31,6 +31,7 @@ __all__ = [
     "linear_probe",
     "paired",
     "rank_me",
+    "segmentation_scores",
     "spectrum",
     "uniformity",
     "voc_average_precision",
@@ -117,6 +118,22 @@ class VocScores(Report):
     all_points: VocAveragePrecision
     #: Each class that occurs; those without a box to be found are no part of the means.
     classes: tuple[VocClass, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationScores(Report):
+    """How rightly the classes of pixels are told, over all images at once."""
+
+    #: Mean of `iou` over the classes that occur in truth.
+    mean_iou: float
+    #: Of each class intersection over union; None of classes that do not occur in truth, even where they are predicted.
+    iou: tuple[float | None, ...]
+    #: Share of pixels told rightly.
+    accuracy: float
+    #: The mean of that share over the classes that occur in truth.
+    mean_accuracy: float
+    #: Pixels that count.
+    pixels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -391,6 +408,38 @@ def _numbers(name: str, value: ArrayLike, length: int) -> Integers:
         at = int(np.argmax(wrong))
         raise ValueError(f"{name}[{at}] is {numbers[at]}; it must be at least 0 and below 2^32")
     return numbers
+
+
+def segmentation_scores(truth: Sequence[ArrayLike], predicted: Sequence[ArrayLike], classes: int) -> SegmentationScores:
+    """Mean IoU from one table of confusion over all images, which is not the mean of the images' own.
+
+    Args:
+        truth: for each image the classes of its pixels, integers of any shape; 255 for pixels that count nowhere.
+        predicted: for each image what was said, of the same shape.
+        classes: how many there are, background among them: 1 to 255.
+
+    """
+    if len(truth) != len(predicted):
+        raise ValueError(f"there are {len(truth)} images in truth and {len(predicted)} in predicted")
+    said = [_pixels(f"predicted[{at}]", image) for at, image in enumerate(predicted)]
+    true = [_pixels(f"truth[{at}]", image) for at, image in enumerate(truth)]
+    for at, (one, other) in enumerate(zip(true, said, strict=True)):
+        if one.shape != other.shape:
+            raise ValueError(f"truth[{at}] has the shape {one.shape} and predicted[{at}] {other.shape}")
+    flat = [[np.ascontiguousarray(image).reshape(-1) for image in side] for side in (true, said)]
+    scored = json.loads(_lookalike.segmentation_scores(*flat, _arrays.count("classes", classes)))
+    return SegmentationScores(**{**scored, "iou": tuple(scored["iou"])})
+
+
+def _pixels(name: str, value: ArrayLike) -> npt.NDArray[np.uint8]:
+    array = _arrays.as_numpy(name, value)
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "iub":
+        raise ValueError(f"{name} of shape {array.shape} and type {array.dtype} holds no integers")
+    if array.size and not (0 <= array.min() and array.max() <= 255):
+        raise ValueError(f"{name} holds numbers from {array.min()} to {array.max()}; classes are 0 to 254, and 255 is none")
+    return array.astype(np.uint8)
 
 
 def alignment(first: ArrayLike, second: ArrayLike) -> float:
