@@ -15,7 +15,9 @@ def scored(boxes, found, scores=None, **options):
     """Boxes and detections of one class in one image."""
     scores = np.linspace(1, 0, len(found)) if scores is None else scores
     zeros = np.zeros(len(boxes), int), np.zeros(len(found), int)
-    return metrics.voc_average_precision(zeros[0], zeros[0], boxes, zeros[1], zeros[1], scores, found, images=1, **options)
+    return metrics.voc_average_precision(
+        zeros[0], zeros[0], boxes, zeros[1], zeros[1], scores, found, images=1, **options
+    )
 
 
 class Voc(unittest.TestCase):

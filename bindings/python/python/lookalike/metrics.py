@@ -438,7 +438,9 @@ def _pixels(name: str, value: ArrayLike) -> npt.NDArray[np.uint8]:
     if array.dtype.kind not in "iub":
         raise ValueError(f"{name} of shape {array.shape} and type {array.dtype} holds no integers")
     if array.size and not (0 <= array.min() and array.max() <= 255):
-        raise ValueError(f"{name} holds numbers from {array.min()} to {array.max()}; classes are 0 to 254, and 255 is none")
+        raise ValueError(
+            f"{name} holds numbers from {array.min()} to {array.max()}; classes are 0 to 254, and 255 is none"
+        )
     return array.astype(np.uint8)
 
 

@@ -89,7 +89,9 @@ def voc(folder: Path, train: int = 4, test: int = 3) -> Path:
 
 
 def voc_object(name: str, *corners: float, difficult: int = 0) -> str:
-    sides = "".join(f"<{side}>{at}</{side}>" for side, at in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True))
+    sides = "".join(
+        f"<{side}>{at}</{side}>" for side, at in zip(("xmin", "ymin", "xmax", "ymax"), corners, strict=True)
+    )
     return f"<object><name>{name}</name><difficult>{difficult}</difficult><bndbox>{sides}</bndbox></object>"
 
 

@@ -138,10 +138,17 @@ class Voc(Folder):
         (self.folder / "Annotations" / f"{stem}.xml").write_text(f"<annotation>{size}{objects}</annotation>")
 
     def test_boxes_that_enclose_nothing_are_said_and_left_out(self):
-        self.annotate(shapes.voc_object("red", 5, 6, 5, 6) + shapes.voc_object("red", 9, 6, 3, 9) + shapes.voc_object("red", 1, 1, 3, 9))
+        self.annotate(
+            shapes.voc_object("red", 5, 6, 5, 6)
+            + shapes.voc_object("red", 9, 6, 3, 9)
+            + shapes.voc_object("red", 1, 1, 3, 9)
+        )
         train, _ = self.read()
         self.assertEqual([one.box for one in train.pictures[1].instances], [(0.0, 0.0, 3.0, 9.0)])
-        self.assertRegex(train.notes[0], r"2 boxes enclose nothing.*object 0 \(red\) of train1.xml, xmin ymin xmax ymax = 5, 6, 5, 6; object 1")
+        self.assertRegex(
+            train.notes[0],
+            r"2 boxes enclose nothing.*object 0 \(red\) of train1.xml, xmin ymin xmax ymax = 5, 6, 5, 6; object 1",
+        )
 
     def test_difficult_objects_are_marked(self):
         self.annotate(shapes.voc_object("red", 5, 6, 15, 16, difficult=1))
@@ -170,13 +177,17 @@ class Voc(Folder):
         (self.folder / "ImageSets/Main/train.txt").write_text("\n")
         self.refused("the part train has no pictures")
 
-    @unittest.skipUnless(os.environ.get("LOOKALIKE_DATA") or os.environ.get("CI") == "true", "LOOKALIKE_DATA names no folder")
+    @unittest.skipUnless(
+        os.environ.get("LOOKALIKE_DATA") or os.environ.get("CI") == "true", "LOOKALIKE_DATA names no folder"
+    )
     def test_two_boxes_of_bccd_enclose_nothing(self):
         self.folder = Path(os.environ["LOOKALIKE_DATA"]) / "bccd/BCCD"
         trainval, test = self.read()
         self.assertEqual((len(trainval.pictures), len(test.pictures)), (292, 72))
         self.assertEqual(len(trainval.instances) + len(test.instances) + 2, 4888)
-        self.assertRegex(trainval.notes[0], "2 boxes .*BloodImage_00338.xml.*BloodImage_00343.xml|2 boxes .*00343.*00338")
+        self.assertRegex(
+            trainval.notes[0], "2 boxes .*BloodImage_00338.xml.*BloodImage_00343.xml|2 boxes .*00343.*00338"
+        )
 
 
 class Masks(Folder):
@@ -185,7 +196,15 @@ class Masks(Folder):
         shapes.masks(self.folder)
 
     def options(self, **changes):
-        usual = {"data": self.folder, "masks": Path("seg"), "train": None, "test": None, "classes": None, "binary": False, "colors": None}
+        usual = {
+            "data": self.folder,
+            "masks": Path("seg"),
+            "train": None,
+            "test": None,
+            "classes": None,
+            "binary": False,
+            "colors": None,
+        }
         return Namespace(**usual | changes)
 
     def wrong(self, message, **changes):
@@ -227,7 +246,11 @@ class Masks(Folder):
         self.write("seg/val/0.png", colors)
         self.wrong(r"val/0.png: the pixel in row 5, column 9 is \[1, 2, 3\]; which is not in the table", colors=table)
         self.wrong("--binary and --colors exclude each other", colors=table, binary=True)
-        for text, message in [("0,0,0,a\n0,0,0,b", "line 2: 0,0,0 is no colour"), ("0,0,a", "line 1 is not"), ("0,0,0,a", "names 1 classes")]:
+        for text, message in [
+            ("0,0,0,a\n0,0,0,b", "line 2: 0,0,0 is no colour"),
+            ("0,0,a", "line 1 is not"),
+            ("0,0,0,a", "names 1 classes"),
+        ]:
             table.write_text(text)
             self.wrong(message, colors=table)
 

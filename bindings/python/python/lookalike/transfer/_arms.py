@@ -70,7 +70,9 @@ def notes(options: Namespace, arms: list[_weights.Weights]) -> list[str]:
     """What a reader must know of the arms."""
     told = []
     if any(not arm.normalisation_given for arm in arms):
-        told.append("mean and deviation are not all in the file nor in the options: ImageNet's are taken for what is missing")
+        told.append(
+            "mean and deviation are not all in the file nor in the options: ImageNet's are taken for what is missing"
+        )
     if options.freeze:
         told.append(
             "the encoder's batch norm is frozen: it normalises by the statistics that it came with, random weights by none; the "

@@ -102,7 +102,9 @@ def _instance(annotation: dict[str, Any], label: int, image: dict[str, Any]) -> 
     area = annotation.get("area", _rle.area(mask) if mask else width * height)
     if not _number(area):
         raise ValueError(f"its area is {area!r}, which is no number")
-    return Instance((x, y, x + width, y + height), label, float(area), crowd=bool(annotation.get("iscrowd", 0)), mask=mask)
+    return Instance(
+        (x, y, x + width, y + height), label, float(area), crowd=bool(annotation.get("iscrowd", 0)), mask=mask
+    )
 
 
 def _number(value: Any) -> bool:
@@ -113,7 +115,9 @@ def _size(image: dict[str, Any]) -> tuple[int, int]:
     """Height and width."""
     height, width = image.get("height"), image.get("width")
     if not all(isinstance(side, int) and 0 < side < 2**16 for side in (height, width)):
-        raise ValueError(f"image {image.get('file_name')!r} is {width} wide and {height} high; both must be 1 to 65,535")
+        raise ValueError(
+            f"image {image.get('file_name')!r} is {width} wide and {height} high; both must be 1 to 65,535"
+        )
     return int(height), int(width)
 
 

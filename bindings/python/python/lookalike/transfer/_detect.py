@@ -51,7 +51,9 @@ def _options(options: Namespace, train: DetectionSet, test: DetectionSet) -> _de
     for part, known in zip((train, test), with_masks, strict=True):
         if masks and not part.has_masks:
             lacking = len(part.instances) - known
-            raise TransferError(f"{options.data}: {lacking} objects of {part.name} have no mask, others have; see --boxes-only")
+            raise TransferError(
+                f"{options.data}: {lacking} objects of {part.name} have no mask, others have; see --boxes-only"
+            )
     anchors = options.anchors or _detector.anchors_of(train, options.size)
     return _detector.DetectorOptions(options.size, options.rois, anchors, options.freeze, masks)
 
@@ -81,9 +83,13 @@ def _notes(train: DetectionSet, test: DetectionSet) -> list[str]:
         name for at, name in enumerate(test.classes, start=1) if not any(one.label == at for one in test.instances)
     ]
     if missing:
-        told.append(f"{test.name}: {len(missing)} classes have no object there and are no part of a mean: {', '.join(missing)}")
+        told.append(
+            f"{test.name}: {len(missing)} classes have no object there and are no part of a mean: {', '.join(missing)}"
+        )
     if len(test.pictures) < 500:
-        told.append(f"with {len(test.pictures)} pictures to test on, differences below 2 points are noise; look at the interval")
+        told.append(
+            f"with {len(test.pictures)} pictures to test on, differences below 2 points are noise; look at the interval"
+        )
     return told
 
 

@@ -41,7 +41,12 @@ class Reading:
         if found.dtype == bool:
             return found.astype(np.uint8)
         limit = IGNORED if self.classes is None else self.classes
-        self._check(path, found, (found != IGNORED) & ((found < 0) | (found >= limit)), f"the classes are 0 to {limit - 1}, and 255 is none")
+        self._check(
+            path,
+            found,
+            (found != IGNORED) & ((found < 0) | (found >= limit)),
+            f"the classes are 0 to {limit - 1}, and 255 is none",
+        )
         return found.astype(np.uint8)
 
     def _of_colors(self, path: Path, found: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
@@ -152,7 +157,9 @@ def _table(path: Path) -> tuple[dict[tuple[int, int, int], int], tuple[str, ...]
         except (ValueError, IndexError):
             raise TransferError(f"{path}, line {at} is not `red,green,blue,name`: {line}") from None
         if not all(0 <= value <= 255 for value in (red, green, blue)) or (red, green, blue) in colors:
-            raise TransferError(f"{path}, line {at}: {red},{green},{blue} is no colour of 0 to 255, or stands there twice")
+            raise TransferError(
+                f"{path}, line {at}: {red},{green},{blue} is no colour of 0 to 255, or stands there twice"
+            )
         if name != "ignored" and name not in names:
             names.append(name)
         colors[red, green, blue] = IGNORED if name == "ignored" else names.index(name)

@@ -58,7 +58,9 @@ def decoded(counts: str | bytes) -> list[int]:
     for at, character in enumerate(text):
         bits = character - 48
         if not 0 <= bits < 64:
-            raise ValueError(f"its run-length code has {chr(character)!r} at place {at}, which is none of its 64 characters")
+            raise ValueError(
+                f"its run-length code has {chr(character)!r} at place {at}, which is none of its 64 characters"
+            )
         value |= (bits & 31) << shift
         shift += 5
         if bits & 32:

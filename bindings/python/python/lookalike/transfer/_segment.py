@@ -54,7 +54,10 @@ def _scores(found: metrics.SegmentationScores, names: tuple[str, ...]) -> _repor
 
 def _notes(train: _masks.MaskSet, test: _masks.MaskSet, names: tuple[str, ...]) -> list[str]:
     told = ["mIoU is from one table over all pictures at their own size; pixels without a class count nowhere"]
-    for part, consequence in ((train, "cannot be learned"), (test, "are no part of the mean, even where they are predicted")):
+    for part, consequence in (
+        (train, "cannot be learned"),
+        (test, "are no part of the mean, even where they are predicted"),
+    ):
         absent = [name for name, count in zip(names, _masks.counted(part, names), strict=True) if count == 0]
         if absent:
             told.append(f"{part.name}: classes without a pixel {consequence}: {', '.join(absent)}")

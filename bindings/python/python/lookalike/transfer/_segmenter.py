@@ -90,8 +90,12 @@ def piece(
     height, width = classes.shape
     factor = size * 0.5 * 4**scale / min(height, width)
     sides = max(1, round(height * factor)), max(1, round(width * factor))
-    pixels = functional.interpolate(_planes(image)[None], sides, mode="bilinear", align_corners=False, antialias=True)[0]
-    truth = functional.interpolate(torch.from_numpy(classes.astype(np.float32))[None, None], sides, mode="nearest")[0, 0]
+    pixels = functional.interpolate(_planes(image)[None], sides, mode="bilinear", align_corners=False, antialias=True)[
+        0
+    ]
+    truth = functional.interpolate(torch.from_numpy(classes.astype(np.float32))[None, None], sides, mode="nearest")[
+        0, 0
+    ]
     if mirror < 0.5:
         pixels, truth = pixels.flip(-1), truth.flip(-1)
     missing = [max(0, size - side) for side in sides]

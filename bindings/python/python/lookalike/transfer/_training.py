@@ -69,7 +69,9 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
-def train(network: nn.Module, losses: Losses, count: int, schedule: Schedule, seed: int, arm: str, clock: Clock) -> list[float]:
+def train(
+    network: nn.Module, losses: Losses, count: int, schedule: Schedule, seed: int, arm: str, clock: Clock
+) -> list[float]:
     """Trains on `count` pictures; the mean loss of each epoch.
 
     What is drawn depends on the seed and the step alone, so that arms of one seed see the same batches, flips and samples.
@@ -87,7 +89,9 @@ def train(network: nn.Module, losses: Losses, count: int, schedule: Schedule, se
             for group in optimizer.param_groups:
                 group["lr"] = schedule.rate_at(step, count)
             where = f"{arm}, seed {seed}, epoch {epoch + 1} of {schedule.epochs}"
-            total += _step(network, optimizer, losses, batch, seed, step, f"{where}, step {step + 1} of {schedule.steps(count)}")
+            total += _step(
+                network, optimizer, losses, batch, seed, step, f"{where}, step {step + 1} of {schedule.steps(count)}"
+            )
             step += 1
             clock.passed(len(batch), f"{where}: loss {total / (step - epoch * len(batches)):.3f}")
         means.append(total / len(batches))
@@ -95,7 +99,13 @@ def train(network: nn.Module, losses: Losses, count: int, schedule: Schedule, se
 
 
 def _step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, losses: Losses, batch: list[int], seed: int, step: int, where: str
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    losses: Losses,
+    batch: list[int],
+    seed: int,
+    step: int,
+    where: str,
 ) -> float:
     # torchvision draws anchors and regions from the global generator.
     generator = _generator(seed, step, 1)

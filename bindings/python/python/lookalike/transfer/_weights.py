@@ -154,7 +154,9 @@ def _check_tensors(
         raise TransferError(f"{path} lacks {len(missing)} tensors of a {architecture}, the first of them {missing[0]}")
     left = [name for name in tensors if name not in expected and not name.startswith("fc.")]
     if left:
-        raise TransferError(f"{path} holds {len(left)} tensors that a {architecture} has not, the first of them {left[0]}")
+        raise TransferError(
+            f"{path} holds {len(left)} tensors that a {architecture} has not, the first of them {left[0]}"
+        )
     for name, like in expected.items():
         tensor = tensors[name]
         if tensor.shape != like.shape:
