@@ -93,7 +93,9 @@ class Coco(Folder):
             with self.subTest(message), tempfile.TemporaryDirectory() as scratch:
                 self.folder = shapes.coco(Path(scratch) / "data")
                 shapes.change(self.folder, part, act)
-                options = Namespace(boxes_only=False, data=self.folder, anchors=None, size=48, rois=8, freeze=False)
+                options = Namespace(
+                    boxes_only=False, data=self.folder, anchors=None, size=48, rois=8, freeze=False, bf16=False
+                )
                 with self.assertRaisesRegex(TransferError, message):
                     _detect._options(options, *self.read())
 

@@ -60,8 +60,8 @@ class Scratch(unittest.TestCase):
 
 
 class Training(Scratch):
-    def losses(self, network, data, masks, batch):
-        return _detector.losses_of(network, data, masks, CPU)(batch, torch.Generator().manual_seed(0))
+    def losses(self, network, data, options, batch):
+        return _detector.losses_of(network, data, options, CPU)(batch, torch.Generator().manual_seed(0))
 
     def test_batch_norm_and_all_stages_are_trained_unless_frozen(self):
         train, _ = _detection_data.read(shapes.voc(self.folder / "voc"), None, None, None)
@@ -72,7 +72,7 @@ class Training(Scratch):
             before = {name: value.clone() for name, value in network.state_dict().items()}
             schedule = _training.Schedule(epochs=1, batch_size=4, rate=0.01, polynomial=False)
             _training.train(
-                network, _detector.losses_of(network, train, False, CPU), 4, schedule, 0, "random", _training.Clock(4)
+                network, _detector.losses_of(network, train, options, CPU), 4, schedule, 0, "random", _training.Clock(4)
             )
             body = "backbone.body."
             stages = [
@@ -100,7 +100,7 @@ class Training(Scratch):
         options = _detector.DetectorOptions(48, 8, (8, 16, 32, 64, 128), freeze=False, masks=True)
         network = _detector.detector(_weights.random("resnet18", None, None), 2, options, seed=0).train()
         for batch in ([0], [0, 1]):
-            found = self.losses(network, train, True, batch)
+            found = self.losses(network, train, options, batch)
             self.assertIn("loss_mask", found)
             self.assertTrue(all(bool(torch.isfinite(value)) for value in found.values()), found)
 
@@ -287,6 +287,7 @@ class Command(Scratch):
             "0,0,0",
             "--std",
             "1,1,1",
+            "--bf16",
         )
         self.assertEqual(status, 0, error)
         found = json.loads(out)
@@ -300,6 +301,7 @@ class Command(Scratch):
         self.assertEqual(
             (found["settings"]["detector"], found["settings"]["arms"][1]["std"]), ("Faster R-CNN", [1.0, 1.0, 1.0])
         )
+        self.assertEqual(found["settings"]["precision"], "bf16")
 
     def test_a_rate_too_high_stops_with_a_message_and_writes_nothing(self):
         data = shapes.voc(self.folder / "voc")

@@ -85,7 +85,7 @@ class Command(Scratch):
         data = shapes.masks(self.folder / "data")
         status, out, error = ran(
             "segment", "random", data, "--masks", "seg", "--classes", "none,red,green,blue", "--epochs", 1,
-            "--batch-size", 4, "--size", 32, "--seeds", 1, "--freeze", "--beside", "none", "--json",
+            "--batch-size", 4, "--size", 32, "--seeds", 1, "--freeze", "--bf16", "--beside", "none", "--json",
         )  # fmt: skip
         self.assertEqual(status, 0, error)
         found = json.loads(out)

@@ -60,6 +60,7 @@ def settings(options: Namespace, arms: list[_weights.Weights], schedule: Schedul
         "batch_size": schedule.batch_size,
         "rate": schedule.rate,
         "batch_norm": "frozen" if options.freeze else "trained",
+        "precision": "bf16" if options.bf16 else "f32",
         "seeds": options.seeds,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),

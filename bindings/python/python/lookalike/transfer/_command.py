@@ -119,6 +119,11 @@ def _common(task: argparse.ArgumentParser) -> None:
         action="store_true",
         help="keep statistics, scales and shifts of the encoder's batch norm as they came",
     )
+    add(
+        "--bf16",
+        action="store_true",
+        help="products of numbers of 16 bits, by torch's autocast: faster where a processor has them",
+    )
     add("--device", default=None, help="cpu, cuda, … (default: cuda where there is one)")
     add("--json", action="store_true", help="print JSON instead of tables")
     add("--out", type=Path, metavar="FILE", help="write the JSON to a new file too")

@@ -23,13 +23,13 @@ def run(options: Namespace) -> _report.Report:
 
     def one(arm: _weights.Weights, seed: int, clock: _training.Clock) -> tuple[list[float], _report.Scores]:
         network = _detector.detector(arm, len(train.classes), detector, seed).to(device)
-        losses = _detector.losses_of(network, train, detector.masks, device)
+        losses = _detector.losses_of(network, train, detector, device)
         told = _training.train(network, losses, counts[0], schedule, seed, arm.name, clock)
 
         def tested() -> None:
             clock.passed(1 / 3, f"{arm.name}, seed {seed}, testing")
 
-        found = _detector.detect(network, test.pictures, detector.masks, device, tested)
+        found = _detector.detect(network, test.pictures, detector, device, tested)
         return told, scores(test, found)
 
     report = _report.Report(
@@ -55,7 +55,7 @@ def _options(options: Namespace, train: DetectionSet, test: DetectionSet) -> _de
                 f"{options.data}: {lacking} objects of {part.name} have no mask, others have; see --boxes-only"
             )
     anchors = options.anchors or _detector.anchors_of(train, options.size)
-    return _detector.DetectorOptions(options.size, options.rois, anchors, options.freeze, masks)
+    return _detector.DetectorOptions(options.size, options.rois, anchors, options.freeze, masks, options.bf16)
 
 
 def _told(train: DetectionSet, test: DetectionSet, detector: _detector.DetectorOptions) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class DetectorOptions:
     #: Whether batch norm of the encoder keeps the statistics, scales and shifts that it came with.
     freeze: bool
     masks: bool
+    #: Whether products are computed of numbers of 16 bits.
+    bf16: bool = False
 
     @property
     def longest(self) -> int:
@@ -84,15 +86,16 @@ def detector(weights: _weights.Weights, classes: int, options: DetectorOptions, 
     return network
 
 
-def losses_of(network: nn.Module, data: DetectionSet, masks: bool, device: torch.device) -> Losses:
+def losses_of(network: nn.Module, data: DetectionSet, options: DetectorOptions, device: torch.device) -> Losses:
     """The detector's losses on some pictures, each mirrored with probability one half."""
 
     def losses(batch: list[int], generator: torch.Generator) -> dict[str, torch.Tensor]:
         flips = (torch.rand(len(batch), generator=generator) < 0.5).tolist()
-        pairs = [example(data.pictures[at], flip, masks) for at, flip in zip(batch, flips, strict=True)]
+        pairs = [example(data.pictures[at], flip, options.masks) for at, flip in zip(batch, flips, strict=True)]
         targets = [{name: value.to(device) for name, value in target.items()} for _, target in pairs]
-        found: dict[str, torch.Tensor] = network([image.to(device) for image, _ in pairs], targets)
-        return found
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+            found: dict[str, torch.Tensor] = network([image.to(device) for image, _ in pairs], targets)
+        return {name: value.float() for name, value in found.items()}
 
     return losses
 
@@ -128,18 +131,23 @@ def tensor(picture: Picture) -> torch.Tensor:
 
 @torch.inference_mode()
 def detect(
-    network: nn.Module, pictures: Sequence[Picture], masks: bool, device: torch.device, after_each: Callable[[], None]
+    network: nn.Module,
+    pictures: Sequence[Picture],
+    options: DetectorOptions,
+    device: torch.device,
+    after_each: Callable[[], None],
 ) -> list[Found]:
     """What the detector finds in each picture, in its own pixels."""
     network.eval()
     found = []
     for picture in pictures:
-        (one,) = network([tensor(picture).to(device)])
+        with torch.autocast(device.type, torch.bfloat16, enabled=options.bf16):
+            (one,) = network([tensor(picture).to(device)])
         codes = None
-        if masks:
+        if options.masks:
             planes = (one["masks"][:, 0] > 0.5).to(torch.uint8).cpu().numpy()
             codes = [_rle.encode(plane) for plane in planes]
-        boxes, labels, scores = (one[name].cpu().numpy() for name in ("boxes", "labels", "scores"))
-        found.append(Found(boxes.astype(np.float64), labels, scores.astype(np.float64), codes))
+        boxes, labels, scores = (one[name].cpu() for name in ("boxes", "labels", "scores"))
+        found.append(Found(boxes.double().numpy(), labels.numpy(), scores.double().numpy(), codes))
         after_each()
     return found

@@ -19,7 +19,7 @@ def run(options: Namespace) -> _report.Report:
     truth = [test.classes(at) for at in range(counts[1])]
 
     def one(arm: _weights.Weights, seed: int, clock: _training.Clock) -> tuple[list[float], _report.Scores]:
-        network = _segmenter.segmenter(arm, len(names), options.freeze, seed).to(device)
+        network = _segmenter.segmenter(arm, len(names), options.freeze, seed, options.bf16).to(device)
         losses = _segmenter.losses_of(network, train, options.size, device)
         told = _training.train(network, losses, counts[0], schedule, seed, arm.name, clock)
         predicted = []

@@ -22,7 +22,7 @@ from lookalike.transfer._training import Losses
 class Segmenter(nn.Module):
     """A convolution and a classifier of pixels on the last maps of an encoder, which are an eighth of the picture."""
 
-    def __init__(self, weights: _weights.Weights, classes: int, freeze: bool) -> None:
+    def __init__(self, weights: _weights.Weights, classes: int, freeze: bool, bf16: bool = False) -> None:
         super().__init__()
         norm: Callable[..., nn.Module] = FrozenBatchNorm2d if freeze else nn.BatchNorm2d
         network: nn.Module = getattr(torchvision.models, weights.architecture)(weights=None, norm_layer=norm)
@@ -32,14 +32,16 @@ class Segmenter(nn.Module):
         channels = network.fc.in_features
         assert isinstance(channels, int)
         self.head = FCNHead(channels, classes)
+        self.bf16 = bf16
         self.register_buffer("mean", torch.tensor(weights.mean).view(3, 1, 1))
         self.register_buffer("std", torch.tensor(weights.std).view(3, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The classes' values (B, C, H/8, W/8) for images (B, 3, H, W) with values from 0 to 1; NaN is what is outside of a picture."""
         normalised = torch.nan_to_num((images - self.mean) / self.std, nan=0.0)
-        values: torch.Tensor = self.head(self.body(normalised)["out"])
-        return values
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
+            values: torch.Tensor = self.head(self.body(normalised)["out"])
+        return values.float()
 
 
 def dilate(network: nn.Module) -> None:
@@ -58,10 +60,10 @@ def dilate(network: nn.Module) -> None:
                         module.dilation = module.padding = (dilation, dilation)
 
 
-def segmenter(weights: _weights.Weights, classes: int, freeze: bool, seed: int) -> Segmenter:
+def segmenter(weights: _weights.Weights, classes: int, freeze: bool, seed: int, bf16: bool = False) -> Segmenter:
     """A segmenter whose head is random by the seed, whatever the weights are."""
     torch.manual_seed(seed)
-    return Segmenter(weights, classes, freeze)
+    return Segmenter(weights, classes, freeze, bf16)
 
 
 def losses_of(network: Segmenter, data: MaskSet, size: int, device: torch.device) -> Losses:
