@@ -20,7 +20,7 @@ mkdir -p "$out"
 } >"$out/machine.txt"
 for seed in ${SEEDS:-0 1 2}; do
   [[ ! -e $out/seed-$seed.json ]] || continue
-  "$python" -m lookalike.transfer detect "$model" "$data" --epochs "${EPOCHS:-3}" --size 256 --batch-size 4 \
+  "$python" -m lookalike.transfer detect "$model" "$data" --epochs "${EPOCHS:-3}" --size 256 --batch-size 4 --rois 64 --bf16 \
     --seeds "$seed," --out "$out/seed-$seed.json" >"$out/seed-$seed.txt"
 done
 echo "load at the end $(cut -d' ' -f1-3 /proc/loadavg)" >>"$out/machine.txt"

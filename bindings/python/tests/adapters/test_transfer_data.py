@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import shapes
-from lookalike.transfer import _detect, _detection_data, _masks, _rle
+from lookalike.transfer import _detect, _detection_data, _images, _masks, _rle
 from lookalike.transfer._errors import TransferError
 from PIL import Image
 from pycocotools import mask as library
@@ -74,6 +74,7 @@ class Coco(Folder):
             ("train", annotation(segmentation=half), "its runs cover 172 pixels, fewer than the 3072 of the image"),
             ("train", annotation(segmentation={"size": [48, 64], "counts": [9, 2**40]}), "its runs cover .*, more than the 3072"),
             ("train", annotation(segmentation={"size": [48, 64], "counts": "0\x7f"}), "none of its 64 characters"),
+            ("train", annotation(segmentation={"size": [48, 64], "counts": "0é"}), "has 'é' at place 1"),
             ("train", annotation(segmentation={"size": [48, 64], "counts": "o" * 4}), "ends in the middle of a run"),
             ("train", annotation(segmentation={"size": [48, 64], "counts": "o" * 40}), "more than 60 bits"),
             ("train", annotation(segmentation={"size": [4, 64], "counts": "0"}), r"its size is \[4, 64\]; the image's is \[48, 64\]"),
@@ -106,7 +107,12 @@ class Coco(Folder):
         self.refused("instances_val.json is no JSON")
         (self.folder / "instances_val.json").unlink()
         self.refused("none of test, val, val2017; name one by --test")
+        Image.fromarray(np.zeros((48, 64), np.uint16)).save(self.folder / "images/train/2.png")
+        with self.assertRaisesRegex(TransferError, "2.png has more than 8 bits a channel"):
+            _images.rgb(self.folder / "images/train/2.png")
         (self.folder / "images/train/1.png").write_bytes(b"no picture")
+        with self.assertRaisesRegex(TransferError, "1.png cannot be read as an image"):
+            _images.rgb(self.folder / "images/train/1.png")
         self.refused("holds the parts train")
         self.folder = self.folder / "images"
         self.refused("holds neither instances_NAME.json .COCO. nor Annotations")
@@ -216,7 +222,7 @@ class Masks(Folder):
     def write(self, path, array):
         Image.fromarray(array).save(self.folder / path)
 
-    def test_the_training_masks_tell_how_many_classes_there_are(self):
+    def test_the_masks_tell_how_many_classes_there_are(self):
         train, test, names = _masks.read(self.options())
         self.assertEqual((names, len(train.pictures), len(test.pictures)), (("0", "1", "2"), 4, 3))
         self.assertEqual(set(np.unique(train.classes(3))), {0, 1, 2, 255} & set(np.unique(train.classes(3))))
@@ -260,7 +266,9 @@ class Masks(Folder):
         mask = np.zeros((48, 64), np.uint8)
         mask[7, 3] = 9
         self.write("seg/val/1.png", mask)
-        self.wrong("val/1.png: the pixel in row 7, column 3 is 9; the classes are 0 to 2, and 255 is none")
+        names = ["none", "red", "green"]
+        self.wrong("val/1.png: the pixel in row 7, column 3 is 9; the classes are 0 to 2, and 255 is none", classes=names)
+        self.assertEqual(len(_masks.read(self.options())[2]), 10)
         self.wrong("train/.*: the pixel .* is 2; the classes are 0 to 1", classes=["a", "b"])
         self.write("seg/val/1.png", mask[:, 1:])
         self.wrong("val/1.png is 63 × 48 pixels, and .*1.png 64 × 48")

@@ -27,7 +27,7 @@ def run(options: Namespace) -> _report.Report:
         told = _training.train(network, losses, counts[0], schedule, seed, arm.name, clock)
 
         def tested() -> None:
-            clock.passed(1 / 3, f"{arm.name}, seed {seed}, testing")
+            clock.passed(1, f"{arm.name}, seed {seed}, testing")
 
         found = _detector.detect(network, test.pictures, detector, device, tested)
         return told, scores(test, found)
@@ -39,7 +39,7 @@ def run(options: Namespace) -> _report.Report:
         _arms.settings(options, arms, schedule) | _told(train, test, detector),
         [*_arms.notes(options, arms), *_notes(train, test)],
     )
-    _arms.compare(report, arms, options.epochs * counts[0] + counts[1] / 3, one)
+    _arms.compare(report, arms, options.epochs * counts[0] + counts[1], one)
     if options.out is not None:
         _report.write(options.out, report.to_json())
     return report

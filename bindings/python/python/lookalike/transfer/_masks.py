@@ -26,7 +26,7 @@ class Reading:
     binary: bool = False
     #: The class of each colour, where masks are pictures in colours.
     colors: dict[tuple[int, int, int], int] | None = None
-    #: How many classes there are, where that is said; otherwise the training masks tell.
+    #: How many classes there are, where that is said; otherwise the masks tell.
     classes: int | None = None
 
     def classes_of(self, path: Path) -> npt.NDArray[np.uint8]:
@@ -111,13 +111,11 @@ def read(options: Namespace) -> tuple[MaskSet, MaskSet, tuple[str, ...]]:
         raise TransferError(f"{data}: the part {train} would be trained on and tested on")
     reading, names = _reading(options)
     parts = [MaskSet(name, _pairs(images / name, masks / name), reading) for name in (train, test)]
-    most = _greatest(parts[0])
+    most = max(map(_greatest, parts))
     if reading.classes is None:
-        # What the test masks hold beyond that is an error, for no detector could have learned it.
         count = max(2, most + 1)
         reading, names = Reading(classes=count), tuple(map(str, range(count)))
         parts = [MaskSet(part.name, part.pictures, reading) for part in parts]
-    _greatest(parts[1])
     return parts[0], parts[1], names
 
 

@@ -52,7 +52,7 @@ def area(code: dict[str, Any]) -> float:
 
 def decoded(counts: str | bytes) -> list[int]:
     """The runs of a text: five bits a character, the lowest first, a sixth where more follow; from the fourth run on a difference."""
-    text = counts.encode("ascii", "replace") if isinstance(counts, str) else counts
+    text = list(map(ord, counts)) if isinstance(counts, str) else list(counts)
     runs: list[int] = []
     value, shift = 0, 0
     for at, character in enumerate(text):

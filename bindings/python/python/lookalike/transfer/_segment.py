@@ -25,7 +25,7 @@ def run(options: Namespace) -> _report.Report:
         predicted = []
         for at in range(counts[1]):
             predicted.append(_segmenter.predict(network, test.image(at), options.size, device))
-            clock.passed(1 / 3, f"{arm.name}, seed {seed}, testing")
+            clock.passed(1, f"{arm.name}, seed {seed}, testing")
         found = metrics.segmentation_scores(truth, predicted, len(names))
         return told, _scores(found, names)
 
@@ -41,7 +41,7 @@ def run(options: Namespace) -> _report.Report:
         _arms.settings(options, arms, schedule) | described,
         [*_arms.notes(options, arms), *_notes(train, test, names)],
     )
-    _arms.compare(report, arms, options.epochs * counts[0] + counts[1] / 3, one)
+    _arms.compare(report, arms, options.epochs * counts[0] + counts[1], one)
     if options.out is not None:
         _report.write(options.out, report.to_json())
     return report

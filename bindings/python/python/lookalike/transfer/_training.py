@@ -47,7 +47,7 @@ class Schedule:
 
 
 class Clock:
-    """Tells on standard error how far the work is: in pictures, of which one trained on takes as long as three tested."""
+    """Tells on standard error how far the work is, which is counted in pictures."""
 
     def __init__(self, total: float, every: float = 10.0) -> None:
         self.total, self.every = total, every
