@@ -210,6 +210,16 @@ pub enum DataError {
         /// The first of them, each with its reason.
         named: String,
     },
+    /// An image has no mask, or a mask no image.
+    #[error("{} has no {what} of the same name in {}", path.display(), place.display())]
+    Unpaired {
+        /// The file.
+        path: PathBuf,
+        /// What it lacks.
+        what: &'static str,
+        /// Where that was looked for.
+        place: PathBuf,
+    },
     /// A folder holds no images.
     #[error("{} holds no images: {hint}", path.display())]
     NoImages {

@@ -35,7 +35,14 @@ fn a_folder_without_what_is_needed_fails_everywhere() {
 
 #[test]
 fn the_folder_holds_every_set_that_tests_read() {
-    for needed in ["cifar-10-batches-bin", "fashion-mnist", "planetoid/ind.cora.graph", "tu/MUTAG"] {
+    for needed in [
+        "cifar-10-batches-bin",
+        "fashion-mnist",
+        "nuclei",
+        "coco-mini",
+        "planetoid/ind.cora.graph",
+        "tu/MUTAG",
+    ] {
         real_data::folder(needed);
     }
 }

@@ -23,7 +23,7 @@ use lookalike_learn::method::simclr::InBatchNegatives;
 use lookalike_learn::method::{Network, SimClr};
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::negatives::Contrast;
-use lookalike_learn::train::{OptimizerOptions, Schedule, Shape, TrainOptions, Trainer};
+use lookalike_learn::train::{Drops, OptimizerOptions, Schedule, Shape, TrainOptions, Trainer};
 use lookalike_sampling::{RunData, SamplerKind, SamplerOptions};
 
 const BATCH: usize = 32;
@@ -80,6 +80,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             warmup: 5,
             total: STEPS,
             shape: Shape::Cosine,
+            drops: Drops::default(),
         },
         optimizer,
         max_steps: None,

@@ -15,9 +15,10 @@ use crate::engine::{self, Device};
 use crate::error::LearnError;
 use crate::evaluate::embed::{Embedding, embed, estimate_statistics};
 use crate::evaluate::{Embedded, Evaluating, Evaluation, Measured, ScoreEntry};
+use crate::method::entry::Shapes;
 use crate::method::{Building, Embedder, Method};
 use crate::modality::{Labels, Modality, Opening, Scope};
-use crate::module::{arrays_of, has_buffers, load_arrays};
+use crate::module::{Module, arrays_of, has_buffers, load_arrays};
 use crate::negatives::Known;
 use crate::options::{from_table, refuse};
 use crate::recipe::ValidRecipe;
@@ -27,7 +28,7 @@ use crate::train::checkpoint::{Checkpoints, KEPT};
 use crate::train::development::{BEST, Development};
 use crate::train::result::{self, Found, RunResult};
 use crate::train::trainer::{TrainOptions, Trainer};
-use crate::train::{Chunk, LeftOut, freeze, read_plan};
+use crate::train::{Chunk, LeftOut, find, freeze, read_plan};
 use crate::weights::Start;
 
 /// What embeddings of a run's rows are called, and their classes.
@@ -141,7 +142,7 @@ impl Experiment {
     /// Calls `build` with what a method is built from.
     fn build<R>(
         &self,
-        weights: Option<&Start>,
+        (weights, shape): (Option<&Start>, Option<Shapes<'_>>),
         known: Option<Known>,
         build: impl FnOnce(&Building<'_>) -> Result<R, LearnError>,
     ) -> Result<R, LearnError> {
@@ -162,6 +163,7 @@ impl Experiment {
             settings,
             encoder: &make,
             weights,
+            shape,
             loss: choice.loss.build.map(|build| build(settings)).transpose()?,
             instances,
             labels: (labels.len() == instances).then(|| Arc::new(labels)),
@@ -191,8 +193,10 @@ impl Experiment {
         weights: Option<&Start>,
         known: Option<Known>,
     ) -> Result<Box<dyn Method>, LearnError> {
-        let mut method = self.build(weights, known, self.recipe.choice().method.build)?;
-        self.freeze(&mut *method)?;
+        let mut method = self.build((weights, None), known, self.recipe.choice().method.build)?;
+        self.freeze(&mut *method, self.recipe.choice().method.learns)?;
+        let rates = self.recipe.optimizer().rates.iter().flatten().map(|(layer, _)| layer);
+        find(&mut *method, rates).map_err(|reason| refuse("optimizer.rates", reason))?;
         Ok(method)
     }
 
@@ -210,7 +214,7 @@ impl Experiment {
             );
             return Err(refuse("encoder.weights", reason));
         }
-        self.build(start.as_ref(), None, self.recipe.choice().method.kept)
+        self.build((start.as_ref(), None), None, self.recipe.choice().method.kept)
     }
 
     /// What became of `encoder.weights`, in words; `None` where the recipe names none.
@@ -219,15 +223,24 @@ impl Experiment {
     /// As [`Experiment::method`].
     pub fn weights_report(&self) -> Result<Option<String>, LearnError> {
         let Some(start) = self.start() else { return Ok(None) };
-        self.build(Some(&start), None, self.recipe.choice().method.kept)?;
+        self.build((Some(&start), None), None, self.recipe.choice().method.kept)?;
         Ok(start.into_report().map(|report| report.to_string()))
     }
 
-    /// Freezes the layers that `train.freeze` names.
-    fn freeze(&self, method: &mut dyn Method) -> Result<(), LearnError> {
+    /// Freezes the layers that `train.freeze` names, after one of `prefixes`.
+    fn freeze(&self, module: &mut dyn Module, prefixes: &[&str]) -> Result<(), LearnError> {
         let layers = self.recipe.train().freeze.as_deref().unwrap_or_default();
-        freeze(method, self.recipe.choice().method.learns, layers)
-            .map_err(|reason| refuse("train.freeze", reason))
+        freeze(module, prefixes, layers).map_err(|reason| refuse("train.freeze", reason))
+    }
+
+    /// A network that is kept, with these tensors behind `prefix`. What was frozen is so still: its BatchNorm keeps its statistics.
+    fn kept(&self, arrays: &Arrays, prefix: &str) -> Result<Box<dyn Embedder>, LearnError> {
+        let method = self.recipe.choice().method;
+        let shape = |name: &str| arrays.get(&format!("{prefix}{name}")).map(|array| array.shape.clone());
+        let mut network = self.build((None, Some(&shape)), None, method.kept)?;
+        load_arrays(&mut network, arrays, prefix, &self.device)?;
+        self.freeze(&mut network, method.learns)?;
+        Ok(network)
     }
 
     /// A trainer in the folder `run`, at its newest checkpoint where there is one.
@@ -450,9 +463,7 @@ impl Experiment {
         if !path.exists() {
             return Ok(None);
         }
-        let mut network = self.build(None, None, self.recipe.choice().method.kept)?;
-        load_arrays(&mut network, &tensors::read(&path)?.tensors, "", &self.device)?;
-        Ok(Some(network))
+        Ok(Some(self.kept(&tensors::read(&path)?.tensors, "")?))
     }
 
     /// Writes `network`, as it is after `step` optimiser steps, as the result of the run: with statistics estimated anew, under
@@ -476,17 +487,12 @@ impl Experiment {
     /// [`LearnError::Checkpoint`] where there is nothing yet, or it is damaged; [`LearnError::Weights`] where it is of another network.
     pub fn result(&self, run: &Path) -> Result<RunResult, LearnError> {
         let Found { checkpoint, model, stage, step, data, problems } = result::find(run)?;
-        let network = |arrays: &Arrays, prefix: &str| {
-            let mut network = self.build(None, None, self.recipe.choice().method.kept)?;
-            load_arrays(&mut network, arrays, prefix, &self.device)?;
-            Ok::<_, LearnError>(network)
-        };
-        let trained = checkpoint.as_ref().map(|arrays| network(arrays, "model.")).transpose()?;
+        let trained = checkpoint.as_ref().map(|arrays| self.kept(arrays, "model.")).transpose()?;
         let plan = checkpoint.as_ref().map_or(Some(Vec::new()), read_plan).ok_or_else(|| {
             let reason = "the epoch's batches are missing or damaged".to_owned();
             LearnError::Checkpoint { path: run.to_owned(), reason }
         })?;
-        let model = model.as_ref().map(|arrays| network(arrays, "")).transpose()?;
+        let model = model.as_ref().map(|arrays| self.kept(arrays, "")).transpose()?;
         let own_data = match &data {
             Some(data) => *data == self.modality.fingerprint()?,
             None => true,

@@ -4,7 +4,7 @@ use crate::burn::tensor::activation::prelu;
 use lookalike_base::Stream;
 
 use crate::engine::{Device, Tensor, from_host};
-use crate::module::{Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
+use crate::module::{AnyTensor, Buffer, Module, Parameter, Pass, Role, Statistics, Visitor};
 pub use crate::op::FeatureMap;
 use crate::op::{
     Affine, Batch, BatchStatistics, Columns, Epilogue, Mask, add_norm, batch_norm, batch_norm_fixed,
@@ -72,7 +72,8 @@ impl Module for Conv2d {
 
 /// Batch normalisation over every dimension but the channels (Ioffe and Szegedy 2015).
 ///
-/// As in PyTorch: ε 1e-5, running statistics with momentum 0.1 and the *unbiased* variance.
+/// As in PyTorch: ε 1e-5, running statistics with momentum 0.1 and the *unbiased* variance. A frozen layer normalises by its running
+/// statistics, which stay.
 #[derive(Debug, Clone)]
 pub struct BatchNorm {
     weight: Parameter<1>,
@@ -124,7 +125,7 @@ impl BatchNorm {
     fn run<T: Batch>(&mut self, input: T, epilogue: Epilogue<T>, pass: &Pass) -> T {
         let affine =
             Affine { scale: self.weight.read(pass), shift: self.bias.read(pass), epsilon: Self::EPSILON };
-        if pass.statistics == Statistics::Running {
+        if pass.statistics == Statistics::Running || self.is_frozen() {
             let [mean, variance] =
                 [&self.running_mean, &self.running_var].map(|buffer| buffer.tensor.clone());
             return batch_norm_fixed(input, affine, BatchStatistics { mean, variance }, epilogue);
@@ -134,6 +135,11 @@ impl BatchNorm {
         let (output, batch) = batch_norm(input, affine, groups, epilogue);
         self.remember(&batch, [groups, channels], values, pass.statistics);
         output
+    }
+
+    /// Whether neither scale nor shift learns: then statistics stay too, as in a network in evaluation mode.
+    fn is_frozen(&self) -> bool {
+        !self.weight.learns() && !self.bias.learns()
     }
 
     /// Moves the running statistics towards those of a batch, which are `[groups, channels]` and each of that many values.

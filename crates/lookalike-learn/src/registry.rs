@@ -75,6 +75,7 @@ const SCORES: &[ScoreEntry] = &[
     evaluate::premise::ENTRY,
     evaluate::knn::ENTRY,
     evaluate::linear::ENTRY,
+    evaluate::classifier::ENTRY,
     evaluate::cross_validation::ENTRY,
     evaluate::task::ENTRY,
     evaluate::alignment::ENTRY,
@@ -82,6 +83,7 @@ const SCORES: &[ScoreEntry] = &[
     evaluate::geometry::ENTRY,
     evaluate::batches::ENTRY,
     evaluate::clustering::ENTRY,
+    evaluate::segmentation::ENTRY,
 ];
 
 /// What there is to choose from.

@@ -18,8 +18,12 @@ crate::options! {
         max_steps: Option<u64> = Value::Absent("none"), SOME;
         /// Epochs of linear warm-up, at most `epochs`.
         warmup_epochs: f64 = Value::Number(10.0), NOT_NEGATIVE;
-        /// What follows the warm-up: `cosine` or `linear` to 0, step by step, or `constant`.
-        schedule: Shape = Value::Text("cosine"), Range::OneOf(&["cosine", "linear", "constant"]);
+        /// What follows the warm-up: `cosine` or `linear` to 0, step by step, `constant`, or `steps`: constant but for drops.
+        schedule: Shape = Value::Text("cosine"), Range::OneOf(&["cosine", "linear", "constant", "steps"]);
+        /// Of `steps`: the epochs after which the rate drops, as `[30, 40, 50]`, in rising order.
+        drop_at: Option<Vec<f64>> = Value::Absent("none"), Range::Free("list of epochs");
+        /// Of `steps`: what the rate is multiplied by at each drop.
+        drop_factor: Option<f64> = Value::Absent("0.1"), Range::Number(Bounds { least: (0.0, false), most: (1.0, false), words: "above 0, below 1" });
         /// Batches whose gradients are averaged for one optimiser step; the negatives of each stay its own.
         accumulate: u64 = Value::Integer(1), SOME;
         /// Instances that are encoded at a time (gradient caching, Gao et al. 2021): a batch is encoded in chunks, compared as a whole and encoded
@@ -32,8 +36,8 @@ crate::options! {
         /// Tokens that are encoded at a time, all columns together: as `chunk`, with chunks of as many instances as fit. Only for encoders of
         /// texts, and not with `chunk`.
         chunk_tokens: Option<usize> = Value::Absent("the whole batch"), SOME;
-        /// Layers that do not learn, by the beginnings of their names in an export, as `["conv1", "bn1", "layer1"]`. BatchNorm's running
-        /// statistics still follow the batches.
+        /// Layers that do not learn, by the beginnings of their names in an export, as `["conv1", "bn1", "layer1"]`. BatchNorm in them
+        /// normalises by its running statistics, which stay.
         freeze: Option<Vec<String>> = Value::Absent("none"), Range::Texts("names");
         /// Optimiser steps from one judgement by `text.development` to the next; the last step is judged too. The best step's tensors stand
         /// in the run's folder as `best.safetensors`, beside those of the last.

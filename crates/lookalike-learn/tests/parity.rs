@@ -28,7 +28,7 @@ use lookalike_learn::options::{Options, from_table};
 use lookalike_learn::recipe::Recipe;
 use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
-use lookalike_learn::train::{Optimizer, OptimizerOptions, Schedule, Shape};
+use lookalike_learn::train::{Drops, Optimizer, OptimizerOptions, Schedule, Shape};
 use serde_json::Value;
 
 #[test]
@@ -137,6 +137,9 @@ fn a_step_of_simclr_has_pytorchs_features_loss_gradients_and_running_statistics(
     assert_eq!(parameters, 33);
 }
 
+/// About as many values of a map are compared.
+const SAMPLE: usize = 500;
+
 /// Names and shapes of torchvision's state dicts.
 fn torchvision(name: &str) -> BTreeMap<String, Vec<usize>> {
     let text = std::fs::read_to_string(fixture("torchvision.json")).unwrap();
@@ -169,6 +172,14 @@ fn residual_networks_have_torchvisions_names_shapes_and_features() {
         }
         fill(&mut ours);
         let images: Tensor<4> = from_host(numbers(4 * 3 * 64 * 64, 2000), [4, 3, 64, 64], &cpu());
+        let maps = ours.features(images.clone(), &Pass { maps: true, ..Pass::evaluation() }).maps;
+        assert_eq!(maps.len(), 4, "{name}");
+        for (map, stage) in maps.into_iter().zip(1..) {
+            let found = to_host(map);
+            let found: Vec<f32> = found.iter().step_by(found.len() / SAMPLE).copied().collect();
+            let error = relative(&found, values(&file, &format!("{name}.layer{stage}")));
+            assert!(error <= 1e-5, "{name}, stage {stage}: {error:e}");
+        }
         for (mode, pass) in
             [("evaluation", Pass::evaluation()), ("training", Pass { gradient: false, ..training() })]
         {
@@ -274,7 +285,14 @@ fn twenty_steps_of_every_optimizer_are_those_of_pytorch() {
 #[test]
 fn the_learning_rate_is_that_of_pytorchs_warm_up_and_cosine() {
     let file = tensors::read(fixture("optimizers.safetensors")).unwrap();
-    let schedule = Schedule { base: 0.3, begins: 0, warmup: 5, total: 30, shape: Shape::Cosine };
+    let schedule = Schedule {
+        base: 0.3,
+        begins: 0,
+        warmup: 5,
+        total: 30,
+        shape: Shape::Cosine,
+        drops: Drops::default(),
+    };
     for (step, expected) in (0..).zip(values(&file, "schedule")) {
         let found = schedule.rate(step);
         assert!((found - f64::from(*expected)).abs() < 1e-7, "step {step}: {found}, not {expected}");
@@ -284,7 +302,14 @@ fn the_learning_rate_is_that_of_pytorchs_warm_up_and_cosine() {
 #[test]
 fn the_learning_rate_falls_linearly_as_that_of_transformers() {
     let file = tensors::read(fixture("optimizers.safetensors")).unwrap();
-    let schedule = Schedule { base: 0.3, begins: 0, warmup: 5, total: 30, shape: Shape::Linear };
+    let schedule = Schedule {
+        base: 0.3,
+        begins: 0,
+        warmup: 5,
+        total: 30,
+        shape: Shape::Linear,
+        drops: Drops::default(),
+    };
     // Their first step does not move: in the warm-up our step t has their rate of step t + 1.
     for (step, expected) in
         (0..).zip(&values(&file, "linear")[1..6]).chain((5..).zip(&values(&file, "linear")[5..]))

@@ -10,6 +10,7 @@ use lookalike_data::text::InvalidUtf8;
 use lookalike_learn::engine::Precision;
 use lookalike_learn::experiment::{Experiment, RowNames};
 use lookalike_learn::method::Embedder;
+use lookalike_learn::method::contrastive_clustering::CLUSTERS;
 use lookalike_learn::sentence::{self, EncodeOptions};
 use lookalike_learn::train::result::Stage;
 use lookalike_learn::{LearnError, Registry};
@@ -114,7 +115,7 @@ pub(crate) fn run(
     let rows = match arguments.layer {
         None | Some(Layer::Representation) => embedded.representation,
         Some(Layer::Projection) => embedded.projection,
-        Some(Layer::Clusters) => network.assign(&embedded.representation)?.ok_or_else(|| {
+        Some(Layer::Clusters) => network.told(CLUSTERS, &embedded.representation)?.ok_or_else(|| {
             Failure::usage(
                 "--layer clusters: the run has no cluster head, as `contrastive-clustering` has".to_owned(),
             )

@@ -57,7 +57,8 @@ impl RunOptions {
     /// The same on other data, where these are named: their classes and parts are their own.
     #[must_use]
     pub(crate) fn on(mut self, data: Option<&str>) -> Self {
-        const OWN: [&str; 3] = ["data.classes=", "data.together=", "data.unlabelled="];
+        const OWN: [&str; 5] =
+            ["data.classes=", "data.share=", "data.test_share=", "data.together=", "data.unlabelled="];
         if let Some(name) = data {
             self.settings.splice(0..0, OWN.map(str::to_owned));
             self.settings.push(format!("data.name={name}"));

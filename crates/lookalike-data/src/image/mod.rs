@@ -11,5 +11,7 @@ pub mod idx;
 pub mod joined;
 pub mod memory;
 pub mod registry;
+#[cfg(feature = "folder")]
+pub mod segmented;
 pub mod subset;
 pub mod views;

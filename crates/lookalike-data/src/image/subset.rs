@@ -1,5 +1,6 @@
 //! A part of a data set as a data set of its own: what is cut off another, what is of some classes, or all of it in another order.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use lookalike_base::Seed;
@@ -40,7 +41,7 @@ pub struct Subset {
     set: Arc<dyn ImageDataset>,
     members: Vec<u32>,
     /// What stands behind the set's name.
-    part: &'static str,
+    part: Cow<'static, str>,
     left_out: Vec<u32>,
     /// Where classes are numbered otherwise: their names, and the new number of each of the set's.
     classes: Option<(Vec<String>, Vec<Option<u32>>)>,
@@ -56,17 +57,40 @@ pub fn cut(
     share: f64,
     (key, part): (&str, &'static str),
 ) -> Result<[Subset; 2], DataError> {
+    let (left, cut) = divide(set, share, key, part)?;
+    Ok([Subset::new(set, left, ""), Subset::new(set, cut, part)])
+}
+
+/// Only `share` of the images of each class, as [`cut`] draws them: what learning from few labels learns from.
+///
+/// # Errors
+/// As [`cut`].
+pub fn of_share(set: &Arc<dyn ImageDataset>, share: f64, key: &str) -> Result<Subset, DataError> {
+    let (_, kept) = divide(set, share, key, "share")?;
+    // A share of 0.07 is 7.000000000000001 in a hundred.
+    let percent = format!("{:.6}", 100.0 * share);
+    let percent = percent.trim_end_matches('0').trim_end_matches('.');
+    Ok(Subset::new(set, kept, format!("{percent} % of each class")))
+}
+
+/// The images that stay, and those that are drawn.
+fn divide(
+    set: &Arc<dyn ImageDataset>,
+    share: f64,
+    key: &str,
+    purpose: &str,
+) -> Result<(Vec<u32>, Vec<u32>), DataError> {
     let refuse = |problem: &str| DataError::Option { key: key.to_owned(), problem: problem.to_owned() };
     if !(share > 0.0 && share < 1.0) {
         return Err(refuse("must lie above 0 and below 1"));
     }
     let labels = (0..set.len() as u32).map(|index| set.label(index));
-    let drawn = draw(labels, set.classes().len(), share, part);
+    let drawn = draw(labels, set.classes().len(), share, purpose);
     let (cut, left): (Vec<u32>, Vec<u32>) = (0..set.len() as u32).partition(|index| drawn[*index as usize]);
     if cut.is_empty() {
         return Err(refuse("cuts nothing off: no class has two images"));
     }
-    Ok([Subset::new(set, left, ""), Subset::new(set, cut, part)])
+    Ok((left, cut))
 }
 
 /// The images of the classes of these names, which are numbered by them from 0 on.
@@ -104,11 +128,11 @@ pub fn unlabelled_first(set: &Arc<dyn ImageDataset>) -> (Subset, usize) {
 }
 
 impl Subset {
-    fn new(set: &Arc<dyn ImageDataset>, members: Vec<u32>, part: &'static str) -> Self {
+    fn new(set: &Arc<dyn ImageDataset>, members: Vec<u32>, part: impl Into<Cow<'static, str>>) -> Self {
         let is_out = |member: &u32| set.left_out().binary_search(member).is_ok();
         let places = (0..).zip(&members).filter(|(_, member)| is_out(member));
         let left_out = places.map(|(place, _)| place).collect();
-        Self { set: set.clone(), members, part, left_out, classes: None }
+        Self { set: set.clone(), members, part: part.into(), left_out, classes: None }
     }
 
     fn member(&self, index: u32) -> Option<u32> {
@@ -185,6 +209,18 @@ mod tests {
         }
         assert_eq!((left.name(), cut.name()), ("set".to_owned(), "set, development".to_owned()));
         assert_ne!(left.fingerprint().unwrap(), set(&labels).fingerprint().unwrap());
+    }
+
+    #[test]
+    fn a_share_keeps_so_many_of_each_class_always_the_same() {
+        let labels: Vec<u8> = (0..200).map(|index| u8::from(index >= 150)).collect();
+        let kept = of_share(&set(&labels), 0.07, "data.share").unwrap();
+        let count = |class| (0..kept.len() as u32).filter(|index| kept.label(*index) == Some(class)).count();
+        assert_eq!([0, 1].map(count), [11, 4]);
+        assert_eq!(kept.members, of_share(&set(&labels), 0.07, "data.share").unwrap().members);
+        assert_eq!(kept.name(), "set, 7 % of each class");
+        let error = of_share(&set(&labels), 1.5, "data.share").err().unwrap().to_string();
+        assert!(error.contains("data.share"), "{error}");
     }
 
     #[test]

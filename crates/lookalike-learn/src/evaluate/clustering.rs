@@ -12,7 +12,7 @@ use lookalike_metrics::{ClusteringScores, KmeansOptions, MetricError, clustering
 
 use super::{Figure, Score, ScoreEntry, Subject};
 use crate::error::LearnError;
-use crate::method::contrastive_clustering::likeliest;
+use crate::method::contrastive_clustering::{CLUSTERS, likeliest};
 use crate::modality::{ArmKind, Labels, ReadRows};
 use crate::options::{Options, Range, SOME, Value};
 
@@ -65,7 +65,7 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
         }
     }
     // Of data without labels the head can be looked at, and no more.
-    let assigned = subject.assigned()?;
+    let assigned = subject.told(CLUSTERS)?;
     for part in &parts {
         let Some(assigned) = assigned.get(part.place) else { break };
         let by = format!("the head ({} clusters)", assigned.columns());

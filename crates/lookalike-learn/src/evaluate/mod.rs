@@ -9,6 +9,7 @@
 
 pub mod alignment;
 pub mod batches;
+pub mod classifier;
 pub mod clustering;
 pub mod cross_validation;
 pub mod embed;
@@ -20,6 +21,7 @@ pub mod premise;
 pub mod proxy;
 mod right;
 pub mod score;
+pub mod segmentation;
 pub mod task;
 
 use std::cell::OnceCell;
@@ -235,15 +237,20 @@ impl Subject<'_> {
         Ok([embed(&parts[0])?, embed(&parts[1])?])
     }
 
-    /// How likely each row of each part is of each cluster of the network's cluster head; none where it has no such head.
+    /// What the network's head of that name makes of the rows of each part; none where it has no such head.
     ///
     /// # Errors
     /// [`LearnError::Matrix`] where rows are missing.
-    pub fn assigned(&self) -> Result<Vec<Matrix>, LearnError> {
+    pub fn told(&self, head: &str) -> Result<Vec<Matrix>, LearnError> {
         let Some(network) = self.network else { return Ok(Vec::new()) };
         let mut network = dyn_clone::clone_box(network);
-        let assigned = self.rows.iter().map(|rows| network.assign(rows));
-        Ok(assigned.collect::<Result<Option<Vec<Matrix>>, LearnError>>()?.unwrap_or_default())
+        let told = self.rows.iter().map(|rows| network.told(head, rows));
+        Ok(told.collect::<Result<Option<Vec<Matrix>>, LearnError>>()?.unwrap_or_default())
+    }
+
+    /// A copy of the arm's network; `None` of rows that need no encoder.
+    pub fn network(&self) -> Option<Box<dyn Embedder>> {
+        self.network.map(dyn_clone::clone_box)
     }
 
     /// Shows the progress of long work.

@@ -8,6 +8,7 @@ pub mod tanh;
 use dyn_clone::DynClone;
 
 use crate::engine::Tensor;
+use crate::layer::Linear;
 use crate::module::{Module, Pass, Visitor};
 
 pub use clusters::ClusterHead;
@@ -23,6 +24,13 @@ pub trait Head: Module + DynClone + Send {
 }
 
 dyn_clone::clone_trait_object!(Head);
+
+/// Logits of classes.
+impl Head for Linear {
+    fn forward(&mut self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {
+        Linear::forward(self, input, pass)
+    }
+}
 
 impl Head for Projection {
     fn forward(&mut self, input: Tensor<2>, pass: &Pass) -> Tensor<2> {

@@ -130,6 +130,9 @@ impl Checked<'_> {
 /// Makes an encoder with the weights of the stream of that name.
 pub type MakeEncoder<'a> = dyn Fn(&'static str) -> Result<Box<dyn Encoder>, LearnError> + 'a;
 
+/// The shape of a tensor of that name; `None` where there is no such.
+pub type Shapes<'a> = &'a dyn Fn(&str) -> Option<Vec<usize>>;
+
 /// What a method is built from.
 pub struct Building<'a> {
     /// All that the recipe says.
@@ -138,6 +141,9 @@ pub struct Building<'a> {
     pub encoder: &'a MakeEncoder<'a>,
     /// What `encoder.weights` names, for a method that makes its encoders itself: see [`Building::start`].
     pub weights: Option<&'a Start>,
+    /// The shapes of the tensors that will be loaded into what is kept, where these are known: sizes that hang on the data learned from are
+    /// theirs.
+    pub shape: Option<Shapes<'a>>,
     /// The loss of a query, where the recipe's is one.
     pub loss: Option<Arc<dyn QueryLoss>>,
     /// Number of instances, for a memory bank.

@@ -46,7 +46,7 @@ use lookalike_base::{Matrix, Rows};
 
 use crate::engine::{Device, Tensor};
 use crate::error::LearnError;
-use crate::input::Batch;
+use crate::input::{Batch, Input};
 use crate::loss::normalize;
 use crate::module::{Module, Pass};
 use crate::negatives::Observer;
@@ -299,15 +299,24 @@ pub trait Embedder: Module + DynClone + Send {
     /// [`LearnError::Input`] where the batch does not have the columns that it reads.
     fn embed(&mut self, batch: &Batch, pass: &mut Pass) -> Result<Embeddings, LearnError>;
 
-    /// How likely each of these representations is of each cluster, as `embed` makes them; `None` where there is no cluster head.
+    /// What the head of that name, which tells clusters or classes, makes of representations, as `embed` makes them; `None` where there is no
+    /// such head.
     ///
     /// # Shapes
     /// N×d → N×C.
     ///
     /// # Errors
     /// [`LearnError::Matrix`] where rows are missing.
-    fn assign(&mut self, _representations: &Matrix) -> Result<Option<Matrix>, LearnError> {
+    fn told(&mut self, _head: &str, _representations: &Matrix) -> Result<Option<Matrix>, LearnError> {
         Ok(None)
+    }
+
+    /// The feature maps of every stage of the encoder, `[N, C, H, W]` each; none of encoders that have none.
+    ///
+    /// # Errors
+    /// As [`Encoder::forward`](crate::encoder::Encoder::forward).
+    fn maps(&mut self, _input: &Input, _pass: &mut Pass) -> Result<Vec<Tensor<4>>, LearnError> {
+        Ok(Vec::new())
     }
 
     /// What the representation is, in words.

@@ -4,13 +4,12 @@ use std::num::NonZero;
 
 use lookalike_base::{Matrix, Stream};
 
-use super::contrastive_clustering::CLUSTERS;
 use super::{Embedder, Embeddings};
 use crate::encoder::{Encoder, Features};
 use crate::engine::{Tensor, from_host, to_host};
 use crate::error::LearnError;
 use crate::head::{Head, Leading};
-use crate::input::{Batch, Column, RowId};
+use crate::input::{Batch, Column, Input, RowId};
 use crate::module::{Module, Pass, Visitor, for_each_tensor};
 use crate::op::select_rows;
 
@@ -148,22 +147,29 @@ impl Embedder for Network {
         self.project(batch.column(0)?, pass)
     }
 
-    fn assign(&mut self, representations: &Matrix) -> Result<Option<Matrix>, LearnError> {
+    fn told(&mut self, head: &str, representations: &Matrix) -> Result<Option<Matrix>, LearnError> {
         /// Rows at a time.
         const PIECE: usize = 4096;
-        let found = self.heads.iter_mut().find(|(name, _)| *name == CLUSTERS);
+        let found = self.heads.iter_mut().find(|(name, _)| *name == head);
         let Some((_, head)) = found else { return Ok(None) };
         let mut device = None;
         for_each_tensor(head, &mut |_, _, tensor| device = Some(tensor.flat().device()));
         let device = device.unwrap_or_default();
-        let (columns, mut values, mut clusters) = (representations.columns(), Vec::new(), 1);
+        let (columns, mut values, mut told) = (representations.columns(), Vec::new(), 1);
         for piece in representations.rows().values().chunks(PIECE * columns) {
             let rows = from_host(piece.to_vec(), [piece.len() / columns, columns], &device);
-            let assigned = head.forward(rows, &Pass::evaluation());
-            clusters = assigned.dims()[1];
-            values.extend(to_host(assigned));
+            let output = head.forward(rows, &Pass::evaluation());
+            told = output.dims()[1];
+            values.extend(to_host(output));
         }
-        Ok(Some(Matrix::new(values, clusters)?))
+        Ok(Some(Matrix::new(values, told)?))
+    }
+
+    fn maps(&mut self, input: &Input, pass: &mut Pass) -> Result<Vec<Tensor<4>>, LearnError> {
+        let before = std::mem::replace(&mut pass.maps, true);
+        let features = self.encoder.forward(input, pass);
+        pass.maps = before;
+        Ok(features?.maps)
     }
 
     fn layer(&self) -> &'static str {

@@ -2,8 +2,8 @@
 //! methods that do without labels. No method to learn by contrast, but the line above them: what the labels would give in as many
 //! steps.
 //!
-//! Each image is seen in one view a step. The classifier is trained and thrown away with the run: what is kept and evaluated is the
-//! encoder.
+//! Each image is seen in one view a step. From an encoder that `encoder.weights` names it is fine-tuning, and with all layers frozen a linear
+//! classifier on augmented views. What is exported is the encoder; the classifier stays in the run, and an evaluation scores it.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use crate::step::Step;
 /// must not be seen.
 pub const ENTRY: MethodEntry = MethodEntry {
     kind: "supervised",
-    paper: "no method, but the line above the others",
+    paper: "no method, but the line above the others; fine-tuning where `encoder.weights` names an encoder",
     about: "a linear classifier on the representation, by the labels. Not of graphs, which are cross-validated on what is \
             learned from",
     modalities: &["image"],
@@ -37,7 +37,7 @@ pub const ENTRY: MethodEntry = MethodEntry {
     needs_labels: true,
     in_batch: |_| 0,
     build,
-    kept: |building| Ok(Box::new(Network::headless((building.encoder)("encoder")?))),
+    kept,
     ..MethodEntry::VIEWS
 };
 
@@ -48,15 +48,28 @@ fn build(building: &Building<'_>) -> Result<Box<dyn Method>, LearnError> {
         return Err(refuse("method.kind", reason));
     }
     let encoder = (building.encoder)("encoder")?;
-    Ok(Box::new(Supervised::new(encoder, labels, &mut building.stream("classifier"), building.device)))
+    Ok(Box::new(Supervised::new(encoder, labels, &mut building.stream(CLASSIFIER), building.device)))
 }
+
+/// The encoder with its classifier: of as many classes as that which will be loaded has, which may have learned from other data, else as
+/// the labels say. Before the first step, or in runs of old, there is none.
+fn kept(building: &Building<'_>) -> Result<Box<dyn Embedder>, LearnError> {
+    let network = Network::headless((building.encoder)("encoder")?);
+    let shape = building.shape.and_then(|shape| shape(&format!("{CLASSIFIER}.weight")));
+    let Some([classes, _]) = shape.as_deref() else { return Ok(Box::new(network)) };
+    let inputs = network.encoder.dimension();
+    let head = Linear::new([inputs, *classes], true, &mut building.stream(CLASSIFIER), building.device);
+    Ok(Box::new(network.with_head(CLASSIFIER, head)))
+}
+
+/// The name of the head that tells classes.
+pub const CLASSIFIER: &str = "classifier";
 
 /// An encoder under a linear classifier.
 #[derive(Clone)]
 pub struct Supervised {
-    /// What is kept: the encoder, without a head.
+    /// What is kept: the encoder, and the classifier as a head.
     network: Network,
-    classifier: Linear,
     labels: Arc<Vec<u32>>,
 }
 
@@ -71,7 +84,7 @@ impl Supervised {
     ) -> Self {
         let classes = labels.iter().max().map_or(0, |last| *last as usize + 1);
         let classifier = Linear::new([encoder.dimension(), classes], true, stream, device);
-        Self { network: Network::headless(encoder), classifier, labels }
+        Self { network: Network::headless(encoder).with_head(CLASSIFIER, classifier), labels }
     }
 
     fn classes(&self, instances: &[u32]) -> Vec<u32> {
@@ -82,14 +95,13 @@ impl Supervised {
 impl Module for Supervised {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         self.network.visit(visitor);
-        visitor.module("classifier", &mut self.classifier);
     }
 }
 
 impl Method for Supervised {
     fn encode(&mut self, batch: &Batch, _: &Step, pass: &mut Pass) -> Result<Outputs, LearnError> {
         let representation = self.network.features(batch.column(0)?, pass)?.vector;
-        let logits = self.classifier.forward(representation.clone(), pass);
+        let logits = self.network.head(CLASSIFIER, representation.clone(), pass);
         let tensors = vec![("representation", representation), ("logits", logits)];
         Ok(Outputs::new(batch.instances.clone(), tensors))
     }

@@ -9,6 +9,7 @@ use lookalike_base::{Matrix, Seed};
 use lookalike_data::image::augment::{AugmentOptions, Augmentation};
 use lookalike_data::image::joined::Joined;
 use lookalike_data::image::registry::Keep;
+use lookalike_data::image::segmented::SegmentedSet;
 use lookalike_data::image::subset;
 use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
 use lookalike_data::{BothParts, DataOptions, ImageDataset, ImageViews, PlainImages, Split};
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::error::LearnError;
 use crate::evaluate::knn::NeighborOptions;
-use crate::evaluate::{NeighborTask, Task, TaskKind};
+use crate::evaluate::{NeighborTask, Task, TaskKind, segmentation};
 use crate::input::{Source, of_views, plain};
 use crate::options::{Bounds, FLAG, Key, Range, SHARE, Settings, Value, refuse};
 
@@ -160,6 +161,13 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
             "classes whose images are taken, numbered in this order; all others are left out",
         ),
         key(
+            "share",
+            Value::Absent("all"),
+            Range::Number(Bounds { least: (0.0, false), most: (1.0, false), words: "above 0, below 1" }),
+            "share of the images of each class that are learned from, the same for every `seed`: 0.01 and 0.1 are the usual few labels. All images to \
+             test on stay",
+        ),
+        key(
             "together",
             Value::Absent("`false`"),
             FLAG,
@@ -207,6 +215,8 @@ struct Images {
     note: Option<String>,
     /// By what a run is judged while it trains.
     development: Option<Task>,
+    /// On what feature maps are scored.
+    segmented: Vec<SegmentedSet>,
     /// The images without a label, and those with one, where the first have batches of their own.
     sets: Option<DataSets>,
     /// Whether images to test on are learned from too.
@@ -253,10 +263,17 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
     };
     let (views, threads) = (views(settings)?, opening.loader.threads);
     let [train, test] = chosen([train, test], settings)?;
+    let share = settings.parse::<f64>("data.share")?;
+    let train = match share {
+        Some(share) => Arc::new(subset::of_share(&train, share, "data.share")?),
+        None => train,
+    };
     let together = settings.is_set("data.together");
     let train = if together { Arc::new(Joined::new(train, test.clone())) } else { train };
+    let segmented = segmentation::open(settings)?;
+    let (development, sets) = (None, None);
     let mut images =
-        Images { train, test, note, development: None, sets: None, together, keep, views, threads };
+        Images { train, test, note, development, segmented, sets, together, keep, views, threads };
     if let Some(share) = settings.parse("data.development")? {
         images.cut_development(share, &settings.read("evaluate")?)?;
     }
@@ -430,6 +447,10 @@ impl Modality for Images {
 
     fn development(&self) -> Option<&Task> {
         self.development.as_ref()
+    }
+
+    fn segmented(&self) -> &[SegmentedSet] {
+        &self.segmented
     }
 
     fn parts(&self) -> &'static [Split] {

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::{Matrix, Progress, Seed, Watch};
 use lookalike_data::Split;
+use lookalike_data::image::segmented::SegmentedSet;
 use lookalike_data::loader::LoaderOptions;
 use lookalike_sampling::{DataSets, UNLABELLED};
 use toml::Value as Toml;
@@ -358,6 +359,11 @@ pub trait Modality: Send + Sync {
 
     /// Sets on which an encoder is scored beside the data's own parts.
     fn tasks(&self) -> &[Task] {
+        &[]
+    }
+
+    /// Sets of images with masks, on which feature maps are scored.
+    fn segmented(&self) -> &[SegmentedSet] {
         &[]
     }
 

@@ -25,7 +25,7 @@ use crate::negatives::Known;
 use crate::options::{Problem, Settings, unknown};
 use crate::registry::{Choice, Registry};
 use crate::train::identity::ELSEWHERE;
-use crate::train::{Heeding, OptimizerOptions, OracleSetup, Schedule};
+use crate::train::{Drops, Heeding, OptimizerOptions, OracleSetup, Schedule};
 
 pub use crate::sections::TrainSection;
 
@@ -313,6 +313,10 @@ impl ValidRecipe {
             warmup: steps(train.warmup_epochs),
             total: steps(train.epochs as f64).max(1),
             shape: train.schedule,
+            drops: Drops {
+                at: train.drop_at.iter().flatten().map(|epochs| steps(*epochs)).collect(),
+                factor: train.drop_factor.unwrap_or(DROP),
+            },
         }
     }
 
@@ -340,6 +344,9 @@ impl ValidRecipe {
         validate::check_with_data(self, instances, labelled, steps)
     }
 }
+
+/// What a rate is multiplied by at each drop, where a recipe does not say: as in most published schedules.
+const DROP: f64 = 0.1;
 
 /// Whether `setting` (`section.key=value`) gave what stands at `path`.
 fn concerns(setting: &str, path: &str) -> bool {

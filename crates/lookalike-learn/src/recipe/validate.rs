@@ -13,7 +13,7 @@ use crate::negatives::{MixingOptions, Pool};
 use crate::options::{Key, Settings, fill, refuse, require};
 use crate::registry::{Choice, Offer, Registry, default_of, quoted};
 use crate::sections::{Keep, TrainSection};
-use crate::train::{Heeding, OptimizerKind, OptimizerOptions, OracleKind, OracleOptions, OracleSetup};
+use crate::train::{Heeding, OptimizerKind, OptimizerOptions, OracleKind, OracleOptions, OracleSetup, Shape};
 
 /// The settings with the method's own keys filled in, and what they choose.
 pub(super) fn choose(settings: &Settings, registry: &Registry) -> Result<(Settings, Choice), LearnError> {
@@ -212,6 +212,20 @@ fn pool(recipe: &ValidRecipe, checked: &Checked<'_>) -> Option<usize> {
 /// The keys that name what a run is judged by while it trains.
 const DEVELOPMENT: [&str; 2] = ["text.development", "data.development"];
 
+/// Checks where the rate drops.
+fn check_drops(train: &TrainSection) -> Result<(), LearnError> {
+    let given = train.drop_at.is_some() || train.drop_factor.is_some();
+    let key = if train.drop_at.is_some() { "train.drop_at" } else { "train.drop_factor" };
+    let is_steps = train.schedule == Shape::Steps;
+    require(!given || is_steps, key, "goes with train.schedule = \"steps\" alone")?;
+    let at = train.drop_at.as_deref().unwrap_or_default();
+    let words =
+        "must be a list of epochs in rising order, each above 0 and below train.epochs, as [30, 40, 50]";
+    let rising = at.windows(2).all(|pair| pair[0] < pair[1]);
+    let inside = at.iter().all(|epoch| epoch.is_finite() && *epoch > 0.0 && *epoch < train.epochs as f64);
+    require(!is_steps || (!at.is_empty() && rising && inside), "train.drop_at", words)
+}
+
 /// Checks what keys of several parts are together.
 fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
     let ValidRecipe { settings, choice, sampler, optimizer, train, .. } = recipe;
@@ -219,6 +233,13 @@ fn check_together(recipe: &ValidRecipe) -> Result<(), LearnError> {
         train.warmup_epochs <= train.epochs as f64,
         "train.warmup_epochs",
         "must lie between 0 and train.epochs",
+    )?;
+    check_drops(train)?;
+    let rates = || optimizer.rates.iter().flatten();
+    require(
+        rates().all(|(_, factor)| factor.is_finite() && *factor > 0.0),
+        "optimizer.rates",
+        "must be numbers above 0; train.freeze names layers that do not learn",
     )?;
     require(
         !optimizer.nesterov || optimizer.kind == OptimizerKind::Sgd,

@@ -21,8 +21,14 @@ pub const ELSEWHERE: [&str; 11] = [
 ];
 
 /// Keys that a run may have otherwise once all steps of its schedule are made: then it is trained longer.
-const LONGER: [&str; 4] =
-    ["train.epochs", "train.warmup_epochs", "train.schedule", "optimizer.learning_rate"];
+const LONGER: [&str; 6] = [
+    "train.epochs",
+    "train.warmup_epochs",
+    "train.schedule",
+    "train.drop_at",
+    "train.drop_factor",
+    "optimizer.learning_rate",
+];
 
 /// The path of the text that tells the data from others.
 const DATA: &str = "data-set.fingerprint";

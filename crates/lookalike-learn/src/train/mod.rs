@@ -21,11 +21,11 @@ pub mod trainer;
 mod window;
 
 pub use development::{Best, Development, Judge};
-pub use freeze::freeze;
+pub use freeze::{find, freeze};
 pub use gradient_cache::Chunk;
 pub use left_out::LeftOut;
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerOptions};
 pub use oracle::{Heeding, OracleKind, OracleOptions, OracleSetup};
 pub(crate) use place::read_plan;
-pub use schedule::{Schedule, Shape};
+pub use schedule::{Drops, Schedule, Shape};
 pub use trainer::{Outcome, TrainOptions, Trainer};

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use lookalike_base::arrays::{Array, Arrays};
 use serde::{Deserialize, Serialize};
 
+use super::freeze::is_in;
 use super::lars;
 use crate::engine::{Device, Gradients, Tensor, from_host, to_host};
 use crate::error::LearnError;
@@ -50,11 +51,22 @@ crate::options! {
         clip: Option<f64> = Value::Absent("none"), POSITIVE;
         /// Trust coefficient of `lars`.
         trust: f64 = Value::Number(0.001), POSITIVE;
+        /// Layers that learn at other rates, as `{ encoder = 0.1, "encoder.layer4" = 0.3 }`: what the rate is multiplied by, under the
+        /// beginning of their names; of several the longest counts. What has no such name learns at the rate itself.
+        rates: Option<BTreeMap<String, f64>> = Value::Absent("none"), Range::Free("table of numbers above 0");
     }
 }
 
 /// A decay rate.
 const BETA: Bounds = Bounds { least: (0.0, true), most: (1.0, false), words: "0 up to below 1" };
+
+impl OptimizerOptions {
+    /// What the rate of the tensor `name` is multiplied by.
+    fn factor(&self, name: &str) -> f64 {
+        let rates = self.rates.iter().flatten().filter(|(layer, _)| is_in(name, layer));
+        rates.max_by_key(|(layer, _)| layer.len()).map_or(1.0, |(_, factor)| *factor)
+    }
+}
 
 /// Gradients under the names of their parameters, flat.
 pub type NamedGradients = BTreeMap<String, Tensor<1>>;
@@ -121,6 +133,7 @@ impl Optimizer {
         for_each_tensor(module, &mut |name, role, tensor| {
             if let Some(gradient) = gradients.remove(name) {
                 let weight = tensor.flat();
+                let rate = rate * self.options.factor(name);
                 tensor.assign(self.update(name, role, &weight, gradient, (scale, rate)));
             }
         });

@@ -94,7 +94,8 @@ impl Place {
             &state.sampler,
             &strip(&arrays, "sampler."),
         )?;
-        options.schedule = laid_anew(options.schedule, if longer { state.step } else { state.begins })?;
+        options.schedule =
+            laid_anew(options.schedule.clone(), if longer { state.step } else { state.begins })?;
         if let Some(most) = options.max_steps {
             let reason = format!(
                 "ends the run after {most} steps, and it has made {} already; give at least as many, or none by --set train.max_steps=",

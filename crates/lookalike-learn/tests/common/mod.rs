@@ -24,7 +24,7 @@ use lookalike_learn::negatives::{Contrast, Observer};
 use lookalike_learn::options::from_table;
 use lookalike_learn::step::Step;
 use lookalike_learn::train::{
-    OptimizerKind, OptimizerOptions, Outcome, Schedule, Shape, TrainOptions, Trainer,
+    Drops, OptimizerKind, OptimizerOptions, Outcome, Schedule, Shape, TrainOptions, Trainer,
 };
 use lookalike_sampling::{Coverage, RestartSchedule, RunData, SamplerKind, SamplerOptions};
 
@@ -188,6 +188,7 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
             warmup: 2,
             total: steps,
             shape: Shape::Constant,
+            drops: Drops::default(),
         },
         optimizer,
         max_steps: None,

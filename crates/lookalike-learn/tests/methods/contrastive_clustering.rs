@@ -163,13 +163,13 @@ fn assignments_are_probabilities_and_those_of_the_kept_network_are_the_methods()
     let mut kept = method.kept();
     let embedded = kept.embed(&batch(0), &mut Pass::evaluation()).unwrap();
     let rows = lookalike_base::Matrix::new(to_host(embedded.representation), 16).unwrap();
-    let again = kept.assign(&rows).unwrap().unwrap();
+    let again = kept.told(CLUSTERS, &rows).unwrap().unwrap();
     is_close("assignments", &to_host(assigned), again.rows().values());
     for row in again.rows() {
         assert!((row.iter().sum::<f32>() - 1.0).abs() < 1e-6);
     }
     let mut headless: Box<dyn Embedder> = Box::new(Network::headless(Box::new(super::encoder())));
-    assert!(headless.assign(&rows).unwrap().is_none(), "a network without a head `{CLUSTERS}`");
+    assert!(headless.told(CLUSTERS, &rows).unwrap().is_none(), "a network without a head `{CLUSTERS}`");
 }
 
 #[test]

@@ -157,6 +157,7 @@ fn build(
 ) -> Result<Box<dyn Method>, LearnError> {
     let device: Device = cpu();
     (entry.build)(&Building {
+        shape: None,
         settings,
         encoder: &|_| Ok(Box::new(encoder()) as Box<dyn Encoder>),
         weights: None,

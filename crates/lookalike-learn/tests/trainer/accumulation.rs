@@ -10,7 +10,7 @@ use lookalike_learn::module::{Pass, arrays_of};
 use lookalike_learn::negatives::Unobserved;
 use lookalike_learn::step::Step;
 use lookalike_learn::train::optimizer::{NamedGradients, accumulate};
-use lookalike_learn::train::{OptimizerKind, OptimizerOptions, Schedule, Shape, TrainOptions};
+use lookalike_learn::train::{Drops, OptimizerKind, OptimizerOptions, Schedule, Shape, TrainOptions};
 use lookalike_sampling::{Coverage, Sampler, SamplerKind};
 
 use crate::common::{NoisyViews, SEED, options, perceptron, points, sampler, series, train};
@@ -43,7 +43,14 @@ fn a_step_of_three_batches_follows_the_mean_of_their_gradients() {
         weight_decay: 0.0,
         ..OptimizerOptions::default()
     };
-    let schedule = Schedule { base: 1.0, begins: 0, warmup: 0, total: 1, shape: Shape::Constant };
+    let schedule = Schedule {
+        base: 1.0,
+        begins: 0,
+        warmup: 0,
+        total: 1,
+        shape: Shape::Constant,
+        drops: Drops::default(),
+    };
     let set = TrainOptions {
         optimizer,
         schedule,

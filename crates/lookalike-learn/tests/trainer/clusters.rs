@@ -60,7 +60,7 @@ fn accuracy(pure: bool, columns: Columns) -> f64 {
     );
     let rows = kept.embed(&all, &mut Pass::evaluation()).unwrap().representation;
     let rows = Matrix::new(to_host(rows), 16).unwrap();
-    let assigned = kept.assign(&rows).unwrap().unwrap();
+    let assigned = kept.told(CLUSTERS, &rows).unwrap().unwrap();
     let likeliest = |row: &[f32]| {
         (0..CLASSES as u32).max_by(|a, b| row[*a as usize].total_cmp(&row[*b as usize])).unwrap()
     };

@@ -321,7 +321,7 @@ fn collapse_is_told_once_however_often_a_run_is_resumed() {
 fn epochs(run: &Path, epochs: u64) -> TrainOptions {
     let mut set = walk(run);
     set.identity = format!("seed = 0\n[train]\nepochs = {epochs}\n[data-set]\nfingerprint = \"points\"\n");
-    set.schedule = Schedule { total: epochs * BATCHES, shape: Shape::Cosine, ..set.schedule };
+    set.schedule = Schedule { total: epochs * BATCHES, shape: Shape::Cosine, ..set.schedule.clone() };
     set
 }
 

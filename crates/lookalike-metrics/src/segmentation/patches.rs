@@ -17,7 +17,7 @@ pub struct PatchOptions {
     pub neighbors: usize,
     /// The temperature of the softmax over their cosines, by which their answers weigh; by default 0.02.
     pub temperature: f32,
-    /// Patches that are kept at most, drawn from all; by default 32,768. The paper keeps 10,240,000, its figures fall with fewer.
+    /// Patches that are kept at most, drawn from all; by default 10,240. The paper keeps a thousand times as many, its figures fall with fewer.
     pub kept: usize,
     /// Draws them.
     pub seed: Seed,
@@ -25,7 +25,7 @@ pub struct PatchOptions {
 
 impl Default for PatchOptions {
     fn default() -> Self {
-        Self { neighbors: 30, temperature: 0.02, kept: 1 << 15, seed: Seed(0) }
+        Self { neighbors: 30, temperature: 0.02, kept: 10_240, seed: Seed(0) }
     }
 }
 

@@ -80,6 +80,21 @@ pub struct ResizeScratch {
     sums: Vec<f32>,
 }
 
+/// The planes of an image whose longest side is at most `most` pixels, reduced where it is larger, and height and width of these.
+pub fn reduced(image: &Image<'_>, most: usize) -> (Vec<u8>, [usize; 2]) {
+    let (height, width) = (image.height as usize, image.width as usize);
+    let longest = height.max(width);
+    let side = |side: usize| match longest > most {
+        true => ((side as f64 * most as f64 / longest as f64).round() as usize).max(1),
+        false => side,
+    };
+    let size = [side(height), side(width)];
+    let mut planes = vec![0; 3 * size[0] * size[1]];
+    let (across, down) = (Axis::whole(0, width, size[1]), Axis::whole(0, height, size[0]));
+    resize(image, &across, &down, &mut ResizeScratch::default(), &mut planes);
+    (planes, size)
+}
+
 /// Resizes a rectangle of `image`, whose columns are given by `across` and rows by `down`.
 ///
 /// # Shapes

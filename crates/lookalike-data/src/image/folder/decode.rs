@@ -10,10 +10,10 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 /// Limit of the width and height of an image, in pixels.
-const MAX_SIDE: u32 = 32_768;
+pub(in crate::image) const MAX_SIDE: u32 = 32_768;
 
 /// Limit of the bytes of one decoded image: 170 megapixels of 8-bit RGB.
-const MAX_DECODED: u64 = 512 << 20;
+pub(in crate::image) const MAX_DECODED: u64 = 512 << 20;
 
 /// Limit of the bytes of one file.
 const MAX_FILE: u64 = 256 << 20;
@@ -41,7 +41,15 @@ pub(super) const FORMAT_NAMES: &str = "PNG, JPEG, WebP, TIFF, BMP, GIF or PPM";
 /// # Errors
 /// [`DataError::Io`] where the file cannot be read; [`DataError::Decode`] where it is none of the
 /// formats, damaged, cut short, no file but a pipe, or larger than the limits above.
-pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
+pub(in crate::image) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
+    let wrong = |source| DataError::Decode { path: path.to_owned(), source };
+    let decoded = whole(&read(path)?).map_err(wrong)?.into_rgb8();
+    let (width, height) = decoded.dimensions();
+    Ok(Image { width, height, pixels: Cow::Owned(decoded.into_raw()) })
+}
+
+/// The bytes of a file that has an end and is no longer than the limit.
+pub(in crate::image) fn read(path: &Path) -> Result<Vec<u8>, DataError> {
     let wrong = |source| DataError::Decode { path: path.to_owned(), source };
     // What is opened to be read must have an end: a pipe waits for whoever writes to it.
     if !std::fs::metadata(path).map_err(DataError::io("read", path))?.is_file() {
@@ -53,9 +61,7 @@ pub(super) fn decode(path: &Path) -> Result<Image<'static>, DataError> {
     if bytes.len() as u64 > MAX_FILE {
         return Err(wrong(format!("the file is longer than {MAX_FILE} bytes, the limit").into()));
     }
-    let decoded = whole(&bytes).map_err(wrong)?.into_rgb8();
-    let (width, height) = decoded.dimensions();
-    Ok(Image { width, height, pixels: Cow::Owned(decoded.into_raw()) })
+    Ok(bytes)
 }
 
 /// What `bytes` show, if nothing of it is missing.

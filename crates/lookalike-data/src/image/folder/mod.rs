@@ -10,7 +10,7 @@
 //! classes are the sub-folders that hold images, at any depth, in either part; sorted by name they have the ids 0, 1, … Names that
 //! begin with a dot are passed over. Only names are kept in memory: each image is decoded when it is asked for, by the thread that asks.
 
-mod decode;
+pub(super) mod decode;
 mod jpeg;
 pub mod kept;
 mod list;
@@ -31,7 +31,7 @@ pub use list::is_image;
 const TRAIN_FOLDERS: [&str; 2] = ["train", "training"];
 
 /// Names of the folder to measure on, the first that is there.
-const TEST_FOLDERS: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
+pub(super) const TEST_FOLDERS: [&str; 5] = ["test", "testing", "val", "valid", "validation"];
 
 /// Limit of the files that cannot be read that a message names one by one.
 const MAX_NAMED: usize = 20;
@@ -129,7 +129,7 @@ impl Found {
 }
 
 /// The part that a folder or a cell of that name is.
-fn part_of(name: &str) -> Option<Split> {
+pub(super) fn part_of(name: &str) -> Option<Split> {
     let name = name.to_ascii_lowercase();
     if TRAIN_FOLDERS.contains(&name.as_str()) {
         Some(Split::Train)
