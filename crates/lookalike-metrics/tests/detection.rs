@@ -15,14 +15,14 @@ mod real_data;
 const CLASSES: [&str; 3] = ["RBC", "WBC", "Platelets"];
 
 #[derive(Default)]
-struct Boxes {
+struct Columns {
     images: Vec<u32>,
     classes: Vec<u32>,
     scores: Vec<f64>,
     boxes: Vec<[f64; 4]>,
 }
 
-impl Boxes {
+impl Columns {
     fn push(&mut self, image: usize, class: &str, score: f64, corners: [f64; 4]) {
         self.images.push(image as u32);
         self.classes.push(CLASSES.iter().position(|name| *name == class).unwrap() as u32);
@@ -41,8 +41,8 @@ fn tags<'a>(text: &'a str, name: &str) -> Vec<&'a str> {
     text.split(&begin).skip(1).map(|part| part.split(&end).next().unwrap()).collect()
 }
 
-fn annotations(folder: &Path, names: &[&str]) -> (Boxes, Vec<bool>) {
-    let (mut boxes, mut difficult) = (Boxes::default(), Vec::new());
+fn annotations(folder: &Path, names: &[&str]) -> (Columns, Vec<bool>) {
+    let (mut boxes, mut difficult) = (Columns::default(), Vec::new());
     for (image, name) in names.iter().enumerate() {
         let text = std::fs::read_to_string(folder.join(format!("Annotations/{name}.xml"))).unwrap();
         for object in tags(&text, "object") {
@@ -76,7 +76,7 @@ fn it_is_what_detectron2_says_and_ground_truth_is_perfect() {
 
     let golden = read("bccd-test-detections.json");
     let order = include_str!("fixtures/detection.json");
-    let mut found = Boxes::default();
+    let mut found = Columns::default();
     for (class, order) in &serde_json::from_str::<BTreeMap<String, Vec<usize>>>(order).unwrap() {
         let rows = golden["rows"].as_array().unwrap().iter().filter(|row| row[1] == class.as_str());
         let rows: Vec<&Value> = rows.collect();
