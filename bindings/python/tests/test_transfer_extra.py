@@ -32,8 +32,10 @@ class Extra(unittest.TestCase):
 
     def test_options_that_are_no_options_are_named(self):
         for option, message in [
-            ("'--seeds', '0'", "'0' is not an integer above 0"),
-            ("'--seeds', '1,1'", "'1,1' names a seed twice"),
+            ("'--seeds', '0'", "'0' is not an integer from 1 to 1000"),
+            ("'--seeds', '1,1'", "'1,1' names no seed, or one twice"),
+            ("'--seeds', ','", "',' names no seed, or one twice"),
+            ("'--size', '8'", "'8' is not an integer from 16 to 8192"),
             ("'--epochs', 'x'", "'x' is not an integer above 0"),
             ("'--lr', 'nan'", "'nan' is not a number above 0"),
             ("'--mean', '1,2'", "'1,2' is not three numbers"),

@@ -267,7 +267,9 @@ class Masks(Folder):
         mask[7, 3] = 9
         self.write("seg/val/1.png", mask)
         names = ["none", "red", "green"]
-        self.wrong("val/1.png: the pixel in row 7, column 3 is 9; the classes are 0 to 2, and 255 is none", classes=names)
+        self.wrong(
+            "val/1.png: the pixel in row 7, column 3 is 9; the classes are 0 to 2, and 255 is none", classes=names
+        )
         self.assertEqual(len(_masks.read(self.options())[2]), 10)
         self.wrong("train/.*: the pixel .* is 2; the classes are 0 to 1", classes=["a", "b"])
         self.write("seg/val/1.png", mask[:, 1:])

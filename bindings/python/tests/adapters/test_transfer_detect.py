@@ -176,6 +176,10 @@ class Scores(Scratch):
                 self.assertEqual((scores["AP"], scores["AP50"], scores["APs"], scores["APl"]), (1.0, 1.0, 1.0, None))
                 self.assertEqual(list(scores["AP50 of classes"]), list(data.classes))
                 np.testing.assert_allclose(list(scores["AP50 of classes"].values()), 1.0, rtol=0, atol=1e-12)
+            # With a box beside it a mask has the box's area, and an object of number 0 is one that nobody finds.
+            if not data.is_voc:
+                self.assertFalse(any("bbox" in entry for entry in _detection_scores._results(found, "segm")))
+            self.assertEqual(min(entry["id"] for entry in _detection_scores._annotations(data, "bbox")), 1)
             voc = _detection_scores.voc(data, found)
             self.assertAlmostEqual(voc.all_points.ap, 1.0, delta=1e-12)
             self.assertAlmostEqual(voc.eleven_points.ap, 1.0, delta=1e-12)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 from lookalike.transfer._errors import TransferError
 
 #: What the extra brings, by the names of modules.
 NEEDED = ("torch", "torchvision", "safetensors", "PIL", "pycocotools")
+
+Number = TypeVar("Number", int, float)
 
 DESCRIPTION = """What an encoder is worth in detection and segmentation: torchvision's detectors on its weights, beside the
 same with random ones. MODEL is what `lookalike export` wrote, another file (safetensors, or .pth of a state_dict) of a ResNet by torchvision's names,
@@ -104,7 +106,7 @@ def _common(task: argparse.ArgumentParser) -> None:
     add("--std", type=_channels, metavar="R,G,B", help="by which they are divided then (default: ImageNet's)")
     add("--train", metavar="PART", help="the part that is trained on (default: trainval or train)")
     add("--test", metavar="PART", help="the part that is tested on (default: test or val)")
-    add("--size", type=_count, default=256, metavar="N", help="pixels of the shorter side (default: 256)")
+    add("--size", type=_side, default=256, metavar="N", help="pixels of the shorter side (default: 256)")
     add("--epochs", type=_count, default=12, metavar="N", help="passes over the training pictures (default: 12)")
     add("--batch-size", type=_count, default=4, metavar="N", help="pictures of a step (default: 4)")
     add(
@@ -133,6 +135,10 @@ def _count(text: str) -> int:
     return _checked(text, int, lambda value: 0 < value < 2**31, "an integer above 0")
 
 
+def _side(text: str) -> int:
+    return _checked(text, int, lambda value: 16 <= value <= 8192, "an integer from 16 to 8192")
+
+
 def _rate(text: str) -> float:
     return _checked(text, float, lambda value: 0 < value < 1e6, "a number above 0")
 
@@ -153,14 +159,14 @@ def _channels(text: str) -> tuple[float, ...]:
 
 def _seeds(text: str) -> list[int]:
     if "," not in text:
-        return list(range(_count(text)))
+        return list(range(_checked(text, int, lambda value: 0 < value <= 1000, "an integer from 1 to 1000")))
     seeds = [
         _checked(part, int, lambda value: 0 <= value < 2**31, "an integer of at least 0")
         for part in text.split(",")
         if part
     ]
-    if len(set(seeds)) < len(seeds):
-        raise argparse.ArgumentTypeError(f"{text!r} names a seed twice")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise argparse.ArgumentTypeError(f"{text!r} names no seed, or one twice")
     return seeds
 
 
@@ -171,7 +177,7 @@ def _words(text: str) -> list[str]:
     return words
 
 
-def _checked(text: str, kind: Any, right: Any, needed: str) -> Any:
+def _checked(text: str, kind: Callable[[str], Number], right: Callable[[Number], bool], needed: str) -> Number:
     try:
         value = kind(text)
     except ValueError:
