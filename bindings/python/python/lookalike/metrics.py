@@ -426,8 +426,8 @@ def segmentation_scores(truth: Sequence[ArrayLike], predicted: Sequence[ArrayLik
     for at, (one, other) in enumerate(zip(true, said, strict=True)):
         if one.shape != other.shape:
             raise ValueError(f"truth[{at}] has the shape {one.shape} and predicted[{at}] {other.shape}")
-    flat = [[np.ascontiguousarray(image).reshape(-1) for image in side] for side in (true, said)]
-    scored = json.loads(_lookalike.segmentation_scores(*flat, _arrays.count("classes", classes)))
+    flat_true, flat_said = ([np.ascontiguousarray(image).reshape(-1) for image in side] for side in (true, said))
+    scored = json.loads(_lookalike.segmentation_scores(flat_true, flat_said, _arrays.count("classes", classes)))
     return SegmentationScores(**{**scored, "iou": tuple(scored["iou"])})
 
 

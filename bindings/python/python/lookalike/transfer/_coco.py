@@ -114,11 +114,11 @@ def _number(value: Any) -> bool:
 def _size(image: dict[str, Any]) -> tuple[int, int]:
     """Height and width."""
     height, width = image.get("height"), image.get("width")
-    if not all(isinstance(side, int) and 0 < side < 2**16 for side in (height, width)):
+    if not (isinstance(height, int) and isinstance(width, int) and 0 < height < 2**16 and 0 < width < 2**16):
         raise ValueError(
             f"image {image.get('file_name')!r} is {width} wide and {height} high; both must be 1 to 65,535"
         )
-    return int(height), int(width)
+    return height, width
 
 
 def _picture(path: Path, folder: Path, image: dict[str, Any], instances: list[Instance]) -> Picture:

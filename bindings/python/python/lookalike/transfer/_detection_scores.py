@@ -108,7 +108,7 @@ def _results(found: Sequence[Found], kind: str) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     for image, one in enumerate(found, start=1):
         for at, (box, label, score) in enumerate(zip(one.boxes, one.labels, one.scores, strict=True)):
-            entry = {
+            entry: dict[str, Any] = {
                 "id": len(entries) + 1,
                 "image_id": image,
                 "category_id": int(label),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from lookalike.transfer._errors import TransferError
+
+Result = TypeVar("Result")
 
 #: Endings of pictures, the usual ones first.
 ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
@@ -44,7 +46,7 @@ def _opened(path: Path) -> Image.Image:
     return _read(path, lambda: Image.open(path))
 
 
-def _read(path: Path, act: Any) -> Any:
+def _read(path: Path, act: Callable[[], Result]) -> Result:
     try:
         return act()
     except FileNotFoundError:

@@ -51,7 +51,7 @@ class Reading:
 
     def _of_colors(self, path: Path, found: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
         if self.binary:
-            return (found > 0).any(axis=2).astype(np.uint8)
+            return np.asarray((found > 0).any(axis=2), dtype=np.uint8)
         if self.colors is None:
             raise TransferError(f"{path} is a picture in colours; give their table by --colors, or --binary")
         classes = np.full(found.shape[:2], IGNORED, np.uint8)

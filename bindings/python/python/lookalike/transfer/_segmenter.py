@@ -29,8 +29,7 @@ class Segmenter(nn.Module):
         dilate(network)
         self.body = IntermediateLayerGetter(network, return_layers={"layer4": "out"})
         _weights.load(self.body, weights)
-        channels = network.fc.in_features
-        assert isinstance(channels, int)
+        channels = int(network.get_parameter("fc.weight").shape[1])
         self.head = FCNHead(channels, classes)
         self.bf16 = bf16
         self.register_buffer("mean", torch.tensor(weights.mean).view(3, 1, 1))
@@ -38,7 +37,8 @@ class Segmenter(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """The classes' values (B, C, H/8, W/8) for images (B, 3, H, W) with values from 0 to 1; NaN is what is outside of a picture."""
-        normalised = torch.nan_to_num((images - self.mean) / self.std, nan=0.0)
+        mean, std = self.get_buffer("mean"), self.get_buffer("std")
+        normalised = torch.nan_to_num((images - mean) / std, nan=0.0)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.bf16):
             values: torch.Tensor = self.head(self.body(normalised)["out"])
         return values.float()
