@@ -25,7 +25,8 @@ mod _lookalike {
     #[pymodule_export]
     use crate::metrics::{
         alignment, clustering_scores, collapse, effective_rank, false_negative_rate, hardness, kmeans,
-        knn_classify, linear_probe, paired, rank_me, spectrum, uniformity,
+        knn_classify, linear_probe, paired, rank_me, segmentation_scores, spectrum, uniformity,
+        voc_average_precision,
     };
     #[pymodule_export]
     use crate::mining::mine;

@@ -1,8 +1,10 @@
 //! How good embeddings are, and how hard batches: functions on arrays that answer in JSON.
 
 use lookalike_base::{RowSource, Rows, Seed, Watch};
+use lookalike_metrics::detection::{Detections, GroundTruth};
+use lookalike_metrics::segmentation::Confusion;
 use lookalike_metrics::spectrum::Centering;
-use lookalike_metrics::{Kmeans, KmeansOptions, KnnOptions, ProbeOptions, UniformityOptions};
+use lookalike_metrics::{Kmeans, KmeansOptions, KnnOptions, MetricError, ProbeOptions, UniformityOptions};
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::prelude::*;
 
@@ -82,6 +84,70 @@ pub(crate) fn clustering_scores(
 ) -> PyResult<String> {
     let (labels, clusters) = (classes(&labels)?, classes(&clusters)?);
     json(&run(py, |_| lookalike_metrics::clustering_scores(&labels, &clusters))?.map_err(value_error)?)
+}
+
+/// The corners of boxes, four a row.
+fn boxes(array: &PyReadonlyArray2<'_, f64>) -> PyResult<Vec<[f64; 4]>> {
+    let values = array.as_slice().map_err(value_error)?.as_chunks().0;
+    Ok(values.to_vec())
+}
+
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "called by keyword from one place")]
+pub(crate) fn voc_average_precision(
+    py: Python<'_>,
+    images: usize,
+    truth_images: PyReadonlyArray1<'_, i64>,
+    truth_classes: PyReadonlyArray1<'_, i64>,
+    truth_boxes: PyReadonlyArray2<'_, f64>,
+    difficult: Vec<bool>,
+    found_images: PyReadonlyArray1<'_, i64>,
+    found_classes: PyReadonlyArray1<'_, i64>,
+    found_scores: Vec<f64>,
+    found_boxes: PyReadonlyArray2<'_, f64>,
+) -> PyResult<String> {
+    let (truth_images, truth_classes) = (classes(&truth_images)?, classes(&truth_classes)?);
+    let (found_images, found_classes) = (classes(&found_images)?, classes(&found_classes)?);
+    let (truth_boxes, found_boxes) = (boxes(&truth_boxes)?, boxes(&found_boxes)?);
+    let score = || {
+        let truth = GroundTruth {
+            images: &truth_images,
+            classes: &truth_classes,
+            boxes: &truth_boxes,
+            difficult: &difficult,
+        };
+        let found = Detections {
+            images: &found_images,
+            classes: &found_classes,
+            scores: &found_scores,
+            boxes: &found_boxes,
+        };
+        lookalike_metrics::voc_average_precision(truth, found, images)
+    };
+    json(&run(py, |_| score())?.map_err(value_error)?)
+}
+
+#[pyfunction]
+pub(crate) fn segmentation_scores(
+    py: Python<'_>,
+    truth: Vec<PyReadonlyArray1<'_, u8>>,
+    predicted: Vec<PyReadonlyArray1<'_, u8>>,
+    classes: usize,
+) -> PyResult<String> {
+    let slices = |arrays: &[PyReadonlyArray1<'_, u8>]| -> PyResult<Vec<Vec<u8>>> {
+        arrays.iter().map(|array| Ok(array.as_slice().map_err(value_error)?.to_vec())).collect()
+    };
+    let (truth, predicted) = (slices(&truth)?, slices(&predicted)?);
+    let score = || {
+        let mut confusion = Confusion::new(classes)?;
+        for (at, (truth, predicted)) in truth.iter().zip(&predicted).enumerate() {
+            let of_image =
+                |error: MetricError| MetricError::Entry { what: "image", at, problem: error.to_string() };
+            confusion.add(truth, predicted).map_err(of_image)?;
+        }
+        confusion.scores()
+    };
+    json(&run(py, |_| score())?.map_err(value_error)?)
 }
 
 /// Clusters, centres, inertia and iterations.

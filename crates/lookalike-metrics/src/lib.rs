@@ -6,6 +6,7 @@ pub mod classified;
 pub mod clustering;
 #[cfg(feature = "linear-algebra")]
 pub mod collapse;
+pub mod detection;
 mod error;
 #[cfg(feature = "linear-algebra")]
 mod gram;
@@ -35,6 +36,9 @@ pub use clustering::{
 };
 #[cfg(feature = "linear-algebra")]
 pub use collapse::{Collapse, collapse};
+pub use detection::{
+    Detections, GroundTruth, VocAveragePrecision, VocClass, VocScores, voc_average_precision,
+};
 pub use error::MetricError;
 pub use hardness::{
     FalseNegatives, Hardness, PairSum, UNLABELLED, false_negative_rate, hardness, pair_hardness,

@@ -37,9 +37,11 @@ __all__ = [
     "random_walks",
     "rank_me",
     "read_rows",
+    "segmentation_scores",
     "spectrum",
     "top_k",
     "uniformity",
+    "voc_average_precision",
 ]
 __version__: str
 
@@ -184,6 +186,20 @@ def mine(
     seed: int,
 ) -> tuple[_Integers, _Integers, _Floats, _Integers, _Floats, str]: ...
 def clustering_scores(labels: _Integers, clusters: _Integers) -> str: ...
+def voc_average_precision(
+    images: int,
+    truth_images: _Integers,
+    truth_classes: _Integers,
+    truth_boxes: npt.NDArray[np.float64],
+    difficult: list[bool],
+    found_images: _Integers,
+    found_classes: _Integers,
+    found_scores: list[float],
+    found_boxes: npt.NDArray[np.float64],
+) -> str: ...
+def segmentation_scores(
+    truth: list[npt.NDArray[np.uint8]], predicted: list[npt.NDArray[np.uint8]], classes: int
+) -> str: ...
 def kmeans(
     points: _Floats, clusters: int, restarts: int, iterations: int, tolerance: float, seed: int
 ) -> tuple[_Integers, _Floats, float, int]: ...

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +31,10 @@ __all__ = [
     "linear_probe",
     "paired",
     "rank_me",
+    "segmentation_scores",
     "spectrum",
     "uniformity",
+    "voc_average_precision",
 ]
 
 
@@ -73,6 +76,64 @@ class ClusteringScores(Report):
     clusters: int
     #: Instances with a label: those that are scored.
     instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class VocAveragePrecision(Report):
+    """Average precision by PASCAL VOC's rules, each from 0 to 1."""
+
+    #: Mean over the thresholds .50, .55, … .95: what is called AP on VOC. It is not COCO's AP.
+    ap: float
+    #: At an overlap above .5: VOC's own score.
+    ap50: float
+    #: At an overlap above .75.
+    ap75: float
+    #: At each of the ten thresholds.
+    thresholds: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VocClass(Report):
+    """Average precision of one class."""
+
+    #: Its number.
+    label: int
+    #: Boxes that are to be found: those that are not difficult.
+    boxes: int
+    difficult: int
+    detections: int
+    #: By 11 points; None where there is no box to be found.
+    eleven_points: VocAveragePrecision | None
+    #: By all points.
+    all_points: VocAveragePrecision | None
+
+
+@dataclass(frozen=True, slots=True)
+class VocScores(Report):
+    """Average precision by PASCAL VOC's rules over a set of images."""
+
+    #: Mean over the classes by 11 points (VOC 2007).
+    eleven_points: VocAveragePrecision
+    #: Mean over the classes by all points (VOC 2010 and later).
+    all_points: VocAveragePrecision
+    #: Each class that occurs; those without a box to be found are no part of the means.
+    classes: tuple[VocClass, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentationScores(Report):
+    """How rightly the classes of pixels are told, over all images at once."""
+
+    #: Mean of `iou` over the classes that occur in truth.
+    mean_iou: float
+    #: Of each class intersection over union; None of classes that do not occur in truth, even where they are predicted.
+    iou: tuple[float | None, ...]
+    #: Share of pixels told rightly.
+    accuracy: float
+    #: The mean of that share over the classes that occur in truth.
+    mean_accuracy: float
+    #: Pixels that count.
+    pixels: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +326,122 @@ def clustering_scores(labels: ArrayLike, clusters: ArrayLike) -> ClusteringScore
     _, places = np.unique(given, return_inverse=True)
     places = np.ascontiguousarray(places.reshape(-1), dtype=np.int64)
     return ClusteringScores(**json.loads(_lookalike.clustering_scores(numbers, places)))
+
+
+def voc_average_precision(
+    truth_images: ArrayLike,
+    truth_classes: ArrayLike,
+    truth_boxes: ArrayLike,
+    found_images: ArrayLike,
+    found_classes: ArrayLike,
+    found_scores: ArrayLike,
+    found_boxes: ArrayLike,
+    *,
+    images: int,
+    difficult: ArrayLike | None = None,
+) -> VocScores:
+    """Average precision of detections by the rules of PASCAL VOC, by 11 points and by all, class by class.
+
+    A detection belongs to the box that it overlaps most, taken or not; it must overlap it by more than the threshold; a pixel is one wide, so
+    that a box is xmax - xmin + 1 wide. Detections of equal score are taken in the order in which they are given.
+
+    Args:
+        truth_images, truth_classes: (G,) integers of at least 0: the image and the class of each box that is to be found.
+        truth_boxes: (G, 4) xmin, ymin, xmax, ymax in pixels, all inclusive.
+        found_images, found_classes: (D,) the same of the detections.
+        found_scores: (D,) how sure the detector is.
+        found_boxes: (D, 4), with pixels counted from the same number as in `truth_boxes`.
+        images: how many images there are, those without boxes too; they are numbered from 0.
+        difficult: (G,) whether a box counts neither for nor against the detector; by default none.
+
+    """
+    boxes, found = _boxes("truth_boxes", truth_boxes), _boxes("found_boxes", found_boxes)
+    marks = np.zeros(len(boxes), bool) if difficult is None else _arrays.as_numpy("difficult", difficult)
+    scores = _arrays.as_numpy("found_scores", found_scores)
+    for name, vector in (("difficult", marks), ("found_scores", scores)):
+        if vector.ndim != 1:
+            raise ValueError(f"{name} of shape {vector.shape} is no vector")
+    scored = json.loads(
+        _lookalike.voc_average_precision(
+            images=_arrays.count("images", images),
+            truth_images=_numbers("truth_images", truth_images, len(boxes)),
+            truth_classes=_numbers("truth_classes", truth_classes, len(boxes)),
+            truth_boxes=boxes,
+            difficult=[bool(mark) for mark in marks],
+            found_images=_numbers("found_images", found_images, len(found)),
+            found_classes=_numbers("found_classes", found_classes, len(found)),
+            found_scores=[float(score) for score in scores],
+            found_boxes=found,
+        )
+    )
+    classes = tuple(
+        VocClass(one["class"], one["boxes"], one["difficult"], one["detections"], *map(_voc_points, _both(one)))
+        for one in scored["classes"]
+    )
+    eleven, every = (_voc_points(points) for points in _both(scored))
+    assert eleven is not None and every is not None
+    return VocScores(eleven, every, classes)
+
+
+def _both(scored: dict[str, Any]) -> tuple[Any, Any]:
+    return scored["eleven_points"], scored["all_points"]
+
+
+def _voc_points(found: dict[str, Any] | None) -> VocAveragePrecision | None:
+    return None if found is None else VocAveragePrecision(**{**found, "thresholds": tuple(found["thresholds"])})
+
+
+def _boxes(name: str, value: ArrayLike) -> npt.NDArray[np.float64]:
+    array = _arrays.as_numpy(name, value)
+    if array.size == 0:
+        array = np.empty((0, 4))
+    if array.ndim != 2 or array.shape[1] != 4 or array.dtype.kind not in "iuf":
+        raise ValueError(f"{name} of shape {array.shape} and type {array.dtype} is no matrix of boxes; expected (N, 4)")
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def _numbers(name: str, value: ArrayLike, length: int) -> Integers:
+    """A vector of integers from 0 to 2^32 - 1, one a box."""
+    numbers = _arrays.integers(name, value, length)
+    wrong = (numbers < 0) | (numbers >= 2**32)
+    if wrong.any():
+        at = int(np.argmax(wrong))
+        raise ValueError(f"{name}[{at}] is {numbers[at]}; it must be at least 0 and below 2^32")
+    return numbers
+
+
+def segmentation_scores(truth: Sequence[ArrayLike], predicted: Sequence[ArrayLike], classes: int) -> SegmentationScores:
+    """Mean IoU from one table of confusion over all images, which is not the mean of the images' own.
+
+    Args:
+        truth: for each image the classes of its pixels, integers of any shape; 255 for pixels that count nowhere.
+        predicted: for each image what was said, of the same shape.
+        classes: how many there are, background among them: 1 to 255.
+
+    """
+    if len(truth) != len(predicted):
+        raise ValueError(f"there are {len(truth)} images in truth and {len(predicted)} in predicted")
+    said = [_pixels(f"predicted[{at}]", image) for at, image in enumerate(predicted)]
+    true = [_pixels(f"truth[{at}]", image) for at, image in enumerate(truth)]
+    for at, (one, other) in enumerate(zip(true, said, strict=True)):
+        if one.shape != other.shape:
+            raise ValueError(f"truth[{at}] has the shape {one.shape} and predicted[{at}] {other.shape}")
+    flat_true, flat_said = ([np.ascontiguousarray(image).reshape(-1) for image in side] for side in (true, said))
+    scored = json.loads(_lookalike.segmentation_scores(flat_true, flat_said, _arrays.count("classes", classes)))
+    return SegmentationScores(**{**scored, "iou": tuple(scored["iou"])})
+
+
+def _pixels(name: str, value: ArrayLike) -> npt.NDArray[np.uint8]:
+    array = _arrays.as_numpy(name, value)
+    if array.dtype == np.uint8:
+        return array
+    if array.dtype.kind not in "iub":
+        raise ValueError(f"{name} of shape {array.shape} and type {array.dtype} holds no integers")
+    if array.size and not (0 <= array.min() and array.max() <= 255):
+        raise ValueError(
+            f"{name} holds numbers from {array.min()} to {array.max()}; classes are 0 to 254, and 255 is none"
+        )
+    return array.astype(np.uint8)
 
 
 def alignment(first: ArrayLike, second: ArrayLike) -> float:

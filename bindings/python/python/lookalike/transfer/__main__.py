@@ -1,0 +1,7 @@
+"""The command ``python -m lookalike.transfer``."""
+
+import sys
+
+from lookalike.transfer._command import main
+
+sys.exit(main())
