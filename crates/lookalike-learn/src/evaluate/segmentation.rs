@@ -57,7 +57,6 @@ pub const ENTRY: ScoreEntry = ScoreEntry {
     of_parts: false,
     ends_training: false,
     measure,
-    ..ScoreEntry::PLAIN
 };
 
 /// Values of maps to learn from that are held at most, 1 GiB: of images beyond them some are drawn.
@@ -368,10 +367,7 @@ impl Mapper<'_> {
     /// The cells of images of one size.
     fn dense(&mut self, images: Vec<Segmented>) -> Result<Vec<Dense>, LearnError> {
         let [height, width] = [images[0].image.height as usize, images[0].image.width as usize];
-        let (cells, grid) = match self.network.is_some() {
-            true => self.encoded(&images)?,
-            false => colors(&images),
-        };
+        let (cells, grid) = if self.network.is_some() { self.encoded(&images)? } else { colors(&images) };
         let dense = |(cells, image): (Matrix, Segmented)| Dense {
             cells,
             grid,

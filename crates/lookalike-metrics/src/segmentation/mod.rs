@@ -49,12 +49,11 @@ fn check_images(score: &'static str, images: &[DenseImage<'_>], classes: usize) 
             return Err(MetricError::Length { what: "classes", found, expected, of: "pixels of an image" });
         }
         for class in image.truth.iter().filter(|class| **class != IGNORED) {
-            match found.get_mut(*class as usize) {
-                Some(found) => *found = true,
-                None => {
-                    let problem = format!("a pixel has class {class}, and there are {classes}");
-                    return Err(MetricError::entry("image", at, problem));
-                }
+            if let Some(found) = found.get_mut(*class as usize) {
+                *found = true
+            } else {
+                let problem = format!("a pixel has class {class}, and there are {classes}");
+                return Err(MetricError::entry("image", at, problem));
             }
         }
     }

@@ -161,7 +161,9 @@ fn shares_of(image: &DenseImage<'_>, classes: usize) -> Vec<f32> {
     for shares in shares.chunks_exact_mut(classes) {
         let sum: f32 = shares.iter().sum();
         if sum > 0.0 {
-            shares.iter_mut().for_each(|share| *share /= sum);
+            for share in shares {
+                *share /= sum;
+            }
         }
     }
     shares

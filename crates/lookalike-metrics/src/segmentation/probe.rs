@@ -153,7 +153,9 @@ fn logits(weights: &[f32], bias: &[f32], cells: Rows<'_>) -> Vec<f32> {
     let right = Operand::new(cells.values(), cells.len(), columns).transposed();
     let mut planes = multiply(left, right, None, Precision::F32);
     for (plane, bias) in planes.chunks_exact_mut(cells.len()).zip(bias) {
-        plane.iter_mut().for_each(|value| *value += bias);
+        for value in plane {
+            *value += bias;
+        }
     }
     planes
 }

@@ -71,7 +71,7 @@ fn pixels_that_count_nowhere_change_nothing() {
     let search = PatchSearch::new(&images, 2, &PatchOptions::default()).unwrap();
     assert_eq!(search.len(), 3 * 16 + 2);
     let mut confusion = Confusion::new(2).unwrap();
-    confusion.add(&wrong, &vec![0; 64]).unwrap();
+    confusion.add(&wrong, &[0; 64]).unwrap();
     let scores = confusion.scores().unwrap();
     assert_eq!((scores.pixels, scores.accuracy), (2, 0.5));
     // Of class 0: one right of two said; of class 1: none.
@@ -136,7 +136,9 @@ fn what_does_not_fit_is_refused() {
     let plain = SegmentationOptions::default();
     let one_class = vec![0; 64];
     let mut same = images.clone();
-    same.iter_mut().for_each(|image| image.truth = &one_class);
+    for image in &mut same {
+        image.truth = &one_class;
+    }
     let short = DenseImage { truth: &halves.truth[..63], ..images[0] };
     let coarse = DenseImage { grid: [4, 5], ..images[0] };
     for (error, words) in [

@@ -84,9 +84,12 @@ pub struct ResizeScratch {
 pub fn reduced(image: &Image<'_>, most: usize) -> (Vec<u8>, [usize; 2]) {
     let (height, width) = (image.height as usize, image.width as usize);
     let longest = height.max(width);
-    let side = |side: usize| match longest > most {
-        true => ((side as f64 * most as f64 / longest as f64).round() as usize).max(1),
-        false => side,
+    let side = |side: usize| {
+        if longest > most {
+            ((side as f64 * most as f64 / longest as f64).round() as usize).max(1)
+        } else {
+            side
+        }
     };
     let size = [side(height), side(width)];
     let mut planes = vec![0; 3 * size[0] * size[1]];

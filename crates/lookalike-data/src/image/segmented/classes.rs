@@ -122,7 +122,7 @@ mod tests {
             let error = parse(text).unwrap_err();
             assert!(error.contains(problem), "{text:?}: {error}");
         }
-        let many: String = (0..256).map(|class| format!("class {class}\n")).collect();
-        assert!(parse(&many).unwrap_err().contains("line 256: there are more than 255"));
+        let many: Vec<String> = (0..256).map(|class| format!("class {class}")).collect();
+        assert!(parse(&many.join("\n")).unwrap_err().contains("line 256: there are more than 255"));
     }
 }
