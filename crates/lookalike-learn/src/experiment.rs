@@ -159,9 +159,10 @@ impl Experiment {
             }
             Ok(encoder)
         };
-        let labels = self.modality.labels(Split::Train).labels;
+        let Labels { labels, classes } = self.modality.labels(Split::Train);
         let instances = self.modality.instances();
         build(&Building {
+            classes,
             settings,
             encoder: &make,
             weights,
@@ -216,7 +217,10 @@ impl Experiment {
             );
             return Err(refuse("encoder.weights", reason));
         }
-        self.build((start.as_ref(), None), None, self.recipe.choice().method.kept)
+        let method = self.recipe.choice().method;
+        let mut network = self.build((start.as_ref(), None), None, method.kept)?;
+        self.freeze(&mut network, method.learns)?;
+        Ok(network)
     }
 
     /// What became of `encoder.weights`, in words; `None` where the recipe names none.

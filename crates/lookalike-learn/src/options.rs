@@ -55,6 +55,8 @@ pub enum Range {
     Number(Bounds),
     /// A list of so many numbers within bounds.
     Numbers(usize, Bounds),
+    /// A list of numbers within bounds.
+    NumberList(Bounds),
     /// One of these strings.
     OneOf(&'static [&'static str]),
     /// A string of that kind.
@@ -192,6 +194,7 @@ impl Range {
             Self::Integer { least, most } => format!("{least} … {most}"),
             Self::Number(bounds) => bounds.words.to_owned(),
             Self::Numbers(count, bounds) => format!("{count} numbers, {}", bounds.words),
+            Self::NumberList(bounds) => format!("list of numbers, {}", bounds.words),
             Self::OneOf(names) => {
                 names.iter().map(|name| format!("`{name}`")).collect::<Vec<String>>().join(", ")
             }
@@ -223,6 +226,12 @@ impl Range {
                     values.iter().all(|value| number(value).is_some_and(|value| bounds.hold(value)))
                 };
                 must(values.is_some_and(all), &format!("{count} numbers, each {}", bounds.words))
+            }
+            Self::NumberList(bounds) => {
+                let all = |values: &Vec<Toml>| {
+                    values.iter().all(|value| number(value).is_some_and(|value| bounds.hold(value)))
+                };
+                must(value.as_array().is_some_and(all), &format!("a list of numbers, each {}", bounds.words))
             }
             Self::OneOf(names) => {
                 let found = value.as_str();

@@ -20,8 +20,9 @@ crate::options! {
         warmup_epochs: f64 = Value::Number(10.0), NOT_NEGATIVE;
         /// What follows the warm-up: `cosine` or `linear` to 0, step by step, `constant`, or `steps`: constant but for drops.
         schedule: Shape = Value::Text("cosine"), Range::OneOf(&["cosine", "linear", "constant", "steps"]);
-        /// Of `steps`: the epochs after which the rate drops, as `[30, 40, 50]`, in rising order.
-        drop_at: Option<Vec<f64>> = Value::Absent("none"), Range::Free("list of epochs");
+        /// Of `steps`: the epochs after which the rate drops, as `[30, 40, 50]`, in rising order and not within the warm-up. In a run that is
+        /// trained longer they count from the added epochs.
+        drop_at: Option<Vec<f64>> = Value::Absent("none"), Range::NumberList(EPOCH);
         /// Of `steps`: what the rate is multiplied by at each drop.
         drop_factor: Option<f64> = Value::Absent("0.1"), Range::Number(Bounds { least: (0.0, false), most: (1.0, false), words: "above 0, below 1" });
         /// Batches whose gradients are averaged for one optimiser step; the negatives of each stay its own.
@@ -110,6 +111,7 @@ impl Keep {
     }
 }
 
+const EPOCH: Bounds = Bounds { least: (0.0, false), most: (f64::MAX, true), words: "above 0" };
 const COSINE: Range =
     Range::Number(Bounds { least: (-1.0, true), most: (1.0, true), words: "a cosine, −1 … 1" });
 const POSITIVE_SHARE: Range =

@@ -91,7 +91,7 @@ fn of_pixels(root: &Path, size: usize) -> Evaluation {
         seed: Seed(0),
         scope: Scope::FULL,
     };
-    let measured = Measured { network: &*network, settled: false, best: None, plan: &[] };
+    let measured = Measured { network: &*network, settled: false, best: None, plan: &[], own_data: true };
     evaluating.run(&measured, &|| panic!("no encoder is asked for")).unwrap()
 }
 

@@ -314,8 +314,13 @@ fn train(
         return say_next(experiment, run);
     }
     let best = experiment.best(run)?;
-    let measured =
-        Measured { network: &*network, settled: false, best: best.as_deref(), plan: trainer.plan() };
+    let measured = Measured {
+        network: &*network,
+        settled: false,
+        best: best.as_deref(),
+        plan: trainer.plan(),
+        own_data: true,
+    };
     let evaluation = experiment
         .evaluate(&measured, experiment.after_training(), cancellation)
         .map_err(Failure::or_interrupted(go_on))?

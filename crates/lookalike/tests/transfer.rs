@@ -92,7 +92,27 @@ fn maps_are_scored_beside_what_needs_no_encoder() {
     assert!(classes[1]["iou"].is_number() && classes[2]["iou"].is_null(), "{classes:?}");
     assert!(out.contains("of 2 of 3 classes"), "{out}");
     // 32 pixels, and a stem that keeps them: the third stage has cells of 4 pixels.
-    assert_eq!((&found["segmentation_stage"], &found["segmentation_patches"]), (&3.into(), &504.into()));
+    assert_eq!((&found["map_stage"], &found["map_patches"]), (&3.into(), &504.into()));
+    // A transformer's patches are no maps: that is said, and all else is scored.
+    let settings =
+        ["data.test_share=0.25", "encoder.kind=vit-tiny", "train.max_steps=1", "sampler.kind=uniform"];
+    train(&place, "vit", &settings);
+    let vit = place.succeed(&["evaluate", "vit", "--no-probe", "--beside", "nothing", "--set", SCENES]);
+    assert!(vit.contains("this encoder gives no feature maps") && vit.contains("kNN accuracy"), "{vit}");
+    // Large images are reduced for the encoder, and scored as they are.
+    let small = [
+        "evaluate",
+        "run",
+        "--no-probe",
+        "--beside",
+        "nothing",
+        "--set",
+        SCENES,
+        "--set",
+        "evaluate.segmentation_size=16",
+    ];
+    place.succeed(&small);
+    assert!(evaluation(&place, "run")["segmentation_scenes_pixel_accuracy"].as_f64().unwrap() > 0.8);
     let same = found.clone();
     place.succeed(&[
         "evaluate",
@@ -204,6 +224,7 @@ fn keys_of_fine_tuning_that_cannot_be_are_refused_by_name() {
         ("train.schedule=steps", "train.drop_at: must be a list of epochs"),
         ("train.drop_at=[1]", "goes with train.schedule = \"steps\" alone"),
         ("train.drop_factor=0.5", "goes with train.schedule = \"steps\" alone"),
+        ("train.drop_at=2", "train.drop_at: must be a list of numbers"),
         ("data.share=1.5", "data.share: must be above 0, below 1"),
     ] {
         let ended = train(&place, "refused", &[&SUPERVISED[..], &[setting]].concat());
@@ -213,6 +234,9 @@ fn keys_of_fine_tuning_that_cannot_be_are_refused_by_name() {
     let steps = ["train.schedule=steps", "train.drop_at=[3, 2]", "train.epochs=4"];
     let ended = train(&place, "refused", &[&SUPERVISED[..], &steps].concat());
     assert!(ended.error.contains("in rising order"), "{}", ended.error);
+    let warm = ["train.schedule=steps", "train.drop_at=[1]", "train.epochs=4", "train.warmup_epochs=2.0"];
+    let ended = train(&place, "refused", &[&SUPERVISED[..], &warm].concat());
+    assert!(ended.error.contains("begins before the warm-up ends"), "{}", ended.error);
     let both = ["train.freeze=[\"conv1\"]", "optimizer.rates={\"encoder.conv1\"=2.0}"];
     let ended = train(&place, "refused", &[&SUPERVISED[..], &both].concat());
     assert!(ended.error.contains("`encoder.conv1` does not learn"), "{}", ended.error);

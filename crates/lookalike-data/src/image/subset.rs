@@ -65,12 +65,14 @@ pub fn cut(
     Ok([Subset::new(set, left, ""), Subset::new(set, cut, part)])
 }
 
-/// Only `share` of the images of each class, as [`cut`] draws them: what learning from few labels learns from.
+/// Only `share` of the images of each class, rounded, at least one and of a class of two or more never all: what learning from few labels
+/// learns from.
 ///
 /// # Errors
 /// As [`cut`].
 pub fn of_share(set: &Arc<dyn ImageDataset>, share: f64, key: &str) -> Result<Subset, DataError> {
-    let (_, kept) = divide(set, share, key, "share")?;
+    // What is cut off is never all of a class, and neither then is nothing kept.
+    let (kept, _) = divide(set, 1.0 - share, key, "share")?;
     // A share of 0.07 is 7.000000000000001 in a hundred.
     let percent = format!("{:.6}", 100.0 * share);
     let percent = percent.trim_end_matches('0').trim_end_matches('.');
@@ -274,6 +276,8 @@ mod tests {
         let kept = of_share(&set(&labels), 0.07, "data.share").unwrap();
         let count = |class| (0..kept.len() as u32).filter(|index| kept.label(*index) == Some(class)).count();
         assert_eq!([0, 1].map(count), [11, 4]);
+        let few = of_share(&set(&[0, 0, 0, 1]), 0.01, "data.share").unwrap();
+        assert_eq!((few.len(), few.label(0), few.label(1)), (2, Some(0), Some(1)));
         assert_eq!(kept.members, of_share(&set(&labels), 0.07, "data.share").unwrap().members);
         assert_eq!(kept.name(), "set, 7 % of each class");
         let error = of_share(&set(&labels), 1.5, "data.share").err().unwrap().to_string();

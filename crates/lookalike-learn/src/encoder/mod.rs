@@ -61,6 +61,11 @@ pub trait Encoder: Module + DynClone + Send {
     /// Length of the vectors it gives, d.
     fn dimension(&self) -> usize;
 
+    /// How many stages it gives feature maps of, where [`Pass::maps`] asks for them; 0 where it has none.
+    fn stages(&self) -> usize {
+        0
+    }
+
     /// The table of one vector a token that it begins with, `[vocabulary, d]`; of encoders that make vectors of tokens which hang on the
     /// others of their text, so that a masked token can be told.
     fn words(&self, _: &Pass) -> Option<Tensor<2>> {

@@ -275,6 +275,32 @@ impl Encoder for ResNet {
         self.dimension
     }
 
+    /// # Errors
+    /// [`LearnError::Weights`] where the file has blocks that this network has not: another architecture, of which a part would be taken.
+    fn adopt(&self, arrays: Arrays) -> Result<Arrays, LearnError> {
+        let block = |name: &str| {
+            let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;
+            Some([stage.parse::<usize>().ok()?, rest.split('.').next()?.parse().ok()?])
+        };
+        let is_own = |[stage, index]: [usize; 2]| {
+            stage
+                .checked_sub(1)
+                .and_then(|stage| self.stages.get(stage))
+                .is_some_and(|blocks| index < blocks.len())
+        };
+        match arrays.keys().find(|name| block(name).is_some_and(|block| !is_own(block))) {
+            None => Ok(arrays),
+            Some(name) => {
+                let reason = "this encoder has no such block: the file is of another architecture".to_owned();
+                Err(LearnError::Weights { name: name.clone(), reason })
+            }
+        }
+    }
+
+    fn stages(&self) -> usize {
+        self.stages.len()
+    }
+
     /// The file's, whose stem must be its own.
     ///
     /// # Errors

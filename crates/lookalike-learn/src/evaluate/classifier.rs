@@ -33,5 +33,7 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
             format!("it tells {} classes, and {} has {}", logits.columns(), modality.name(), labels.classes);
         Err(MetricError::Undefined { score: "the accuracy of the run's classifier", reason })
     };
-    right::figures(subject, CLASSIFIER, subject.title(ENTRY.about), result)
+    // Of other data nobody knows whether classes of one number are the same.
+    let about = if subject.own_data { "" } else { " (classes taken by their numbers)" };
+    right::figures(subject, CLASSIFIER, subject.title(&format!("{}{about}", ENTRY.about)), result)
 }

@@ -137,6 +137,8 @@ pub struct Subject<'a> {
     pub fold_seeds: Option<usize>,
     /// The batches of the last epoch; none where they are not known.
     pub plan: &'a [Vec<u32>],
+    /// Whether the data are those that the network learned from.
+    pub own_data: bool,
     evaluating: &'a Evaluating<'a>,
     network: Option<&'a (dyn Embedder + 'static)>,
     split: OnceCell<FitAndTest>,
@@ -319,6 +321,15 @@ pub struct Measured<'a> {
     pub best: Option<&'a (dyn Embedder + 'static)>,
     /// The batches of its last epoch; none where they are not known, or are of other data.
     pub plan: &'a [Vec<u32>],
+    /// Whether the data are those that it learned from.
+    pub own_data: bool,
+}
+
+/// What is known of the run of an arm.
+#[derive(Clone, Copy)]
+struct Ran<'a> {
+    plan: &'a [Vec<u32>],
+    own_data: bool,
 }
 
 impl Evaluating<'_> {
@@ -331,7 +342,8 @@ impl Evaluating<'_> {
         measured: &Measured<'_>,
         untrained: &dyn Fn() -> Result<Box<dyn Embedder>, LearnError>,
     ) -> Result<Evaluation, LearnError> {
-        let Measured { network, settled, best, plan } = *measured;
+        let Measured { network, settled, best, plan, own_data } = *measured;
+        let ran = Ran { plan, own_data };
         let mut figures = Figures::default();
         let beside = self.scope.beside;
         let arm = |kind, suffix: &str, title: &str| Arm {
@@ -340,7 +352,7 @@ impl Evaluating<'_> {
             title: title.to_owned(),
         };
         if beside == Beside::All && self.embedding.options.raw_input && self.asks_for(ArmKind::Raw) {
-            self.measure_baselines(&mut figures, plan)?;
+            self.measure_baselines(&mut figures, ran)?;
         }
         if beside != Beside::Nothing && self.asks_for(ArmKind::Untrained) {
             let network = self.embedding.with_estimated_statistics(&*untrained()?)?;
@@ -348,7 +360,7 @@ impl Evaluating<'_> {
                 &mut figures,
                 &arm(ArmKind::Untrained, "untrained", "encoder before training"),
                 network,
-                plan,
+                ran,
             )?;
         }
         let mut copy = dyn_clone::clone_box(network);
@@ -358,17 +370,17 @@ impl Evaluating<'_> {
         } else {
             dyn_clone::clone_box(network)
         };
-        self.embedded(&mut figures, &arm(ArmKind::Trained, "", "encoder after training"), estimated, plan)?;
+        self.embedded(&mut figures, &arm(ArmKind::Trained, "", "encoder after training"), estimated, ran)?;
         // Without BatchNorm nothing was estimated anew.
         if has_statistics && self.asks_for(ArmKind::TrainingStatistics) {
             let title = "with BatchNorm statistics as training left them";
             let arm = arm(ArmKind::TrainingStatistics, "training_statistics", title);
-            self.embedded(&mut figures, &arm, copy, plan)?;
+            self.embedded(&mut figures, &arm, copy, ran)?;
         }
         if let Some(best) = best.filter(|_| self.asks_for(ArmKind::Best)) {
             let arm = arm(ArmKind::Best, "best", "encoder at the best step of the development part");
             let best = self.embedding.with_estimated_statistics(best)?;
-            self.embedded(&mut figures, &arm, best, plan)?;
+            self.embedded(&mut figures, &arm, best, ran)?;
         }
         figures.found.sort_by_key(|(place, _)| *place);
         let mut all = vec![Figure::new("layer", &network.layer(), "layer", network.layer())?];
@@ -380,12 +392,12 @@ impl Evaluating<'_> {
     }
 
     /// Measures what needs no encoder.
-    fn measure_baselines(&self, figures: &mut Figures, plan: &[Vec<u32>]) -> Result<(), LearnError> {
+    fn measure_baselines(&self, figures: &mut Figures, ran: Ran<'_>) -> Result<(), LearnError> {
         for baseline in self.modality.baselines(self.cancellation)? {
             let (suffix, title) = (baseline.name.to_owned(), baseline.title.into_owned());
             let arm = Arm { kind: ArmKind::Raw, suffix, title };
             match &baseline.rows {
-                Ok(rows) => self.measure(figures, &arm, rows, (None, None), plan)?,
+                Ok(rows) => self.measure(figures, &arm, rows, (None, None), ran)?,
                 Err(reason) => self.leave_undefined(figures, &arm, reason)?,
             }
         }
@@ -411,7 +423,7 @@ impl Evaluating<'_> {
         figures: &mut Figures,
         arm: &Arm,
         mut network: Box<dyn Embedder>,
-        plan: &[Vec<u32>],
+        ran: Ran<'_>,
     ) -> Result<(), LearnError> {
         let (mut rows, mut projection) = (Vec::new(), None);
         let reads_parts = self.scores_on(arm.kind).any(|(_, score)| score.of_parts);
@@ -422,7 +434,7 @@ impl Evaluating<'_> {
             rows.push(embedded.representation);
             projection.get_or_insert(embedded.projection);
         }
-        self.measure(figures, arm, &BaselineRows::Held(rows), (projection.as_ref(), Some(&*network)), plan)
+        self.measure(figures, arm, &BaselineRows::Held(rows), (projection.as_ref(), Some(&*network)), ran)
     }
 
     /// Measures the scores of an arm.
@@ -432,7 +444,7 @@ impl Evaluating<'_> {
         arm: &Arm,
         rows: &BaselineRows,
         (projection, network): (Option<&Matrix>, Option<&(dyn Embedder + 'static)>),
-        plan: &[Vec<u32>],
+        ran: Ran<'_>,
     ) -> Result<(), LearnError> {
         let (rows, read) = match rows {
             BaselineRows::Held(rows) => (&rows[..], None),
@@ -447,7 +459,8 @@ impl Evaluating<'_> {
             settings: self.settings,
             seed: self.seed,
             fold_seeds: self.scope.fold_seeds,
-            plan,
+            plan: ran.plan,
+            own_data: ran.own_data,
             evaluating: self,
             split: OnceCell::new(),
             views: OnceCell::new(),

@@ -8,7 +8,7 @@ use lookalike_base::Matrix;
 use lookalike_data::image::augment::resize::reduced;
 use lookalike_data::image::augment::{AugmentOptions, Normalization};
 use lookalike_data::image::segmented::{Segmented, SegmentedSet};
-use lookalike_data::{Image, ImageBatch, Split};
+use lookalike_data::{ImageBatch, Split};
 use lookalike_metrics::segmentation::IGNORED;
 use lookalike_metrics::{
     Confusion, DenseImage, MetricError, PatchOptions, PatchSearch, SegmentationOptions, SegmentationProbe,
@@ -53,7 +53,7 @@ pub const ENTRY: ScoreEntry = ScoreEntry {
     about: "score of feature maps",
     keys: MapOptions::KEYS,
     modalities: &[("image", ARMS)],
-    circumstances: &["segmentation_stage", "segmentation_patches"],
+    circumstances: &["map_stage", "map_patches", "map_neighbors", "map_size", "map_epochs"],
     of_parts: false,
     ends_training: false,
     measure,
@@ -65,8 +65,11 @@ const MOST_VALUES: usize = 1 << 28;
 /// Values of pixels at most in a batch.
 const MOST_PIXELS: usize = 1 << 23;
 
-/// Images that are read at a time, those of one size encoded together.
-const READ: usize = 64;
+/// Images that wait to be encoded with others of their size, at most, and bytes of their masks.
+const WAITING: (usize, usize) = (64, 1 << 27);
+
+/// Images that are read at a time.
+const READ: usize = 16;
 
 /// Side of a patch that needs no encoder, in pixels.
 const PATCH: usize = 4;
@@ -90,15 +93,37 @@ pub fn open(settings: &crate::options::Settings) -> Result<Vec<SegmentedSet>, Le
 }
 
 fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
-    let mut figures = Vec::new();
+    let options: MapOptions = subject.settings.read("evaluate")?;
+    let (mut figures, mut seen) = (Vec::new(), None);
     for set in subject.modality().segmented() {
-        figures.extend(of_set(subject, set)?);
+        let (of_set, with) = of_set(subject, set, &options)?;
+        figures.extend(of_set);
+        seen = seen.or(with);
+    }
+    // Of a network the stage is the same for all sets.
+    if let Some(With { stage, patches, neighbors }) = seen.filter(|_| subject.arm.kind == ArmKind::Trained) {
+        figures.push(Figure::hidden("map_stage", &stage)?);
+        figures.push(Figure::hidden("map_patches", &patches)?);
+        figures.push(Figure::hidden("map_neighbors", &neighbors)?);
+        figures.push(Figure::hidden("map_size", &options.segmentation_size)?);
+        figures.push(Figure::hidden("map_epochs", &options.segmentation_epochs)?);
     }
     Ok(figures)
 }
 
-fn of_set(subject: &Subject<'_>, set: &SegmentedSet) -> Result<Vec<Figure>, LearnError> {
-    let options: MapOptions = subject.settings.read("evaluate")?;
+/// With what scores were measured.
+struct With {
+    stage: usize,
+    /// Patches that were kept, and how many of them were asked.
+    patches: usize,
+    neighbors: usize,
+}
+
+fn of_set(
+    subject: &Subject<'_>,
+    set: &SegmentedSet,
+    options: &MapOptions,
+) -> Result<(Vec<Figure>, Option<With>), LearnError> {
     let views: AugmentOptions = subject.settings.parse("augment")?.unwrap_or_default();
     let [view, _] = views.validate().map_err(|error| refuse("augment", error.to_string()))?;
     let mut mapper = Mapper {
@@ -115,13 +140,13 @@ fn of_set(subject: &Subject<'_>, set: &SegmentedSet) -> Result<Vec<Figure>, Lear
             let score = Score::of(Err(error))?;
             let title = format!("{}, mean IoU: {}", set.name(), subject.arm.title);
             let key = subject.key(&format!("segmentation_{}", set.name()));
-            return Ok(vec![Figure::new(key, &score, title, score.share())?]);
+            return Ok((vec![Figure::new(key, &score, title, score.share())?], None));
         }
         Err(error) => return Err(error),
     };
     let images: Vec<DenseImage<'_>> = learned.iter().map(Dense::image).collect();
     let classes = set.classes().len();
-    let probe = fit(subject, &images, classes, &options)?;
+    let probe = fit(subject, &images, classes, options)?;
     let patches = PatchOptions {
         neighbors: options.segmentation_neighbors,
         kept: options.segmentation_patches,
@@ -141,28 +166,32 @@ fn of_set(subject: &Subject<'_>, set: &SegmentedSet) -> Result<Vec<Figure>, Lear
     }
     let kind = if raw { "colour and place of pixels" } else { &subject.arm.title };
     let arm = raw.then_some("pixels");
-    let title = format!("{}, mean IoU of a linear probe{}: {kind}", set.name(), named.drawn());
+    let stage = mapper.stage.map_or_else(String::new, |stage| format!(" (stage {stage})"));
+    let title = format!("{}, mean IoU of a linear probe{stage}{}: {kind}", set.name(), named.drawn());
     let scores = probe.as_ref().map_err(Clone::clone).and_then(|_| tested.probe.scores());
     figures.extend(named.figures("segmentation", arm, &title, scores)?);
-    let title = format!("{}, mean IoU by similar patches: {kind}", set.name());
+    let asked = search.as_ref().map_or(patches.neighbors, PatchSearch::neighbors);
+    let with = format!("(k = {asked}, t = {})", patches.temperature);
+    let title = format!("{}, mean IoU by similar patches {with}: {kind}", set.name());
     let scores = search.as_ref().map_err(Clone::clone).and_then(|_| tested.search.scores());
     figures.extend(named.figures("patches", arm, &title, scores)?);
-    if subject.arm.kind == ArmKind::Trained {
-        if let Ok(probe) = &probe {
-            figures.push(Figure::hidden(format!("segmentation_{}_rate", set.name()), &probe.rate)?);
-            if probe.rate_at_edge {
-                let note = format!("{}: the probe's rate is the least or the greatest on offer", set.name());
-                figures.push(Figure::shown("note", note));
-            }
-        }
-        if let Some(stage) = mapper.stage {
-            figures.push(Figure::hidden("segmentation_stage", &stage)?);
-        }
-        if let Ok(search) = &search {
-            figures.push(Figure::hidden("segmentation_patches", &search.len())?);
+    if let Ok(probe) = &probe {
+        figures.push(Figure::hidden(named.key("segmentation", arm, "_rate"), &probe.rate)?);
+        if probe.rate_at_edge {
+            let note = format!(
+                "{}: the probe's rate {} is the least or the greatest on offer: {kind}",
+                set.name(),
+                probe.rate
+            );
+            figures.push(Figure::shown("note", note));
         }
     }
-    Ok(figures)
+    let with = mapper.stage.zip(search.as_ref().ok()).map(|(stage, search)| With {
+        stage,
+        patches: search.len(),
+        neighbors: search.neighbors(),
+    });
+    Ok((figures, with))
 }
 
 /// Trains the probe, showing its epochs.
@@ -216,6 +245,12 @@ impl Named<'_> {
         self.drawn.map_or_else(String::new, |drawn| format!(" on {drawn} images"))
     }
 
+    /// A name in JSON.
+    fn key(&self, score: &str, arm: Option<&str>, end: &str) -> String {
+        let name = format!("{score}_{}{end}", self.set.name());
+        arm.map_or_else(|| self.subject.key(&name), |arm| format!("{name}_{arm}"))
+    }
+
     /// The scores of one way to tell classes, which in JSON begin with `score`, the name of the set, and where the arm has several `arm`.
     fn figures(
         &self,
@@ -224,10 +259,7 @@ impl Named<'_> {
         title: &str,
         scores: Result<SegmentationScores, MetricError>,
     ) -> Result<Vec<Figure>, LearnError> {
-        let name = |end: &str| {
-            let name = format!("{score}_{}{end}", self.set.name());
-            arm.map_or_else(|| self.subject.key(&name), |arm| format!("{name}_{arm}"))
-        };
+        let name = |end: &str| self.key(score, arm, end);
         let mean = Score::of(scores.as_ref().map(|scores| scores.mean_iou).map_err(Clone::clone))?;
         let Ok(scores) = scores else { return Ok(vec![Figure::new(name(""), &mean, title, mean.share())?]) };
         let classes = self.set.classes().iter().zip(&scores.iou);
@@ -259,6 +291,17 @@ impl Dense {
     fn image(&self) -> DenseImage<'_> {
         DenseImage { cells: self.cells.rows(), grid: self.grid, truth: &self.truth, size: self.size }
     }
+}
+
+/// An image as the encoder sees it.
+struct Seen {
+    /// Red, green and blue.
+    planes: Vec<u8>,
+    /// Height and width of these.
+    seen: [usize; 2],
+    truth: Vec<u8>,
+    /// Height and width of the mask.
+    size: [usize; 2],
 }
 
 /// What the part to test on came to.
@@ -342,16 +385,18 @@ impl Mapper<'_> {
         let title = format!("maps of {}, {}: {}", self.set.name(), split.name(), self.subject.arm.title);
         let subject = self.subject;
         subject.watched(order.len() as u64, &title, |watch| {
-            for piece in order.chunks(READ) {
-                let mut read = piece
-                    .par_iter()
-                    .map(|index| Ok(self.set.read(split, *index as usize)?))
-                    .collect::<Result<Vec<Segmented>, LearnError>>()?;
-                while !read.is_empty() {
+            let mut waiting: Vec<Seen> = Vec::new();
+            let mut pieces = order.chunks(READ).peekable();
+            while let Some(piece) = pieces.next() {
+                let read = piece.par_iter().map(|index| self.see(split, *index as usize));
+                waiting.extend(read.collect::<Result<Vec<Seen>, LearnError>>()?);
+                let masks: usize = waiting.iter().map(|image| image.truth.len()).sum();
+                let goes_on = waiting.len() < WAITING.0 && masks < WAITING.1 && pieces.peek().is_some();
+                while !goes_on && !waiting.is_empty() {
                     if watch.is_cancelled() {
                         return Err(LearnError::Cancelled);
                     }
-                    let batch = of_one_size(&mut read);
+                    let batch = of_one_size(&mut waiting);
                     watch.progress.advance(batch.len() as u64);
                     for dense in self.dense(batch)? {
                         if !take(dense)? {
@@ -364,28 +409,31 @@ impl Mapper<'_> {
         })
     }
 
+    /// Reads an image, reduced where it is large. So is the mask of one to learn from, but not of one to score.
+    fn see(&self, split: Split, index: usize) -> Result<Seen, LearnError> {
+        let Segmented { image, mut truth } = self.set.read(split, index)?;
+        let (planes, seen) = reduced(&image, self.size);
+        let mut size = [image.height as usize, image.width as usize];
+        if split == Split::Train && seen != size {
+            (truth, size) = (nearest(&truth, size, seen), seen);
+        }
+        Ok(Seen { planes, seen, truth, size })
+    }
+
     /// The cells of images of one size.
-    fn dense(&mut self, images: Vec<Segmented>) -> Result<Vec<Dense>, LearnError> {
-        let [height, width] = [images[0].image.height as usize, images[0].image.width as usize];
+    fn dense(&mut self, images: Vec<Seen>) -> Result<Vec<Dense>, LearnError> {
         let (cells, grid) = if self.network.is_some() { self.encoded(&images)? } else { colors(&images) };
-        let dense = |(cells, image): (Matrix, Segmented)| Dense {
-            cells,
-            grid,
-            truth: image.truth,
-            size: [height, width],
-        };
+        let dense = |(cells, Seen { truth, size, .. }): (Matrix, Seen)| Dense { cells, grid, truth, size };
         Ok(cells.into_iter().zip(images).map(dense).collect())
     }
 
     /// What the encoder makes of them: one matrix of cells an image, and their grid.
-    fn encoded(&mut self, images: &[Segmented]) -> Result<(Vec<Matrix>, [usize; 2]), LearnError> {
-        let planes: Vec<(Vec<u8>, [usize; 2])> =
-            images.par_iter().map(|image| reduced(&image.image, self.size)).collect();
-        let [height, width] = planes[0].1;
+    fn encoded(&mut self, images: &[Seen]) -> Result<(Vec<Matrix>, [usize; 2]), LearnError> {
+        let [height, width] = images[0].seen;
         let row = 3 * height * width;
         let mut values = vec![0.0; images.len() * row];
-        for (values, (planes, _)) in values.chunks_exact_mut(row).zip(&planes) {
-            self.normalization.apply(planes, values);
+        for (values, image) in values.chunks_exact_mut(row).zip(images) {
+            self.normalization.apply(&image.planes, values);
         }
         let input = Input::new(ImageBatch { values, shape: [images.len(), 3, height, width] });
         let Some(network) = &mut self.network else { return Ok((Vec::new(), [0; 2])) };
@@ -409,19 +457,23 @@ fn chosen(maps: &[Tensor<4>], width: usize) -> usize {
 }
 
 /// Takes of images the first and as many of its size as make a batch.
-fn of_one_size(images: &mut Vec<Segmented>) -> Vec<Segmented> {
-    let size = |image: &Segmented| [image.image.height, image.image.width];
-    let first = size(&images[0]);
-    let pixels = first[0] as usize * first[1] as usize;
+fn of_one_size(images: &mut Vec<Seen>) -> Vec<Seen> {
+    let first = images[0].seen;
     // The kernels take images by sixteen.
-    let most = (MOST_PIXELS / (3 * pixels) / 16 * 16).max(16);
+    let most = (MOST_PIXELS / (3 * first[0] * first[1]) / 16 * 16).max(16);
     let (mut batch, mut rest) = (Vec::new(), Vec::new());
     for image in images.drain(..) {
-        let goes = size(&image) == first && batch.len() < most;
+        let goes = image.seen == first && batch.len() < most;
         if goes { batch.push(image) } else { rest.push(image) }
     }
     *images = rest;
     batch
+}
+
+/// A mask of another height and width, each pixel's class being that of the pixel at its centre.
+fn nearest(truth: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
+    let place = |at: usize, axis: usize| (2 * at + 1) * from[axis] / (2 * to[axis]);
+    (0..to[0]).flat_map(|y| (0..to[1]).map(move |x| truth[place(y, 0) * from[1] + place(x, 1)])).collect()
 }
 
 /// The cells of each image of `map`.
@@ -437,15 +489,15 @@ fn cells_of(map: Tensor<4>) -> Result<(Vec<Matrix>, [usize; 2]), LearnError> {
 }
 
 /// The mean colour of each patch, and where it lies: values from −1 to 1.
-fn colors(images: &[Segmented]) -> (Vec<Matrix>, [usize; 2]) {
-    let [height, width] = [images[0].image.height as usize, images[0].image.width as usize];
+fn colors(images: &[Seen]) -> (Vec<Matrix>, [usize; 2]) {
+    let [height, width] = images[0].seen;
     let grid = [height.div_ceil(PATCH), width.div_ceil(PATCH)];
-    let of_image = |image: &Segmented| {
+    let place = |at: usize, of: usize| 2.0 * (at as f32 + 0.5) / of as f32 - 1.0;
+    let of_image = |image: &Seen| {
         let mut values = Vec::with_capacity(5 * grid[0] * grid[1]);
         for row in 0..grid[0] {
             for column in 0..grid[1] {
-                values.extend(color(&image.image, [row, column]));
-                let place = |at: usize, of: usize| 2.0 * (at as f32 + 0.5) / of as f32 - 1.0;
+                values.extend(color(image, [row, column]));
                 values.extend([place(row, grid[0]), place(column, grid[1])]);
             }
         }
@@ -456,18 +508,15 @@ fn colors(images: &[Segmented]) -> (Vec<Matrix>, [usize; 2]) {
 }
 
 /// The mean levels of a patch, black being −1 and white 1.
-fn color(image: &Image<'_>, [row, column]: [usize; 2]) -> [f32; 3] {
-    let [height, width] = [image.height as usize, image.width as usize];
+fn color(image: &Seen, [row, column]: [usize; 2]) -> [f32; 3] {
+    let [height, width] = image.seen;
     let rows = row * PATCH..((row + 1) * PATCH).min(height);
     let columns = column * PATCH..((column + 1) * PATCH).min(width);
-    let mut sums = [0.0; 3];
-    for y in rows.clone() {
-        for pixel in
-            image.pixels[3 * (y * width + columns.start)..3 * (y * width + columns.end)].chunks_exact(3)
-        {
-            sums.iter_mut().zip(pixel).for_each(|(sum, level)| *sum += f32::from(*level));
-        }
-    }
     let pixels = (rows.len() * columns.len()) as f32;
-    sums.map(|sum| sum / pixels / 127.5 - 1.0)
+    let mut planes = image.planes.chunks_exact(height * width);
+    [(); 3].map(|()| {
+        let plane = planes.next().unwrap_or_default();
+        let levels = rows.clone().flat_map(|y| &plane[y * width..][columns.clone()]);
+        levels.map(|level| f32::from(*level)).sum::<f32>() / pixels / 127.5 - 1.0
+    })
 }

@@ -150,6 +150,8 @@ pub struct Building<'a> {
     pub instances: usize,
     /// Their classes, where known; [`UNLABELLED`](lookalike_sampling::UNLABELLED) of instances without one.
     pub labels: Option<Arc<Vec<u32>>>,
+    /// How many classes the data have, whether or not an instance is of each.
+    pub classes: usize,
     /// What is known of their classes while the run goes on, where the loss heeds that.
     pub known: Option<Known>,
     /// Which document answers which query, where the instances are pairs of these and false negatives are to be left out by it.

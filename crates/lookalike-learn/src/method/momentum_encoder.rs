@@ -60,8 +60,10 @@ impl<M: Module + Clone> MomentumEncoder<M> {
         Self { module: module.clone(), momentum }
     }
 
-    /// Moves the parameters towards those of `source`, where they can have changed since the last time.
+    /// Moves the parameters towards those of `source`, where they can have changed since the last time. What is frozen there is frozen here, so
+    /// that both take BatchNorm's statistics from one place.
     pub fn follow(&mut self, source: &mut M, step: &Step) {
+        self.freeze_as(source);
         if !step.moved {
             return;
         }
@@ -79,6 +81,17 @@ impl<M: Module + Clone> MomentumEncoder<M> {
             {
                 let kept = tensor.flat().mul_scalar(momentum);
                 tensor.assign(kept + source.mul_scalar(1.0 - momentum));
+            }
+        });
+    }
+
+    fn freeze_as(&mut self, source: &mut M) {
+        let mut learn = Vec::new();
+        for_each_tensor(source, &mut |_, _, tensor| learn.push(tensor.learns()));
+        let mut learn = learn.into_iter();
+        for_each_tensor(&mut self.module, &mut |_, _, tensor| {
+            if learn.next() == Some(false) {
+                tensor.freeze();
             }
         });
     }

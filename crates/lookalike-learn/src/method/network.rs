@@ -166,6 +166,9 @@ impl Embedder for Network {
     }
 
     fn maps(&mut self, input: &Input, pass: &mut Pass) -> Result<Vec<Tensor<4>>, LearnError> {
+        if self.encoder.stages() == 0 {
+            return Ok(Vec::new());
+        }
         let before = std::mem::replace(&mut pass.maps, true);
         let features = self.encoder.forward(input, pass);
         pass.maps = before;

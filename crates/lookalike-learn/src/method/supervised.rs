@@ -48,7 +48,8 @@ fn build(building: &Building<'_>) -> Result<Box<dyn Method>, LearnError> {
         return Err(refuse("method.kind", reason));
     }
     let encoder = (building.encoder)("encoder")?;
-    Ok(Box::new(Supervised::new(encoder, labels, &mut building.stream(CLASSIFIER), building.device)))
+    let mut stream = building.stream(CLASSIFIER);
+    Ok(Box::new(Supervised::new(encoder, (labels, building.classes), &mut stream, building.device)))
 }
 
 /// The encoder with its classifier: of as many classes as that which will be loaded has, which may have learned from other data, else as
@@ -74,15 +75,15 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Trains `encoder` to tell the classes of the instances, `labels`, from 0 to the largest of them; the classifier's weights, drawn
-    /// from `stream`, are those of [`Linear::new`].
+    /// Trains `encoder` to tell the classes of the instances, `labels`, which are so many, or as many as the largest says where that are more;
+    /// the classifier's weights, drawn from `stream`, are those of [`Linear::new`].
     pub fn new(
         encoder: Box<dyn Encoder>,
-        labels: Arc<Vec<u32>>,
+        (labels, classes): (Arc<Vec<u32>>, usize),
         stream: &mut Stream,
         device: &Device,
     ) -> Self {
-        let classes = labels.iter().max().map_or(0, |last| *last as usize + 1);
+        let classes = labels.iter().max().map_or(0, |last| *last as usize + 1).max(classes);
         let classifier = Linear::new([encoder.dimension(), classes], true, stream, device);
         Self { network: Network::headless(encoder).with_head(CLASSIFIER, classifier), labels }
     }

@@ -171,7 +171,7 @@ pub const ENTRY: ModalityEntry = ModalityEntry {
             Value::Absent("all"),
             Range::Number(Bounds { least: (0.0, false), most: (1.0, false), words: "above 0, below 1" }),
             "share of the images of each class that are learned from, the same for every `seed`: 0.01 and 0.1 are the usual few labels. All images to \
-             test on stay",
+             test on stay, and under `together` are learned from too",
         ),
         key(
             "together",

@@ -217,13 +217,15 @@ fn check_drops(train: &TrainSection) -> Result<(), LearnError> {
     let given = train.drop_at.is_some() || train.drop_factor.is_some();
     let key = if train.drop_at.is_some() { "train.drop_at" } else { "train.drop_factor" };
     let is_steps = train.schedule == Shape::Steps;
-    require(!given || is_steps, key, "goes with train.schedule = \"steps\" alone")?;
+    require(!given || is_steps, key, "goes with train.schedule = \"steps\" alone; leave it out")?;
     let at = train.drop_at.as_deref().unwrap_or_default();
     let words =
         "must be a list of epochs in rising order, each above 0 and below train.epochs, as [30, 40, 50]";
     let rising = at.windows(2).all(|pair| pair[0] < pair[1]);
     let inside = at.iter().all(|epoch| epoch.is_finite() && *epoch > 0.0 && *epoch < train.epochs as f64);
-    require(!is_steps || (!at.is_empty() && rising && inside), "train.drop_at", words)
+    require(!is_steps || (!at.is_empty() && rising && inside), "train.drop_at", words)?;
+    let words = "begins before the warm-up ends (train.warmup_epochs), in which the rate rises";
+    require(at.first().is_none_or(|first| *first >= train.warmup_epochs), "train.drop_at", words)
 }
 
 /// Checks what keys of several parts are together.

@@ -44,7 +44,7 @@ pub fn find<'a>(module: &mut dyn Module, layers: impl Iterator<Item = &'a String
             return Err(format!("no layer's name begins with `{layer}`{hint}"));
         }
         if !learns {
-            return Err(format!("`{layer}` does not learn: train.freeze names it"));
+            return Err(format!("`{layer}` does not learn: it is frozen, or a statistic"));
         }
     }
     Ok(())

@@ -131,6 +131,9 @@ fn laid_anew(schedule: Schedule, begins: u64) -> Result<Schedule, LearnError> {
             total - begins
         );
         require(warmup <= total - begins, "train.warmup_epochs", reason)?;
+        let reason = "counts from the epochs that are added, as the whole schedule does, and names one that comes after them";
+        let inside = schedule.drops.at.iter().all(|drop| *drop < total - begins);
+        require(inside, "train.drop_at", reason)?;
     }
     Ok(schedule.from_step(begins))
 }

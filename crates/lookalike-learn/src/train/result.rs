@@ -66,7 +66,7 @@ impl RunResult {
             (None, None) => unreachable!("a result has a checkpoint or a model"),
         };
         let plan = if self.own_data { &self.plan[..] } else { &[] };
-        Measured { network, settled, best: best.filter(|_| self.own_data), plan }
+        Measured { network, settled, best: best.filter(|_| self.own_data), plan, own_data: self.own_data }
     }
 }
 

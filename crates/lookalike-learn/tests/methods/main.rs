@@ -158,6 +158,7 @@ fn build(
     let device: Device = cpu();
     (entry.build)(&Building {
         shape: None,
+        classes: 0,
         settings,
         encoder: &|_| Ok(Box::new(encoder()) as Box<dyn Encoder>),
         weights: None,

@@ -21,7 +21,12 @@ fn labels(instances: u32) -> Arc<Vec<u32>> {
 }
 
 pub(super) fn supervised(instances: u32) -> Supervised {
-    Supervised::new(Box::new(encoder()), labels(instances), &mut SEED.stream("classifier", 0, 0, 0), &cpu())
+    Supervised::new(
+        Box::new(encoder()),
+        (labels(instances), 0),
+        &mut SEED.stream("classifier", 0, 0, 0),
+        &cpu(),
+    )
 }
 
 #[test]

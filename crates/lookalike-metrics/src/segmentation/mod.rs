@@ -60,8 +60,8 @@ fn check_images(score: &'static str, images: &[DenseImage<'_>], classes: usize) 
     let count = found.iter().filter(|found| **found).count();
     if count < 2 {
         let reason = match count {
-            0 => "no pixel to learn from has a class",
-            _ => "all pixels to learn from are of one class",
+            0 => "no pixel to learn from has a class (255 is none)",
+            _ => "all pixels to learn from are of one class (255 is none)",
         };
         return Err(MetricError::undefined(score, reason));
     }

@@ -215,7 +215,7 @@ impl Problem<'_> {
         self.options.seed.stream("segmentation held out", 0, 0, 0).shuffle(&mut order);
         let most = order.len() - 1;
         if most == 0 {
-            let reason = "there is one image to learn from, and none to choose a rate on: give one rate";
+            let reason = "there is one image to learn from, and the learning rate is chosen on another";
             return Err(MetricError::undefined(SCORE, reason));
         }
         let amount = ((order.len() as f64 * self.options.held_out).round() as usize).clamp(1, most);

@@ -10,7 +10,7 @@ use std::io::{Cursor, Read};
 use std::path::Path;
 
 /// Limit of the width and height of an image, in pixels.
-pub(in crate::image) const MAX_SIDE: u32 = 32_768;
+const MAX_SIDE: u32 = 32_768;
 
 /// Limit of the bytes of one decoded image: 170 megapixels of 8-bit RGB.
 pub(in crate::image) const MAX_DECODED: u64 = 512 << 20;

@@ -47,6 +47,7 @@ impl Classes {
             line: line as u64,
             problem,
         };
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let (mut names, mut colors): (Vec<String>, HashMap<[u8; 3], u8>) = (Vec::new(), HashMap::new());
         for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty()) {
             if names.len() == usize::from(NONE) {
@@ -103,7 +104,7 @@ mod tests {
         let plain = parse("background\n\n  dining table \n8 ball\n").unwrap();
         assert_eq!(plain.names, ["background", "dining table", "8 ball"]);
         assert!(matches!(plain.rule, Rule::Values));
-        let colored = parse("0 0 0 background\n128 64\t128  road\n").unwrap();
+        let colored = parse("\u{feff}0 0 0 background\n128 64\t128  road\n").unwrap();
         assert_eq!(colored.names, ["background", "road"]);
         let Rule::Colors(colors) = colored.rule else { panic!("no colours") };
         assert_eq!((colors[&[0, 0, 0]], colors[&[128, 64, 128]]), (0, 1));

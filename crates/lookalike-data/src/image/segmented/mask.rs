@@ -9,7 +9,7 @@ use png::{BitDepth, ColorType, Decoder, Limits, Transformations};
 
 use super::classes::{Classes, Rule};
 use crate::error::DataError;
-use crate::image::folder::decode::{self, MAX_DECODED, MAX_SIDE};
+use crate::image::folder::decode::{self, MAX_DECODED};
 
 /// The class of pixels that have none.
 pub(super) const NONE: u8 = 255;
@@ -51,17 +51,14 @@ pub(super) fn read(
     classed().map_err(|source: Problem| DataError::Decode { path: path.to_owned(), source })
 }
 
-fn values(bytes: &[u8]) -> Result<Values, Problem> {
+/// The values of a mask; nothing is unpacked where its size does not fit.
+fn values(bytes: &[u8], fits: impl Fn([u32; 2]) -> Result<(), String>) -> Result<Values, Problem> {
     let limit = usize::try_from(MAX_DECODED).unwrap_or(usize::MAX);
     let mut decoder = Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: limit });
     decoder.set_transformations(Transformations::IDENTITY);
     let mut reader = decoder.read_info()?;
     let size = [reader.info().width, reader.info().height];
-    if size.iter().any(|side| *side > MAX_SIDE) {
-        return Err(
-            format!("the mask is {} × {} pixels; the limit is {MAX_SIDE} a side", size[0], size[1]).into()
-        );
-    }
+    fits(size)?;
     let length = reader.output_buffer_size().filter(|length| *length <= limit);
     let mut data = vec![0; length.ok_or("the mask is too large")?];
     let info = reader.next_frame(&mut data)?;

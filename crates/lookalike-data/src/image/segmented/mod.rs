@@ -136,7 +136,7 @@ fn pairs(images: &Path, masks: &Path, split: Split) -> Result<Vec<Pair>, DataErr
     while let Some((stem, image)) = found.pop_first() {
         match drawn.remove(&stem) {
             Some(mask) => pairs.push(Pair { image, mask }),
-            None => return Err(DataError::Unpaired { path: image, what: "mask", place: masks }),
+            None => return Err(DataError::Unpaired { path: image, what: "mask (a PNG file)", place: masks }),
         }
     }
     match drawn.pop_first() {
