@@ -250,6 +250,18 @@ impl ResNet {
     }
 }
 
+impl ResNet {
+    /// Whether the tensor `name` is of a block that this network has not.
+    fn lacks(&self, name: &str) -> bool {
+        let mut parts = name.split('.');
+        let stage = parts.next().and_then(|stage| stage.strip_prefix("layer")?.parse::<usize>().ok());
+        let block = parts.next().and_then(|block| block.parse::<usize>().ok());
+        let Some((stage, block)) = stage.zip(block) else { return false };
+        let own = stage.checked_sub(1).and_then(|stage| self.stages.get(stage));
+        own.is_none_or(|blocks| block >= blocks.len())
+    }
+}
+
 impl Module for ResNet {
     fn visit(&mut self, visitor: &mut Visitor<'_>) {
         visitor.module("conv1", &mut self.conv1);
@@ -275,36 +287,15 @@ impl Encoder for ResNet {
         self.dimension
     }
 
-    /// # Errors
-    /// [`LearnError::Weights`] where the file has blocks that this network has not: another architecture, of which a part would be taken.
-    fn adopt(&self, arrays: Arrays) -> Result<Arrays, LearnError> {
-        let block = |name: &str| {
-            let (stage, rest) = name.strip_prefix("layer")?.split_once('.')?;
-            Some([stage.parse::<usize>().ok()?, rest.split('.').next()?.parse().ok()?])
-        };
-        let is_own = |[stage, index]: [usize; 2]| {
-            stage
-                .checked_sub(1)
-                .and_then(|stage| self.stages.get(stage))
-                .is_some_and(|blocks| index < blocks.len())
-        };
-        match arrays.keys().find(|name| block(name).is_some_and(|block| !is_own(block))) {
-            None => Ok(arrays),
-            Some(name) => {
-                let reason = "this encoder has no such block: the file is of another architecture".to_owned();
-                Err(LearnError::Weights { name: name.clone(), reason })
-            }
-        }
-    }
-
     fn stages(&self) -> usize {
         self.stages.len()
     }
 
-    /// The file's, whose stem must be its own.
+    /// The file's, whose stem must be its own, and whose blocks it must all have.
     ///
     /// # Errors
-    /// [`LearnError::Recipe`] where the first convolution is that of the other stem.
+    /// [`LearnError::Recipe`] where the first convolution is that of the other stem; [`LearnError::Weights`] where the file is of a deeper
+    /// network, of which a part would be taken.
     fn adopt(&self, arrays: Arrays) -> Result<Arrays, LearnError> {
         let kernel = |arrays: &Arrays| arrays.get("conv1.weight")?.shape.get(2).copied();
         let other = if self.stem == Stem::Cifar { Stem::ImageNet } else { Stem::Cifar };
@@ -318,7 +309,13 @@ impl Encoder for ResNet {
             );
             return Err(refuse("encoder.weights", reason));
         }
-        Ok(arrays)
+        match arrays.keys().find(|name| self.lacks(name)) {
+            None => Ok(arrays),
+            Some(name) => {
+                let reason = "this encoder has no such block: the file is of another architecture".to_owned();
+                Err(LearnError::Weights { name: name.clone(), reason })
+            }
+        }
     }
 }
 

@@ -294,7 +294,7 @@ impl Dense {
 }
 
 /// An image as the encoder sees it.
-struct Seen {
+struct Reduced {
     /// Red, green and blue.
     planes: Vec<u8>,
     /// Height and width of these.
@@ -385,11 +385,12 @@ impl Mapper<'_> {
         let title = format!("maps of {}, {}: {}", self.set.name(), split.name(), self.subject.arm.title);
         let subject = self.subject;
         subject.watched(order.len() as u64, &title, |watch| {
-            let mut waiting: Vec<Seen> = Vec::new();
+            let (set, most) = (self.set, self.size);
+            let mut waiting: Vec<Reduced> = Vec::new();
             let mut pieces = order.chunks(READ).peekable();
             while let Some(piece) = pieces.next() {
-                let read = piece.par_iter().map(|index| self.see(split, *index as usize));
-                waiting.extend(read.collect::<Result<Vec<Seen>, LearnError>>()?);
+                let read = piece.par_iter().map(|index| see(set, split, *index as usize, most));
+                waiting.extend(read.collect::<Result<Vec<Reduced>, LearnError>>()?);
                 let masks: usize = waiting.iter().map(|image| image.truth.len()).sum();
                 let goes_on = waiting.len() < WAITING.0 && masks < WAITING.1 && pieces.peek().is_some();
                 while !goes_on && !waiting.is_empty() {
@@ -409,26 +410,16 @@ impl Mapper<'_> {
         })
     }
 
-    /// Reads an image, reduced where it is large. So is the mask of one to learn from, but not of one to score.
-    fn see(&self, split: Split, index: usize) -> Result<Seen, LearnError> {
-        let Segmented { image, mut truth } = self.set.read(split, index)?;
-        let (planes, seen) = reduced(&image, self.size);
-        let mut size = [image.height as usize, image.width as usize];
-        if split == Split::Train && seen != size {
-            (truth, size) = (nearest(&truth, size, seen), seen);
-        }
-        Ok(Seen { planes, seen, truth, size })
-    }
-
     /// The cells of images of one size.
-    fn dense(&mut self, images: Vec<Seen>) -> Result<Vec<Dense>, LearnError> {
+    fn dense(&mut self, images: Vec<Reduced>) -> Result<Vec<Dense>, LearnError> {
         let (cells, grid) = if self.network.is_some() { self.encoded(&images)? } else { colors(&images) };
-        let dense = |(cells, Seen { truth, size, .. }): (Matrix, Seen)| Dense { cells, grid, truth, size };
+        let dense =
+            |(cells, Reduced { truth, size, .. }): (Matrix, Reduced)| Dense { cells, grid, truth, size };
         Ok(cells.into_iter().zip(images).map(dense).collect())
     }
 
     /// What the encoder makes of them: one matrix of cells an image, and their grid.
-    fn encoded(&mut self, images: &[Seen]) -> Result<(Vec<Matrix>, [usize; 2]), LearnError> {
+    fn encoded(&mut self, images: &[Reduced]) -> Result<(Vec<Matrix>, [usize; 2]), LearnError> {
         let [height, width] = images[0].seen;
         let row = 3 * height * width;
         let mut values = vec![0.0; images.len() * row];
@@ -450,6 +441,17 @@ impl Mapper<'_> {
     }
 }
 
+/// Reads an image, reduced where it is large. So is the mask of one to learn from, but not of one to score.
+fn see(set: &SegmentedSet, split: Split, index: usize, most: usize) -> Result<Reduced, LearnError> {
+    let Segmented { image, mut truth } = set.read(split, index)?;
+    let (planes, seen) = reduced(&image, most);
+    let mut size = [image.height as usize, image.width as usize];
+    if split == Split::Train && seen != size {
+        (truth, size) = (nearest(&truth, size, seen), seen);
+    }
+    Ok(Reduced { planes, seen, truth, size })
+}
+
 /// The last of `maps`, of images of that width, whose cells are at most 8 pixels wide; else the first. From 1 on.
 fn chosen(maps: &[Tensor<4>], width: usize) -> usize {
     const WIDEST: usize = 8;
@@ -457,7 +459,7 @@ fn chosen(maps: &[Tensor<4>], width: usize) -> usize {
 }
 
 /// Takes of images the first and as many of its size as make a batch.
-fn of_one_size(images: &mut Vec<Seen>) -> Vec<Seen> {
+fn of_one_size(images: &mut Vec<Reduced>) -> Vec<Reduced> {
     let first = images[0].seen;
     // The kernels take images by sixteen.
     let most = (MOST_PIXELS / (3 * first[0] * first[1]) / 16 * 16).max(16);
@@ -489,11 +491,11 @@ fn cells_of(map: Tensor<4>) -> Result<(Vec<Matrix>, [usize; 2]), LearnError> {
 }
 
 /// The mean colour of each patch, and where it lies: values from −1 to 1.
-fn colors(images: &[Seen]) -> (Vec<Matrix>, [usize; 2]) {
+fn colors(images: &[Reduced]) -> (Vec<Matrix>, [usize; 2]) {
     let [height, width] = images[0].seen;
     let grid = [height.div_ceil(PATCH), width.div_ceil(PATCH)];
     let place = |at: usize, of: usize| 2.0 * (at as f32 + 0.5) / of as f32 - 1.0;
-    let of_image = |image: &Seen| {
+    let of_image = |image: &Reduced| {
         let mut values = Vec::with_capacity(5 * grid[0] * grid[1]);
         for row in 0..grid[0] {
             for column in 0..grid[1] {
@@ -508,7 +510,7 @@ fn colors(images: &[Seen]) -> (Vec<Matrix>, [usize; 2]) {
 }
 
 /// The mean levels of a patch, black being −1 and white 1.
-fn color(image: &Seen, [row, column]: [usize; 2]) -> [f32; 3] {
+fn color(image: &Reduced, [row, column]: [usize; 2]) -> [f32; 3] {
     let [height, width] = image.seen;
     let rows = row * PATCH..((row + 1) * PATCH).min(height);
     let columns = column * PATCH..((column + 1) * PATCH).min(width);

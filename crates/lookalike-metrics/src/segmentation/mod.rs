@@ -50,7 +50,7 @@ fn check_images(score: &'static str, images: &[DenseImage<'_>], classes: usize) 
         }
         for class in image.truth.iter().filter(|class| **class != IGNORED) {
             if let Some(found) = found.get_mut(*class as usize) {
-                *found = true
+                *found = true;
             } else {
                 let problem = format!("a pixel has class {class}, and there are {classes}");
                 return Err(MetricError::entry("image", at, problem));

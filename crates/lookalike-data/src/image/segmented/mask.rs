@@ -37,17 +37,14 @@ pub(super) fn read(
     (image, size): (&Path, [u32; 2]),
 ) -> Result<Vec<u8>, DataError> {
     let bytes = decode::read(path)?;
-    let classed = || {
-        let values = values(&bytes)?;
-        if values.size != size {
-            let ([width, height], [of_image, high]) = (values.size, size);
-            let image = image.display();
-            return Err(
-                format!("the mask is {width} × {height} pixels, and {image} is {of_image} × {high}").into()
-            );
-        }
-        classes_of(&values, classes)
+    let fits = |found: [u32; 2]| {
+        let ([width, height], [of_image, high], image) = (found, size, image.display());
+        let problem = format!(
+            "the mask is {width} × {height} pixels, and {image} is {of_image} × {high} as it is shown"
+        );
+        if found == size { Ok(()) } else { Err(problem) }
     };
+    let classed = || classes_of(&values(&bytes, fits)?, classes);
     classed().map_err(|source: Problem| DataError::Decode { path: path.to_owned(), source })
 }
 
