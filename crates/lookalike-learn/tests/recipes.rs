@@ -347,6 +347,7 @@ fn values(key: &Key) -> Vec<Value> {
         Range::Integer { least, .. } => (0..5).map(|more| Value::from(least + more)).collect(),
         Range::Number(_) => [0.25, 0.75, 3.0].map(Value::from).into(),
         Range::Numbers(count, _) => vec![Value::from(vec![0.25; count])],
+        Range::NumberList(_) => vec![Value::from(vec![0.25])],
         Range::OneOf(names) => names.iter().copied().map(Value::from).collect(),
         Range::Text(_) | Range::TextOrTexts(_) | Range::Free(_) => vec![Value::from("other")],
         Range::Texts(_) => vec![Value::from(vec!["other"])],
