@@ -49,9 +49,7 @@ for seed in ${SEEDS:-0 1 2}; do
     "negatives.mixing={hardest=256,between=256,with_query=64,warm_up=0.05}"
 done
 
-# A ResNet-18 sees 952 tiles of 160 pixels 30 times, in views of 96 pixels.
+# A ResNet-18 sees 952 tiles of 160 pixels 10 times, in views of 96 pixels.
 tiles tiles-160 --side 160 --each 8
-for seed in ${SEEDS:-0 1 2}; do
-  train "nuclei.resnet18.$seed" cifar10-lookalike.toml "$runs/tiles-160" "seed=$seed" data.name=folder augment.size=96 encoder.kind=resnet18 \
-    encoder.stem=imagenet sampler.kind=uniform train.epochs=30 evaluate.after_training=false
-done
+train nuclei.resnet18.0 cifar10-lookalike.toml "$runs/tiles-160" data.name=folder augment.size=96 encoder.kind=resnet18 encoder.stem=imagenet \
+  sampler.kind=uniform train.epochs=10 train.precision=bf16 evaluate.after_training=false

@@ -141,7 +141,7 @@ fn sets_that_cannot_be_are_refused_before_anything_is_embedded() {
     refused("evaluate.segmentation=[\"nucle\"]", "`nucle` is neither a known set");
     refused("evaluate.segmentation=\"nuclei\"", "a list of names of sets");
     fs::remove_file(place.path("scenes/masks/val/004.png")).unwrap();
-    refused(SCENES, "004.bmp has no mask of the same name");
+    refused(SCENES, "004.bmp has no mask (a PNG file) of the same name");
     fs::remove_dir_all(place.path("scenes/images/train")).unwrap();
     refused(SCENES, "a folder `train` was looked for");
 }
