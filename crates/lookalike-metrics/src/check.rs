@@ -79,3 +79,34 @@ pub(crate) fn share_equal(predicted: &[u32], labels: &[u32]) -> f64 {
     let equal = predicted.iter().zip(labels).filter(|(predicted, label)| predicted == label).count();
     equal as f64 / labels.len() as f64
 }
+
+/// Checks how a probe is to be trained.
+pub(crate) fn training(
+    rates: &[f32],
+    epochs: usize,
+    batch_size: usize,
+    held_out: f64,
+) -> Result<(), MetricError> {
+    if rates.is_empty() {
+        return Err(MetricError::option("the list of learning rates", &"empty", "at least one rate"));
+    }
+    if let Some(rate) = rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0)) {
+        return Err(MetricError::option("a learning rate", &rate, "a number above 0"));
+    }
+    for (option, value) in [("the number of epochs", epochs), ("the batch size", batch_size)] {
+        if value == 0 {
+            return Err(MetricError::option(option, &value, "at least 1"));
+        }
+    }
+    if !(held_out > 0.0 && held_out < 1.0) {
+        return Err(MetricError::option("the held-out share", &held_out, "between 0 and 1"));
+    }
+    Ok(())
+}
+
+/// Whether `rate` is the least or the greatest of several.
+pub(crate) fn at_edge(rate: f32, rates: &[f32]) -> bool {
+    let least = rates.iter().copied().fold(f32::INFINITY, f32::min);
+    let greatest = rates.iter().copied().fold(0.0, f32::max);
+    least < greatest && (rate == least || rate == greatest)
+}

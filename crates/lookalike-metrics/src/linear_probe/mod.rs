@@ -62,20 +62,7 @@ impl ProbeOptions {
     }
 
     fn check(&self) -> Result<(), MetricError> {
-        if self.rates.is_empty() {
-            return Err(MetricError::option("the list of learning rates", &"empty", "at least one rate"));
-        }
-        if let Some(rate) = self.rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0)) {
-            return Err(MetricError::option("a learning rate", &rate, "a number above 0"));
-        }
-        for (option, value) in [("the number of epochs", self.epochs), ("the batch size", self.batch_size)] {
-            if value == 0 {
-                return Err(MetricError::option(option, &value, "at least 1"));
-            }
-        }
-        if !(self.held_out > 0.0 && self.held_out < 1.0) {
-            return Err(MetricError::option("the held-out share", &self.held_out, "between 0 and 1"));
-        }
+        check::training(&self.rates, self.epochs, self.batch_size, self.held_out)?;
         if let Some(labels) = self.labels_per_class.filter(|labels| *labels < 2) {
             return Err(MetricError::option(
                 "labels a class",
@@ -167,7 +154,7 @@ pub fn linear_probe(
         accuracy: classified.accuracy,
         classified,
         rate: best.rate,
-        rate_at_edge: at_edge(best.rate, &options.rates),
+        rate_at_edge: check::at_edge(best.rate, &options.rates),
         rates,
         labelled_rows: labelled.len(),
         epochs: options.epochs,
@@ -228,12 +215,6 @@ fn choose(rates: &[RateScore]) -> Result<RateScore, MetricError> {
     best.ok_or_else(|| {
         MetricError::undefined(SCORE, "training diverged at every learning rate; offer lower ones")
     })
-}
-
-fn at_edge(rate: f32, rates: &[f32]) -> bool {
-    let least = rates.iter().copied().fold(f32::INFINITY, f32::min);
-    let greatest = rates.iter().copied().fold(0.0, f32::max);
-    least < greatest && (rate == least || rate == greatest)
 }
 
 #[cfg(test)]

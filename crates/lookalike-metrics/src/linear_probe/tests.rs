@@ -80,9 +80,11 @@ fn among_equally_accurate_rates_the_least_loss_is_chosen_and_edges_are_told() {
     assert_eq!(choose(&rates).unwrap().rate, 0.2);
     assert!(matches!(choose(&rates[2..3]), Err(MetricError::Undefined { .. })));
     assert!(
-        at_edge(0.1, &[0.3, 0.1, 0.2]) && at_edge(0.3, &[0.3, 0.1, 0.2]) && !at_edge(0.2, &[0.3, 0.1, 0.2])
+        check::at_edge(0.1, &[0.3, 0.1, 0.2])
+            && check::at_edge(0.3, &[0.3, 0.1, 0.2])
+            && !check::at_edge(0.2, &[0.3, 0.1, 0.2])
     );
-    assert!(!at_edge(0.1, &[0.1]));
+    assert!(!check::at_edge(0.1, &[0.1]));
 }
 
 #[test]

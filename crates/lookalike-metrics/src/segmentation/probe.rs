@@ -50,24 +50,6 @@ impl SegmentationOptions {
         let fits = if self.rates.len() == 1 { 1 } else { self.rates.len() + 1 };
         (self.epochs * fits) as u64
     }
-
-    fn check(&self) -> Result<(), MetricError> {
-        if self.rates.is_empty() {
-            return Err(MetricError::option("the list of learning rates", &"empty", "at least one rate"));
-        }
-        if let Some(rate) = self.rates.iter().find(|rate| !(rate.is_finite() && **rate > 0.0)) {
-            return Err(MetricError::option("a learning rate", &rate, "a number above 0"));
-        }
-        for (option, value) in [("the number of epochs", self.epochs), ("the batch size", self.batch_size)] {
-            if value == 0 {
-                return Err(MetricError::option(option, &value, "at least 1"));
-            }
-        }
-        if !(self.held_out > 0.0 && self.held_out < 1.0) {
-            return Err(MetricError::option("the held-out share", &self.held_out, "between 0 and 1"));
-        }
-        Ok(())
-    }
 }
 
 /// A trained probe.
@@ -99,7 +81,8 @@ impl SegmentationProbe {
         options: &SegmentationOptions,
         watch: Watch<'_>,
     ) -> Result<Self, MetricError> {
-        options.check()?;
+        let SegmentationOptions { rates, epochs, batch_size, held_out, .. } = options;
+        check::training(rates, *epochs, *batch_size, *held_out)?;
         check_images(SCORE, images, classes)?;
         let cells: Vec<Rows<'_>> = images.iter().map(|image| image.cells).collect();
         let problem = Problem { images, classes, standardizer: Standardizer::of(&cells), options, watch };
@@ -113,7 +96,7 @@ impl SegmentationProbe {
             return Err(diverged());
         }
         let (weights, bias) = problem.folded(&fitted);
-        Ok(Self { rate, rate_at_edge: at_edge(rate, &options.rates), weights, bias })
+        Ok(Self { rate, rate_at_edge: check::at_edge(rate, &options.rates), weights, bias })
     }
 
     /// The class of each pixel of an image.
@@ -138,12 +121,6 @@ impl SegmentationProbe {
 
 fn diverged() -> MetricError {
     MetricError::undefined(SCORE, "training diverged at every learning rate; offer lower ones")
-}
-
-fn at_edge(rate: f32, rates: &[f32]) -> bool {
-    let least = rates.iter().copied().fold(f32::INFINITY, f32::min);
-    let greatest = rates.iter().copied().fold(0.0, f32::max);
-    least < greatest && (rate == least || rate == greatest)
 }
 
 /// What is said of each cell, `[classes, cells]`.
