@@ -273,13 +273,13 @@ mod tests {
     #[test]
     fn a_share_keeps_so_many_of_each_class_always_the_same() {
         let labels: Vec<u8> = (0..200).map(|index| u8::from(index >= 150)).collect();
-        let kept = of_share(&set(&labels), 0.07, "data.share").unwrap();
+        let kept = of_share(&set(&labels), 0.08, "data.share").unwrap();
         let count = |class| (0..kept.len() as u32).filter(|index| kept.label(*index) == Some(class)).count();
-        assert_eq!([0, 1].map(count), [11, 4]);
+        assert_eq!([0, 1].map(count), [12, 4]);
         let few = of_share(&set(&[0, 0, 0, 1]), 0.01, "data.share").unwrap();
         assert_eq!((few.len(), few.label(0), few.label(1)), (2, Some(0), Some(1)));
-        assert_eq!(kept.members, of_share(&set(&labels), 0.07, "data.share").unwrap().members);
-        assert_eq!(kept.name(), "set, 7 % of each class");
+        assert_eq!(kept.members, of_share(&set(&labels), 0.08, "data.share").unwrap().members);
+        assert_eq!(kept.name(), "set, 8 % of each class");
         let error = of_share(&set(&labels), 1.5, "data.share").err().unwrap().to_string();
         assert!(error.contains("data.share"), "{error}");
     }

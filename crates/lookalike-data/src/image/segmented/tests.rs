@@ -30,11 +30,11 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn read(folder: &Path) -> Result<Vec<u8>, String> {
-    let set = SegmentedSet::open("set", folder).map_err(|error| error.to_string())?;
-    let read = set.read(Split::Train, 0).map_err(|error| match error {
+    let told = |error| match error {
         DataError::Decode { path, source } => format!("{}: {source}", path.display()),
         error => error.to_string(),
-    })?;
+    };
+    let read = SegmentedSet::open("set", folder).and_then(|set| set.read(Split::Train, 0)).map_err(told)?;
     assert_eq!((read.image.width, read.image.height, read.image.pixels[0]), (4, 2, 9));
     Ok(read.truth)
 }
