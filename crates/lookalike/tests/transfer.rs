@@ -66,15 +66,8 @@ fn maps_are_scored_beside_what_needs_no_encoder() {
     scenes(&place, 10);
     let trained = train(&place, "run", &["data.test_share=0.25"]);
     assert_eq!(trained.status, Some(0), "{}", trained.error);
-    let out = place.succeed(&[
-        "evaluate",
-        "run",
-        "--no-probe",
-        "--set",
-        SCENES,
-        "--set",
-        "evaluate.segmentation_epochs=30",
-    ]);
+    let maps = ["evaluate", "run", "--no-probe", "--set", SCENES, "--set", "evaluate.segmentation_epochs=30"];
+    let out = place.succeed(&maps);
     let found = evaluation(&place, "run");
     let score = |name: &str| found[name].as_f64().unwrap_or_else(|| panic!("{name}: {found}"));
     for arm in ["", "_untrained", "_pixels"] {
@@ -114,15 +107,7 @@ fn maps_are_scored_beside_what_needs_no_encoder() {
     place.succeed(&small);
     assert!(evaluation(&place, "run")["segmentation_scenes_pixel_accuracy"].as_f64().unwrap() > 0.8);
     let same = found.clone();
-    place.succeed(&[
-        "evaluate",
-        "run",
-        "--no-probe",
-        "--set",
-        SCENES,
-        "--set",
-        "evaluate.segmentation_epochs=30",
-    ]);
+    place.succeed(&maps);
     assert_eq!(evaluation(&place, "run"), same, "an evaluation depends on nothing but the run and the data");
     let stage = ["evaluate", "run", "--no-probe", "--set", SCENES, "--set", "evaluate.segmentation_stage=4"];
     let out = place.succeed(&stage);

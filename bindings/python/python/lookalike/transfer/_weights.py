@@ -92,6 +92,7 @@ def load(body: nn.Module, weights: Weights) -> None:
 def _safetensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
+            # What is open is no dictionary: it has keys(), and cannot be walked itself.
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except FileNotFoundError:
         raise TransferError(f"{path} is not there") from None
