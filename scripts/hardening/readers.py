@@ -199,9 +199,10 @@ def of_runs(command, root):
     begun, ended, sentence = root / "begun-images", root / "ended-images", root / "sentence"
     checkpoints = contents(begun, "checkpoints/*")
     newest = {max(checkpoints): without_checksum(checkpoints[max(checkpoints)])}
-    alone = root / "begun-without-checkpoints"
-    shutil.copytree(begun, alone)
-    shutil.rmtree(alone / "checkpoints")
+    alone, model_alone = root / "begun-without-checkpoints", root / "ended-without-checkpoints"
+    for run, copy in [(begun, alone), (ended, model_alone)]:
+        shutil.copytree(run, copy)
+        shutil.rmtree(copy / "checkpoints")
     resume = ["train", "--resume", "{}", "--set", "train.max_steps=13"]
     model = without_checksum((ended / "model.safetensors").read_bytes())
     weights = ["train", "--check", "images.toml", "--set", "encoder.weights={}/w.safetensors"]
@@ -222,7 +223,8 @@ def of_runs(command, root):
             "model of a run",
             [{"model.safetensors": model}],
             ["embed", "{}", "--out", "{}/e.npy"],
-            base=ended,
+            # Where there is a checkpoint, it stands in for a model that is damaged.
+            base=model_alone,
             place=root,
         ),
         Reader("weights to start from", [{"w.safetensors": model}], weights, place=root),

@@ -21,6 +21,7 @@ mod normalize;
 mod output;
 pub mod product;
 mod sizes;
+pub mod softmax;
 pub mod sparse;
 mod stop;
 pub mod svm;

@@ -12,6 +12,7 @@
 
 mod softmax;
 mod split;
+mod standardized;
 
 use lookalike_base::{Matrix, Rows, Seed, Watch};
 use rayon::prelude::*;

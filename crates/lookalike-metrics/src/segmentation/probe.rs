@@ -10,6 +10,7 @@
 use lookalike_base::{Rows, Seed, Watch};
 use lookalike_kernels::map::Precision;
 use lookalike_kernels::product::{Operand, multiply};
+use lookalike_kernels::softmax::softmax_of_columns;
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -308,34 +309,9 @@ impl Problem<'_> {
 
 /// Makes of the logits of pixels, `[classes, pixels]`, the gradient of their cross-entropy times `share`; 0 of pixels that do not count.
 fn softmax_less_truth(logits: &mut [f32], truth: &[u8], share: f32) {
-    /// Pixels at a time, whose sums stay in the first cache.
-    const PIECE: usize = 256;
-    let pixels = truth.len();
-    for (piece, truth) in truth.chunks(PIECE).enumerate() {
-        let first = piece * PIECE;
-        let mut largest = [f32::NEG_INFINITY; PIECE];
-        let mut sums = [0.0; PIECE];
-        for plane in logits.chunks_exact(pixels) {
-            for (largest, value) in largest.iter_mut().zip(&plane[first..][..truth.len()]) {
-                *largest = largest.max(*value);
-            }
-        }
-        for plane in logits.chunks_exact_mut(pixels) {
-            let plane = &mut plane[first..][..truth.len()];
-            for ((value, largest), sum) in plane.iter_mut().zip(&largest).zip(&mut sums) {
-                *value = (*value - largest).exp();
-                *sum += *value;
-            }
-        }
-        for (sum, class) in sums.iter_mut().zip(truth) {
-            *sum = if *class == IGNORED { 0.0 } else { share / *sum };
-        }
-        for plane in logits.chunks_exact_mut(pixels) {
-            let plane = &mut plane[first..][..truth.len()];
-            plane.iter_mut().zip(&sums).for_each(|(value, factor)| *value *= factor);
-        }
-        for (pixel, class) in truth.iter().enumerate().filter(|(_, class)| **class != IGNORED) {
-            logits[usize::from(*class) * pixels + first + pixel] -= share;
-        }
+    let factors: Vec<f32> = truth.iter().map(|class| if *class == IGNORED { 0.0 } else { share }).collect();
+    softmax_of_columns(logits, &factors);
+    for (pixel, class) in truth.iter().enumerate().filter(|(_, class)| **class != IGNORED) {
+        logits[usize::from(*class) * truth.len() + pixel] -= share;
     }
 }
