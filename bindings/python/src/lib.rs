@@ -9,6 +9,7 @@ mod arrays;
 mod graph;
 mod metrics;
 mod mining;
+mod pages;
 mod plans;
 mod sampler;
 mod source;
@@ -30,6 +31,8 @@ mod _lookalike {
     };
     #[pymodule_export]
     use crate::mining::mine;
+    #[pymodule_export]
+    use crate::pages::{inspect, layout, report};
     #[pymodule_export]
     use crate::plans::{compare_plans, near_duplicates, plan_embeddings};
     #[pymodule_export]

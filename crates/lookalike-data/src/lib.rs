@@ -20,6 +20,7 @@ pub mod image;
 pub mod loader;
 #[cfg(feature = "images")]
 pub mod published;
+pub mod shown;
 #[cfg(feature = "text")]
 pub mod text;
 pub mod views;
@@ -36,4 +37,5 @@ pub use image::views::{ImageBatch, ImageViews, PlainImages};
 pub use loader::{BatchRequest, BatchSource, Loader, LoaderOptions};
 #[cfg(feature = "images")]
 pub use published::{PublishedFile, published_files};
+pub use shown::Shown;
 pub use views::ViewBatch;

@@ -10,12 +10,15 @@ mod evaluate;
 mod export;
 mod failure;
 mod folder;
+mod inspect;
 mod mine;
 mod output;
 mod progress;
 mod recipe;
+mod report;
 mod results;
 mod run;
+mod runs;
 mod sample;
 mod seeds;
 mod signals;
@@ -55,6 +58,14 @@ enum Command {
     ComparePlans(compare_plans::Arguments),
     /// Mine hard negatives: documents near a query that do not answer it.
     Mine(mine::Arguments),
+    /// Show what runs were contrasted with, how hard that was, and what came of it: a page to look at.
+    Report(report::Arguments),
+    /// Look for duplicates, look-alikes of different classes, label errors and outliers: a page, a table, and groups.
+    Inspect(inspect::Arguments),
+    /// List runs.
+    Runs(runs::ListArguments),
+    /// Compare the scores of runs: paired differences over seeds, with 95 % intervals.
+    Compare(runs::CompareArguments),
     /// List, check and download data sets.
     Data(data::Arguments),
     /// Tell what a recipe can say.
@@ -99,6 +110,10 @@ pub fn run_until(
         Command::Sample(arguments) => sample::run(&arguments, cancellation),
         Command::ComparePlans(arguments) => compare_plans::run(&arguments, cancellation),
         Command::Mine(arguments) => mine::run(&arguments, cancellation),
+        Command::Report(arguments) => report::run(&arguments, registry, cancellation),
+        Command::Inspect(arguments) => inspect::run(&arguments, registry, cancellation),
+        Command::Runs(arguments) => runs::list(&arguments),
+        Command::Compare(arguments) => runs::compare(&arguments, registry),
         Command::Data(arguments) => data::run(&arguments, cancellation),
         Command::Recipe(arguments) => recipe::run(&arguments, registry),
         Command::Bench(arguments) => bench::run(arguments, cancellation),

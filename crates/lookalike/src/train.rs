@@ -12,12 +12,14 @@ use lookalike_learn::train::result::{MODEL, model_is_damaged, model_step};
 use lookalike_learn::train::trainer::RECIPE;
 use lookalike_learn::train::{Outcome, Trainer};
 use lookalike_learn::{LearnError, Registry};
+use lookalike_report::{ReportOptions, Run};
 
 use crate::beside::OtherRun;
 use crate::failure::Failure;
 use crate::folder::RunFolder;
 use crate::output::{say, tell, write_json};
 use crate::progress::Terminal;
+use crate::report;
 use crate::run::{RunOptions, open, warn};
 use crate::seeds::{Seeds, summarize};
 use crate::table::Table;
@@ -42,8 +44,20 @@ pub(crate) struct Arguments {
     /// A finished run on the same data, whose scores are shown beside those of this one: the same recipe with uniform batches, say
     #[arg(long, value_name = "RUN", conflicts_with_all = ["check", "seeds"])]
     beside: Option<PathBuf>,
+    /// Write no page about the run when it ends; `lookalike report` writes one at any time
+    #[arg(long, conflicts_with = "check")]
+    no_report: bool,
     #[command(flatten)]
     options: RunOptions,
+}
+
+/// What follows training.
+#[derive(Clone, Copy)]
+struct Ending<'a> {
+    /// The run whose scores are shown beside.
+    other: Option<&'a OtherRun>,
+    /// Whether a page is written.
+    report: bool,
 }
 
 /// The scores of a finished run on its own data.
@@ -57,7 +71,8 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
-    let Arguments { recipe, resume, out, check: only_check, seeds, beside, options } = arguments;
+    let Arguments { recipe, resume, out, check: only_check, seeds, beside, no_report, options } = arguments;
+    let report = !no_report;
     let other =
         |recipe: &ValidRecipe| beside.as_ref().map(|run| OtherRun::open(run, recipe, registry)).transpose();
     if let Some(run) = resume {
@@ -71,7 +86,7 @@ pub(crate) fn run(
             ));
         }
         let experiment = open(Some(&run), recipe, registry, cancellation)?;
-        return train(&experiment, &folder, other.as_ref(), cancellation);
+        return train(&experiment, &folder, Ending { other: other.as_ref(), report }, cancellation);
     }
     let recipe = recipe.ok_or_else(|| Failure::usage("give a recipe, or --resume RUN"))?;
     if only_check {
@@ -85,11 +100,11 @@ pub(crate) fn run(
         None => {
             let folder = new_folder()?;
             let experiment = open(Some(folder.path()), valid, registry, cancellation)?;
-            train(&experiment, &folder, other.as_ref(), cancellation)
+            train(&experiment, &folder, Ending { other: other.as_ref(), report }, cancellation)
         }
         Some(seeds) => {
             let folder = out.clone().map_or_else(|| Ok(new_folder()?.keep()), Ok::<_, Failure>)?;
-            train_each(&recipe, &folder, seeds, &options, registry, cancellation)
+            train_each(&recipe, &folder, (seeds, report), &options, registry, cancellation)
         }
     }
 }
@@ -122,7 +137,7 @@ fn finished_without_checkpoints(
 fn train_each(
     recipe: &Path,
     folder: &Path,
-    seeds: Seeds,
+    (seeds, report): (Seeds, bool),
     options: &RunOptions,
     registry: &Registry,
     cancellation: &Cancellation,
@@ -156,7 +171,7 @@ fn train_each(
         let own = if is_there { RunFolder::resume(&run)? } else { RunFolder::begin(&run)? };
         let is_scored = is_there && run.join(EVALUATION).exists() && !Checkpoints::of_run(&run).any()?;
         if !is_scored || model_step(&run)?.is_none() {
-            train(&experiment, &own, None, cancellation)?;
+            train(&experiment, &own, Ending { other: None, report }, cancellation)?;
         }
         runs.push(run);
     }
@@ -260,7 +275,7 @@ fn results_stand(experiment: &Experiment, run: &Path, step: u64) -> bool {
 fn train(
     experiment: &Experiment,
     folder: &RunFolder,
-    other: Option<&OtherRun>,
+    Ending { other, report }: Ending<'_>,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
     let run = folder.path();
@@ -270,7 +285,7 @@ fn train(
     let (mut trainer, warnings) = experiment.trainer(run)?;
     warn(&warnings);
     let begins = trainer.step() == 0;
-    let report = if begins { experiment.weights_report()? } else { None };
+    let weights = if begins { experiment.weights_report()? } else { None };
     tell(format_args!(
         "{}: {} instances, {} steps of {}, run in {}",
         experiment.data().name(),
@@ -292,11 +307,11 @@ fn train(
             trainer.last_step()
         ));
     }
-    if let Some(report) = report {
-        tell(report);
+    if let Some(weights) = weights {
+        tell(weights);
     }
     embed_first(&mut trainer, experiment, cancellation)?;
-    let progress = Terminal.start(trainer.last_step(), "training");
+    let progress = Terminal.start(trainer.last_step(), "step");
     let outcome = trainer.run(Watch { progress: &*progress, cancellation });
     progress.finish();
     let go_on = format!("go on with `lookalike train --resume {}`", run.display());
@@ -311,6 +326,7 @@ fn train(
     let (network, step) = (trainer.method.kept(), trainer.step());
     experiment.save_model(run, &*network, step)?;
     if !experiment.evaluates_after_training() {
+        page(experiment, run, report, cancellation)?;
         return say_next(experiment, run);
     }
     let best = experiment.best(run)?;
@@ -328,7 +344,39 @@ fn train(
     trainer.events().record_anew("evaluation", step, serde_json::to_value(&evaluation)?)?;
     write_json(&run.join(EVALUATION), &evaluation)?;
     say(other.map_or_else(|| Table::of(&evaluation), |other| other.table(&evaluation)))?;
+    page(experiment, run, report, cancellation)?;
     say_next(experiment, run)
+}
+
+/// Writes the page of a run that has ended, without a map. The run is whole without it: what goes wrong is a warning.
+fn page(
+    experiment: &Experiment,
+    run: &Path,
+    wanted: bool,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
+    if !wanted {
+        return Ok(());
+    }
+    let options = ReportOptions { map: false, ..ReportOptions::default() };
+    let written = || {
+        let result = experiment.result(run)?;
+        report::of_run(
+            experiment,
+            result,
+            &[Run::open(run)?],
+            &run.join(report::PAGE),
+            &options,
+            cancellation,
+        )
+    };
+    match written() {
+        Err(Failure::Error { error, .. }) => {
+            warn(&[format!("there is no page about the run: {error}")]);
+            Ok(())
+        }
+        written => written,
+    }
 }
 
 fn say_next(experiment: &Experiment, run: &Path) -> Result<(), Failure> {

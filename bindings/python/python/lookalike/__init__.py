@@ -2,7 +2,7 @@
 
 `LookalikeBatchSampler` chooses who shares a batch, for PyTorch's ``DataLoader`` or any other loop. Beside it stand graphs, walks
 and plans (`proximity_graph`, `knn_graph`, `top_k`, `random_walks`, `plan`, `plan_report`, `compare_plans`, `near_duplicates`), hard negatives (`mine`), clusters (`kmeans`), and
-scores in `lookalike.metrics`.
+scores in `lookalike.metrics`. `report` and `inspect` write pages to look at, of anybody's batches and of what is wrong with a data set; `layout` makes a map.
 
 Embeddings are matrices with one instance a row, of any floating-point type. They may be
 
@@ -35,13 +35,16 @@ from lookalike._kmeans import Kmeans, kmeans
 from lookalike._lookalike import __version__
 from lookalike._mining import Mined, mine
 from lookalike._options import near_duplicates
+from lookalike._pages import Finding, Inspection, inspect, layout, report
 from lookalike._reports import Calibration, GraphStatistics, PlanComparison, PlanComparisons, PlanReport, SamplerReport
 from lookalike._sampler import LookalikeBatchSampler, check_agreement
 
 __all__ = [
     "Calibration",
+    "Finding",
     "Graph",
     "GraphStatistics",
+    "Inspection",
     "Kmeans",
     "LookalikeBatchSampler",
     "Mined",
@@ -53,8 +56,10 @@ __all__ = [
     "__version__",
     "check_agreement",
     "compare_plans",
+    "inspect",
     "kmeans",
     "knn_graph",
+    "layout",
     "metrics",
     "mine",
     "near_duplicates",
@@ -62,5 +67,6 @@ __all__ = [
     "plan_report",
     "proximity_graph",
     "random_walks",
+    "report",
     "top_k",
 ]

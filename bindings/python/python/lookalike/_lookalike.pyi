@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 _Floats: TypeAlias = npt.NDArray[np.float32]
 _Integers: TypeAlias = npt.NDArray[np.int64]
+_Bytes: TypeAlias = npt.NDArray[np.uint8]
 #: Float32, the bytes of other numbers with what they are, or files.
 _Matrix: TypeAlias = _Floats | tuple[npt.NDArray[np.uint8], str] | FileRows
 #: Of pairs two.
@@ -23,9 +24,11 @@ __all__ = [
     "effective_rank",
     "false_negative_rate",
     "hardness",
+    "inspect",
     "kmeans",
     "knn_classify",
     "knn_graph",
+    "layout",
     "linear_probe",
     "mine",
     "near_duplicates",
@@ -37,6 +40,7 @@ __all__ = [
     "random_walks",
     "rank_me",
     "read_rows",
+    "report",
     "segmentation_scores",
     "spectrum",
     "top_k",
@@ -154,6 +158,32 @@ def plan_report(
     origins: _Integers | None,
     seed: int,
 ) -> str: ...
+def report(
+    members: _Integers,
+    sizes: _Integers,
+    embeddings: _Floats,
+    labels: _Integers | None,
+    classes: list[str],
+    images: _Bytes | None,
+    texts: list[str] | None,
+    names: list[str] | None,
+    title: str,
+    map: bool,
+) -> str: ...
+def inspect(
+    embeddings: _Floats,
+    labels: _Integers | None,
+    classes: list[str],
+    splits: _Integers | None,
+    split_names: list[str],
+    images: _Bytes | None,
+    texts: list[str] | None,
+    names: list[str] | None,
+    title: str,
+    neighbors: int,
+    duplicate_factor: float,
+) -> tuple[str, bytes, _Integers, list[tuple[int, str, float, int, int]]]: ...
+def layout(embeddings: _Floats, neighbors: int, seed: int) -> _Floats: ...
 def knn_classify(
     train: _Floats, train_labels: _Integers, test: _Floats, k: int, temperature: float
 ) -> tuple[list[int], int]: ...

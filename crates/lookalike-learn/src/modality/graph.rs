@@ -10,7 +10,7 @@ use lookalike_data::graph::{
     GraphAugmentKind, GraphAugmentOptions, GraphAugmentation, GraphBatch, GraphSet, GraphViews, PlainGraphs,
     Variant,
 };
-use lookalike_data::{DataError, Split};
+use lookalike_data::{DataError, Shown, Split};
 use toml::Value as Toml;
 
 use super::diffused::{self, Kept};
@@ -223,6 +223,19 @@ impl Modality for Graphs {
     /// Its number in the files, from 1 on.
     fn instance_name(&self, _: Split, instance: u32) -> Option<String> {
         ((instance as usize) < self.set.len()).then(|| format!("graph {}", u64::from(instance) + 1))
+    }
+
+    fn shown(&self, _: Split, instance: u32) -> Result<Option<Shown>, LearnError> {
+        if instance as usize >= self.set.len() {
+            return Ok(None);
+        }
+        let graph = self.set.graph(instance as usize);
+        let ties = |node: usize| graph.neighbors(node).map(move |other| [node as u32, other]);
+        let edges = (0..graph.nodes()).flat_map(ties).filter(|[from, to]| from < to).collect();
+        // Of several columns of labels the first.
+        let label = |node| self.set.node_labels().map(|labels| labels.of(graph.first() + node)[0]);
+        let labels = (0..graph.nodes()).map_while(label).collect();
+        Ok(Some(Shown::Graph { nodes: graph.nodes() as u32, edges, labels }))
     }
 
     fn batches(&self, columns: &[&str], _: Split, seed: Seed) -> Result<Source, LearnError> {

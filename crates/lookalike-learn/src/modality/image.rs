@@ -13,7 +13,7 @@ use lookalike_data::image::registry::Keep;
 use lookalike_data::image::segmented::SegmentedSet;
 use lookalike_data::image::subset;
 use lookalike_data::loader::{BatchRequest, BatchSource, LoaderOptions};
-use lookalike_data::{BothParts, DataOptions, ImageDataset, ImageViews, PlainImages, Split};
+use lookalike_data::{BothParts, DataOptions, Image, ImageDataset, ImageViews, PlainImages, Shown, Split};
 use lookalike_metrics::KnnOptions;
 use lookalike_sampling::{DataSets, SetOrder, UNLABELLED};
 
@@ -494,6 +494,15 @@ impl Modality for Images {
 
     fn instance_name(&self, split: Split, instance: u32) -> Option<String> {
         self.dataset(split).instance_name(instance)
+    }
+
+    fn shown(&self, split: Split, instance: u32) -> Result<Option<Shown>, LearnError> {
+        let images = self.dataset(split);
+        if instance as usize >= images.len() || images.left_out().binary_search(&instance).is_ok() {
+            return Ok(None);
+        }
+        let Image { width, height, pixels } = images.image(instance)?;
+        Ok(Some(Shown::Image { width, height, pixels: pixels.into_owned() }))
     }
 
     fn batches(&self, columns: &[&str], split: Split, seed: Seed) -> Result<Source, LearnError> {

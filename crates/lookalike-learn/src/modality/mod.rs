@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
 use lookalike_base::{Matrix, Progress, Seed, Watch};
-use lookalike_data::Split;
 use lookalike_data::image::segmented::SegmentedSet;
 use lookalike_data::loader::LoaderOptions;
+use lookalike_data::{Shown, Split};
 use lookalike_sampling::{DataSets, UNLABELLED};
 use toml::Value as Toml;
 
@@ -404,6 +404,14 @@ pub trait Modality: Send + Sync {
     /// What an instance of a part is called, as its file; `None` where it has no name, or there is no such instance.
     fn instance_name(&self, _split: Split, _instance: u32) -> Option<String> {
         None
+    }
+
+    /// What an instance of a part looks like to a person; `None` where it cannot be shown, or there is no such instance.
+    ///
+    /// # Errors
+    /// [`LearnError::Data`] where it cannot be read.
+    fn shown(&self, _split: Split, _instance: u32) -> Result<Option<Shown>, LearnError> {
+        Ok(None)
     }
 
     /// Whether the part to test is that to learn from, for want of another.

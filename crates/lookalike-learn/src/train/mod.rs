@@ -17,6 +17,7 @@ mod place;
 pub mod result;
 pub mod schedule;
 pub mod tensorboard;
+mod told;
 pub mod trainer;
 mod window;
 

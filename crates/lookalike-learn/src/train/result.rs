@@ -175,7 +175,7 @@ pub fn keeps(path: &Path) -> bool {
 }
 
 /// The files that a run keeps, beside its checkpoints.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     lock::FILE,
     RECIPE,
     EVENTS,
@@ -183,6 +183,7 @@ const OWN: [&str; 10] = [
     MODEL,
     BEST,
     "evaluation.json",
+    "report.html",
     modality::image::FILES,
     modality::diffused::FILE,
     TOKENIZER,

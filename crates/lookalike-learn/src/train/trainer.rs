@@ -24,6 +24,7 @@ use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate, 
 use super::oracle::{Oracle, OracleSetup};
 use super::place::{Place, plan_arrays};
 use super::schedule::Schedule;
+use super::told::Told;
 use super::window::Window;
 use crate::engine::{Device, Gradients, Precision, Tensor, to_host};
 use crate::error::{CURES, LearnError};
@@ -126,6 +127,8 @@ pub struct Trainer {
     scalars: Scalars,
     watch: CollapseDetector,
     judged: Judged,
+    /// What a line about the run tells beside its loss.
+    told: Told,
     /// The tensors of the best step that was judged; none where there is none.
     best: Arrays,
     oracle: Option<Oracle>,
@@ -260,6 +263,7 @@ impl Trainer {
             scalars: Scalars::new(),
             watch,
             judged,
+            told: Told::default(),
             best,
             oracle,
         };
@@ -342,6 +346,9 @@ impl Trainer {
         }
         self.embed_first(Watch { cancellation: watch.cancellation, ..Watch::default() })?;
         watch.progress.set_position(self.step);
+        let machine = machine(self.options.precision, self.options.sampler.scoring);
+        let program = concat!("lookalike ", env!("CARGO_PKG_VERSION"));
+        self.events.record("machine", self.step, json!({ "computes": machine, "program": program }))?;
         self.window = Window::new();
         // What an interruption left to do.
         if self.judge(watch)? {
@@ -581,9 +588,8 @@ impl Trainer {
         let progress = watch.progress;
         let mean_loss = self.window.mean_loss();
         progress.advance(1);
-        let waited = 100.0 * self.window.waited_share();
-        let epoch = self.sampler.epoch();
-        progress.message(&format!("epoch {epoch}  loss {mean_loss:.4}  waited {waited:.0} %"));
+        let (epoch, waited) = (self.sampler.epoch(), self.window.waited_share());
+        progress.message(&self.told.line(epoch, mean_loss, waited));
         if self.step.is_multiple_of(self.options.log_every) || self.step == self.last_step() {
             self.record_window()?;
             self.record_scalars(progress)?;
@@ -645,6 +651,7 @@ impl Trainer {
                 self.step
             )));
         }
+        self.told.score = Some(score);
         let best = self.judged.take(score, self.step);
         if best.step == self.step && self.options.keep_best {
             self.best = arrays_of(&mut kept);
@@ -690,6 +697,10 @@ impl Trainer {
             self.events.record("warning", self.step, json!({ "message": warning.to_string() }))?;
         }
         let report = self.sampler.report();
+        let tallies = report.current.hardness.iter();
+        let (sum, batches) =
+            tallies.fold((0.0, 0), |(sum, batches), tally| (sum + tally.sum, batches + tally.batches));
+        self.told.hardness = (HardnessTally { sum, batches }).mean();
         let fields = json!({
             "epoch": epoch,
             "batches": segment.batches.len(),

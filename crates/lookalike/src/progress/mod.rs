@@ -127,7 +127,8 @@ fn print(text: &str) {
 
 fn style() -> ProgressStyle {
     let colored = env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let bar = if colored { "{bar:30.cyan/blue}" } else { "{bar:30}" };
+    // Eighty columns hold a short bar, and what the work says of itself.
+    let bar = if colored { "{bar:6.cyan/blue}" } else { "{bar:6}" };
     let template = format!("{{prefix}} {bar} {{human_pos}}/{{human_len}} {{rate}} {{eta}} left {{wide_msg}}");
     ProgressStyle::with_template(&template).unwrap_or_else(|_| ProgressStyle::default_bar()).with_key(
         "rate",

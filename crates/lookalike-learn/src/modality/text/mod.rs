@@ -15,8 +15,8 @@ use std::sync::Arc;
 
 use lookalike_base::atomic::write_atomic;
 use lookalike_base::{Seed, Watch};
-use lookalike_data::Split;
 use lookalike_data::text::{self, InvalidUtf8, Names, TextSet, TokenLists, Tokenizer, vocabulary};
+use lookalike_data::{Shown, Split};
 use lookalike_sampling::{DataSets, SetOrder};
 
 use super::{
@@ -109,6 +109,8 @@ struct Texts {
     name: String,
     /// The set and line of each row to learn from.
     lines: Vec<String>,
+    /// The texts themselves, for people to look at.
+    texts: TextSet,
     /// How many rows each part has.
     note: Option<String>,
     /// Rows of each set, which lie one behind another, and the order of their batches.
@@ -265,6 +267,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
         views,
         longest: longest(settings, folder.as_ref())?,
         fingerprint,
+        texts: TextSet { groups: None, labels: None, relevant: None, ..train },
     };
     Ok((Box::new(texts), warnings))
 }
@@ -532,6 +535,14 @@ impl Modality for Texts {
 
     fn instance_name(&self, split: Split, instance: u32) -> Option<String> {
         self.lines.get(instance as usize).filter(|_| split == Split::Train).cloned()
+    }
+
+    fn shown(&self, split: Split, instance: u32) -> Result<Option<Shown>, LearnError> {
+        let row = instance as usize;
+        if split != Split::Train || row >= self.texts.len() {
+            return Ok(None);
+        }
+        Ok(Some(Shown::Texts(self.texts.row(row).into_iter().map(str::to_owned).collect())))
     }
 
     fn relevance(&self) -> Option<Arc<Relevance>> {
