@@ -12,12 +12,17 @@ pub(crate) fn escaped(text: &str) -> String {
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
             '\'' => safe.push_str("&#39;"),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
+            letter if turns(letter) => {}
             letter if letter.is_control() => safe.push(' '),
             letter => safe.push(letter),
         }
     }
     safe
+}
+
+/// Whether a letter turns the direction of the text around it.
+fn turns(letter: char) -> bool {
+    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A name from outside: its direction is its own.
@@ -33,9 +38,14 @@ pub(crate) fn shortened(text: &str, most: usize) -> String {
     text.chars().take(most.saturating_sub(1)).chain(['…']).collect()
 }
 
-/// JSON that may stand in a script element: nothing in it ends the element.
+/// JSON that may stand in a script element: nothing in it ends the element, or turns the direction of text.
 pub(crate) fn json(value: &serde_json::Value) -> String {
-    value.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029")
+    let text = value
+        .to_string()
+        .replace('<', "\\u003c")
+        .replace('\u{2028}', "\\u2028")
+        .replace('\u{2029}', "\\u2029");
+    text.chars().filter(|letter| !turns(*letter)).collect()
 }
 
 /// A number of about four digits.

@@ -326,7 +326,6 @@ fn train(
     let (network, step) = (trainer.method.kept(), trainer.step());
     experiment.save_model(run, &*network, step)?;
     if !experiment.evaluates_after_training() {
-        page(experiment, run, report, cancellation)?;
         return say_next(experiment, run);
     }
     let best = experiment.best(run)?;
