@@ -53,7 +53,7 @@ folder = work / "cifar-10-batches-bin"
 folder.mkdir(exist_ok=True)
 for part in range(5):
     records[part * 10000 : part * 10000 + 10000].tofile(folder / f"data_batch_{part + 1}.bin")
-for name in ["test_batch.bin", "batches.meta.txt"]:
+for name in [path.name for path in cifar.iterdir() if not path.name.startswith("data_batch")]:
     (folder / name).write_bytes((cifar / name).read_bytes())
 np.save(work / "given.npy", given)
 

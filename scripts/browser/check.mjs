@@ -45,6 +45,8 @@ for (const page of pages) {
       const canvas = await tab.$("#map-canvas");
       if (canvas) {
         await canvas.scrollIntoViewIfNeeded();
+        const drawn = await canvas.evaluate(map => map.getContext("2d").getImageData(0, 0, map.width, map.height).data.some(value => value > 0));
+        if (!drawn) complain(`${about}: the map is empty`);
         await canvas.hover();
         await tab.mouse.wheel(0, -400);
         const box = await canvas.boundingBox();
@@ -52,8 +54,6 @@ for (const page of pages) {
         await canvas.focus();
         await tab.keyboard.press("+");
         await tab.keyboard.press("ArrowLeft");
-        const drawn = await canvas.evaluate(map => map.getContext("2d").getImageData(0, 0, map.width, map.height).data.some(value => value > 0));
-        if (!drawn) complain(`${about}: the map is empty`);
         await tab.evaluate(() => scrollTo(0, 0));
       }
       await tab.screenshot({ path: join(screenshots, `${name}-${width}-${colorScheme}.png`), fullPage: width === 1280 && colorScheme === "light" });

@@ -85,6 +85,9 @@ pub(crate) fn report(
 /// A finding: row, issue, score, the other row and the likelier class, −1 for none.
 type Found = (i64, &'static str, f64, i64, i64);
 
+/// What an inspection gives: page, table, groups of duplicates, findings.
+type Inspection<'py> = (String, Vec<u8>, Bound<'py, PyArray1<i64>>, Vec<Found>);
+
 /// The page of an inspection, its table, the groups of duplicates, and all findings.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "called by keyword from one place")]
@@ -101,7 +104,7 @@ pub(crate) fn inspect<'py>(
     title: String,
     neighbors: usize,
     duplicate_factor: f64,
-) -> PyResult<(String, Vec<u8>, Bound<'py, PyArray1<i64>>, Vec<Found>)> {
+) -> PyResult<Inspection<'py>> {
     let rows = rows(&embeddings)?;
     let [labels, splits] =
         [labels, splits].map(|values| values.map(|values| classes_of(&values)).transpose());

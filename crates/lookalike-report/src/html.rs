@@ -56,7 +56,7 @@ pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     let text = if size == 0.0 {
         "0".to_owned()
-    } else if size >= 1e7 || size < 1e-4 {
+    } else if !(1e-4..1e7).contains(&size) {
         format!("{value:.2e}")
     } else {
         let digits = (3 - size.log10().floor() as i32).clamp(0, 7) as usize;

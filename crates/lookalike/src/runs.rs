@@ -258,7 +258,7 @@ pub(crate) struct CompareArguments {
 
 /// A difference between two arms in a score.
 #[derive(Serialize)]
-struct Difference {
+struct Compared {
     score: String,
     baseline: String,
     arm: String,
@@ -310,7 +310,7 @@ pub(crate) fn compare(arguments: &CompareArguments, registry: &Registry) -> Resu
     if arguments.json {
         return differences.iter().try_for_each(|difference| say(serde_json::to_string(difference)?));
     }
-    let row = |found: &Difference| {
+    let row = |found: &Compared| {
         let interval = found
             .interval
             .map_or_else(|| "one seed".to_owned(), |[low, high]| format!("{low:+.4} … {high:+.4}"));
@@ -359,7 +359,7 @@ fn arms(runs: Vec<Run>) -> Result<Vec<Arm>, Failure> {
 }
 
 /// What an arm has more than the baseline, a score each, at the seeds that both have.
-fn between(baseline: &Arm, arm: &Arm, only: Option<&str>, registry: &Registry) -> Vec<Difference> {
+fn between(baseline: &Arm, arm: &Arm, only: Option<&str>, registry: &Registry) -> Vec<Compared> {
     let seeds: Vec<i64> = baseline.runs.keys().copied().filter(|seed| arm.runs.contains_key(seed)).collect();
     let Some(first) = seeds.first() else { return Vec::new() };
     let names = baseline.runs[first].scores.keys().filter(|name| {
@@ -374,7 +374,7 @@ fn between(baseline: &Arm, arm: &Arm, only: Option<&str>, registry: &Registry) -
     let difference = |name: &String| {
         let (own, other) = (of(baseline, name)?, of(arm, name)?);
         let interval = paired(&own, &other).ok().map(|found| [found.low, found.high]);
-        Some(Difference {
+        Some(Compared {
             score: name.clone(),
             baseline: baseline.name.clone(),
             arm: arm.name.clone(),

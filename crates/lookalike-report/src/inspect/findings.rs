@@ -147,18 +147,17 @@ fn equal_groups(embeddings: &impl RowSource, contents: &[u64]) -> Vec<u32> {
     let mut row = vec![0.0; embeddings.columns()];
     (0..count as u32)
         .map(|instance| {
-            let key = match contents.get(instance as usize) {
-                Some(content) => [*content, 0],
-                None => {
-                    embeddings.read_row(instance as usize, &mut row);
-                    // Rows of zeros, as of what could not be embedded, are no duplicates.
-                    if row.iter().all(|value| *value == 0.0) {
-                        [u64::from(instance), 1]
-                    } else {
-                        let mut hasher = Hasher::new();
-                        hasher.numbers(row.iter().map(|value| value.to_le_bytes()));
-                        [hasher.short(), 2]
-                    }
+            let key = if let Some(content) = contents.get(instance as usize) {
+                [*content, 0]
+            } else {
+                embeddings.read_row(instance as usize, &mut row);
+                // Rows of zeros, as of what could not be embedded, are no duplicates.
+                if row.iter().all(|value| *value == 0.0) {
+                    [u64::from(instance), 1]
+                } else {
+                    let mut hasher = Hasher::new();
+                    hasher.numbers(row.iter().map(|value| value.to_le_bytes()));
+                    [hasher.short(), 2]
                 }
             };
             *first.entry(key).or_insert(instance)
@@ -189,9 +188,13 @@ fn duplicates(
         }
         group
     };
-    root.iter_mut().for_each(|group| *group = settle(*group));
+    for group in &mut root {
+        *group = settle(*group);
+    }
     let mut sizes: HashMap<u32, usize> = HashMap::new();
-    root.iter().for_each(|group| *sizes.entry(*group).or_default() += 1);
+    for group in &root {
+        *sizes.entry(*group).or_default() += 1;
+    }
     let mut members: HashMap<u32, Vec<u32>> = HashMap::new();
     for (instance, group) in (0_u32..).zip(&root) {
         if sizes[group] > 1 {

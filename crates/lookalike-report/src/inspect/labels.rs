@@ -69,6 +69,8 @@ fn vote(graph: &ProximityGraph, labels: &[u32], own: u32) -> BTreeMap<u32, f64> 
         }
     }
     let all: f64 = votes.values().sum();
-    votes.values_mut().for_each(|vote| *vote /= all.max(f64::MIN_POSITIVE));
+    for vote in votes.values_mut() {
+        *vote /= all.max(f64::MIN_POSITIVE);
+    }
     votes
 }

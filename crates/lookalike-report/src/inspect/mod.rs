@@ -104,7 +104,7 @@ pub fn contents(pictures: &dyn Pictures, count: usize, watch: Watch<'_>) -> Resu
 /// [`ReportError::Input`] where lengths do not fit or there are fewer than two instances; [`ReportError::Sampling`] for rows that are not
 /// finite; [`ReportError::Cancelled`].
 pub fn inspect(
-    embeddings: &(impl RowSource + Sync),
+    embeddings: &impl RowSource,
     data: &Inspected<'_>,
     options: &InspectOptions,
     watch: Watch<'_>,

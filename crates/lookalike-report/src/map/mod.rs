@@ -1,6 +1,6 @@
 //! A map: all instances in two dimensions, look-alikes near each other.
 //!
-//! The objective is that of UMAP (McInnes, Healy and Melville 2018, <https://arxiv.org/abs/1802.03426>) on the graph of nearest neighbours
+//! The objective is that of UMAP (2018, <https://arxiv.org/abs/1802.03426>) on the graph of nearest neighbours
 //! that is there anyway. Moves are ours: each instance moves by the places of all others after the last epoch, and by random numbers of its
 //! own stream, so that any number of threads gives the same bits.
 

@@ -73,7 +73,9 @@ fn orthonormalize([first, second]: &mut [Vec<f64>; 2]) {
     let scale = |row: &mut [f64]| {
         let length = dot(row, row).sqrt();
         if length > 1e-300 {
-            row.iter_mut().for_each(|value| *value /= length);
+            for value in row {
+                *value /= length;
+            }
         }
     };
     scale(first);

@@ -44,7 +44,9 @@ impl Ties {
         }
         let strongest = shares.iter().copied().fold(0.0, f32::max);
         if strongest > 0.0 {
-            shares.iter_mut().for_each(|share| *share /= strongest);
+            for share in &mut shares {
+                *share /= strongest;
+            }
         }
         Self { offsets, others, shares }
     }

@@ -37,7 +37,7 @@ pub(crate) fn section(
         html.push_str(&of_plan(data, watch)?);
         html.push_str(&hardest(data, album));
     }
-    Ok((!html.is_empty()).then(|| Section { id: "contrast", title: "What was contrasted", html }))
+    Ok((!html.is_empty()).then_some(Section { id: "contrast", title: "What was contrasted", html }))
 }
 
 /// A number of the events of epochs, by epoch from 1 on.

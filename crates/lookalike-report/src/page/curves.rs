@@ -97,9 +97,9 @@ pub(crate) fn section(runs: &[Run]) -> Option<Section> {
     }
     let mut html = format!("<div class=\"charts\">{training}</div>");
     if !diagnostics.is_empty() {
-        html.push_str(&format!(
-            "<h3>Diagnostics of what the loss compares</h3><div class=\"charts\">{diagnostics}</div>"
-        ));
+        html.push_str("<h3>Diagnostics of what the loss compares</h3><div class=\"charts\">");
+        html.push_str(&diagnostics);
+        html.push_str("</div>");
     }
     Some(Section { id: "curves", title: "Curves", html })
 }

@@ -41,10 +41,10 @@ pub(crate) fn assembled(
     album: &Album<'_>,
     map: Option<&serde_json::Value>,
 ) -> String {
-    let links: String = sections
-        .iter()
-        .map(|section| format!("<li><a href=\"#{}\">{}</a></li>", section.id, escaped(section.title)))
-        .collect();
+    let mut links = String::new();
+    for section in sections {
+        let _ = write!(links, "<li><a href=\"#{}\">{}</a></li>", section.id, escaped(section.title));
+    }
     let title = escaped(&head.title);
     let script = STANDARD.encode(Sha256::digest(SCRIPT.as_bytes()));
     let mut html = format!(

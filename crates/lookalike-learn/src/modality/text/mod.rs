@@ -110,7 +110,7 @@ struct Texts {
     /// The set and line of each row to learn from.
     lines: Vec<String>,
     /// The texts themselves, for people to look at.
-    texts: TextSet,
+    shown: TextSet,
     /// How many rows each part has.
     note: Option<String>,
     /// Rows of each set, which lie one behind another, and the order of their batches.
@@ -267,7 +267,7 @@ fn open(opening: &Opening<'_>) -> Result<Opened, LearnError> {
         views,
         longest: longest(settings, folder.as_ref())?,
         fingerprint,
-        texts: TextSet { groups: None, labels: None, relevant: None, ..train },
+        shown: TextSet { groups: None, labels: None, relevant: None, ..train },
     };
     Ok((Box::new(texts), warnings))
 }
@@ -539,10 +539,10 @@ impl Modality for Texts {
 
     fn shown(&self, split: Split, instance: u32) -> Result<Option<Shown>, LearnError> {
         let row = instance as usize;
-        if split != Split::Train || row >= self.texts.len() {
+        if split != Split::Train || row >= self.shown.len() {
             return Ok(None);
         }
-        Ok(Some(Shown::Texts(self.texts.row(row).into_iter().map(str::to_owned).collect())))
+        Ok(Some(Shown::Texts(self.shown.row(row).into_iter().map(str::to_owned).collect())))
     }
 
     fn relevance(&self) -> Option<Arc<Relevance>> {
