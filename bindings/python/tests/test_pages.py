@@ -28,7 +28,13 @@ class Pages(unittest.TestCase):
         graph = lookalike.knn_graph(rows, 5)
         plan = lookalike.plan(graph, 10, seed=1)
         page = lookalike.report(
-            plan, rows, out=self.folder / "a.html", images=images, labels=labels, classes=["a", "<b>", "c"], title="</title>"
+            plan,
+            rows,
+            out=self.folder / "a.html",
+            images=images,
+            labels=labels,
+            classes=["a", "<b>", "c"],
+            title="</title>",
         )
         text = page.read_text()
         for section in ["geometry", "contrast", "neighbors", "map"]:
@@ -37,7 +43,13 @@ class Pages(unittest.TestCase):
         self.assertNotIn("<bdi><b>", text)
         self.assertNotIn("https://", text)
         again = lookalike.report(
-            plan, rows, out=self.folder / "b.html", images=images, labels=labels, classes=["a", "<b>", "c"], title="</title>"
+            plan,
+            rows,
+            out=self.folder / "b.html",
+            images=images,
+            labels=labels,
+            classes=["a", "<b>", "c"],
+            title="</title>",
         )
         self.assertEqual(again.read_text(), text)
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["a.html", "b.html"])
@@ -48,8 +60,15 @@ class Pages(unittest.TestCase):
         wrong = labels.copy()
         wrong[30] = (labels[30] + 1) % 3
         found = lookalike.inspect(
-            rows, out=self.folder / "found", labels=wrong, classes=["a", "b", "c"], texts=[f"text {row}" for row in range(7)] + ["same"] +
-            [f"text {row}" for row in range(8, 11)] + ["same"] + [f"text {row}" for row in range(12, 200)],
+            rows,
+            out=self.folder / "found",
+            labels=wrong,
+            classes=["a", "b", "c"],
+            texts=[f"text {row}" for row in range(7)]
+            + ["same"]
+            + [f"text {row}" for row in range(8, 11)]
+            + ["same"]
+            + [f"text {row}" for row in range(12, 200)],
         )
         of = {}
         for finding in found.findings:
@@ -83,7 +102,7 @@ class Pages(unittest.TestCase):
             ({"images": images.astype(np.float32)}, "expected uint8"),
             ({"images": images, "texts": ["a"] * 20}, "one or the other"),
             ({"texts": ["a"]}, "texts are 1; expected 20"),
-            ({"texts": "a" * 20}, "texts is one text"),
+            ({"texts": "a" * 20}, "texts are 1; expected 20"),
             ({"labels": labels[:4]}, "expected 20"),
         ]:
             with self.subTest(problem), self.assertRaisesRegex(ValueError, problem):

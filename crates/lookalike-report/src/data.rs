@@ -62,8 +62,20 @@ impl Data<'_> {
         if let Some(outside) = self.plan.iter().flatten().find(|member| **member as usize >= instances) {
             return wrong(format!("a batch holds instance {outside}, and {} has {instances}", first.name));
         }
-        if let Some(rows) = self.compared.filter(|rows| rows.len() != instances) {
-            return wrong(format!("{} compared rows for {instances} instances", rows.len()));
+        if let Some(rows) = self.compared {
+            if rows.len() != instances {
+                return wrong(format!("{} compared rows for {instances} instances", rows.len()));
+            }
+            if let Err(problem) = rows.check_finite() {
+                return wrong(format!("what is compared: {problem}"));
+            }
+        }
+        let columns = self.compared().columns();
+        if self.pairs && !columns.is_multiple_of(2) {
+            return wrong(format!("{columns} columns of pairs, which have two halves"));
+        }
+        if let Some(Err(problem)) = self.untrained.map(|rows| rows.check_finite()) {
+            return wrong(format!("before training: {problem}"));
         }
         Ok(())
     }

@@ -171,6 +171,15 @@ fn content(path: &Path, problem: &str) -> ReportError {
     ReportError::Content { path: path.to_owned(), problem: problem.to_owned() }
 }
 
+/// Refuses a file that is longer than is read.
+fn within(file: &File, path: &Path) -> Result<(), ReportError> {
+    let length = file.metadata().map_err(|source| ReportError::Io { path: path.to_owned(), source })?.len();
+    if length <= MOST_BYTES {
+        return Ok(());
+    }
+    Err(content(path, &format!("it is longer than {} MB, which is what is read at most", MOST_BYTES >> 20)))
+}
+
 /// A whole file; `None` where there is none.
 fn text(path: &Path) -> Result<Option<String>, ReportError> {
     let io = |source| ReportError::Io { path: path.to_owned(), source };
@@ -178,6 +187,7 @@ fn text(path: &Path) -> Result<Option<String>, ReportError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         file => file.map_err(io)?,
     };
+    within(&file, path)?;
     let mut text = String::new();
     file.take(MOST_BYTES).read_to_string(&mut text).map_err(io)?;
     Ok(Some(text))
@@ -190,6 +200,7 @@ fn events(path: &Path) -> Result<(Vec<Map<String, Value>>, usize), ReportError> 
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Vec::new(), 0)),
         file => file.map_err(io)?,
     };
+    within(&file, path)?;
     let (mut events, mut torn) = (Vec::new(), 0);
     for line in BufReader::new(file.take(MOST_BYTES)).split(b'\n') {
         let line = line.map_err(io)?;

@@ -22,7 +22,7 @@ use lookalike_sampling::{Groups, UNLABELLED};
 use crate::embed::network;
 use crate::embeddings::Embeddings;
 use crate::failure::Failure;
-use crate::output::{check_writable, say, tell};
+use crate::output::{check_outputs, say, tell};
 use crate::progress::Terminal;
 use crate::report::Instances;
 use crate::run::{RunOptions, warn};
@@ -92,26 +92,56 @@ pub(crate) fn run(
     if !source.exists() && !lookalike_base::files::split_name(source).0.exists() {
         return Err(Failure::usage(format!("{} is not there", source.display())));
     }
-    prepare(&arguments.out)?;
+    check_places(arguments)?;
     if source.join(RECIPE).exists() {
         return of_run(arguments, registry, cancellation);
     }
+    refuse_of_runs(arguments)?;
     if source.is_dir() && !holds_arrays(source) {
         return of_images(arguments, cancellation);
     }
     of_embeddings(arguments, cancellation)
 }
 
-/// Makes the folder of the results, and checks that they can be written.
-fn prepare(out: &Path) -> Result<(), Failure> {
-    std::fs::create_dir_all(out).map_err(|source| LearnError::Io { path: out.to_owned(), source })?;
-    if out.join(RECIPE).exists() {
-        return Err(Failure::usage(format!(
-            "{} is the folder of a run; give another with --out",
-            out.display()
-        )));
+/// Checks before the work begins that the results can be written, and that nothing is lost by it: what is read, what a run keeps, and files
+/// that no inspection wrote.
+fn check_places(arguments: &Arguments) -> Result<(), Failure> {
+    let Arguments { source, out, images, texts, labels, splits, .. } = arguments;
+    let further = [images, texts, labels, splits].into_iter().flatten();
+    let inputs: Vec<&Path> = std::iter::once(source).chain(further).map(PathBuf::as_path).collect();
+    if !out.exists() {
+        return check_outputs(&inputs, &[out]);
     }
-    FILES.iter().try_for_each(|file| check_writable(&out.join(file)).map(|_| ()))
+    if !out.is_dir() {
+        return Err(Failure::usage(format!("{} is no folder; give another place with --out", out.display())));
+    }
+    let places = FILES.map(|file| out.join(file));
+    check_outputs(&inputs, &places.each_ref().map(PathBuf::as_path))?;
+    let [page, others @ ..] = &places;
+    match others.iter().find(|file| file.exists() && !page.exists()) {
+        None => Ok(()),
+        Some(file) => Err(Failure::usage(format!(
+            "{} is there already, and no inspection wrote it; give another place with --out",
+            file.display()
+        ))),
+    }
+}
+
+/// Refuses what only a run reads.
+fn refuse_of_runs(arguments: &Arguments) -> Result<(), Failure> {
+    let RunOptions { settings, data_root, device } = &arguments.options;
+    let given = [
+        ("--set", !settings.is_empty()),
+        ("--data-root", data_root.is_some()),
+        ("--device", device.is_some()),
+    ];
+    match given.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((option, _)) => Err(Failure::usage(format!(
+            "{option} goes with a run, and {} is none",
+            arguments.source.display()
+        ))),
+    }
 }
 
 /// Refuses options that a run and a folder of images answer themselves.
@@ -403,6 +433,7 @@ fn finish(
 }
 
 fn write(out: &Path, data: &Inspected<'_>, found: &Findings, picture_bytes: usize) -> Result<(), Failure> {
+    std::fs::create_dir_all(out).map_err(|source| LearnError::Io { path: out.to_owned(), source })?;
     let [html, csv, groups] = FILES.map(|file| out.join(file));
     let io = |path: &Path| {
         let path = path.to_owned();
@@ -458,8 +489,15 @@ impl Photos {
 impl Pictures for Photos {
     fn shown(&self, _: usize, instance: u32) -> Option<Shown> {
         let (images, instance) = self.place(instance)?;
-        let Image { width, height, pixels } = images.image(instance).ok()?;
-        Some(Shown::Image { width, height, pixels: pixels.into_owned() })
+        match images.image(instance) {
+            Ok(Image { width, height, pixels }) => {
+                Some(Shown::Image { width, height, pixels: pixels.into_owned() })
+            }
+            Err(error) => {
+                tell(format_args!("warning: row {instance} is not shown: {error}"));
+                None
+            }
+        }
     }
 
     fn name(&self, _: usize, instance: u32) -> Option<String> {

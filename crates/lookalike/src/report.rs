@@ -8,7 +8,7 @@ use lookalike_base::{Matrix, atomic};
 use lookalike_data::Split;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::train::events::EVENTS;
-use lookalike_learn::train::result::RunResult;
+use lookalike_learn::train::result::{MODEL, RunResult};
 use lookalike_learn::{LearnError, Registry};
 use lookalike_report::{
     Data, LayoutOptions, Part, Pictures, ReportError, ReportOptions, Run, Shown, epochs_of, report,
@@ -36,10 +36,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     no_data: bool,
     /// Leave out the map, which takes most of the time
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_data")]
     no_map: bool,
     /// Kilobytes that all pictures may take together
-    #[arg(long, default_value_t = 10_000)]
+    #[arg(long, default_value_t = 10_000, conflicts_with = "no_data")]
     picture_kilobytes: usize,
     /// Write the page anew whenever the first run goes on, until it has finished; nothing is embedded meanwhile
     #[arg(long)]
@@ -142,8 +142,15 @@ pub(crate) fn of_run(
 
 /// Writes what the folder of the first run tells until it has finished, or for as long as nobody interrupts.
 fn watch(arguments: &Arguments, page: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
-    let events = arguments.runs[0].join(EVENTS);
-    let changed = || events.metadata().and_then(|found| found.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
+    let (events, model) = (arguments.runs[0].join(EVENTS), arguments.runs[0].join(MODEL));
+    let changed = || {
+        let found = events.metadata().ok();
+        (
+            found.as_ref().and_then(|found| found.modified().ok()),
+            found.map(|found| found.len()),
+            model.exists(),
+        )
+    };
     let options = ReportOptions { picture_bytes: 0, map: false };
     let mut seen = None;
     loop {

@@ -1,6 +1,6 @@
 //! `lookalike runs` and `lookalike compare`: what runs there are, and what they come to beside each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use lookalike_base::lock::owner_of;
@@ -184,12 +184,9 @@ fn found(folder: &Path, depth: usize, runs: &mut Vec<PathBuf>) {
     }
 }
 
-/// Reads runs; one that cannot be read is told and passed over.
-fn read(folders: &[PathBuf]) -> Vec<Run> {
-    let read = |folder: &PathBuf| {
-        Run::open(folder).map_err(|error| tell(format_args!("warning: {error}; it is passed over"))).ok()
-    };
-    folders.iter().filter_map(read).collect()
+/// Reads a run; one that cannot be read is told and passed over.
+fn read(folder: &Path) -> Option<Run> {
+    Run::open(folder).map_err(|error| tell(format_args!("warning: {error}; it is passed over"))).ok()
 }
 
 pub(crate) fn list(arguments: &ListArguments) -> Result<(), Failure> {
@@ -206,8 +203,9 @@ pub(crate) fn list(arguments: &ListArguments) -> Result<(), Failure> {
             .filter(|rest| !rest.as_os_str().is_empty())
             .map_or_else(|| run.name.clone(), |rest| rest.display().to_string())
     };
-    let mut listed: Vec<Listed> =
-        read(&folders).iter().map(|run| Listed::of(run, place(run), score.as_deref())).collect();
+    // One at a time: the events of a run are long.
+    let listed = |folder: &PathBuf| read(folder).map(|run| Listed::of(&run, place(&run), score.as_deref()));
+    let mut listed: Vec<Listed> = folders.iter().filter_map(listed).collect();
     listed.retain(|run| {
         filter.as_ref().is_none_or(|text| run.holds(text)) && state.is_none_or(|state| run.state == state)
     });
@@ -313,7 +311,7 @@ pub(crate) fn compare(arguments: &CompareArguments, registry: &Registry) -> Resu
     let row = |found: &Compared| {
         let interval = found
             .interval
-            .map_or_else(|| "one seed".to_owned(), |[low, high]| format!("{low:+.4} … {high:+.4}"));
+            .map_or_else(|| "needs two seeds".to_owned(), |[low, high]| format!("{low:+.4} … {high:+.4}"));
         let word = match found.interval {
             Some([low, _]) if low > 0.0 => "higher",
             Some([_, high]) if high < 0.0 => "lower",
@@ -360,32 +358,33 @@ fn arms(runs: Vec<Run>) -> Result<Vec<Arm>, Failure> {
 
 /// What an arm has more than the baseline, a score each, at the seeds that both have.
 fn between(baseline: &Arm, arm: &Arm, only: Option<&str>, registry: &Registry) -> Vec<Compared> {
-    let seeds: Vec<i64> = baseline.runs.keys().copied().filter(|seed| arm.runs.contains_key(seed)).collect();
-    let Some(first) = seeds.first() else { return Vec::new() };
-    let names = baseline.runs[first].scores.keys().filter(|name| {
+    let shared: Vec<i64> = baseline.runs.keys().copied().filter(|seed| arm.runs.contains_key(seed)).collect();
+    let scored = |arm: &Arm, seed: i64| arm.runs[&seed].scores.keys().cloned().collect::<BTreeSet<String>>();
+    let names: BTreeSet<String> =
+        shared.iter().flat_map(|seed| &scored(baseline, *seed) & &scored(arm, *seed)).collect();
+    let wanted = |name: &&String| {
         name.as_str() != "step"
             && !registry.is_circumstance(name)
             && only.is_none_or(|only| only == name.as_str())
-    });
-    let of = |arm: &Arm, name: &str| {
-        seeds.iter().map(|seed| arm.runs[seed].score(name)).collect::<Option<Vec<f64>>>()
     };
     let mean = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
-    let difference = |name: &String| {
-        let (own, other) = (of(baseline, name)?, of(arm, name)?);
-        let interval = paired(&own, &other).ok().map(|found| [found.low, found.high]);
-        Some(Compared {
+    let compared = |name: &String| {
+        // At the seeds at which both have it.
+        let both = |seed: &i64| Some((*seed, baseline.runs[seed].score(name)?, arm.runs[seed].score(name)?));
+        let found: Vec<(i64, f64, f64)> = shared.iter().filter_map(both).collect();
+        let (own, other): (Vec<f64>, Vec<f64>) = found.iter().map(|(_, own, other)| (*own, *other)).unzip();
+        (!found.is_empty()).then(|| Compared {
             score: name.clone(),
             baseline: baseline.name.clone(),
             arm: arm.name.clone(),
-            seeds: seeds.clone(),
+            seeds: found.iter().map(|(seed, ..)| *seed).collect(),
             baseline_mean: mean(&own),
             arm_mean: mean(&other),
             difference: mean(&other) - mean(&own),
-            interval,
+            interval: paired(&own, &other).ok().map(|found| [found.low, found.high]),
         })
     };
-    names.filter_map(difference).collect()
+    names.iter().filter(wanted).filter_map(compared).collect()
 }
 
 #[cfg(test)]

@@ -187,6 +187,9 @@ fn what_cannot_be_inspected_is_named() {
     npy::write_rows(place.path("bad.npy"), Rows::new(&[1.0, f32::NAN], 2).unwrap()).unwrap();
     fs::write(place.path("l.csv"), "class\na\nb\n").unwrap();
     fs::write(place.path("few.txt"), "one\ntwo\n").unwrap();
+    fs::create_dir(place.path("own")).unwrap();
+    fs::copy(place.path("e.npy"), place.path("own/groups.npy")).unwrap();
+    let before = fs::read(place.path("own/groups.npy")).unwrap();
     for (arguments, problem) in [
         (vec!["inspect", "nowhere.npy"], "nowhere.npy is not there"),
         (vec!["inspect", "bad.npy"], "holds NaN in column 1"),
@@ -196,7 +199,12 @@ fn what_cannot_be_inspected_is_named() {
         (vec!["inspect", "e.npy", "--texts", "few.txt"], "holds 2 texts, and there are 3 embeddings"),
         (vec!["inspect", "photos", "--labels", "l.csv"], "--labels goes with embeddings"),
         (vec!["inspect", "e.npy", "--duplicate-factor", "0"], "duplicate_factor is 0; it must be above 0"),
-        (vec!["inspect", "e.npy", "--out", "photos.toml"], "photos.toml"),
+        (vec!["inspect", "e.npy", "--out", "photos.toml"], "photos.toml is no folder"),
+        (vec!["inspect", "own/groups.npy", "--out", "own"], "it is what is read"),
+        (vec!["inspect", "photos", "--out", "photos"], "it lies in the folder that is read"),
+        (vec!["inspect", "photos", "--out", "photos/found"], "it lies in the folder that is read"),
+        (vec!["inspect", "e.npy", "--out", "own"], "no inspection wrote it"),
+        (vec!["inspect", "e.npy", "--set", "seed=1"], "--set goes with a run"),
     ] {
         let told = place.run(&arguments);
         assert!(
@@ -205,4 +213,6 @@ fn what_cannot_be_inspected_is_named() {
             told.error
         );
     }
+    assert_eq!(fs::read(place.path("own/groups.npy")).unwrap(), before);
+    assert!(!place.path("inspect").exists(), "what is refused leaves nothing behind");
 }

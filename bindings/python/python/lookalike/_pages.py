@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ def report(
     classes: Sequence[str] = (),
     names: Sequence[str] | None = None,
     title: str = "batches",
-    map: bool = True,  # noqa: A002
+    map: bool = True,
 ) -> Path:
     """Writes a page about batches, whoever made them: how hard and how false their negatives are, the hardest ones as pictures,
     neighbours, look-alikes between classes, the spectrum, and a map.
@@ -57,7 +58,14 @@ def report(
     members, sizes = _arrays.batches(getattr(plan, "batches", plan))
     look = _look(len(rows), images, texts, names)
     html = _lookalike.report(
-        members, sizes, rows, _numbered("labels", labels, len(rows)), [str(name) for name in classes], *look, title, bool(map)
+        members,
+        sizes,
+        rows,
+        _numbered("labels", labels, len(rows)),
+        [str(name) for name in classes],
+        *look,
+        title,
+        bool(map),
     )
     return _written(Path(out), html.encode())
 
@@ -151,7 +159,9 @@ def inspect(
     )
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    np.save(folder / "groups.npy", groups)
+    held = io.BytesIO()
+    np.save(held, groups)
+    _written(folder / "groups.npy", held.getvalue())
     table = _written(folder / "issues.csv", bytes(csv))
     page = _written(folder / "inspect.html", html.encode())
     findings = tuple(
@@ -196,7 +206,7 @@ def _images(value: ArrayLike | None, count: int) -> Any:
     if value is None:
         return None
     array = as_numpy("images", value)
-    if array.dtype != np.uint8 or array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] != 3):
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or 0 in array.shape[1:] or (array.ndim == 4 and array.shape[3] != 3):
         raise ValueError(
             f"images of shape {array.shape} and type {array.dtype} are none; expected uint8 of shape (n, height, width, 3), "
             "or (n, height, width) in grey"
@@ -211,9 +221,8 @@ def _images(value: ArrayLike | None, count: int) -> Any:
 def _strings(name: str, value: Sequence[str] | None, count: int) -> list[str] | None:
     if value is None:
         return None
-    if isinstance(value, (str, bytes)):
-        raise ValueError(f"{name} is one text; expected {count}, one an instance")
-    found = [str(text) for text in value]
+    # One text is no list of its letters.
+    found = [str(text) for text in ([value] if isinstance(value, (str, bytes)) else value)]
     if len(found) != count:
         raise ValueError(f"{name} are {len(found)}; expected {count}, one an instance")
     return found

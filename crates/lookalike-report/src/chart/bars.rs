@@ -30,7 +30,7 @@ impl BarChart<'_> {
         let mut svg = frame.drawn(self.x, self.y, false);
         let width = 0.8 / self.bars.len() as f64;
         for (series, (name, values)) in self.bars.iter().enumerate() {
-            for (place, value) in values.iter().enumerate() {
+            for (place, value) in values.iter().take(count).enumerate() {
                 let Some(value) = value.filter(|value| value.is_finite()) else { continue };
                 let left = place as f64 + 0.1 + width * series as f64;
                 let [x, end] = frame.place([left, value]);

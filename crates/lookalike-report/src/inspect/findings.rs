@@ -78,7 +78,7 @@ pub struct Findings {
     pub duplicates: Vec<i64>,
     /// Groups of look-alikes of three or more, the largest first.
     pub look_alikes: Vec<Vec<u32>>,
-    /// Median distance of an instance to its nearest, of unit vectors.
+    /// Median distance of an instance to its nearest, of unit vectors, of those whose nearest is not the same.
     pub median_distance: f64,
     /// Share of the labels that the nearest would have given; nothing without labels.
     pub accuracy: Option<f64>,
@@ -174,72 +174,83 @@ fn duplicates(
     all: &mut Vec<Finding>,
 ) -> Vec<i64> {
     // Both relations together: an exact duplicate of a near one is in the group too.
-    let mut groups: HashMap<u32, u32> = HashMap::new();
-    let mut root: Vec<u32> = near.to_vec();
-    for (instance, first) in equal.iter().enumerate() {
-        let (own, other) = (root[instance], root[*first as usize]);
-        if own != other {
-            groups.insert(own.max(other), own.min(other));
-        }
-    }
-    let settle = |mut group: u32| {
-        while let Some(lower) = groups.get(&group) {
-            group = *lower;
-        }
-        group
-    };
-    for group in &mut root {
-        *group = settle(*group);
-    }
-    let mut sizes: HashMap<u32, usize> = HashMap::new();
-    for group in &root {
-        *sizes.entry(*group).or_default() += 1;
-    }
+    let count = equal.len() as u32;
+    let pairs = (0..count).flat_map(|own| [[own, equal[own as usize]], [own, near[own as usize]]]);
+    let groups = joined(count, pairs);
     let mut members: HashMap<u32, Vec<u32>> = HashMap::new();
-    for (instance, group) in (0_u32..).zip(&root) {
-        if sizes[group] > 1 {
-            members.entry(*group).or_default().push(instance);
-        }
+    for (instance, group) in (0..count).zip(&groups) {
+        members.entry(*group).or_default().push(instance);
+    }
+    members.retain(|_, members| members.len() > 1);
+    // The second of those that are the same, for the first of them.
+    let mut second: HashMap<u32, u32> = HashMap::new();
+    for (instance, first) in (0..count).zip(equal).filter(|(instance, first)| instance != *first) {
+        second.entry(*first).or_insert(instance);
+    }
+    // The first of a group in each split.
+    let split = |instance: u32| data.splits.get(instance as usize).copied();
+    let mut first_in: HashMap<(u32, Option<u32>), u32> = HashMap::new();
+    let mut splits: HashMap<u32, Vec<Option<u32>>> = HashMap::new();
+    for (instance, group) in (0..count).zip(&groups).filter(|(_, group)| members.contains_key(group)) {
+        first_in.entry((*group, split(instance))).or_insert_with(|| {
+            splits.entry(*group).or_default().push(split(instance));
+            instance
+        });
     }
     let similarity = |own: u32, other: u32| {
         let of = |own: u32, other: u32| {
-            graph
-                .neighbors(own)
-                .iter()
-                .position(|neighbor| *neighbor == other)
-                .map(|place| f64::from(graph.similarities(own)[place]))
+            let place = graph.neighbors(own).iter().position(|neighbor| *neighbor == other)?;
+            Some(f64::from(graph.similarities(own)[place]))
         };
-        of(own, other).or_else(|| of(other, own))
-    };
-    for (instance, group) in (0_u32..).zip(&root) {
-        if sizes[group] < 2 {
-            continue;
+        if equal[own as usize] == equal[other as usize] {
+            Some(1.0)
+        } else {
+            of(own, other).or_else(|| of(other, own))
         }
-        let others = || members[group].iter().copied().filter(|other| *other != instance);
-        let same = others().find(|other| equal[*other as usize] == equal[instance as usize]);
-        // The nearest of its group, or the first where none is among its neighbours.
-        let nearest = || {
-            let near = others().filter_map(|other| Some((similarity(instance, other)?, other)));
-            near.max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)))
+    };
+    for (instance, group) in (0..count).zip(&groups) {
+        let Some(members) = members.get(group) else { continue };
+        let first = equal[instance as usize];
+        let same = if first == instance { second.get(&instance).copied() } else { Some(first) };
+        let (issue, other) = if same.is_some() {
+            (Issue::ExactDuplicate, same)
+        } else {
+            // The nearest of its group, or another where none is among its neighbours.
+            let own = |other: &&u32| groups[**other as usize] == *group;
+            let nearest = graph.neighbors(instance).iter().find(own).copied();
+            (
+                Issue::NearDuplicate,
+                nearest.or_else(|| members.iter().copied().find(|other| *other != instance)),
+            )
         };
-        let (issue, score, other) = match (same, nearest()) {
-            (Some(other), _) => (Issue::ExactDuplicate, 1.0, Some(other)),
-            (None, Some((score, other))) => (Issue::NearDuplicate, score, Some(other)),
-            (None, None) => (Issue::NearDuplicate, f64::NAN, others().next()),
-        };
+        let score = other.and_then(|other| similarity(instance, other)).unwrap_or(f64::NAN);
         all.push(Finding { instance, issue, score, other, suggested: None });
-        let elsewhere =
-            others().find(|other| data.splits.get(*other as usize) != data.splits.get(instance as usize));
-        if let Some(other) = elsewhere {
-            let score = if equal[other as usize] == equal[instance as usize] {
-                1.0
-            } else {
-                similarity(instance, other).unwrap_or(score)
-            };
+        if let Some(elsewhere) = splits[group].iter().find(|other| **other != split(instance)) {
+            let other = first_in[&(*group, *elsewhere)];
+            let score = similarity(instance, other).unwrap_or(score);
             all.push(Finding { instance, issue: Issue::Leak, score, other: Some(other), suggested: None });
         }
     }
-    root.iter().map(|group| if sizes[group] > 1 { i64::from(*group) } else { -1 }).collect()
+    groups.iter().map(|group| if members.contains_key(group) { i64::from(*group) } else { -1 }).collect()
+}
+
+/// The lowest instance that each of `count` is tied to by some of these pairs.
+fn joined(count: u32, pairs: impl Iterator<Item = [u32; 2]>) -> Vec<u32> {
+    let mut lower: Vec<u32> = (0..count).collect();
+    for pair in pairs {
+        let [a, b] = pair.map(|own| lowest(&mut lower, own));
+        lower[a.max(b) as usize] = a.min(b);
+    }
+    (0..count).map(|own| lowest(&mut lower, own)).collect()
+}
+
+/// The lowest that is known so far; ways to it are halved as they are gone.
+fn lowest(lower: &mut [u32], mut own: u32) -> u32 {
+    while lower[own as usize] != own {
+        lower[own as usize] = lower[lower[own as usize] as usize];
+        own = lower[own as usize];
+    }
+    own
 }
 
 /// Mutual neighbours of different classes that are nearer than half of all are to their nearest.
@@ -319,4 +330,56 @@ fn look_alikes(graph: &ProximityGraph, limit: f64) -> Vec<Vec<u32>> {
     groups.retain(|group| group.len() > 2);
     groups.sort_by(|a, b| b.len().cmp(&a.len()).then(a[0].cmp(&b[0])));
     groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::album::NoPictures;
+
+    #[test]
+    fn equal_and_near_ones_that_meet_are_one_group() {
+        // 2 and 3 are near each other, 0 is the same as 2 and 1 the same as 3; 4 is alone.
+        let graph = ProximityGraph::from_edges(&[0, 0, 1, 1, 0], vec![3, 2], vec![0.9, 0.9]).unwrap();
+        let (equal, near) = ([0, 1, 0, 1, 4], [0, 1, 2, 2, 4]);
+        let splits = [0, 1, 0, 0, 1];
+        let data = Inspected {
+            name: String::new(),
+            labels: &[],
+            classes: Vec::new(),
+            splits: &splits,
+            split_names: Vec::new(),
+            contents: &[],
+            pictures: &NoPictures,
+        };
+        let mut all = Vec::new();
+        assert_eq!(duplicates(&equal, &near, &graph, &data, &mut all), [0, 0, 0, 0, -1]);
+        let of = |issue| {
+            let own = all.iter().filter(move |finding: &&Finding| finding.issue == issue);
+            own.map(|finding| (finding.instance, finding.other)).collect::<Vec<_>>()
+        };
+        let same = [(0, Some(2)), (1, Some(3)), (2, Some(0)), (3, Some(1))];
+        assert_eq!((of(Issue::ExactDuplicate), of(Issue::NearDuplicate)), (same.to_vec(), Vec::new()));
+        assert_eq!(of(Issue::Leak), [(0, Some(1)), (1, Some(0)), (2, Some(1)), (3, Some(1))]);
+    }
+
+    #[test]
+    fn many_equal_rows_take_no_time() {
+        let rows = lookalike_base::Matrix::new([1.0, 2.0].repeat(30_000), 2).unwrap();
+        let equal = equal_groups(&rows.rows(), &[]);
+        let data = Inspected {
+            name: String::new(),
+            labels: &[],
+            classes: Vec::new(),
+            splits: &[],
+            split_names: Vec::new(),
+            contents: &[],
+            pictures: &NoPictures,
+        };
+        let mut all = Vec::new();
+        let graph = ProximityGraph::empty(30_000);
+        let near: Vec<u32> = (0..30_000).collect();
+        assert!(duplicates(&equal, &near, &graph, &data, &mut all).iter().all(|group| *group == 0));
+        assert!(all.len() == 30_000 && all.iter().all(|finding| finding.score == 1.0));
+    }
 }

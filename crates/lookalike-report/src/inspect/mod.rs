@@ -67,18 +67,25 @@ impl Inspected<'_> {
     }
 }
 
-/// A number for what each of `count` instances looks like, which equal ones share; none at all where one cannot be shown.
+/// A number for what each of `count` instances looks like, which equal ones share; one of its own for what cannot be shown, and none at all
+/// where nothing can.
 ///
 /// # Errors
 /// [`ReportError::Cancelled`].
 pub fn contents(pictures: &dyn Pictures, count: usize, watch: Watch<'_>) -> Result<Vec<u64>, ReportError> {
-    let mut contents = Vec::with_capacity(count);
+    let (mut contents, mut any) = (Vec::with_capacity(count), false);
     for instance in 0..count as u32 {
         if watch.is_cancelled() {
             return Err(ReportError::Cancelled);
         }
-        let Some(shown) = pictures.shown(0, instance) else { return Ok(Vec::new()) };
         let mut hasher = Hasher::new();
+        let Some(shown) = pictures.shown(0, instance) else {
+            hasher.text("not shown");
+            hasher.numbers(std::iter::once(instance.to_le_bytes()));
+            contents.push(hasher.short());
+            continue;
+        };
+        any = true;
         match shown {
             Shown::Image { width, height, pixels } => {
                 hasher.numbers([width, height].iter().map(|side| side.to_le_bytes()));
@@ -86,13 +93,14 @@ pub fn contents(pictures: &dyn Pictures, count: usize, watch: Watch<'_>) -> Resu
             }
             Shown::Texts(texts) => texts.iter().for_each(|text| hasher.text(text)),
             Shown::Graph { nodes, edges, labels } => {
-                let numbers: Vec<u32> = [nodes].into_iter().chain(edges.concat()).chain(labels).collect();
+                let numbers: Vec<u32> =
+                    [nodes, edges.len() as u32].into_iter().chain(edges.concat()).chain(labels).collect();
                 hasher.numbers(numbers.iter().map(|number| number.to_le_bytes()));
             }
         }
         contents.push(hasher.short());
     }
-    Ok(contents)
+    Ok(if any { contents } else { Vec::new() })
 }
 
 /// Looks for what is wrong. Of the embeddings one copy is in memory, with room for the graph.

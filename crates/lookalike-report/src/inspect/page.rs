@@ -71,7 +71,7 @@ fn summary(data: &Inspected<'_>, findings: &Findings) -> Section {
     let all = findings.graph.instances() as f64;
     let unread = |issue: Issue| match issue {
         Issue::Leak if data.splits.is_empty() => Some("not looked for: no splits were given"),
-        Issue::LabelError | Issue::AcrossClasses if data.labels.is_empty() => {
+        Issue::LabelError | Issue::AcrossClasses if findings.accuracy.is_none() => {
             Some("not looked for: no labels were given")
         }
         _ => None,
@@ -100,7 +100,7 @@ fn summary(data: &Inspected<'_>, findings: &Findings) -> Section {
         )
     });
     let html = format!(
-        "{}{agreement}<p class=\"soft\">Half of all instances have another no farther than {} (distance of unit vectors); what is near is measured by \
+        "{}{agreement}<p class=\"soft\">Half of the instances whose nearest is not the same have it no farther than {} (distance of unit vectors); what is near is measured by \
          that.</p>",
         table("What was found", &["issue", "instances", "share"], &rows),
         number(findings.median_distance)

@@ -1,7 +1,8 @@
 //! What instances were contrasted with: how hard, how false, from where, how old; and the hardest batches themselves.
 
 use lookalike_base::{Matrix, Rows, Seed, Watch};
-use lookalike_sampling::{PlanContext, SIMILARITY_BINS, plan_report};
+use lookalike_metrics::MetricError;
+use lookalike_sampling::{PlanContext, SIMILARITY_BINS, SamplingError, UNLABELLED, plan_report};
 use serde_json::Value;
 
 use super::curves::lines;
@@ -205,16 +206,26 @@ fn mixed(runs: &[Run]) -> String {
 /// The batches that are known, in numbers.
 fn of_plan(data: &Data<'_>, watch: Watch<'_>) -> Result<String, ReportError> {
     let part = &data.parts[0];
-    let known = |labels: &&[u32]| labels.iter().any(|label| *label != labels[0]);
-    let labels = Some(part.labels).filter(|labels| !labels.is_empty()).filter(known);
-    let context = PlanContext { pairs: data.pairs, labels, ..PlanContext::default() };
-    let report = plan_report(
-        data.plan,
-        data.compared(),
-        &context,
-        Seed(0),
-        Watch { cancellation: watch.cancellation, ..Watch::default() },
-    )?;
+    let known = |labels: &&[u32]| {
+        let mut known = labels.iter().filter(|label| **label != UNLABELLED);
+        known.next().is_some_and(|first| known.any(|label| label != first))
+    };
+    let labels = Some(part.labels).filter(known);
+    let silent = || Watch { cancellation: watch.cancellation, ..Watch::default() };
+    let made = |labels| {
+        let context = PlanContext { pairs: data.pairs, labels, ..PlanContext::default() };
+        plan_report(data.plan, data.compared(), &context, Seed(0), silent())
+    };
+    let report = match made(labels) {
+        // No batch has two members with a label.
+        Err(SamplingError::Metric(MetricError::Undefined { .. })) if labels.is_some() => made(None),
+        report => report,
+    };
+    let report = match report {
+        // No batch has two members.
+        Err(SamplingError::Metric(MetricError::Undefined { .. })) => return Ok(String::new()),
+        report => report?,
+    };
     let mut rows = vec![vec![
         "mean similarity of anchors to their negatives".to_owned(),
         number(report.hardness.similarity),
@@ -406,6 +417,41 @@ mod tests {
         );
         assert!(!html.contains("<cat>"));
         assert!((Batch::of(&plan[1], rows, false).hardness() - 0.99).abs() < 0.02);
+    }
+
+    #[test]
+    fn few_labels_and_strange_events_leave_a_page() {
+        let values = [1.0, 0.0, 0.9, 0.1, -1.0, 0.0];
+        let rows = Rows::new(&values, 2).unwrap();
+        for (labels, plan) in [
+            ([2, 2, UNLABELLED], vec![vec![0, 1, 2]]),
+            ([0, UNLABELLED, 1], vec![vec![0, 1], vec![1, 2]]),
+            ([0, 1, 1], vec![vec![0], vec![1]]),
+        ] {
+            let data = Data {
+                name: "test".into(),
+                parts: vec![Part { name: "train", rows, labels: &labels }],
+                classes: Vec::new(),
+                plan: &plan,
+                compared: None,
+                pairs: false,
+                untrained: None,
+                pictures: &NoPictures,
+            };
+            section(&[], Some(&data), &mut Album::new(&NoPictures, 0), Watch::default()).unwrap();
+        }
+        let tenths: Vec<f64> = (0..11).map(f64::from).collect();
+        let event = serde_json::json!({"kind": "epoch", "step": 1, "epoch": 0, "hardness_by_decile": tenths});
+        let run = Run {
+            folder: "run".into(),
+            name: "run".to_owned(),
+            recipe: toml::Table::new(),
+            events: vec![event.as_object().cloned().unwrap()],
+            torn: 0,
+            scores: serde_json::Map::new(),
+            finished: false,
+        };
+        assert!(by_tenth(&[run]).contains("<rect"));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) fn section(data: &Data<'_>, near: &Near, album: &mut Album<'_>) -> Se
     let among = match part {
         0 => format!("Each instance of {} with its nearest among all others.", escaped(data.parts[0].name)),
         _ => format!(
-            "Instances of {} with their nearest of {}.",
+            "Instances of {} with those of {} among their 15 nearest of all.",
             escaped(data.parts[part].name),
             escaped(data.parts[0].name)
         ),
