@@ -206,7 +206,12 @@ def _images(value: ArrayLike | None, count: int) -> Any:
     if value is None:
         return None
     array = as_numpy("images", value)
-    if array.dtype != np.uint8 or array.ndim not in (3, 4) or 0 in array.shape[1:] or (array.ndim == 4 and array.shape[3] != 3):
+    if (
+        array.dtype != np.uint8
+        or array.ndim not in (3, 4)
+        or 0 in array.shape[1:]
+        or (array.ndim == 4 and array.shape[3] != 3)
+    ):
         raise ValueError(
             f"images of shape {array.shape} and type {array.dtype} are none; expected uint8 of shape (n, height, width, 3), "
             "or (n, height, width) in grey"
