@@ -8,6 +8,8 @@ import shutil
 CLOCKS = {"time", "build_seconds", "instances_per_second", "loader_wait_share", "builds"}
 # Results that are compared byte by byte.
 RESULTS = ["model.safetensors", "evaluation.json"]
+# The page of a run: it tells times, and a run is whole without it.
+PAGE = "report.html"
 
 
 class Reference:
@@ -26,8 +28,8 @@ class Reference:
 
 
 def files(run):
-    """The names of all files of a run, below its folder."""
-    return {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    """The names of all files of a run, below its folder, but for its page."""
+    return {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} - {PAGE}
 
 
 def without_clocks(value):
@@ -37,14 +39,14 @@ def without_clocks(value):
 
 
 def events(run):
-    """All events, without times. A line that is none makes them differ from all others."""
+    """All events, without times and how often the run was gone on with. A line that is none makes them differ from all others."""
     kept = []
     for line in (run / "events.jsonl").read_text().splitlines():
         try:
             kept.append(without_clocks(json.loads(line)))
         except ValueError:
             kept.append({"torn": line})
-    return kept
+    return [event for event in kept if event.get("kind") != "machine"]
 
 
 def first_difference(found, wanted, resumed):
