@@ -1,5 +1,7 @@
 //! Who is nearest to whom, over all parts of a data set together.
 
+use std::collections::BTreeMap;
+
 use lookalike_base::{Matrix, Watch};
 use lookalike_kernels::Scoring;
 use lookalike_sampling::{ProximityGraph, knn_graph};
@@ -69,4 +71,35 @@ impl Near {
 /// How so many instances are compared.
 pub(crate) fn scoring(count: usize) -> Scoring {
     if count >= MANY { Scoring::Bf16 } else { Scoring::F32 }
+}
+
+/// The distance of two unit vectors of this similarity.
+pub(crate) fn distance(similarity: f32) -> f64 {
+    (2.0 - 2.0 * f64::from(similarity)).max(0.0).sqrt()
+}
+
+/// Temperature of the votes of neighbours, MoCo's.
+const TEMPERATURE: f64 = 0.1;
+
+/// The share of the votes that each class has, of neighbours by their classes and similarities; none without neighbours.
+pub(crate) fn votes(neighbors: impl Iterator<Item = (u32, f32)>) -> BTreeMap<u32, f64> {
+    let mut votes: BTreeMap<u32, f64> = BTreeMap::new();
+    let mut greatest = None;
+    for (class, similarity) in neighbors {
+        // Beside the first, which is the most similar, no weight overflows.
+        let similarity = f64::from(similarity);
+        let beside = similarity - *greatest.get_or_insert(similarity);
+        *votes.entry(class).or_default() += (beside / TEMPERATURE).exp();
+    }
+    let all: f64 = votes.values().sum();
+    for vote in votes.values_mut() {
+        *vote /= all;
+    }
+    votes
+}
+
+/// The class with most votes and its share, of equals the lower, among those with as many as `least` says of them.
+pub(crate) fn likeliest(votes: &BTreeMap<u32, f64>, least: impl Fn(u32) -> f64) -> Option<(u32, f64)> {
+    let enough = votes.iter().filter(|(class, share)| **share >= least(**class));
+    enough.max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(a.0))).map(|(class, share)| (*class, *share))
 }

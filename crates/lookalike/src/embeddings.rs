@@ -150,23 +150,41 @@ pub(crate) fn integers(path: &Path, instances: usize) -> Result<Vec<i64>, Failur
     Ok(values)
 }
 
+/// The names of the columns of a table with a header, and the cells of each of `columns`, where there is such a one.
+pub(crate) fn read_table(file: &Path, columns: &[&str]) -> Result<TableColumns, Failure> {
+    let refuse =
+        |error: csv::Error| Failure::from(anyhow::Error::msg(format!("{}: {error}", file.display())));
+    let mut reader = csv::Reader::from_path(file).map_err(refuse)?;
+    let header = reader.headers().map_err(refuse)?;
+    let names: Vec<String> =
+        header.iter().map(|name| name.trim_start_matches('\u{feff}').to_owned()).collect();
+    let places: Vec<Option<usize>> =
+        columns.iter().map(|column| names.iter().position(|name| name == column)).collect();
+    let mut found: Vec<Option<Vec<String>>> = places.iter().map(|place| place.map(|_| Vec::new())).collect();
+    for record in reader.records() {
+        let record = record.map_err(refuse)?;
+        for (place, cells) in places.iter().zip(&mut found) {
+            if let (Some(place), Some(cells)) = (place, cells) {
+                cells.push(record.get(*place).unwrap_or_default().trim().to_owned());
+            }
+        }
+    }
+    Ok((names, found))
+}
+
+/// The names of all columns, and the cells of those that were asked for.
+pub(crate) type TableColumns = (Vec<String>, Vec<Option<Vec<String>>>);
+
 /// The identifiers in a column of a table with a header.
 fn column_of(file: &Path, column: &str) -> Result<Vec<i64>, Failure> {
-    let shown = file.display();
-    let refuse = |problem: String| Failure::from(anyhow::Error::msg(format!("{shown}: {problem}")));
-    let mut reader = csv::Reader::from_path(file).map_err(|error| refuse(error.to_string()))?;
-    let header = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();
-    let names = || header.iter().map(|name| name.trim_start_matches('\u{feff}'));
-    let Some(place) = names().position(|name| name == column) else {
+    let (names, mut found) = read_table(file, &[column])?;
+    let Some(cells) = found.remove(0) else {
+        let names = || names.iter().map(String::as_str);
         let there: Vec<String> = names().map(|name| format!("`{name}`")).collect();
         let (hint, there) = (did_you_mean(column, names()), there.join(", "));
-        return Err(refuse(format!("it has no column `{column}`, but {there}{hint}")));
+        let problem = format!("{}: it has no column `{column}`, but {there}{hint}", file.display());
+        return Err(anyhow::Error::msg(problem).into());
     };
-    let mut cells = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| refuse(error.to_string()))?;
-        cells.push(record.get(place).unwrap_or_default().trim().to_owned());
-    }
     let number = |cell: &String| match cell.as_str() {
         "" => Some(-1),
         cell => cell.parse().ok().filter(|number| *number >= -1),

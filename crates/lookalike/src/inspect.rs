@@ -20,7 +20,7 @@ use lookalike_report::{NoPictures, Pictures, ReportError, Shown};
 use lookalike_sampling::{Groups, UNLABELLED};
 
 use crate::embed::network;
-use crate::embeddings::Embeddings;
+use crate::embeddings::{Embeddings, read_table};
 use crate::failure::Failure;
 use crate::output::{check_outputs, say, tell};
 use crate::progress::Terminal;
@@ -369,35 +369,16 @@ fn named_rows(path: &Path, count: usize) -> Result<Vec<String>, Failure> {
 
 /// The cells of the first of these columns that a table has, not all empty where there is another.
 fn cells(file: &Path, columns: &[&str], count: usize) -> Result<Option<Vec<String>>, Failure> {
-    let refuse =
-        |problem: String| Failure::from(anyhow::Error::msg(format!("{}: {problem}", file.display())));
-    let mut found = None;
-    for column in columns {
-        let mut reader = csv::Reader::from_path(file).map_err(|error| refuse(error.to_string()))?;
-        let header = reader.headers().map_err(|error| refuse(error.to_string()))?.clone();
-        let Some(place) = header.iter().position(|name| name.trim_start_matches('\u{feff}') == *column)
-        else {
-            continue;
-        };
-        let mut cells = Vec::with_capacity(count);
-        for record in reader.records() {
-            let record = record.map_err(|error| refuse(error.to_string()))?;
-            cells.push(record.get(place).unwrap_or_default().trim().to_owned());
-        }
-        if cells.len() != count {
-            return Err(Failure::usage(format!(
-                "{} has {} rows, and there are {count} embeddings",
-                file.display(),
-                cells.len()
-            )));
-        }
-        let empty = cells.iter().all(String::is_empty);
-        found = Some(cells);
-        if !empty {
-            break;
-        }
+    let found: Vec<Vec<String>> = read_table(file, columns)?.1.into_iter().flatten().collect();
+    if let Some(cells) = found.first().filter(|cells| cells.len() != count) {
+        return Err(Failure::usage(format!(
+            "{} has {} rows, and there are {count} embeddings",
+            file.display(),
+            cells.len()
+        )));
     }
-    Ok(found)
+    let filled = found.iter().position(|cells| !cells.iter().all(String::is_empty));
+    Ok(found.into_iter().nth(filled.unwrap_or(0)))
 }
 
 /// Looks for what is wrong, and writes what was found.

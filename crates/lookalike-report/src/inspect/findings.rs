@@ -8,6 +8,7 @@ use lookalike_sampling::{Groups, ProximityGraph, UNLABELLED, connected_component
 
 use super::labels::{Labelled, asked};
 use super::{InspectOptions, Inspected};
+use crate::near::distance;
 
 /// Far beyond the upper quartile, in widths of the middle half (Tukey 1977, *Exploratory Data Analysis*: "far out").
 const FAR_OUT: f64 = 3.0;
@@ -127,11 +128,6 @@ fn clearer(a: &Finding, b: &Finding) -> std::cmp::Ordering {
     }
 }
 
-/// The distance of two unit vectors of this similarity.
-pub(super) fn distance(similarity: f32) -> f64 {
-    (2.0 - 2.0 * f64::from(similarity)).max(0.0).sqrt()
-}
-
 fn median(values: &mut [f64]) -> f64 {
     if values.is_empty() {
         return 0.0;
@@ -175,8 +171,19 @@ fn duplicates(
 ) -> Vec<i64> {
     // Both relations together: an exact duplicate of a near one is in the group too.
     let count = equal.len() as u32;
-    let pairs = (0..count).flat_map(|own| [[own, equal[own as usize]], [own, near[own as usize]]]);
-    let groups = joined(count, pairs);
+    let ties = tied(count, |own| {
+        let others = [equal[own as usize], near[own as usize]].into_iter().filter(move |other| *other != own);
+        others.map(|other| (other, 1.0))
+    });
+    // Components are numbered in the order of their first members, by which groups are called.
+    let (components, mut first_members) = (connected_components(&ties), Vec::new());
+    let mut group = |(instance, component): (u32, &u32)| {
+        if *component as usize == first_members.len() {
+            first_members.push(instance);
+        }
+        first_members[*component as usize]
+    };
+    let groups: Vec<u32> = (0..count).zip(&components).map(&mut group).collect();
     let mut members: HashMap<u32, Vec<u32>> = HashMap::new();
     for (instance, group) in (0..count).zip(&groups) {
         members.entry(*group).or_default().push(instance);
@@ -234,25 +241,6 @@ fn duplicates(
     groups.iter().map(|group| if members.contains_key(group) { i64::from(*group) } else { -1 }).collect()
 }
 
-/// The lowest instance that each of `count` is tied to by some of these pairs.
-fn joined(count: u32, pairs: impl Iterator<Item = [u32; 2]>) -> Vec<u32> {
-    let mut lower: Vec<u32> = (0..count).collect();
-    for pair in pairs {
-        let [a, b] = pair.map(|own| lowest(&mut lower, own));
-        lower[a.max(b) as usize] = a.min(b);
-    }
-    (0..count).map(|own| lowest(&mut lower, own)).collect()
-}
-
-/// The lowest that is known so far; ways to it are halved as they are gone.
-fn lowest(lower: &mut [u32], mut own: u32) -> u32 {
-    while lower[own as usize] != own {
-        lower[own as usize] = lower[lower[own as usize] as usize];
-        own = lower[own as usize];
-    }
-    own
-}
-
 /// Mutual neighbours of different classes that are nearer than half of all are to their nearest.
 fn across(graph: &ProximityGraph, labels: &[u32], limit: f64, all: &mut Vec<Finding>) {
     if labels.is_empty() {
@@ -308,19 +296,10 @@ fn outliers(graph: &ProximityGraph, all: &mut Vec<Finding>) {
 
 /// Groups of three or more that are tied by mutual neighbours no farther apart than `limit`, the largest first.
 fn look_alikes(graph: &ProximityGraph, limit: f64) -> Vec<Vec<u32>> {
-    let (mut degrees, mut neighbors, mut similarities) = (Vec::new(), Vec::new(), Vec::new());
-    for own in 0..graph.instances() as u32 {
-        let edges = graph.neighbors(own).iter().zip(graph.similarities(own));
-        let near = edges.take_while(|(_, similarity)| distance(**similarity) <= limit);
-        let before = neighbors.len();
-        for (other, similarity) in near {
-            neighbors.push(*other);
-            similarities.push(*similarity);
-        }
-        degrees.push((neighbors.len() - before) as u32);
-    }
-    let near = ProximityGraph::from_edges(&degrees, neighbors, similarities)
-        .unwrap_or_else(|_| ProximityGraph::empty(graph.instances()));
+    let near = tied(graph.instances() as u32, |own| {
+        let edges = graph.neighbors(own).iter().copied().zip(graph.similarities(own).iter().copied());
+        edges.take_while(|(_, similarity)| distance(*similarity) <= limit)
+    });
     let components = connected_components(&near.mutual());
     let mut groups: Vec<Vec<u32>> =
         vec![Vec::new(); components.iter().max().map_or(0, |most| *most as usize + 1)];
@@ -330,6 +309,21 @@ fn look_alikes(graph: &ProximityGraph, limit: f64) -> Vec<Vec<u32>> {
     groups.retain(|group| group.len() > 2);
     groups.sort_by(|a, b| b.len().cmp(&a.len()).then(a[0].cmp(&b[0])));
     groups
+}
+
+/// The graph of these edges of each instance, none of which leads to itself or beyond `count`.
+fn tied<E: Iterator<Item = (u32, f32)>>(count: u32, edges: impl Fn(u32) -> E) -> ProximityGraph {
+    let (mut degrees, mut neighbors, mut similarities) = (Vec::new(), Vec::new(), Vec::new());
+    for own in 0..count {
+        let before = neighbors.len();
+        for (other, similarity) in edges(own) {
+            neighbors.push(other);
+            similarities.push(similarity);
+        }
+        degrees.push((neighbors.len() - before) as u32);
+    }
+    ProximityGraph::from_edges(&degrees, neighbors, similarities)
+        .unwrap_or_else(|error| unreachable!("edges between instances: {error}"))
 }
 
 #[cfg(test)]

@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use lookalike_sampling::{ProximityGraph, UNLABELLED};
 
 use super::findings::{Finding, Issue};
+use crate::near::{likeliest, votes};
 
-/// Temperature of the votes.
-const TEMPERATURE: f64 = 0.1;
 /// Share of the votes that another class must have: else the nearest do not agree on any.
 const AGREED: f64 = 0.5;
 
@@ -38,19 +37,15 @@ pub(super) fn asked(graph: &ProximityGraph, labels: &[u32]) -> Labelled {
     let (mut found, mut right) = (Vec::new(), 0);
     for (own, votes) in known.iter().zip(&votes) {
         let given = labels[*own as usize];
-        let likeliest = |least: &dyn Fn(u32) -> f64| {
-            let confident = votes.iter().filter(|(class, share)| **share >= least(**class));
-            confident.max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(a.0)))
-        };
-        right += usize::from(likeliest(&|_| 0.0).is_some_and(|(class, _)| *class == given));
-        let likeliest = likeliest(&|class| usual(class).max(AGREED));
-        if let Some((class, _)) = likeliest.filter(|(class, _)| **class != given) {
+        right += usize::from(likeliest(votes, |_| 0.0).is_some_and(|(class, _)| class == given));
+        let another = likeliest(votes, |class| usual(class).max(AGREED)).filter(|(class, _)| *class != given);
+        if let Some((class, _)) = another {
             found.push(Finding {
                 instance: *own,
                 issue: Issue::LabelError,
                 score: votes.get(&given).copied().unwrap_or(0.0),
-                other: graph.neighbors(*own).iter().copied().find(|other| labels[*other as usize] == *class),
-                suggested: Some(*class),
+                other: graph.neighbors(*own).iter().copied().find(|other| labels[*other as usize] == class),
+                suggested: Some(class),
             });
         }
     }
@@ -60,17 +55,7 @@ pub(super) fn asked(graph: &ProximityGraph, labels: &[u32]) -> Labelled {
 
 /// How likely each class is by the neighbours that have one.
 fn vote(graph: &ProximityGraph, labels: &[u32], own: u32) -> BTreeMap<u32, f64> {
-    let greatest = graph.similarities(own).first().copied().map_or(0.0, f64::from);
-    let mut votes: BTreeMap<u32, f64> = BTreeMap::new();
-    for (other, similarity) in graph.neighbors(own).iter().zip(graph.similarities(own)) {
-        let label = labels[*other as usize];
-        if label != UNLABELLED {
-            *votes.entry(label).or_default() += ((f64::from(*similarity) - greatest) / TEMPERATURE).exp();
-        }
-    }
-    let all: f64 = votes.values().sum();
-    for vote in votes.values_mut() {
-        *vote /= all.max(f64::MIN_POSITIVE);
-    }
-    votes
+    let classes = graph.neighbors(own).iter().map(|other| labels[*other as usize]);
+    let neighbors = classes.zip(graph.similarities(own).iter().copied());
+    votes(neighbors.filter(|(class, _)| *class != UNLABELLED))
 }

@@ -4,6 +4,8 @@
 use lookalike_sampling::ProximityGraph;
 use rayon::prelude::*;
 
+use crate::near::distance;
+
 /// Steps of the search for a scale.
 const HALVINGS: usize = 64;
 /// How near to its aim the search ends.
@@ -59,8 +61,7 @@ impl Ties {
 
 /// How likely each neighbour of an instance is one: 1 for the nearest that is not the same, and log₂ k all together.
 fn probabilities(similarities: &[f32]) -> Vec<f32> {
-    let distances: Vec<f64> =
-        similarities.iter().map(|similarity| (2.0 - 2.0 * f64::from(*similarity)).max(0.0).sqrt()).collect();
+    let distances: Vec<f64> = similarities.iter().map(|similarity| distance(*similarity)).collect();
     let nearest = distances.iter().copied().find(|distance| *distance > 0.0).unwrap_or(0.0);
     let beyond: Vec<f64> = distances.iter().map(|distance| (distance - nearest).max(0.0)).collect();
     let aim = (distances.len() as f64).log2();

@@ -9,7 +9,7 @@ use super::{Section, row};
 use crate::album::{Album, Instance};
 use crate::data::Data;
 use crate::html::{count, escaped, name, number, percent, table};
-use crate::near::Near;
+use crate::near::{Near, likeliest, votes};
 
 /// Instances of a gallery.
 const SHOWN: usize = 8;
@@ -21,8 +21,6 @@ const MOST_CLASSES: usize = 20;
 const MOST_PAIRS: usize = 8;
 /// The same.
 const SHOWN_PAIRS: usize = 3;
-/// Temperature of the votes of neighbours, MoCo's.
-const TEMPERATURE: f64 = 0.1;
 
 /// What neighbours say of an instance's class.
 struct Vote {
@@ -101,19 +99,12 @@ pub(crate) fn section(data: &Data<'_>, near: &Near, album: &mut Album<'_>) -> Se
 fn vote(data: &Data<'_>, near: &Near, query: u32) -> Option<Vote> {
     let instance = near.instance(query);
     let own = data.label(instance.0, instance.1)?;
-    let mut votes: BTreeMap<u32, f64> = BTreeMap::new();
-    for (other, similarity) in near.of_part(query, 0) {
+    let class = |(other, similarity)| {
         let (part, other) = near.instance(other);
-        if let Some(label) = data.label(part, other) {
-            *votes.entry(label).or_default() += (f64::from(similarity) / TEMPERATURE).exp();
-        }
-    }
-    let all: f64 = votes.values().sum();
-    let (predicted, most) = votes.into_iter().fold(None, |best: Option<(u32, f64)>, own| match best {
-        Some(best) if best.1 >= own.1 => Some(best),
-        _ => Some(own),
-    })?;
-    Some(Vote { instance, own, predicted, share: most / all })
+        Some((data.label(part, other)?, similarity))
+    };
+    let (predicted, share) = likeliest(&votes(near.of_part(query, 0).filter_map(class)), |_| 0.0)?;
+    Some(Vote { instance, own, predicted, share })
 }
 
 /// An instance, and its nearest beside it.
