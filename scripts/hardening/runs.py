@@ -8,8 +8,8 @@ import shutil
 CLOCKS = {"time", "build_seconds", "instances_per_second", "loader_wait_share", "builds"}
 # Results that are compared byte by byte.
 RESULTS = ["model.safetensors", "evaluation.json"]
-# The page of a run: it tells times, and a run is whole without it.
-PAGE = "report.html"
+# The page of a run, and what TensorBoard shows beside it: they tell times, and a run is whole without them.
+PAGES = ("report.html", "tensorboard/")
 
 
 class Reference:
@@ -28,8 +28,9 @@ class Reference:
 
 
 def files(run):
-    """The names of all files of a run, below its folder, but for its page."""
-    return {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()} - {PAGE}
+    """The names of all files of a run, below its folder, but for its pages."""
+    found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    return {name for name in found if not name.startswith(PAGES)}
 
 
 def without_clocks(value):

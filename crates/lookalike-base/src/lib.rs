@@ -17,6 +17,7 @@ pub mod pickle;
 pub mod progress;
 pub mod source;
 pub mod stream;
+pub mod tensorboard;
 #[cfg(feature = "safetensors")]
 pub mod tensors;
 pub mod words;

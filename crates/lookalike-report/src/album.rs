@@ -157,20 +157,28 @@ impl<'a> Album<'a> {
 
 /// The picture as JPEG in letters, no longer than [`MOST_SIDE`], and its size.
 fn encoded(width: u32, height: u32, pixels: Vec<u8>) -> Option<(String, [u32; 2])> {
+    let image = reduced(width, height, pixels, MOST_SIDE)?;
+    Some((STANDARD.encode(jpeg(&image)?), [image.width(), image.height()]))
+}
+
+/// A picture no longer than `most`; `None` where it has no pixels, or other than these.
+pub(crate) fn reduced(width: u32, height: u32, pixels: Vec<u8>, most: u32) -> Option<RgbImage> {
     let image =
         RgbImage::from_raw(width, height, pixels).filter(|image| image.width() > 0 && image.height() > 0)?;
     let longest = image.width().max(image.height());
-    let image = if longest > MOST_SIDE {
-        let side =
-            |length: u32| (u64::from(length) * u64::from(MOST_SIDE) / u64::from(longest)).max(1) as u32;
-        resize(&image, side(image.width()), side(image.height()), FilterType::Triangle)
-    } else {
-        image
-    };
+    if longest <= most {
+        return Some(image);
+    }
+    let side = |length: u32| (u64::from(length) * u64::from(most) / u64::from(longest)).max(1) as u32;
+    Some(resize(&image, side(image.width()), side(image.height()), FilterType::Triangle))
+}
+
+/// The file of a picture.
+pub(crate) fn jpeg(image: &RgbImage) -> Option<Vec<u8>> {
     let mut file = Vec::new();
     let encoder = JpegEncoder::new_with_quality(&mut file, QUALITY);
     encoder.write_image(image.as_raw(), image.width(), image.height(), ExtendedColorType::Rgb8).ok()?;
-    Some((STANDARD.encode(file), [image.width(), image.height()]))
+    Some(file)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod album;
+mod board;
 mod chart;
 mod data;
 mod drawing;
@@ -14,6 +15,7 @@ mod report;
 pub mod run;
 
 pub use album::{Instance, NoPictures, Pictures};
+pub use board::board;
 pub use data::{Data, Part};
 pub use error::ReportError;
 pub use lookalike_data::Shown;

@@ -3,24 +3,27 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use lookalike_base::Matrix;
+use lookalike_base::atomic::{self, Staged};
 use lookalike_base::progress::{Cancellation, ProgressDisplay, Watch};
-use lookalike_base::{Matrix, atomic};
 use lookalike_data::Split;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::train::events::EVENTS;
 use lookalike_learn::train::result::{MODEL, RunResult};
 use lookalike_learn::{LearnError, Registry};
 use lookalike_report::{
-    Data, LayoutOptions, Part, Pictures, ReportError, ReportOptions, Run, Shown, epochs_of, report,
+    Data, LayoutOptions, Part, Pictures, ReportError, ReportOptions, Run, Shown, board, epochs_of, report,
 };
 
 use crate::failure::Failure;
-use crate::output::{check_outputs, say, tell};
+use crate::output::{check_outputs, publish, say, tell};
 use crate::progress::Terminal;
 use crate::run::{RunOptions, warn};
 
 /// The page of a run in its folder.
 pub(crate) const PAGE: &str = "report.html";
+/// The folder in that of a run of what TensorBoard shows beside its curves.
+const BOARD: &str = "tensorboard";
 /// Time between two looks at a run that is watched.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -32,6 +35,18 @@ pub(crate) struct Arguments {
     /// Where to write the page; report.html in the folder of the first run if not given
     #[arg(long, value_name = "FILE.html")]
     out: Option<PathBuf>,
+    #[command(flatten)]
+    shown: ShownOfData,
+    /// Write the page anew whenever the first run goes on, until it has finished; nothing is embedded meanwhile
+    #[arg(long)]
+    watch: bool,
+    #[command(flatten)]
+    options: RunOptions,
+}
+
+/// What is shown of the data.
+#[derive(clap::Args)]
+struct ShownOfData {
     /// Write what the folders of the runs tell, and embed nothing: no pictures, neighbours and map
     #[arg(long)]
     no_data: bool,
@@ -41,11 +56,9 @@ pub(crate) struct Arguments {
     /// Kilobytes that all pictures may take together
     #[arg(long, default_value_t = 10_000, conflicts_with = "no_data")]
     picture_kilobytes: usize,
-    /// Write the page anew whenever the first run goes on, until it has finished; nothing is embedded meanwhile
-    #[arg(long)]
-    watch: bool,
-    #[command(flatten)]
-    options: RunOptions,
+    /// Also write the spectrum, the hardest batches and instances for the projector where TensorBoard finds them, in the folder of the first run
+    #[arg(long, conflicts_with = "no_data")]
+    tensorboard: bool,
 }
 
 pub(crate) fn run(
@@ -66,33 +79,43 @@ pub(crate) fn run(
     }
     let read = read(runs)?;
     let options = ReportOptions {
-        picture_bytes: arguments.picture_kilobytes.saturating_mul(1000),
-        map: !arguments.no_map,
+        picture_bytes: arguments.shown.picture_kilobytes.saturating_mul(1000),
+        map: !arguments.shown.no_map,
     };
-    if arguments.no_data {
+    if arguments.shown.no_data {
         return write(&page, &report(&read, None, &options, Watch::silent(cancellation))?);
     }
     let experiment = arguments.options.open_run(first, recipe, registry, cancellation)?;
     let result = experiment.result(first)?;
     warn(&result.problems);
-    of_run(&experiment, result, &read, &page, &options, cancellation)
+    let written = Written { page: &page, board: arguments.shown.tensorboard.then_some(first) };
+    of_run(&experiment, result, &read, &written, &options, cancellation)
+}
+
+/// What is written of a run.
+pub(crate) struct Written<'a> {
+    /// The page.
+    pub(crate) page: &'a Path,
+    /// The run below whose folder TensorBoard finds what it shows beside the curves, where that is wanted.
+    pub(crate) board: Option<&'a Path>,
 }
 
 fn read(runs: &[PathBuf]) -> Result<Vec<Run>, Failure> {
     runs.iter().map(|run| Ok(Run::open(run)?)).collect()
 }
 
-/// Writes the page of a run whose data are open: it embeds both parts, and the last one also as it was before training.
+/// Writes the page of a run whose data are open, and what TensorBoard shows: it embeds both parts, and the last one also as it was before training.
 pub(crate) fn of_run(
     experiment: &Experiment,
     result: RunResult,
     runs: &[Run],
-    page: &Path,
+    written: &Written<'_>,
     options: &ReportOptions,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
     let data = experiment.data();
     let interrupted = || Failure::or_interrupted("the page was not written");
+    let step = result.step;
     let plan = if result.own_data { result.plan.clone() } else { Vec::new() };
     let mut network = experiment.network(result)?;
     let splits = data.parts();
@@ -135,9 +158,30 @@ pub(crate) fn of_run(
     let html = report(runs, Some(&shown), options, Watch { progress: &*progress, cancellation });
     progress.finish();
     match html {
-        Err(ReportError::Cancelled) => Err(Failure::Interrupted("the page was not written".to_owned())),
-        html => write(page, &html?),
+        Err(ReportError::Cancelled) => {
+            return Err(Failure::Interrupted("the page was not written".to_owned()));
+        }
+        html => write(written.page, &html?)?,
     }
+    let Some(run) = written.board else { return Ok(()) };
+    let time = runs.first().and_then(Run::last_time).unwrap_or(0.0);
+    write_board(&run.join(BOARD), &board(&shown, step, time)?)
+}
+
+/// Writes what TensorBoard shows. The files appear when all of them are written.
+fn write_board(folder: &Path, files: &[(String, Vec<u8>)]) -> Result<(), Failure> {
+    let fail = |path: &Path| {
+        let path = path.to_owned();
+        move |source| LearnError::Io { path, source }
+    };
+    std::fs::create_dir_all(folder).map_err(fail(folder))?;
+    let places: Vec<PathBuf> = files.iter().map(|(name, _)| folder.join(name)).collect();
+    let stage = |((_, bytes), place): (&(String, Vec<u8>), &PathBuf)| {
+        Staged::write(place, |writer| writer.write_all(bytes)).map_err(fail(place))
+    };
+    let staged: Vec<Staged> = files.iter().zip(&places).map(stage).collect::<Result<_, LearnError>>()?;
+    publish(staged.into_iter().zip(places.iter().map(PathBuf::as_path)))?;
+    say(format_args!("for TensorBoard: {}", folder.display()))
 }
 
 /// Writes what the folder of the first run tells until it has finished, or for as long as nobody interrupts.

@@ -347,7 +347,7 @@ fn train(
     say_next(experiment, run)
 }
 
-/// Writes the page of a run that has ended, without a map. The run is whole without it: what goes wrong is a warning.
+/// Writes the page of a run that has ended, without a map, and what TensorBoard shows. The run is whole without it: what goes wrong is a warning.
 fn page(
     experiment: &Experiment,
     run: &Path,
@@ -364,7 +364,7 @@ fn page(
             experiment,
             result,
             &[Run::open(run)?],
-            &run.join(report::PAGE),
+            &report::Written { page: &run.join(report::PAGE), board: Some(run) },
             &options,
             cancellation,
         )

@@ -33,6 +33,13 @@ fn training_ends_with_a_page_and_report_adds_a_map() {
     }
     assert!(!page.contains(&*place.path("").to_string_lossy()), "no path of the machine is told");
 
+    let board = |run: &str, name: &str| place.path(run).join("tensorboard").join(name);
+    assert!(out.contains("for TensorBoard: run/tensorboard"), "{out}");
+    let config = fs::read_to_string(board("run", "projector_config.pbtxt")).unwrap();
+    for file in ["embeddings.tsv", "metadata.tsv", "sprite.jpg"] {
+        assert!(config.contains(file) && board("run", file).exists(), "{file}: {config}");
+    }
+
     let out = place.succeed(&["report", "run", "--out", "page.html"]);
     assert!(out.starts_with("report: page.html"), "{out}");
     let with_map = fs::read_to_string(place.path("page.html")).unwrap();
@@ -45,9 +52,33 @@ fn training_ends_with_a_page_and_report_adds_a_map() {
     );
 
     place.succeed(&["train", "photos.toml", "--out", "quiet", "--no-report"]);
-    assert!(!place.path("quiet/report.html").exists());
+    assert!(!place.path("quiet/report.html").exists() && !board("quiet", "metadata.tsv").exists());
+    place.succeed(&["report", "quiet", "--tensorboard", "--out", "quiet.html"]);
+    for file in ["events.out.tfevents.look", "embeddings.tsv", "metadata.tsv", "sprite.jpg"] {
+        let bytes = |run| fs::read(board(run, file)).unwrap();
+        assert!(file.starts_with("events") || bytes("run") == bytes("quiet"), "{file}");
+        assert!(!bytes("quiet").is_empty());
+    }
     place.succeed(&["report", "quiet", "run", "--no-data"]);
     check(&fs::read_to_string(place.path("quiet/report.html")).unwrap(), &["verdict", "curves", "contrast"]);
+}
+
+#[test]
+fn a_monitor_tells_how_a_run_goes_and_changes_nothing() {
+    let place = Place::new();
+    place.succeed(&["train", "photos.toml", "--out", "alone", "--no-report"]);
+    let told =
+        place.run(&["train", "photos.toml", "--out", "watched", "--no-report", "--set", "evaluate.every=1"]);
+    assert_eq!(told.status, Some(0), "{}", told.error);
+    assert!(told.error.contains("kNN accuracy among instances learned from"), "{}", told.error);
+    let bytes = |run: &str| fs::read(place.path(run).join("model.safetensors")).unwrap();
+    assert!(bytes("alone") == bytes("watched"));
+    let events = fs::read_to_string(place.path("watched/events.jsonl")).unwrap();
+    let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let of = |kind: &str| events.iter().filter(|event| event["kind"] == kind).collect::<Vec<_>>();
+    let scores: Vec<f64> = of("monitor").iter().map(|event| event["score"].as_f64().unwrap()).collect();
+    assert_eq!(scores.len(), of("epoch").len(), "{scores:?}");
+    assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)), "{scores:?}");
 }
 
 #[test]

@@ -3,24 +3,27 @@
 //! Every event has `kind`, `step` (optimiser steps made when it happened) and `time` (seconds since 1970).
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use lookalike_base::tensorboard::TensorBoard;
 use serde_json::{Map, Value};
 
-use super::tensorboard::TensorBoard;
 use crate::error::LearnError;
 
 /// The file of the events.
 pub const EVENTS: &str = "events.jsonl";
+/// The file with the same numbers for TensorBoard; one run has one, rewritten from the events on resume.
+pub(crate) const BOARD: &str = "events.out.tfevents.lookalike";
 
 /// The event files of a run.
 #[derive(Debug)]
 pub struct Events {
     path: PathBuf,
     file: File,
-    board: TensorBoard,
+    board: TensorBoard<BufWriter<File>>,
+    board_path: PathBuf,
 }
 
 impl Events {
@@ -62,7 +65,10 @@ impl Events {
         })
         .map_err(fail)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(fail)?;
-        let mut events = Self { file, board: TensorBoard::create(run)?, path: path.clone() };
+        let board_path = run.join(BOARD);
+        let board = File::create(&board_path).and_then(|file| TensorBoard::begin(BufWriter::new(file)));
+        let board = board.map_err(|source| LearnError::Io { path: board_path.clone(), source })?;
+        let mut events = Self { file, board, board_path, path: path.clone() };
         for event in &kept {
             events.mirror(event)?;
         }
@@ -124,7 +130,9 @@ impl Events {
         let time = event.get("time").and_then(Value::as_f64).unwrap_or(0.0);
         for (name, value) in event {
             if let Some(value) = value.as_f64().filter(|_| !["step", "time"].contains(&name.as_str())) {
-                self.board.scalar(&format!("{}/{name}", text("kind")), step, time, value as f32)?;
+                let written =
+                    self.board.scalar(&format!("{}/{name}", text("kind")), step, time, value as f32);
+                written.map_err(|source| LearnError::Io { path: self.board_path.clone(), source })?;
             }
         }
         Ok(())

@@ -16,7 +16,6 @@ pub mod oracle;
 mod place;
 pub mod result;
 pub mod schedule;
-pub mod tensorboard;
 mod told;
 pub mod trainer;
 mod window;

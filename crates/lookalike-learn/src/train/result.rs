@@ -9,8 +9,7 @@ use toml::Table;
 
 use super::checkpoint::{CHECKPOINTS, Checkpoints, State};
 use super::development::BEST;
-use super::events::EVENTS;
-use super::tensorboard;
+use super::events::{BOARD, EVENTS};
 use super::trainer::RECIPE;
 use crate::encoder::text::entry::TOKENIZER;
 use crate::error::LearnError;
@@ -171,15 +170,18 @@ pub fn keeps(path: &Path) -> bool {
     let mut parts = path.components();
     let (Some(first), rest) = (parts.next(), parts.next()) else { return true };
     let name = first.as_os_str();
-    name == CHECKPOINTS || rest.is_none() && OWN.iter().any(|own| name == *own)
+    FOLDERS.iter().any(|own| name == *own) || rest.is_none() && OWN.iter().any(|own| name == *own)
 }
+
+/// The folders that a run keeps.
+const FOLDERS: [&str; 2] = [CHECKPOINTS, "tensorboard"];
 
 /// The files that a run keeps, beside its checkpoints.
 const OWN: [&str; 11] = [
     lock::FILE,
     RECIPE,
     EVENTS,
-    tensorboard::FILE,
+    BOARD,
     MODEL,
     BEST,
     "evaluation.json",

@@ -271,8 +271,28 @@ fn range(first: &[u64], second: &[u64]) -> (usize, usize) {
     (low, high + 1)
 }
 
-/// The hardest batches as pictures: the anchor first, then who is most similar to it.
-fn hardest(data: &Data<'_>, album: &mut Album<'_>) -> String {
+/// A batch of the plan, as its hardest anchor sees it.
+pub(crate) struct HardBatch {
+    /// Its place in the plan.
+    pub(crate) place: usize,
+    /// The mean similarity of its anchors to their negatives.
+    pub(crate) hardness: f64,
+    /// The anchor whose negatives are most similar to it.
+    pub(crate) anchor: u32,
+    /// The others with their similarity to it, the most similar first.
+    pub(crate) others: Vec<(f64, u32)>,
+}
+
+impl HardBatch {
+    /// Whether a negative is of the anchor's own class.
+    pub(crate) fn is_false(&self, data: &Data<'_>, other: u32) -> bool {
+        let own = data.label(0, self.anchor);
+        own.is_some() && data.label(0, other) == own
+    }
+}
+
+/// The hardest batches of the plan, the hardest first, [`SHOWN_BATCHES`] at most.
+pub(crate) fn hardest_batches(data: &Data<'_>) -> Vec<HardBatch> {
     let rows = data.compared();
     let mut scored: Vec<(f64, usize)> = data
         .plan
@@ -282,43 +302,48 @@ fn hardest(data: &Data<'_>, album: &mut Album<'_>) -> String {
         .map(|(place, batch)| (hardness(batch, rows, data.pairs), place))
         .collect();
     scored.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-    let mut html = String::from(
-        "<h3>The hardest batches</h3><p class=\"soft\">The anchor has a solid frame. Negatives of its own class are false: they have a dashed frame and are named.</p>",
-    );
-    for (hardness, place) in scored.into_iter().take(SHOWN_BATCHES) {
+    let seen = |(hardness, place): (f64, usize)| {
         let batch = &data.plan[place];
         let measured = Batch::of(batch, rows, data.pairs);
         let anchor = measured.hardest_anchor();
-        let own = data.label(0, batch[anchor]);
         let mut others: Vec<(f64, usize)> = (0..batch.len())
             .filter(|other| *other != anchor)
             .map(|other| (measured.similarity(anchor, other), other))
             .collect();
         others.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
-        let of_class = |place: usize| data.label(0, batch[place]).map(|label| data.class(label));
-        let named = |class: Option<String>| {
-            class.map_or_else(String::new, |class| format!("<span>{}</span>", name(&class)))
-        };
-        let mut shots = vec![album.figure(
-            (0, batch[anchor]),
-            &format!("<b>anchor</b>{}", named(of_class(anchor))),
-            "anchor",
-        )];
-        let is_false = |place: usize| own.is_some() && data.label(0, batch[place]) == own;
-        let false_ones = others.iter().filter(|(_, other)| is_false(*other)).count();
+        let others = others.into_iter().map(|(similarity, other)| (similarity, batch[other])).collect();
+        HardBatch { place, hardness, anchor: batch[anchor], others }
+    };
+    scored.into_iter().take(SHOWN_BATCHES).map(seen).collect()
+}
+
+/// The hardest batches as pictures: the anchor first, then who is most similar to it.
+fn hardest(data: &Data<'_>, album: &mut Album<'_>) -> String {
+    let mut html = String::from(
+        "<h3>The hardest batches</h3><p class=\"soft\">The anchor has a solid frame. Negatives of its own class are false: they have a dashed frame and are named.</p>",
+    );
+    let class = |instance: u32| {
+        let class = data.label(0, instance).map(|label| data.class(label));
+        class.map_or_else(String::new, |class| format!("<span>{}</span>", name(&class)))
+    };
+    for batch in hardest_batches(data) {
+        let HardBatch { place, hardness, anchor, others } = &batch;
+        let false_ones = others.iter().filter(|(_, other)| batch.is_false(data, *other)).count();
+        let caption = format!("<b>anchor</b>{}", class(*anchor));
+        let mut shots = vec![album.figure((0, *anchor), &caption, "anchor")];
         for (similarity, other) in others.iter().take(SHOWN_MEMBERS) {
-            let (class, word) = if is_false(*other) { ("false", "<b>false negative</b>") } else { ("", "") };
-            let caption =
-                format!("{word}<span>similarity {}</span>{}", number(*similarity), named(of_class(*other)));
-            shots.push(album.figure((0, batch[*other]), &caption, class));
+            let is_false = batch.is_false(data, *other);
+            let (frame, word) = if is_false { ("false", "<b>false negative</b>") } else { ("", "") };
+            let caption = format!("{word}<span>similarity {}</span>{}", number(*similarity), class(*other));
+            shots.push(album.figure((0, *other), &caption, frame));
         }
-        let truth = own.map_or_else(String::new, |_| {
+        let truth = data.label(0, *anchor).map_or_else(String::new, |_| {
             format!("; {false_ones} of the anchor's {} negatives are false", others.len())
         });
         let more = others.len().saturating_sub(SHOWN_MEMBERS);
         let more = if more > 0 { format!("; {more} less similar ones are not shown") } else { String::new() };
         html.push_str(&row(
-            &escaped(&format!("Batch {}: mean similarity {}{truth}{more}.", place + 1, number(hardness))),
+            &escaped(&format!("Batch {}: mean similarity {}{truth}{more}.", place + 1, number(*hardness))),
             &shots,
         ));
     }

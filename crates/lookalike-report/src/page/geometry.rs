@@ -12,41 +12,69 @@ use crate::html::{number, table};
 /// Rows whose spectrum is taken at most.
 const MOST_ROWS: usize = 4096;
 
+/// The singular values of rows, each beside the greatest, and what else is told of how they lie.
+pub(crate) struct Arm {
+    pub(crate) name: &'static str,
+    /// The greatest first, which is 1.
+    pub(crate) singular_values: Vec<f64>,
+    effective_rank: Option<f64>,
+    rank_me: Option<f64>,
+    uniformity: Option<f64>,
+    columns: usize,
+    rows: usize,
+}
+
+impl Arm {
+    fn of(name: &'static str, whole: Rows<'_>) -> Result<Self, ReportError> {
+        let sample = sampled(whole)?;
+        let found = spectrum(sample.rows(), Centering::Centered)?;
+        let greatest = found.singular_values.first().copied().unwrap_or(0.0).max(f64::MIN_POSITIVE);
+        let uniform = uniformity(sample.rows(), &UniformityOptions::default());
+        Ok(Self {
+            name,
+            singular_values: found.singular_values.iter().map(|value| value / greatest).collect(),
+            effective_rank: found.effective_rank().ok(),
+            rank_me: rank_me(sample.rows()).ok(),
+            uniformity: uniform.ok().map(|uniformity| uniformity.value),
+            columns: whole.columns(),
+            rows: sample.len(),
+        })
+    }
+}
+
+/// The last part after training and before; none where it has no two rows.
+pub(crate) fn arms(data: &Data<'_>) -> Result<Vec<Arm>, ReportError> {
+    let part = data.parts.last().map(|part| part.rows);
+    let both = [("after training", part), ("before training", data.untrained)];
+    let rows = both.into_iter().filter_map(|(name, rows)| Some((name, rows?)));
+    let mut arms: Vec<Arm> = rows
+        .filter(|(_, rows)| rows.len() > 1)
+        .map(|(name, rows)| Arm::of(name, rows))
+        .collect::<Result<_, ReportError>>()?;
+    if let [only] = &mut arms[..] {
+        only.name = "embeddings";
+    }
+    Ok(arms)
+}
+
 /// Spectrum and ranks of the last part.
 pub(crate) fn section(data: &Data<'_>) -> Result<Option<Section>, ReportError> {
     let Some(part) = data.parts.last().filter(|part| part.rows.len() > 1) else { return Ok(None) };
-    let mut arms = vec![("after training", part.rows)];
-    arms.extend(data.untrained.filter(|rows| rows.len() > 1).map(|rows| ("before training", rows)));
-    if arms.len() == 1 {
-        arms[0].0 = "embeddings";
-    }
-    let (mut lines, mut rows, mut taken) = (Vec::new(), Vec::new(), 0);
-    for (name, whole) in arms {
-        let sample = sampled(whole)?;
-        taken = sample.len();
-        let found = spectrum(sample.rows(), Centering::Centered)?;
-        let greatest = found.singular_values.first().copied().unwrap_or(0.0).max(f64::MIN_POSITIVE);
-        let points = found
-            .singular_values
-            .iter()
-            .enumerate()
-            .map(|(place, value)| [place as f64 + 1.0, (value / greatest).max(1e-9)]);
-        lines.push(Line::new(name, points.collect()));
-        let shown = |value: Result<f64, lookalike_metrics::MetricError>| {
-            value.map_or_else(|_| "–".to_owned(), number)
-        };
-        rows.push(vec![
-            name.to_owned(),
-            shown(found.effective_rank()),
-            shown(rank_me(sample.rows())),
-            shown(
-                uniformity(sample.rows(), &UniformityOptions::default()).map(|uniformity| uniformity.value),
-            ),
-            whole.columns().to_string(),
-        ]);
-    }
+    let arms = arms(data)?;
+    let shown = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
+    let row = |arm: &Arm| {
+        let name = arm.name.to_owned();
+        let columns = arm.columns.to_string();
+        vec![name, shown(arm.effective_rank), shown(arm.rank_me), shown(arm.uniformity), columns]
+    };
+    let rows: Vec<Vec<String>> = arms.iter().map(row).collect();
+    let line = |arm: &Arm| {
+        let places = arm.singular_values.iter().zip(1_u32..);
+        Line::new(arm.name, places.map(|(value, place)| [f64::from(place), value.max(1e-9)]).collect())
+    };
     let about = format!(
-        "Singular values of {taken} centred rows of {}, each beside the greatest. A line that falls off early uses few directions.",
+        "Singular values of {} centred rows of {}, each beside the greatest. A line that falls off early uses few directions.",
+        arms.last().map_or(0, |arm| arm.rows),
         part.name
     );
     let chart = LineChart {
@@ -54,7 +82,7 @@ pub(crate) fn section(data: &Data<'_>) -> Result<Option<Section>, ReportError> {
         about: &about,
         x: "rank of the singular value",
         y: "share of the greatest",
-        lines,
+        lines: arms.iter().map(line).collect(),
         log: true,
         from_zero: false,
     };
