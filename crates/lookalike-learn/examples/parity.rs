@@ -92,6 +92,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         log_every: 1,
         loader: LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::<usize>::MIN },
         development: None,
+        monitor: None,
         oracle: None,
     };
     let (mut trainer, _) = Trainer::open(Box::new(method), source.clone(), options)?;

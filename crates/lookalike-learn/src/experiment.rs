@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use lookalike_base::Watch;
 use lookalike_base::arrays::Arrays;
 use lookalike_base::hash::Hasher;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
@@ -15,12 +14,12 @@ use crate::encoder::Program;
 use crate::encoder::entry::Exporting;
 use crate::engine::{self, Device};
 use crate::error::LearnError;
-use crate::evaluate::embed::{Embedding, embed, estimate_statistics};
-use crate::evaluate::{Embedded, Evaluating, Evaluation, Measured, ScoreEntry};
+use crate::evaluate::embed::Embedding;
+use crate::evaluate::{Embedded, Evaluating, Evaluation, Measured, ScoreEntry, monitor};
 use crate::method::entry::Shapes;
 use crate::method::{Building, Embedder, Method};
 use crate::modality::{Labels, Modality, Opening, Scope};
-use crate::module::{Module, arrays_of, has_buffers, load_arrays};
+use crate::module::{Module, arrays_of, load_arrays};
 use crate::negatives::Known;
 use crate::options::{from_table, refuse};
 use crate::recipe::ValidRecipe;
@@ -302,6 +301,7 @@ impl Experiment {
             log_every: train.log_every,
             loader: self.modality.loader(recipe.loader()),
             development: self.development()?,
+            monitor: self.monitor(batches / train.accumulate)?,
             oracle: recipe.oracle(),
         };
         // A checkpoint replaces all weights.
@@ -361,21 +361,20 @@ impl Experiment {
             }
             (Some(every), Some(task)) => (every, task.clone()),
         };
-        let Embedding { options, seed, loader, .. } = self.embedding()?;
-        let (size, name) = (options.batch_size, task.name.clone());
-        let judge = move |network: &mut dyn Embedder, cancellation: &Cancellation| {
-            let watch = Watch { cancellation, ..Watch::default() };
-            // What is kept of the step has the statistics of training.
-            let mut network = dyn_clone::clone_box(network);
-            if has_buffers(&mut network) {
-                let batches = options.statistics_batches;
-                estimate_statistics(&mut *network, &task.parts[0], (size, batches), seed, loader)?;
-            }
-            let mut embed = |part| embed(&mut *network, part, size, loader, watch);
-            let [one, other] = [embed(&task.parts[0])?, embed(&task.parts[1])?];
-            task.score([&one.representation, &other.representation], cancellation)
-        };
-        Ok(Some(Development { every, name, judge: Box::new(judge) }))
+        let name = task.name.clone();
+        Ok(Some(Development { every, name, judge: monitor::judge_of(task, &self.embedding()?) }))
+    }
+
+    /// How a run is watched, of which an epoch has so many optimiser steps.
+    ///
+    /// # Errors
+    /// As [`monitor::task`].
+    fn monitor(&self, steps: u64) -> Result<Option<Development>, LearnError> {
+        let embedding = self.embedding()?;
+        let Some(epochs) = embedding.options.every else { return Ok(None) };
+        let task = monitor::task(&embedding)?;
+        let (every, name) = (epochs.saturating_mul(steps).max(1), task.name.clone());
+        Ok(Some(Development { every, name, judge: monitor::judge_of(task, &embedding) }))
     }
 
     /// The groups of instances that must not share a batch.

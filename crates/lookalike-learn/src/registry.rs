@@ -413,6 +413,7 @@ impl Registry {
             }
             if !modality.embedded_at_once {
                 offer("evaluate", &own_keys("batch_size"), &[reader]);
+                offer("evaluate", &own_keys("every"), &[reader]);
             }
             if self.measures(modality).iter().any(|measure| measure.arms.contains(&ArmKind::Raw)) {
                 offer("evaluate", &own_keys("raw_input"), &[reader]);

@@ -116,7 +116,7 @@ pub struct Embedding<'a> {
 
 impl Embedding<'_> {
     /// Instances a batch: as asked for, or as many as the data say fit into little memory.
-    fn batch_size(&self) -> usize {
+    pub(super) fn batch_size(&self) -> usize {
         self.options.batch_size.min(self.modality.most_at_a_time()).max(1)
     }
 

@@ -17,6 +17,7 @@ pub mod figure;
 pub mod geometry;
 pub mod knn;
 pub mod linear;
+pub(crate) mod monitor;
 pub mod premise;
 pub mod proxy;
 mod right;
@@ -36,7 +37,7 @@ use crate::modality::{
     ArmKind, BaselineRows, Beside, FitAndTest, Labels, Measure, Modality, Part, ReadRows, Scope,
 };
 use crate::module::has_buffers;
-use crate::options::{FLAG, Key, SOME, Settings, Value};
+use crate::options::{FLAG, Key, Range, SOME, Settings, Value};
 
 pub use cross_validation::{Accuracy, CrossValidation};
 pub use embed::{Embedded, embed, estimate_statistics};
@@ -55,6 +56,9 @@ crate::options! {
         raw_input: bool = Value::Flag(true), FLAG;
         /// Whether training ends with an evaluation. `lookalike evaluate` makes one at any time.
         after_training: bool = Value::Flag(true), FLAG;
+        /// Epochs from one look at a run that goes on to the next: 1,000 instances that it learns from are classified by their neighbours among
+        /// 3,000 others. It tells how the run goes, and decides nothing.
+        every: Option<u64> = Value::Absent("never"), Range::Integer { least: 1, most: 1 << 40 };
     }
 }
 

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use lookalike_base::Matrix;
 use lookalike_base::progress::Cancellation;
 use lookalike_data::text::{Retrieval, Sts};
-use lookalike_metrics::{KnnOptions, RetrievalScores, knn_accuracy};
+use lookalike_metrics::{KnnOptions, QueryScores, RetrievalScores, knn_accuracy};
 
 use super::{Figure, Score, ScoreEntry, Subject};
 use crate::error::LearnError;
 use crate::modality::{ArmKind, Part};
 use crate::options::{Key, Range, Value};
-use crate::sentence::score::{search, search_by_words, similarity};
+use crate::sentence::score::{search, search_by_words, search_each, similarity};
 
 /// A set on which an encoder is scored.
 #[derive(Clone)]
@@ -109,9 +109,14 @@ fn measure(subject: &Subject<'_>) -> Result<Vec<Figure>, LearnError> {
                 figures.push(Figure::new(subject.key(&task.name), &score, title, score.share())?);
             }
             TaskKind::Retrieval(data) => {
-                let scores = search(data, rows.each_ref(), subject.cancellation())?;
+                let each = search_each(data, rows.each_ref(), subject.cancellation())?;
+                let scores = RetrievalScores::mean(&each)?;
                 let (key, title) = (|name: &str| subject.key(name), |name: &str| subject.title(name));
                 figures.extend(of_search(&task.name, &scores, key, title)?);
+                // For comparisons that are paired by query; four digits are enough for these, and short.
+                let digits = |scores: &QueryScores| (scores.ndcg_at_10 * 1e4).round() / 1e4;
+                let each: Vec<Option<f64>> = each.iter().map(|scores| scores.as_ref().map(digits)).collect();
+                figures.push(Figure::hidden(subject.key(&format!("{}_ndcg@10_each", task.name)), &each)?);
                 if subject.arm.kind == ArmKind::Trained {
                     let scores = search_by_words(data, subject.display(), subject.cancellation())?;
                     let key = |name: &str| format!("{name}_bm25");

@@ -7,8 +7,8 @@ use lookalike_base::{Matrix, Seed, Watch};
 use lookalike_data::text::{Retrieval, Sts};
 use lookalike_metrics::retrieval::{self, KEPT};
 use lookalike_metrics::{
-    Bm25, Bm25Options, Judgements, ProbeOptions, Ranking, RetrievalScores, linear_probe, spearman,
-    stratified_folds,
+    Bm25, Bm25Options, Judgements, ProbeOptions, QueryScores, Ranking, RetrievalScores, linear_probe,
+    spearman, stratified_folds,
 };
 use rayon::prelude::*;
 
@@ -201,9 +201,21 @@ pub fn similarity<'v>(
 /// Whatever the metrics report, and [`LearnError::Cancelled`].
 pub fn search(
     data: &Retrieval,
-    [queries, documents]: [&Matrix; 2],
+    rows: [&Matrix; 2],
     cancellation: &Cancellation,
 ) -> Result<RetrievalScores, LearnError> {
+    Ok(RetrievalScores::mean(&search_each(data, rows, cancellation)?)?)
+}
+
+/// As [`search`], of each query by itself; `None` for one that no document answers.
+///
+/// # Errors
+/// As [`search`].
+pub fn search_each(
+    data: &Retrieval,
+    [queries, documents]: [&Matrix; 2],
+    cancellation: &Cancellation,
+) -> Result<Vec<Option<QueryScores>>, LearnError> {
     let ids = ids(data);
     let watch = Watch { cancellation, ..Watch::default() };
     // One more than are scored, for the one that may be left out.
@@ -237,17 +249,21 @@ pub fn search_by_words(
     let rankings: Result<Vec<Ranking>, LearnError> =
         data.queries.texts.to_vec().par_iter().map(found).collect();
     progress.finish();
-    scores(data, rankings?, &ids)
+    Ok(RetrievalScores::mean(&scores(data, rankings?, &ids)?)?)
 }
 
 fn ids(data: &Retrieval) -> Vec<String> {
     data.documents.ids.iter().map(str::to_owned).collect()
 }
 
-fn scores(data: &Retrieval, rankings: Vec<Ranking>, ids: &[String]) -> Result<RetrievalScores, LearnError> {
+fn scores(
+    data: &Retrieval,
+    rankings: Vec<Ranking>,
+    ids: &[String],
+) -> Result<Vec<Option<QueryScores>>, LearnError> {
     let judged = data.judgements.iter().map(|judged| (judged.query, judged.document, judged.grade));
     let judgements = Judgements::new(data.queries.len(), data.documents.len(), judged)?;
     let others = rankings.into_iter().zip(data.queries.ids.iter());
     let others: Vec<Ranking> = others.map(|(ranking, id)| ranking.without(id, ids)).collect();
-    Ok(retrieval::evaluate(&others, &judgements, ids)?)
+    Ok(retrieval::evaluate_each(&others, &judgements, ids)?)
 }

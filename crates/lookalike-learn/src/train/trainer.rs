@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lookalike_base::arrays::Arrays;
-use lookalike_base::progress::{Progress, Silent, Watch};
+use lookalike_base::progress::{Cancellation, Progress, Silent, Watch};
 use lookalike_base::{Matrix, Rows, Seed};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
@@ -90,6 +90,8 @@ pub struct TrainOptions {
     pub loader: LoaderOptions,
     /// How the run is judged while it trains, where it is.
     pub development: Option<Development>,
+    /// How it is watched, which decides nothing, where it is.
+    pub monitor: Option<Development>,
     /// Whom batches and losses take to be of one class, where they do.
     pub oracle: Option<OracleSetup>,
 }
@@ -594,6 +596,7 @@ impl Trainer {
             self.record_window()?;
             self.record_scalars(progress)?;
         }
+        self.look(progress)?;
         if self.judge(watch)? {
             return Ok(true);
         }
@@ -621,6 +624,21 @@ impl Trainer {
         fields.insert("learning_rate".to_owned(), json!(self.options.schedule.rate(self.step - 1)));
         fields.insert("epoch".to_owned(), json!(self.sampler.epoch()));
         self.events.record("step", self.step, fields.into())
+    }
+
+    /// Looks how the run goes where that is due. It takes a moment, and is not broken off: a run that goes on does not look again.
+    fn look(&mut self, progress: &dyn Progress) -> Result<(), LearnError> {
+        let (step, last) = (self.step, self.last_step());
+        let Some(monitor) = self.options.monitor.as_mut().filter(|own| own.is_due(step, last)) else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        let score = (monitor.judge)(&mut *self.method.kept(), &Cancellation::default())?;
+        let name = monitor.name.clone();
+        self.told.score = Some(("knn", score));
+        self.window.leave_out(begun.elapsed());
+        progress.note(&format!("step {step}: {name} {score:.4}"));
+        self.events.record("monitor", step, json!({ "name": name, "score": score }))
     }
 
     /// Whether the step that was made is to be judged and has not been.
@@ -651,7 +669,7 @@ impl Trainer {
                 self.step
             )));
         }
-        self.told.score = Some(score);
+        self.told.score = Some(("dev", score));
         let best = self.judged.take(score, self.step);
         if best.step == self.step && self.options.keep_best {
             self.best = arrays_of(&mut kept);

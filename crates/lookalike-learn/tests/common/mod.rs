@@ -200,6 +200,7 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
         log_every: 1,
         loader: LoaderOptions { threads: NonZero::<usize>::MIN, ahead: NonZero::new(3).unwrap() },
         development: None,
+        monitor: None,
         oracle: None,
     }
 }

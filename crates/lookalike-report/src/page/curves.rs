@@ -7,7 +7,7 @@ use crate::run::Run;
 /// A curve: the kind of events and their field, its title and what it tells, whether 0 belongs to it.
 type Curve = (&'static str, &'static str, &'static str, &'static str, bool);
 
-const TRAINING: [Curve; 6] = [
+const TRAINING: [Curve; 7] = [
     ("step", "loss", "Loss", "What is descended, the mean since the last point.", false),
     ("step", "learning_rate", "Learning rate", "The rate of the optimiser.", true),
     ("step", "instances_per_second", "Instances a second", "How fast instances are trained on.", true),
@@ -24,6 +24,13 @@ const TRAINING: [Curve; 6] = [
         "score",
         "Development part",
         "The score by which the run is judged while it trains.",
+        false,
+    ),
+    (
+        "monitor",
+        "score",
+        "Monitor",
+        "kNN accuracy among instances that are learned from, by their classes. It decides nothing.",
         false,
     ),
 ];

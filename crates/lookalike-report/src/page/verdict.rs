@@ -174,7 +174,12 @@ fn further(runs: &[Run]) -> BTreeSet<String> {
             .iter()
             .any(|word| key.to_lowercase().contains(word))
     };
-    runs.iter().flat_map(|run| run.scores.keys()).filter(of_set).cloned().collect()
+    // What is a list, a number a query, is no row.
+    let numbers = |run: &Run| {
+        let names = run.scores.keys().filter(|name| run.score(name).is_some());
+        names.filter(of_set).cloned().collect::<Vec<String>>()
+    };
+    runs.iter().flat_map(numbers).collect()
 }
 
 /// What the runs differ in, a row a run.
