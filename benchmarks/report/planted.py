@@ -5,7 +5,7 @@
 
 2 % of the training images are replaced by copies of others, shifted by up to two pixels and saved as JPEG; 3 % of the labels are flipped. RUN, a
 run on CIFAR-10, embeds the images. cleanlab's label issues (Datalab on features) and near duplicates are its own where it is installed; fastdup's rule is
-a cosine above .98. Needs numpy and Pillow.
+a cosine above .98, and fastdup itself is given the same embeddings where it is installed. Needs numpy and Pillow.
 """
 
 import csv
@@ -111,6 +111,17 @@ near = {(own, other) for own in range(count) for other, far in zip(who[own], dis
 mutual = {own for own, other in near if (other, own) in near}
 result["cleanlab duplicates"] = told("the same, cleanlab's rule (.13 of the median, mutual)", mutual, planted)
 result["fastdup duplicates"] = told("the same, fastdup's rule (cosine above .98)", {int(own) for own in np.flatnonzero(similar[:, 0] > 0.98)}, planted)
+try:
+    import fastdup
+
+    names = [f"/none/{row:05d}.jpg" for row in range(count)]
+    program = fastdup.create(work_dir=str(work / "fastdup"), input_dir="/none")
+    program.run(annotations=names, embeddings=np.ascontiguousarray(rows), threshold=0.9, num_threads=2, overwrite=True)
+    found_by = program.similarity()
+    near = found_by[found_by["distance"] > 0.98]
+    result["fastdup"] = told("the same, fastdup 2.54 itself", set(near["from"]) | set(near["to"]), planted)
+except ImportError:
+    print("fastdup is not installed")
 result["labels"] = told("label errors, lookalike inspect", found.get("label-error", set()), set(flipped))
 try:
     from cleanlab.filter import find_label_issues
