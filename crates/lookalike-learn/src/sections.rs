@@ -282,6 +282,13 @@ pub const SAMPLER: &[Key] = &[
          published for graphs",
     ),
     key(
+        "batch_order",
+        Value::Text("planned"),
+        Range::OneOf(&["planned", "shuffled"]),
+        "the order of the batches of look-alikes from one refresh to the next. `planned`: under `cover` the hard ones first, for the instances \
+         that are left to the end are far from each other; `shuffled`: drawn anew, so that a falling learning rate meets hard and easy ones alike",
+    ),
+    key(
         "reshuffle",
         Value::Absent("`true`"),
         FLAG,

@@ -25,7 +25,8 @@ pub use plan::groups::Groups;
 pub use plan::hardness::{HardnessTally, decile_hardness};
 pub use plan::report::{AnchorHistogram, GraphReport, PlanContext, PlanReport, SIMILARITY_BINS, plan_report};
 pub use plan::{
-    BatchOrigins, Coverage, LastBatch, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment,
+    BatchOrder, BatchOrigins, Coverage, LastBatch, PlanInput, Segment, Strategy, batches_per_epoch,
+    plan_segment,
 };
 pub use sampler::{
     Agreement, Avoid, DataSets, EpochReport, HardnessShare, LeftOut, Oracle, RankSplit, Ranks,

@@ -7,9 +7,9 @@ mod common;
 use common::{are_distinct, clustered, embeddings, sorted, train, with_threads};
 use lookalike_base::{Array, Cancellation, Matrix, Seed, Watch};
 use lookalike_sampling::{
-    Avoid, CandidateDraw, Coverage, GraphOptions, HardnessShare, LastBatch, Oracle, RestartSchedule, RunData,
-    Sampler, SamplerKind, SamplerOptions, SamplerState, SamplingError, Scoring, Warning, check_agreement,
-    proximity_graph,
+    Avoid, BatchOrder, CandidateDraw, Coverage, GraphOptions, HardnessShare, LastBatch, Oracle,
+    RestartSchedule, RunData, Sampler, SamplerKind, SamplerOptions, SamplerState, SamplingError, Scoring,
+    Warning, check_agreement, proximity_graph,
 };
 use proptest::prelude::*;
 
@@ -38,7 +38,7 @@ proptest! {
         refresh_every in 1_u64..12,
         (uniform_epochs, uniform_every) in (0_u64..3, prop::option::of(2_u64..4)),
         stop in 0_u64..40,
-        (planned_before_saving, weighted, light) in (any::<bool>(), any::<bool>(), any::<bool>()),
+        (planned_before_saving, weighted, light, shuffle) in any::<(bool, bool, bool, bool)>(),
         uniform_fraction in prop::sample::select(vec![0.0, 0.3, 1.0]),
     ) {
         let options = SamplerOptions {
@@ -53,6 +53,7 @@ proptest! {
             uniform_every: uniform_every.filter(|_| kind != SamplerKind::Uniform),
             temperature: (weighted && kind == SamplerKind::Walk).then_some(0.1),
             uniform_fraction: if kind == SamplerKind::Uniform { 0.0 } else { uniform_fraction },
+            batch_order: if shuffle { BatchOrder::Shuffled } else { BatchOrder::Planned },
             ..SamplerOptions::default()
         };
         let (mut whole, _) = Sampler::new(instances, options.clone(), Seed(seed)).unwrap();
@@ -328,6 +329,34 @@ fn a_state_of_another_run_is_refused_with_what_differs() {
     assert!(refused(100, &other, 1).contains("uniform_fraction = 0, not 0.5"));
 }
 
+/// The batches of epoch 1, the first one with a graph, under this order.
+fn batches_in(batch_order: BatchOrder) -> Vec<Vec<u32>> {
+    let asked =
+        SamplerOptions { batch_order, refresh_every: 7, ..options(SamplerKind::Walk, Coverage::Cover) };
+    let (mut sampler, _) = Sampler::new(240, asked, Seed(3)).unwrap();
+    train(&mut sampler, 40).split_off(20)
+}
+
+#[test]
+fn shuffled_batches_are_those_that_were_planned_in_another_order() {
+    let (planned, shuffled) = (batches_in(BatchOrder::Planned), batches_in(BatchOrder::Shuffled));
+    assert!(planned != shuffled && planned.len() == 20);
+    // The first segment of the epoch, whose graph and unused instances are the same.
+    let segment = |batches: &[Vec<u32>]| {
+        let mut segment = batches[..6].to_vec();
+        segment.sort();
+        segment
+    };
+    let common = segment(&planned).iter().filter(|batch| segment(&shuffled).contains(batch)).count();
+    assert!(common >= 3, "{common}");
+    let everybody = |batches: Vec<Vec<u32>>| {
+        let mut all = batches.concat();
+        all.sort_unstable();
+        all
+    };
+    assert_eq!(everybody(planned), everybody(shuffled));
+}
+
 /// The restart schedule, to be changed.
 fn restart(options: &mut SamplerOptions) -> &mut RestartSchedule {
     options.restart.get_or_insert_default()
@@ -336,7 +365,7 @@ fn restart(options: &mut SamplerOptions) -> &mut RestartSchedule {
 type Change = fn(&mut SamplerOptions);
 
 /// One change of each option, under the name that an error gives it.
-const CHANGES: [(&str, Change); 22] = [
+const CHANGES: [(&str, Change); 23] = [
     ("kind", |options| options.kind = SamplerKind::Nearest),
     ("batch_size", |options| options.batch_size = 10),
     ("coverage", |options| options.coverage = Coverage::Repeat),
@@ -361,6 +390,7 @@ const CHANGES: [(&str, Change); 22] = [
     ("uniform_epochs", |options| options.uniform_epochs = 2),
     ("uniform_every", |options| options.uniform_every = Some(3)),
     ("last_batch", |options| options.last_batch = LastBatch::Keep),
+    ("batch_order", |options| options.batch_order = BatchOrder::Shuffled),
     ("reshuffle", |options| options.reshuffle = Some(false)),
 ];
 

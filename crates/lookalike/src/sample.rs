@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use lookalike_base::{Cancellation, ProgressDisplay, RowSource, Seed, Silent, Watch, npy};
 use lookalike_metrics::{false_negative_rate, hardness, pair_hardness};
 use lookalike_sampling::{
-    Avoid, BatchOrigins, CandidateDraw, Coverage, DialInput, Groups, HardnessShare, Oracle, PairRows,
-    PlanContext, PlanReport, RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind,
+    Avoid, BatchOrder, BatchOrigins, CandidateDraw, Coverage, DialInput, Groups, HardnessShare, Oracle,
+    PairRows, PlanContext, PlanReport, RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind,
     SamplerOptions, SamplingError, Scoring, hardness_scale, plan_report,
 };
 
@@ -85,6 +85,9 @@ pub(crate) struct Arguments {
     /// Whether an instance may come more than once an epoch [default: cover]
     #[arg(long, value_enum)]
     coverage: Option<Coverage>,
+    /// The order of batches: `planned` has hard ones first, `shuffled` draws it [default: planned]
+    #[arg(long, value_enum)]
+    batch_order: Option<BatchOrder>,
     /// Epochs to plan; walks go over another graph in each
     #[arg(long, default_value_t = 1)]
     epochs: u64,
@@ -132,6 +135,7 @@ impl Arguments {
             ("--edge-percentile", self.edge_percentile.is_some()),
             ("--similarity-to-positive", self.similarity_to_positive.is_some()),
             ("--coverage", self.coverage.is_some()),
+            ("--batch-order", self.batch_order.is_some()),
             ("--oracle", self.oracle.is_some()),
         ];
         let covers = [
@@ -164,6 +168,7 @@ impl Arguments {
             kind: self.kind,
             batch_size: self.batch_size,
             coverage: self.coverage.unwrap_or_default(),
+            batch_order: self.batch_order.unwrap_or_default(),
             hardness_share: self.hardness_share.map(HardnessShare::constant),
             budget: self.budget.unwrap_or(defaults.budget),
             epoch_seconds: self.epoch_seconds,

@@ -86,6 +86,9 @@ class LookalikeBatchSampler:
         similarity_to_positive: with `pairs` i and j do not share a batch where query i is closer to document j than this share of its
             similarity to its own document, or query j to document i: document j may answer query i just as well. Published for mined
             negatives: 0.95. With a ceiling two instances must be below both.
+        batch_order: the order of the batches from one refresh to the next. ``"planned"`` has the hard ones first under ``"cover"``, for
+            instances that are left to the end are far from each other; ``"shuffled"`` draws it, so that a falling learning rate meets hard and easy
+            ones alike.
         scoring: with ``"bf16"`` candidates are compared by rounded numbers first, as in `lookalike.proximity_graph`.
         last_batch: ``"drop"`` leaves out the N mod B instances that do not fill a batch, others each epoch; ``"keep"`` gives a
             smaller last batch.
@@ -130,6 +133,7 @@ class LookalikeBatchSampler:
         similarity_to_positive: float | None = None,
         scoring: Scoring = "f32",
         last_batch: Literal["drop", "keep"] = "drop",
+        batch_order: Literal["planned", "shuffled"] = "planned",
         seed: int = 0,
         rank: int = 0,
         num_replicas: int = 1,
@@ -163,6 +167,7 @@ class LookalikeBatchSampler:
             similarity_to_positive=similarity_to_positive,
             scoring=scoring,
             last_batch=last_batch,
+            batch_order=batch_order,
         )
         arguments = {
             "instances": instances,

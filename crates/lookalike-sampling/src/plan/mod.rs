@@ -68,6 +68,18 @@ pub enum LastBatch {
     Keep,
 }
 
+/// In which order the batches come that are planned together, those up to the next refresh.
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BatchOrder {
+    /// As they were planned: under [`Coverage::Cover`] the hard ones first, for the instances that are left to the end are far from each other.
+    #[default]
+    Planned,
+    /// Drawn anew, so that a falling learning rate meets hard and easy ones alike.
+    Shuffled,
+}
+
 /// How the members of a batch are found.
 #[derive(Debug, Clone, Copy)]
 pub enum Strategy<'a> {

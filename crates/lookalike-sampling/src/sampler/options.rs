@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{SamplingError, Warning};
 use crate::graph::weights::check_temperature;
 use crate::graph::{CandidateDraw, GraphOptions, PairRows};
-use crate::plan::{Coverage, LastBatch, check_uniform_fraction};
+use crate::plan::{BatchOrder, Coverage, LastBatch, check_uniform_fraction};
 use crate::sampler::hardness_share::{HardnessShare, linear};
 use crate::set::check_instances;
 
@@ -159,6 +159,8 @@ pub struct SamplerOptions {
     pub uniform_every: Option<u64>,
     /// What happens to the instances that do not fill a batch.
     pub last_batch: LastBatch,
+    /// In which order batches of look-alikes come that were planned together.
+    pub batch_order: BatchOrder,
     /// Whether uniform batches are drawn anew every epoch, as where absent; otherwise they are those of epoch 0 in every epoch, as in
     /// GraphCL's published program.
     pub reshuffle: Option<bool>,
@@ -189,6 +191,7 @@ impl Default for SamplerOptions {
             uniform_epochs: 1,
             uniform_every: None,
             last_batch: LastBatch::Drop,
+            batch_order: BatchOrder::Planned,
             reshuffle: None,
         }
     }
@@ -395,7 +398,7 @@ impl SamplerOptions {
     }
 
     /// Every option by name. A new one must be named here: the pattern has no rest.
-    fn values(&self) -> [(&'static str, String); 25] {
+    fn values(&self) -> [(&'static str, String); 26] {
         let Self {
             kind,
             batch_size,
@@ -419,6 +422,7 @@ impl SamplerOptions {
             uniform_epochs,
             uniform_every,
             last_batch,
+            batch_order,
             reshuffle,
         } = self;
         let RestartSchedule { from, to, over_epochs } = self.restart();
@@ -447,6 +451,7 @@ impl SamplerOptions {
             ("uniform_epochs", uniform_epochs.to_string()),
             ("uniform_every", shown(uniform_every.as_ref())),
             ("last_batch", format!("{last_batch:?}")),
+            ("batch_order", format!("{batch_order:?}")),
             ("reshuffle", reshuffle.unwrap_or(true).to_string()),
         ]
     }

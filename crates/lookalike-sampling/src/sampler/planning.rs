@@ -7,7 +7,9 @@ use crate::error::{SamplingError, Warning};
 use crate::graph::pairs::pair_sum;
 use crate::plan::ceiling::{Ceiling, Limits};
 use crate::plan::hardness::tally;
-use crate::plan::{BatchOrigins, Coverage, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment};
+use crate::plan::{
+    BatchOrder, BatchOrigins, Coverage, PlanInput, Segment, Strategy, batches_per_epoch, plan_segment,
+};
 use crate::sampler::Sampler;
 use crate::sampler::options::{SamplerKind, SamplerOptions};
 use crate::sampler::run_data::Avoid;
@@ -160,6 +162,9 @@ impl Sampler {
             };
             let part = part.map_err(|error| set.named((number, self.sets.len()), error))?;
             let mut planned: Vec<_> = part.batches.into_iter().zip(part.origins).collect();
+            if self.options.batch_order == BatchOrder::Shuffled && !self.is_uniform() {
+                planned = self.shuffled(set, part.first_batch, planned);
+            }
             planned.iter_mut().flat_map(|(batch, _)| batch).for_each(|member| *member += set.first as u32);
             Ok(planned.into_iter())
         };
@@ -168,6 +173,15 @@ impl Sampler {
         let next = |set: &usize| parts[*set].by_ref().take(at_once).collect::<Vec<_>>();
         let (batches, origins) = during.iter().flat_map(next).unzip();
         Ok(Segment { epoch: self.epoch, first_batch, batches, origins })
+    }
+
+    /// Batches of one data set that were planned together from its `first_batch` on, in an order that is drawn; those that ranks take at
+    /// once stay together.
+    fn shuffled<T: Clone>(&self, set: &SetState, first_batch: usize, planned: Vec<T>) -> Vec<T> {
+        let rounds: Vec<&[T]> = planned.chunks(self.at_once().max(1)).collect();
+        let mut stream = set.seed.stream("order of batches", self.drawn_epoch(), first_batch as u64, 0);
+        let order = stream.permutation(rounds.len() as u32);
+        order.iter().flat_map(|round| rounds[*round as usize]).cloned().collect()
     }
 
     /// The batches of one data set from its `first_batch` on, whose members are numbered from 0.
