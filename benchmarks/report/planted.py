@@ -119,7 +119,7 @@ try:
     program.run(annotations=names, embeddings=np.ascontiguousarray(rows), threshold=0.9, num_threads=2, overwrite=True)
     found_by = program.similarity()
     near = found_by[found_by["distance"] > 0.98]
-    result["fastdup"] = told("the same, fastdup 2.54 itself", set(near["from"]) | set(near["to"]), planted)
+    result["fastdup"] = told(f"the same, fastdup {fastdup.__version__} itself", set(near["from"]) | set(near["to"]), planted)
 except ImportError:
     print("fastdup is not installed")
 result["labels"] = told("label errors, lookalike inspect", found.get("label-error", set()), set(flipped))

@@ -30,7 +30,7 @@ class Reference:
 def files(run):
     """The names of all files of a run, below its folder, but for its pages."""
     found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
-    return {name for name in found if not name.startswith(PAGES)}
+    return {name for name in found if not name.startswith(PAGES) or name.endswith(".part")}
 
 
 def without_clocks(value):

@@ -15,6 +15,7 @@ pub mod npy;
 #[cfg(feature = "safetensors")]
 pub mod pickle;
 pub mod progress;
+pub mod ranks;
 pub mod source;
 pub mod stream;
 pub mod tensorboard;
@@ -29,5 +30,6 @@ pub use files::FileRows;
 pub use mapped::MappedRows;
 pub use matrix::{Matrix, MatrixError, Rows};
 pub use progress::{Cancellation, Progress, ProgressDisplay, Silent, Watch};
+pub use ranks::{Alone, Ranks, RanksError};
 pub use source::RowSource;
 pub use stream::{Seed, Stream};

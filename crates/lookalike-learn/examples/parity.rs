@@ -94,6 +94,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         development: None,
         monitor: None,
         oracle: None,
+        shards: 1,
+        ranks: std::sync::Arc::new(lookalike_base::Alone),
     };
     let (mut trainer, _) = Trainer::open(Box::new(method), source.clone(), options)?;
     trainer.run(Watch::default())?;

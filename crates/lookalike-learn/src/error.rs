@@ -96,6 +96,9 @@ pub enum LearnError {
     /// From an array file.
     #[error(transparent)]
     ArrayFile(#[from] lookalike_base::ArrayFileError),
+    /// From ranks that share a run.
+    #[error(transparent)]
+    Ranks(#[from] lookalike_base::RanksError),
     /// From a matrix.
     #[error(transparent)]
     Matrix(#[from] lookalike_base::MatrixError),

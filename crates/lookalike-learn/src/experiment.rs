@@ -6,7 +6,7 @@ use std::sync::Arc;
 use lookalike_base::arrays::Arrays;
 use lookalike_base::hash::Hasher;
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
-use lookalike_base::tensors;
+use lookalike_base::{Alone, Ranks, tensors};
 use lookalike_data::Split;
 use lookalike_sampling::{Groups, RunData, Sampler, SamplingError, UNLABELLED};
 
@@ -253,8 +253,24 @@ impl Experiment {
     /// # Errors
     /// As [`Trainer::open`], and [`LearnError::Device`] where the device does not multiply at the recipe's precision.
     pub fn trainer(&self, run: &Path) -> Result<(Trainer, Vec<String>), LearnError> {
+        self.trainer_of(run, Arc::new(Alone))
+    }
+
+    /// As [`Experiment::trainer`], of one rank of several that share the run.
+    ///
+    /// # Errors
+    /// As [`Experiment::trainer`], and [`LearnError::Ranks`].
+    pub fn trainer_of(
+        &self,
+        run: &Path,
+        ranks: Arc<dyn Ranks>,
+    ) -> Result<(Trainer, Vec<String>), LearnError> {
         let (recipe, train) = (&self.recipe, self.recipe.train());
         engine::check_precision(recipe.device(), &self.device, train.precision)?;
+        if train.shards.is_some_and(|shards| shards > 1) && recipe.choice().modality.embedded_at_once {
+            let reason = "divides batches of instances that are encoded apart, and these are nodes of one graph; leave it out";
+            return Err(refuse("train.shards", reason));
+        }
         let instances = self.modality.instances();
         let sampler = recipe.sampler();
         let run_data = RunData { groups: self.groups(), sets: self.modality.sets(), ..RunData::default() };
@@ -301,15 +317,19 @@ impl Experiment {
             log_every: train.log_every,
             loader: self.modality.loader(recipe.loader()),
             development: self.development()?,
-            monitor: self.monitor(batches / train.accumulate)?,
+            monitor: self.monitor(batches, train.accumulate)?,
             oracle: recipe.oracle(),
+            shards: train.shards.unwrap_or(1),
+            ranks: Arc::clone(&ranks),
         };
         // A checkpoint replaces all weights.
         let start = if Checkpoints::of_run(run).any()? { None } else { self.start() };
         let source = self.modality.batches(recipe.columns(), Split::Train, recipe.seed())?;
         let known = options.oracle.as_ref().and_then(|oracle| oracle.known.clone());
         let opened = Trainer::open(self.method_from(start.as_ref(), known)?, source, options)?;
-        self.modality.keep(run)?;
+        if ranks.rank() == 0 {
+            self.modality.keep(run)?;
+        }
         Ok(opened)
     }
 
@@ -365,15 +385,15 @@ impl Experiment {
         Ok(Some(Development { every, name, judge: monitor::judge_of(task, &self.embedding()?) }))
     }
 
-    /// How a run is watched, of which an epoch has so many optimiser steps.
+    /// How a run is watched whose epochs have so many batches, of which so many are one optimiser step.
     ///
     /// # Errors
     /// As [`monitor::task`].
-    fn monitor(&self, steps: u64) -> Result<Option<Development>, LearnError> {
+    fn monitor(&self, batches: u64, accumulate: u64) -> Result<Option<Development>, LearnError> {
         let embedding = self.embedding()?;
         let Some(epochs) = embedding.options.every else { return Ok(None) };
         let task = monitor::task(&embedding)?;
-        let (every, name) = (epochs.saturating_mul(steps).max(1), task.name.clone());
+        let (every, name) = ((epochs.saturating_mul(batches) / accumulate.max(1)).max(1), task.name.clone());
         Ok(Some(Development { every, name, judge: monitor::judge_of(task, &embedding) }))
     }
 

@@ -31,6 +31,9 @@ crate::options! {
         /// again, with the gradients of the whole batch and the memory of a chunk. Refused for networks with BatchNorm, and
         /// for the nodes of one graph.
         chunk: Option<usize> = Value::Absent("the whole batch"), SOME;
+        /// Parts of a batch that are encoded by themselves, with BatchNorm statistics of their own, and compared as one: what several processes share, see
+        /// [many machines](../guides/many-machines.md). A power of two that divides `sampler.batch_size`.
+        shards: Option<usize> = Value::Absent("1"), Range::Integer { least: 1, most: 1 << 20 };
         /// Whether all instances are embedded before the first step, by the encoder as it starts: then the first epoch has look-alikes already,
         /// with `sampler.uniform_epochs = 0`. Worth it where `encoder.weights` gives a trained encoder.
         embed_first: bool = Value::Flag(false), FLAG;
@@ -283,10 +286,11 @@ pub const SAMPLER: &[Key] = &[
     ),
     key(
         "batch_order",
-        Value::Text("planned"),
+        Value::Absent("`planned`"),
         Range::OneOf(&["planned", "shuffled"]),
-        "the order of the batches of look-alikes from one refresh to the next. `planned`: under `cover` the hard ones first, for the instances \
-         that are left to the end are far from each other; `shuffled`: drawn anew, so that a falling learning rate meets hard and easy ones alike",
+        "the order of the batches of look-alikes from one refresh to the next. `planned`: under `cover` `walk` and `nearest` have the hard ones \
+         first, for the instances that are left to the end are far from each other; `shuffled`: drawn anew, so that a falling learning rate \
+         meets hard and easy ones alike. Those of `gcbs` and `clusters` are drawn already",
     ),
     key(
         "reshuffle",
@@ -314,6 +318,7 @@ mod tests {
             let mut with = declared.clone();
             let value = match key.name {
                 "reshuffle" => Toml::Boolean(true),
+                "batch_order" => Toml::String("shuffled".to_owned()),
                 "pairs" => Toml::String("mean".to_owned()),
                 "candidates" | "neighbors" | "uniform_every" => Toml::Integer(7),
                 "restart" => Toml::Table(Table::new()),

@@ -4,11 +4,12 @@ use std::fmt::Write;
 
 use image::RgbImage;
 use image::imageops::{FilterType, replace, resize};
+use lookalike_base::Cancellation;
 use lookalike_base::tensorboard::{PREFIX, TensorBoard};
 use lookalike_data::Shown;
 
 use crate::album::{Pictures, jpeg, reduced};
-use crate::data::Data;
+use crate::data::{Data, Part};
 use crate::error::ReportError;
 use crate::page::{contrast, geometry};
 
@@ -31,11 +32,15 @@ const FALSE: [u8; 3] = [0xc0, 0x39, 0x2b];
 /// since 1970.
 ///
 /// # Errors
-/// [`ReportError::Input`] where the data do not fit together; whatever the metrics report.
-pub fn board(data: &Data<'_>, step: u64, time: f64) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
+/// [`ReportError::Input`] where the data do not fit together; whatever the metrics report; and [`ReportError::Cancelled`].
+pub fn board(
+    data: &Data<'_>,
+    (step, time): (u64, f64),
+    cancellation: &Cancellation,
+) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
     data.check()?;
     let mut files = vec![(format!("{PREFIX}look"), events(data, step, time)?)];
-    files.extend(projector(data));
+    files.extend(projector(data, cancellation)?);
     Ok(files)
 }
 
@@ -99,18 +104,15 @@ fn grid(data: &Data<'_>) -> Option<RgbImage> {
 }
 
 /// Instances of the projector, evenly of all, with their names, parts and classes, and their pictures where they have any.
-fn projector(data: &Data<'_>) -> Vec<(String, Vec<u8>)> {
+fn projector(data: &Data<'_>, cancellation: &Cancellation) -> Result<Vec<(String, Vec<u8>)>, ReportError> {
     let columns = data.parts[0].rows.columns().max(1);
     let most = MOST_POINTS.min(MOST_NUMBERS / columns).max(1);
-    let all: Vec<(usize, u32)> = data
-        .parts
-        .iter()
-        .enumerate()
-        .flat_map(|(part, own)| (0..own.rows.len() as u32).map(move |instance| (part, instance)))
-        .collect();
-    let points: Vec<(usize, u32)> = all.iter().step_by(all.len().div_ceil(most).max(1)).copied().collect();
+    let count: usize = data.parts.iter().map(|part| part.rows.len()).sum();
+    let of_part = |(part, own): (usize, &Part<'_>)| (0..own.rows.len() as u32).map(move |own| (part, own));
+    let all = data.parts.iter().enumerate().flat_map(of_part);
+    let points: Vec<(usize, u32)> = all.step_by(count.div_ceil(most).max(1)).collect();
     if points.is_empty() {
-        return Vec::new();
+        return Ok(Vec::new());
     }
     let (mut tensors, mut about) = (String::new(), String::from("name\tpart\tclass\n"));
     for (part, instance) in &points {
@@ -127,7 +129,7 @@ fn projector(data: &Data<'_>) -> Vec<(String, Vec<u8>)> {
         points.len()
     );
     let mut files = Vec::new();
-    if let Some(sprite) = sprite(data, &points).and_then(|sprite| jpeg(&sprite)) {
+    if let Some(sprite) = sprite(data, &points, cancellation)?.and_then(|sprite| jpeg(&sprite)) {
         let _ = write!(
             config,
             "  sprite {{\n    image_path: \"sprite.jpg\"\n    single_image_dim: {SPRITE}\n    single_image_dim: {SPRITE}\n  }}\n"
@@ -139,7 +141,7 @@ fn projector(data: &Data<'_>) -> Vec<(String, Vec<u8>)> {
     files.push(("metadata.tsv".to_owned(), about.into_bytes()));
     // The last one names the others.
     files.push(("projector_config.pbtxt".to_owned(), config.into_bytes()));
-    files
+    Ok(files)
 }
 
 /// A text that stands in a cell.
@@ -148,16 +150,25 @@ fn field(text: &str) -> String {
     if shown.trim().is_empty() { "–".to_owned() } else { shown }
 }
 
-/// The pictures of all points, as many in a row as rows; `None` where one has none.
-fn sprite(data: &Data<'_>, points: &[(usize, u32)]) -> Option<RgbImage> {
+/// The pictures of all points, as many in a row as rows, white where one has none; `None` where all have none.
+fn sprite(
+    data: &Data<'_>,
+    points: &[(usize, u32)],
+    cancellation: &Cancellation,
+) -> Result<Option<RgbImage>, ReportError> {
     let side = points.len().isqrt() + usize::from(points.len().isqrt().pow(2) < points.len());
+    let mut any = false;
     let mut sprite = RgbImage::from_pixel(SPRITE * side as u32, SPRITE * side as u32, image::Rgb(WHITE));
     for (point, place) in points.iter().zip(0..) {
-        let picture = picture(data.pictures, *point, SPRITE)?;
+        if cancellation.is_cancelled() {
+            return Err(ReportError::Cancelled);
+        }
+        let Some(picture) = picture(data.pictures, *point, SPRITE) else { continue };
+        any = true;
         let [x, y] = [place % side, place / side].map(|cell| (cell * SPRITE as usize) as i64);
         replace(&mut sprite, &picture, x, y);
     }
-    Some(sprite)
+    Ok(any.then_some(sprite))
 }
 
 #[cfg(test)]
@@ -165,7 +176,6 @@ mod tests {
     use super::*;
     use crate::album::NoPictures;
     use crate::album::tests::Colours;
-    use crate::data::Part;
     use lookalike_base::Rows;
 
     const ROWS: [f32; 12] = [1.0, 0.0, 0.9, 0.1, -1.0, 0.0, 0.0, 1.0, 1.0, 0.05, 0.0, -1.0];
@@ -198,7 +208,7 @@ mod tests {
     #[test]
     fn pictures_stand_in_a_grid_with_frames_and_in_the_projectors_sprite() {
         let plan = [vec![2, 3, 5], vec![0, 1, 4]];
-        let files = board(&data(&Colours, &plan), 7, 1.0).unwrap();
+        let files = board(&data(&Colours, &plan), (7, 1.0), &Cancellation::default()).unwrap();
         let grid = grid(&data(&Colours, &plan)).unwrap();
         assert_eq!((grid.width(), grid.height()), (3 * 104, 2 * 104));
         // The hardest batch is the second; of its anchor's negatives one is false.
@@ -217,9 +227,34 @@ mod tests {
         assert!(text("projector_config.pbtxt").contains("sprite.jpg"));
     }
 
+    /// Pictures of which one cannot be read.
+    struct AllButOne;
+
+    impl Pictures for AllButOne {
+        fn shown(&self, part: usize, instance: u32) -> Option<Shown> {
+            (instance != 4).then(|| Colours.shown(part, instance))?
+        }
+
+        fn name(&self, _: usize, _: u32) -> Option<String> {
+            None
+        }
+    }
+
+    #[test]
+    fn a_picture_that_cannot_be_read_leaves_its_place_white_and_work_stops_when_asked() {
+        let points: Vec<(usize, u32)> = (0..6).map(|instance| (0, instance)).collect();
+        let sprite = sprite(&data(&AllButOne, &[]), &points, &Cancellation::default()).unwrap().unwrap();
+        assert_eq!(sprite.get_pixel(33, 33).0, WHITE);
+        assert_ne!(sprite.get_pixel(1, 1).0, WHITE);
+        let stop = Cancellation::default();
+        stop.cancel();
+        let error = board(&data(&Colours, &[]), (0, 0.0), &stop).unwrap_err();
+        assert!(matches!(error, ReportError::Cancelled));
+    }
+
     #[test]
     fn without_pictures_and_batches_there_are_numbers_alone() {
-        let files = board(&data(&NoPictures, &[]), 0, 0.0).unwrap();
+        let files = board(&data(&NoPictures, &[]), (0, 0.0), &Cancellation::default()).unwrap();
         assert!(file(&files, "sprite.jpg").is_none() && grid(&data(&NoPictures, &[vec![0, 1]])).is_none());
         assert_eq!(lines(&files, "embeddings.tsv"), 6);
         let events = file(&files, "events.out.tfevents.look").unwrap();
@@ -231,7 +266,7 @@ mod tests {
         let values = vec![0.5_f32; 2 * 12_001];
         let rows = Rows::new(&values, 2).unwrap();
         let many = Data { parts: vec![Part { name: "train", rows, labels: &[] }], ..data(&NoPictures, &[]) };
-        let files = projector(&many);
+        let files = projector(&many, &Cancellation::default()).unwrap();
         assert_eq!(lines(&files, "embeddings.tsv"), 4001);
     }
 }

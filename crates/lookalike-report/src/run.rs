@@ -13,7 +13,7 @@ use crate::error::ReportError;
 const MOST_BYTES: u64 = 1 << 28;
 
 /// Keys of a recipe that do not change what an arm of an experiment is: its seed, and where and how fast it runs.
-const NOT_THE_ARM: [&str; 8] = [
+const NOT_THE_ARM: [&str; 9] = [
     "seed",
     "data.root",
     "train.device",
@@ -22,6 +22,7 @@ const NOT_THE_ARM: [&str; 8] = [
     "train.log_every",
     "train.keep",
     "text.cache",
+    "evaluate.every",
 ];
 
 /// A run, as its folder has it.

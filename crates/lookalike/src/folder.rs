@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use lookalike_base::atomic::sweep;
 use lookalike_base::lock::FolderLock;
 use lookalike_learn::LearnError;
+use lookalike_learn::train::result::FOLDERS;
 use lookalike_learn::train::trainer::RECIPE;
 
 use crate::failure::Failure;
@@ -99,7 +100,7 @@ impl RunFolder {
                 path.display()
             )]);
         }
-        for place in [path.to_owned(), path.join("checkpoints")] {
+        for place in std::iter::once(path.to_owned()).chain(FOLDERS.map(|folder| path.join(folder))) {
             sweep(&place).map_err(|source| LearnError::Io { path: place, source })?;
         }
         Ok(folder)

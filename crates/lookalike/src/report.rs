@@ -9,7 +9,7 @@ use lookalike_base::progress::{Cancellation, ProgressDisplay, Watch};
 use lookalike_data::Split;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::train::events::EVENTS;
-use lookalike_learn::train::result::{MODEL, RunResult};
+use lookalike_learn::train::result::{BOARD_FOLDER, MODEL, RunResult};
 use lookalike_learn::{LearnError, Registry};
 use lookalike_report::{
     Data, LayoutOptions, Part, Pictures, ReportError, ReportOptions, Run, Shown, board, epochs_of, report,
@@ -22,8 +22,6 @@ use crate::run::{RunOptions, warn};
 
 /// The page of a run in its folder.
 pub(crate) const PAGE: &str = "report.html";
-/// The folder in that of a run of what TensorBoard shows beside its curves.
-const BOARD: &str = "tensorboard";
 /// Time between two looks at a run that is watched.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 
@@ -164,8 +162,12 @@ pub(crate) fn of_run(
         html => write(written.page, &html?)?,
     }
     let Some(run) = written.board else { return Ok(()) };
+    let stopped = |error| match error {
+        ReportError::Cancelled => Failure::Interrupted("nothing was written for TensorBoard".to_owned()),
+        error => error.into(),
+    };
     let time = runs.first().and_then(Run::last_time).unwrap_or(0.0);
-    write_board(&run.join(BOARD), &board(&shown, step, time)?)
+    write_board(&run.join(BOARD_FOLDER), &board(&shown, (step, time), cancellation).map_err(stopped)?)
 }
 
 /// Writes what TensorBoard shows. The files appear when all of them are written.

@@ -168,7 +168,7 @@ impl Arguments {
             kind: self.kind,
             batch_size: self.batch_size,
             coverage: self.coverage.unwrap_or_default(),
-            batch_order: self.batch_order.unwrap_or_default(),
+            batch_order: self.batch_order,
             hardness_share: self.hardness_share.map(HardnessShare::constant),
             budget: self.budget.unwrap_or(defaults.budget),
             epoch_seconds: self.epoch_seconds,

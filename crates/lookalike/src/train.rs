@@ -371,7 +371,7 @@ fn page(
     };
     match written() {
         Err(Failure::Error { error, .. }) => {
-            warn(&[format!("there is no page about the run: {error}")]);
+            warn(&[format!("what shows the run is not whole: {error}")]);
             Ok(())
         }
         written => written,

@@ -79,6 +79,23 @@ fn a_monitor_tells_how_a_run_goes_and_changes_nothing() {
     let scores: Vec<f64> = of("monitor").iter().map(|event| event["score"].as_f64().unwrap()).collect();
     assert_eq!(scores.len(), of("epoch").len(), "{scores:?}");
     assert!(scores.iter().all(|score| (0.0..=1.0).contains(score)), "{scores:?}");
+
+    // Three epochs of 5 steps of 2 batches each are looked at every 3 · 10 / 4 of 7 steps, and at the end.
+    let settings = ["train.epochs=6", "train.accumulate=4", "evaluate.every=3", "sampler.kind=uniform"];
+    let mut arguments = vec!["train", "photos.toml", "--out", "few", "--no-report"];
+    arguments.extend(settings.iter().flat_map(|setting| ["--set", setting]));
+    let told = place.run(&arguments);
+    assert_eq!(told.status, Some(0), "{}", told.error);
+    let events = fs::read_to_string(place.path("few/events.jsonl")).unwrap();
+    let of_kind =
+        |kind: &str| events.lines().filter(|line| line.contains(&format!("\"kind\":\"{kind}\""))).count();
+    assert!((1..=3).contains(&of_kind("monitor")), "{events}");
+    for (file, problem) in [("dark", "all of one class"), ("light", "all of one class")] {
+        fs::rename(place.path("photos").join(file), place.path(file)).unwrap();
+        let told = place.run(&["train", "photos.toml", "--out", "one", "--set", "evaluate.every=1"]);
+        assert!(told.status != Some(0) && told.error.contains(problem), "{}", told.error);
+        fs::rename(place.path(file), place.path("photos").join(file)).unwrap();
+    }
 }
 
 #[test]

@@ -120,6 +120,14 @@ impl Embedding<'_> {
         self.options.batch_size.min(self.modality.most_at_a_time()).max(1)
     }
 
+    /// Instances a batch and batches on which BatchNorm's statistics are estimated: as many instances in smaller batches where memory asks
+    /// for these.
+    pub(super) fn statistics_batches(&self) -> (usize, usize) {
+        let EvaluateOptions { batch_size, statistics_batches, .. } = self.options;
+        let size = self.batch_size();
+        (size, statistics_batches.saturating_mul(batch_size).div_ceil(size))
+    }
+
     /// Embeds a whole part of the data in evaluation mode.
     ///
     /// # Errors
@@ -150,11 +158,7 @@ impl Embedding<'_> {
         let mut copy = dyn_clone::clone_box(network);
         if has_buffers(&mut copy) {
             let part = self.modality.part(self.modality.parts()[0], self.columns)?;
-            let EvaluateOptions { batch_size, statistics_batches, .. } = self.options;
-            // As many instances in smaller batches where memory asks for these.
-            let size = self.batch_size();
-            let sizes = (size, statistics_batches.saturating_mul(batch_size).div_ceil(size));
-            estimate_statistics(copy.as_mut(), &part, sizes, self.seed, self.loader)?;
+            estimate_statistics(copy.as_mut(), &part, self.statistics_batches(), self.seed, self.loader)?;
         }
         Ok(copy)
     }

@@ -28,14 +28,14 @@ const NEIGHBORS: KnnOptions = KnnOptions { k: 20, temperature: 0.1 };
 
 /// What gives a network the score of `task`.
 pub(crate) fn judge_of(task: Task, embedding: &Embedding<'_>) -> Judge {
-    let (size, batches) = (embedding.batch_size(), embedding.options.statistics_batches);
-    let (seed, loader) = (embedding.seed, embedding.loader);
+    let (sizes, seed, loader) = (embedding.statistics_batches(), embedding.seed, embedding.loader);
+    let size = sizes.0;
     Box::new(move |network: &mut dyn Embedder, cancellation: &Cancellation| {
         let watch = Watch { cancellation, ..Watch::default() };
         // What is kept of the step has the statistics of training.
         let mut network = dyn_clone::clone_box(network);
         if has_buffers(&mut network) {
-            estimate_statistics(&mut *network, &task.parts[0], (size, batches), seed, loader)?;
+            estimate_statistics(&mut *network, &task.parts[0], sizes, seed, loader)?;
         }
         let mut embed = |part| embed(&mut *network, part, size, loader, watch);
         let [one, other] = [embed(&task.parts[0])?, embed(&task.parts[1])?];
@@ -66,8 +66,7 @@ pub(crate) fn task(embedding: &Embedding<'_>) -> Result<Task, LearnError> {
         .collect();
     if known.len() < 2 * CLASSIFIED {
         let reason = format!(
-            "watches how instances are classified by their neighbours, and {} of those learned from have a class; text.development and \
-             data.development watch others",
+            "watches how instances are classified by their neighbours, and {} of those learned from have a class; leave it out",
             known.len()
         );
         return Err(refuse(key, reason));
@@ -76,9 +75,17 @@ pub(crate) fn task(embedding: &Embedding<'_>) -> Result<Task, LearnError> {
     known = order.iter().take(DRAWN).map(|place| known[*place as usize]).collect();
     let judged = known.split_off(known.len() - known.len() / CLASSIFIED);
     let whole = modality.part(Split::Train, embedding.columns)?;
-    let of = |instances: &[u32]| instances.iter().map(|own| labels.labels[*own as usize]).collect();
+    let of =
+        |instances: &[u32]| instances.iter().map(|own| labels.labels[*own as usize]).collect::<Vec<u32>>();
+    let classes = of(&known);
+    if classes.iter().all(|class| *class == classes[0]) {
+        return Err(refuse(
+            key,
+            "watches how classes are told apart, and the instances that it draws are all of one class",
+        ));
+    }
     let kind = TaskKind::Neighbors(Arc::new(NeighborTask {
-        labels: [of(&known), of(&judged)],
+        labels: [classes, of(&judged)],
         classes: labels.classes,
         options: NEIGHBORS,
     }));

@@ -170,6 +170,17 @@ impl Column {
         Self { input: self.input.select(rows), rows: ids }
     }
 
+    /// Where the rows of each of `instances` begin, and behind the last where they end, of a column whose rows stand instance by instance.
+    pub fn parts(&self, instances: &[u32]) -> Vec<usize> {
+        let mut parts = vec![0];
+        for instance in instances {
+            let before = parts[parts.len() - 1];
+            let own = self.rows[before..].iter().take_while(|row| row.instance == *instance);
+            parts.push(before + own.count());
+        }
+        parts
+    }
+
     /// All columns, one after another.
     ///
     /// # Errors

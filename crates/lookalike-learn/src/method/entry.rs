@@ -107,6 +107,8 @@ pub struct Checked<'a> {
     pub settings: &'a Settings,
     /// Instances a batch.
     pub batch_size: usize,
+    /// Parts of a batch that are encoded by themselves.
+    pub shards: usize,
     /// Length of the representation.
     pub dimension: usize,
     /// What the encoder's BatchNorm takes its statistics over.

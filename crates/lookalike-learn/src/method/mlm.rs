@@ -4,6 +4,8 @@
 //!
 //! The loss is the mean of the cross-entropies of a batch's targets, see [`masked`](crate::head::masked). What is kept is the encoder.
 
+use lookalike_kernels::sparse::segment::Scale;
+
 use super::{Building, Embedder, Method, MethodEntry, Network, Outputs, Terms};
 use crate::encoder::Encoder;
 use crate::engine::Tensor;
@@ -14,6 +16,7 @@ use crate::input::Batch;
 use crate::loss::normalize;
 use crate::module::{Module, Pass, Visitor};
 use crate::negatives::Observer;
+use crate::op::pool;
 use crate::options::When;
 use crate::step::Step;
 
@@ -70,7 +73,13 @@ impl Method for Mlm {
         let features = self.network.features(column, pass)?;
         let Told { losses, targets } =
             self.head.forward(&*self.network.encoder, column.input.get()?, features.parts, pass)?;
-        let tensors = vec![("representation", features.vector), ("losses", losses), ("targets", targets)];
+        // A row an instance, whose texts are one of each column.
+        let texts = column.parts(&batch.instances).into();
+        let tensors = vec![
+            ("representation", pool(features.vector, &texts, Scale::Mean)),
+            ("losses", pool(losses, &texts, Scale::Sum)),
+            ("targets", pool(targets, &texts, Scale::Sum)),
+        ];
         Ok(Outputs::new(batch.instances.clone(), tensors))
     }
 

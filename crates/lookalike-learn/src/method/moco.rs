@@ -34,11 +34,11 @@ crate::options! {
         /// Whether both views are queries: the losses of both directions are added, and both keys enqueued, as in the CIFAR-10
         /// demonstration.
         symmetric: bool = Value::Flag(false), FLAG;
-        /// Parts of a batch with BatchNorm statistics of their own, as on so many GPUs; 1, or a divisor of B up to B/2. Running
+        /// Parts of a batch, or of each of its `train.shards`, with BatchNorm statistics of their own, as on so many GPUs; 1, or a divisor of B up to B/2. Running
         /// statistics move once a batch, to the mean of the parts', as in MoCo's CIFAR-10 demonstration; several GPUs under PyTorch would
         /// keep those of the first.
         batch_norm_groups: usize = Value::Integer(8), SOME;
-        /// Whether images are shuffled before the key encoder, and put back in order afterwards. Groups without it are the leak that it closes.
+        /// Whether images, of each shard by themselves, are shuffled before the key encoder, and put back in order afterwards. Groups without it are the leak that it closes.
         shuffle: bool = Value::Flag(true), FLAG;
         /// The projection head.
         projection: ProjectionOptions = Value::Table, Range::Table(WITHOUT_NORM);
@@ -67,6 +67,7 @@ fn queue_options(checked: &Checked<'_>) -> Result<Option<QueueOptions>, LearnErr
 fn check(checked: &Checked<'_>) -> Result<(), LearnError> {
     let options: MocoOptions = checked.settings.read("method")?;
     let (groups, batch) = (options.batch_norm_groups, checked.batch_size);
+    let shard = batch / checked.shards.max(1);
     require(
         checked.normalized != Normalized::Parts || (groups == 1 && !options.shuffle),
         "method.batch_norm_groups",
@@ -74,9 +75,9 @@ fn check(checked: &Checked<'_>) -> Result<(), LearnError> {
          them would cut instances",
     )?;
     require(
-        groups == 1 || (batch.is_multiple_of(groups) && batch / groups >= 2),
+        groups == 1 || (shard.is_multiple_of(groups) && shard / groups >= 2),
         "method.batch_norm_groups",
-        "must divide sampler.batch_size into groups of at least 2 images; a single image has no variance",
+        "must divide sampler.batch_size, or a shard of train.shards, into groups of at least 2 images; a single image has no variance",
     )?;
     require(
         groups > 1 || !options.shuffle,
@@ -248,6 +249,10 @@ impl Method for Moco {
     /// Query and key side by side.
     fn embeddings(&self, outputs: &Outputs) -> Tensor<2> {
         outputs.side_by_side(["query", "key"])
+    }
+
+    fn followers(&mut self) -> Vec<&mut dyn Module> {
+        vec![&mut self.key.module]
     }
 
     fn kept(&self) -> Box<dyn Embedder> {

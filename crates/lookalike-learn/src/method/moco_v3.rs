@@ -140,6 +140,10 @@ impl Method for MocoV3 {
         outputs.side_by_side(["key of first", "key of second"])
     }
 
+    fn followers(&mut self) -> Vec<&mut dyn Module> {
+        vec![&mut self.key.module]
+    }
+
     fn kept(&self) -> Box<dyn Embedder> {
         Box::new(self.network.clone())
     }

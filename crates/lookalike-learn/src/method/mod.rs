@@ -44,7 +44,7 @@ use dyn_clone::DynClone;
 use lookalike_base::arrays::Arrays;
 use lookalike_base::{Matrix, Rows};
 
-use crate::engine::{Device, Tensor};
+use crate::engine::{Device, Tensor, from_host, to_host};
 use crate::error::LearnError;
 use crate::input::{Batch, Input};
 use crate::loss::normalize;
@@ -171,6 +171,51 @@ impl Outputs {
         Ok(Self { instances, tensors: tensors.collect(), parts })
     }
 
+    /// All numbers, for another rank, which has outputs of the same names.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let count = |value: usize| (value as u64).to_le_bytes();
+        let mut bytes = count(self.instances.len()).to_vec();
+        bytes.extend(self.instances.iter().flat_map(|instance| instance.to_le_bytes()));
+        let parts = self.parts.as_deref().unwrap_or_default();
+        bytes.extend(count(parts.len()));
+        bytes.extend(parts.iter().flat_map(|part| count(*part)));
+        for output in &self.tensors {
+            bytes.extend(output.tensor.dims().into_iter().flat_map(count));
+            bytes.extend(to_host(output.tensor.clone()).iter().flat_map(|value| value.to_le_bytes()));
+        }
+        bytes
+    }
+
+    /// What [`Outputs::to_bytes`] made of one or more with the names of these, on `device`.
+    ///
+    /// # Errors
+    /// [`LearnError::Input`] where the bytes end too early.
+    pub(crate) fn from_bytes(&self, mut bytes: &[u8], device: &Device) -> Result<Vec<Self>, LearnError> {
+        let mut all = Vec::new();
+        while !bytes.is_empty() {
+            let read = || {
+                let instances = counted(&mut bytes)?;
+                let instances = words(&mut bytes, instances)?.map(u32::from_le_bytes).collect();
+                let count = counted(&mut bytes)?;
+                let parts: Option<Vec<usize>> = (0..count).map(|_| counted(&mut bytes)).collect();
+                let parts = parts.filter(|parts| !parts.is_empty()).map(Into::into);
+                let mut tensors = Vec::new();
+                for Output { name, of_parts, .. } in &self.tensors {
+                    let shape = [counted(&mut bytes)?, counted(&mut bytes)?];
+                    let values = words(&mut bytes, shape[0].checked_mul(shape[1])?)?.map(f32::from_le_bytes);
+                    let tensor = from_host(values.collect(), shape, device);
+                    tensors.push(Output { name, tensor, of_parts: *of_parts });
+                }
+                Some(Self { instances, tensors, parts })
+            };
+            let mut read = read;
+            all.push(
+                read().ok_or_else(|| LearnError::Input("another rank's outputs are not whole".to_owned()))?,
+            );
+        }
+        Ok(all)
+    }
+
     /// The same with each tensor replaced by what `change` makes of it.
     pub(crate) fn map(mut self, change: impl Fn(Tensor<2>) -> Tensor<2>) -> Self {
         for output in &mut self.tensors {
@@ -194,6 +239,20 @@ impl Outputs {
             (output.tensor.clone(), rows)
         })
     }
+}
+
+/// The number at the beginning of `bytes`, which is taken off.
+fn counted(bytes: &mut &[u8]) -> Option<usize> {
+    let (number, rest) = bytes.split_first_chunk::<8>()?;
+    *bytes = rest;
+    usize::try_from(u64::from_le_bytes(*number)).ok()
+}
+
+/// So many words of four bytes at the beginning of `bytes`, which are taken off.
+fn words<'a>(bytes: &mut &'a [u8], count: usize) -> Option<impl Iterator<Item = [u8; 4]> + use<'a>> {
+    let (own, rest) = bytes.split_at_checked(count.checked_mul(4)?)?;
+    *bytes = rest;
+    Some(own.chunks_exact(4).map(|word| [word[0], word[1], word[2], word[3]]))
 }
 
 /// The terms of a loss; their sum is what is minimised.
@@ -274,6 +333,11 @@ pub trait Method: Module {
     /// `[N, C]`.
     fn assignments(&self, _outputs: &Outputs) -> Option<Tensor<2>> {
         None
+    }
+
+    /// Modules that encode as training does and are not trained: momentum encoders.
+    fn followers(&mut self) -> Vec<&mut dyn Module> {
+        Vec::new()
     }
 
     /// A copy of what is evaluated and kept.

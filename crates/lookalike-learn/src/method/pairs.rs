@@ -357,13 +357,8 @@ impl Pairs {
             Some(column) => next(column.rows.len()),
             None => Tensor::zeros([0, vectors.dims()[1]], &vectors.device()),
         };
-        let rows = negatives.map_or(&[][..], |column| &column.rows);
-        let mut parts = vec![0];
-        for instance in &batch.instances {
-            let before = parts[parts.len() - 1];
-            let own = rows[before..].iter().take_while(|row| row.instance == *instance);
-            parts.push(before + own.count());
-        }
+        let none = || vec![0; batch.instances.len() + 1];
+        let parts = negatives.map_or_else(none, |column| column.parts(&batch.instances));
         let outputs =
             Outputs::new(batch.instances.clone(), vec![("query", queries), ("document", documents)]);
         Ok(outputs.with_parts(parts.into(), vec![("negatives", own)]))

@@ -138,14 +138,7 @@ impl Method for SimCse {
         let network = self.pairs.network();
         let parts = network.features(column, pass)?.parts;
         let told = head.forward(&*network.encoder, column.input.get()?, parts, pass)?;
-        // The texts of an instance stand one after another.
-        let mut offsets = vec![0];
-        for instance in &batch.instances {
-            let before = offsets[offsets.len() - 1];
-            let own = column.rows[before..].iter().take_while(|row| row.instance == *instance);
-            offsets.push(before + own.count());
-        }
-        let offsets = offsets.into();
+        let offsets = column.parts(&batch.instances).into();
         let [losses, targets] = [told.losses, told.targets].map(|values| pool(values, &offsets, Scale::Sum));
         Ok(outputs.and(vec![("losses", losses), ("targets", targets)]))
     }

@@ -193,6 +193,7 @@ fn checked<'a>(recipe: &'a ValidRecipe, encoder: &EncoderEntry) -> Result<Checke
     Ok(Checked {
         settings: &recipe.settings,
         batch_size: recipe.sampler.batch_size,
+        shards: recipe.train.shards.unwrap_or(1),
         dimension: (encoder.dimension)(&recipe.settings)?,
         normalized: encoder.normalized,
         keeps_last: recipe.sampler.last_batch == LastBatch::Keep,

@@ -17,9 +17,13 @@ pub const EVENTS: &str = "events.jsonl";
 /// The file with the same numbers for TensorBoard; one run has one, rewritten from the events on resume.
 pub(crate) const BOARD: &str = "events.out.tfevents.lookalike";
 
+/// The events of a run; those of a rank that keeps none go nowhere.
+#[derive(Debug)]
+pub struct Events(Option<Files>);
+
 /// The event files of a run.
 #[derive(Debug)]
-pub struct Events {
+struct Files {
     path: PathBuf,
     file: File,
     board: TensorBoard<BufWriter<File>>,
@@ -27,6 +31,11 @@ pub struct Events {
 }
 
 impl Events {
+    /// Events that nobody keeps.
+    pub fn silent() -> Self {
+        Self(None)
+    }
+
     /// Opens the events of `run` for writing, after cutting what happened after step `keep`; `None` keeps nothing.
     ///
     /// # Errors
@@ -68,10 +77,11 @@ impl Events {
         let board_path = run.join(BOARD);
         let board = File::create(&board_path).and_then(|file| TensorBoard::begin(BufWriter::new(file)));
         let board = board.map_err(|source| LearnError::Io { path: board_path.clone(), source })?;
-        let mut events = Self { file, board, board_path, path: path.clone() };
+        let mut files = Files { file, board, board_path, path: path.clone() };
         for event in &kept {
-            events.mirror(event)?;
+            files.mirror(event)?;
         }
+        let mut events = Self(Some(files));
         if let (Some(step), None) = (keep, last) {
             // The process was killed between the checkpoint and its event.
             events.record("checkpoint", step, Value::Object(Map::new()))?;
@@ -84,6 +94,21 @@ impl Events {
     /// # Errors
     /// [`LearnError::Io`] where the disk is full or the file is gone.
     pub fn record(&mut self, kind: &str, step: u64, fields: Value) -> Result<(), LearnError> {
+        self.0.as_mut().map_or(Ok(()), |files| files.record(kind, step, fields))
+    }
+
+    /// As [`Events::record`], in the place of events of that kind at the same step: of those that a process wrote which was killed before what
+    /// it tells was done.
+    ///
+    /// # Errors
+    /// As [`Events::record`].
+    pub fn record_anew(&mut self, kind: &str, step: u64, fields: Value) -> Result<(), LearnError> {
+        self.0.as_mut().map_or(Ok(()), |files| files.record_anew(kind, step, fields))
+    }
+}
+
+impl Files {
+    fn record(&mut self, kind: &str, step: u64, fields: Value) -> Result<(), LearnError> {
         let mut event = Map::new();
         event.insert("kind".to_owned(), kind.into());
         event.insert("step".to_owned(), step.into());
@@ -98,12 +123,7 @@ impl Events {
         self.mirror(&event)
     }
 
-    /// As [`Events::record`], in the place of events of that kind at the same step: of those that a process wrote which was killed before what
-    /// it tells was done.
-    ///
-    /// # Errors
-    /// As [`Events::record`].
-    pub fn record_anew(&mut self, kind: &str, step: u64, fields: Value) -> Result<(), LearnError> {
+    fn record_anew(&mut self, kind: &str, step: u64, fields: Value) -> Result<(), LearnError> {
         let fail = |source| LearnError::Io { path: self.path.clone(), source };
         let text = std::fs::read_to_string(&self.path).map_err(fail)?;
         let same = |line: &&str| {

@@ -91,8 +91,8 @@ fn too_large((instance, tokens): (u32, usize), budget: usize) -> LearnError {
     refuse("train.chunk_tokens", reason)
 }
 
-/// Encodes `batch` in chunks, compares all, and adds the gradients to `sum`. Returns the outputs of all
-/// processes, without gradients, and the loss.
+/// Encodes `batch` in chunks, compares all, and adds the gradients to `sum`. Returns the outputs, without
+/// gradients, and the loss.
 ///
 /// # Errors
 /// [`LearnError::Input`] where instances cannot be encoded apart, [`LearnError::Recipe`] where one is larger than a chunk, [`LearnError::NotFinite`] for the loss, and as [`gradients`].
@@ -119,8 +119,7 @@ pub(super) fn learn(
     }
     // Leaves of the graph of the loss: their gradients are what the second encoding continues from.
     let leaves = Outputs::join(&outputs)?.map(|tensor| tensor.inner().autodiff().require_grad());
-    let gathered = comparing.collective.gather(&leaves);
-    let terms = method.loss(&leaves, &gathered, step, comparing.observer)?;
+    let terms = method.loss(&leaves, &leaves, step, comparing.observer)?;
     let (total, loss) = finite(&terms, step)?;
     let mut of_outputs = total.backward();
     let cached: Vec<Option<Tensor<2>>> = leaves
@@ -143,5 +142,5 @@ pub(super) fn learn(
         }
         first += count;
     }
-    Ok((gathered.map(Tensor::inner), loss))
+    Ok((leaves.map(Tensor::inner), loss))
 }

@@ -2,7 +2,6 @@
 
 pub mod checkpoint;
 pub mod collapse;
-pub mod collective;
 pub mod development;
 pub mod diagnostics;
 pub mod events;
@@ -16,6 +15,7 @@ pub mod oracle;
 mod place;
 pub mod result;
 pub mod schedule;
+mod shards;
 mod told;
 pub mod trainer;
 mod window;

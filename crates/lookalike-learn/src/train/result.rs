@@ -174,7 +174,10 @@ pub fn keeps(path: &Path) -> bool {
 }
 
 /// The folders that a run keeps.
-const FOLDERS: [&str; 2] = [CHECKPOINTS, "tensorboard"];
+pub const FOLDERS: [&str; 2] = [CHECKPOINTS, BOARD_FOLDER];
+
+/// The folder in that of a run of what TensorBoard shows beside its curves.
+pub const BOARD_FOLDER: &str = "tensorboard";
 
 /// The files that a run keeps, beside its checkpoints.
 const OWN: [&str; 11] = [

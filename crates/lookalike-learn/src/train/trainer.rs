@@ -1,20 +1,23 @@
 //! The training loop: one for every method and every kind of data.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use lookalike_base::arrays::Arrays;
 use lookalike_base::progress::{Cancellation, Progress, Silent, Watch};
+use lookalike_base::ranks::Ranks;
 use lookalike_base::{Matrix, Rows, Seed};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
-use lookalike_sampling::{HardnessTally, RunData, Sampler, SamplerOptions, SamplingError, Segment};
+use lookalike_sampling::{
+    HardnessTally, LastBatch, RunData, Sampler, SamplerOptions, SamplingError, Segment,
+};
 use serde_json::json;
 
 use super::checkpoint::{Checkpoints, FORMAT, State, machine};
 use super::collapse::CollapseDetector;
-use super::collective::{Alone, Collective};
 use super::development::{self, Best, Development, Judged};
 use super::diagnostics::{Diagnostics, Scalars};
 use super::events::Events;
@@ -24,6 +27,7 @@ use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate, 
 use super::oracle::{Oracle, OracleSetup};
 use super::place::{Place, plan_arrays};
 use super::schedule::Schedule;
+use super::shards::{self, Shards};
 use super::told::Told;
 use super::window::Window;
 use crate::engine::{Device, Gradients, Precision, Tensor, to_host};
@@ -94,6 +98,22 @@ pub struct TrainOptions {
     pub monitor: Option<Development>,
     /// Whom batches and losses take to be of one class, where they do.
     pub oracle: Option<OracleSetup>,
+    /// Parts of a batch that are encoded by themselves, V; a power of two.
+    pub shards: usize,
+    /// Who shares them, a power of two of ranks, at most V.
+    pub ranks: Arc<dyn Ranks>,
+}
+
+impl TrainOptions {
+    /// How a batch is divided.
+    fn shards(&self) -> Shards<'_> {
+        Shards { count: self.shards, ranks: &*self.ranks, device: &self.device }
+    }
+
+    /// Whether this rank writes what the run keeps.
+    fn writes(&self) -> bool {
+        self.ranks.rank() == 0
+    }
 }
 
 /// How a run ended.
@@ -112,7 +132,6 @@ pub struct Trainer {
     /// The method, trained in place.
     pub method: Box<dyn Method>,
     source: Source,
-    collective: Box<dyn Collective>,
     sampler: Sampler,
     optimizer: Optimizer,
     options: TrainOptions,
@@ -134,12 +153,13 @@ pub struct Trainer {
     /// The tensors of the best step that was judged; none where there is none.
     best: Arrays,
     oracle: Option<Oracle>,
+    /// The instances of the batches that are loaded, of all their shards, in their order.
+    ahead: VecDeque<Vec<u32>>,
 }
 
 /// What compares the outputs of a batch.
 pub(super) struct Comparing<'a> {
     pub(super) step: &'a Step,
-    pub(super) collective: &'a dyn Collective,
     pub(super) observer: &'a mut dyn Observer,
 }
 
@@ -189,6 +209,49 @@ pub(super) fn gradients(loss: &Tensor<1>) -> Result<Gradients, LearnError> {
     Ok(loss.backward())
 }
 
+/// Numbers that another rank sent.
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
+}
+
+/// Checks how batches are divided and by whom.
+///
+/// # Errors
+/// [`LearnError::Recipe`] names what does not go together.
+fn check_shards(options: &TrainOptions, batch_norm: bool) -> Result<(), LearnError> {
+    let (shards, ranks) = (options.shards, options.ranks.size());
+    let key = "train.shards";
+    require(shards.is_power_of_two(), key, "must be a power of two")?;
+    let reason = format!(
+        "is {shards}, and {ranks} processes share the run: start a power of two of them, at most {shards}"
+    );
+    if !ranks.is_power_of_two() || ranks > shards {
+        return Err(refuse(key, reason));
+    }
+    let batch = options.sampler.batch_size;
+    if !batch.is_multiple_of(shards) {
+        return Err(refuse(key, format!("is {shards}, which does not divide sampler.batch_size, {batch}")));
+    }
+    require(
+        shards == 1 || !batch_norm || batch / shards >= 2,
+        key,
+        "must leave each shard two instances of a batch, for BatchNorm takes its statistics over a shard",
+    )?;
+    let keeps = options.sampler.last_batch == LastBatch::Keep;
+    require(
+        shards == 1 || !keeps || options.instances.is_multiple_of(batch),
+        "sampler.last_batch",
+        "is `keep`, whose smaller batch has no equal shards; set it to `drop`, or train.shards to 1",
+    )?;
+    match options.chunk {
+        Some(chunk) if shards > 1 => {
+            let reason = "encodes a batch in parts, and so do train.shards; give one of them";
+            Err(refuse(chunk.key(), reason))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Whether any tensor learns.
 fn learns(method: &mut dyn Method) -> bool {
     let mut any = false;
@@ -219,6 +282,7 @@ impl Trainer {
         }
         require(learns(&mut *method), "train.freeze", "leaves nothing to learn")?;
         left_out::check(&options.left_out, options.instances, options.sampler.batch_size)?;
+        check_shards(&options, has_buffers(&mut method))?;
         let fail = |source| LearnError::Io { path: options.run.clone(), source };
         std::fs::create_dir_all(&options.run).map_err(fail)?;
         let found = Checkpoints::of_run(&options.run).newest()?;
@@ -229,14 +293,18 @@ impl Trainer {
         };
         let Place { sampler, optimizer, step, batches, plan, watch, judged, best, oracle, mut warnings } =
             place;
-        // Nothing in the folder is touched before it is certain that the run is this one.
-        if let Some(recipe) = &options.recipe {
+        // Nothing in the folder is touched before it is certain that the run is this one, and all have read where it stands.
+        options.ranks.barrier()?;
+        if let Some(recipe) = options.recipe.as_ref().filter(|_| options.writes()) {
             let path = options.run.join(RECIPE);
             lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(recipe.as_bytes()))
                 .map_err(|source| LearnError::Io { path, source })?;
         }
-        let mut events = Events::open(&options.run, keep)?;
-        Checkpoints::of_run(&options.run).prune(step, options.kept)?;
+        let mut events = if options.writes() { Events::open(&options.run, keep)? } else { Events::silent() };
+        if options.writes() {
+            Checkpoints::of_run(&options.run).prune(step, options.kept)?;
+            development::keep(&options.run, &best)?;
+        }
         if longer {
             let Schedule { begins, total, .. } = options.schedule;
             events.record("schedule", step, json!({ "begins": begins, "steps": total }))?;
@@ -246,12 +314,10 @@ impl Trainer {
             events.record("warning", step, json!({ "message": told }))?;
             warnings.push(told);
         }
-        development::keep(&options.run, &best)?;
         let (sum, window) = (NamedGradients::new(), Window::new());
         let trainer = Self {
             method,
             source,
-            collective: Box::new(Alone),
             sampler,
             optimizer,
             options,
@@ -268,6 +334,7 @@ impl Trainer {
             told: Told::default(),
             best,
             oracle,
+            ahead: VecDeque::new(),
         };
         Ok((trainer, warnings))
     }
@@ -315,12 +382,16 @@ impl Trainer {
             return Ok(());
         }
         let order: Vec<u32> = (0..self.options.instances as u32).collect();
-        let requests = order.chunks(self.options.sampler.batch_size);
-        let requests = requests.map(|part| BatchRequest { instances: part.to_vec(), epoch: 0, step: 0 });
+        let ranks = Arc::clone(&self.options.ranks);
+        let (rank, size) = (ranks.rank(), ranks.size());
+        let chunks: Vec<&[u32]> = order.chunks(self.options.sampler.batch_size).collect();
+        // In turn, so that each has as many; what a chunk gives hangs on its own instances alone.
+        let own = chunks.iter().skip(rank).step_by(size);
+        let requests = own.map(|part| BatchRequest { instances: part.to_vec(), epoch: 0, step: 0 });
         let mut loader = Loader::start(Arc::clone(&self.source), requests.collect(), self.options.loader)?;
-        let (mut values, mut columns) = (Vec::new(), 1);
+        let (mut embedded, mut columns) = (Vec::new(), 1);
         while let Some(batch) = loader.next().transpose()? {
-            if watch.is_cancelled() {
+            if size == 1 && watch.is_cancelled() {
                 return Err(LearnError::Cancelled);
             }
             let step = self.next_step(0, batch.instances.clone());
@@ -328,14 +399,47 @@ impl Trainer {
             let outputs = self.method.encode(&batch, &step, &mut pass)?;
             let embeddings = self.method.embeddings(&outputs);
             columns = embeddings.dims()[1];
-            let rows = to_host(embeddings);
-            self.sampler.record(&outputs.instances, Rows::new(&rows, columns)?, self.sampler.steps())?;
-            values.extend(rows);
-            watch.progress.advance(batch.instances.len() as u64);
+            embedded.push(to_host(embeddings));
+            watch.progress.advance((batch.instances.len() * size) as u64);
+        }
+        let values = self.embedded_by_all(embedded, &chunks, &mut columns)?;
+        let steps = self.sampler.steps();
+        let mut rest = &values[..];
+        for chunk in &chunks {
+            let (rows, others) = rest.split_at(chunk.len() * columns);
+            self.sampler.record(chunk, Rows::new(rows, columns)?, steps)?;
+            rest = others;
         }
         self.method.refreshed(Rows::new(&values, columns)?);
         self.embedded = true;
         Ok(())
+    }
+
+    /// The rows of all `chunks` in their order, of which this rank has embedded every P-th.
+    fn embedded_by_all(
+        &self,
+        own: Vec<Vec<f32>>,
+        chunks: &[&[u32]],
+        columns: &mut usize,
+    ) -> Result<Vec<f32>, LearnError> {
+        let ranks = &*self.options.ranks;
+        if ranks.size() == 1 {
+            return Ok(own.concat());
+        }
+        let sent: Vec<u8> = own.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
+        let all = ranks.all_gather(&sent)?;
+        let numbers: Vec<Vec<f32>> = all.iter().map(|bytes| floats(bytes)).collect();
+        *columns = numbers.iter().map(Vec::len).sum::<usize>() / self.options.instances.max(1);
+        let mut rest: Vec<&[f32]> = numbers.iter().map(Vec::as_slice).collect();
+        let mut values = Vec::with_capacity(self.options.instances * *columns);
+        for (chunk, rank) in chunks.iter().zip((0..ranks.size()).cycle()) {
+            let (rows, others) = rest[rank].split_at_checked(chunk.len() * *columns).ok_or_else(|| {
+                LearnError::Input(format!("rank {rank} did not embed its share of the instances"))
+            })?;
+            values.extend_from_slice(rows);
+            rest[rank] = others;
+        }
+        Ok(values)
     }
 
     /// Trains to the end, or until `watch` asks it to stop; its progress counts optimiser steps.
@@ -367,9 +471,9 @@ impl Trainer {
             };
             while self.step < self.last_step() {
                 let waited = loader.waited();
-                let Some(batch) = loader.next().transpose()? else { break };
+                let Some(batches) = self.next_shards(&mut loader)? else { break };
                 self.window.add_wait(loader.waited().saturating_sub(waited));
-                let stepped = self.consume(&batch, epoch)?;
+                let stepped = self.consume(&batches, epoch)?;
                 if stepped && self.after_optimizer_step(watch)? {
                     return Ok(Outcome::Interrupted);
                 }
@@ -396,8 +500,8 @@ impl Trainer {
                 if watch.is_cancelled() {
                     return Err(LearnError::Cancelled);
                 }
-                let Some(batch) = loader.next().transpose()? else { break };
-                if self.consume(&batch, epoch)? {
+                let Some(batches) = self.next_shards(&mut loader)? else { break };
+                if self.consume(&batches, epoch)? {
                     seconds.push(begun.elapsed().as_secs_f64());
                     watch.progress.advance(1);
                     begun = Instant::now();
@@ -405,6 +509,13 @@ impl Trainer {
             }
         }
         Ok(seconds)
+    }
+
+    /// This rank's shards of the next batch; `None` behind the last one of `loader`.
+    fn next_shards(&self, loader: &mut Loader<Batch>) -> Result<Option<Vec<Batch>>, LearnError> {
+        let shards = self.options.shards / self.options.ranks.size();
+        let batches = (0..shards).map_while(|_| loader.next()).collect::<Result<Vec<Batch>, _>>()?;
+        Ok((batches.len() == shards).then_some(batches))
     }
 
     /// Plans the batches up to the next refresh, and begins to load them.
@@ -457,16 +568,16 @@ impl Trainer {
         self.events.record("oracle", self.step, json!(told))
     }
 
-    /// One batch: encode, gather, compare, descend, remember. Returns whether the parameters moved.
-    fn consume(&mut self, batch: &Batch, epoch: u64) -> Result<bool, LearnError> {
-        let step = self.next_step(epoch, batch.instances.clone());
+    /// One batch, of which these are the shards of this rank: encode, gather, compare, descend, remember. Returns whether the parameters moved.
+    fn consume(&mut self, batches: &[Batch], epoch: u64) -> Result<bool, LearnError> {
+        let instances = self.ahead.pop_front().unwrap_or_default();
+        let step = self.next_step(epoch, instances);
         self.method.before_step(&step);
-        let (outputs, loss) = self.learn(batch, &step).map_err(|error| self.with_last_good(error))?;
+        let (outputs, loss) = self.learn(batches, &step).map_err(|error| self.with_last_good(error))?;
         self.batches += 1;
         let stepped = self.batches.is_multiple_of(self.options.accumulate);
         if stepped {
-            let own = self.mean_gradients();
-            let gradients = self.collective.mean(own);
+            let gradients = self.mean_gradients();
             let norm = finite_norm(&gradients, &step).map_err(|error| self.with_last_good(error))?;
             let rate = self.options.schedule.rate(self.step);
             self.window.add_step(self.optimizer.step_by(&mut self.method, gradients, norm, rate));
@@ -506,17 +617,23 @@ impl Trainer {
         Ok(())
     }
 
-    /// Encodes and compares a batch, and adds its gradients to the sum. Returns the outputs of all processes and the loss.
-    fn learn(&mut self, batch: &Batch, step: &Step) -> Result<(Outputs, f32), LearnError> {
+    /// Encodes and compares a batch, of which these are the shards of this rank, and adds its gradients to the sum. Returns the outputs of all
+    /// shards and the loss.
+    fn learn(&mut self, batches: &[Batch], step: &Step) -> Result<(Outputs, f32), LearnError> {
         let mut pass = Pass { precision: self.options.precision, ..Pass::training(step) };
         let mut diagnostics = Diagnostics::new(self.options.labels.as_deref());
         let watched = self.is_watched();
         let observer: &mut dyn Observer = if watched { &mut diagnostics } else { &mut Unobserved };
-        let mut comparing = Comparing { step, collective: &*self.collective, observer };
+        let mut comparing = Comparing { step, observer };
         let (method, sum) = (&mut *self.method, &mut self.sum);
-        let learned = match self.options.chunk {
-            Some(chunk) => gradient_cache::learn(method, batch, chunk, &mut pass, &mut comparing, sum)?,
-            None => learn(method, batch, &mut pass, &mut comparing, sum)?,
+        let learned = match (self.options.chunk, batches) {
+            (Some(chunk), [batch]) => {
+                gradient_cache::learn(method, batch, chunk, &mut pass, &mut comparing, sum)?
+            }
+            (None, [batch]) if self.options.shards == 1 => {
+                learn(method, batch, &mut pass, &mut comparing, sum)?
+            }
+            _ => shards::learn(method, batches, self.options.shards(), &mut pass, &mut comparing, sum)?,
         };
         if watched {
             self.scalars = diagnostics.into_scalars();
@@ -596,11 +713,11 @@ impl Trainer {
             self.record_window()?;
             self.record_scalars(progress)?;
         }
-        self.look(progress)?;
+        self.look(watch)?;
         if self.judge(watch)? {
             return Ok(true);
         }
-        let cancelled = watch.is_cancelled() && self.step < self.last_step();
+        let cancelled = self.options.ranks.any(watch.is_cancelled())? && self.step < self.last_step();
         if cancelled
             || (self.step.is_multiple_of(self.options.checkpoint_every) && self.step < self.last_step())
         {
@@ -609,14 +726,18 @@ impl Trainer {
         Ok(cancelled)
     }
 
-    fn requests(&self, epoch: u64, segment: Segment) -> Vec<BatchRequest> {
-        let numbered = segment.batches.into_iter().zip(self.batches..);
+    /// What is to be loaded: this rank's shards of each batch, one behind another.
+    fn requests(&mut self, epoch: u64, segment: Segment) -> Vec<BatchRequest> {
         let TrainOptions { left_out, instances, seed, .. } = &self.options;
-        let request = |(mut batch, step): (Vec<u32>, u64)| {
+        let (mut requests, mut ahead) = (Vec::new(), VecDeque::new());
+        for (mut batch, step) in segment.batches.into_iter().zip(self.batches..) {
             left_out::replace(&mut batch, left_out, *instances, (*seed, epoch, step));
-            BatchRequest { instances: batch, epoch, step }
-        };
-        numbered.map(request).collect()
+            let own = self.options.shards().own(&batch);
+            requests.extend(own.into_iter().map(|instances| BatchRequest { instances, epoch, step }));
+            ahead.push_back(batch);
+        }
+        self.ahead = ahead;
+        requests
     }
 
     fn record_window(&mut self) -> Result<(), LearnError> {
@@ -626,19 +747,32 @@ impl Trainer {
         self.events.record("step", self.step, fields.into())
     }
 
-    /// Looks how the run goes where that is due. It takes a moment, and is not broken off: a run that goes on does not look again.
-    fn look(&mut self, progress: &dyn Progress) -> Result<(), LearnError> {
+    /// Looks how the run goes where that is due. It decides nothing: where it is interrupted it is left out, and where it fails a warning says why.
+    fn look(&mut self, watch: Watch<'_>) -> Result<(), LearnError> {
         let (step, last) = (self.step, self.last_step());
         let Some(monitor) = self.options.monitor.as_mut().filter(|own| own.is_due(step, last)) else {
             return Ok(());
         };
         let begun = Instant::now();
-        let score = (monitor.judge)(&mut *self.method.kept(), &Cancellation::default())?;
+        let alone = Cancellation::default();
+        // One that is broken off would leave the others waiting.
+        let cancellation = if self.options.ranks.size() == 1 { watch.cancellation } else { &alone };
+        let score = (monitor.judge)(&mut *self.method.kept(), cancellation);
         let name = monitor.name.clone();
-        self.told.score = Some(("knn", score));
         self.window.leave_out(begun.elapsed());
-        progress.note(&format!("step {step}: {name} {score:.4}"));
-        self.events.record("monitor", step, json!({ "name": name, "score": score }))
+        match score {
+            Ok(score) => {
+                self.told.score = Some(("knn", score));
+                watch.progress.note(&format!("step {step}: {name} {score:.4}"));
+                self.events.record("monitor", step, json!({ "name": name, "score": score }))
+            }
+            Err(LearnError::Cancelled) => Ok(()),
+            Err(error) => {
+                let message = format!("{name} is not known: {error}");
+                watch.progress.note(&format!("warning: step {step}: {message}"));
+                self.events.record("warning", step, json!({ "message": message }))
+            }
+        }
     }
 
     /// Whether the step that was made is to be judged and has not been.
@@ -653,9 +787,11 @@ impl Trainer {
         if !self.is_unjudged() {
             return Ok(false);
         }
+        let alone = Cancellation::default();
+        let cancellation = if self.options.ranks.size() == 1 { watch.cancellation } else { &alone };
         let Some(development) = &mut self.options.development else { return Ok(false) };
         let (begun, mut kept) = (Instant::now(), self.method.kept());
-        let score = match (development.judge)(&mut *kept, watch.cancellation) {
+        let score = match (development.judge)(&mut *kept, cancellation) {
             Err(LearnError::Cancelled) => {
                 self.save()?;
                 return Ok(true);
@@ -673,7 +809,9 @@ impl Trainer {
         let best = self.judged.take(score, self.step);
         if best.step == self.step && self.options.keep_best {
             self.best = arrays_of(&mut kept);
-            development::keep(&self.options.run, &self.best)?;
+            if self.options.writes() {
+                development::keep(&self.options.run, &self.best)?;
+            }
         }
         self.window.leave_out(begun.elapsed());
         watch.progress.note(&format!(
@@ -750,6 +888,13 @@ impl Trainer {
 
     /// Saves everything from which the run goes on.
     fn save(&mut self) -> Result<(), LearnError> {
+        if self.options.writes() {
+            self.write()?;
+        }
+        Ok(self.options.ranks.barrier()?)
+    }
+
+    fn write(&mut self) -> Result<(), LearnError> {
         let (sampler, sampler_arrays) = self.sampler.state();
         let state = State {
             format: FORMAT,
@@ -803,11 +948,10 @@ fn learn(
     comparing: &mut Comparing<'_>,
     sum: &mut NamedGradients,
 ) -> Result<(Outputs, f32), LearnError> {
-    let local = method.encode(batch, comparing.step, pass)?;
-    let gathered = comparing.collective.gather(&local);
-    let terms = method.loss(&local, &gathered, comparing.step, comparing.observer)?;
+    let outputs = method.encode(batch, comparing.step, pass)?;
+    let terms = method.loss(&outputs, &outputs, comparing.step, comparing.observer)?;
     let (total, loss) = finite(&terms, comparing.step)?;
     drop(terms);
     accumulate(method, gradients(&total)?, sum);
-    Ok((gathered, loss))
+    Ok((outputs, loss))
 }

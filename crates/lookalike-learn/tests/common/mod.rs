@@ -202,6 +202,8 @@ pub fn options(run: &Path, instances: usize, sampler: SamplerOptions, steps: u64
         development: None,
         monitor: None,
         oracle: None,
+        shards: 1,
+        ranks: std::sync::Arc::new(lookalike_base::Alone),
     }
 }
 
@@ -226,7 +228,11 @@ pub struct Watched {
 
 impl Watched {
     pub fn new(method: impl Method + 'static, watch: impl FnMut(u64) + 'static) -> Self {
-        Self { method: Box::new(method), batch: 0, watch: Box::new(watch) }
+        Self::boxed(Box::new(method), watch)
+    }
+
+    pub fn boxed(method: Box<dyn Method>, watch: impl FnMut(u64) + 'static) -> Self {
+        Self { method, batch: 0, watch: Box::new(watch) }
     }
 }
 
@@ -243,6 +249,10 @@ impl Method for Watched {
 
     fn state(&mut self) -> Arrays {
         self.method.state()
+    }
+
+    fn followers(&mut self) -> Vec<&mut dyn Module> {
+        self.method.followers()
     }
 
     fn restore(&mut self, state: &Arrays, device: &Device) -> Result<(), LearnError> {

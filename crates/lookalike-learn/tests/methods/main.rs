@@ -10,6 +10,7 @@ mod end_to_end;
 mod memory_bank;
 mod moco;
 mod momentum_encoder;
+mod ranks;
 mod resume;
 mod shuffling;
 mod simclr;

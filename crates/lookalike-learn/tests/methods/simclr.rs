@@ -32,6 +32,7 @@ fn direct_clr_sees_no_more_coordinates_than_there_are() {
         (direct_clr::ENTRY.check)(&Checked {
             settings: &coordinates(count),
             batch_size: 6,
+            shards: 1,
             dimension: 16,
             normalized: Normalized::Nothing,
             keeps_last: false,

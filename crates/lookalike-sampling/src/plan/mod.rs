@@ -73,10 +73,16 @@ pub enum LastBatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BatchOrder {
-    /// As they were planned: under [`Coverage::Cover`] the hard ones first, for the instances that are left to the end are far from each other.
+    /// As they were planned: under [`Coverage::Cover`] walks and the nearest have the hard ones first, for the instances that are left to the
+    /// end are far from each other.
     #[default]
+    #[cfg_attr(
+        feature = "clap",
+        value(help = "As they were planned: walks that cover have the hard ones first")
+    )]
     Planned,
     /// Drawn anew, so that a falling learning rate meets hard and easy ones alike.
+    #[cfg_attr(feature = "clap", value(help = "Drawn"))]
     Shuffled,
 }
 

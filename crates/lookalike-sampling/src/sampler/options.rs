@@ -159,8 +159,8 @@ pub struct SamplerOptions {
     pub uniform_every: Option<u64>,
     /// What happens to the instances that do not fill a batch.
     pub last_batch: LastBatch,
-    /// In which order batches of look-alikes come that were planned together.
-    pub batch_order: BatchOrder,
+    /// In which order batches of look-alikes come that were planned together; absent: as planned.
+    pub batch_order: Option<BatchOrder>,
     /// Whether uniform batches are drawn anew every epoch, as where absent; otherwise they are those of epoch 0 in every epoch, as in
     /// GraphCL's published program.
     pub reshuffle: Option<bool>,
@@ -191,7 +191,7 @@ impl Default for SamplerOptions {
             uniform_epochs: 1,
             uniform_every: None,
             last_batch: LastBatch::Drop,
-            batch_order: BatchOrder::Planned,
+            batch_order: None,
             reshuffle: None,
         }
     }
@@ -451,7 +451,7 @@ impl SamplerOptions {
             ("uniform_epochs", uniform_epochs.to_string()),
             ("uniform_every", shown(uniform_every.as_ref())),
             ("last_batch", format!("{last_batch:?}")),
-            ("batch_order", format!("{batch_order:?}")),
+            ("batch_order", format!("{:?}", batch_order.unwrap_or_default())),
             ("reshuffle", reshuffle.unwrap_or(true).to_string()),
         ]
     }

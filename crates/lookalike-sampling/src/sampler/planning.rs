@@ -162,7 +162,7 @@ impl Sampler {
             };
             let part = part.map_err(|error| set.named((number, self.sets.len()), error))?;
             let mut planned: Vec<_> = part.batches.into_iter().zip(part.origins).collect();
-            if self.options.batch_order == BatchOrder::Shuffled && !self.is_uniform() {
+            if self.options.batch_order == Some(BatchOrder::Shuffled) && !self.is_uniform() {
                 planned = self.shuffled(set, part.first_batch, planned);
             }
             planned.iter_mut().flat_map(|(batch, _)| batch).for_each(|member| *member += set.first as u32);

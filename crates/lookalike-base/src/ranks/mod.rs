@@ -1,0 +1,214 @@
+//! Processes that share a run: what they tell each other, and sums that are the same to the bit however many they are.
+
+mod threads;
+
+use thiserror::Error;
+
+pub use threads::Threads;
+
+/// Why ranks cannot go on together.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RanksError {
+    /// Another one is gone.
+    #[error("rank {rank} ended while rank {own} waited for it in {what}")]
+    Gone {
+        /// The one that waited.
+        own: usize,
+        /// The one that is gone.
+        rank: usize,
+        /// In what.
+        what: &'static str,
+    },
+    /// Others do not tell what is expected.
+    #[error("{0}")]
+    Disagreement(String),
+}
+
+/// A process, or a thread that stands for one, among those that share a run. All of them call the same functions in the same order.
+pub trait Ranks: std::fmt::Debug + Send + Sync {
+    /// Which one this is, from 0.
+    fn rank(&self) -> usize;
+
+    /// How many there are.
+    fn size(&self) -> usize;
+
+    /// What all have, in their order; each may have another length.
+    ///
+    /// # Errors
+    /// [`RanksError::Gone`].
+    fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, RanksError>;
+
+    /// Sends `own` to rank `other`, and gives the numbers that it sends back, as many.
+    ///
+    /// # Errors
+    /// [`RanksError::Gone`].
+    fn exchange(&self, other: usize, own: &[f32]) -> Result<Vec<f32>, RanksError>;
+
+    /// Waits until all are here.
+    ///
+    /// # Errors
+    /// [`RanksError::Gone`].
+    fn barrier(&self) -> Result<(), RanksError> {
+        self.all_gather(&[]).map(drop)
+    }
+
+    /// What rank 0 has.
+    ///
+    /// # Errors
+    /// [`RanksError::Gone`].
+    fn broadcast(&self, own: &[u8]) -> Result<Vec<u8>, RanksError> {
+        let sent = if self.rank() == 0 { own } else { &[] };
+        Ok(self.all_gather(sent)?.swap_remove(0))
+    }
+
+    /// Whether any of them says so.
+    ///
+    /// # Errors
+    /// [`RanksError::Gone`].
+    fn any(&self, own: bool) -> Result<bool, RanksError> {
+        if self.size() == 1 {
+            return Ok(own);
+        }
+        Ok(self.all_gather(&[u8::from(own)])?.iter().any(|said| said.first() == Some(&1)))
+    }
+}
+
+/// The only process of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Alone;
+
+impl Ranks for Alone {
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn size(&self) -> usize {
+        1
+    }
+
+    fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, RanksError> {
+        Ok(vec![own.to_vec()])
+    }
+
+    fn exchange(&self, _: usize, own: &[f32]) -> Result<Vec<f32>, RanksError> {
+        Ok(own.to_vec())
+    }
+}
+
+/// The sum of the numbers of all shards, place by place. Each rank gives those of its own, which lie one behind another by rank, as many from each; the number of
+/// ranks and that of a rank's shards are powers of two.
+///
+/// Shards are added by a fixed binary tree over their numbers, first within a rank and then between ranks, so that any number of ranks gives the same
+/// bits. A rank sends its sum log₂ P times.
+///
+/// # Shapes
+/// Vectors of one length; none where there are no shards.
+///
+/// # Errors
+/// [`RanksError::Gone`]; [`RanksError::Disagreement`] where a rank sends another length.
+pub fn tree_sum(ranks: &dyn Ranks, mut shards: Vec<Vec<f32>>) -> Result<Vec<f32>, RanksError> {
+    while shards.len() > 1 {
+        let mut rest = shards.into_iter();
+        shards = Vec::new();
+        while let Some(mut first) = rest.next() {
+            if let Some(second) = rest.next() {
+                add(&mut first, &second);
+            }
+            shards.push(first);
+        }
+    }
+    let mut sum = shards.pop().unwrap_or_default();
+    let mut distance = 1;
+    while distance < ranks.size() {
+        let other = ranks.rank() ^ distance;
+        let received = ranks.exchange(other, &sum)?;
+        if received.len() != sum.len() {
+            let (own, found) = (sum.len(), received.len());
+            return Err(RanksError::Disagreement(format!(
+                "rank {other} sent {found} numbers to be added, and rank {} has {own}",
+                ranks.rank()
+            )));
+        }
+        // Which of two is added to the other makes no difference to the bits.
+        add(&mut sum, &received);
+        distance *= 2;
+    }
+    Ok(sum)
+}
+
+fn add(sum: &mut [f32], other: &[f32]) {
+    for (sum, value) in sum.iter_mut().zip(other) {
+        *sum += value;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Seed;
+
+    /// What each of `count` ranks comes to.
+    fn of_each<R: Send>(count: usize, work: impl Fn(&Threads) -> R + Sync) -> Vec<R> {
+        std::thread::scope(|scope| {
+            let work = &work;
+            let running: Vec<_> =
+                Threads::new(count).into_iter().map(|ranks| scope.spawn(move || work(&ranks))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    }
+
+    #[test]
+    fn the_sum_of_shards_has_the_same_bits_for_any_number_of_ranks() {
+        let shards: Vec<Vec<f32>> = (0..8)
+            .map(|shard| {
+                let mut stream = Seed(1).stream("shard", shard, 0, 0);
+                (0..1000).map(|_| stream.normal() * 10_f32.powi((shard % 5) as i32)).collect()
+            })
+            .collect();
+        let alone = tree_sum(&Alone, shards.clone()).unwrap();
+        let plain: f64 = shards.iter().map(|shard| f64::from(shard[7])).sum();
+        assert!((f64::from(alone[7]) - plain).abs() < 1e-2 * plain.abs().max(1.0));
+        for count in [2, 4, 8] {
+            let sums = of_each(count, |ranks| {
+                let each = 8 / count;
+                let own = shards[ranks.rank() * each..][..each].to_vec();
+                tree_sum(ranks, own).unwrap()
+            });
+            for sum in sums {
+                assert!(sum.iter().zip(&alone).all(|(a, b)| a.to_bits() == b.to_bits()), "{count}");
+            }
+        }
+        assert!(tree_sum(&Alone, Vec::new()).unwrap().is_empty());
+    }
+
+    #[test]
+    fn all_get_what_all_have_again_and_again() {
+        let found = of_each(3, |ranks| {
+            let mut all = Vec::new();
+            for round in 0..50_u8 {
+                let own = vec![round; ranks.rank()];
+                all.push(ranks.all_gather(&own).unwrap());
+            }
+            assert_eq!(ranks.broadcast(&[7, ranks.rank() as u8]).unwrap(), [7, 0]);
+            assert!(ranks.any(ranks.rank() == 2).unwrap() && !ranks.any(false).unwrap());
+            ranks.barrier().unwrap();
+            all
+        });
+        for all in found {
+            for (round, all) in all.iter().enumerate() {
+                assert_eq!(*all, [vec![], vec![round as u8], vec![round as u8; 2]]);
+            }
+        }
+    }
+
+    #[test]
+    fn who_waits_for_one_that_is_gone_is_told() {
+        let found = of_each(4, |ranks| (ranks.rank() != 2).then(|| ranks.barrier().unwrap_err().to_string()));
+        assert_eq!(found[0].as_deref(), Some("rank 2 ended while rank 0 waited for it in all_gather"));
+        assert_eq!(found.iter().flatten().count(), 3);
+        let lengths =
+            of_each(2, |ranks| tree_sum(ranks, vec![vec![0.0; ranks.rank() + 1]]).unwrap_err().to_string());
+        assert_eq!(lengths[0], "rank 1 sent 2 numbers to be added, and rank 0 has 1");
+    }
+}
