@@ -253,7 +253,7 @@ impl Experiment {
     /// # Errors
     /// As [`Trainer::open`], and [`LearnError::Device`] where the device does not multiply at the recipe's precision.
     pub fn trainer(&self, run: &Path) -> Result<(Trainer, Vec<String>), LearnError> {
-        self.trainer_of(run, Arc::new(Alone))
+        self.trainer_of(run, &(Arc::new(Alone) as Arc<dyn Ranks>))
     }
 
     /// As [`Experiment::trainer`], of one rank of several that share the run.
@@ -263,7 +263,7 @@ impl Experiment {
     pub fn trainer_of(
         &self,
         run: &Path,
-        ranks: Arc<dyn Ranks>,
+        ranks: &Arc<dyn Ranks>,
     ) -> Result<(Trainer, Vec<String>), LearnError> {
         let (recipe, train) = (&self.recipe, self.recipe.train());
         engine::check_precision(recipe.device(), &self.device, train.precision)?;
@@ -320,7 +320,7 @@ impl Experiment {
             monitor: self.monitor(batches, train.accumulate)?,
             oracle: recipe.oracle(),
             shards: train.shards.unwrap_or(1),
-            ranks: Arc::clone(&ranks),
+            ranks: Arc::clone(ranks),
         };
         // A checkpoint replaces all weights.
         let start = if Checkpoints::of_run(run).any()? { None } else { self.start() };

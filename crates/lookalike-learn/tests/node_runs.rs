@@ -244,6 +244,8 @@ fn what_nodes_cannot_serve_is_refused_with_the_reason() {
         (&["encoder.layers=65"], "at most 64"),
         (&["loss.kind=info-nce"], "takes `jensen-shannon`"),
         (&["sampler.batch_size=527"], "sampler"),
+        (&["train.shards=2"], "these are nodes of one graph"),
+        (&["evaluate.every=1"], "evaluate.every: is not read"),
         (&["data.name=other"], "ind.other.graph"),
         (&["graphs.diffusion={ kind = { ppr = { alpha = 0.2 } }, epsilon = 1.0 }"], "epsilon"),
     ] {

@@ -27,7 +27,9 @@ fn toys() -> String {
                 _ => vec![0],
             };
             write!(text, "{} {}", node % 3, neighbors.len()).unwrap();
-            neighbors.iter().for_each(|neighbor| write!(text, " {neighbor}").unwrap());
+            for neighbor in neighbors {
+                write!(text, " {neighbor}").unwrap();
+            }
             text.push('\n');
         }
     }
@@ -73,14 +75,16 @@ fn trained(root: &Path, ranks: usize, data: &str, settings: &[&str]) -> Vec<u8> 
     let of_rank = |own: Threads| {
         let experiment =
             experiment(root, data, settings).unwrap_or_else(|error| panic!("{settings:?}: {error}"));
-        let (mut trainer, _) = experiment.trainer_of(&run, Arc::new(own)).unwrap();
+        let (mut trainer, _) = experiment.trainer_of(&run, &(Arc::new(own) as Arc<dyn Ranks>)).unwrap();
         let ended = trainer.run(Watch::silent(&Cancellation::new()));
         assert_eq!(ended.unwrap_or_else(|error| panic!("{settings:?}: {error}")), Outcome::Finished);
     };
     std::thread::scope(|scope| {
         let running: Vec<_> =
             Threads::new(ranks).into_iter().map(|own| scope.spawn(|| of_rank(own))).collect();
-        running.into_iter().for_each(|thread| thread.join().unwrap());
+        for thread in running {
+            thread.join().unwrap();
+        }
     });
     let mut checkpoints: Vec<_> =
         std::fs::read_dir(run.join("checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -123,11 +127,6 @@ fn every_method_comes_to_the_same_bits_with_any_number_of_ranks() {
             let kind = format!("method.kind={method}");
             let mut settings = vec![kind.as_str()];
             match (method, data) {
-                ("moco", GRAPHS) => settings.extend([
-                    "method.batch_norm_groups=1",
-                    "method.shuffle=false",
-                    "negatives.size=16",
-                ]),
                 ("moco", _) => settings.extend([
                     "method.batch_norm_groups=1",
                     "method.shuffle=false",
@@ -154,12 +153,11 @@ fn every_method_comes_to_the_same_bits_with_any_number_of_ranks() {
 }
 
 #[test]
-fn nodes_of_one_graph_are_not_divided_and_all_ranks_embed_their_share_first() {
+fn ranks_embed_their_shares_first() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     std::fs::write(root.join("texts.csv"), texts()).unwrap();
     let settings = ["method.kind=pairs", "train.embed_first=true", "sampler.uniform_epochs=0"];
     let alone = trained(root, 1, TEXTS, &settings);
     assert!(trained(root, 2, TEXTS, &settings) == alone, "embedded in shares: other bits");
-    assert!(Threads::new(3)[2].rank() == 2);
 }

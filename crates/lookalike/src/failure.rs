@@ -3,7 +3,7 @@
 use lookalike_data::DataError;
 use lookalike_learn::LearnError;
 
-use crate::output::tell;
+use crate::output::{complain, tell};
 
 /// Exit status after an interrupt, when everything is saved: 128 + SIGINT, as shells have it.
 pub(crate) const INTERRUPTED: u8 = 130;
@@ -50,12 +50,12 @@ impl Failure {
     pub(crate) fn report(self) -> u8 {
         match self {
             Self::Error { error, status } => {
-                tell(format_args!("error: {error}"));
+                complain(format_args!("error: {error}"));
                 // Errors that only pass on another one repeat its words; each cause is told once.
                 let mut told = error.to_string();
                 for cause in error.chain().skip(1).map(ToString::to_string) {
                     if !told.contains(&cause) {
-                        tell(format_args!("  because: {cause}"));
+                        complain(format_args!("  because: {cause}"));
                     }
                     told = cause;
                 }

@@ -14,6 +14,7 @@ mod inspect;
 mod mine;
 mod output;
 mod progress;
+mod ranks;
 mod recipe;
 mod report;
 mod results;

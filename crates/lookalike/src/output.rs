@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lookalike_base::atomic::Staged;
 use lookalike_base::files::split_name;
@@ -15,11 +16,28 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 
+/// Which rank this process is.
+static RANK: AtomicUsize = AtomicUsize::new(0);
+
+/// Lets all ranks but the first tell nothing, as the others tell the same.
+#[cfg(feature = "mpi")]
+pub(crate) fn quiet(rank: usize) {
+    RANK.store(rank, Ordering::Relaxed);
+}
+
+/// Whether this process tells nothing.
+pub(crate) fn is_quiet() -> bool {
+    RANK.load(Ordering::Relaxed) > 0
+}
+
 /// Prints `text` and ends the line.
 ///
 /// # Errors
 /// Where standard output cannot be written. A reader that has closed it has seen enough, which is no error.
 pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
+    if is_quiet() {
+        return Ok(());
+    }
     match writeln!(std::io::stdout(), "{text}") {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error).context("standard output cannot be written").into())
@@ -30,7 +48,18 @@ pub(crate) fn say(text: impl Display) -> Result<(), Failure> {
 
 /// Tells the user something on standard error. Where that is closed or full nobody hears it, and the work goes on.
 pub(crate) fn tell(text: impl Display) {
-    let _unheard = writeln!(std::io::stderr(), "{text}");
+    if !is_quiet() {
+        complain(text);
+    }
+}
+
+/// As [`tell`], what every rank tells: its own errors, with its number where it is not the first.
+pub(crate) fn complain(text: impl Display) {
+    let rank = RANK.load(Ordering::Relaxed);
+    let who = if rank == 0 { String::new() } else { format!("rank {rank}: ") };
+    // In one piece: lines of several ranks stand in one stream.
+    let line = format!("{who}{text}\n");
+    let _unheard = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Writes `value` as JSON, atomically.

@@ -63,6 +63,16 @@ pub(crate) fn listen(cancellation: &Cancellation) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Whether a scheduler asked for the end.
+pub(crate) fn is_scheduled() -> bool {
+    SCHEDULED.load(Ordering::Relaxed)
+}
+
+/// Says whether a scheduler asked for the end, of this process or of another one of its run.
+pub(crate) fn set_scheduled(scheduled: bool) {
+    SCHEDULED.store(scheduled, Ordering::Relaxed);
+}
+
 /// The exit status of work that ended with `status`: that of an interrupt hangs on who interrupted.
 pub(crate) fn status(status: u8) -> u8 {
     #[cfg(unix)]

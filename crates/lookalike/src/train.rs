@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::folder::RunFolder;
 use crate::output::{say, tell, write_json};
 use crate::progress::Terminal;
+use crate::ranks::Job;
 use crate::report;
 use crate::run::{RunOptions, open, warn};
 use crate::seeds::{Seeds, summarize};
@@ -71,12 +72,23 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
+    let job = Job::join()?;
+    let result = run_with(&job, arguments, registry, cancellation);
+    job.end(result)
+}
+
+fn run_with(
+    job: &Job,
+    arguments: Arguments,
+    registry: &Registry,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
     let Arguments { recipe, resume, out, check: only_check, seeds, beside, no_report, options } = arguments;
     let report = !no_report;
     let other =
         |recipe: &ValidRecipe| beside.as_ref().map(|run| OtherRun::open(run, recipe, registry)).transpose();
     if let Some(run) = resume {
-        let folder = RunFolder::resume(&run)?;
+        let (_folder, run) = taken(job, || RunFolder::resume(&run))?;
         let recipe = options.run_recipe(&run, registry)?;
         let other = other(&recipe)?;
         if let Some(step) = finished_without_checkpoints(&run, &recipe, registry)? {
@@ -86,10 +98,11 @@ pub(crate) fn run(
             ));
         }
         let experiment = open(Some(&run), recipe, registry, cancellation)?;
-        return train(&experiment, &folder, Ending { other: other.as_ref(), report }, cancellation);
+        return train(job, &experiment, &run, Ending { other: other.as_ref(), report }, cancellation);
     }
     let recipe = recipe.ok_or_else(|| Failure::usage("give a recipe, or --resume RUN"))?;
     if only_check {
+        alone(job, "--check")?;
         let recipe = options.recipe(&recipe, registry)?;
         return check(&open(None, recipe, registry, cancellation)?, cancellation);
     }
@@ -98,13 +111,14 @@ pub(crate) fn run(
     let new_folder = || out.as_deref().map_or_else(|| RunFolder::numbered(&recipe), RunFolder::begin);
     match seeds {
         None => {
-            let folder = new_folder()?;
-            let experiment = open(Some(folder.path()), valid, registry, cancellation)?;
-            train(&experiment, &folder, Ending { other: other.as_ref(), report }, cancellation)
+            let (_folder, run) = taken(job, new_folder)?;
+            let experiment = open(Some(&run), valid, registry, cancellation)?;
+            train(job, &experiment, &run, Ending { other: other.as_ref(), report }, cancellation)
         }
         Some(seeds) => {
+            alone(job, "--seeds")?;
             let folder = out.clone().map_or_else(|| Ok(new_folder()?.keep()), Ok::<_, Failure>)?;
-            train_each(&recipe, &folder, (seeds, report), &options, registry, cancellation)
+            train_each(job, (&recipe, &folder), (seeds, report), &options, registry, cancellation)
         }
     }
 }
@@ -133,10 +147,30 @@ fn finished_without_checkpoints(
     )))
 }
 
+/// Refuses what several ranks cannot do together.
+fn alone(job: &Job, option: &str) -> Result<(), Failure> {
+    match job.ranks.size() {
+        1 => Ok(()),
+        ranks => {
+            Err(Failure::usage(format!("{option} goes with one process, and a launcher started {ranks}")))
+        }
+    }
+}
+
+/// The folder of a run, which the first rank takes, and where it is.
+fn taken(
+    job: &Job,
+    take: impl FnOnce() -> Result<RunFolder, Failure>,
+) -> Result<(Option<RunFolder>, PathBuf), Failure> {
+    let folder = if job.leads() { Some(take()?) } else { None };
+    let path = job.folder(folder.as_ref().map(RunFolder::path))?;
+    Ok((folder, path))
+}
+
 /// A run for each seed, or what is left of it.
 fn train_each(
-    recipe: &Path,
-    folder: &Path,
+    job: &Job,
+    (recipe, folder): (&Path, &Path),
     (seeds, report): (Seeds, bool),
     options: &RunOptions,
     registry: &Registry,
@@ -171,7 +205,7 @@ fn train_each(
         let own = if is_there { RunFolder::resume(&run)? } else { RunFolder::begin(&run)? };
         let is_scored = is_there && run.join(EVALUATION).exists() && !Checkpoints::of_run(&run).any()?;
         if !is_scored || model_step(&run)?.is_none() {
-            train(&experiment, &own, Ending { other: None, report }, cancellation)?;
+            train(job, &experiment, own.path(), Ending { other: None, report }, cancellation)?;
         }
         runs.push(run);
     }
@@ -273,16 +307,17 @@ fn results_stand(experiment: &Experiment, run: &Path, step: u64) -> bool {
 }
 
 fn train(
+    job: &Job,
     experiment: &Experiment,
-    folder: &RunFolder,
+    run: &Path,
     Ending { other, report }: Ending<'_>,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
-    let run = folder.path();
     if other.is_some() && !experiment.evaluates_after_training() {
         return Err(Failure::usage("--beside shows an evaluation, and evaluate.after_training is false"));
     }
-    let (mut trainer, warnings) = experiment.trainer(run)?;
+    job.agree(experiment)?;
+    let (mut trainer, warnings) = experiment.trainer_of(run, &job.ranks)?;
     warn(&warnings);
     let begins = trainer.step() == 0;
     let weights = if begins { experiment.weights_report()? } else { None };
@@ -316,7 +351,12 @@ fn train(
     progress.finish();
     let go_on = format!("go on with `lookalike train --resume {}`", run.display());
     match outcome.map_err(|error| experiment.named(error))? {
-        Outcome::Interrupted => return Err(Failure::Interrupted(go_on)),
+        Outcome::Interrupted => {
+            job.agree_on_signals()?;
+            return Err(Failure::Interrupted(go_on));
+        }
+        // What follows is the first one's.
+        _ if !job.leads() => return Ok(()),
         Outcome::AlreadyFinished if results_stand(experiment, run, trainer.step()) => {
             let (run, steps) = (run.display(), trainer.step());
             return say(format_args!("{run} has made all its {steps} steps; nothing is left to do"));

@@ -190,7 +190,7 @@ impl Outputs {
     ///
     /// # Errors
     /// [`LearnError::Input`] where the bytes end too early.
-    pub(crate) fn from_bytes(&self, mut bytes: &[u8], device: &Device) -> Result<Vec<Self>, LearnError> {
+    pub(crate) fn read_alike(&self, mut bytes: &[u8], device: &Device) -> Result<Vec<Self>, LearnError> {
         let mut all = Vec::new();
         while !bytes.is_empty() {
             let read = || {

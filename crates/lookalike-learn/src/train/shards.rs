@@ -127,7 +127,7 @@ fn gather(own: &[Outputs], shards: Shards<'_>) -> Result<(Outputs, usize), Learn
         if rank == ranks.rank() {
             first = all.iter().map(|output: &Outputs| output.instances.len()).sum();
         }
-        all.extend(own[0].from_bytes(bytes, shards.device)?);
+        all.extend(own[0].read_alike(bytes, shards.device)?);
     }
     Ok((Outputs::join(&all)?, first))
 }

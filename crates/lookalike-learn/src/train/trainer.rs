@@ -402,7 +402,7 @@ impl Trainer {
             embedded.push(to_host(embeddings));
             watch.progress.advance((batch.instances.len() * size) as u64);
         }
-        let values = self.embedded_by_all(embedded, &chunks, &mut columns)?;
+        let values = self.embedded_by_all(&embedded, &chunks, &mut columns)?;
         let steps = self.sampler.steps();
         let mut rest = &values[..];
         for chunk in &chunks {
@@ -418,7 +418,7 @@ impl Trainer {
     /// The rows of all `chunks` in their order, of which this rank has embedded every P-th.
     fn embedded_by_all(
         &self,
-        own: Vec<Vec<f32>>,
+        own: &[Vec<f32>],
         chunks: &[&[u32]],
         columns: &mut usize,
     ) -> Result<Vec<f32>, LearnError> {

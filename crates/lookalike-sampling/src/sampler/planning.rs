@@ -163,7 +163,7 @@ impl Sampler {
             let part = part.map_err(|error| set.named((number, self.sets.len()), error))?;
             let mut planned: Vec<_> = part.batches.into_iter().zip(part.origins).collect();
             if self.options.batch_order == Some(BatchOrder::Shuffled) && !self.is_uniform() {
-                planned = self.shuffled(set, part.first_batch, planned);
+                planned = self.shuffled(set, part.first_batch, &planned);
             }
             planned.iter_mut().flat_map(|(batch, _)| batch).for_each(|member| *member += set.first as u32);
             Ok(planned.into_iter())
@@ -177,7 +177,7 @@ impl Sampler {
 
     /// Batches of one data set that were planned together from its `first_batch` on, in an order that is drawn; those that ranks take at
     /// once stay together.
-    fn shuffled<T: Clone>(&self, set: &SetState, first_batch: usize, planned: Vec<T>) -> Vec<T> {
+    fn shuffled<T: Clone>(&self, set: &SetState, first_batch: usize, planned: &[T]) -> Vec<T> {
         let rounds: Vec<&[T]> = planned.chunks(self.at_once().max(1)).collect();
         let mut stream = set.seed.stream("order of batches", self.drawn_epoch(), first_batch as u64, 0);
         let order = stream.permutation(rounds.len() as u32);

@@ -9,9 +9,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-use lookalike_base::progress::{Progress, ProgressDisplay};
+use lookalike_base::progress::{Progress, ProgressDisplay, Silent};
 
 use lines::LogLines;
+
+use crate::output::is_quiet;
 
 /// Work that took less than this leaves no trace.
 const WORTH_SHOWING: Duration = Duration::from_secs(2);
@@ -22,6 +24,9 @@ pub(crate) struct Terminal;
 
 impl ProgressDisplay for Terminal {
     fn start(&self, total: u64, label: &str) -> Box<dyn Progress> {
+        if is_quiet() {
+            return Box::new(Silent);
+        }
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         if io::stderr().is_terminal() && !dumb {
             Box::new(Bar::new(total, label))

@@ -1,0 +1,173 @@
+//! The processes of a run that an MPI launcher started.
+
+#[cfg(feature = "mpi")]
+mod world;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use lookalike_base::hash::Hasher;
+use lookalike_base::{Alone, Ranks};
+use lookalike_learn::experiment::Experiment;
+use lookalike_learn::train::checkpoint::machine;
+
+use crate::failure::Failure;
+#[cfg(feature = "mpi")]
+use crate::output::{quiet, tell};
+use crate::signals;
+
+/// What launchers tell a process of how many there are: Open MPI, MPICH and those made of it, `PMIx`.
+const SIZES: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "PMIX_SIZE"];
+
+/// This process among those of its run.
+pub(crate) struct Job {
+    pub(crate) ranks: Arc<dyn Ranks>,
+    #[cfg(feature = "mpi")]
+    world: Option<world::World>,
+}
+
+/// How many processes a launcher says that it started; `None` without one.
+fn launched() -> Option<usize> {
+    SIZES.iter().find_map(|name| std::env::var(name).ok()?.parse().ok())
+}
+
+impl Job {
+    /// Joins the others. Those but the first tell nothing from now on, unless they fail.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] where a launcher started several and this program cannot share a run.
+    #[cfg(feature = "mpi")]
+    pub(crate) fn join() -> Result<Self, Failure> {
+        if launched().is_none() {
+            tell("started without mpiexec: this process runs alone");
+            return Ok(Self { ranks: Arc::new(Alone), world: None });
+        }
+        let world = world::World::join()?;
+        let ranks: Arc<dyn Ranks> = world.ranks();
+        quiet(ranks.rank());
+        Ok(Self { ranks, world: Some(world) })
+    }
+
+    /// This process alone.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] where a launcher started several.
+    #[cfg(not(feature = "mpi"))]
+    pub(crate) fn join() -> Result<Self, Failure> {
+        match launched() {
+            Some(count) if count > 1 => Err(Failure::usage(format!(
+                "a launcher started {count} processes, and this program was built without MPI: each would train the whole run; build it with \
+                 --features mpi, or start it without the launcher"
+            ))),
+            _ => Ok(Self { ranks: Arc::new(Alone) }),
+        }
+    }
+
+    /// Whether this process speaks for all, and writes what the run keeps.
+    pub(crate) fn leads(&self) -> bool {
+        self.ranks.rank() == 0
+    }
+
+    /// Ends the work of this process: a failure ends the others too.
+    pub(crate) fn end(self, result: Result<(), Failure>) -> Result<(), Failure> {
+        match result {
+            Err(failure @ Failure::Error { .. }) if self.ranks.size() > 1 => {
+                // Where all fail for one reason, the first one tells it and ends the others before they do.
+                if !self.leads() {
+                    std::thread::sleep(Duration::from_millis(1500));
+                }
+                let status = failure.report();
+                // Launchers hand on what was told, and drop what they have of it when a job ends.
+                std::thread::sleep(Duration::from_millis(300));
+                self.abort(status)
+            }
+            result => result,
+        }
+    }
+
+    #[cfg(feature = "mpi")]
+    fn abort(&self, status: u8) -> Result<(), Failure> {
+        match &self.world {
+            Some(world) => world.abort(status),
+            None => std::process::exit(i32::from(status)),
+        }
+    }
+
+    #[cfg(not(feature = "mpi"))]
+    #[allow(clippy::unused_self, reason = "with MPI it is the world's")]
+    fn abort(&self, status: u8) -> Result<(), Failure> {
+        std::process::exit(i32::from(status))
+    }
+
+    /// The folder of the run, which the first rank has taken and all others must see.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] names a rank that does not see it.
+    pub(crate) fn folder(&self, own: Option<&Path>) -> Result<PathBuf, Failure> {
+        let sent = own.map(|path| path.as_os_str().as_encoded_bytes().to_vec()).unwrap_or_default();
+        let path = PathBuf::from(String::from_utf8_lossy(&self.ranks.broadcast(&sent)?).into_owned());
+        let seen = self.ranks.all_gather(&[u8::from(path.is_dir())])?;
+        match seen.iter().position(|seen| seen.first() != Some(&1)) {
+            Some(rank) => Err(Failure::usage(format!(
+                "rank {rank} does not see {}: the folder of a run must lie on a disk that all ranks share",
+                path.display()
+            ))),
+            None => Ok(path),
+        }
+    }
+
+    /// Checks that all ranks have the same program, recipe, data and instructions.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] names the first rank that differs, and in what.
+    pub(crate) fn agree(&self, experiment: &Experiment) -> Result<(), Failure> {
+        if self.ranks.size() == 1 {
+            return Ok(());
+        }
+        let recipe = experiment.recipe();
+        let own = [
+            ("another program", program()),
+            ("another recipe", recipe.identity()?),
+            ("other data", experiment.data().fingerprint()?),
+            (
+                "a processor that decides other bits, or another number of threads",
+                machine(recipe.train().precision, recipe.sampler().scoring),
+            ),
+        ];
+        let sent = serde_json::to_vec(&own.each_ref().map(|(_, value)| value))?;
+        let all = self.ranks.all_gather(&sent)?;
+        let all: Vec<Vec<String>> =
+            all.iter().map(|bytes| serde_json::from_slice(bytes)).collect::<Result<_, _>>()?;
+        for (rank, values) in all.iter().enumerate() {
+            let differs =
+                own.iter().zip(values.iter().zip(&all[0])).find(|(_, (value, first))| value != first);
+            if let Some(((what, _), (value, first))) = differs {
+                let shown = if value.len() + first.len() < 200 {
+                    format!(": {value}, and rank 0 has {first}")
+                } else {
+                    String::new()
+                };
+                return Err(Failure::usage(format!("rank {rank} has {what} than rank 0{shown}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets all end with one status where they are interrupted.
+    ///
+    /// # Errors
+    /// Where another rank is gone.
+    pub(crate) fn agree_on_signals(&self) -> Result<(), Failure> {
+        signals::set_scheduled(self.ranks.any(signals::is_scheduled())?);
+        Ok(())
+    }
+}
+
+/// A number for the program's file.
+fn program() -> String {
+    let bytes = std::env::current_exe().and_then(std::fs::read).unwrap_or_default();
+    let mut hasher = Hasher::new();
+    hasher.bytes(&bytes);
+    format!("{} {:016x}", env!("CARGO_PKG_VERSION"), hasher.short())
+}

@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+"""Whether processes that mpiexec starts share a run as one would make it.
+
+    check.py LOOKALIKE PLAIN FOLDER [--kills N]
+
+LOOKALIKE is built with --features mpi, PLAIN without. Three methods come to the same bits with 1, 2 and 4 ranks. Runs whose rank is killed at a moment drawn at random end
+at once and go on with another number of ranks to the same bits, N times. A signal of a scheduler saves and ends with 75. What does not fit is refused by all, and nobody
+waits. Everything runs on this machine, a thread a rank.
+"""
+
+import argparse
+import hashlib
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+parser.add_argument("lookalike", type=pathlib.Path)
+parser.add_argument("plain", type=pathlib.Path)
+parser.add_argument("folder", type=pathlib.Path)
+parser.add_argument("--kills", type=int, default=5)
+given = parser.parse_args()
+folder = given.folder.resolve()
+shutil.rmtree(folder, ignore_errors=True)
+folder.mkdir(parents=True)
+# Nothing here takes longer; a job that does hangs.
+LIMIT = 300
+ENVIRONMENT = os.environ | {
+    "RAYON_NUM_THREADS": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT": "1",
+    "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1",
+}
+
+RECIPE = """seed = 0
+[data]
+name = "{data}"
+{sections}
+[sampler]
+kind = "walk"
+batch_size = 16
+candidates = 60
+neighbors = 8
+uniform_epochs = 0
+refresh_every = 10
+[optimizer]
+kind = "adam"
+learning_rate = 0.002
+[train]
+shards = 4
+epochs = 1
+warmup_epochs = 0.0
+max_steps = 40
+checkpoint_every = 5
+log_every = 5
+loader_threads = 1
+[evaluate]
+after_training = false
+"""
+IMAGES = '[augment]\npreset = "simclr-cifar"\nsize = 12\n[encoder]\nkind = "small"\n'
+RECIPES = {
+    "simclr": ("glyphs", IMAGES + '[method]\nkind = "simclr"\n'),
+    "moco": ("glyphs", IMAGES + '[method]\nkind = "moco"\nbatch_norm_groups = 2\n[negatives]\nsize = 256\n'),
+    "pairs": ("wares", '[text]\nmax_length = 16\n[encoder]\nkind = "bert"\nlayers = 1\nwidth = 32\nheads = 2\n[method]\nkind = "pairs"\n'),
+}
+
+
+def started(ranks, arguments, program=given.lookalike, options=()):
+    command = ["mpiexec", *options, "-n", str(ranks), program, *arguments] if ranks else [program, *arguments]
+    return subprocess.Popen(
+        list(map(str, command)), cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    )
+
+
+def ended(process):
+    """The exit status and what was said; a job that hangs is a failure."""
+    try:
+        said, _ = process.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        sys.exit(f"error: {process.args} hangs")
+    return process.returncode, said
+
+
+def trained(ranks, recipe, run, *more):
+    status, said = ended(started(ranks, ["train", f"{recipe}.toml", "--out", run, *more]))
+    if status != 0:
+        sys.exit(f"error: {recipe} with {ranks} ranks ended with {status}:\n{said}")
+
+
+def bits(run):
+    """The tensors of the model and of the newest checkpoint."""
+    checkpoint = max((folder / run / "checkpoints").glob("step-*"))
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in (folder / run / "model.safetensors", checkpoint)]
+
+
+def check(holds, message):
+    if not holds:
+        sys.exit(f"error: {message}")
+
+
+def workers(process):
+    """The processes of the ranks that a launcher started."""
+    found = subprocess.run(["ps", "-e", "-o", "pid=,sid=,comm="], capture_output=True, text=True, check=True).stdout
+    name = given.lookalike.name[:15]
+    rows = [line.split(None, 2) for line in found.splitlines()]
+    children, own = [], {process.pid}
+    tree = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    pairs = [tuple(map(int, line.split())) for line in tree.splitlines()]
+    while True:
+        more = {pid for pid, parent in pairs if parent in own} - own
+        if not more:
+            break
+        own |= more
+    for pid, _, comm in rows:
+        if int(pid) in own and comm.strip() == name:
+            children.append(int(pid))
+    return sorted(children)
+
+
+def same_bits():
+    for name, (data, sections) in RECIPES.items():
+        (folder / f"{name}.toml").write_text(RECIPE.format(data=data, sections=sections))
+        seconds = []
+        for ranks in (1, 2, 4):
+            began = time.time()
+            trained(ranks, name, f"{name}-{ranks}")
+            seconds.append(f"{time.time() - began:.1f}")
+            check(bits(f"{name}-{ranks}") == bits(f"{name}-1"), f"{name}: {ranks} ranks come to other bits than one")
+        print(f"{name}: 1, 2 and 4 ranks, the same bits ({', '.join(seconds)} s)", flush=True)
+
+
+def kills(count):
+    draw = random.Random(0)
+    began = time.time()
+    trained(2, "simclr", "timed")
+    whole, wanted, ends = time.time() - began, bits("simclr-1"), []
+    for number in range(count):
+        run = f"killed-{number}"
+        ranks, others = draw.choice([(2, 4), (4, 2), (2, 1), (4, 1)])
+        job = started(ranks, ["train", "simclr.toml", "--out", run])
+        time.sleep(draw.uniform(0.1, 0.9) * whole)
+        found = workers(job)
+        if found and job.poll() is None:
+            victim = draw.choice(found)
+            os.kill(victim, signal.SIGKILL)
+            began = time.time()
+            ended(job)
+            ends.append(time.time() - began)
+            check(ends[-1] < 5, f"the job ended {ends[-1]:.1f} s after a rank was killed")
+        else:
+            ended(job)
+        begun = (folder / run / "recipe.toml").exists()
+        if not begun:
+            shutil.rmtree(folder / run, ignore_errors=True)
+        arguments = ["train", "--resume", run] if begun else ["train", "simclr.toml", "--out", run]
+        status, said = ended(started(others, arguments))
+        check(status == 0, f"{run}: going on with {others} ranks ended with {status}:\n{said}")
+        check(bits(run) == wanted, f"{run}: killed with {ranks} ranks and gone on with {others}: other bits")
+        shutil.rmtree(folder / run)
+    check(len(ends) * 2 > count, f"only {len(ends)} of {count} runs were killed before they ended")
+    print(f"{len(ends)} of {count} runs had a rank killed: the job ended within {max(ends):.2f} s, and all went on to the same bits", flush=True)
+
+
+def signals():
+    job = started(2, ["train", "simclr.toml", "--out", "signalled"])
+    while not list((folder / "signalled" / "checkpoints").glob("step-*")) and job.poll() is None:
+        time.sleep(0.05)
+    for pid in workers(job)[:1]:
+        os.kill(pid, signal.SIGUSR1)
+    status, said = ended(job)
+    check(status == 75, f"a scheduler's signal to one of two ranks ended the job with {status}, not 75:\n{said}")
+    check(said.count("interrupted:") == 1, f"not one rank told it:\n{said}")
+    status, said = ended(started(4, ["train", "--resume", "signalled"]))
+    check(status == 0 and bits("signalled") == bits("simclr-1"), f"going on after a signal ended with {status}, or in other bits:\n{said}")
+    print("a scheduler's signal to one rank: all save and end with 75, and go on to the same bits", flush=True)
+
+
+def refused(ranks, arguments, *words, program=given.lookalike, times=1):
+    began = time.time()
+    status, said = ended(started(ranks, arguments, program))
+    check(status not in (0, 139), f"{arguments} with {ranks} ranks ended with {status}:\n{said}")
+    for word in words:
+        check(word in said, f"{arguments} with {ranks} ranks does not say `{word}`:\n{said}")
+    if times:
+        check(said.count("error:") == times, f"{said.count('error:')} errors are told, not {times}:\n{said}")
+    check(time.time() - began < 60, f"{arguments} took {time.time() - began:.0f} s to be refused")
+
+
+def bad_input():
+    new = ["train", "simclr.toml", "--out", "refused"]
+    refused(3, new, "train.shards: is 4, and 3 processes share the run")
+    refused(4, [*new, "--set", "train.shards=2"], "a power of two of them, at most 2")
+    refused(2, [*new, "--set", "train.shards=3"], "power of two")
+    refused(2, [*new, "--set", "sampler.batch_size=6"], "does not divide sampler.batch_size, 6")
+    refused(2, ["train", "simclr.toml", "--check"], "--check goes with one process")
+    refused(2, ["train", "nowhere.toml", "--out", "refused"], "nowhere.toml")
+    refused(2, new, "built without MPI", program=given.plain, times=2)
+    shutil.rmtree(folder / "refused", ignore_errors=True)
+
+    # Ranks that differ: each is a command of its own to the launcher.
+    def two(first, second):
+        command = ["mpiexec", "-n", "1", *map(str, first), ":", "-n", "1", *map(str, second)]
+        process = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+        status, said = ended(process)
+        shutil.rmtree(folder / "refused", ignore_errors=True)
+        check(status != 0, f"two different ranks went on:\n{said}")
+        return said
+
+    own = [given.lookalike, *new]
+    said = two(own, [*own, "--set", "optimizer.learning_rate=0.1"])
+    check("rank 1 has another recipe than rank 0" in said, f"another recipe is not told:\n{said}")
+    other = folder / "other-program"
+    other.write_bytes(given.lookalike.read_bytes() + b"another")
+    other.chmod(0o755)
+    said = two(own, [other, *new])
+    check("rank 1 has another program than rank 0" in said, f"another program is not told:\n{said}")
+    said = two(own, [*own, "--data-root", folder / "nothing", "--set", "data.name=cifar10"])
+    check("rank 1: error:" in said and "nothing" in said, f"a rank without the data is not told:\n{said}")
+
+    status, said = ended(started(0, ["train", "simclr.toml", "--out", "alone"]))
+    check(status == 0 and "started without mpiexec: this process runs alone" in said, f"without a launcher: {status}\n{said}")
+    check(bits("alone") == bits("simclr-1"), "without a launcher: other bits")
+    print("what does not fit is refused by all at once, and without a launcher a process runs alone", flush=True)
+
+
+same_bits()
+kills(given.kills)
+signals()
+bad_input()
