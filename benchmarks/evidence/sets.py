@@ -32,7 +32,7 @@ def part(value):
 
 
 def with_negatives(rows):
-    """The rows to learn from with a mined negative each; those for which there is none keep none."""
+    """The rows to learn from with a mined negative each; those for which there is none get a random document."""
     plain = dest / "plain.jsonl"
     plain.write_text("".join(json.dumps({"query": row["query"], "document": row["document"]}) + "\n" for row in rows))
     found = dest / "mined.jsonl"
@@ -49,8 +49,10 @@ def with_negatives(rows):
     plain.unlink()
     found.unlink()
     without = sum((row["query"], row["document"]) not in negatives for row in rows)
-    print(f"{without} of {len(rows)} rows have no negative")
-    return [row | {"negative": negatives.get((row["query"], row["document"]), [])} for row in rows]
+    print(f"{without} of {len(rows)} rows have no negative that is 5 % less similar, and get a random document")
+    draw = random.Random(1)
+    other = lambda: draw.choice(rows)["document"]
+    return [row | {"negative": negatives.get((row["query"], row["document"])) or [other()]} for row in rows]
 
 
 def write(path, rows):
@@ -67,7 +69,8 @@ def pairs(name, columns, group, size):
     ]
     learned = [row for row in rows if part(row[group]) > 1]
     learned = random.Random(0).sample(learned, size)
-    kept = [row | {"negative": []} for row in rows if part(row[group]) < 2]
+    # Those that are held out need one for their line to be read; nobody reads it.
+    kept = [row | {"negative": [learned[0]["document"]]} for row in rows if part(row[group]) < 2]
     write(dest / f"{name}.jsonl", with_negatives(learned) + kept)
 
 
