@@ -184,7 +184,7 @@ def signals():
 def refused(ranks, arguments, *words, program=given.lookalike, times=1):
     began = time.time()
     status, said = ended(started(ranks, arguments, program))
-    check(status not in (0, 139), f"{arguments} with {ranks} ranks ended with {status}:\n{said}")
+    check(status == 2, f"{arguments} with {ranks} ranks ended with {status}, not 2:\n{said}")
     for word in words:
         check(word in said, f"{arguments} with {ranks} ranks does not say `{word}`:\n{said}")
     if times:

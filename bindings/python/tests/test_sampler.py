@@ -37,6 +37,16 @@ class Epochs(unittest.TestCase):
         self.assertEqual(sorted(chain(*batches)), list(range(125)))
         self.assertEqual((len(batches), batches.drop_last), (11, False))
 
+    def test_a_drawn_order_has_the_batches_that_were_planned(self):
+        rows = np.random.default_rng(0).normal(size=(120, 8)).astype(np.float32)
+        planned, drawn = (
+            list(sampler(embeddings=rows, refresh_every=100, batch_order=order)) for order in ("planned", "shuffled")
+        )
+        self.assertNotEqual(planned, drawn)
+        self.assertEqual(sorted(planned), sorted(drawn))
+        with self.assertRaisesRegex(ValueError, "random"):
+            sampler(batch_order="random")
+
     def test_each_iteration_is_the_next_epoch_even_after_one_that_was_left(self):
         batches = sampler(kind="uniform")
         first = list(batches)

@@ -83,7 +83,7 @@ impl Ranks for Threads {
     fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, RanksError> {
         // The round before must be taken by all.
         self.wait("all_gather", |laid| match &mut laid.places[self.rank] {
-            Some(_) => Err(None),
+            Some(_) => Err(laid.gone.iter().position(|gone| *gone)),
             place => {
                 *place = Some(own.to_vec());
                 Ok(())

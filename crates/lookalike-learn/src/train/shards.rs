@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use lookalike_base::ranks::{Ranks, tree_sum};
+use lookalike_base::ranks::{Ranks, RanksError, tree_sum};
 
 use super::optimizer::{NamedGradients, accumulate};
 use super::trainer::{Comparing, finite, gradients};
@@ -18,6 +18,7 @@ use crate::error::LearnError;
 use crate::input::Batch;
 use crate::method::{Method, Outputs};
 use crate::module::{AnyTensor, Pass, Role, for_each_tensor};
+use crate::options::require;
 
 /// How a batch is divided.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +55,10 @@ pub(super) fn learn(
 ) -> Result<(Outputs, f32), LearnError> {
     let outputs = encode(method, own, shards, pass, comparing)?;
     let (gathered, first) = gather(&outputs, shards)?;
+    if gathered.instances != comparing.step.instances {
+        let told = "the ranks have encoded other batches than one; they do not share one plan".to_owned();
+        return Err(RanksError::Disagreement(told).into());
+    }
     // Leaves of the graph of the loss: their gradients are what goes back through the shards.
     let leaves = gathered.map(|tensor| tensor.inner().autodiff().require_grad());
     let terms = method.loss(&leaves, &leaves, comparing.step, comparing.observer)?;
@@ -81,7 +86,8 @@ pub(super) fn learn(
         flat.push(flattened(method, of_shard));
         begins += count;
     }
-    add(method, &tree_sum(shards.ranks, flat)?, shards.device, sum);
+    let added = add(method, &tree_sum(shards.ranks, flat)?, shards.device, sum);
+    require(added || !sum.is_empty(), "method", "nothing that learns has a part in the loss")?;
     Ok((leaves.map(Tensor::inner), loss))
 }
 
@@ -186,12 +192,14 @@ fn flattened(method: &mut dyn Method, mut gradients: NamedGradients) -> Vec<f32>
     flat
 }
 
-/// Adds what [`flattened`] made to `sum`.
-fn add(method: &mut dyn Method, mut flat: &[f32], device: &Device, sum: &mut NamedGradients) {
+/// Adds what [`flattened`] made to `sum`. Whether there was anything.
+fn add(method: &mut dyn Method, mut flat: &[f32], device: &Device, sum: &mut NamedGradients) -> bool {
+    let mut any = false;
     for (name, length) in learned(method) {
         let (own, rest) = flat.split_at(length + 1);
         flat = rest;
         if own[0] > 0.0 {
+            any = true;
             let gradient = from_host(own[1..].to_vec(), [length], device);
             let gradient = match sum.remove(&name) {
                 Some(before) => before + gradient,
@@ -200,4 +208,5 @@ fn add(method: &mut dyn Method, mut flat: &[f32], device: &Device, sum: &mut Nam
             sum.insert(name, gradient);
         }
     }
+    any
 }

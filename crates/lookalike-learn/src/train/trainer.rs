@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use lookalike_base::arrays::Arrays;
+use lookalike_base::hash::Hasher;
 use lookalike_base::progress::{Cancellation, Progress, Silent, Watch};
-use lookalike_base::ranks::Ranks;
+use lookalike_base::ranks::{Ranks, RanksError};
 use lookalike_base::{Matrix, Rows, Seed};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
@@ -209,6 +210,46 @@ pub(super) fn gradients(loss: &Tensor<1>) -> Result<Gradients, LearnError> {
     Ok(loss.backward())
 }
 
+/// Checks that all ranks stand at one place with the same tensors, and will meet at the same steps.
+///
+/// # Errors
+/// [`LearnError::Ranks`] names the first one that differs, and in what.
+fn agree(options: &TrainOptions, method: &mut dyn Method, stands: &str) -> Result<(), LearnError> {
+    if options.ranks.size() == 1 {
+        return Ok(());
+    }
+    let mut tensors = Hasher::new();
+    for (name, array) in arrays_of(method).iter().chain(&method.state()) {
+        tensors.text(name);
+        if let Some(values) = array.as_f32() {
+            tensors.numbers(values.iter().map(|value| value.to_le_bytes()));
+        }
+    }
+    let mut left_out = Hasher::new();
+    left_out.numbers(options.left_out.iter().map(|(instance, _)| instance.to_le_bytes()));
+    let looks = [&options.development, &options.monitor].map(|own| own.as_ref().map(|own| own.every));
+    let own = [
+        ("stands at another step", stands.to_owned()),
+        ("begins with other weights", format!("{:016x}", tensors.short())),
+        ("cannot read the same instances", format!("{:016x}", left_out.short())),
+        (
+            "stops, saves or looks at other steps",
+            format!("{:?} {} {looks:?}", options.max_steps, options.checkpoint_every),
+        ),
+    ];
+    let sent: Vec<&str> = own.iter().map(|(_, value)| value.as_str()).collect();
+    let all = options.ranks.all_gather(sent.join("\n").as_bytes())?;
+    for (rank, bytes) in all.iter().enumerate() {
+        let (found, first) = (String::from_utf8_lossy(bytes), String::from_utf8_lossy(&all[0]));
+        let differs = own.iter().zip(found.lines().zip(first.lines())).find(|(_, (own, first))| own != first);
+        if let Some(((what, _), (value, first))) = differs {
+            let told = format!("rank {rank} {what} than rank 0: {value}, and there {first}");
+            return Err(RanksError::Disagreement(told).into());
+        }
+    }
+    Ok(())
+}
+
 /// Numbers that another rank sent.
 fn floats(bytes: &[u8]) -> Vec<f32> {
     bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
@@ -228,6 +269,11 @@ fn check_shards(options: &TrainOptions, batch_norm: bool) -> Result<(), LearnErr
     if !ranks.is_power_of_two() || ranks > shards {
         return Err(refuse(key, reason));
     }
+    require(
+        ranks == 1 || options.sampler.epoch_seconds.is_none(),
+        "sampler.epoch_seconds",
+        "lets the speed of a process decide who shares a batch, and each of several would decide otherwise; leave it out",
+    )?;
     let batch = options.sampler.batch_size;
     if !batch.is_multiple_of(shards) {
         return Err(refuse(key, format!("is {shards}, which does not divide sampler.batch_size, {batch}")));
@@ -294,7 +340,8 @@ impl Trainer {
         let Place { sampler, optimizer, step, batches, plan, watch, judged, best, oracle, mut warnings } =
             place;
         // Nothing in the folder is touched before it is certain that the run is this one, and all have read where it stands.
-        options.ranks.barrier()?;
+        let stands = format!("step {step} after {batches} batches, judged at {}", judged.last);
+        agree(&options, &mut *method, &stands)?;
         if let Some(recipe) = options.recipe.as_ref().filter(|_| options.writes()) {
             let path = options.run.join(RECIPE);
             lookalike_base::atomic::write_atomic(&path, |writer| writer.write_all(recipe.as_bytes()))
@@ -552,7 +599,10 @@ impl Trainer {
         let begins = !oracle.has_begun();
         let seed = Seed(step.seed.stream("oracle", epoch, step.batch, 0).bits());
         let labels = self.options.labels.as_deref();
-        let silent = Watch { progress: &Silent, cancellation: watch.cancellation };
+        let unbroken = Cancellation::default();
+        // One that is broken off would leave the others waiting.
+        let cancellation = if self.options.ranks.size() == 1 { watch.cancellation } else { &unbroken };
+        let silent = Watch { progress: &Silent, cancellation };
         let told = oracle.refresh(step.share(), labels, self.sampler.embeddings(), seed, silent)?;
         let Some(told) = told else { return Ok(()) };
         if let Some(oracle) = oracle.of_walks() {

@@ -14,8 +14,8 @@ use lookalike_learn::method::simclr::InBatchNegatives;
 use lookalike_learn::method::{DirectClr, EndToEnd, InstanceDiscrimination, Method, Moco, MocoV3, Network};
 use lookalike_learn::module::arrays_of;
 use lookalike_learn::negatives::MixingOptions;
-use lookalike_learn::train::{Outcome, TrainOptions, Trainer};
-use lookalike_sampling::{Coverage, LastBatch, SamplerKind};
+use lookalike_learn::train::{OptimizerKind, Outcome, TrainOptions, Trainer};
+use lookalike_sampling::{Coverage, HardnessShare, LastBatch, SamplerKind};
 
 use super::{bank, contrast, dictionary, encoder, head, moco_options, network, noise, supervised};
 use crate::common::{
@@ -43,9 +43,8 @@ fn run_of(
 ) -> Vec<Result<Outcome, String>> {
     let source = Arc::new(NoisyViews(points(INSTANCES, 5, 2).values));
     let of_rank = |own: Threads| {
-        let mut options = set(run, SHARDS);
+        let mut options = TrainOptions { ranks: Arc::new(own), ..set(run, SHARDS) };
         change(&mut options);
-        options.ranks = Arc::new(own);
         let (mut trainer, _) = Trainer::open(make(), source.clone(), options)?;
         trainer.run(Watch::silent(&Cancellation::new()))
     };
@@ -124,6 +123,9 @@ fn weights(shards: usize, steps: u64) -> Vec<f32> {
     let folder = tempfile::tempdir().unwrap();
     let mut options = set(folder.path(), shards);
     options.max_steps = Some(steps);
+    // Adam would hide a factor.
+    options.optimizer.kind = OptimizerKind::Sgd;
+    options.optimizer.momentum = 0.0;
     let source = Arc::new(NoisyViews(points(INSTANCES, 5, 2).values));
     let method = Box::new(without_batch_norm(&[crate::common::COLUMNS, 32, 16], 0.2));
     let (mut trainer, _) = Trainer::open(method, source, options).unwrap();
@@ -133,7 +135,7 @@ fn weights(shards: usize, steps: u64) -> Vec<f32> {
 
 #[test]
 fn shards_are_one_batch_no_factor_is_lost_and_none_is_won() {
-    // Uniform steps, so that a last bit cannot change who shares a batch; Adam's first steps would hide a factor, its further ones do not.
+    // Uniform steps, so that a last bit cannot change who shares a batch.
     let (whole, parted) = (weights(1, 4), weights(SHARDS, 4));
     let most = whole.iter().zip(&parted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(most > 0.0 && most < 2e-5, "{most}");
@@ -157,6 +159,22 @@ fn what_does_not_divide_is_refused_before_anything_is_written() {
     assert!(told[0].contains("must be a power of two"), "{told:?}");
     let told = refused(1, &|options| options.shards = 32);
     assert!(told[0].contains("does not divide sampler.batch_size, 16"), "{told:?}");
+    let differs = |change: fn(&mut TrainOptions)| {
+        move |options: &mut TrainOptions| {
+            if options.ranks.rank() == 1 {
+                change(options);
+            }
+        }
+    };
+    let told = refused(2, &differs(|options| options.max_steps = Some(9)));
+    assert!(told.iter().all(|told| told.contains("rank 1 stops, saves or looks at other steps")), "{told:?}");
+    let told = refused(2, &differs(|options| options.left_out = vec![(3, "three".to_owned())]));
+    assert!(told.iter().all(|told| told.contains("rank 1 cannot read the same instances")), "{told:?}");
+    let told = refused(2, &|options| {
+        options.sampler.hardness_share = Some(HardnessShare::constant(0.5));
+        options.sampler.epoch_seconds = Some(9.0);
+    });
+    assert!(told.iter().all(|told| told.contains("sampler.epoch_seconds")), "{told:?}");
     let told = refused(1, &|options| options.sampler.last_batch = LastBatch::Keep);
     assert!(told[0].contains("no equal shards"), "{told:?}");
 }

@@ -3,6 +3,7 @@
 #[cfg(feature = "mpi")]
 mod world;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,12 +18,14 @@ use crate::failure::Failure;
 use crate::output::{quiet, tell};
 use crate::signals;
 
-/// What launchers tell a process of how many there are: Open MPI, MPICH and those made of it, `PMIx`.
-const SIZES: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "PMIX_SIZE"];
+/// What launchers tell a process of how many there are: Open MPI, MPICH and those made of it, Slurm.
+const SIZES: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS"];
 
 /// This process among those of its run.
 pub(crate) struct Job {
     pub(crate) ranks: Arc<dyn Ranks>,
+    /// Whether all know that all were interrupted.
+    agreed: Cell<bool>,
     #[cfg(feature = "mpi")]
     world: Option<world::World>,
 }
@@ -39,14 +42,15 @@ impl Job {
     /// [`Failure::usage`] where a launcher started several and this program cannot share a run.
     #[cfg(feature = "mpi")]
     pub(crate) fn join() -> Result<Self, Failure> {
-        if launched().is_none() {
+        // What is started by PMIx knows its rank alone.
+        if launched().is_none() && std::env::var_os("PMIX_RANK").is_none() {
             tell("started without mpiexec: this process runs alone");
-            return Ok(Self { ranks: Arc::new(Alone), world: None });
+            return Ok(Self { ranks: Arc::new(Alone), agreed: Cell::new(false), world: None });
         }
         let world = world::World::join()?;
         let ranks: Arc<dyn Ranks> = world.ranks();
         quiet(ranks.rank());
-        Ok(Self { ranks, world: Some(world) })
+        Ok(Self { ranks, agreed: Cell::new(false), world: Some(world) })
     }
 
     /// This process alone.
@@ -57,10 +61,10 @@ impl Job {
     pub(crate) fn join() -> Result<Self, Failure> {
         match launched() {
             Some(count) if count > 1 => Err(Failure::usage(format!(
-                "a launcher started {count} processes, and this program was built without MPI: each would train the whole run; build it with \
+                "a launcher started {count} processes, and each would train the whole run, for this program was built without MPI. Build it with \
                  --features mpi, or start it without the launcher"
             ))),
-            _ => Ok(Self { ranks: Arc::new(Alone) }),
+            _ => Ok(Self { ranks: Arc::new(Alone), agreed: Cell::new(false) }),
         }
     }
 
@@ -69,15 +73,15 @@ impl Job {
         self.ranks.rank() == 0
     }
 
-    /// Ends the work of this process: a failure ends the others too.
+    /// Ends the work of this process: a failure ends the others too, and so does an interruption of which they do not know.
     pub(crate) fn end(self, result: Result<(), Failure>) -> Result<(), Failure> {
         match result {
-            Err(failure @ Failure::Error { .. }) if self.ranks.size() > 1 => {
+            Err(failure) if self.ranks.size() > 1 && !self.agreed.get() => {
                 // Where all fail for one reason, the first one tells it and ends the others before they do.
                 if !self.leads() {
                     std::thread::sleep(Duration::from_millis(1500));
                 }
-                let status = failure.report();
+                let status = signals::status(failure.report());
                 // Launchers hand on what was told, and drop what they have of it when a job ends.
                 std::thread::sleep(Duration::from_millis(300));
                 self.abort(status)
@@ -105,8 +109,17 @@ impl Job {
     /// # Errors
     /// [`Failure::usage`] names a rank that does not see it.
     pub(crate) fn folder(&self, own: Option<&Path>) -> Result<PathBuf, Failure> {
+        if self.ranks.size() == 1 {
+            return Ok(own.map(Path::to_owned).unwrap_or_default());
+        }
         let sent = own.map(|path| path.as_os_str().as_encoded_bytes().to_vec()).unwrap_or_default();
-        let path = PathBuf::from(String::from_utf8_lossy(&self.ranks.broadcast(&sent)?).into_owned());
+        let sent = self.ranks.broadcast(&sent)?;
+        let path = PathBuf::from(String::from_utf8(sent).map_err(|error| {
+            Failure::usage(format!(
+                "{} is no UTF-8: the folder of a run that several processes share needs such a name",
+                String::from_utf8_lossy(error.as_bytes())
+            ))
+        })?);
         let seen = self.ranks.all_gather(&[u8::from(path.is_dir())])?;
         match seen.iter().position(|seen| seen.first() != Some(&1)) {
             Some(rank) => Err(Failure::usage(format!(
@@ -160,6 +173,7 @@ impl Job {
     /// Where another rank is gone.
     pub(crate) fn agree_on_signals(&self) -> Result<(), Failure> {
         signals::set_scheduled(self.ranks.any(signals::is_scheduled())?);
+        self.agreed.set(true);
         Ok(())
     }
 }

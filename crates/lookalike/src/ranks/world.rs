@@ -42,6 +42,15 @@ impl World {
     }
 }
 
+/// A process that panics would wait for the others, and they for it.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.abort(101);
+        }
+    }
+}
+
 /// The processes of the world. Where one is gone MPI ends all.
 #[derive(Debug)]
 struct Processes;
