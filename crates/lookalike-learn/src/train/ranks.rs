@@ -1,0 +1,99 @@
+//! What ranks that share a run must have in common before they begin, and how batches divide among them.
+
+use lookalike_base::hash::Hasher;
+use lookalike_base::ranks::RanksError;
+use lookalike_sampling::LastBatch;
+
+use super::trainer::TrainOptions;
+use crate::error::LearnError;
+use crate::method::Method;
+use crate::module::arrays_of;
+use crate::options::{refuse, require};
+
+/// Checks that all ranks stand at one place with the same tensors, and will meet at the same steps.
+///
+/// # Errors
+/// [`LearnError::Ranks`] names the first one that differs, and in what.
+pub(super) fn agree(options: &TrainOptions, method: &mut dyn Method, stands: &str) -> Result<(), LearnError> {
+    if options.ranks.size() == 1 {
+        return Ok(());
+    }
+    let mut tensors = Hasher::new();
+    for (name, array) in arrays_of(method).iter().chain(&method.state()) {
+        tensors.text(name);
+        if let Some(values) = array.as_f32() {
+            tensors.numbers(values.iter().map(|value| value.to_le_bytes()));
+        }
+    }
+    let mut left_out = Hasher::new();
+    left_out.numbers(options.left_out.iter().map(|(instance, _)| instance.to_le_bytes()));
+    let looks = [&options.development, &options.monitor].map(|own| own.as_ref().map(|own| own.every));
+    let own = [
+        ("stands at another step", stands.to_owned()),
+        ("begins with other weights", format!("{:016x}", tensors.short())),
+        ("cannot read the same instances", format!("{:016x}", left_out.short())),
+        (
+            "stops, saves or looks at other steps",
+            format!("{:?} {} {looks:?}", options.max_steps, options.checkpoint_every),
+        ),
+    ];
+    let sent: Vec<&str> = own.iter().map(|(_, value)| value.as_str()).collect();
+    let all = options.ranks.all_gather(sent.join("\n").as_bytes())?;
+    for (rank, bytes) in all.iter().enumerate() {
+        let (found, first) = (String::from_utf8_lossy(bytes), String::from_utf8_lossy(&all[0]));
+        let differs = own.iter().zip(found.lines().zip(first.lines())).find(|(_, (own, first))| own != first);
+        if let Some(((what, _), (value, first))) = differs {
+            let told = format!("rank {rank} {what} than rank 0: {value}, and there {first}");
+            return Err(RanksError::Disagreement(told).into());
+        }
+    }
+    Ok(())
+}
+
+/// Numbers that another rank sent.
+pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
+}
+
+/// Checks how batches are divided and by whom.
+///
+/// # Errors
+/// [`LearnError::Recipe`] names what does not go together.
+pub(super) fn check_shards(options: &TrainOptions, batch_norm: bool) -> Result<(), LearnError> {
+    let (shards, ranks) = (options.shards, options.ranks.size());
+    let key = "train.shards";
+    require(shards.is_power_of_two(), key, "must be a power of two")?;
+    let reason = format!(
+        "is {shards}, and {ranks} processes share the run: start a power of two of them, at most {shards}"
+    );
+    if !ranks.is_power_of_two() || ranks > shards {
+        return Err(refuse(key, reason));
+    }
+    require(
+        ranks == 1 || options.sampler.epoch_seconds.is_none(),
+        "sampler.epoch_seconds",
+        "lets the speed of a process decide who shares a batch, and each of several would decide otherwise; leave it out",
+    )?;
+    let batch = options.sampler.batch_size;
+    if !batch.is_multiple_of(shards) {
+        return Err(refuse(key, format!("is {shards}, which does not divide sampler.batch_size, {batch}")));
+    }
+    require(
+        shards == 1 || !batch_norm || batch / shards >= 2,
+        key,
+        "must leave each shard two instances of a batch, for BatchNorm takes its statistics over a shard",
+    )?;
+    let keeps = options.sampler.last_batch == LastBatch::Keep;
+    require(
+        shards == 1 || !keeps || options.instances.is_multiple_of(batch),
+        "sampler.last_batch",
+        "is `keep`, whose smaller batch has no equal shards; set it to `drop`, or train.shards to 1",
+    )?;
+    match options.chunk {
+        Some(chunk) if shards > 1 => {
+            let reason = "encodes a batch in parts, and so do train.shards; give one of them";
+            Err(refuse(chunk.key(), reason))
+        }
+        _ => Ok(()),
+    }
+}
