@@ -106,21 +106,12 @@ def check(holds, message):
 
 def workers(process):
     """The processes of the ranks that a launcher started."""
-    found = subprocess.run(["ps", "-e", "-o", "pid=,sid=,comm="], capture_output=True, text=True, check=True).stdout
-    name = given.lookalike.name[:15]
-    rows = [line.split(None, 2) for line in found.splitlines()]
-    children, own = [], {process.pid}
-    tree = subprocess.run(["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    pairs = [tuple(map(int, line.split())) for line in tree.splitlines()]
-    while True:
-        more = {pid for pid, parent in pairs if parent in own} - own
-        if not more:
-            break
+    found = subprocess.run(["ps", "-e", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True).stdout
+    rows = [(int(pid), int(parent), name.strip()) for pid, parent, name in (line.split(None, 2) for line in found.splitlines())]
+    own = {process.pid}
+    while more := {pid for pid, parent, _ in rows if parent in own} - own:
         own |= more
-    for pid, _, comm in rows:
-        if int(pid) in own and comm.strip() == name:
-            children.append(int(pid))
-    return sorted(children)
+    return sorted(pid for pid, _, name in rows if pid in own and name == given.lookalike.name[:15])
 
 
 def same_bits():

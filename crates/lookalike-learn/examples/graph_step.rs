@@ -109,7 +109,7 @@ fn step(method: &mut dyn Method, optimizer: &mut Optimizer, batch: &Batch) -> Re
     let step = Step::default();
     let mut pass = Pass { dropout: None, ..Pass::training(&step) };
     let outputs = method.encode(batch, &step, &mut pass)?;
-    let loss = method.loss(&outputs, &outputs, &step, &mut Unobserved)?;
+    let loss = method.loss(&outputs, &step, &mut Unobserved)?;
     let Some(loss) = loss.total() else { return Ok(f32::NAN) };
     let value = loss.clone().inner().into_scalar();
     let mut gradients = NamedGradients::new();

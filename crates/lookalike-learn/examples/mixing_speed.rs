@@ -78,7 +78,7 @@ fn step(method: &mut Moco, optimizer: &mut Optimizer, step: u64) -> Result<f64, 
     let start = Instant::now();
     method.before_step(&step);
     let outputs = method.encode(&batch, &step, &mut Pass::training(&step))?;
-    if let Some(loss) = method.loss(&outputs, &outputs, &step, &mut Unobserved)?.total() {
+    if let Some(loss) = method.loss(&outputs, &step, &mut Unobserved)?.total() {
         let mut gradients = NamedGradients::new();
         accumulate(method, loss.backward(), &mut gradients);
         optimizer.step(method, gradients, 0.03);

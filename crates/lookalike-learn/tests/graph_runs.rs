@@ -2,12 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
 
-use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use lookalike_base::Arrays;
 use lookalike_base::progress::{Cancellation, Silent, Watch};
-use lookalike_base::{Arrays, Seed};
 use lookalike_data::Split;
 use lookalike_learn::Registry;
 use lookalike_learn::evaluate::Evaluation;
@@ -19,29 +18,8 @@ use serde_json::Value;
 
 #[path = "../../lookalike-data/tests/common/real_data.rs"]
 mod real_data;
-
-/// `graphs` graphs of 6 to 12 nodes in the text format of GIN's code: rings, and stars of the same labels.
-fn toys(graphs: usize) -> String {
-    let mut text = format!("{graphs}\n");
-    for graph in 0..graphs {
-        let nodes = 6 + Seed(1).stream("toy", 0, 0, graph as u64).below(7) as usize;
-        let class = graph % 2;
-        writeln!(text, "{nodes} {class}").unwrap();
-        for node in 0..nodes {
-            let neighbors: Vec<usize> = match (class, node) {
-                (0, _) => vec![(node + 1) % nodes, (node + nodes - 1) % nodes],
-                (_, 0) => (1..nodes).collect(),
-                _ => vec![0],
-            };
-            write!(text, "{} {}", node % 3, neighbors.len()).unwrap();
-            for neighbor in neighbors {
-                write!(text, " {neighbor}").unwrap();
-            }
-            text.push('\n');
-        }
-    }
-    text
-}
+#[path = "common/toys.rs"]
+mod toys;
 
 /// A folder with toys, and runs.
 struct Place(tempfile::TempDir);
@@ -49,7 +27,7 @@ struct Place(tempfile::TempDir);
 impl Place {
     fn new(graphs: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("toys.txt"), toys(graphs)).unwrap();
+        std::fs::write(folder.path().join("toys.txt"), toys::toys(graphs)).unwrap();
         Self(folder)
     }
 

@@ -104,7 +104,7 @@ fn views() -> Batch {
 fn outputs_and_loss(method: &mut dyn Method, batch: &Batch) -> (Outputs, Tensor<1>) {
     let step = Step::default();
     let outputs = method.encode(batch, &step, &mut training()).unwrap();
-    let loss = method.loss(&outputs, &outputs, &step, &mut Unobserved).unwrap().total().unwrap();
+    let loss = method.loss(&outputs, &step, &mut Unobserved).unwrap().total().unwrap();
     (outputs, loss)
 }
 

@@ -113,7 +113,7 @@ fn a_step_of_simclr_has_pytorchs_features_loss_gradients_and_running_statistics(
     let batch = Batch::of_views((0..6).collect(), views.into());
     let step = Step::default();
     let outputs = method.encode(&batch, &step, &mut training()).unwrap();
-    let loss = method.loss(&outputs, &outputs, &step, &mut Unobserved).unwrap().total().unwrap();
+    let loss = method.loss(&outputs, &step, &mut Unobserved).unwrap().total().unwrap();
     close("loss", &to_host(loss.clone()));
     let mut gradients = NamedGradients::new();
     accumulate(&mut method, loss.backward(), &mut gradients);

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a helper of tests fails the test")]
 
+#[path = "common/toys.rs"]
+mod toys;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,28 +16,6 @@ use lookalike_learn::experiment::Experiment;
 use lookalike_learn::recipe::Recipe;
 use lookalike_learn::registry::Kind;
 use lookalike_learn::train::Outcome;
-
-/// 40 rings and stars, in the text format of GIN's code.
-fn toys() -> String {
-    let mut text = "40\n".to_owned();
-    for graph in 0..40 {
-        let (nodes, class) = (6 + graph % 5, graph % 2);
-        writeln!(text, "{nodes} {class}").unwrap();
-        for node in 0..nodes {
-            let neighbors = match (class, node) {
-                (0, _) => vec![(node + 1) % nodes, (node + nodes - 1) % nodes],
-                (_, 0) => (1..nodes).collect(),
-                _ => vec![0],
-            };
-            write!(text, "{} {}", node % 3, neighbors.len()).unwrap();
-            for neighbor in neighbors {
-                write!(text, " {neighbor}").unwrap();
-            }
-            text.push('\n');
-        }
-    }
-    text
-}
 
 /// 48 lines of words, and who answers them.
 fn texts() -> String {
@@ -98,7 +79,7 @@ fn trained(root: &Path, ranks: usize, data: &str, settings: &[&str]) -> Vec<u8> 
 fn every_method_comes_to_the_same_bits_with_any_number_of_ranks() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
-    std::fs::write(root.join("toys.txt"), toys()).unwrap();
+    std::fs::write(root.join("toys.txt"), toys::toys(40)).unwrap();
     std::fs::write(root.join("texts.csv"), texts()).unwrap();
     for class in ["dark", "light"] {
         let place = root.join("photos").join(class);

@@ -62,7 +62,7 @@ fn batch_of(input: TextInput) -> Batch {
 fn gradients(method: &mut dyn Method, batch: &Batch, precision: Precision) -> (f32, NamedGradients) {
     let mut pass = Pass { gradient: true, precision, ..Pass::evaluation() };
     let outputs = method.encode(batch, &Step::default(), &mut pass).unwrap();
-    let terms = method.loss(&outputs, &outputs, &Step::default(), &mut Unobserved).unwrap();
+    let terms = method.loss(&outputs, &Step::default(), &mut Unobserved).unwrap();
     let total = terms.total().unwrap();
     let loss = total.clone().inner().into_scalar();
     let mut gradients = NamedGradients::new();

@@ -74,6 +74,35 @@ pub trait Ranks: std::fmt::Debug + Send + Sync {
     }
 }
 
+/// Checks that all ranks have the same `own` values, each under the words for a rank that has another, as "has another recipe".
+///
+/// # Errors
+/// [`RanksError::Disagreement`] names the first rank that differs, and in what; [`RanksError::Gone`].
+pub fn agree(ranks: &dyn Ranks, own: &[(&str, String)]) -> Result<(), RanksError> {
+    /// Bytes of both values up to which they are shown.
+    const SHOWN: usize = 200;
+    if ranks.size() == 1 {
+        return Ok(());
+    }
+    let sent: Vec<&str> = own.iter().map(|(_, value)| value.as_str()).collect();
+    let all = ranks.all_gather(sent.join("\0").as_bytes())?;
+    let all: Vec<_> = all.iter().map(|bytes| String::from_utf8_lossy(bytes)).collect();
+    for (rank, values) in all.iter().enumerate() {
+        let both = values.split('\0').zip(all[0].split('\0'));
+        if let Some(((what, _), (value, first))) =
+            own.iter().zip(both).find(|(_, (value, first))| value != first)
+        {
+            let shown = if value.len() + first.len() < SHOWN {
+                format!(": {value}, and rank 0 has {first}")
+            } else {
+                String::new()
+            };
+            return Err(RanksError::Disagreement(format!("rank {rank} {what} than rank 0{shown}")));
+        }
+    }
+    Ok(())
+}
+
 /// The only process of a run.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Alone;
@@ -200,6 +229,24 @@ mod tests {
                 assert_eq!(*all, [vec![], vec![round as u8], vec![round as u8; 2]]);
             }
         }
+    }
+
+    #[test]
+    fn the_first_rank_that_differs_is_named_to_all() {
+        let told = |values: [&str; 3]| {
+            of_each(3, |ranks| {
+                let own = [
+                    ("has another name", "a\nb".to_owned()),
+                    ("has other data", values[ranks.rank()].to_owned()),
+                ];
+                agree(ranks, &own).map_err(|error| error.to_string())
+            })
+        };
+        assert_eq!(told(["x", "x", "x"]), [Ok(()), Ok(()), Ok(())]);
+        let differs = Err("rank 1 has other data than rank 0: y, and rank 0 has x".to_owned());
+        assert_eq!(told(["x", "y", "z"]), [differs.clone(), differs.clone(), differs]);
+        let long = "x".repeat(300);
+        assert_eq!(told([&long, &long, "z"])[0], Err("rank 2 has other data than rank 0".to_owned()));
     }
 
     #[test]

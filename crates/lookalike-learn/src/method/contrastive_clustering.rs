@@ -206,7 +206,6 @@ impl Method for ContrastiveClustering {
 
     fn loss(
         &mut self,
-        _: &Outputs,
         gathered: &Outputs,
         step: &Step,
         observer: &mut dyn Observer,

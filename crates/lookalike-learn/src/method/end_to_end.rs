@@ -69,7 +69,6 @@ impl Method for EndToEnd {
 
     fn loss(
         &mut self,
-        _: &Outputs,
         gathered: &Outputs,
         step: &Step,
         observer: &mut dyn Observer,

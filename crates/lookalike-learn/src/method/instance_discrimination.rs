@@ -151,7 +151,6 @@ impl Method for InstanceDiscrimination {
 
     fn loss(
         &mut self,
-        _: &Outputs,
         gathered: &Outputs,
         step: &Step,
         observer: &mut dyn Observer,

@@ -85,7 +85,6 @@ impl Method for Mlm {
 
     fn loss(
         &mut self,
-        _: &Outputs,
         gathered: &Outputs,
         _: &Step,
         observer: &mut dyn Observer,

@@ -118,7 +118,6 @@ impl Method for MocoV3 {
 
     fn loss(
         &mut self,
-        _: &Outputs,
         gathered: &Outputs,
         step: &Step,
         observer: &mut dyn Observer,

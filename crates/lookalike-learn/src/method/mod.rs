@@ -304,13 +304,12 @@ pub trait Method: Module {
     /// [`LearnError::Input`] where the batch does not have the columns that the method reads.
     fn encode(&mut self, batch: &Batch, step: &Step, pass: &mut Pass) -> Result<Outputs, LearnError>;
 
-    /// Compares the outputs: those of this process with those of all.
+    /// Compares the outputs of a whole batch, those of all its shards.
     ///
     /// # Errors
     /// [`LearnError::Input`] where outputs are missing.
     fn loss(
         &mut self,
-        local: &Outputs,
         gathered: &Outputs,
         step: &Step,
         observer: &mut dyn Observer,

@@ -176,7 +176,6 @@ impl Method for Mvgrl {
 
     fn loss(
         &mut self,
-        _: &Outputs,
         gathered: &Outputs,
         step: &Step,
         observer: &mut dyn Observer,

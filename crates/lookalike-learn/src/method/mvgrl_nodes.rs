@@ -100,13 +100,7 @@ impl Method for MvgrlNodes {
         Ok(Outputs::new(batch.instances.clone(), tensors))
     }
 
-    fn loss(
-        &mut self,
-        _: &Outputs,
-        gathered: &Outputs,
-        step: &Step,
-        _: &mut dyn Observer,
-    ) -> Result<Terms, LearnError> {
+    fn loss(&mut self, gathered: &Outputs, step: &Step, _: &mut dyn Observer) -> Result<Terms, LearnError> {
         let [first, second, corrupted_first, corrupted_second] = OUTPUTS.map(|name| gathered.get(name));
         let [of_first, of_second] = [&first, &second].map(|nodes| sigmoid(nodes.clone().mean_dim(0)));
         let pass = Pass::training(step);

@@ -128,7 +128,6 @@ impl Method for SimClr {
 
     fn loss(
         &mut self,
-        _: &Outputs,
         gathered: &Outputs,
         step: &Step,
         observer: &mut dyn Observer,

@@ -109,7 +109,6 @@ impl Method for Supervised {
 
     fn loss(
         &mut self,
-        _: &Outputs,
         gathered: &Outputs,
         _: &Step,
         observer: &mut dyn Observer,

@@ -119,7 +119,7 @@ pub(super) fn learn(
     }
     // Leaves of the graph of the loss: their gradients are what the second encoding continues from.
     let leaves = Outputs::join(&outputs)?.map(|tensor| tensor.inner().autodiff().require_grad());
-    let terms = method.loss(&leaves, &leaves, step, comparing.observer)?;
+    let terms = method.loss(&leaves, step, comparing.observer)?;
     let (total, loss) = finite(&terms, step)?;
     let mut of_outputs = total.backward();
     let cached: Vec<Option<Tensor<2>>> = leaves

@@ -1,7 +1,6 @@
 //! What ranks that share a run must have in common before they begin, and how batches divide among them.
 
 use lookalike_base::hash::Hasher;
-use lookalike_base::ranks::RanksError;
 use lookalike_sampling::LastBatch;
 
 use super::trainer::TrainOptions;
@@ -37,17 +36,7 @@ pub(super) fn agree(options: &TrainOptions, method: &mut dyn Method, stands: &st
             format!("{:?} {} {looks:?}", options.max_steps, options.checkpoint_every),
         ),
     ];
-    let sent: Vec<&str> = own.iter().map(|(_, value)| value.as_str()).collect();
-    let all = options.ranks.all_gather(sent.join("\n").as_bytes())?;
-    for (rank, bytes) in all.iter().enumerate() {
-        let (found, first) = (String::from_utf8_lossy(bytes), String::from_utf8_lossy(&all[0]));
-        let differs = own.iter().zip(found.lines().zip(first.lines())).find(|(_, (own, first))| own != first);
-        if let Some(((what, _), (value, first))) = differs {
-            let told = format!("rank {rank} {what} than rank 0: {value}, and there {first}");
-            return Err(RanksError::Disagreement(told).into());
-        }
-    }
-    Ok(())
+    Ok(lookalike_base::ranks::agree(&*options.ranks, &own)?)
 }
 
 /// Numbers that another rank sent.

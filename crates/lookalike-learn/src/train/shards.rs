@@ -61,7 +61,7 @@ pub(super) fn learn(
     }
     // Leaves of the graph of the loss: their gradients are what goes back through the shards.
     let leaves = gathered.map(|tensor| tensor.inner().autodiff().require_grad());
-    let terms = method.loss(&leaves, &leaves, comparing.step, comparing.observer)?;
+    let terms = method.loss(&leaves, comparing.step, comparing.observer)?;
     let (total, loss) = finite(&terms, comparing.step)?;
     let mut of_outputs = gradients(&total)?;
     let cached: Vec<Option<Tensor<2>>> = leaves

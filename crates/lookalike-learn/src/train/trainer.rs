@@ -109,6 +109,11 @@ impl TrainOptions {
         Shards { count: self.shards, ranks: &*self.ranks, device: &self.device }
     }
 
+    /// What breaks long work off between two steps: with several ranks nothing, for one that did so would leave the others waiting.
+    fn breaks_off(&self, watch: Watch<'_>) -> Cancellation {
+        if self.ranks.size() == 1 { watch.cancellation.clone() } else { Cancellation::default() }
+    }
+
     /// Whether this rank writes what the run keeps.
     fn writes(&self) -> bool {
         self.ranks.rank() == 0
@@ -501,6 +506,7 @@ impl Trainer {
 
     /// Looks for the oracle's classes anew where a graph is due, or an epoch begins.
     fn refresh_oracle(&mut self, epoch: u64, watch: Watch<'_>) -> Result<(), LearnError> {
+        let cancellation = self.options.breaks_off(watch);
         let due = self.sampler.is_refresh_due() || self.sampler.position() == 0;
         let step = self.next_step(epoch, Vec::new());
         let Some(oracle) = self.oracle.as_mut().filter(|_| due && !self.sampler.is_planned()) else {
@@ -509,10 +515,7 @@ impl Trainer {
         let begins = !oracle.has_begun();
         let seed = Seed(step.seed.stream("oracle", epoch, step.batch, 0).bits());
         let labels = self.options.labels.as_deref();
-        let unbroken = Cancellation::default();
-        // One that is broken off would leave the others waiting.
-        let cancellation = if self.options.ranks.size() == 1 { watch.cancellation } else { &unbroken };
-        let silent = Watch { progress: &Silent, cancellation };
+        let silent = Watch { progress: &Silent, cancellation: &cancellation };
         let told = oracle.refresh(step.share(), labels, self.sampler.embeddings(), seed, silent)?;
         let Some(told) = told else { return Ok(()) };
         if let Some(oracle) = oracle.of_walks() {
@@ -710,14 +713,12 @@ impl Trainer {
     /// Looks how the run goes where that is due. It decides nothing: where it is interrupted it is left out, and where it fails a warning says why.
     fn look(&mut self, watch: Watch<'_>) -> Result<(), LearnError> {
         let (step, last) = (self.step, self.last_step());
+        let cancellation = self.options.breaks_off(watch);
         let Some(monitor) = self.options.monitor.as_mut().filter(|own| own.is_due(step, last)) else {
             return Ok(());
         };
         let begun = Instant::now();
-        let alone = Cancellation::default();
-        // One that is broken off would leave the others waiting.
-        let cancellation = if self.options.ranks.size() == 1 { watch.cancellation } else { &alone };
-        let score = (monitor.judge)(&mut *self.method.kept(), cancellation);
+        let score = (monitor.judge)(&mut *self.method.kept(), &cancellation);
         let name = monitor.name.clone();
         self.window.leave_out(begun.elapsed());
         match score {
@@ -747,11 +748,10 @@ impl Trainer {
         if !self.is_unjudged() {
             return Ok(false);
         }
-        let alone = Cancellation::default();
-        let cancellation = if self.options.ranks.size() == 1 { watch.cancellation } else { &alone };
+        let cancellation = self.options.breaks_off(watch);
         let Some(development) = &mut self.options.development else { return Ok(false) };
         let (begun, mut kept) = (Instant::now(), self.method.kept());
-        let score = match (development.judge)(&mut *kept, cancellation) {
+        let score = match (development.judge)(&mut *kept, &cancellation) {
             Err(LearnError::Cancelled) => {
                 self.save()?;
                 return Ok(true);
@@ -909,7 +909,7 @@ fn learn(
     sum: &mut NamedGradients,
 ) -> Result<(Outputs, f32), LearnError> {
     let outputs = method.encode(batch, comparing.step, pass)?;
-    let terms = method.loss(&outputs, &outputs, comparing.step, comparing.observer)?;
+    let terms = method.loss(&outputs, comparing.step, comparing.observer)?;
     let (total, loss) = finite(&terms, comparing.step)?;
     drop(terms);
     accumulate(method, gradients(&total)?, sum);

@@ -265,12 +265,11 @@ impl Method for Watched {
 
     fn loss(
         &mut self,
-        local: &Outputs,
         gathered: &Outputs,
         step: &Step,
         observer: &mut dyn Observer,
     ) -> Result<Terms, LearnError> {
-        self.method.loss(local, gathered, step, observer)
+        self.method.loss(gathered, step, observer)
     }
 
     fn after_step(&mut self, outputs: &Outputs, step: &Step) {

@@ -129,7 +129,7 @@ fn encode(method: &mut dyn Method, batch: &Batch, step: &Step) -> Outputs {
 
 /// The loss of outputs, which are those of all processes.
 fn loss(method: &mut dyn Method, outputs: &Outputs, step: &Step, observer: &mut dyn Observer) -> Tensor<1> {
-    method.loss(outputs, outputs, step, observer).unwrap().total().unwrap()
+    method.loss(outputs, step, observer).unwrap().total().unwrap()
 }
 
 /// One step by SGD, as the trainer makes it; returns the loss.

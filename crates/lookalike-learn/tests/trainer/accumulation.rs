@@ -23,7 +23,7 @@ fn gradient(request: &BatchRequest, source: &NoisyViews) -> (NamedGradients, f64
     let batch = source.batch(request).unwrap();
     let step = Step { seed: SEED, epoch: request.epoch, batch: request.step, ..Step::default() };
     let outputs = method.encode(&batch, &step, &mut Pass::training(&step)).unwrap();
-    let loss = method.loss(&outputs, &outputs, &step, &mut Unobserved).unwrap().total().unwrap();
+    let loss = method.loss(&outputs, &step, &mut Unobserved).unwrap().total().unwrap();
     let value = f64::from(to_host(loss.clone())[0]);
     let mut gradients = NamedGradients::new();
     accumulate(&mut method, loss.backward(), &mut gradients);

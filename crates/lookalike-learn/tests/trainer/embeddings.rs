@@ -38,12 +38,11 @@ impl Method for Counted {
 
     fn loss(
         &mut self,
-        local: &Outputs,
         gathered: &Outputs,
         step: &Step,
         observer: &mut dyn Observer,
     ) -> Result<Terms, LearnError> {
-        self.method.loss(local, gathered, step, observer)
+        self.method.loss(gathered, step, observer)
     }
 
     fn embeddings(&self, outputs: &Outputs) -> Tensor<2> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lookalike_base::hash::Hasher;
+use lookalike_base::ranks::agree;
 use lookalike_base::{Alone, Ranks};
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::train::checkpoint::machine;
@@ -140,31 +141,15 @@ impl Job {
         }
         let recipe = experiment.recipe();
         let own = [
-            ("another program", program()),
-            ("another recipe", recipe.identity()?),
-            ("other data", experiment.data().fingerprint()?),
+            ("has another program", program()),
+            ("has another recipe", recipe.identity()?),
+            ("has other data", experiment.data().fingerprint()?),
             (
-                "a processor that decides other bits, or another number of threads",
+                "has a processor that decides other bits, or another number of threads,",
                 machine(recipe.train().precision, recipe.sampler().scoring),
             ),
         ];
-        let sent = serde_json::to_vec(&own.each_ref().map(|(_, value)| value))?;
-        let all = self.ranks.all_gather(&sent)?;
-        let all: Vec<Vec<String>> =
-            all.iter().map(|bytes| serde_json::from_slice(bytes)).collect::<Result<_, _>>()?;
-        for (rank, values) in all.iter().enumerate() {
-            let differs =
-                own.iter().zip(values.iter().zip(&all[0])).find(|(_, (value, first))| value != first);
-            if let Some(((what, _), (value, first))) = differs {
-                let shown = if value.len() + first.len() < 200 {
-                    format!(": {value}, and rank 0 has {first}")
-                } else {
-                    String::new()
-                };
-                return Err(Failure::usage(format!("rank {rank} has {what} than rank 0{shown}")));
-            }
-        }
-        Ok(())
+        agree(&*self.ranks, &own).map_err(|error| Failure::usage(error.to_string()))
     }
 
     /// Lets all end with one status where they are interrupted.
