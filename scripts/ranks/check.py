@@ -4,12 +4,14 @@
     check.py LOOKALIKE PLAIN FOLDER [--kills N]
 
 LOOKALIKE is built with --features mpi, PLAIN without. Three methods come to the same bits with 1, 2 and 4 ranks. Runs whose rank is killed at a moment drawn at random end
-at once and go on with another number of ranks to the same bits, N times. A signal of a scheduler saves and ends with 75. What does not fit is refused by all, and nobody
-waits. Everything runs on this machine, a thread a rank.
+at once and go on with another number of ranks to the same bits, N times. A signal of a scheduler saves and ends with 75. Graphs, scores and embeddings that ranks share are those
+of one. A job whose network is cut ends by itself. What does not fit is refused by all, and nobody waits. Everything runs on this machine, a thread a rank.
 """
 
 import argparse
+import array
 import hashlib
+import json
 import os
 import pathlib
 import random
@@ -220,7 +222,117 @@ def bad_input():
     print("what does not fit is refused by all at once, and without a launcher a process runs alone", flush=True)
 
 
+def lines(path, *columns):
+    """Writes random numbers as a .npy."""
+    draw = random.Random(1)
+    values = array.array("f", (draw.gauss(0, 1) for _ in range(columns[0] * columns[1])))
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {columns}, }}"
+    header += " " * (-(len(header) + 11) % 64) + "\n"
+    path.write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + values.tobytes())
+
+
+def shared_graphs():
+    rows, columns, neighbors = 6000, 24, 20
+    lines(folder / "rows.npy", rows, columns)
+    plans, sizes = set(), (0, 1, 2, 3, 4)
+    for ranks in sizes:
+        out, report = folder / f"plan-{ranks}.npy", folder / f"plan-{ranks}.json"
+        arguments = ["sample", "rows.npy", "--out", out, "--report", report, "--candidates", "400", "--neighbors", neighbors, "--epochs", "2", "--batch-size", "32"]
+        status, said = ended(started(ranks, arguments, given.plain if ranks == 0 else given.lookalike))
+        check(status == 0, f"sampling with {ranks} ranks ended with {status}:\n{said}")
+        plans.add(out.read_bytes())
+        found = json.loads(report.read_text()).get("ranks", [])
+        check(len(found) == (ranks if ranks > 1 else 0), f"{len(found)} of {ranks} ranks tell what they received")
+        total = lambda name: sum(rank[name] for rank in found)
+        if ranks > 1:
+            # For each of two graphs every row has its place once, and all edges go to all others; each rank reads one part of the rows and needs another.
+            width, builds = 4 * columns, 2
+            check(total("edges") == builds * (ranks - 1) * rows * neighbors * 8, f"{ranks} ranks received {total('edges')} bytes of edges")
+            travelled = total("permuted") / (builds * rows * width * (ranks - 1) / ranks)
+            check(abs(travelled - 1) < 0.05, f"{ranks} ranks received {travelled:.2f} of the rows that change their place")
+            check(total("held") >= rows * width, f"{ranks} ranks held {total('held')} bytes of rows")
+    check(len(plans) == 1, "plans differ with the number of ranks")
+    print(f"graphs of {rows} rows: {sizes[1:]} ranks and the program without MPI plan the same", flush=True)
+
+
+def shared_evaluation():
+    found = set()
+    for ranks in (1, 2, 4):
+        scores, rows = f"scores-{ranks}.json", f"embedded-{ranks}.npy"
+        for arguments in (["evaluate", "simclr-1", "--out", scores, "--no-probe", "--beside", "nothing"], ["embed", "simclr-1", "--split", "test", "--out", rows]):
+            status, said = ended(started(ranks, arguments))
+            check(status == 0, f"{arguments} with {ranks} ranks ended with {status}:\n{said}")
+        found.add(((folder / scores).read_bytes(), (folder / rows).read_bytes(), (folder / rows).with_suffix(".csv").read_bytes()))
+    check(len(found) == 1, "scores or embeddings differ with the number of ranks")
+    print("scores and embeddings by 1, 2 and 4 ranks are the same", flush=True)
+
+
+# Two machines are two network namespaces of this one; hydra starts its processes by this in the place of ssh.
+AGENT = """#!/bin/sh
+while [ "${1#-}" != "$1" ]; do shift; done
+case $1 in 10.213.0.1) space=lookalike-a;; *) space=lookalike-b;; esac
+shift
+exec ip netns exec $space sh -c "$*"
+"""
+
+
+def cut_link():
+    def ip(*arguments):
+        return subprocess.run(["ip", *arguments], capture_output=True, text=True).returncode == 0
+
+    spaces = ["lookalike-a", "lookalike-b"]
+    for space in spaces:
+        ip("netns", "del", space)
+    if "MPICH" not in subprocess.run(["mpiexec", "--version"], capture_output=True, text=True).stdout.upper().replace("HYDRA", "MPICH"):
+        print("left out: a link is cut with MPICH alone", flush=True)
+        return
+    if not all(ip("netns", "add", space) for space in spaces):
+        print("left out: a link that is cut, for network namespaces cannot be made here", flush=True)
+        return
+    try:
+        made = ip("link", "add", "lk-a", "netns", spaces[0], "type", "veth", "peer", "name", "lk-b", "netns", spaces[1])
+        for number, (space, end) in enumerate(zip(spaces, ("lk-a", "lk-b")), 1):
+            made &= ip("-n", space, "addr", "add", f"10.213.0.{number}/24", "dev", end)
+            made &= all(ip("-n", space, "link", "set", device, "up") for device in ("lo", end))
+        check(made, "two namespaces could not be linked")
+        # Devices are not there for MPI at once.
+        time.sleep(1)
+        agent = folder / "agent"
+        agent.write_text(AGENT)
+        agent.chmod(0o755)
+        hosts = ["-launcher", "ssh", "-launcher-exec", agent, "-hosts", "10.213.0.1,10.213.0.2", "-ppn", "1"]
+        longer = ["--set", "train.max_steps=300"]
+        arguments = ["train", "simclr.toml", "--out", "cut", *longer]
+        command = ["ip", "netns", "exec", spaces[0], "mpiexec", *hosts, "-n", "2", given.lookalike, *arguments]
+        # By the network, though memory is shared.
+        environment = ENVIRONMENT | {"LOOKALIKE_PATIENCE": "2", "UCX_TLS": "tcp,self", "FI_PROVIDER": "tcp"}
+        job = subprocess.Popen(
+            list(map(str, command)), cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        )
+        while not list((folder / "cut" / "checkpoints").glob("step-*")) and job.poll() is None:
+            time.sleep(0.05)
+        if job.poll() is not None:
+            check(False, f"the job ended before its link was cut:\n{job.communicate()[0]}")
+        check(ip("-n", spaces[1], "link", "set", "lk-b", "down"), "the link cannot be cut")
+        began = time.time()
+        status, said = ended(job)
+        took = time.time() - began
+        check(status != 0 and took < 30, f"a job whose link was cut ended with {status} after {took:.0f} s:\n{said}")
+        check(" waited " in said and (" s for rank " in said or " s for all others in " in said), f"nobody tells for what it waited:\n{said}")
+        check("is process" in said, f"nobody tells which rank is which process:\n{said}")
+    finally:
+        for space in spaces:
+            ip("netns", "del", space)
+    status, said = ended(started(2, ["train", "--resume", "cut"]))
+    trained(1, "simclr", "not-cut", *longer)
+    check(status == 0 and bits("cut") == bits("not-cut"), f"going on after a cut link ended with {status}, or in other bits:\n{said}")
+    print(f"two machines whose link is cut: the job ended by itself after {took:.1f} s", flush=True)
+
+
 same_bits()
+shared_graphs()
+shared_evaluation()
+cut_link()
 kills(given.kills)
 signals()
 bad_input()

@@ -425,6 +425,10 @@ impl Experiment {
     }
 
     fn embedding(&self) -> Result<Embedding<'_>, LearnError> {
+        self.embedding_of(&Alone)
+    }
+
+    fn embedding_of<'a>(&'a self, ranks: &'a dyn Ranks) -> Result<Embedding<'a>, LearnError> {
         let choice = self.recipe.choice();
         Ok(Embedding {
             modality: &*self.modality,
@@ -435,6 +439,7 @@ impl Experiment {
                 .map_err(|error| refuse("evaluate", error.message()))?,
             seed: self.recipe.seed(),
             loader: self.recipe.loader(),
+            ranks,
         })
     }
 
@@ -448,8 +453,22 @@ impl Experiment {
         split: Split,
         cancellation: &Cancellation,
     ) -> Result<Embedded, LearnError> {
+        self.embed_of(&Alone, network, split, cancellation)
+    }
+
+    /// As [`Experiment::embed`], of one rank of several that share the work and call this at once; each gets all rows.
+    ///
+    /// # Errors
+    /// As [`Experiment::embed`], and [`LearnError::Ranks`].
+    pub fn embed_of(
+        &self,
+        ranks: &dyn Ranks,
+        network: &mut dyn Embedder,
+        split: Split,
+        cancellation: &Cancellation,
+    ) -> Result<Embedded, LearnError> {
         let part = self.modality.part(split, self.recipe.choice().method.plain)?;
-        self.embedding()?.embed(network, &part, &*self.display, cancellation)
+        self.embedding_of(ranks)?.embed(network, &part, &*self.display, cancellation)
     }
 
     /// Measures what a run has come to, on its own data or others.
@@ -462,6 +481,20 @@ impl Experiment {
         scope: Scope,
         cancellation: &Cancellation,
     ) -> Result<Evaluation, LearnError> {
+        self.evaluate_of(&Alone, measured, scope, cancellation)
+    }
+
+    /// As [`Experiment::evaluate`], of one rank of several that share the embedding and call this at once; each comes to all scores.
+    ///
+    /// # Errors
+    /// As [`Experiment::evaluate`], and [`LearnError::Ranks`].
+    pub fn evaluate_of(
+        &self,
+        ranks: &dyn Ranks,
+        measured: &Measured<'_>,
+        scope: Scope,
+        cancellation: &Cancellation,
+    ) -> Result<Evaluation, LearnError> {
         let choice = self.recipe.choice();
         let evaluating = Evaluating {
             modality: &*self.modality,
@@ -470,7 +503,7 @@ impl Experiment {
             columns: choice.method.plain,
             view_columns: &["view 1", "view 2"],
             settings: self.recipe.settings(),
-            embedding: self.embedding()?,
+            embedding: self.embedding_of(ranks)?,
             display: &*self.display,
             cancellation,
             seed: self.recipe.seed(),

@@ -16,7 +16,7 @@ use std::path::Path;
 use common::{Mlp, SEED, cpu};
 use counting::counted;
 use lookalike_base::progress::Cancellation;
-use lookalike_base::{Seed, Silent};
+use lookalike_base::{Alone, Seed, Silent};
 use lookalike_learn::Registry;
 use lookalike_learn::evaluate::embed::Embedding;
 use lookalike_learn::evaluate::{Evaluating, Evaluation, Measured, knn};
@@ -85,6 +85,7 @@ fn of_pixels(root: &Path, size: usize) -> Evaluation {
             options: defaults(),
             seed: Seed(0),
             loader: recipe.loader(),
+            ranks: &Alone,
         },
         display: &Silent,
         cancellation: &cancellation,

@@ -1,6 +1,6 @@
 //! Why sampling is refused, and what it asks its caller to pass on.
 
-use lookalike_base::MatrixError;
+use lookalike_base::{MatrixError, RanksError};
 use lookalike_kernels::KernelError;
 use lookalike_metrics::MetricError;
 use serde::{Deserialize, Serialize};
@@ -211,6 +211,9 @@ pub enum SamplingError {
     /// A kernel refused the embeddings.
     #[error(transparent)]
     Kernel(KernelError),
+    /// Ranks that build a graph together cannot go on.
+    #[error(transparent)]
+    Shared(#[from] RanksError),
 }
 
 /// Cancelled work is one variant, wherever it was done.

@@ -13,8 +13,8 @@ pub use compare::{ComparisonOptions, PlanComparison, compare_plans};
 pub use dial::{Calibration, DialInput, HardnessScale, calibrate, hardness_scale};
 pub use error::{CandidateLimit, SamplingError, Warning};
 pub use graph::{
-    CandidateDraw, EdgeWeights, GraphOptions, GraphStatistics, PairRows, ProximityGraph, communities,
-    connected_components, knn_graph, pair_percentile, proximity_graph,
+    CandidateDraw, EdgeWeights, GraphOptions, GraphStatistics, Held, PairRows, ProximityGraph, Traffic,
+    communities, connected_components, knn_graph, pair_percentile, proximity_graph, shared_proximity_graph,
 };
 pub use lookalike_kernels::Scoring;
 pub use lookalike_metrics::UNLABELLED;

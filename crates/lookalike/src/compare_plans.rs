@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use lookalike_base::{Cancellation, ProgressDisplay, RowSource, Seed, Watch};
+use lookalike_base::{Alone, Cancellation, ProgressDisplay, RowSource, Seed, Watch};
 use lookalike_sampling::{ComparisonOptions, PairRows, PlanComparison, Scoring, compare_plans};
 
 use crate::embeddings::{Embeddings, classes, interrupted};
@@ -44,7 +44,7 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     check_outputs(&inputs, &report.iter().map(PathBuf::as_path).collect::<Vec<_>>())?;
     let embeddings = Embeddings::open(path, documents.as_deref(), arguments.pairs)?;
     let labels = labels.as_deref().map(|path| classes(path, embeddings.len())).transpose()?;
-    embeddings.check(cancellation)?;
+    embeddings.check(&Alone, cancellation)?;
     let options = ComparisonOptions {
         batch_size: arguments.batch_size,
         pairs: arguments.pairs,

@@ -19,6 +19,7 @@ use lookalike_sampling::UNLABELLED;
 use crate::failure::Failure;
 use crate::output::{publish, stage_lines, tell};
 use crate::progress::Terminal;
+use crate::ranks::Job;
 use crate::results::{COLUMNS, Kind, Sources};
 use crate::run::{RunOptions, warn};
 use crate::text;
@@ -87,7 +88,19 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
+    let job = Job::join()?;
+    let result = run_with(&job, arguments, registry, cancellation);
+    job.end(result)
+}
+
+fn run_with(
+    job: &Job,
+    arguments: &Arguments,
+    registry: &Registry,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
     if sentence::is_folder(&arguments.run) {
+        job.alone("a folder of a sentence encoder")?;
         return of_texts(arguments, cancellation);
     }
     if !arguments.run.exists() {
@@ -102,16 +115,23 @@ pub(crate) fn run(
     let (out, names) = (&arguments.out, arguments.out.with_extension("csv"));
     let options = arguments.options.clone().on(arguments.data.as_deref());
     let recipe = options.run_recipe(&arguments.run, registry)?;
-    Sources::of(&recipe).check(&[(out, Kind::Matrix), (&names, Kind::Table)])?;
+    if job.leads() {
+        Sources::of(&recipe).check(&[(out, Kind::Matrix), (&names, Kind::Table)])?;
+    }
     let experiment = options.open_run(&arguments.run, recipe, registry, cancellation)?;
-    let (mut network, _) = network(&experiment, &arguments.run)?;
+    job.agree(&experiment)?;
+    let (mut network, step) = network(&experiment, &arguments.run)?;
+    job.agree_on(&[("reads another model", step.to_string())])?;
     let split = match arguments.split {
         None | Some(DataPart::Train) => Split::Train,
         Some(DataPart::Test) => Split::Test,
     };
     let embedded = experiment
-        .embed(&mut *network, split, cancellation)
+        .embed_of(&*job.ranks, &mut *network, split, cancellation)
         .map_err(Failure::or_interrupted("nothing was written"))?;
+    if !job.leads() {
+        return Ok(());
+    }
     let rows = match arguments.layer {
         None | Some(Layer::Representation) => embedded.representation,
         Some(Layer::Projection) => embedded.projection,

@@ -5,8 +5,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use lookalike_base::files::split_name;
+use lookalike_base::hash::Hasher;
 use lookalike_base::words::did_you_mean;
-use lookalike_base::{Cancellation, FileRows, ProgressDisplay, RowSource, npy};
+use lookalike_base::{Cancellation, FileRows, ProgressDisplay, Ranks, RowSource, npy};
 use lookalike_sampling::{PairRows, SamplingError, UNLABELLED};
 
 use crate::failure::Failure;
@@ -82,9 +83,38 @@ impl<'a> Embeddings<'a> {
         Ok(embeddings)
     }
 
-    /// Checks that all values are finite, and warns of rows of zeros.
-    pub(crate) fn check(&self, cancellation: &Cancellation) -> Result<(), Failure> {
-        self.files.iter().try_for_each(|(rows, path)| check(rows, path, cancellation))
+    /// Checks that all values are finite, and warns of rows of zeros. Each rank looks at its part of the rows.
+    pub(crate) fn check(&self, ranks: &dyn Ranks, cancellation: &Cancellation) -> Result<(), Failure> {
+        let begin = |rank: usize| (self.len() as u128 * rank as u128 / ranks.size() as u128) as usize;
+        let own = begin(ranks.rank())..begin(ranks.rank() + 1);
+        for (rows, path) in &self.files {
+            let found = check(rows, path, own.clone(), cancellation)?;
+            let all =
+                ranks.all_gather(&found.map_or(Vec::new(), |found| found.map(u64::to_le_bytes).concat()))?;
+            let all = all
+                .iter()
+                .filter_map(|bytes| Some(bytes.as_chunks::<8>().0).filter(|words| words.len() == 2));
+            let all: Vec<[u64; 2]> =
+                all.map(|words| [0, 1].map(|at| u64::from_le_bytes(words[at]))).collect();
+            if let Some([_, first]) = all.first() {
+                let count = all.iter().map(|[count, _]| count).sum::<u64>();
+                warn(&[format!(
+                    "{count} embeddings are all zeros, the first that of instance {first}: they are similar to nobody"
+                )]);
+            }
+        }
+        Ok(())
+    }
+
+    /// What two ranks have in common that have the same embeddings: their shape, and some of them.
+    pub(crate) fn identity(&self) -> String {
+        const LOOKED_AT: usize = 64;
+        let (mut hasher, mut row) = (Hasher::new(), vec![0.0; self.columns()]);
+        for place in 0..LOOKED_AT.min(self.len()) {
+            self.read_row((self.len() as u128 * place as u128 / LOOKED_AT as u128) as usize, &mut row);
+            hasher.numbers(row.iter().map(|value| value.to_bits().to_le_bytes()));
+        }
+        format!("{} × {} {:016x}", self.len(), self.columns(), hasher.short())
     }
 }
 
@@ -96,14 +126,20 @@ pub(crate) fn interrupted(error: SamplingError, left: &str) -> Failure {
     }
 }
 
-/// Checks that all values are finite, and warns of rows of zeros.
-fn check(embeddings: &FileRows, path: &Path, cancellation: &Cancellation) -> Result<(), Failure> {
-    let progress = Terminal.start(embeddings.len() as u64, "checking");
+/// Checks that all values of some rows are finite; how many of them are all zeros, and the first of these, where there are any.
+fn check(
+    embeddings: &FileRows,
+    path: &Path,
+    instances: Range<usize>,
+    cancellation: &Cancellation,
+) -> Result<Option<[u64; 2]>, Failure> {
+    let count = instances.len() as u64;
+    let progress = Terminal.start(count, "checking");
     let mut row = vec![0.0; embeddings.columns()];
-    let mut zeros = (0_usize, 0);
-    for instance in 0..embeddings.len() {
-        if instance % CHECKED_AT_ONCE == 0 {
-            progress.set_position(instance as u64);
+    let mut zeros = None;
+    for (done, instance) in instances.enumerate() {
+        if done % CHECKED_AT_ONCE == 0 {
+            progress.set_position(done as u64);
             if cancellation.is_cancelled() {
                 return Err(interrupted(SamplingError::Cancelled, "nothing was written"));
             }
@@ -116,17 +152,12 @@ fn check(embeddings: &FileRows, path: &Path, cancellation: &Cancellation) -> Res
             return Err(anyhow::Error::msg(text).into());
         }
         if row.iter().all(|value| *value == 0.0) {
-            zeros = (zeros.0 + 1, if zeros.0 == 0 { instance } else { zeros.1 });
+            zeros.get_or_insert([0, instance as u64])[0] += 1;
         }
     }
-    progress.set_position(embeddings.len() as u64);
+    progress.set_position(count);
     progress.finish();
-    if let (count @ 1.., first) = zeros {
-        warn(&[format!(
-            "{count} embeddings are all zeros, the first that of instance {first}: they are similar to nobody"
-        )]);
-    }
-    Ok(())
+    Ok(zeros)
 }
 
 /// An integer an instance, at least 0; −1 for those that have none. Of a table (`FILE.csv:COLUMN`, the column `label` if none is named)

@@ -13,6 +13,7 @@ use lookalike_learn::train::trainer::RECIPE;
 
 use crate::failure::Failure;
 use crate::output::{check_writable, is_same, say, write_json};
+use crate::ranks::Job;
 use crate::results::{Kind, Sources};
 use crate::run::{RunOptions, no_run, warn};
 use crate::table::Table;
@@ -93,7 +94,19 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
+    let job = Job::join()?;
+    let result = run_with(&job, arguments, registry, cancellation);
+    job.end(result)
+}
+
+fn run_with(
+    job: &Job,
+    arguments: &Arguments,
+    registry: &Registry,
+    cancellation: &Cancellation,
+) -> Result<(), Failure> {
     if sentence::is_folder(&arguments.run) {
+        job.alone("a folder of a sentence encoder")?;
         return of_folder(arguments, cancellation);
     }
     if !arguments.run.exists() {
@@ -114,7 +127,7 @@ pub(crate) fn run(
     let experiment = options.open_run(&arguments.run, recipe, registry, cancellation)?;
     let recipe = experiment.recipe();
     let scope = arguments.scope(recipe.choice().modality.kind, recipe.measures())?;
-    evaluate(arguments, &experiment, scope, cancellation)
+    evaluate(job, arguments, &experiment, scope, cancellation)
 }
 
 fn of_folder(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
@@ -136,6 +149,7 @@ fn of_folder(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), F
 }
 
 fn evaluate(
+    job: &Job,
     arguments: &Arguments,
     experiment: &Experiment,
     scope: Scope,
@@ -146,7 +160,11 @@ fn evaluate(
     warn(&result.problems);
     let own = run.join(file_name(experiment, &result)?);
     let file = arguments.out.as_ref().filter(|out| !is_same(out, &own)).unwrap_or(&own).clone();
-    if file == own {
+    job.agree(experiment)?;
+    job.agree_on(&[("reads another model", format!("{:?} {}", result.stage, result.step))])?;
+    if !job.leads() {
+        // The first one writes.
+    } else if file == own {
         check_writable(&file)?;
     } else {
         Sources::of(experiment.recipe()).check(&[(&file, Kind::Scores)])?;
@@ -161,9 +179,12 @@ fn evaluate(
     }
     let best = experiment.best(run)?;
     let evaluation = experiment
-        .evaluate(&result.measured(best.as_deref()), scope, cancellation)
+        .evaluate_of(&*job.ranks, &result.measured(best.as_deref()), scope, cancellation)
         .map_err(Failure::or_interrupted("nothing was written"))?
         .at_step(result.step)?;
+    if !job.leads() {
+        return Ok(());
+    }
     write_json(&file, &evaluation)?;
     if arguments.json {
         return say(serde_json::to_string(&evaluation)?);

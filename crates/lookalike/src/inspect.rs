@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use lookalike_base::files::holds_arrays;
 use lookalike_base::progress::{Cancellation, ProgressDisplay, Watch};
-use lookalike_base::{Matrix, RowSource, atomic, npy};
+use lookalike_base::{Alone, Matrix, RowSource, atomic, npy};
 use lookalike_data::image::augment::AugmentOptions;
 use lookalike_data::image::registry::open_both;
 use lookalike_data::loader::{BatchRequest, BatchSource};
@@ -159,7 +159,7 @@ fn refuse_own(arguments: &Arguments, what: &str) -> Result<(), Failure> {
 
 fn of_embeddings(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     let embeddings = Embeddings::open(&arguments.source, None, None)?;
-    embeddings.check(cancellation)?;
+    embeddings.check(&Alone, cancellation)?;
     let count = embeddings.len();
     let mut known = Known { name: name_of(&arguments.source), ..Known::default() };
     if let Some(path) = &arguments.labels {

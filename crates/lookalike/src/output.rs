@@ -25,6 +25,12 @@ pub(crate) fn quiet(rank: usize) {
     RANK.store(rank, Ordering::Relaxed);
 }
 
+/// Which rank this process is.
+#[cfg(feature = "mpi")]
+pub(crate) fn rank() -> usize {
+    RANK.load(Ordering::Relaxed)
+}
+
 /// Whether this process tells nothing.
 pub(crate) fn is_quiet() -> bool {
     RANK.load(Ordering::Relaxed) > 0

@@ -1,19 +1,22 @@
 //! `lookalike sample`
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use lookalike_base::{Cancellation, ProgressDisplay, RowSource, Seed, Silent, Watch, npy};
 use lookalike_metrics::{false_negative_rate, hardness, pair_hardness};
 use lookalike_sampling::{
-    Avoid, BatchOrder, BatchOrigins, CandidateDraw, Coverage, DialInput, Groups, HardnessShare, Oracle,
+    Avoid, BatchOrder, BatchOrigins, CandidateDraw, Coverage, DialInput, Groups, HardnessShare, Held, Oracle,
     PairRows, PlanContext, PlanReport, RankSplit, Ranks, RestartSchedule, RunData, Sampler, SamplerKind,
-    SamplerOptions, SamplingError, Scoring, hardness_scale, plan_report,
+    SamplerOptions, SamplingError, Scoring, Traffic, hardness_scale, plan_report,
 };
+use serde::Serialize;
 
 use crate::embeddings::{Embeddings, classes, integers, interrupted};
 use crate::failure::Failure;
 use crate::output::{check_outputs, tell, write_json};
 use crate::progress::Terminal;
+use crate::ranks::Job;
 use crate::run::warn;
 
 /// What `--groups` can be beside a file.
@@ -200,6 +203,12 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
+    let job = Job::join()?;
+    let result = run_with(&job, arguments, cancellation);
+    job.end(result)
+}
+
+fn run_with(job: &Job, arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
     if arguments.epochs == 0 {
         return Err(Failure::usage("--epochs must be at least 1"));
     }
@@ -216,7 +225,9 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         .collect();
     let outputs: Vec<&Path> =
         [Some(out), report.as_ref()].into_iter().flatten().map(PathBuf::as_path).collect();
-    check_outputs(&inputs, &outputs)?;
+    if job.leads() {
+        check_outputs(&inputs, &outputs)?;
+    }
     let embeddings = Embeddings::open(embeddings, documents.as_deref(), arguments.pairs)?;
     let instances = embeddings.len();
     let steps = instances / arguments.batch_size.max(1) / arguments.num_replicas;
@@ -224,13 +235,22 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
     let usage = |error: SamplingError| Failure::usage(error.to_string());
     options.check(instances).map_err(usage)?;
     let labels = arguments.labels.as_deref().map(|path| classes(path, instances)).transpose()?;
-    embeddings.check(cancellation)?;
+    let instructions: Vec<_> = std::env::args_os().skip(1).collect();
+    job.agree_on(&[
+        ("has other instructions", format!("{instructions:?}")),
+        ("reads other embeddings", embeddings.identity()),
+    ])?;
+    embeddings.check(&*job.ranks, cancellation)?;
     let data = arguments.data(&embeddings, labels.as_deref(), cancellation)?;
     let (mut sampler, warnings) =
         Sampler::with_data(instances, options, Seed(arguments.seed), data).map_err(usage)?;
     warn(&warnings.iter().map(ToString::to_string).collect::<Vec<String>>());
 
-    let (plan, origins) = plan(&mut sampler, &embeddings, arguments.epochs, cancellation)?;
+    sampler.share_graphs(Arc::clone(&job.ranks), Held::Part);
+    let planned = plan(job, &mut sampler, &embeddings, arguments.epochs, cancellation)?;
+    let traffic = shared(job, &sampler)?;
+    // What follows is the first one's.
+    let Some((plan, origins)) = planned else { return Ok(()) };
     warn(&sampler.take_warnings().iter().map(ToString::to_string).collect::<Vec<String>>());
     arguments.write(&plan)?;
     let said = arguments.in_one_line(&plan, &sampler, &embeddings, labels.as_deref(), cancellation);
@@ -253,9 +273,40 @@ pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<
         let report =
             report.map_err(|error| interrupted(error, "the plan was written, its report was not"))?;
         progress.finish();
-        write_json(path, &report)?;
+        write_json(path, &Written { report: &report, ranks: &traffic })?;
     }
     Ok(())
+}
+
+/// The report as it is written.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(flatten)]
+    report: &'a PlanReport,
+    /// What each of several ranks received and held for the graphs.
+    #[serde(skip_serializing_if = "<[Traffic]>::is_empty")]
+    ranks: &'a [Traffic],
+}
+
+/// What each of several ranks sent for the graphs, which is told in short.
+fn shared(job: &Job, sampler: &Sampler) -> Result<Vec<Traffic>, Failure> {
+    if job.ranks.size() == 1 || sampler.traffic() == Traffic::default() {
+        return Ok(Vec::new());
+    }
+    let all = job.ranks.all_gather(&serde_json::to_vec(&sampler.traffic())?)?;
+    let all: Vec<Traffic> =
+        all.iter().map(|bytes| serde_json::from_slice(bytes)).collect::<Result<_, _>>()?;
+    let most = |of: fn(&Traffic) -> u64| all.iter().map(of).max().unwrap_or(0) as f64 / 1e6;
+    tell(format_args!(
+        "{} ranks built the graphs in {:.1} s; the most of a rank, in MB: {:.1} of rows and {:.1} of its halo received and {:.1} held at once, {:.1} of edges received",
+        all.len(),
+        sampler.report().build_seconds,
+        most(|own| own.permuted),
+        most(|own| own.halo),
+        most(|own| own.held),
+        most(|own| own.edges)
+    ));
+    Ok(all)
 }
 
 impl Arguments {
@@ -379,13 +430,14 @@ impl Arguments {
     }
 }
 
-/// All batches of `epochs` epochs, those of all replicas.
+/// All batches of `epochs` epochs, those of all replicas. All ranks build the graphs; the first one alone plans.
 fn plan(
+    job: &Job,
     sampler: &mut Sampler,
     embeddings: &Embeddings<'_>,
     epochs: u64,
     cancellation: &Cancellation,
-) -> Result<(Vec<Vec<u32>>, Vec<BatchOrigins>), Failure> {
+) -> Result<Option<(Vec<Vec<u32>>, Vec<BatchOrigins>)>, Failure> {
     let steps = sampler.batches_per_epoch();
     let (mut plan, mut origins) = (Vec::new(), Vec::new());
     sampler.set_cancellation(cancellation.clone());
@@ -395,6 +447,10 @@ fn plan(
             let progress = Terminal.start(embeddings.len() as u64, &format!("graph {epoch} of {epochs}"));
             sampler.rebuild_from(embeddings, &*progress).map_err(nothing)?;
             progress.finish();
+        }
+        if !job.leads() {
+            sampler.set_epoch(epoch)?;
+            continue;
         }
         let batches = steps * sampler.data().ranks.planned_at_once();
         let progress = Terminal.start(batches as u64, &format!("epoch {epoch} of {epochs}"));
@@ -407,5 +463,5 @@ fn plan(
         plan.extend(segment.batches);
         origins.extend(segment.origins);
     }
-    Ok((plan, origins))
+    Ok(job.leads().then_some((plan, origins)))
 }

@@ -11,7 +11,7 @@ use crate::failure::{Failure, INTERRUPTED};
 
 /// Exit status after a signal of a scheduler, when everything is saved.
 #[cfg(unix)]
-const START_AGAIN: u8 = 75;
+pub(crate) const START_AGAIN: u8 = 75;
 
 /// Whether the first signal came from a scheduler.
 static SCHEDULED: AtomicBool = AtomicBool::new(false);

@@ -102,7 +102,7 @@ fn run_with(
     }
     let recipe = recipe.ok_or_else(|| Failure::usage("give a recipe, or --resume RUN"))?;
     if only_check {
-        alone(job, "--check")?;
+        job.alone("--check")?;
         let recipe = options.recipe(&recipe, registry)?;
         return check(&open(None, recipe, registry, cancellation)?, cancellation);
     }
@@ -116,7 +116,7 @@ fn run_with(
             train(job, &experiment, &run, Ending { other: other.as_ref(), report }, cancellation)
         }
         Some(seeds) => {
-            alone(job, "--seeds")?;
+            job.alone("--seeds")?;
             let folder = out.clone().map_or_else(|| Ok(new_folder()?.keep()), Ok::<_, Failure>)?;
             train_each(job, (&recipe, &folder), (seeds, report), &options, registry, cancellation)
         }
@@ -145,16 +145,6 @@ fn finished_without_checkpoints(
         "{run} has a model and no checkpoint, so it cannot be trained further; begin another run from its weights, with --out and --set \
          encoder.weights={run}/{MODEL}"
     )))
-}
-
-/// Refuses what several ranks cannot do together.
-fn alone(job: &Job, option: &str) -> Result<(), Failure> {
-    match job.ranks.size() {
-        1 => Ok(()),
-        ranks => {
-            Err(Failure::usage(format!("{option} goes with one process, and a launcher started {ranks}")))
-        }
-    }
 }
 
 /// The folder of a run, which the first rank takes, and where it is.
@@ -355,16 +345,16 @@ fn train(
             job.agree_on_signals()?;
             return Err(Failure::Interrupted(go_on));
         }
-        // What follows is the first one's.
-        _ if !job.leads() => return Ok(()),
-        Outcome::AlreadyFinished if results_stand(experiment, run, trainer.step()) => {
+        Outcome::AlreadyFinished if job.says(|| results_stand(experiment, run, trainer.step()))? => {
             let (run, steps) = (run.display(), trainer.step());
             return say(format_args!("{run} has made all its {steps} steps; nothing is left to do"));
         }
         Outcome::AlreadyFinished | Outcome::Finished => {}
     }
     let (network, step) = (trainer.method.kept(), trainer.step());
-    experiment.save_model(run, &*network, step)?;
+    if job.leads() {
+        experiment.save_model(run, &*network, step)?;
+    }
     if !experiment.evaluates_after_training() {
         return say_next(experiment, run);
     }
@@ -377,9 +367,13 @@ fn train(
         own_data: true,
     };
     let evaluation = experiment
-        .evaluate(&measured, experiment.after_training(), cancellation)
+        .evaluate_of(&*job.ranks, &measured, experiment.after_training(), cancellation)
         .map_err(Failure::or_interrupted(go_on))?
         .at_step(step)?;
+    // What follows is the first one's.
+    if !job.leads() {
+        return Ok(());
+    }
     trainer.events().record_anew("evaluation", step, serde_json::to_value(&evaluation)?)?;
     write_json(&run.join(EVALUATION), &evaluation)?;
     say(other.map_or_else(|| Table::of(&evaluation), |other| other.table(&evaluation)))?;

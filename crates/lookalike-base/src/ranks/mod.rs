@@ -7,7 +7,7 @@ use thiserror::Error;
 pub use threads::Threads;
 
 /// Why ranks cannot go on together.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RanksError {
     /// Another one is gone.
@@ -39,11 +39,23 @@ pub trait Ranks: std::fmt::Debug + Send + Sync {
     /// [`RanksError::Gone`].
     fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, RanksError>;
 
+    /// Sends `own[r]` to each rank r, and gives what each sent to this one, in their order. That for this rank itself comes back.
+    ///
+    /// # Errors
+    /// [`RanksError::Gone`].
+    ///
+    /// # Panics
+    /// Where `own` has not one part for each rank.
+    fn all_to_all(&self, own: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RanksError>;
+
     /// Sends `own` to rank `other`, and gives the numbers that it sends back, as many.
     ///
     /// # Errors
     /// [`RanksError::Gone`].
     fn exchange(&self, other: usize, own: &[f32]) -> Result<Vec<f32>, RanksError>;
+
+    /// Says that a step is made: how long one may wait for another goes by how long steps take.
+    fn step_made(&self) {}
 
     /// Waits until all are here.
     ///
@@ -120,6 +132,11 @@ impl Ranks for Alone {
         Ok(vec![own.to_vec()])
     }
 
+    fn all_to_all(&self, own: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RanksError> {
+        assert_eq!(own.len(), 1, "parts for other ranks than this one");
+        Ok(own)
+    }
+
     fn exchange(&self, _: usize, own: &[f32]) -> Result<Vec<f32>, RanksError> {
         Ok(own.to_vec())
     }
@@ -164,6 +181,11 @@ pub fn tree_sum(ranks: &dyn Ranks, mut shards: Vec<Vec<f32>>) -> Result<Vec<f32>
         distance *= 2;
     }
     Ok(sum)
+}
+
+/// Numbers that another rank sent as bytes.
+pub fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
 }
 
 fn add(sum: &mut [f32], other: &[f32]) {
@@ -218,6 +240,13 @@ mod tests {
             for round in 0..50_u8 {
                 let own = vec![round; ranks.rank()];
                 all.push(ranks.all_gather(&own).unwrap());
+            }
+            for round in 0..50_u8 {
+                // To rank r so many bytes as the numbers of both say, none to oneself at first.
+                let own = (0..3).map(|to| vec![round + ranks.rank() as u8; to * ranks.rank()]).collect();
+                let got = ranks.all_to_all(own).unwrap();
+                let sent = |from: usize| vec![round + from as u8; ranks.rank() * from];
+                assert_eq!(got, [sent(0), sent(1), sent(2)]);
             }
             assert_eq!(ranks.broadcast(&[7, ranks.rank() as u8]).unwrap(), [7, 0]);
             assert!(ranks.any(ranks.rank() == 2).unwrap() && !ranks.any(false).unwrap());

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use super::{Ranks, RanksError};
+use super::{Ranks, RanksError, floats};
 
 /// One of several threads that share a run as processes would, to show that these come to the same.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ struct Laid {
     places: Vec<Option<Vec<u8>>>,
     /// How many have taken what all laid down.
     taken: usize,
-    /// Numbers on their way: from whom, to whom.
-    letters: Vec<(usize, usize, Vec<f32>)>,
+    /// Bytes on their way: from whom, to whom.
+    letters: Vec<(usize, usize, Vec<u8>)>,
     /// Who has ended.
     gone: Vec<bool>,
 }
@@ -61,6 +61,17 @@ impl Threads {
                 Err(None) => laid = self.table.changed.wait(laid).unwrap_or_else(PoisonError::into_inner),
             }
         }
+    }
+
+    /// The oldest letter from rank `from`.
+    fn letter(&self, what: &'static str, from: usize) -> Result<Vec<u8>, RanksError> {
+        self.wait(what, |laid| {
+            let place = laid.letters.iter().position(|(own, to, _)| (*own, *to) == (from, self.rank));
+            match place {
+                Some(place) => Ok(laid.letters.remove(place).2),
+                None => Err(laid.gone[from].then_some(from)),
+            }
+        })
     }
 }
 
@@ -105,15 +116,18 @@ impl Ranks for Threads {
         })
     }
 
-    fn exchange(&self, other: usize, own: &[f32]) -> Result<Vec<f32>, RanksError> {
-        self.laid().letters.push((self.rank, other, own.to_vec()));
+    fn all_to_all(&self, own: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RanksError> {
+        assert_eq!(own.len(), self.size(), "parts for other ranks than there are");
+        let letters = own.into_iter().enumerate().map(|(to, part)| (self.rank, to, part));
+        self.laid().letters.extend(letters);
         self.table.changed.notify_all();
-        self.wait("exchange", |laid| {
-            let place = laid.letters.iter().position(|(from, to, _)| (*from, *to) == (other, self.rank));
-            match place {
-                Some(place) => Ok(laid.letters.remove(place).2),
-                None => Err(laid.gone[other].then_some(other)),
-            }
-        })
+        (0..self.size()).map(|from| self.letter("all_to_all", from)).collect()
+    }
+
+    fn exchange(&self, other: usize, own: &[f32]) -> Result<Vec<f32>, RanksError> {
+        let letter = own.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.laid().letters.push((self.rank, other, letter));
+        self.table.changed.notify_all();
+        Ok(floats(&self.letter("exchange", other)?))
     }
 }

@@ -1,5 +1,7 @@
 //! Which rows are compared with which: tile t with the tiles some offsets further on.
 
+use std::ops::Range;
+
 use super::select::CandidateRange;
 
 /// Rows of a tile, where there are enough candidates for several of them.
@@ -32,6 +34,8 @@ pub struct Circulant {
     amount: usize,
     both: Vec<usize>,
     once: Vec<usize>,
+    /// The tiles whose rows are searched for, where these are not all.
+    part: Option<Range<usize>>,
 }
 
 /// A tile whose rows are candidates of those of tile t.
@@ -87,7 +91,7 @@ impl Circulant {
         let taken = |offset: usize| both.contains(&offset) || both.contains(&(tiles - offset));
         let window = (2 * window).max(left + 2 * pairs).min(tiles.saturating_sub(1));
         let once = distinct(1, window, left, taken, &mut below);
-        Self { rows, tile, amount, both, once }
+        Self { rows, tile, amount, both, once, part: None }
     }
 
     /// All others for each of `rows` positions.
@@ -99,7 +103,37 @@ impl Circulant {
         let tiles = rows.div_ceil(TILE);
         let both: Vec<usize> = (1..=tiles.saturating_sub(1) / 2).collect();
         let once = if tiles > 1 && tiles.is_multiple_of(2) { vec![tiles / 2] } else { Vec::new() };
-        Self { rows, tile: TILE, amount: rows.saturating_sub(1), both, once }
+        Self { rows, tile: TILE, amount: rows.saturating_sub(1), both, once, part: None }
+    }
+
+    /// The same candidates, of which a search looks through those of the rows of some `tiles` alone.
+    ///
+    /// # Panics
+    /// Where there are no such tiles.
+    #[must_use]
+    pub fn part(&self, tiles: Range<usize>) -> Self {
+        assert!(tiles.start <= tiles.end && tiles.end <= self.tiles(), "{tiles:?} of {} tiles", self.tiles());
+        Self { part: Some(tiles), ..self.clone() }
+    }
+
+    /// The tiles whose rows a search looks for.
+    pub fn searched(&self) -> Range<usize> {
+        self.part.clone().unwrap_or(0..self.tiles())
+    }
+
+    /// Whether that is a part of them.
+    pub(super) fn is_part(&self) -> bool {
+        self.part.is_some()
+    }
+
+    /// All tiles whose rows a search of a [part](Circulant::part) reads, its own among them, in their order.
+    pub fn read(&self) -> Vec<usize> {
+        let mut read = vec![false; self.tiles()];
+        for tile in self.searched() {
+            read[tile] = true;
+            self.candidate_tiles(tile, Sides::One).iter().for_each(|other| read[other.tile] = true);
+        }
+        (0..read.len()).filter(|tile| read[*tile]).collect()
     }
 
     /// Positions, N.
@@ -133,12 +167,12 @@ impl Circulant {
     }
 
     /// The positions of a tile.
-    pub(super) fn positions(&self, tile: usize) -> std::ops::Range<usize> {
+    pub fn positions(&self, tile: usize) -> Range<usize> {
         tile * self.tile..((tile + 1) * self.tile).min(self.rows)
     }
 
     /// The tile of a position, and its place there.
-    pub(super) fn place(&self, position: usize) -> (usize, usize) {
+    pub fn place(&self, position: usize) -> (usize, usize) {
         // Positions are below 2³², and tiles have at most 64 rows, for which this is the quotient, and no division.
         const SHIFT: u32 = 38;
         const { assert!(TILE <= 1 << (SHIFT - 32)) };

@@ -62,6 +62,10 @@ impl<F: Fn(u32, &mut [f32]) -> bool + Sync> RowReader for F {
 /// which survivors are scored again. The result does not depend on the number of threads. `stop` is asked
 /// before each tile and once at the end; [`NEVER`](crate::NEVER) lets the search run to its end.
 ///
+/// Of a [part](Circulant::part) the result has the rows of its positions alone, in the order of these, with the same bits as in the
+/// whole; no other rows are read than [`Circulant::read`] names the tiles of. With [`Scoring::Bf16`] others of those that rounding made
+/// equal may be scored again.
+///
 /// # Shapes
 /// `order` N, a permutation of 0, 1, …, N − 1; rows of `columns` values; the result has N rows of `k`.
 ///
@@ -152,13 +156,19 @@ fn search(
     if checked_product([padded, columns, size_of::<f32>()]).is_none_or(|bytes| bytes > isize::MAX as usize) {
         return Err(KernelError::TooLarge { rows: order.len(), columns });
     }
-    let mut best = TopK::zeros(order.len(), k);
+    let part = circulant.is_part().then(|| positions_of(circulant, circulant.searched()));
+    let mut best = TopK::zeros(part.as_ref().map_or(order.len(), Range::len), k);
     if k == 0 {
         return Ok(best);
     }
-    let sides = sides.unwrap_or_else(|| {
+    let sides = sides.filter(|_| part.is_none()).unwrap_or_else(|| {
         let by_tiles = matches!(format, PanelFormat::Bf16Tiles(_));
-        Sides::faster(format.lines(columns), by_tiles, circulant.amount())
+        // Products serve a tile that is not searched for nothing.
+        if part.is_some() {
+            Sides::One
+        } else {
+            Sides::faster(format.lines(columns), by_tiles, circulant.amount())
+        }
     });
     let search = Search {
         level,
@@ -173,7 +183,8 @@ fn search(
         read,
         stop,
         states: tile_states(circulant, sides),
-        next: AtomicUsize::new(0),
+        next: AtomicUsize::new(circulant.searched().start),
+        part: part.map(|part| part.start),
         refused: AtomicUsize::new(usize::MAX),
         best: OutputRows::new(&mut best),
     };
@@ -191,6 +202,14 @@ fn check_order(order: &[u32], rows: usize) -> Result<(), KernelError> {
     let mut seen = vec![false; rows];
     let fits = |row: &u32| seen.get_mut(*row as usize).is_some_and(|seen| !std::mem::replace(seen, true));
     if order.len() == rows && order.iter().all(fits) { Ok(()) } else { Err(KernelError::Order { rows }) }
+}
+
+/// The positions of some tiles.
+fn positions_of(circulant: &Circulant, tiles: Range<usize>) -> Range<usize> {
+    if tiles.is_empty() {
+        return 0..0;
+    }
+    circulant.positions(tiles.start).start..circulant.positions(tiles.end - 1).end
 }
 
 /// The scores of two tiles, as rows of the left one and as rows of the right one.
@@ -280,8 +299,9 @@ struct TileState {
 }
 
 fn tile_states(circulant: &Circulant, sides: Sides) -> Vec<Mutex<TileState>> {
-    let mut uses = vec![1; circulant.tiles()];
-    for tile in 0..uses.len() {
+    let mut uses = vec![0; circulant.tiles()];
+    for tile in circulant.searched() {
+        uses[tile] += 1;
         let others = circulant.candidate_tiles(tile, sides).into_iter().filter(|other| other.tile != tile);
         others.for_each(|other| uses[other.tile] += 1);
     }
@@ -327,6 +347,8 @@ struct Search<'a, R> {
     states: Vec<Mutex<TileState>>,
     /// The first tile that no thread has begun.
     next: AtomicUsize,
+    /// Of a part of the tiles its first position.
+    part: Option<usize>,
     /// The lowest row that was refused.
     refused: AtomicUsize,
     best: OutputRows<'a>,
@@ -341,7 +363,8 @@ impl<R: RowReader> Search<'_, R> {
         let together = if alone { 1 } else { TOGETHER };
         while self.refused.load(Ordering::Relaxed) == usize::MAX {
             let first = self.next.fetch_add(together, Ordering::Relaxed);
-            let tiles = first..self.states.len().min(first + together);
+            let end = self.circulant.searched().end;
+            let tiles = first.min(end)..end.min(first + together);
             // For each tile, and once where there is none left.
             if (0..tiles.len().max(1)).any(|_| (self.stop)()) {
                 return;
@@ -441,14 +464,22 @@ impl<R: RowReader> Search<'_, R> {
                 self.score_again((&mut *similarities, &mut *indices), number, row);
                 again.write(self.level, similarities, indices, (to, places));
             };
-            if let Some(next) = self.order.get(position + 1) {
-                self.best.ask(*next);
+            if position + 1 < self.order.len() {
+                self.best.ask(self.row_of(position + 1));
             }
             // SAFETY: as in `finish`.
             #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
             unsafe {
-                self.best.write(self.order[position], write);
+                self.best.write(self.row_of(position), write);
             }
+        }
+    }
+
+    /// The row of the result for a position.
+    fn row_of(&self, position: usize) -> u32 {
+        match self.part {
+            None => self.order[position],
+            Some(first) => (position - first) as u32,
         }
     }
 
@@ -527,7 +558,7 @@ impl<R: RowReader> Search<'_, R> {
             // the one thread that began it, or by the last that uses it.
             #[expect(unsafe_code, reason = "rows of the result are written where they belong")]
             unsafe {
-                self.best.write(self.order[position], |indices, similarities| {
+                self.best.write(self.row_of(position), |indices, similarities| {
                     selections.finish(self.level, row, indices, similarities);
                 });
             }

@@ -192,6 +192,46 @@ fn results_do_not_depend_on_the_number_of_threads() {
 }
 
 #[test]
+fn parts_give_the_bits_of_the_whole_and_read_no_other_tiles() {
+    for (rows, columns, m, k) in
+        [(1301, 38, 500, 20), (1000, 300, 200, 20), (2500, 5, 2300, 9), (70, 9, 69, 5)]
+    {
+        let mut stream = Seed(8).stream("test", 0, 0, 0);
+        let values: Vec<f32> = (0..rows * columns).map(|_| stream.normal()).collect();
+        let order = stream.permutation(rows as u32);
+        let mut positions = vec![0; rows];
+        order.iter().enumerate().for_each(|(position, row)| positions[*row as usize] = position);
+        let whole = Circulant::random(rows, m, |bound| stream.below(bound));
+        let ways = Level::all().into_iter().flat_map(|level| {
+            [Scoring::F32, Scoring::Bf16].map(|scoring| settings(level, Similarity::Product, scoring))
+        });
+        for given in ways.flatten() {
+            let expected = search(given, &whole, &order, columns, k, &reader(&values, columns)).unwrap();
+            for (number, parts) in [(0, 1), (0, 2), (1, 2), (3, 5)] {
+                let tiles = whole.tiles();
+                let part = whole.part(number * tiles / parts..(number + 1) * tiles / parts);
+                let read = part.read();
+                let read_row = |row: u32, into: &mut [f32]| {
+                    read.contains(&whole.place(positions[row as usize]).0)
+                        && reader(&values, columns)(row, into)
+                };
+                let found = search(given, &part, &order, columns, k, &read_row).unwrap();
+                let own = positions_of(&whole, part.searched());
+                assert_eq!(found.indices.len(), own.len() * k);
+                let row = |best: &TopK, row: usize| -> Vec<(u32, u32)> {
+                    let places = row * k..(row + 1) * k;
+                    let bits = best.similarities[places.clone()].iter().map(|value| value.to_bits());
+                    best.indices[places].iter().copied().zip(bits).collect()
+                };
+                for (at, position) in own.enumerate() {
+                    assert_eq!(row(&found, at), row(&expected, order[position] as usize));
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_searched_is_refused_by_name() {
     let circulant = Circulant::all(4);
     let found = |order: &[u32], columns, k| {

@@ -1,16 +1,17 @@
 //! Embeddings of a whole data set.
 
 use lookalike_base::progress::{Cancellation, ProgressDisplay};
-use lookalike_base::{Matrix, Seed, Watch};
+use lookalike_base::{Matrix, Ranks, Seed, Watch};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 
 use super::{EvaluateOptions, Evaluating};
-use crate::engine::{Tensor, to_host};
+use crate::engine::to_host;
 use crate::error::LearnError;
 use crate::input::Batch;
 use crate::method::Embedder;
 use crate::modality::{Modality, Part};
 use crate::module::{Pass, has_buffers};
+use crate::train::ranks::in_turn;
 
 /// Embeddings of every instance of a data set, in its order.
 #[derive(Debug, Clone)]
@@ -21,51 +22,48 @@ pub struct Embedded {
     pub projection: Matrix,
 }
 
-/// Rows that come batch by batch.
-#[derive(Default)]
-struct Collected {
-    values: Vec<f32>,
-    columns: usize,
-}
-
-impl Collected {
-    fn extend(&mut self, rows: Tensor<2>) {
-        self.columns = rows.dims()[1];
-        self.values.extend(to_host(rows));
-    }
-
-    fn matrix(self) -> Result<Matrix, LearnError> {
-        if self.values.is_empty() {
-            return Err(LearnError::Evaluation("the data set is empty".to_owned()));
-        }
-        Ok(Matrix::new(self.values, self.columns)?)
-    }
-}
-
-/// Embeds all instances of `part` in evaluation mode. The progress of `watch` counts the instances.
+/// Embeds all instances of `part` in evaluation mode. The batches are embedded by `ranks` in turn, all of which call this at once, and each gets all
+/// rows. The progress of `watch` counts the instances.
 ///
 /// # Errors
-/// Whatever the source reports; [`LearnError::Cancelled`]; [`LearnError::Evaluation`] where the data set is empty.
+/// Whatever the source reports; [`LearnError::Cancelled`]; [`LearnError::Evaluation`] where the data set is empty; [`LearnError::Ranks`].
 pub fn embed(
     network: &mut dyn Embedder,
     part: &Part,
     batch_size: usize,
     loader: LoaderOptions,
+    ranks: &dyn Ranks,
     watch: Watch<'_>,
 ) -> Result<Embedded, LearnError> {
     let order: Vec<u32> = (0..part.instances as u32).collect();
-    let mut loader = Loader::start(part.source.clone(), requests(&order, batch_size), loader)?;
-    let [mut representation, mut projection] = [(); 2].map(|()| Collected::default());
-    while let Some(batch) = loader.next().transpose()? {
-        if watch.is_cancelled() {
+    let mut requests = requests(&order, batch_size);
+    let lengths: Vec<usize> = requests.iter().map(|request| request.instances.len()).collect();
+    let rounds = requests.len().div_ceil(ranks.size());
+    requests = requests.into_iter().skip(ranks.rank()).step_by(ranks.size()).collect();
+    let mut loader = Loader::start(part.source.clone(), requests, loader)?;
+    let [mut representation, mut projection] = [(); 2].map(|()| Vec::new());
+    for _ in 0..rounds {
+        if ranks.any(watch.is_cancelled())? {
             return Err(LearnError::Cancelled);
         }
+        // Of the last ones there may be none for this rank.
+        let Some(batch) = loader.next().transpose()? else { continue };
         let embeddings = network.embed(&batch, &mut Pass::evaluation())?;
-        watch.progress.advance(batch.instances.len() as u64);
-        representation.extend(embeddings.representation);
-        projection.extend(embeddings.projection);
+        watch.progress.advance((batch.instances.len() * ranks.size()) as u64);
+        representation.extend(to_host(embeddings.representation));
+        projection.extend(to_host(embeddings.projection));
     }
-    Ok(Embedded { representation: representation.matrix()?, projection: projection.matrix()? })
+    let all = |own: Vec<f32>| rows_of(in_turn(ranks, own, &lengths)?, part.instances);
+    Ok(Embedded { representation: all(representation)?, projection: all(projection)? })
+}
+
+/// The rows of all instances.
+fn rows_of(values: Vec<f32>, instances: usize) -> Result<Matrix, LearnError> {
+    if values.is_empty() {
+        return Err(LearnError::Evaluation("the data set is empty".to_owned()));
+    }
+    let columns = values.len() / instances;
+    Ok(Matrix::new(values, columns)?)
 }
 
 /// Estimates BatchNorm's running statistics anew: the plain mean over at most `batches` uniform batches of `part`.
@@ -112,6 +110,8 @@ pub struct Embedding<'a> {
     pub seed: Seed,
     /// Threads and depth of the loader.
     pub loader: LoaderOptions,
+    /// Who shares the batches of a part, and embeds the same at the same moments.
+    pub ranks: &'a dyn Ranks,
 }
 
 impl Embedding<'_> {
@@ -142,7 +142,7 @@ impl Embedding<'_> {
         let progress = display.start(part.instances as u64, &format!("embedding {}", part.name));
         let watch = Watch { progress: &*progress, cancellation };
         let size = if self.at_once { part.instances.max(1) } else { self.batch_size() };
-        let embedded = embed(network, part, size, self.loader, watch);
+        let embedded = embed(network, part, size, self.loader, self.ranks, watch);
         progress.finish();
         embedded
     }
@@ -176,7 +176,7 @@ pub(super) fn two_views(
     let instances = modality.part(*split, evaluating.columns)?.instances;
     let source = modality.batches(evaluating.view_columns, *split, Seed(evaluating.seed.0 ^ 1))?;
     let order: Vec<u32> = (0..instances as u32).collect();
-    let mut views = [(); 2].map(|()| [Collected::default(), Collected::default()]);
+    let mut views = [(); 2].map(|()| [Vec::new(), Vec::new()]);
     for request in requests(&order, evaluating.embedding.batch_size()) {
         if evaluating.cancellation.is_cancelled() {
             return Err(LearnError::Cancelled);
@@ -185,13 +185,16 @@ pub(super) fn two_views(
         for (column, [representation, projection]) in columns.into_iter().zip(&mut views) {
             let batch = Batch { instances: instances.clone(), columns: vec![column] };
             let embeddings = network.embed(&batch, &mut Pass::evaluation())?;
-            representation.extend(embeddings.representation);
-            projection.extend(embeddings.projection);
+            representation.extend(to_host(embeddings.representation));
+            projection.extend(to_host(embeddings.projection));
         }
     }
     let [[first, projected], [second, also_projected]] = views;
     Ok([
-        Embedded { representation: first.matrix()?, projection: projected.matrix()? },
-        Embedded { representation: second.matrix()?, projection: also_projected.matrix()? },
+        Embedded { representation: rows_of(first, instances)?, projection: rows_of(projected, instances)? },
+        Embedded {
+            representation: rows_of(second, instances)?,
+            projection: rows_of(also_projected, instances)?,
+        },
     ])
 }

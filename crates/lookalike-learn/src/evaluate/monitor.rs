@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use lookalike_base::Watch;
 use lookalike_base::progress::Cancellation;
+use lookalike_base::{Alone, Watch};
 use lookalike_data::loader::{BatchRequest, BatchSource};
 use lookalike_data::{DataError, Split};
 use lookalike_metrics::KnnOptions;
@@ -37,7 +37,7 @@ pub(crate) fn judge_of(task: Task, embedding: &Embedding<'_>) -> Judge {
         if has_buffers(&mut network) {
             estimate_statistics(&mut *network, &task.parts[0], sizes, seed, loader)?;
         }
-        let mut embed = |part| embed(&mut *network, part, size, loader, watch);
+        let mut embed = |part| embed(&mut *network, part, size, loader, &Alone, watch);
         let [one, other] = [embed(&task.parts[0])?, embed(&task.parts[1])?];
         task.score([&one.representation, &other.representation], cancellation)
     })

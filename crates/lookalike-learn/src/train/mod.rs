@@ -13,7 +13,7 @@ mod left_out;
 pub mod optimizer;
 pub mod oracle;
 mod place;
-mod ranks;
+pub(crate) mod ranks;
 pub mod result;
 pub mod schedule;
 mod shards;

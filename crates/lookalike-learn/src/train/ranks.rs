@@ -1,6 +1,7 @@
 //! What ranks that share a run must have in common before they begin, and how batches divide among them.
 
 use lookalike_base::hash::Hasher;
+use lookalike_base::ranks::{Ranks, RanksError, floats};
 use lookalike_sampling::LastBatch;
 
 use super::trainer::TrainOptions;
@@ -39,9 +40,29 @@ pub(super) fn agree(options: &TrainOptions, method: &mut dyn Method, stands: &st
     Ok(lookalike_base::ranks::agree(&*options.ranks, &own)?)
 }
 
-/// Numbers that another rank sent.
-pub(super) fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.chunks_exact(4).map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]])).collect()
+/// The rows of all batches in their order, which ranks have made in turn: rank r of P those of the batches r, r + P, r + 2P, …, one behind another.
+/// `lengths` are the rows of each batch.
+///
+/// # Errors
+/// [`LearnError::Ranks`] where one has not made its share, or is gone.
+pub(crate) fn in_turn(ranks: &dyn Ranks, own: Vec<f32>, lengths: &[usize]) -> Result<Vec<f32>, LearnError> {
+    if ranks.size() == 1 {
+        return Ok(own);
+    }
+    let sent: Vec<u8> = own.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let all: Vec<Vec<f32>> = ranks.all_gather(&sent)?.iter().map(|bytes| floats(bytes)).collect();
+    let (values, rows) = (all.iter().map(Vec::len).sum::<usize>(), lengths.iter().sum::<usize>());
+    let columns = values / rows.max(1);
+    let mut rest: Vec<&[f32]> = all.iter().map(Vec::as_slice).collect();
+    let mut in_order = Vec::with_capacity(values);
+    for (length, rank) in lengths.iter().zip((0..ranks.size()).cycle()) {
+        let (rows, others) = rest[rank].split_at_checked(length * columns).ok_or_else(|| {
+            RanksError::Disagreement(format!("rank {rank} did not make its share of the rows"))
+        })?;
+        in_order.extend_from_slice(rows);
+        rest[rank] = others;
+    }
+    Ok(in_order)
 }
 
 /// Checks how batches are divided and by whom.

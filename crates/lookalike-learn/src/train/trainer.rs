@@ -11,7 +11,7 @@ use lookalike_base::ranks::Ranks;
 use lookalike_base::{Matrix, Rows, Seed};
 use lookalike_data::loader::{BatchRequest, Loader, LoaderOptions};
 use lookalike_metrics::false_negative_rate;
-use lookalike_sampling::{HardnessTally, RunData, Sampler, SamplerOptions, SamplingError, Segment};
+use lookalike_sampling::{HardnessTally, Held, RunData, Sampler, SamplerOptions, SamplingError, Segment};
 use serde_json::json;
 
 use super::checkpoint::{Checkpoints, FORMAT, State, machine};
@@ -24,7 +24,7 @@ use super::left_out::{self, LeftOut};
 use super::optimizer::{NamedGradients, Optimizer, OptimizerOptions, accumulate, global_norm};
 use super::oracle::{Oracle, OracleSetup};
 use super::place::{Place, plan_arrays};
-use super::ranks::{agree, check_shards, floats};
+use super::ranks::{agree, check_shards, in_turn};
 use super::schedule::Schedule;
 use super::shards::{self, Shards};
 use super::told::Told;
@@ -252,8 +252,9 @@ impl Trainer {
             None => (Place::start(&options)?, false),
             Some(found) => Place::restore(&mut method, &mut options, found)?,
         };
-        let Place { sampler, optimizer, step, batches, plan, watch, judged, best, oracle, mut warnings } =
+        let Place { mut sampler, optimizer, step, batches, plan, watch, judged, best, oracle, mut warnings } =
             place;
+        sampler.share_graphs(Arc::clone(&options.ranks), Held::All);
         // Nothing in the folder is touched before it is certain that the run is this one, and all have read where it stands.
         let stands = format!("step {step} after {batches} batches, judged at {}", judged.last);
         agree(&options, &mut *method, &stands)?;
@@ -351,7 +352,7 @@ impl Trainer {
         let own = chunks.iter().skip(rank).step_by(size);
         let requests = own.map(|part| BatchRequest { instances: part.to_vec(), epoch: 0, step: 0 });
         let mut loader = Loader::start(Arc::clone(&self.source), requests.collect(), self.options.loader)?;
-        let (mut embedded, mut columns) = (Vec::new(), 1);
+        let mut embedded = Vec::new();
         while let Some(batch) = loader.next().transpose()? {
             if size == 1 && watch.is_cancelled() {
                 return Err(LearnError::Cancelled);
@@ -360,11 +361,12 @@ impl Trainer {
             let mut pass = Pass { precision: self.options.precision, ..Pass::evaluation() };
             let outputs = self.method.encode(&batch, &step, &mut pass)?;
             let embeddings = self.method.embeddings(&outputs);
-            columns = embeddings.dims()[1];
-            embedded.push(to_host(embeddings));
+            embedded.extend(to_host(embeddings));
             watch.progress.advance((batch.instances.len() * size) as u64);
         }
-        let values = self.embedded_by_all(&embedded, &chunks, &mut columns)?;
+        let lengths: Vec<usize> = chunks.iter().map(|chunk| chunk.len()).collect();
+        let values = in_turn(&*ranks, embedded, &lengths)?;
+        let columns = values.len() / order.len().max(1);
         let steps = self.sampler.steps();
         let mut rest = &values[..];
         for chunk in &chunks {
@@ -375,33 +377,6 @@ impl Trainer {
         self.method.refreshed(Rows::new(&values, columns)?);
         self.embedded = true;
         Ok(())
-    }
-
-    /// The rows of all `chunks` in their order, of which this rank has embedded every P-th.
-    fn embedded_by_all(
-        &self,
-        own: &[Vec<f32>],
-        chunks: &[&[u32]],
-        columns: &mut usize,
-    ) -> Result<Vec<f32>, LearnError> {
-        let ranks = &*self.options.ranks;
-        if ranks.size() == 1 {
-            return Ok(own.concat());
-        }
-        let sent: Vec<u8> = own.iter().flatten().flat_map(|value| value.to_le_bytes()).collect();
-        let all = ranks.all_gather(&sent)?;
-        let numbers: Vec<Vec<f32>> = all.iter().map(|bytes| floats(bytes)).collect();
-        *columns = numbers.iter().map(Vec::len).sum::<usize>() / self.options.instances.max(1);
-        let mut rest: Vec<&[f32]> = numbers.iter().map(Vec::as_slice).collect();
-        let mut values = Vec::with_capacity(self.options.instances * *columns);
-        for (chunk, rank) in chunks.iter().zip((0..ranks.size()).cycle()) {
-            let (rows, others) = rest[rank].split_at_checked(chunk.len() * *columns).ok_or_else(|| {
-                LearnError::Input(format!("rank {rank} did not embed its share of the instances"))
-            })?;
-            values.extend_from_slice(rows);
-            rest[rank] = others;
-        }
-        Ok(values)
     }
 
     /// Trains to the end, or until `watch` asks it to stop; its progress counts optimiser steps.
@@ -545,6 +520,7 @@ impl Trainer {
             let rate = self.options.schedule.rate(self.step);
             self.window.add_step(self.optimizer.step_by(&mut self.method, gradients, norm, rate));
             self.step += 1;
+            self.options.ranks.step_made();
         }
         self.method.after_step(&outputs, &step);
         if self.sampler.needs_embeddings() {

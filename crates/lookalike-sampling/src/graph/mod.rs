@@ -7,6 +7,7 @@ mod independent;
 pub(crate) mod pairs;
 mod partitions;
 mod proximity;
+mod shared;
 pub(crate) mod weights;
 
 pub use filter::pair_percentile;
@@ -16,4 +17,5 @@ pub use proximity::{
     CandidateDraw, GraphOptions, GraphStatistics, ProximityGraph, knn_graph, proximity_graph,
 };
 pub(crate) use proximity::{Members, check_row};
+pub use shared::{Held, Traffic, shared_proximity_graph};
 pub use weights::EdgeWeights;

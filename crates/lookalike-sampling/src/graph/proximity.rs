@@ -330,7 +330,7 @@ pub(crate) struct Members<'a> {
 }
 
 /// The rows of members, as they are compared.
-struct MemberRows<'a>(&'a Members<'a>);
+pub(super) struct MemberRows<'a>(pub(super) &'a Members<'a>);
 
 impl RowReader for MemberRows<'_> {
     fn read(&self, member: u32, into: &mut [f32]) -> bool {
@@ -368,18 +368,30 @@ impl<'a> Members<'a> {
         scoring: Scoring,
         watch: Watch<'_>,
     ) -> Result<ProximityGraph, SamplingError> {
-        let asked = AtomicUsize::new(0);
+        let kept = self.top_k((circulant, order), k, scoring, &MemberRows(self), watch)?;
+        Ok(self.named(kept))
+    }
+
+    /// The `k` most similar candidates of each of the members that are searched for, whose rows `rows` gives.
+    pub(super) fn top_k(
+        &self,
+        (circulant, order): (&Circulant, &[u32]),
+        k: usize,
+        scoring: Scoring,
+        rows: &impl RowReader,
+        watch: Watch<'_>,
+    ) -> Result<TopK, SamplingError> {
+        let (asked, tiles) = (AtomicUsize::new(0), circulant.searched().len());
         // It is asked before each tile, and once more where there is none left.
         let stop = || {
-            let begun = asked.fetch_add(1, Ordering::Relaxed).min(circulant.tiles());
-            watch.progress.set_position((order.len() * begun / circulant.tiles().max(1)) as u64);
+            let begun = asked.fetch_add(1, Ordering::Relaxed).min(tiles);
+            watch.progress.set_position((order.len() * begun / tiles.max(1)) as u64);
             watch.is_cancelled()
         };
-        let kept = match self.embeddings.top_k(circulant, order, k, scoring, &MemberRows(self), &stop) {
-            Err(KernelError::Refused { row }) => return Err(self.first_not_finite(row)),
-            other => other?,
-        };
-        Ok(self.named(kept))
+        match self.embeddings.top_k(circulant, order, k, scoring, rows, &stop) {
+            Err(KernelError::Refused { row }) => Err(self.first_not_finite(row)),
+            other => Ok(other?),
+        }
     }
 
     /// Writes the row of a member as it is compared; whether it is finite.

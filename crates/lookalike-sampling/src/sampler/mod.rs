@@ -23,11 +23,12 @@ pub use sets::{DataSets, SetOrder};
 pub use state::SamplerState;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use lookalike_base::{Cancellation, Progress, Rows, Seed, Silent};
 
 use crate::error::{SamplingError, Warning};
-use crate::graph::ProximityGraph;
+use crate::graph::{Held, ProximityGraph, Traffic};
 use crate::plan::Segment;
 use crate::sampler::sets::{SetState, joined};
 use crate::sampler::store::EmbeddingStore;
@@ -73,6 +74,9 @@ pub struct Sampler {
     pub(crate) staleness: Option<Staleness>,
     pub(crate) warnings: Vec<Warning>,
     pub(crate) cancellation: Cancellation,
+    /// With whom graphs are built, and which rows this rank reads.
+    pub(crate) sharing: Option<(Arc<dyn lookalike_base::Ranks>, Held)>,
+    pub(crate) traffic: Traffic,
 }
 
 impl Sampler {
@@ -145,6 +149,8 @@ impl Sampler {
             staleness: None,
             warnings: Vec::new(),
             cancellation: Cancellation::new(),
+            sharing: None,
+            traffic: Traffic::default(),
         };
         Ok((sampler, warnings))
     }
@@ -215,6 +221,17 @@ impl Sampler {
     /// Work that takes long, in [`Sampler::next_segment`], ends soon after this is raised; another one stands for the next time.
     pub fn set_cancellation(&mut self, cancellation: Cancellation) {
         self.cancellation = cancellation;
+    }
+
+    /// Builds proximity graphs together with `ranks` from now on, all of which must ask for the same at the same moments; graphs have the same bits as
+    /// without. Those of independent candidates, of nearest neighbours and of clusters each rank builds by itself.
+    pub fn share_graphs(&mut self, ranks: Arc<dyn lookalike_base::Ranks>, held: Held) {
+        self.sharing = (ranks.size() > 1).then_some((ranks, held));
+    }
+
+    /// What was sent between ranks for the graphs so far, and the most that was held for one of them.
+    pub fn traffic(&self) -> Traffic {
+        self.traffic
     }
 
     /// Whether the next segment begins with a new graph.

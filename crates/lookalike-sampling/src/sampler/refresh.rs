@@ -9,7 +9,10 @@ use crate::dial::{Calibration, DialInput, calibrate};
 use crate::error::{SamplingError, Warning};
 use crate::graph::pairs::pair_sum;
 use crate::graph::weights::EdgeWeights;
-use crate::graph::{ProximityGraph, knn_graph, pair_percentile, proximity_graph};
+use crate::graph::{
+    CandidateDraw, GraphOptions, ProximityGraph, Traffic, knn_graph, pair_percentile, proximity_graph,
+    shared_proximity_graph,
+};
 use crate::plan::bandwidth::bandwidth_order;
 use crate::plan::clusters::cluster_order;
 use crate::sampler::Sampler;
@@ -27,6 +30,7 @@ pub(crate) struct Built {
     pub(crate) order: Vec<u32>,
     pub(crate) limit: Option<f64>,
     pub(crate) calibration: Option<(u64, Calibration)>,
+    pub(crate) traffic: Traffic,
 }
 
 impl Sampler {
@@ -50,7 +54,8 @@ impl Sampler {
                     let few = Warning::TooFewEmbeddings { step: self.steps, embedded, neighbors: needed };
                     warnings.push(warning((number, sets), few));
                     let graph = ProximityGraph::empty(set.instances);
-                    Built { graph, order: Vec::new(), limit: set.limit, calibration: set.calibration }
+                    let (limit, calibration) = (set.limit, set.calibration);
+                    Built { graph, order: Vec::new(), limit, calibration, traffic: Traffic::default() }
                 }
             });
         }
@@ -120,6 +125,7 @@ impl Sampler {
             order: Vec::new(),
             limit: options.similarity_ceiling,
             calibration: None,
+            traffic: Traffic::default(),
         };
         if let Some(share) = options.pair_percentile {
             built.limit = percentile(share)?.map(f64::from);
@@ -143,7 +149,8 @@ impl Sampler {
                 // What was not given fits itself to those who have an embedding.
                 let (candidates, neighbors) = options.sizes(embedded);
                 let asked = options.graph(candidates, neighbors);
-                let (graph, advice) = proximity_graph(rows, present, &asked, set.seed, self.builds, watch)?;
+                let (graph, advice) =
+                    self.graph_of(set, (rows, present), &asked, watch, &mut built.traffic)?;
                 built.graph = graph;
                 warnings.extend(advice);
             }
@@ -168,6 +175,27 @@ impl Sampler {
         Ok(built)
     }
 
+    /// The proximity graph of a data set, built with others where it is shared.
+    fn graph_of(
+        &self,
+        set: &SetState,
+        (rows, present): (&dyn RowSource, Option<&InstanceSet>),
+        options: &GraphOptions,
+        watch: Watch<'_>,
+        sent: &mut Traffic,
+    ) -> Result<(ProximityGraph, Vec<Warning>), SamplingError> {
+        match &self.sharing {
+            Some((ranks, held)) if options.draw == CandidateDraw::Tiles => {
+                let (input, draw) = ((rows, present), (set.seed, self.builds));
+                let (graph, warnings, traffic) =
+                    shared_proximity_graph(&**ranks, *held, input, options, draw, watch)?;
+                sent.add(traffic);
+                Ok((graph, warnings))
+            }
+            _ => proximity_graph(rows, present, options, set.seed, self.builds, watch),
+        }
+    }
+
     /// The graph by which walks come to the share of hardness that is asked for in this epoch. It is calibrated at the first refresh of
     /// each epoch.
     fn build_by_dial(
@@ -190,14 +218,15 @@ impl Sampler {
         let known = set.calibration.filter(|(epoch, known)| *epoch == self.epoch && holds(known));
         if let Some((_, calibration)) = known {
             let options = self.options.graph(calibration.candidates, calibration.neighbors);
-            built.graph = proximity_graph(rows, present, &options, set.seed, self.builds, watch)?.0;
+            built.graph = self.graph_of(set, (rows, present), &options, watch, &mut built.traffic)?.0;
             built.calibration = known;
             return Ok(());
         }
         let found = calibrate(&input, asked, silent)?;
-        let build = |found: &Calibration| {
+        let mut build = |found: &Calibration| {
             let options = self.options.graph(found.candidates, found.spare_neighbors());
-            Ok::<_, SamplingError>(proximity_graph(rows, present, &options, set.seed, self.builds, watch)?.0)
+            let traffic = &mut built.traffic;
+            Ok::<_, SamplingError>(self.graph_of(set, (rows, present), &options, watch, traffic)?.0)
         };
         let graph = build(&found)?;
         let (graph, calibration) = if embedded + set.instances / 10 < set.instances {
@@ -295,8 +324,9 @@ impl Sampler {
         let weights = built.iter().map(weights).collect::<Result<Vec<_>, _>>()?;
         for (set, (built, weights)) in self.sets.iter_mut().zip(built.into_iter().zip(weights)) {
             set.weights = weights;
-            Built { graph: set.graph, order: set.order, limit: set.limit, calibration: set.calibration } =
-                built;
+            self.traffic.add(built.traffic);
+            let Built { graph, order, limit, calibration, .. } = built;
+            (set.graph, set.order, set.limit, set.calibration) = (graph, order, limit, calibration);
         }
         Ok(())
     }

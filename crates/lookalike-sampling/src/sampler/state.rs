@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dial::Calibration;
 use crate::error::{SamplingError, Warning};
-use crate::graph::{ProximityGraph, check_row};
+use crate::graph::{ProximityGraph, Traffic, check_row};
 use crate::plan::groups::Groups;
 use crate::sampler::Sampler;
 use crate::sampler::light::{LeftOut, Trail, insert_batches};
@@ -253,7 +253,8 @@ impl Sampler {
             let own = set.first as u32..(set.first + set.instances) as u32;
             let order =
                 order.iter().filter(|instance| own.contains(instance)).map(|member| member - own.start);
-            Built { graph, order: order.collect(), limit: set.limit, calibration: set.calibration }
+            let (order, limit, calibration) = (order.collect(), set.limit, set.calibration);
+            Built { graph, order, limit, calibration, traffic: Traffic::default() }
         });
         let built = built.collect();
         self.take_built(built)

@@ -1,6 +1,8 @@
 //! The processes of a run that an MPI launcher started.
 
 #[cfg(feature = "mpi")]
+mod watchdog;
+#[cfg(feature = "mpi")]
 mod world;
 
 use std::cell::Cell;
@@ -51,6 +53,14 @@ impl Job {
         let world = world::World::join()?;
         let ranks: Arc<dyn Ranks> = world.ranks();
         quiet(ranks.rank());
+        // Launchers name processes by these numbers.
+        let processes = ranks.all_gather(world.process().as_bytes())?;
+        let told = |(rank, process): (usize, &Vec<u8>)| {
+            format!("rank {rank} is process {}", String::from_utf8_lossy(process))
+        };
+        if ranks.size() > 1 {
+            tell(processes.iter().enumerate().map(told).collect::<Vec<_>>().join(", "));
+        }
         Ok(Self { ranks, agreed: Cell::new(false), world: Some(world) })
     }
 
@@ -72,6 +82,27 @@ impl Job {
     /// Whether this process speaks for all, and writes what the run keeps.
     pub(crate) fn leads(&self) -> bool {
         self.ranks.rank() == 0
+    }
+
+    /// Refuses what several ranks cannot do together.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] where there are several.
+    pub(crate) fn alone(&self, option: &str) -> Result<(), Failure> {
+        match self.ranks.size() {
+            1 => Ok(()),
+            ranks => {
+                Err(Failure::usage(format!("{option} goes with one process, and a launcher started {ranks}")))
+            }
+        }
+    }
+
+    /// What the first rank finds, for all.
+    ///
+    /// # Errors
+    /// Where another rank is gone.
+    pub(crate) fn says(&self, find: impl FnOnce() -> bool) -> Result<bool, Failure> {
+        Ok(self.ranks.any(self.leads() && find())?)
     }
 
     /// Ends the work of this process: a failure ends the others too, and so does an interruption of which they do not know.
@@ -131,24 +162,34 @@ impl Job {
         }
     }
 
-    /// Checks that all ranks have the same program, recipe, data and instructions.
+    /// Checks that all ranks have the same program, recipe and data.
     ///
     /// # Errors
-    /// [`Failure::usage`] names the first rank that differs, and in what.
+    /// As [`Job::agree_on`].
     pub(crate) fn agree(&self, experiment: &Experiment) -> Result<(), Failure> {
         if self.ranks.size() == 1 {
             return Ok(());
         }
         let recipe = experiment.recipe();
-        let own = [
-            ("has another program", program()),
+        self.agree_on(&[
             ("has another recipe", recipe.identity()?),
             ("has other data", experiment.data().fingerprint()?),
             (
                 "has a processor that decides other bits, or another number of threads,",
                 machine(recipe.train().precision, recipe.sampler().scoring),
             ),
-        ];
+        ])
+    }
+
+    /// Checks that all ranks have the same program and what else is `own`, each under the words for a rank that has another.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] names the first rank that differs, and in what.
+    pub(crate) fn agree_on(&self, own: &[(&str, String)]) -> Result<(), Failure> {
+        if self.ranks.size() == 1 {
+            return Ok(());
+        }
+        let own = [&[("has another program", program())], own].concat();
         agree(&*self.ranks, &own).map_err(|error| Failure::usage(error.to_string()))
     }
 

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use lookalike_base::{Ranks, RanksError};
-use mpi::datatype::PartitionMut;
+use mpi::collective::SystemOperation;
+use mpi::datatype::{Partition, PartitionMut};
 use mpi::environment::{Threading, Universe};
 use mpi::point_to_point::send_receive_into;
 use mpi::topology::SimpleCommunicator;
 use mpi::traits::{Communicator, CommunicatorCollectives};
 
+use super::watchdog::Watchdog;
 use crate::failure::Failure;
 
 /// Bytes or numbers that go in one message: MPI counts in 31 bits.
 const PIECE: usize = 1 << 28;
 
-/// All processes that were started together. MPI ends with it.
+/// All processes that were started together. MPI ends with it; until then there is a universe.
 pub(super) struct World {
-    _universe: Universe,
+    universe: Option<Universe>,
+    watchdog: Watchdog,
 }
 
 impl World {
@@ -28,12 +31,18 @@ impl World {
                 "this MPI does not go with programs of several threads ({found:?})"
             )));
         }
-        Ok(Self { _universe: universe })
+        Ok(Self { universe: Some(universe), watchdog: Watchdog::start()? })
     }
 
-    #[allow(clippy::unused_self, reason = "there are ranks while there is a world")]
     pub(super) fn ranks(&self) -> Arc<dyn Ranks> {
-        Arc::new(Processes)
+        Arc::new(Processes(self.watchdog.clone()))
+    }
+
+    /// The name of this machine and the number of this process, by which launchers speak of it.
+    #[allow(clippy::unused_self, reason = "there are processes while there is a world")]
+    pub(super) fn process(&self) -> String {
+        let machine = mpi::environment::processor_name().unwrap_or_default();
+        format!("{} at {machine}", std::process::id())
     }
 
     #[allow(clippy::unused_self, reason = "there is somebody to end while there is a world")]
@@ -42,18 +51,22 @@ impl World {
     }
 }
 
-/// A process that panics would wait for the others, and they for it.
 impl Drop for World {
     fn drop(&mut self) {
+        // A process that panics would wait for the others, and they for it.
         if std::thread::panicking() {
             self.abort(101);
         }
+        // Others wait for what the first rank does alone at the end, as long as that takes; when it comes here all are there.
+        let leads = SimpleCommunicator::world().rank() == 0;
+        let _waiting = leads.then(|| self.watchdog.wait("all others in MPI_Finalize"));
+        self.universe = None;
     }
 }
 
 /// The processes of the world. Where one is gone MPI ends all.
 #[derive(Debug)]
-struct Processes;
+struct Processes(Watchdog);
 
 impl Processes {
     fn world() -> SimpleCommunicator {
@@ -71,6 +84,7 @@ impl Ranks for Processes {
     }
 
     fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, RanksError> {
+        let _waiting = self.0.wait("all others in all_gather");
         let world = Self::world();
         let mut lengths = vec![0_u64; self.size()];
         world.all_gather_into(&(own.len() as u64), &mut lengths[..]);
@@ -82,8 +96,7 @@ impl Ranks for Processes {
         for round in 0..rounds {
             let part = |length: usize| length.saturating_sub(round * piece).min(piece);
             let counts: Vec<i32> = lengths.iter().map(|length| part(*length as usize) as i32).collect();
-            let begins: Vec<i32> =
-                counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect();
+            let begins = begins(&counts);
             let mut received = vec![0_u8; counts.iter().sum::<i32>() as usize];
             let first = (round * piece).min(own.len());
             let sent = &own[first..first + part(own.len())];
@@ -96,7 +109,44 @@ impl Ranks for Processes {
         Ok(all)
     }
 
+    fn all_to_all(&self, own: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RanksError> {
+        let _waiting = self.0.wait("all others in all_to_all");
+        let (world, size) = (Self::world(), self.size());
+        assert_eq!(own.len(), size, "parts for other ranks than there are");
+        let sent: Vec<u64> = own.iter().map(|part| part.len() as u64).collect();
+        let mut lengths = vec![0_u64; size];
+        world.all_to_all_into(&sent[..], &mut lengths[..]);
+        let mut longest = 0_u64;
+        let most = sent.iter().copied().max().unwrap_or(0);
+        world.all_reduce_into(&most, &mut longest, SystemOperation::max());
+        let mut all: Vec<Vec<u8>> =
+            lengths.iter().map(|length| Vec::with_capacity(*length as usize)).collect();
+        let piece = PIECE / size;
+        for round in 0..(longest as usize).div_ceil(piece) {
+            let part = |length: usize| (round * piece).min(length)..((round + 1) * piece).min(length);
+            let counts = |lengths: &[u64]| -> Vec<i32> {
+                lengths.iter().map(|length| part(*length as usize).len() as i32).collect()
+            };
+            let (counts_out, counts_in) = (counts(&sent), counts(&lengths));
+            let flat: Vec<u8> = own.iter().flat_map(|bytes| &bytes[part(bytes.len())]).copied().collect();
+            let mut received = vec![0_u8; counts_in.iter().sum::<i32>() as usize];
+            let (begins_out, begins_in) = (begins(&counts_out), begins(&counts_in));
+            let from = Partition::new(&flat[..], &counts_out[..], &begins_out[..]);
+            let mut into = PartitionMut::new(&mut received[..], &counts_in[..], &begins_in[..]);
+            world.all_to_all_varcount_into(&from, &mut into);
+            for ((all, count), begin) in all.iter_mut().zip(&counts_in).zip(&begins_in) {
+                all.extend_from_slice(&received[*begin as usize..(begin + count) as usize]);
+            }
+        }
+        Ok(all)
+    }
+
+    fn step_made(&self) {
+        self.0.step_made();
+    }
+
     fn exchange(&self, other: usize, own: &[f32]) -> Result<Vec<f32>, RanksError> {
+        let _waiting = self.0.wait(format!("rank {other} in exchange"));
         let world = Self::world();
         let process = world.process_at_rank(other as i32);
         let mut length = 0_u64;
@@ -114,4 +164,9 @@ impl Ranks for Processes {
         }
         Ok(received)
     }
+}
+
+/// Where parts of these lengths begin that lie one behind another.
+fn begins(counts: &[i32]) -> Vec<i32> {
+    counts.iter().scan(0, |sum, count| Some(std::mem::replace(sum, *sum + count))).collect()
 }
