@@ -210,7 +210,7 @@ impl Experiment {
         let start = self.start();
         if let Some(start) = start.as_ref().filter(|start| !start.path().exists()) {
             let reason = format!(
-                "{} is not there any more, and the encoder before training began with it; say where it is with --set \
+                "{} no longer exists, and the encoder before training began with it; say where it is with --set \
                  encoder.weights=PATH, or leave that encoder out with --beside nothing",
                 start.path().display()
             );

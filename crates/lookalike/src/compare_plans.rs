@@ -12,21 +12,21 @@ use crate::progress::Terminal;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// One instance a row: a file or folder, as `lookalike sample` takes it
+    /// The embeddings, one instance per row: a file or folder, as `lookalike sample` takes it
     embeddings: PathBuf,
-    /// Instances a batch, B
+    /// Instances per batch, B
     #[arg(long, default_value_t = 256)]
     batch_size: usize,
-    /// A class an instance, for the share of false negatives; −1 for none. Of a table the column `label`, or FILE.csv:COLUMN
+    /// A class per instance, −1 for none, to measure false negatives. From a table the column `label`, or FILE.csv:COLUMN
     #[arg(long, value_name = "LABELS.npy|TABLE.csv")]
     labels: Option<PathBuf>,
-    /// How instances are compared that are pairs of a query and a document, whose vectors lie side by side in a row
+    /// How to compare instances that are pairs of a query and a document, whose vectors lie side by side in a row
     #[arg(long, value_enum)]
     pairs: Option<PairRows>,
-    /// The vectors of the documents of pairs, where EMBEDDINGS are those of the queries alone
+    /// The vectors of the documents, where EMBEDDINGS holds those of the queries alone
     #[arg(long, value_name = "DOCUMENTS", requires = "pairs")]
     documents: Option<PathBuf>,
-    /// In which numbers instances are compared
+    /// The numbers in which instances are compared
     #[arg(long, value_enum, default_value = "f32")]
     scoring: Scoring,
     /// Seed of every random number

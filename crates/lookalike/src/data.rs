@@ -94,7 +94,7 @@ fn describe(name: &str, root: &Path) -> Result<(), Failure> {
     if !root.exists() {
         let root = root.display();
         return Err(Failure::usage(format!(
-            "{root} (--data-root) is not there; it should be the folder of {name}'s files"
+            "{root} (--data-root) does not exist; it should be the folder of {name}'s files"
         )));
     }
     match graph::open(name, root) {

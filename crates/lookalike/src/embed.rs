@@ -28,20 +28,20 @@ use crate::text;
 pub(crate) struct Arguments {
     /// A run, or the folder of a sentence encoder
     run: PathBuf,
-    /// Data set to embed, with its folder as --data-root; the run's own if not given
+    /// Data set to embed; give its folder as --data-root [default: the run's own]
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
-    /// Which part of it, train if not given; graphs and texts have one
+    /// Part of the data set to embed; graphs and texts have one [default: train]
     #[arg(long, value_enum)]
     split: Option<DataPart>,
-    /// What to write, the representation if not given
+    /// What to write [default: representation]
     #[arg(long, value_enum)]
     layer: Option<Layer>,
-    /// Where to: float32, one row an instance, in the order of the data set. Beside it a .csv gets the name, label and class of each row,
-    /// and of texts a .jsonl their lines
+    /// Where to write: float32, one row per instance, in the order of the data set. A .csv beside it gets the name, label and class of each row,
+    /// and for texts a .jsonl gets their lines
     #[arg(long, value_name = "FILE.npy")]
     out: PathBuf,
-    /// Of a sentence encoder: the texts, one a line, or a column of a .csv, .tsv, .jsonl or .parquet
+    /// For a sentence encoder: the texts, one per line, or a column of a .csv, .tsv, .jsonl or .parquet
     #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
     #[command(flatten)]
@@ -53,16 +53,16 @@ pub(crate) struct Arguments {
 /// How a sentence encoder reads texts.
 #[derive(clap::Args, Default)]
 pub(crate) struct Encoding {
-    /// Of a sentence encoder: the column with the texts, the first if not given
+    /// For a sentence encoder: the column that holds the texts [default: the first]
     #[arg(long, value_name = "NAME", requires = "texts")]
     pub(crate) column: Option<String>,
-    /// Of a sentence encoder: the prompt of this name stands before each text
+    /// For a sentence encoder: put the prompt of this name before each text
     #[arg(long, value_name = "NAME", requires = "texts")]
     pub(crate) prompt: Option<String>,
-    /// Of a sentence encoder: what linear layers multiply, f32 or bf16
+    /// For a sentence encoder: the numbers that linear layers multiply, f32 or bf16
     #[arg(long, value_parser = crate::bench::named::<Precision>, requires = "texts")]
     pub(crate) precision: Option<Precision>,
-    /// Of a sentence encoder: what becomes of bytes that are no UTF-8, error or replace
+    /// For a sentence encoder: what to do with bytes that are not UTF-8, error or replace
     #[arg(long, value_parser = crate::bench::named::<InvalidUtf8>, requires = "texts")]
     pub(crate) invalid_utf8: Option<InvalidUtf8>,
 }
@@ -104,7 +104,7 @@ fn run_with(
         return of_texts(arguments, cancellation);
     }
     if !arguments.run.exists() {
-        return Err(Failure::usage(format!("{} is not there", arguments.run.display())));
+        return Err(Failure::usage(format!("{} does not exist", arguments.run.display())));
     }
     if arguments.texts.is_some() {
         return Err(Failure::usage(format!(

@@ -28,11 +28,11 @@ pub(crate) struct Arguments {
     /// Leave out the linear probe
     #[arg(long)]
     no_probe: bool,
-    /// What to measure beside the trained encoder
+    /// What else to measure, to compare with the trained encoder
     #[arg(long, value_enum)]
     beside: Option<BesideArgument>,
-    /// Where to write the scores as JSON; of a run `evaluation.json` in its folder if not given, and of other data or an unfinished run
-    /// a file named after these
+    /// Where to write the scores as JSON [default: evaluation.json in the folder of the run; scores on other data or of an unfinished run get
+    /// a name of their own]
     #[arg(long, value_name = "FILE.json")]
     out: Option<PathBuf>,
     /// Print one line of JSON instead of a table
@@ -110,7 +110,7 @@ fn run_with(
         return of_folder(arguments, cancellation);
     }
     if !arguments.run.exists() {
-        return Err(Failure::usage(format!("{} is not there", arguments.run.display())));
+        return Err(Failure::usage(format!("{} does not exist", arguments.run.display())));
     }
     if !arguments.run.join(RECIPE).exists() {
         let what = format!("is neither a run, for it has no {RECIPE}, nor the folder of a sentence encoder");

@@ -23,10 +23,10 @@ pub(crate) struct Arguments {
     /// beside which two .yaml files are written
     #[arg(value_name = "MODEL.safetensors|FOLDER|MODEL.pkl")]
     out: PathBuf,
-    /// Of an encoder of images: the program that is to open it; if not given, a file with torchvision's names, of Vision Transformers timm's
+    /// For an image encoder: the program that will open it [default: torchvision, and timm for Vision Transformers]
     #[arg(long = "for", value_enum, value_name = "PROGRAM")]
     program: Option<ProgramName>,
-    /// Of a run that has not finished: folder that holds the data set's files
+    /// For a run that has not finished: the folder that holds the data set's files
     #[arg(long, value_name = "DIR")]
     data_root: Option<PathBuf>,
     /// Set a key of the run's recipe, as encoder.weights=PATH where that has moved; may be repeated

@@ -34,7 +34,7 @@ impl RunFolder {
         let made = match fs::create_dir(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => false,
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                let what = if path.exists() { "is no folder" } else { "is a link to what is not there" };
+                let what = if path.exists() { "is no folder" } else { "is a link that leads nowhere" };
                 return Err(Failure::usage(format!(
                     "{} {what}, and a run needs one; give a new folder with --out",
                     path.display()

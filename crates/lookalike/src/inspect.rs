@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     /// The texts of the rows, one a line, or a column of a .csv, .tsv, .jsonl or .parquet
     #[arg(long, value_name = "FILE")]
     texts: Option<PathBuf>,
-    /// Of texts: the column with them, the first if not given
+    /// For texts: the column that holds them [default: the first]
     #[arg(long, value_name = "NAME", requires = "texts")]
     column: Option<String>,
     /// A class a row: a .npy of integers, −1 for none, or a table with a header, as `lookalike embed` writes one beside embeddings: its column
@@ -90,7 +90,7 @@ pub(crate) fn run(
 ) -> Result<(), Failure> {
     let source = &arguments.source;
     if !source.exists() && !lookalike_base::files::split_name(source).0.exists() {
-        return Err(Failure::usage(format!("{} is not there", source.display())));
+        return Err(Failure::usage(format!("{} does not exist", source.display())));
     }
     check_places(arguments)?;
     if source.join(RECIPE).exists() {

@@ -130,7 +130,7 @@ pub(crate) fn check_outputs(inputs: &[&Path], outputs: &[&Path]) -> Result<(), F
         let own = check_writable(output)?;
         let refuse = |problem: &str| Err(unwritable(output, problem));
         if inputs.iter().any(|input| is_same(input, output)) {
-            return refuse("it is what is read");
+            return refuse("it is one of the inputs");
         }
         let within =
             |input: &PathBuf| input.is_dir() && place(input).is_some_and(|folder| own.starts_with(folder));
@@ -141,7 +141,7 @@ pub(crate) fn check_outputs(inputs: &[&Path], outputs: &[&Path]) -> Result<(), F
             return refuse(&format!("the run {} keeps a file of its own there", run.display()));
         }
         if outputs[..index].iter().any(|other| is_same(other, output)) {
-            return refuse("another result is to be written there");
+            return refuse("another result goes there");
         }
     }
     Ok(())
@@ -156,9 +156,9 @@ pub(crate) fn check_writable(output: &Path) -> Result<PathBuf, Failure> {
         return Err(unwritable(output, "it is a folder"));
     }
     if output.is_symlink() && !output.exists() {
-        return Err(unwritable(output, "it is a link to what is not there"));
+        return Err(unwritable(output, "it is a link that leads nowhere"));
     }
-    let own = place(output).ok_or_else(|| unwritable(output, "its folder is not there"))?;
+    let own = place(output).ok_or_else(|| unwritable(output, "its folder does not exist"))?;
     lookalike_base::atomic::probe(output).map_err(|error| unwritable(output, &error.to_string()))?;
     Ok(own)
 }

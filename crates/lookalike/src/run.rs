@@ -19,10 +19,10 @@ use crate::progress::Terminal;
 /// What every command that opens data and a device can be told.
 #[derive(clap::Args, Clone, Default)]
 pub(crate) struct RunOptions {
-    /// Folder that holds the data set's files
+    /// The folder that holds the data set's files
     #[arg(long, value_name = "DIR")]
     pub(crate) data_root: Option<PathBuf>,
-    /// Where to compute: cpu, cuda:0, wgpu
+    /// The device that computes: cpu, cuda:0, wgpu
     #[arg(long)]
     pub(crate) device: Option<String>,
     /// Set any key of the recipe, for instance train.epochs=5; may be repeated

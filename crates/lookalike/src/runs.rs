@@ -55,19 +55,19 @@ pub(crate) struct ListArguments {
     /// Where to look for runs
     #[arg(default_value = "runs")]
     folder: PathBuf,
-    /// By what they are sorted
+    /// How to sort them
     #[arg(long, value_enum, default_value_t)]
     sort: Order,
-    /// The score that is shown, by its name in evaluation.json; the first of knn, linear, svm and accuracies that a run has if not given
+    /// The score to show, by its name in evaluation.json [default: the first of knn, linear, svm and accuracies that a run has]
     #[arg(long, value_name = "NAME")]
     score: Option<String>,
-    /// Only those whose name, method, encoder, data or batches hold this
+    /// Show only runs whose name, method, encoder, data or batches contain this
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
-    /// Only those that are so far
+    /// Show only runs in this state
     #[arg(long, value_enum)]
     state: Option<State>,
-    /// Print one line of JSON a run instead of a table
+    /// Print one line of JSON per run instead of a table
     #[arg(long)]
     json: bool,
 }
@@ -243,13 +243,13 @@ fn columns<const N: usize>(titles: &[&str; N], rows: impl Iterator<Item = [Strin
 
 #[derive(clap::Args)]
 pub(crate) struct CompareArguments {
-    /// Runs, or folders of runs with a seed each. Those of one recipe are one arm; the arm of the first is what the others are compared with
+    /// Runs, or folders that hold a run per seed. Runs of one recipe form an arm; all other arms are compared with the first
     #[arg(required = true, num_args = 2.., value_name = "RUN")]
     runs: Vec<PathBuf>,
-    /// Only this score, by its name in evaluation.json
+    /// Compare only this score, by its name in evaluation.json
     #[arg(long, value_name = "NAME")]
     score: Option<String>,
-    /// Print one line of JSON a difference instead of a table
+    /// Print one line of JSON per difference instead of a table
     #[arg(long)]
     json: bool,
 }

@@ -24,97 +24,97 @@ const NEAR_DUPLICATES: &str = "near-duplicates";
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// One instance a row, of any floating-point type: a .npy in C order, a .safetensors (`FILE:NAME` where it holds several matrices), or a
-    /// folder of such files, one behind another; of pairs query and document side by side
+    /// The embeddings, one instance per row, of any floating-point type: a .npy in C order, a .safetensors (`FILE:NAME` where it holds several
+    /// matrices), or a folder of such files, read one after another. For pairs a row holds the query and then the document
     embeddings: PathBuf,
-    /// Where to write the plan: int64, one batch a row, epoch after epoch; for several replicas steps × replicas × B
+    /// Where to write the plan: int64, one batch per row, epoch after epoch; steps × replicas × B for several replicas
     #[arg(long, value_name = "PLAN.npy")]
     out: PathBuf,
-    /// How batches are made
+    /// How to make batches
     #[arg(long, value_enum, default_value = "walk")]
     kind: SamplerKind,
-    /// Instances a batch, B
+    /// Instances per batch, B
     #[arg(long, default_value_t = 256)]
     batch_size: usize,
-    /// How hard batches of walks are to be: from 0, uniform, to 1, as hard as those of nearest neighbours; M, K and restart are then found on
-    /// the embeddings
+    /// How hard the batches of walks shall be, from 0 (as uniform ones) to 1 (as those of nearest neighbours). The command then finds M, K and
+    /// the restart probability on the embeddings
     #[arg(long, value_name = "SHARE")]
     hardness_share: Option<f64>,
-    /// With --hardness-share: seconds that an epoch of training takes, of which graphs may take --budget
+    /// With --hardness-share: the seconds that an epoch of training takes; graphs may take --budget of them
     #[arg(long, value_name = "SECONDS", requires = "hardness_share")]
     epoch_seconds: Option<f64>,
-    /// Share of an epoch's time that its graphs may take [default: 0.1]
+    /// The share of an epoch's time that its graphs may take [default: 0.1]
     #[arg(long, value_name = "SHARE", requires = "epoch_seconds")]
     budget: Option<f64>,
-    /// Distinct random candidates of each instance, M [default: 1000, or all others]
+    /// Distinct random candidates for each instance, M [default: 1000, or all others]
     #[arg(long)]
     candidates: Option<usize>,
-    /// How the candidates of different instances are drawn [default: tiles]
+    /// How to draw the candidates of different instances [default: tiles]
     #[arg(long, value_enum)]
     candidate_draw: Option<CandidateDraw>,
-    /// Most similar of them that are kept, K [default: 100, or all candidates]
+    /// The most similar candidates to keep, K [default: 100, or all candidates]
     #[arg(long)]
     neighbors: Option<usize>,
-    /// In which numbers candidates are compared [default: f32]
+    /// The numbers in which candidates are compared [default: f32]
     #[arg(long, value_enum)]
     scoring: Option<Scoring>,
-    /// How instances are compared that are pairs of a query and a document, whose vectors lie side by side in a row
+    /// How to compare instances that are pairs of a query and a document, whose vectors lie side by side in a row
     #[arg(long, value_enum)]
     pairs: Option<PairRows>,
-    /// The vectors of the documents of pairs, where EMBEDDINGS are those of the queries alone
+    /// The vectors of the documents, where EMBEDDINGS holds those of the queries alone
     #[arg(long, value_name = "DOCUMENTS", requires = "pairs")]
     documents: Option<PathBuf>,
-    /// Probability of going back to the start at each step of a walk [default: as published, from 0.2 to 0.05 over 7.5 epochs]
+    /// The probability of going back to the start at each step of a walk [default: as published, from 0.2 to 0.05 over 7.5 epochs]
     #[arg(long)]
     restart: Option<f64>,
-    /// Go to similar neighbours with a probability in proportion to exp(similarity / T); without it to each alike
+    /// Choose neighbours in proportion to exp(similarity / T) [default: all neighbours alike]
     #[arg(long, value_name = "T")]
     temperature: Option<f64>,
-    /// Share of each batch that is drawn uniformly [default: 0]
+    /// The share of each batch to draw uniformly [default: 0]
     #[arg(long, value_name = "SHARE")]
     uniform_fraction: Option<f64>,
-    /// Let nobody share a batch with somebody more similar than this
+    /// Keep instances apart that are more similar than this
     #[arg(long, value_name = "SIMILARITY")]
     similarity_ceiling: Option<f64>,
-    /// The same, more similar than this percentage of all pairs of instances
+    /// Keep instances apart that are more similar than this percentage of all pairs of instances
     #[arg(long, value_name = "PERCENT")]
     pair_percentile: Option<f64>,
-    /// The same, more similar than this percentage of the graph's edges
+    /// Keep instances apart that are more similar than this percentage of the graph's edges
     #[arg(long, value_name = "PERCENT")]
     edge_percentile: Option<f64>,
-    /// Let no query share a batch with another document closer to it than this share of its similarity to its own; for --pairs
+    /// With --pairs: keep a query apart from documents whose similarity to it exceeds this share of its own document's
     #[arg(long, value_name = "SHARE", requires = "pairs")]
     similarity_to_positive: Option<f64>,
-    /// Whether an instance may come more than once an epoch [default: cover]
+    /// Whether an instance may come more than once per epoch [default: cover]
     #[arg(long, value_enum)]
     coverage: Option<Coverage>,
-    /// The order of batches: `planned` has hard ones first, `shuffled` draws it [default: planned]
+    /// The order of batches: hard ones first (planned), or random (shuffled) [default: planned]
     #[arg(long, value_enum)]
     batch_order: Option<BatchOrder>,
-    /// Epochs to plan; walks go over another graph in each
+    /// Epochs to plan; each has a graph of its own
     #[arg(long, default_value_t = 1)]
     epochs: u64,
-    /// Seed of every random number
+    /// The seed of every random number
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// Replicas of a distributed run that share the batches, W: each gets as many
+    /// Replicas of a distributed run that share the batches, W; each gets as many
     #[arg(long, default_value_t = 1, value_name = "W")]
     num_replicas: usize,
     /// How replicas share batches
     #[arg(long, value_enum, default_value = "batches")]
     split: RankSplit,
-    /// A class an instance, -1 for those without one: for the false negatives of the report, or for --oracle. Of a table, as `lookalike
-    /// embed` writes one beside embeddings, the column `label`, or FILE.csv:COLUMN
+    /// A class per instance, -1 for none, to report false negatives or for --oracle. From a table, as `lookalike embed` writes one beside
+    /// embeddings, the column `label`, or FILE.csv:COLUMN
     #[arg(long, value_name = "LABELS.npy|TABLE.csv")]
     labels: Option<PathBuf>,
-    /// What to keep walks from by --labels: what would be if false negatives were known, for analysis
+    /// What walks avoid by --labels, for analysis: it shows what knowing all false negatives would be worth
     #[arg(long, value_enum, requires = "labels")]
     oracle: Option<Avoid>,
-    /// An id an instance, integers: instances with the same id never share a batch; −1 for none. Or near-duplicates: those that are nearly the
-    /// same
+    /// An integer per instance: instances with the same one never share a batch; −1 for none. Or the word near-duplicates, which finds
+    /// them
     #[arg(long, value_name = "IDS.npy")]
     groups: Option<PathBuf>,
-    /// Where to write what the plan is like, as JSON
+    /// Where to write a report about the plan, as JSON
     #[arg(long, value_name = "REPORT.json")]
     report: Option<PathBuf>,
 }
@@ -290,7 +290,12 @@ struct Written<'a> {
 
 /// What each of several ranks sent for the graphs, which is told in short.
 fn shared(job: &Job, sampler: &Sampler) -> Result<Vec<Traffic>, Failure> {
-    if job.ranks.size() == 1 || sampler.traffic() == Traffic::default() {
+    let report = sampler.report();
+    let (graphs, seconds) = (if report.builds == 1 { "graph" } else { "graphs" }, report.build_seconds);
+    if sampler.traffic() == Traffic::default() {
+        if report.builds > 0 {
+            tell(format_args!("built the {graphs} in {seconds:.1} s"));
+        }
         return Ok(Vec::new());
     }
     let all = job.ranks.all_gather(&serde_json::to_vec(&sampler.traffic())?)?;
@@ -298,9 +303,8 @@ fn shared(job: &Job, sampler: &Sampler) -> Result<Vec<Traffic>, Failure> {
         all.iter().map(|bytes| serde_json::from_slice(bytes)).collect::<Result<_, _>>()?;
     let most = |of: fn(&Traffic) -> u64| all.iter().map(of).max().unwrap_or(0) as f64 / 1e6;
     tell(format_args!(
-        "{} ranks built the graphs in {:.1} s; the most of a rank, in MB: {:.1} of rows and {:.1} of its halo received and {:.1} held at once, {:.1} of edges received",
+        "{} ranks built the {graphs} in {seconds:.1} s; the most of a rank, in MB: {:.1} of rows and {:.1} of its halo received and {:.1} held at once, {:.1} of edges received",
         all.len(),
-        sampler.report().build_seconds,
         most(|own| own.permuted),
         most(|own| own.halo),
         most(|own| own.held),
@@ -430,6 +434,9 @@ impl Arguments {
     }
 }
 
+/// Batches, and where their members are from.
+type Planned = (Vec<Vec<u32>>, Vec<BatchOrigins>);
+
 /// All batches of `epochs` epochs, those of all replicas. All ranks build the graphs; the first one alone plans.
 fn plan(
     job: &Job,
@@ -437,7 +444,7 @@ fn plan(
     embeddings: &Embeddings<'_>,
     epochs: u64,
     cancellation: &Cancellation,
-) -> Result<Option<(Vec<Vec<u32>>, Vec<BatchOrigins>)>, Failure> {
+) -> Result<Option<Planned>, Failure> {
     let steps = sampler.batches_per_epoch();
     let (mut plan, mut origins) = (Vec::new(), Vec::new());
     sampler.set_cancellation(cancellation.clone());

@@ -26,26 +26,26 @@ const SEVEN: [&str; 7] = ["sts12", "sts13", "sts14", "sts15", "sts16", "stsb", "
 /// What the folder of a sentence encoder is scored on.
 #[derive(clap::Args)]
 pub(crate) struct ScoredOn {
-    /// What to score it on. Of a run: a data set, with its folder as --data-root, instead of its own. Of a sentence encoder: `sts` and
-    /// `senteval` are seven sets each; any other name is that of a set, a path that of a folder in BEIR's layout or of a file of pairs
+    /// What to score on. For a run: another data set, with its folder as --data-root. For a sentence encoder: the name of a set, `sts` or
+    /// `senteval` (seven sets each), or the path of a folder in BEIR's layout or of a file of pairs
     #[arg(long, value_name = "NAME|PATH")]
     pub(crate) data: Option<String>,
-    /// Of a folder in BEIR's layout: which part of its judgements, test if not given
+    /// For a folder in BEIR's layout: the part of its judgements to score on [default: test]
     #[arg(long, value_name = "NAME", requires = "data")]
     split: Option<String>,
-    /// Of a file: its two columns of texts, queries and documents or two sentences, or one with --label; the first two if not given
+    /// For a file: its two columns of texts (queries and documents, or two sentences), or one column with --label [default: the first two]
     #[arg(long, value_name = "NAME", num_args = 1..=2, requires = "data")]
     columns: Vec<String>,
-    /// Of a file of pairs: the column with their similarity
+    /// For a file of pairs: the column that holds their similarity
     #[arg(long, value_name = "NAME", requires = "data")]
     score: Option<String>,
-    /// Of a file: the column with the class of each row, of which folds are classified
+    /// For a file: the column that holds the class of each row, which is then cross-validated
     #[arg(long, value_name = "NAME", requires = "data", conflicts_with = "score")]
     label: Option<String>,
-    /// Of a file: what becomes of bytes that are no UTF-8, error or replace
+    /// For a file: what to do with bytes that are not UTF-8, error or replace
     #[arg(long, value_parser = crate::bench::named::<InvalidUtf8>, requires = "data")]
     invalid_utf8: Option<InvalidUtf8>,
-    /// Of a sentence encoder: what linear layers multiply, f32 or bf16
+    /// For a sentence encoder: the numbers that linear layers multiply, f32 or bf16
     #[arg(long, value_parser = crate::bench::named::<Precision>, requires = "data")]
     precision: Option<Precision>,
 }

@@ -33,19 +33,19 @@ pub(crate) struct Arguments {
     /// Go on with this run, from its newest whole checkpoint
     #[arg(long, value_name = "RUN")]
     resume: Option<PathBuf>,
-    /// Folder of the run; a new one under runs/ if not given
+    /// The folder of the run [default: a new one under runs/]
     #[arg(long, value_name = "RUN", conflicts_with = "resume")]
     out: Option<PathBuf>,
     /// Check the recipe, open the data, time ten steps, and print hours and memory; nothing is kept
     #[arg(long, conflicts_with_all = ["resume", "out", "seeds"])]
     check: bool,
-    /// A run for each seed, 0..4 being five, in folders of the run's own, and their mean; called again, it goes on
+    /// Make a run for each seed (0..4 are five) in folders of their own, and give their mean; called again, it goes on
     #[arg(long, value_name = "FIRST..LAST", conflicts_with = "resume")]
     seeds: Option<Seeds>,
-    /// A finished run on the same data, whose scores are shown beside those of this one: the same recipe with uniform batches, say
+    /// Show the scores of a finished run on the same data beside those of this one, for instance of the same recipe with uniform batches
     #[arg(long, value_name = "RUN", conflicts_with_all = ["check", "seeds"])]
     beside: Option<PathBuf>,
-    /// Write no page about the run when it ends; `lookalike report` writes one at any time
+    /// Do not write a page about the run when it ends; `lookalike report` writes one at any time
     #[arg(long, conflicts_with = "check")]
     no_report: bool,
     #[command(flatten)]

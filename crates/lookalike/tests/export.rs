@@ -154,7 +154,7 @@ fn a_run_that_has_not_finished_is_written_for_a_program_with_its_step() {
 fn detectron2_gets_renamed_weights_and_two_configurations_or_nothing() {
     let exports = Exports::of(RESNET18);
     exports.refuse(&["model.pth", "--for", "detectron2"], "model.pth must end in .pkl");
-    exports.refuse(&["nowhere/model.pkl", "--for", "detectron2"], "its folder is not there");
+    exports.refuse(&["nowhere/model.pkl", "--for", "detectron2"], "its folder does not exist");
     // Two files that others wrote.
     for other in ["mine.yaml", "mine.coco.yaml", "mine.pkl"] {
         fs::write(exports.0.path(other), "a: 1\n").unwrap();
@@ -227,7 +227,7 @@ fn timm_gets_a_new_folder_without_a_classifier() {
     exports.succeed(&["model", "--for", "timm"]);
     exports.refuse(&["model", "--for", "timm"], "model cannot be written: it is there already");
     exports.refuse(&["photos.toml", "--for", "timm"], "it is there already");
-    exports.refuse(&["nowhere/model", "--for", "timm"], "its folder is not there");
+    exports.refuse(&["nowhere/model", "--for", "timm"], "its folder does not exist");
     let (config, names) = of_timm(&exports.0.path("model"));
     assert_eq!(config["architecture"], "resnet18");
     assert_eq!((&config["num_classes"], &config["num_features"]), (&0.into(), &512.into()));

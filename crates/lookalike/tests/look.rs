@@ -124,7 +124,7 @@ fn a_run_that_never_finished_has_a_page_and_what_is_none_is_refused() {
 
     for (arguments, problem) in [
         (vec!["report", "photos"], "it has no recipe.toml"),
-        (vec!["report", "run", "--out", "nowhere/page.html"], "its folder is not there"),
+        (vec!["report", "run", "--out", "nowhere/page.html"], "its folder does not exist"),
         (vec!["report", "run", "photos"], "there is no recipe.toml in it"),
         (vec!["report", "run", "--out", "run/recipe.toml"], "keeps a file of its own there"),
     ] {
@@ -239,7 +239,7 @@ fn what_cannot_be_inspected_is_named() {
     fs::copy(place.path("e.npy"), place.path("own/groups.npy")).unwrap();
     let before = fs::read(place.path("own/groups.npy")).unwrap();
     for (arguments, problem) in [
-        (vec!["inspect", "nowhere.npy"], "nowhere.npy is not there"),
+        (vec!["inspect", "nowhere.npy"], "nowhere.npy does not exist"),
         (vec!["inspect", "bad.npy"], "holds NaN in column 1"),
         (vec!["inspect", "e.npy", "--labels", "l.csv"], "has 2 rows, and there are 3 embeddings"),
         (vec!["inspect", "e.npy", "--labels", "l.csv:klass"], "has no column `klass`"),
@@ -248,7 +248,7 @@ fn what_cannot_be_inspected_is_named() {
         (vec!["inspect", "photos", "--labels", "l.csv"], "--labels goes with embeddings"),
         (vec!["inspect", "e.npy", "--duplicate-factor", "0"], "duplicate_factor is 0; it must be above 0"),
         (vec!["inspect", "e.npy", "--out", "photos.toml"], "photos.toml is no folder"),
-        (vec!["inspect", "own/groups.npy", "--out", "own"], "it is what is read"),
+        (vec!["inspect", "own/groups.npy", "--out", "own"], "it is one of the inputs"),
         (vec!["inspect", "photos", "--out", "photos"], "it lies in the folder that is read"),
         (vec!["inspect", "photos", "--out", "photos/found"], "it lies in the folder that is read"),
         (vec!["inspect", "e.npy", "--out", "own"], "no inspection wrote it"),

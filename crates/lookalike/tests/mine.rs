@@ -156,5 +156,9 @@ fn mistakes_are_named_and_nothing_is_written() {
         assert!(!place.path().join("out.jsonl").exists(), "{line}");
     }
     let output = mine(place.path(), "pairs.csv --weights @bert --out pairs.csv");
-    assert!(error(&output).contains("pairs.csv cannot be written: it is what is read"), "{}", error(&output));
+    assert!(
+        error(&output).contains("pairs.csv cannot be written: it is one of the inputs"),
+        "{}",
+        error(&output)
+    );
 }

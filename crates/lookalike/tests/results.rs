@@ -120,7 +120,7 @@ fn a_list_or_a_graph_that_is_read_is_no_place_for_the_names_of_rows() {
     place.refused(
         &["embed", "listed", "--out", "photos.npy"],
         2,
-        "photos.csv cannot be written: it is what is read",
+        "photos.csv cannot be written: it is one of the inputs",
     );
 
     let edges: Vec<String> = (0..40).map(|node| format!("{node},{}\n", (node + 1) % 40)).collect();
@@ -317,7 +317,7 @@ fn refusals_say_what_is_wrong_and_what_would_be_right() {
     symlink(place.path("nowhere"), place.path("dangling")).unwrap();
     let train = |out: &'static str| ["train", "photos.toml", "--out", out];
     place.refused(&train("file"), 2, "file is no folder");
-    place.refused(&train("dangling"), 2, "dangling is a link to what is not there");
+    place.refused(&train("dangling"), 2, "dangling is a link that leads nowhere");
     let set = |setting: &'static str| ["train", "photos.toml", "--out", "new", "--set", setting];
     place.refused(&set("train.epochs=2.5"), 2, "must be a whole number, at least 1");
     place.refused(&set("train.keep=best"), 2, "give one (text.development, data.development)");
@@ -325,7 +325,7 @@ fn refusals_say_what_is_wrong_and_what_would_be_right() {
     place.refused(&best, 2, "the part of data.development finds best: say with train.evaluate_every");
     place.refused(&["evaluate", "run", "--data", "photos"], 2, "--data folder --data-root photos");
     let check = ["data", "check", "MUTAG", "--data-root", "nowhere"];
-    place.refused(&check, 2, "nowhere (--data-root) is not there");
+    place.refused(&check, 2, "nowhere (--data-root) does not exist");
     // A run that has begun this moment has a lock and no recipe.
     fs::create_dir(place.path("early")).unwrap();
     let (_lock, _) = FolderLock::take(&place.path("early")).unwrap();

@@ -172,7 +172,7 @@ fn mistakes_are_named_and_nothing_is_written() {
             2,
             "one.npy: all instances are of one class",
         ),
-        (&["rows.npy", "--report", "absent/report.json"], 2, "its folder is not there"),
+        (&["rows.npy", "--report", "absent/report.json"], 2, "its folder does not exist"),
         (&["torn.npy"], 1, "torn.npy"),
         (&["absent.npy"], 1, "absent.npy"),
     ] {
@@ -337,7 +337,7 @@ fn pairs_are_read_side_by_side_or_from_two_files_and_planned_the_same() {
         ),
         (
             &["rows.npy", "--pairs", "mean", "--documents", "documents.npy", "--out", "documents.npy"],
-            "it is what is read",
+            "it is one of the inputs",
         ),
     ] {
         let out: &[&str] = if arguments.contains(&"--out") { &[] } else { &["--out", "none.npy"] };
@@ -440,14 +440,14 @@ fn nothing_that_is_read_is_written_over_and_no_file_twice() {
     std::fs::create_dir(place.path().join("shards")).unwrap();
     std::fs::copy(place.path().join("rows.npy"), place.path().join("shards/rows.npy")).unwrap();
     for (arguments, said) in [
-        (&["rows.npy", "--out", "rows.npy"][..], "it is what is read"),
-        (&["rows.npy", "--out", "./rows.npy"], "it is what is read"),
-        (&["rows.npy", "--groups", "pairs.npy", "--out", "pairs.npy"], "it is what is read"),
-        (&["rows.npy", "--out", "linked.npy"], "it is what is read"),
-        (&["linked.npy", "--out", "rows.npy"], "it is what is read"),
+        (&["rows.npy", "--out", "rows.npy"][..], "it is one of the inputs"),
+        (&["rows.npy", "--out", "./rows.npy"], "it is one of the inputs"),
+        (&["rows.npy", "--groups", "pairs.npy", "--out", "pairs.npy"], "it is one of the inputs"),
+        (&["rows.npy", "--out", "linked.npy"], "it is one of the inputs"),
+        (&["linked.npy", "--out", "rows.npy"], "it is one of the inputs"),
         (&["shards", "--out", "shards/plan.npy"], "it lies in the folder that is read"),
         (&["rows.npy", "--out", "plan.npy", "--report", "plan.npy"], "another result"),
-        (&["rows.npy", "--out", "missing/plan.npy"], "its folder is not there"),
+        (&["rows.npy", "--out", "missing/plan.npy"], "its folder does not exist"),
         (&["rows.npy", "--out", "."], "it is a folder"),
     ] {
         let (status, error) = sample(place.path(), arguments);

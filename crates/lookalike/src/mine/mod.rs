@@ -66,10 +66,10 @@ pub(crate) struct Arguments {
     /// Write scores too: the similarity of the positive, then of the negatives
     #[arg(long)]
     scores: bool,
-    /// Of texts: what linear layers multiply, f32 or bf16
+    /// For texts: the numbers that linear layers multiply, f32 or bf16
     #[arg(long, value_parser = crate::bench::named::<Precision>, requires = "weights")]
     precision: Option<Precision>,
-    /// Of texts: where they are encoded [default: cpu]
+    /// For texts: the device that encodes them [default: cpu]
     #[arg(long, requires = "weights")]
     device: Option<String>,
     /// Print what was found as JSON

@@ -118,7 +118,13 @@ impl Job {
                 std::thread::sleep(Duration::from_millis(300));
                 self.abort(status)
             }
-            result => result,
+            result => {
+                #[cfg(feature = "mpi")]
+                if let Some(world) = self.world.as_ref().filter(|_| self.ranks.size() > 1) {
+                    tell(format_args!("rank 0 {}", world.traffic()));
+                }
+                result
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::signals::START_AGAIN;
 
 /// Says how long a rank waits beyond what is usual.
 const PATIENCE: &str = "LOOKALIKE_PATIENCE";
-const DEFAULT_PATIENCE: Duration = Duration::from_secs(120);
+const DEFAULT_PATIENCE: Duration = Duration::from_mins(2);
 /// Usual steps that another rank may take for one.
 const STEPS: f64 = 20.0;
 /// How many times longer another rank may work on what this one has done.

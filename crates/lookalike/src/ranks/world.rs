@@ -1,6 +1,7 @@
 //! Ranks by MPI.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lookalike_base::{Ranks, RanksError};
 use mpi::collective::SystemOperation;
@@ -20,6 +21,18 @@ const PIECE: usize = 1 << 28;
 pub(super) struct World {
     universe: Option<Universe>,
     watchdog: Watchdog,
+    sent: Arc<Sent>,
+}
+
+/// Bytes that this process sent to others and received from them.
+#[derive(Debug, Default)]
+struct Sent {
+    exchanged: AtomicU64,
+    gathered: AtomicU64,
+}
+
+fn count(counter: &AtomicU64, bytes: usize) {
+    counter.fetch_add(bytes as u64, Ordering::Relaxed);
 }
 
 impl World {
@@ -31,11 +44,20 @@ impl World {
                 "this MPI does not go with programs of several threads ({found:?})"
             )));
         }
-        Ok(Self { universe: Some(universe), watchdog: Watchdog::start()? })
+        Ok(Self { universe: Some(universe), watchdog: Watchdog::start()?, sent: Arc::default() })
     }
 
     pub(super) fn ranks(&self) -> Arc<dyn Ranks> {
-        Arc::new(Processes(self.watchdog.clone()))
+        Arc::new(Processes { watchdog: self.watchdog.clone(), sent: Arc::clone(&self.sent) })
+    }
+
+    /// What was sent, in words.
+    pub(super) fn traffic(&self) -> String {
+        let Sent { exchanged, gathered } = &*self.sent;
+        let [exchanged, gathered] = [exchanged, gathered].map(|bytes| bytes.load(Ordering::Relaxed));
+        format!(
+            "sent {exchanged} bytes to be added, and received {gathered} bytes of what others gave to all or to this rank"
+        )
     }
 
     /// The name of this machine and the number of this process, by which launchers speak of it.
@@ -66,7 +88,10 @@ impl Drop for World {
 
 /// The processes of the world. Where one is gone MPI ends all.
 #[derive(Debug)]
-struct Processes(Watchdog);
+struct Processes {
+    watchdog: Watchdog,
+    sent: Arc<Sent>,
+}
 
 impl Processes {
     fn world() -> SimpleCommunicator {
@@ -84,12 +109,14 @@ impl Ranks for Processes {
     }
 
     fn all_gather(&self, own: &[u8]) -> Result<Vec<Vec<u8>>, RanksError> {
-        let _waiting = self.0.wait("all others in all_gather");
+        let _waiting = self.watchdog.wait("all others in all_gather");
         let world = Self::world();
         let mut lengths = vec![0_u64; self.size()];
         world.all_gather_into(&(own.len() as u64), &mut lengths[..]);
         let mut all: Vec<Vec<u8>> =
             lengths.iter().map(|length| Vec::with_capacity(*length as usize)).collect();
+        let all_bytes = lengths.iter().sum::<u64>() as usize;
+        count(&self.sent.gathered, all_bytes - own.len());
         // All of a round together must be counted too.
         let piece = PIECE / self.size();
         let rounds = lengths.iter().max().map_or(0, |most| (*most as usize).div_ceil(piece));
@@ -110,12 +137,13 @@ impl Ranks for Processes {
     }
 
     fn all_to_all(&self, own: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, RanksError> {
-        let _waiting = self.0.wait("all others in all_to_all");
+        let _waiting = self.watchdog.wait("all others in all_to_all");
         let (world, size) = (Self::world(), self.size());
         assert_eq!(own.len(), size, "parts for other ranks than there are");
         let sent: Vec<u64> = own.iter().map(|part| part.len() as u64).collect();
         let mut lengths = vec![0_u64; size];
         world.all_to_all_into(&sent[..], &mut lengths[..]);
+        count(&self.sent.gathered, (lengths.iter().sum::<u64>() - lengths[self.rank()]) as usize);
         let mut longest = 0_u64;
         let most = sent.iter().copied().max().unwrap_or(0);
         world.all_reduce_into(&most, &mut longest, SystemOperation::max());
@@ -142,11 +170,11 @@ impl Ranks for Processes {
     }
 
     fn step_made(&self) {
-        self.0.step_made();
+        self.watchdog.step_made();
     }
 
     fn exchange(&self, other: usize, own: &[f32]) -> Result<Vec<f32>, RanksError> {
-        let _waiting = self.0.wait(format!("rank {other} in exchange"));
+        let _waiting = self.watchdog.wait(format!("rank {other} in exchange"));
         let world = Self::world();
         let process = world.process_at_rank(other as i32);
         let mut length = 0_u64;
@@ -158,6 +186,7 @@ impl Ranks for Processes {
                 own.len()
             )));
         }
+        count(&self.sent.exchanged, size_of_val(own));
         let mut received = vec![0.0_f32; own.len()];
         for (sent, into) in own.chunks(PIECE).zip(received.chunks_mut(PIECE)) {
             send_receive_into(sent, &process, into, &process);

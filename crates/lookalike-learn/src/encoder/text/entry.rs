@@ -98,7 +98,8 @@ pub const STATIC: EncoderEntry = EncoderEntry {
 pub(crate) fn folder(settings: &Settings) -> Result<Option<SentenceFolder>, LearnError> {
     let Some(path) = settings.text("encoder.weights").map(Path::new) else { return Ok(None) };
     if !path.exists() {
-        let reason = format!("{} is not there; --set encoder.weights=PATH says where it is", path.display());
+        let reason =
+            format!("{} does not exist; --set encoder.weights=PATH says where it is", path.display());
         return Err(refuse("encoder.weights", reason));
     }
     if path.is_dir() { SentenceFolder::read(path).map(Some) } else { Ok(None) }
