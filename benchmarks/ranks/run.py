@@ -69,7 +69,7 @@ def run(ranks, *arguments):
 
 
 def exchanged(told):
-    return int(re.search(r"sent (\d+) bytes to be added", told).group(1))
+    return int(re.search(r"sent (\d+) bytes of gradients", told).group(1))
 
 
 def trained(encoder, ranks, steps):
@@ -82,7 +82,7 @@ def trained(encoder, ranks, steps):
 
 def training():
     found = {}
-    print("| encoder | batch | 1 process × 2 threads, instances/s | 2 × 1 | ratio | bytes a step that a rank sends to be added |\n|---|---|---|---|---|---|")
+    print("| encoder | batch | 1 process × 2 threads, instances/s | 2 × 1 | ratio | bytes of gradients and statistics that a rank sends in a step |\n|---|---|---|---|---|---|")
     for encoder, (size, batch, steps) in ENCODERS.items():
         (folder / f"{encoder}.toml").write_text(RECIPE.format(encoder=encoder, size=size, batch=batch, steps=steps))
         seconds = {1: [], 2: []}
@@ -137,10 +137,10 @@ def graph():
 
 def on_many(encoders, graph_seconds):
     """What a step and a graph would take on NODES machines like this one."""
-    print(f"\nBy arithmetic, {NODES} machines of two threads each, shards of the same size as a rank's above, so {NODES // 2} times the batch:\n")
+    print(f"\nBy arithmetic, {NODES} machines, each with the batch of one process above, so {NODES} times the batch, or the rows of one graph above:\n")
     print("| | alone, s | " + " | ".join(f"sent at {rate} Gb/s, s" for rate in GIGABITS) + " |\n|---|---|" + "---|" * len(GIGABITS))
     for encoder, (seconds, bytes_) in encoders.items():
-        # Two ranks exchange once, eight three times; shards as large as one process of two threads has them.
+        # Two ranks exchange once, eight three times.
         times = [3 * bytes_ * 8 / (rate * 1e9) for rate in GIGABITS]
         print(f"| a step of {encoder} | {seconds:.3f} | " + " | ".join(f"{time:.4f}" for time in times) + " |")
     width = 4 * COLUMNS

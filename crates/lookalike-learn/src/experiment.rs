@@ -27,6 +27,7 @@ use crate::registry::{Choice, Registry};
 use crate::sections::Keep;
 use crate::train::checkpoint::{Checkpoints, KEPT};
 use crate::train::development::{BEST, Development};
+use crate::train::ranks::agree_on_networks;
 use crate::train::result::{self, Found, RunResult};
 use crate::train::trainer::{TrainOptions, Trainer};
 use crate::train::{Chunk, LeftOut, find, freeze, read_plan};
@@ -467,6 +468,7 @@ impl Experiment {
         split: Split,
         cancellation: &Cancellation,
     ) -> Result<Embedded, LearnError> {
+        agree_on_networks(ranks, || vec![Some(arrays_of(network))])?;
         let part = self.modality.part(split, self.recipe.choice().method.plain)?;
         self.embedding_of(ranks)?.embed(network, &part, &*self.display, cancellation)
     }
@@ -495,6 +497,8 @@ impl Experiment {
         scope: Scope,
         cancellation: &Cancellation,
     ) -> Result<Evaluation, LearnError> {
+        let arrays = |network| arrays_of(&mut dyn_clone::clone_box::<dyn Embedder>(network));
+        agree_on_networks(ranks, || vec![Some(arrays(measured.network)), measured.best.map(arrays)])?;
         let choice = self.recipe.choice();
         let evaluating = Evaluating {
             modality: &*self.modality,

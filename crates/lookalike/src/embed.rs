@@ -128,8 +128,9 @@ fn run_with(
     };
     let embedded = experiment
         .embed_of(&*job.ranks, &mut *network, split, cancellation)
-        .map_err(Failure::or_interrupted("nothing was written"))?;
-    if !job.leads() {
+        .map_err(Failure::or_interrupted("nothing was written"))
+        .or_else(|failure| job.interrupted(failure))?;
+    if !job.part()? {
         return Ok(());
     }
     let rows = match arguments.layer {

@@ -88,7 +88,17 @@ impl<'a> Embeddings<'a> {
         let begin = |rank: usize| (self.len() as u128 * rank as u128 / ranks.size() as u128) as usize;
         let own = begin(ranks.rank())..begin(ranks.rank() + 1);
         for (rows, path) in &self.files {
-            let found = check(rows, path, own.clone(), cancellation)?;
+            let found = check(rows, path, own.clone(), cancellation);
+            let refused = match &found {
+                Err(Failure::Error { error, .. }) => error.to_string(),
+                _ => String::new(),
+            };
+            // The lowest instance of all ranks is told by all.
+            let refused = ranks.all_gather(refused.as_bytes())?;
+            if let Some(told) = refused.iter().find(|told| !told.is_empty()) {
+                return Err(anyhow::Error::msg(String::from_utf8_lossy(told).into_owned()).into());
+            }
+            let found = found?;
             let all =
                 ranks.all_gather(&found.map_or(Vec::new(), |found| found.map(u64::to_le_bytes).concat()))?;
             let all = all

@@ -180,9 +180,10 @@ fn evaluate(
     let best = experiment.best(run)?;
     let evaluation = experiment
         .evaluate_of(&*job.ranks, &result.measured(best.as_deref()), scope, cancellation)
-        .map_err(Failure::or_interrupted("nothing was written"))?
+        .map_err(Failure::or_interrupted("nothing was written"))
+        .or_else(|failure| job.interrupted(failure))?
         .at_step(result.step)?;
-    if !job.leads() {
+    if !job.part()? {
         return Ok(());
     }
     write_json(&file, &evaluation)?;

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use lookalike_base::{Cancellation, ProgressDisplay, RowSource, Seed, Silent, Watch, npy};
+use lookalike_learn::engine::Precision;
+use lookalike_learn::train::checkpoint::machine;
 use lookalike_metrics::{false_negative_rate, hardness, pair_hardness};
 use lookalike_sampling::{
     Avoid, BatchOrder, BatchOrigins, CandidateDraw, Coverage, DialInput, Groups, HardnessShare, Held, Oracle,
@@ -16,7 +18,7 @@ use crate::embeddings::{Embeddings, classes, integers, interrupted};
 use crate::failure::Failure;
 use crate::output::{check_outputs, tell, write_json};
 use crate::progress::Terminal;
-use crate::ranks::Job;
+use crate::ranks::{self, Job};
 use crate::run::warn;
 
 /// What `--groups` can be beside a file.
@@ -235,10 +237,17 @@ fn run_with(job: &Job, arguments: &Arguments, cancellation: &Cancellation) -> Re
     let usage = |error: SamplingError| Failure::usage(error.to_string());
     options.check(instances).map_err(usage)?;
     let labels = arguments.labels.as_deref().map(|path| classes(path, instances)).transpose()?;
+    if arguments.epoch_seconds.is_some() {
+        job.alone("--epoch-seconds")?;
+    }
+    if arguments.groups.as_ref().is_some_and(|groups| groups.as_os_str() == NEAR_DUPLICATES) {
+        job.alone("--groups near-duplicates")?;
+    }
     let instructions: Vec<_> = std::env::args_os().skip(1).collect();
     job.agree_on(&[
         ("has other instructions", format!("{instructions:?}")),
         ("reads other embeddings", embeddings.identity()),
+        (ranks::PROCESSOR, machine(Precision::F32, arguments.scoring.unwrap_or_default())),
     ])?;
     embeddings.check(&*job.ranks, cancellation)?;
     let data = arguments.data(&embeddings, labels.as_deref(), cancellation)?;
@@ -247,10 +256,13 @@ fn run_with(job: &Job, arguments: &Arguments, cancellation: &Cancellation) -> Re
     warn(&warnings.iter().map(ToString::to_string).collect::<Vec<String>>());
 
     sampler.share_graphs(Arc::clone(&job.ranks), Held::Part);
-    let planned = plan(job, &mut sampler, &embeddings, arguments.epochs, cancellation)?;
-    let traffic = shared(job, &sampler)?;
-    // What follows is the first one's.
-    let Some((plan, origins)) = planned else { return Ok(()) };
+    let (plan, origins) = plan(&mut sampler, &embeddings, arguments.epochs, cancellation)
+        .or_else(|failure| job.interrupted(failure))?;
+    let traffic = traffic(job, &sampler)?;
+    // What follows is the first one's, as long as it takes.
+    if !job.part()? {
+        return Ok(());
+    }
     warn(&sampler.take_warnings().iter().map(ToString::to_string).collect::<Vec<String>>());
     arguments.write(&plan)?;
     let said = arguments.in_one_line(&plan, &sampler, &embeddings, labels.as_deref(), cancellation);
@@ -288,8 +300,8 @@ struct Written<'a> {
     ranks: &'a [Traffic],
 }
 
-/// What each of several ranks sent for the graphs, which is told in short.
-fn shared(job: &Job, sampler: &Sampler) -> Result<Vec<Traffic>, Failure> {
+/// Tells how long the graphs took, and gives what each of several ranks received and held for them.
+fn traffic(job: &Job, sampler: &Sampler) -> Result<Vec<Traffic>, Failure> {
     let report = sampler.report();
     let (graphs, seconds) = (if report.builds == 1 { "graph" } else { "graphs" }, report.build_seconds);
     if sampler.traffic() == Traffic::default() {
@@ -434,17 +446,13 @@ impl Arguments {
     }
 }
 
-/// Batches, and where their members are from.
-type Planned = (Vec<Vec<u32>>, Vec<BatchOrigins>);
-
-/// All batches of `epochs` epochs, those of all replicas. All ranks build the graphs; the first one alone plans.
+/// All batches of `epochs` epochs, those of all replicas. Of several ranks all plan the same.
 fn plan(
-    job: &Job,
     sampler: &mut Sampler,
     embeddings: &Embeddings<'_>,
     epochs: u64,
     cancellation: &Cancellation,
-) -> Result<Option<Planned>, Failure> {
+) -> Result<(Vec<Vec<u32>>, Vec<BatchOrigins>), Failure> {
     let steps = sampler.batches_per_epoch();
     let (mut plan, mut origins) = (Vec::new(), Vec::new());
     sampler.set_cancellation(cancellation.clone());
@@ -454,10 +462,6 @@ fn plan(
             let progress = Terminal.start(embeddings.len() as u64, &format!("graph {epoch} of {epochs}"));
             sampler.rebuild_from(embeddings, &*progress).map_err(nothing)?;
             progress.finish();
-        }
-        if !job.leads() {
-            sampler.set_epoch(epoch)?;
-            continue;
         }
         let batches = steps * sampler.data().ranks.planned_at_once();
         let progress = Terminal.start(batches as u64, &format!("epoch {epoch} of {epochs}"));
@@ -470,5 +474,5 @@ fn plan(
         plan.extend(segment.batches);
         origins.extend(segment.origins);
     }
-    Ok(job.leads().then_some((plan, origins)))
+    Ok((plan, origins))
 }

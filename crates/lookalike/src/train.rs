@@ -73,6 +73,7 @@ pub(crate) fn run(
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
     let job = Job::join()?;
+    job.knows_all()?;
     let result = run_with(&job, arguments, registry, cancellation);
     job.end(result)
 }
@@ -368,10 +369,11 @@ fn train(
     };
     let evaluation = experiment
         .evaluate_of(&*job.ranks, &measured, experiment.after_training(), cancellation)
-        .map_err(Failure::or_interrupted(go_on))?
+        .map_err(Failure::or_interrupted(go_on))
+        .or_else(|failure| job.interrupted(failure))?
         .at_step(step)?;
-    // What follows is the first one's.
-    if !job.leads() {
+    // What follows is the first one's, as long as it takes.
+    if !job.part()? {
         return Ok(());
     }
     trainer.events().record_anew("evaluation", step, serde_json::to_value(&evaluation)?)?;

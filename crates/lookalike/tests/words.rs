@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a helper of tests fails the test")]
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -32,6 +33,18 @@ fn is_as_before(name: &str, found: &str) {
     assert!(found == known, "the words differ from tests/words/{name}: {differs:?}");
 }
 
+/// The commands that a help names.
+fn commands(help: &str) -> Vec<String> {
+    let listed = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+    let lines = listed.lines().take_while(|line| !line.is_empty());
+    let named = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
+    named
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(str::to_owned)
+        .collect()
+}
+
 #[test]
 fn the_help_of_every_command_is_what_it_was() {
     let folder = tempfile::tempdir().unwrap();
@@ -42,17 +55,6 @@ fn the_help_of_every_command_is_what_it_was() {
         format!("$ lookalike {} --help\n{text}\n", arguments.join(" "))
             .replace("lookalike  --help", "lookalike --help")
     };
-    /// The commands that a help names.
-    fn commands(help: &str) -> Vec<String> {
-        let listed = help.split_once("Commands:\n").map_or("", |(_, rest)| rest);
-        let lines = listed.lines().take_while(|line| !line.is_empty());
-        let named = lines.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
-        named
-            .filter_map(|line| line.split_whitespace().next())
-            .filter(|name| *name != "help")
-            .map(str::to_owned)
-            .collect()
-    }
     let mut all = help(&[]);
     for command in commands(&all.clone()) {
         let text = help(&[&command]);
@@ -119,7 +121,7 @@ fn the_errors_that_users_meet_most_are_what_they_were() {
         let status = output.status.code().unwrap();
         assert!(status != 0 && status != 101, "{mistake:?} ended with {status}");
         let told = String::from_utf8(output.stderr).unwrap();
-        all.push_str(&format!("$ lookalike {}\n{told}[exit status {status}]\n\n", mistake.join(" ")));
+        writeln!(all, "$ lookalike {}\n{told}[exit status {status}]\n", mistake.join(" ")).unwrap();
     }
     let place = folder.path().canonicalize().unwrap();
     is_as_before("errors.txt", &all.replace(place.to_str().unwrap(), "FOLDER"));

@@ -63,8 +63,7 @@ impl<F: Fn(u32, &mut [f32]) -> bool + Sync> RowReader for F {
 /// before each tile and once at the end; [`NEVER`](crate::NEVER) lets the search run to its end.
 ///
 /// Of a [part](Circulant::part) the result has the rows of its positions alone, in the order of these, with the same bits as in the
-/// whole; no other rows are read than [`Circulant::read`] names the tiles of. With [`Scoring::Bf16`] others of those that rounding made
-/// equal may be scored again.
+/// whole; no other rows are read than [`Circulant::read`] names the tiles of.
 ///
 /// # Shapes
 /// `order` N, a permutation of 0, 1, …, N − 1; rows of `columns` values; the result has N rows of `k`.

@@ -42,14 +42,16 @@ pub fn embed(
     requests = requests.into_iter().skip(ranks.rank()).step_by(ranks.size()).collect();
     let mut loader = Loader::start(part.source.clone(), requests, loader)?;
     let [mut representation, mut projection] = [(); 2].map(|()| Vec::new());
-    for _ in 0..rounds {
+    for round in 0..rounds {
         if ranks.any(watch.is_cancelled())? {
             return Err(LearnError::Cancelled);
         }
         // Of the last ones there may be none for this rank.
         let Some(batch) = loader.next().transpose()? else { continue };
         let embeddings = network.embed(&batch, &mut Pass::evaluation())?;
-        watch.progress.advance((batch.instances.len() * ranks.size()) as u64);
+        // As many for each other rank, in the mean.
+        let done = (order.len() * (round + 1)).div_ceil(rounds);
+        watch.progress.set_position(done as u64);
         representation.extend(to_host(embeddings.representation));
         projection.extend(to_host(embeddings.projection));
     }

@@ -1,5 +1,6 @@
 //! What ranks that share a run must have in common before they begin, and how batches divide among them.
 
+use lookalike_base::arrays::Arrays;
 use lookalike_base::hash::Hasher;
 use lookalike_base::ranks::{Ranks, RanksError, floats};
 use lookalike_sampling::LastBatch;
@@ -18,19 +19,13 @@ pub(super) fn agree(options: &TrainOptions, method: &mut dyn Method, stands: &st
     if options.ranks.size() == 1 {
         return Ok(());
     }
-    let mut tensors = Hasher::new();
-    for (name, array) in arrays_of(method).iter().chain(&method.state()) {
-        tensors.text(name);
-        if let Some(values) = array.as_f32() {
-            tensors.numbers(values.iter().map(|value| value.to_le_bytes()));
-        }
-    }
+    let tensors = arrays_of(method).into_iter().chain(method.state()).collect();
     let mut left_out = Hasher::new();
     left_out.numbers(options.left_out.iter().map(|(instance, _)| instance.to_le_bytes()));
     let looks = [&options.development, &options.monitor].map(|own| own.as_ref().map(|own| own.every));
     let own = [
         ("stands at another step", stands.to_owned()),
-        ("begins with other weights", format!("{:016x}", tensors.short())),
+        ("begins with other weights", fingerprint(&tensors)),
         ("cannot read the same instances", format!("{:016x}", left_out.short())),
         (
             "stops, saves or looks at other steps",
@@ -38,6 +33,34 @@ pub(super) fn agree(options: &TrainOptions, method: &mut dyn Method, stands: &st
         ),
     ];
     Ok(lookalike_base::ranks::agree(&*options.ranks, &own)?)
+}
+
+/// A number for tensors, their names included.
+fn fingerprint(tensors: &Arrays) -> String {
+    let mut hasher = Hasher::new();
+    for (name, array) in tensors {
+        hasher.text(name);
+        if let Some(values) = array.as_f32() {
+            hasher.numbers(values.iter().map(|value| value.to_le_bytes()));
+        }
+    }
+    format!("{:016x}", hasher.short())
+}
+
+/// Checks that all ranks have the same networks, those that they do not have included.
+///
+/// # Errors
+/// [`LearnError::Ranks`] names the first one that differs.
+pub(crate) fn agree_on_networks(
+    ranks: &dyn Ranks,
+    networks: impl FnOnce() -> Vec<Option<Arrays>>,
+) -> Result<(), LearnError> {
+    if ranks.size() == 1 {
+        return Ok(());
+    }
+    let of = |network: &Option<Arrays>| network.as_ref().map_or_else(|| "none".to_owned(), fingerprint);
+    let own = networks().iter().map(of).collect::<Vec<_>>().join(" ");
+    Ok(lookalike_base::ranks::agree(ranks, &[("has another network", own)])?)
 }
 
 /// The rows of all batches in their order, which ranks have made in turn: rank r of P those of the batches r, r + P, r + 2P, …, one behind another.
@@ -50,16 +73,18 @@ pub(crate) fn in_turn(ranks: &dyn Ranks, own: Vec<f32>, lengths: &[usize]) -> Re
         return Ok(own);
     }
     let sent: Vec<u8> = own.iter().flat_map(|value| value.to_le_bytes()).collect();
-    let all: Vec<Vec<f32>> = ranks.all_gather(&sent)?.iter().map(|bytes| floats(bytes)).collect();
-    let (values, rows) = (all.iter().map(Vec::len).sum::<usize>(), lengths.iter().sum::<usize>());
-    let columns = values / rows.max(1);
-    let mut rest: Vec<&[f32]> = all.iter().map(Vec::as_slice).collect();
+    drop(own);
+    let all = ranks.all_gather(&sent)?;
+    drop(sent);
+    let values = all.iter().map(Vec::len).sum::<usize>() / size_of::<f32>();
+    let width = values / lengths.iter().sum::<usize>().max(1) * size_of::<f32>();
+    let mut rest: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
     let mut in_order = Vec::with_capacity(values);
     for (length, rank) in lengths.iter().zip((0..ranks.size()).cycle()) {
-        let (rows, others) = rest[rank].split_at_checked(length * columns).ok_or_else(|| {
+        let (rows, others) = rest[rank].split_at_checked(length * width).ok_or_else(|| {
             RanksError::Disagreement(format!("rank {rank} did not make its share of the rows"))
         })?;
-        in_order.extend_from_slice(rows);
+        in_order.extend(floats(rows));
         rest[rank] = others;
     }
     Ok(in_order)

@@ -19,7 +19,7 @@ use crate::graph::pairs::UnitRows;
 use crate::graph::proximity::{GraphOptions, MemberRows, Members, ProximityGraph, check_row};
 use crate::set::InstanceSet;
 
-/// Bytes of rows or edges that a rank sends at once.
+/// Bytes of rows or edges that a rank sends or receives at once.
 const AT_ONCE: usize = 1 << 26;
 
 /// Which rows each rank reads.
@@ -40,7 +40,7 @@ pub struct Traffic {
     pub halo: u64,
     /// Edges received, all but its own.
     pub edges: u64,
-    /// Rows in memory at once, where they were not all there before.
+    /// Rows in memory at once, where they were not all there before; without those of the tiles that are being compared, which stand there once more.
     pub held: u64,
 }
 
@@ -55,9 +55,9 @@ impl Traffic {
 }
 
 /// Builds the graph of [`proximity_graph`](crate::proximity_graph) together with other ranks, all of which get it, and says what was sent for it. It has the same bits for any number of
-/// ranks; with [`Scoring::Bf16`](lookalike_kernels::Scoring::Bf16) but for rows that rounding makes equal.
+/// ranks.
 ///
-/// Candidates are drawn by tiles, whatever `options` say of it. Beside its rows and the graph a rank holds 8 bytes an instance. Progress is that of this rank's part. Work that is cancelled on
+/// Candidates are drawn by tiles, whatever `options` say of it. Beside its rows, those of the tiles that are being compared, and the graph a rank holds 12 bytes an instance. Progress is that of this rank's part. Work that is cancelled on
 /// one rank ends on all.
 ///
 /// # Shapes
@@ -200,26 +200,36 @@ impl Shared<'_> {
     /// Sends each row that this rank reads to the rank of its position.
     fn permute(&mut self, held: &mut HeldRows, watch: Watch<'_>) -> Result<(), SamplingError> {
         let (size, rank, columns) = (self.ranks.size(), self.ranks.rank(), held.columns);
-        let read_by = |rank: usize| part(self.order.len(), rank, size);
-        let at_once = (AT_ONCE / (columns * size_of::<f32>())).max(1);
+        let width = columns * size_of::<f32>();
+        let at_once = (AT_ONCE / width).max(1);
         let most = (0..size).map(|rank| self.positions_of(rank).len()).max().unwrap_or(0);
         let mut received = 0;
         for round in 0..most.div_ceil(at_once) {
             // Who reads a row, and for whom, hangs on the order alone, which all know: rows go without their numbers.
             let members_of = |rank: usize, reader: usize| -> Vec<u32> {
-                let positions = self.positions_of(rank).skip(round * at_once).take(at_once);
-                let members = positions.map(|position| self.order[position]);
-                members.filter(|member| read_by(reader).contains(&(*member as usize))).collect()
+                let (positions, read) = (self.positions_of(rank), part(self.order.len(), reader, size));
+                let members =
+                    positions.skip(round * at_once).take(at_once).map(|position| self.order[position]);
+                members.filter(|member| read.contains(&(*member as usize))).collect()
             };
-            let sent = (0..size)
-                .map(|to| self.bytes_of(&members_of(to, rank), columns))
-                .collect::<Result<Vec<_>, _>>();
-            let sent = agreed(self.ranks, stopped(watch).and(sent))?;
+            let mut sent = Vec::with_capacity(size);
+            let mut refused = None;
+            for to in 0..size {
+                match self.bytes_of(&members_of(to, rank), columns) {
+                    Ok(bytes) => sent.push(bytes),
+                    Err(member) => refused = Some(refused.map_or(member, |first: u32| first.min(member))),
+                }
+            }
+            let sent = match refused {
+                Some(member) => Err(self.not_finite(member)),
+                None => stopped(watch).map(|()| sent),
+            };
+            let sent = agreed(self.ranks, sent)?;
             for (from, bytes) in self.ranks.all_to_all(sent)?.into_iter().enumerate() {
                 received += if from == rank { 0 } else { bytes.len() as u64 };
-                for (member, row) in
-                    members_of(rank, from).into_iter().zip(bytes.chunks(columns * size_of::<f32>()))
-                {
+                let members = members_of(rank, from);
+                has_all(from, &bytes, members.len() * width)?;
+                for (member, row) in members.into_iter().zip(bytes.chunks(width)) {
                     let place = held.places[member as usize] as usize * columns;
                     held.values[place..place + columns].copy_from_slice(&floats(row));
                 }
@@ -229,8 +239,8 @@ impl Shared<'_> {
         Ok(())
     }
 
-    /// The rows of some members as they are compared.
-    fn bytes_of(&self, members: &[u32], columns: usize) -> Result<Vec<u8>, SamplingError> {
+    /// The rows of some members as they are compared, or the first member whose row is not finite.
+    fn bytes_of(&self, members: &[u32], columns: usize) -> Result<Vec<u8>, u32> {
         let width = columns * size_of::<f32>();
         let mut bytes = vec![0; members.len() * width];
         let fits = |(into, member): (&mut [u8], &u32)| {
@@ -244,7 +254,7 @@ impl Shared<'_> {
         let refused = bytes.par_chunks_mut(width).zip(members).filter_map(fits).min();
         match refused {
             None => Ok(bytes),
-            Some(member) => Err(self.not_finite(member)),
+            Some(member) => Err(member),
         }
     }
 
@@ -286,7 +296,7 @@ impl Shared<'_> {
                 members_of(&halo.iter().copied().filter(|tile| tiles.contains(tile)).collect::<Vec<_>>())
             })
             .collect();
-        let at_once = (AT_ONCE / width).max(1);
+        let at_once = (AT_ONCE / width / size).max(1);
         let most = wanted.iter().chain(&from).map(Vec::len).max().unwrap_or(0);
         let most = self.ranks.all_gather(&(most as u64).to_le_bytes())?;
         let most = most.iter().filter_map(|bytes| Some(u64::from_le_bytes(bytes[..].try_into().ok()?))).max();
@@ -302,9 +312,11 @@ impl Shared<'_> {
             };
             let sent =
                 wanted.iter().map(|members| members[some(members)].iter().flat_map(row).collect()).collect();
-            for (members, bytes) in from.iter().zip(self.ranks.all_to_all(sent)?) {
+            for (other, (members, bytes)) in from.iter().zip(self.ranks.all_to_all(sent)?).enumerate() {
                 received += bytes.len() as u64;
-                for (member, row) in members[some(members)].iter().zip(bytes.chunks(width)) {
+                let members = &members[some(members)];
+                has_all(other, &bytes, members.len() * width)?;
+                for (member, row) in members.iter().zip(bytes.chunks(width)) {
                     let place = held.places[*member as usize] as usize * columns;
                     held.values[place..place + columns].copy_from_slice(&floats(row));
                 }
@@ -323,7 +335,7 @@ impl Shared<'_> {
             .ok_or(SamplingError::Instances { instances: self.order.len() })?;
         let (size, rank) = (self.ranks.size(), self.ranks.rank());
         let width = k * 2 * size_of::<u32>();
-        let at_once = (AT_ONCE / width).max(1);
+        let at_once = (AT_ONCE / width / size).max(1);
         let most = (0..size).map(|rank| self.positions_of(rank).len()).max().unwrap_or(0);
         let mut all = TopK { k, indices: vec![0; edges], similarities: vec![0.0; edges] };
         let mine = own.indices.chunks(k).zip(own.similarities.chunks(k));
@@ -336,7 +348,8 @@ impl Shared<'_> {
             let sent: Vec<u8> = mine.by_ref().take(at_once).flatten().collect();
             for (from, bytes) in self.ranks.all_gather(&sent)?.iter().enumerate() {
                 received += if from == rank { 0 } else { bytes.len() as u64 };
-                let positions = self.positions_of(from).skip(round * at_once);
+                let positions = self.positions_of(from).skip(round * at_once).take(at_once);
+                has_all(from, bytes, positions.len() * width)?;
                 for (position, row) in positions.zip(bytes.chunks(width)) {
                     let place = self.order[position] as usize * k;
                     let mut words = row.chunks_exact(4).map(|word| [word[0], word[1], word[2], word[3]]);
@@ -356,6 +369,15 @@ impl Shared<'_> {
         self.traffic.edges = received;
         Ok(all)
     }
+}
+
+/// Checks that a rank sent as many bytes as it was to.
+fn has_all(rank: usize, bytes: &[u8], wanted: usize) -> Result<(), SamplingError> {
+    if bytes.len() == wanted {
+        return Ok(());
+    }
+    let found = bytes.len();
+    Err(RanksError::Disagreement(format!("rank {rank} sent {found} bytes of the graph, not {wanted}")).into())
 }
 
 /// An error where the work was asked to stop.
@@ -403,6 +425,7 @@ mod tests {
     use super::*;
     use lookalike_base::ranks::Threads;
     use lookalike_base::{Cancellation, Matrix, Silent};
+    use lookalike_kernels::Scoring;
 
     use crate::graph::{PairRows, proximity_graph};
 
@@ -441,57 +464,77 @@ mod tests {
 
     #[test]
     fn any_number_of_ranks_builds_the_graph_of_one() {
-        for (rows, candidates, neighbors, pairs) in [
-            (3000, 300, 20, None),
-            (3000, 300, 20, Some(PairRows::Cross)),
-            (2001, 200, 10, Some(PairRows::Mean)),
-            (40, 39, 5, None),
-            (9, 3, 2, None),
+        for (rows, candidates, neighbors, pairs, scoring) in [
+            (3000, 300, 20, None, Scoring::F32),
+            (3000, 300, 20, None, Scoring::Bf16),
+            (3000, 300, 20, Some(PairRows::Cross), Scoring::F32),
+            (2001, 200, 10, Some(PairRows::Mean), Scoring::F32),
+            (40, 39, 5, None, Scoring::F32),
+            (9, 3, 2, None, Scoring::F32),
         ] {
             let matrix = matrix(rows, 12);
-            let options = GraphOptions { candidates, neighbors, pairs, ..GraphOptions::default() };
-            let alone =
-                proximity_graph(matrix.rows(), None, &options, Seed(3), 4, Watch::default()).unwrap().0;
-            for count in [1, 2, 3, 4, 8] {
-                let graphs = of_each(count, |ranks| {
-                    let own = Lent(&matrix, part(rows, ranks.rank(), count));
-                    let (seed, watch) = ((Seed(3), 4), Watch::default());
-                    let parted =
-                        shared_proximity_graph(ranks, Held::Part, (&own, None), &options, seed, watch)
-                            .unwrap();
-                    let whole = shared_proximity_graph(
-                        ranks,
-                        Held::All,
-                        (matrix.rows(), None),
-                        &options,
-                        seed,
-                        watch,
-                    );
-                    assert_eq!(whole.unwrap().0.fingerprint(), parted.0.fingerprint());
-                    parted
-                });
-                for (graph, _, traffic) in &graphs {
-                    assert_eq!(graph.fingerprint(), alone.fingerprint(), "{count} ranks, {rows} rows");
-                    let own = traffic.held - traffic.halo;
-                    let per_row =
-                        4 * matrix.columns() as u64 / if pairs == Some(PairRows::Mean) { 2 } else { 1 };
-                    assert!(own <= (rows as u64 / count as u64 + 64) * per_row);
+            let options = GraphOptions { candidates, neighbors, scoring, pairs, ..GraphOptions::default() };
+            let mut odd = InstanceSet::new(rows);
+            odd.extend((0..rows as u32).filter(|instance| instance % 2 == 1));
+            for present in [None, Some(&odd).filter(|_| candidates < rows / 2)] {
+                let alone = proximity_graph(matrix.rows(), present, &options, Seed(3), 4, Watch::default())
+                    .unwrap()
+                    .0;
+                for count in [1, 2, 3, 4, 8] {
+                    let graphs = of_each(count, |ranks| {
+                        // Members are every second row, and parts are those of members.
+                        let step = if present.is_some() { 2 } else { 1 };
+                        let own = part(rows / step, ranks.rank(), count);
+                        let own = Lent(&matrix, own.start * step..own.end * step);
+                        let (seed, watch) = ((Seed(3), 4), Watch::default());
+                        let parted = (&own, present);
+                        let parted =
+                            shared_proximity_graph(ranks, Held::Part, parted, &options, seed, watch).unwrap();
+                        let all = (matrix.rows(), present);
+                        let whole = shared_proximity_graph(ranks, Held::All, all, &options, seed, watch);
+                        assert_eq!(whole.unwrap().0.fingerprint(), parted.0.fingerprint());
+                        parted
+                    });
+                    let members = present.map_or(rows, InstanceSet::count);
+                    check(&graphs, &alone, &options, members, matrix.columns());
                 }
-                // Every row has one position, and every rank gets the edges of all others.
-                let sum =
-                    |of: fn(&Traffic) -> u64| graphs.iter().map(|(_, _, traffic)| of(traffic)).sum::<u64>();
-                let edges = 8 * (rows * neighbors) as u64;
-                assert_eq!(sum(|traffic| traffic.edges), edges * (count as u64 - 1));
-                let held = sum(|traffic| traffic.held - traffic.halo);
-                assert!(sum(|traffic| traffic.permuted) < held || count == 1);
             }
         }
     }
 
+    /// Checks graphs and what ranks received against the candidates, who tell it exactly.
+    fn check(
+        graphs: &[(ProximityGraph, Vec<Warning>, Traffic)],
+        alone: &ProximityGraph,
+        options: &GraphOptions,
+        members: usize,
+        columns: usize,
+    ) {
+        let (count, row) =
+            (graphs.len(), 4 * if options.pairs == Some(PairRows::Mean) { columns / 2 } else { columns });
+        let Candidates { circulant, order } =
+            Candidates::draw(members as u32, options.candidates, Seed(3), 4);
+        for (rank, (graph, _, traffic)) in graphs.iter().enumerate() {
+            assert_eq!(graph.fingerprint(), alone.fingerprint(), "{count} ranks, {members} members");
+            let tiles = part(circulant.tiles(), rank, count);
+            let bytes = |tiles: &mut dyn Iterator<Item = usize>| {
+                tiles.map(|tile| circulant.positions(tile).len() * row).sum::<usize>() as u64
+            };
+            let read = circulant.part(tiles.clone()).read().into_iter();
+            assert_eq!(traffic.halo, bytes(&mut read.filter(|tile| !tiles.contains(tile))));
+            assert_eq!(traffic.held, traffic.halo + bytes(&mut tiles.clone()));
+            let positions = tiles.flat_map(|tile| circulant.positions(tile));
+            let others = positions
+                .filter(|position| !part(members, rank, count).contains(&(order[*position] as usize)));
+            assert_eq!(traffic.permuted, (others.count() * row) as u64);
+        }
+        let edges = graphs.iter().map(|(_, _, traffic)| traffic.edges).sum::<u64>();
+        assert_eq!(edges, (8 * members * options.neighbors * (count - 1)) as u64);
+    }
+
     #[test]
     fn a_halo_is_as_wide_as_the_offsets() {
-        // As in the table for many machines: of 2²⁰ rows in tiles of 64 offsets reach 1/32 of them to both sides, and single ones twice as
-        // far ahead.
+        // Of many rows offsets reach 1/32 of them to both sides, and single ones twice as far ahead.
         let (rows, candidates) = (1 << 17, 1000);
         let matrix = matrix(rows, 1);
         let options = GraphOptions { candidates, neighbors: 1, ..GraphOptions::default() };

@@ -10,7 +10,7 @@ use crate::error::{SamplingError, Warning};
 use crate::graph::pairs::pair_sum;
 use crate::graph::weights::EdgeWeights;
 use crate::graph::{
-    CandidateDraw, GraphOptions, ProximityGraph, Traffic, knn_graph, pair_percentile, proximity_graph,
+    CandidateDraw, GraphOptions, Held, ProximityGraph, Traffic, knn_graph, pair_percentile, proximity_graph,
     shared_proximity_graph,
 };
 use crate::plan::bandwidth::bandwidth_order;
@@ -23,6 +23,9 @@ use crate::set::{InstanceSet, present_of};
 
 /// Of all pairs those above this percentile are what GCBS orders instances by, as published.
 const GCBS_PERCENTILE: f64 = 99.9;
+
+/// Rows that are compared with the graph, about, where ranks read a part of them each.
+const LOOKED_AT: usize = 10_000;
 
 /// Who may be drawn together in one data set, from its embeddings as they are at a refresh.
 pub(crate) struct Built {
@@ -257,7 +260,10 @@ impl Sampler {
     ) {
         let (_, _, similarities) = graph.parts();
         let sum: f64 = similarities.iter().map(|similarity| f64::from(*similarity)).sum();
-        let everybody = present_of(rows.len(), present).map(|instance| instance as usize);
+        // Rows of which ranks read a part each are looked at here and there.
+        let parted = matches!(self.sharing, Some((_, Held::Part)));
+        let step = if parted { (rows.len() / LOOKED_AT).max(1) } else { 1 };
+        let everybody = present_of(rows.len(), present).step_by(step).map(|instance| instance as usize);
         let uniform = pair_sum(rows, false, everybody).mean().unwrap_or_default();
         let enough = graph.edges() > 0 && graph.instances() > 2;
         if enough && sum / similarities.len() as f64 - uniform < 1e-6 {

@@ -6,6 +6,8 @@ mod watchdog;
 mod world;
 
 use std::cell::Cell;
+#[cfg(feature = "mpi")]
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use lookalike_learn::experiment::Experiment;
 use lookalike_learn::train::checkpoint::machine;
 
 use crate::failure::Failure;
+use crate::output::complain;
 #[cfg(feature = "mpi")]
 use crate::output::{quiet, tell};
 use crate::signals;
@@ -24,13 +27,17 @@ use crate::signals;
 /// What launchers tell a process of how many there are: Open MPI, MPICH and those made of it, Slurm.
 const SIZES: [&str; 4] = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS", "SLURM_STEP_NUM_TASKS"];
 
+/// What is said of a rank whose bits may differ.
+pub(crate) const PROCESSOR: &str = "has a processor that decides other bits, or another number of threads,";
+
 /// This process among those of its run.
 pub(crate) struct Job {
     pub(crate) ranks: Arc<dyn Ranks>,
-    /// Whether all know that all were interrupted.
+    leads: bool,
+    /// Whether all know that all end.
     agreed: Cell<bool>,
     #[cfg(feature = "mpi")]
-    world: Option<world::World>,
+    world: RefCell<Option<world::World>>,
 }
 
 /// How many processes a launcher says that it started; `None` without one.
@@ -48,7 +55,8 @@ impl Job {
         // What is started by PMIx knows its rank alone.
         if launched().is_none() && std::env::var_os("PMIX_RANK").is_none() {
             tell("started without mpiexec: this process runs alone");
-            return Ok(Self { ranks: Arc::new(Alone), agreed: Cell::new(false), world: None });
+            let (ranks, world) = (Arc::new(Alone), RefCell::new(None));
+            return Ok(Self { ranks, leads: true, agreed: Cell::new(false), world });
         }
         let world = world::World::join()?;
         let ranks: Arc<dyn Ranks> = world.ranks();
@@ -61,27 +69,54 @@ impl Job {
         if ranks.size() > 1 {
             tell(processes.iter().enumerate().map(told).collect::<Vec<_>>().join(", "));
         }
-        Ok(Self { ranks, agreed: Cell::new(false), world: Some(world) })
+        let leads = ranks.rank() == 0;
+        Ok(Self { ranks, leads, agreed: Cell::new(false), world: RefCell::new(Some(world)) })
     }
 
     /// This process alone.
     ///
     /// # Errors
-    /// [`Failure::usage`] where a launcher started several.
+    /// None; with MPI there are.
     #[cfg(not(feature = "mpi"))]
+    #[allow(clippy::unnecessary_wraps, reason = "with MPI it can fail")]
     pub(crate) fn join() -> Result<Self, Failure> {
+        Ok(Self { ranks: Arc::new(Alone), leads: true, agreed: Cell::new(false) })
+    }
+
+    /// Refuses several processes that cannot know of each other, each of which would do all of the work.
+    ///
+    /// # Errors
+    /// [`Failure::usage`] where a launcher started several, and this program was built without MPI.
+    pub(crate) fn knows_all(&self) -> Result<(), Failure> {
         match launched() {
-            Some(count) if count > 1 => Err(Failure::usage(format!(
+            Some(count) if count > 1 && self.ranks.size() == 1 => Err(Failure::usage(format!(
                 "a launcher started {count} processes, and each would train the whole run, for this program was built without MPI. Build it with \
                  --features mpi, or start it without the launcher"
             ))),
-            _ => Ok(Self { ranks: Arc::new(Alone), agreed: Cell::new(false) }),
+            _ => Ok(()),
         }
     }
 
     /// Whether this process speaks for all, and writes what the run keeps.
     pub(crate) fn leads(&self) -> bool {
-        self.ranks.rank() == 0
+        self.leads
+    }
+
+    /// Ends the common work: the first rank goes on alone, as long as it likes, and the others end. Whether this is the first one.
+    ///
+    /// # Errors
+    /// Where another rank is gone.
+    pub(crate) fn part(&self) -> Result<bool, Failure> {
+        self.ranks.barrier()?;
+        self.agreed.set(true);
+        #[cfg(feature = "mpi")]
+        if let Some(world) = self.world.take() {
+            if self.ranks.size() > 1 {
+                tell(world.traffic());
+            }
+            drop(world);
+        }
+        Ok(self.leads)
     }
 
     /// Refuses what several ranks cannot do together.
@@ -108,29 +143,29 @@ impl Job {
     /// Ends the work of this process: a failure ends the others too, and so does an interruption of which they do not know.
     pub(crate) fn end(self, result: Result<(), Failure>) -> Result<(), Failure> {
         match result {
-            Err(failure) if self.ranks.size() > 1 && !self.agreed.get() => {
-                // Where all fail for one reason, the first one tells it and ends the others before they do.
-                if !self.leads() {
+            Err(failure) if !self.agreed.get() && self.ranks.size() > 1 => {
+                // Where all fail for one reason, the first one tells it and ends the others before they do; of those that are interrupted one that a
+                // scheduler has told.
+                let interrupted = matches!(failure, Failure::Interrupted(_));
+                let first = if interrupted { signals::is_scheduled() } else { self.leads };
+                if !first {
                     std::thread::sleep(Duration::from_millis(1500));
+                }
+                if interrupted && !self.leads {
+                    complain("interrupted");
                 }
                 let status = signals::status(failure.report());
                 // Launchers hand on what was told, and drop what they have of it when a job ends.
                 std::thread::sleep(Duration::from_millis(300));
                 self.abort(status)
             }
-            result => {
-                #[cfg(feature = "mpi")]
-                if let Some(world) = self.world.as_ref().filter(|_| self.ranks.size() > 1) {
-                    tell(format_args!("rank 0 {}", world.traffic()));
-                }
-                result
-            }
+            result => result,
         }
     }
 
     #[cfg(feature = "mpi")]
     fn abort(&self, status: u8) -> Result<(), Failure> {
-        match &self.world {
+        match &*self.world.borrow() {
             Some(world) => world.abort(status),
             None => std::process::exit(i32::from(status)),
         }
@@ -180,10 +215,7 @@ impl Job {
         self.agree_on(&[
             ("has another recipe", recipe.identity()?),
             ("has other data", experiment.data().fingerprint()?),
-            (
-                "has a processor that decides other bits, or another number of threads,",
-                machine(recipe.train().precision, recipe.sampler().scoring),
-            ),
+            (PROCESSOR, machine(recipe.train().precision, recipe.sampler().scoring)),
         ])
     }
 
@@ -197,6 +229,17 @@ impl Job {
         }
         let own = [&[("has another program", program())], own].concat();
         agree(&*self.ranks, &own).map_err(|error| Failure::usage(error.to_string()))
+    }
+
+    /// The failure of this rank in work that all break off together: with what all are asked by, where it is an interruption.
+    ///
+    /// # Errors
+    /// `failure`, and where another rank is gone.
+    pub(crate) fn interrupted<T>(&self, failure: Failure) -> Result<T, Failure> {
+        if matches!(failure, Failure::Interrupted(_)) {
+            self.agree_on_signals()?;
+        }
+        Err(failure)
     }
 
     /// Lets all end with one status where they are interrupted.

@@ -13,6 +13,7 @@ use crate::signals::START_AGAIN;
 /// Says how long a rank waits beyond what is usual.
 const PATIENCE: &str = "LOOKALIKE_PATIENCE";
 const DEFAULT_PATIENCE: Duration = Duration::from_mins(2);
+const MOST_PATIENCE: f64 = 1e6;
 /// Usual steps that another rank may take for one.
 const STEPS: f64 = 20.0;
 /// How many times longer another rank may work on what this one has done.
@@ -21,18 +22,20 @@ const SLOWER: f64 = 3.0;
 const REMEMBERED: usize = 101;
 /// Between two looks.
 const LOOKS: Duration = Duration::from_millis(200);
-/// Programs of MPI that wait for a machine which they cannot reach, as their processes did.
-const LAUNCHERS: [&str; 10] = [
+/// Programs of MPI, by the first 15 letters of their names as the system shows them, that wait for a machine which they cannot reach, as their processes did.
+const LAUNCHERS: [&str; 12] = [
     "mpiexec",
     "mpiexec.hydra",
     "mpiexec.mpich",
-    "hydra_pmi_proxy",
+    "mpiexec.openmpi",
     "mpirun",
-    "mpiexec.openmp",
+    "mpirun.mpich",
     "mpirun.openmpi",
+    "hydra_pmi_proxy",
     "orterun",
     "orted",
     "prterun",
+    "prted",
 ];
 
 /// Watches how long this process waits for others.
@@ -42,8 +45,8 @@ pub(super) struct Watchdog(Arc<Mutex<Watched>>);
 #[derive(Debug)]
 struct Watched {
     patience: Duration,
-    /// Since when, and for whom in what.
-    waits: Option<(Instant, String)>,
+    /// For how long, without times in which this process was stopped, and for whom in what.
+    waits: Option<(Duration, String)>,
     /// When the last wait ended.
     free: Instant,
     /// How long this process worked before the present wait.
@@ -73,9 +76,11 @@ impl Watchdog {
         let patience = match std::env::var(PATIENCE) {
             Err(_) => DEFAULT_PATIENCE,
             Ok(text) => {
-                let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                seconds.ok_or_else(|| {
-                    Failure::usage(format!("{PATIENCE} is `{text}`; give a number of seconds, at least 0"))
+                let seconds = text.parse().ok().filter(|seconds| (0.0..=MOST_PATIENCE).contains(seconds));
+                seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+                    Failure::usage(format!(
+                        "{PATIENCE} is `{text}`; give seconds, from 0 to {MOST_PATIENCE:e}"
+                    ))
                 })?
             }
         };
@@ -101,7 +106,7 @@ impl Watchdog {
     pub(super) fn wait(&self, what: impl Into<String>) -> Waiting<'_> {
         let mut watched = self.watched();
         watched.worked = watched.free.elapsed();
-        watched.waits = Some((Instant::now(), what.into()));
+        watched.waits = Some((Duration::ZERO, what.into()));
         Waiting(self)
     }
 
@@ -117,13 +122,19 @@ impl Watchdog {
     }
 
     fn watch(&self) {
+        let mut looked = Instant::now();
         loop {
             std::thread::sleep(LOOKS);
-            let watched = self.watched();
-            let Some((since, what)) = watched.waits.clone() else { continue };
-            let (waited, limit) = (since.elapsed(), watched.limit());
-            drop(watched);
-            if waited > limit {
+            // A process that was stopped has waited for nobody meanwhile.
+            let since = looked.elapsed().min(2 * LOOKS);
+            looked = Instant::now();
+            let mut watched = self.watched();
+            let limit = watched.limit();
+            let Some((waited, what)) = &mut watched.waits else { continue };
+            *waited += since;
+            if *waited > limit {
+                let (waited, what) = (*waited, what.clone());
+                drop(watched);
                 end(&what, waited, limit);
             }
         }

@@ -37,6 +37,8 @@ fn count(counter: &AtomicU64, bytes: usize) {
 
 impl World {
     pub(super) fn join() -> Result<Self, Failure> {
+        // Before others can wait for this one.
+        let watchdog = Watchdog::start()?;
         let (universe, found) = mpi::initialize_with_threading(Threading::Funneled)
             .ok_or_else(|| Failure::usage("MPI was begun before in this process"))?;
         if found < Threading::Funneled {
@@ -44,7 +46,7 @@ impl World {
                 "this MPI does not go with programs of several threads ({found:?})"
             )));
         }
-        Ok(Self { universe: Some(universe), watchdog: Watchdog::start()?, sent: Arc::default() })
+        Ok(Self { universe: Some(universe), watchdog, sent: Arc::default() })
     }
 
     pub(super) fn ranks(&self) -> Arc<dyn Ranks> {
@@ -56,7 +58,7 @@ impl World {
         let Sent { exchanged, gathered } = &*self.sent;
         let [exchanged, gathered] = [exchanged, gathered].map(|bytes| bytes.load(Ordering::Relaxed));
         format!(
-            "sent {exchanged} bytes to be added, and received {gathered} bytes of what others gave to all or to this rank"
+            "rank 0 sent {exchanged} bytes of gradients and statistics, and received {gathered} bytes of what ranks gathered"
         )
     }
 
@@ -79,9 +81,7 @@ impl Drop for World {
         if std::thread::panicking() {
             self.abort(101);
         }
-        // Others wait for what the first rank does alone at the end, as long as that takes; when it comes here all are there.
-        let leads = SimpleCommunicator::world().rank() == 0;
-        let _waiting = leads.then(|| self.watchdog.wait("all others in MPI_Finalize"));
+        let _waiting = self.watchdog.wait("all others in MPI_Finalize");
         self.universe = None;
     }
 }
