@@ -89,7 +89,7 @@ class Run:
             except KeyError:
                 raise Refused(f"no rate is chosen for {set_name} {arm}; run `choose` first") from None
         more = [f"seed={seed}"] + ([f"{part.table['rate']}={rate}"] if rate is not None else [])
-        more += part.table["choose"] if self.choosing else []
+        more += part.table["choose" if self.choosing else "train"]
         # Scored apart, so that a run that is stopped here has its model.
         self.settings = part.settings(set_name, arm, more) + ["evaluate.after_training=false"]
         self.rate = rate

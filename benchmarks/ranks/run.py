@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Several processes beside one on this machine, in turns, with as many threads in all; prints tables.
 
-    run.py LOOKALIKE FOLDER [--rounds 3] [--rows 1000000]
+    run.py LOOKALIKE FOLDER [--rounds 3] [--rows 1000000] [--only training|graph]
 
 LOOKALIKE is built with --features mpi. Trains the small encoder and ResNet-18 by one process of two threads and by two of one, and builds the graph of random rows of 128 numbers by
 both. What was sent is what the program counts. At last what this comes to on eight machines, by arithmetic.
@@ -53,6 +53,7 @@ parser.add_argument("lookalike", type=pathlib.Path)
 parser.add_argument("folder", type=pathlib.Path)
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--rows", type=int, default=1_000_000)
+parser.add_argument("--only", choices=["training", "graph"])
 given = parser.parse_args()
 folder = given.folder.resolve()
 folder.mkdir(parents=True, exist_ok=True)
@@ -143,12 +144,18 @@ def on_many(encoders, graph_seconds):
         # Two ranks exchange once, eight three times.
         times = [3 * bytes_ * 8 / (rate * 1e9) for rate in GIGABITS]
         print(f"| a step of {encoder} | {seconds:.3f} | " + " | ".join(f"{time:.4f}" for time in times) + " |")
+    if graph_seconds is None:
+        return
     width = 4 * COLUMNS
     rows = given.rows * NODES
     received = rows / NODES * (NODES - 1) / NODES * width + rows * 3 / 32 * width + rows * (NODES - 1) / NODES * NEIGHBORS * 8
     times = [received * 8 / (rate * 1e9) for rate in GIGABITS]
     print(f"| the graph of {rows:,} rows | {graph_seconds:.2f} | " + " | ".join(f"{time:.2f}" for time in times) + " |")
+
+
+def checkpoints():
     print("\nA checkpoint is written by the first rank alone, and the others wait for it: parameters and the optimiser's state, at the rate of the disk.")
 
 
-on_many(training(), graph())
+on_many(training() if given.only != "graph" else {}, graph() if given.only != "training" else None)
+checkpoints()
