@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use lookalike_base::progress::{Cancellation, Silent, Watch};
 use lookalike_base::ranks::{Ranks, Threads};
+use lookalike_data::Split;
 use lookalike_learn::Registry;
 use lookalike_learn::experiment::Experiment;
 use lookalike_learn::recipe::Recipe;
@@ -75,12 +76,8 @@ fn trained(root: &Path, ranks: usize, data: &str, settings: &[&str]) -> Vec<u8> 
     bytes
 }
 
-#[test]
-fn every_method_comes_to_the_same_bits_with_any_number_of_ranks() {
-    let folder = tempfile::tempdir().unwrap();
-    let root = folder.path();
-    std::fs::write(root.join("toys.txt"), toys::toys(40)).unwrap();
-    std::fs::write(root.join("texts.csv"), texts()).unwrap();
+/// A folder of forty pictures in two classes.
+fn photos(root: &Path) {
     for class in ["dark", "light"] {
         let place = root.join("photos").join(class);
         std::fs::create_dir_all(&place).unwrap();
@@ -93,6 +90,15 @@ fn every_method_comes_to_the_same_bits_with_any_number_of_ranks() {
             std::fs::write(place.join(format!("{picture:02}.ppm")), image).unwrap();
         }
     }
+}
+
+#[test]
+fn every_method_comes_to_the_same_bits_with_any_number_of_ranks() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    std::fs::write(root.join("toys.txt"), toys::toys(40)).unwrap();
+    std::fs::write(root.join("texts.csv"), texts()).unwrap();
+    photos(root);
     let modality = |method: &str| match method {
         "graphcl" | "mvgrl" => vec![GRAPHS],
         "pairs" | "simcse" | "mlm" => vec![TEXTS],
@@ -141,4 +147,60 @@ fn ranks_embed_their_shares_first() {
     let settings = ["method.kind=pairs", "train.embed_first=true", "sampler.uniform_epochs=0"];
     let alone = trained(root, 1, TEXTS, &settings);
     assert!(trained(root, 2, TEXTS, &settings) == alone, "embedded in shares: other bits");
+}
+
+#[test]
+fn accumulated_batches_and_oracles_come_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    photos(root);
+    for settings in [
+        &["train.accumulate=2", "train.epochs=4"][..],
+        &["train.oracle={ clusters = 2 }"],
+        &["negatives.oracle=true", "sampler.kind=nearest"],
+    ] {
+        let alone = trained(root, 1, IMAGES, settings);
+        for ranks in [2, 4] {
+            assert!(
+                trained(root, ranks, IMAGES, settings) == alone,
+                "{settings:?}, {ranks} ranks: other bits"
+            );
+        }
+    }
+}
+
+#[test]
+fn ranks_embed_in_turn_by_the_same_network_and_each_gets_all_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    photos(root);
+    // Forty instances in batches of nine: the last ranks have one batch less, and the last batch is short.
+    let settings = |rank: usize, differs: bool| -> Vec<&str> {
+        let seed = if differs && rank == 1 { "seed=5" } else { "seed=4" };
+        vec!["evaluate.batch_size=9", seed]
+    };
+    let embedded = |ranks: usize, differs: bool| -> Vec<Result<Vec<u32>, String>> {
+        let of_rank = |own: Threads| {
+            let experiment = experiment(root, IMAGES, &settings(own.rank(), differs)).unwrap();
+            let mut network = experiment.untrained().unwrap();
+            let rows = experiment.embed_of(&own, &mut *network, Split::Train, &Cancellation::new());
+            let rows = rows.map_err(|error| error.to_string())?.representation;
+            Ok(rows.rows().values().iter().map(|value| value.to_bits()).collect())
+        };
+        std::thread::scope(|scope| {
+            let running: Vec<_> =
+                Threads::new(ranks).into_iter().map(|own| scope.spawn(|| of_rank(own))).collect();
+            running.into_iter().map(|thread| thread.join().unwrap()).collect()
+        })
+    };
+    let alone = embedded(1, false).remove(0).unwrap();
+    for ranks in [2, 3, 4, 8] {
+        for rows in embedded(ranks, false) {
+            assert!(rows.unwrap() == alone, "{ranks} ranks: other rows");
+        }
+    }
+    for told in embedded(2, true) {
+        let told = told.unwrap_err();
+        assert!(told.starts_with("rank 1 has another network than rank 0"), "{told}");
+    }
 }
