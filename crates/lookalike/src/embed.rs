@@ -88,9 +88,7 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
-    let job = Job::join()?;
-    let result = run_with(&job, arguments, registry, cancellation);
-    job.end(result)
+    Job::shared(|job| run_with(job, arguments, registry, cancellation))
 }
 
 fn run_with(

@@ -205,9 +205,7 @@ impl Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {
-    let job = Job::join()?;
-    let result = run_with(&job, arguments, cancellation);
-    job.end(result)
+    Job::shared(|job| run_with(job, arguments, cancellation))
 }
 
 fn run_with(job: &Job, arguments: &Arguments, cancellation: &Cancellation) -> Result<(), Failure> {

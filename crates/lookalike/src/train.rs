@@ -72,10 +72,10 @@ pub(crate) fn run(
     registry: &Registry,
     cancellation: &Cancellation,
 ) -> Result<(), Failure> {
-    let job = Job::join()?;
-    job.knows_all()?;
-    let result = run_with(&job, arguments, registry, cancellation);
-    job.end(result)
+    Job::shared(|job| {
+        job.knows_all()?;
+        run_with(job, arguments, registry, cancellation)
+    })
 }
 
 fn run_with(

@@ -51,7 +51,7 @@ impl Job {
     /// # Errors
     /// [`Failure::usage`] where a launcher started several and this program cannot share a run.
     #[cfg(feature = "mpi")]
-    pub(crate) fn join() -> Result<Self, Failure> {
+    fn join() -> Result<Self, Failure> {
         // What is started by PMIx knows its rank alone.
         if launched().is_none() && std::env::var_os("PMIX_RANK").is_none() {
             tell("started without mpiexec: this process runs alone");
@@ -79,7 +79,7 @@ impl Job {
     /// None; with MPI there are.
     #[cfg(not(feature = "mpi"))]
     #[allow(clippy::unnecessary_wraps, reason = "with MPI it can fail")]
-    pub(crate) fn join() -> Result<Self, Failure> {
+    fn join() -> Result<Self, Failure> {
         Ok(Self { ranks: Arc::new(Alone), leads: true, agreed: Cell::new(false) })
     }
 
@@ -95,6 +95,16 @@ impl Job {
             ))),
             _ => Ok(()),
         }
+    }
+
+    /// Does the work of this process among those of its run, and ends them all where it fails.
+    ///
+    /// # Errors
+    /// As `work`, and as [`Job::join`].
+    pub(crate) fn shared(work: impl FnOnce(&Self) -> Result<(), Failure>) -> Result<(), Failure> {
+        let job = Self::join()?;
+        let result = work(&job);
+        job.end(result)
     }
 
     /// Whether this process speaks for all, and writes what the run keeps.
@@ -141,7 +151,7 @@ impl Job {
     }
 
     /// Ends the work of this process: a failure ends the others too, and so does an interruption of which they do not know.
-    pub(crate) fn end(self, result: Result<(), Failure>) -> Result<(), Failure> {
+    fn end(self, result: Result<(), Failure>) -> Result<(), Failure> {
         match result {
             Err(failure) if !self.agreed.get() && self.ranks.size() > 1 => {
                 // Where all fail for one reason, the first one tells it and ends the others before they do; of those that are interrupted one that a
