@@ -117,9 +117,8 @@ fn run_with(
         Sources::of(&recipe).check(&[(out, Kind::Matrix), (&names, Kind::Table)])?;
     }
     let experiment = options.open_run(&arguments.run, recipe, registry, cancellation)?;
-    job.agree(&experiment)?;
     let (mut network, step) = network(&experiment, &arguments.run)?;
-    job.agree_on(&[("reads another model", step.to_string())])?;
+    job.agree(&experiment, &[("reads another model", step.to_string())])?;
     let split = match arguments.split {
         None | Some(DataPart::Train) => Split::Train,
         Some(DataPart::Test) => Split::Test,

@@ -158,8 +158,7 @@ fn evaluate(
     warn(&result.problems);
     let own = run.join(file_name(experiment, &result)?);
     let file = arguments.out.as_ref().filter(|out| !is_same(out, &own)).unwrap_or(&own).clone();
-    job.agree(experiment)?;
-    job.agree_on(&[("reads another model", format!("{:?} {}", result.stage, result.step))])?;
+    job.agree(experiment, &[("reads another model", format!("{:?} {}", result.stage, result.step))])?;
     if !job.leads() {
         // The first one writes.
     } else if file == own {

@@ -307,7 +307,7 @@ fn train(
     if other.is_some() && !experiment.evaluates_after_training() {
         return Err(Failure::usage("--beside shows an evaluation, and evaluate.after_training is false"));
     }
-    job.agree(experiment)?;
+    job.agree(experiment, &[])?;
     let (mut trainer, warnings) = experiment.trainer_of(run, &job.ranks)?;
     warn(&warnings);
     let begins = trainer.step() == 0;

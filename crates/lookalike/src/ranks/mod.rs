@@ -213,20 +213,21 @@ impl Job {
         }
     }
 
-    /// Checks that all ranks have the same program, recipe and data.
+    /// Checks that all ranks have the same program, recipe and data, and what else is `own`.
     ///
     /// # Errors
     /// As [`Job::agree_on`].
-    pub(crate) fn agree(&self, experiment: &Experiment) -> Result<(), Failure> {
+    pub(crate) fn agree(&self, experiment: &Experiment, own: &[(&str, String)]) -> Result<(), Failure> {
         if self.ranks.size() == 1 {
             return Ok(());
         }
         let recipe = experiment.recipe();
-        self.agree_on(&[
+        let of_run = [
             ("has another recipe", recipe.identity()?),
             ("has other data", experiment.data().fingerprint()?),
             (PROCESSOR, machine(recipe.train().precision, recipe.sampler().scoring)),
-        ])
+        ];
+        self.agree_on(&[&of_run[..], own].concat())
     }
 
     /// Checks that all ranks have the same program and what else is `own`, each under the words for a rank that has another.
